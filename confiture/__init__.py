@@ -1,0 +1,3 @@
+"""PostgreSQL migrations for CQRS schemas with many tenants."""
+
+__version__ = "0.1.0"

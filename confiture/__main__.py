@@ -1,0 +1,5 @@
+"""`python -m confiture`."""
+
+from confiture.cli.app import main
+
+main()

@@ -1,0 +1,49 @@
+"""The `confiture` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from confiture import __version__
+from confiture.cli import db, migrate, project
+
+app = typer.Typer(
+    name="confiture",
+    help="PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(migrate.app, name="migrate")
+app.add_typer(db.app, name="db")
+app.command()(project.init)
+app.command()(project.new)
+app.command()(project.schema)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"confiture {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def confiture(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.
+
+    Without a command, says where the project stands and what to do next.
+    """
+    if context.invoked_subcommand is None:
+        project.overview()
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()

@@ -1,0 +1,120 @@
+"""What commands do alike: load the settings, turn errors into output and an exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from confiture.cli.options import Format
+from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
+
+if TYPE_CHECKING:
+    from confiture.core.project import Project
+    from confiture.models.settings import Settings
+
+_WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
+
+
+def settings_for(config: Path | None, environment: str | None, database: str | None) -> Settings:
+    """The settings that the options and the environment choose. Raises InputError."""
+    from confiture.files.settings import Overrides, load_settings
+
+    overrides = Overrides(config=config, environment=environment, database=database)
+    return load_settings(Path.cwd(), overrides, os.environ)
+
+
+def project_for(settings: Settings, variables: Sequence[str] | None) -> Project:
+    """The project, with `--var` options merged in. Raises InputError with every mistake in its files."""
+    from confiture.core.project import load_project
+
+    return load_project(settings, parse_variables(variables or ()))
+
+
+def parse_variables(given: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping. Raises InputError with all that are none."""
+    from confiture.files.migration import VARIABLE_NAME
+
+    parsed: dict[str, str] = {}
+    wrong: list[Diagnostic] = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(VARIABLE_NAME, name):
+            message = f"--var {text!r} is not NAME=VALUE"
+            wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
+        parsed[name] = value
+    if wrong:
+        raise InputError(*wrong)
+    return parsed
+
+
+def parse_wait(text: str) -> int:
+    """A duration option in milliseconds. Raises InputError."""
+    if text.strip() == "0":
+        return 0
+    match = _WAIT.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            Diagnostic(code="bad-option", message=f"--wait {text!r} is no duration", hint="write 0, 30s or 5min")
+        )
+    return round(float(match[1]) * _UNIT_MS[match[2]])
+
+
+def say(text: str) -> None:
+    """A sentence on stderr."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def failures(form: Format, root: Path | None = None) -> Iterator[None]:
+    """Prints what ends a command in the format asked for, and exits with its code.
+
+    Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
+    """
+    former = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except ConfitureError as error:
+        print_failure(form, error.diagnostics, root or Path.cwd())
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as interrupt:
+        say("interrupted: nothing was changed")
+        raise typer.Exit(ExitCode.ROLLED_BACK) from interrupt
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def print_failure(form: Format, diagnostics: Sequence[Diagnostic], root: Path) -> None:
+    """Diagnostics on stdout for machines, on stderr for people."""
+    if form is Format.TEXT:
+        from confiture.report.terminal import print_diagnostics, talk_console
+
+        print_diagnostics(talk_console(), diagnostics)
+        return
+    sys.stdout.write(_document(form, diagnostics, root))
+
+
+def _document(form: Format, diagnostics: Sequence[Diagnostic], root: Path) -> str:
+    if form is Format.JSON:
+        from confiture.report.machine import as_text, diagnostics_document
+
+        return as_text(diagnostics_document(diagnostics))
+    if form is Format.GITHUB:
+        from confiture.report.github import annotations
+
+        return annotations(diagnostics, root, os.environ)
+    from confiture.report.junit import diagnostics_xml
+
+    return diagnostics_xml(diagnostics)

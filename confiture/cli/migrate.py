@@ -1,0 +1,298 @@
+"""`confiture migrate`: runs migrations, and says where a database stands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.cli.context import failures, parse_wait, print_failure, project_for, say, settings_for
+from confiture.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    DataFormat,
+    DataFormatOption,
+    DryRunOption,
+    EnvOption,
+    Format,
+    FormatOption,
+    VarOption,
+    WaitOption,
+)
+from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from confiture.core.database import Database
+    from confiture.core.events import Emit
+    from confiture.core.project import Project
+    from confiture.models.reports import RunReport
+    from confiture.models.settings import Settings
+
+app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def migrate(
+    context: typer.Context,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: FormatOption = Format.TEXT,
+    wait: WaitOption = "10s",
+) -> None:
+    """Run migrations, rehearse them, and see where a database stands.
+
+    `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
+    """
+    if context.invoked_subcommand is None and dry_run:
+        up(dry_run=True, config=config, env=env, database=database, var=var, form=form, wait=wait)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    elif _given(context):
+        raise typer.BadParameter(f"put options behind the command: confiture migrate {context.invoked_subcommand} ...")
+
+
+def _given(context: typer.Context) -> bool:
+    return any(str(context.get_parameter_source(name)).endswith("COMMANDLINE") for name in context.params)
+
+
+@app.command()
+def up(
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")] = None,
+    dry_run: DryRunOption = False,
+    out_of_order: Annotated[
+        bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
+    ] = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: FormatOption = Format.TEXT,
+    wait: WaitOption = "10s",
+) -> None:
+    """Apply the pending migrations, each in one transaction together with its history.
+
+    Examples:
+
+        confiture migrate up
+
+        confiture migrate up --to 004 --env production
+
+        confiture migrate up --dry-run --format json
+    """
+    with failures(form):
+        settings = settings_for(config, env, database)
+        with failures(form, settings.root):
+            project = project_for(settings, var)
+            from confiture.core.migrate import UpOptions
+            from confiture.core.migrate import up as run_up
+
+            options = UpOptions(to=to, dry_run=dry_run, out_of_order=out_of_order, lock_wait_ms=parse_wait(wait))
+            _run(settings, form, lambda target, emit: run_up(project, target, options, emit))
+
+
+@app.command()
+def down(
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="The migration that stays the last one; 0 for none.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to undo; default: 1.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: FormatOption = Format.TEXT,
+    wait: WaitOption = "10s",
+) -> None:
+    """Undo applied migrations, the last one first, by their `down` steps.
+
+    Examples:
+
+        confiture migrate down
+
+        confiture migrate down --steps 3
+
+        confiture migrate down --to 004
+    """
+    with failures(form):
+        if to is not None and steps is not None:
+            raise InputError(Diagnostic(code="bad-option", message="--to and --steps exclude each other"))
+        settings = settings_for(config, env, database)
+        with failures(form, settings.root):
+            project = project_for(settings, var)
+            from confiture.core.migrate import DownOptions
+            from confiture.core.migrate import down as run_down
+
+            options = DownOptions(to=to, steps=steps, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
+            _run(settings, form, lambda target, emit: run_down(project, target, options, emit))
+
+
+def _run(settings: Settings, form: Format, work: Callable[[Database, Emit], None]) -> None:
+    """Runs something that emits events, shows them as they come, and prints the report."""
+    from confiture.core.database import open_database
+    from confiture.core.events import Emitter
+    from confiture.report.folding import Folding
+    from confiture.report.live import view_for
+    from confiture.report.terminal import talk_console
+
+    folding = Folding()
+    console = talk_console()
+    error: ConfitureError | None = None
+    with open_database(settings, say) as target:
+        try:
+            with view_for(console) as view:
+                work(target, Emitter(folding, view))
+        except ConfitureError as failure:
+            error = failure
+    _print_run(form, folding.report, settings.root)
+    if error:
+        if form is Format.TEXT:
+            print_failure(form, error.diagnostics, settings.root)
+        raise typer.Exit(error.exit_code)
+
+
+def _print_run(form: Format, report: RunReport, root: Path) -> None:
+    if form is Format.TEXT:
+        from confiture.report.terminal import data_console, print_run
+
+        print_run(data_console(), report)
+    elif form is Format.JSON:
+        from confiture.report.machine import as_text, run_document
+
+        sys.stdout.write(as_text(run_document(report)))
+    elif form is Format.GITHUB:
+        from confiture.report.github import annotations
+        from confiture.report.terminal import data_console, print_run
+
+        print_run(data_console(), report)
+        sys.stdout.write(annotations(report.diagnostics, root, os.environ))
+    else:
+        from confiture.report.junit import run_xml
+
+        sys.stdout.write(run_xml(report))
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+) -> None:
+    """Show which migrations are applied, which are pending, and whether applied files changed since.
+
+    Ends with 7 if they did.
+    """
+    as_format = Format(form.value)
+    with failures(as_format):
+        settings = settings_for(config, env, database)
+        with failures(as_format, settings.root):
+            project = project_for(settings, var)
+            from confiture.core.database import open_database
+            from confiture.core.migrate import standing
+
+            with open_database(settings, say) as target:
+                now = standing(project, target)
+            if form is DataFormat.JSON:
+                from confiture.report.machine import as_text, status_document
+
+                sys.stdout.write(as_text(status_document(now, settings.environment, target.label)))
+            else:
+                from confiture.report.standing import print_status
+                from confiture.report.terminal import data_console
+
+                print_status(data_console(), now, target.label, settings.environment)
+            if now.drift:
+                if form is DataFormat.TEXT:
+                    print_failure(as_format, now.drift, settings.root)
+                raise typer.Exit(ExitCode.DRIFT)
+
+
+@app.command()
+def show(
+    version: Annotated[str, typer.Argument(help="The migration.")],
+    down: Annotated[bool, typer.Option("--down", help="The plan that undoes it.")] = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    var: VarOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+) -> None:
+    """Print the plan of a migration: what commits together, its steps, and the SQL as it will run.
+
+    Needs no database.
+    """
+    as_format = Format(form.value)
+    with failures(as_format):
+        # any URL will do: nothing connects
+        settings = settings_for(config, env, "embedded")
+        with failures(as_format, settings.root):
+            project = project_for(settings, var)
+            plan = project.plan_of(version, down=down)
+            if form is DataFormat.JSON:
+                from confiture.report.machine import as_text, plan_document
+
+                sys.stdout.write(as_text(plan_document(plan)))
+            else:
+                from confiture.report.plans import print_plan
+                from confiture.report.terminal import data_console
+
+                print_plan(data_console(), plan)
+
+
+@app.command()
+def validate(
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    var: VarOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Check everything that can be checked without a database: settings, files, templates, SQL.
+
+    Ends with 0 if all is well, with 2 if not.
+    """
+    with failures(form):
+        settings = settings_for(config, env, "embedded")
+        with failures(form, settings.root):
+            project = project_for(settings, var)
+            if form is Format.TEXT:
+                from confiture.report.words import count
+
+                steps = sum(len(plan.steps) for plan in project.ups)
+                typer.echo(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
+            else:
+                print_failure(form, (), settings.root)
+
+
+@app.command()
+def baseline(
+    version: Annotated[str, typer.Argument(help="The last migration that the database already holds.")],
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    wait: WaitOption = "10s",
+) -> None:
+    """Adopt an existing database: enter all migrations up to VERSION as applied, without running them."""
+    with failures(Format.TEXT):
+        settings = settings_for(config, env, database)
+        project = project_for(settings, var)
+        from confiture.core.database import open_database
+        from confiture.core.migrate import baseline as enter
+
+        with open_database(settings, say) as target:
+            entered = enter(project, target, version, parse_wait(wait))
+        for plan in entered:
+            typer.echo(f"{plan.migration.label}: entered as applied")
+        if not entered:
+            typer.echo(f"Nothing to do: all migrations up to {version} are applied.")

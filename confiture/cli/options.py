@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    JUNIT = "junit"
+
+
+class DataFormat(StrEnum):
+    """How data is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings file; default: confiture.yaml here or above."),
+]
+EnvOption = Annotated[
+    str | None,
+    typer.Option("--env", metavar="NAME", help="The environment of the settings file to use."),
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="A postgresql:// URL, a conninfo string, or `embedded`."),
+]
+VarOption = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="A variable for the templates; wins over all others. Repeatable."),
+]
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help="Tables, JSON, annotations for GitHub Actions, or JUnit XML, on stdout."),
+]
+DataFormatOption = Annotated[DataFormat, typer.Option("--format", help="A table, or JSON, on stdout.")]
+WaitOption = Annotated[
+    str,
+    typer.Option("--wait", metavar="TIME", help="How long to wait for another run to end: 0, 30s, 5min."),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Run everything for real in one transaction, report, and roll it back."),
+]

@@ -1,0 +1,125 @@
+"""`confiture init`, `new`, `schema`, and where the project stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.cli.context import failures, project_for, say, settings_for
+from confiture.cli.options import ConfigOption, Format
+from confiture.errors import ConfitureError
+
+if TYPE_CHECKING:
+    from confiture.core.project import Project
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; default: here.")] = Path(),
+) -> None:
+    """Make a new project: confiture.yaml, a folder for migrations and one for DDL files.
+
+    Example: confiture init shop && cd shop && confiture new add_orders
+    """
+    with failures(Format.TEXT):
+        from confiture.files.writing import create_project
+
+        for path in create_project(folder):
+            typer.echo(f"wrote {path}")
+        say("Next: `confiture new NAME` writes the first migration.")
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="What it does, for example add_order_totals.")],
+    config: ConfigOption = None,
+) -> None:
+    """Write a new migration with the next version, ready to be filled in.
+
+    Example: confiture new add_order_totals
+    """
+    with failures(Format.TEXT):
+        from confiture.files.migration import migration_paths, version_of_file
+        from confiture.files.writing import create_migration
+
+        settings = settings_for(config, None, "embedded")
+        paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
+        versions = [version for path in paths if (version := version_of_file(path))]
+        path = create_migration(name, settings.migrations, settings.root, versions)
+        typer.echo(os.path.relpath(path))
+        say("Next: fill it in, then `confiture migrate validate`.")
+
+
+def schema(
+    name: Annotated[str, typer.Argument(metavar="migration|settings", help="Which file's schema to print.")] = "migration",
+    install: Annotated[
+        bool, typer.Option("--install", help="Write both below .confiture/schema/, where editors look for them.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Print the JSON Schema of migration files or of confiture.yaml.
+
+    Example: confiture schema settings > confiture.schema.json
+    """
+    with failures(Format.TEXT):
+        from confiture.files.json_schema import install_schemas, json_schema
+
+        if name not in ("migration", "settings"):
+            raise typer.BadParameter("migration or settings", param_hint="NAME")
+        if install:
+            settings = settings_for(config, None, "embedded")
+            install_schemas(settings.root)
+            say(f"wrote {settings.root / '.confiture' / 'schema'}")
+            return
+        typer.echo(json.dumps(json_schema(name), indent=2))  # type: ignore[arg-type]
+
+
+def overview() -> None:
+    """Says where the project around the working directory stands, and what to do next."""
+    from confiture.files.settings import find_settings_file
+
+    if not (os.environ.get("CONFITURE_CONFIG") or find_settings_file(Path.cwd())):
+        typer.echo("There is no confiture.yaml here or above.")
+        typer.echo("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
+        return
+    with failures(Format.TEXT):
+        settings = settings_for(None, None, None)
+        typer.echo(f"Project {settings.root}, environment {settings.environment}")
+        with failures(Format.TEXT, settings.root):
+            project = project_for(settings, None)
+            if not project.migrations:
+                typer.echo("No migrations yet. Next: `confiture new NAME`.")
+                return
+            _database_overview(project)
+
+
+def _database_overview(project: Project) -> None:
+    from confiture.core.database import label_of, open_database
+    from confiture.core.migrate import standing
+    from confiture.models.settings import EMBEDDED
+    from confiture.report.words import count
+
+    settings = project.settings
+    known = count(len(project.migrations), "migration")
+    if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
+        typer.echo(f"{known}, none applied: the embedded server does not exist yet.")
+        typer.echo("Next: `confiture migrate up` makes it and applies them.")
+        return
+    try:
+        with open_database(settings, say) as database:
+            now = standing(project, database)
+    except ConfitureError as error:
+        typer.echo(f"{known}; {error.diagnostics[0].message}.")
+        typer.echo("Next: `confiture migrate status` says more.")
+        return
+    typer.echo(f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {label_of(settings.database)}.")
+    if now.drift:
+        typer.echo("Applied files changed. Next: `confiture migrate status`.")
+    elif now.unfinished:
+        typer.echo(f"{now.unfinished.version} {now.unfinished.name} stopped midway. Next: `confiture migrate status`.")
+    elif now.pending:
+        typer.echo("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
+    else:
+        typer.echo("Nothing to do. `confiture new NAME` writes the next migration.")

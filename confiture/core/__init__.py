@@ -1,0 +1,1 @@
+"""The engine: connections, state, lock, runner."""

@@ -1,0 +1,144 @@
+"""Runs checks and compares what they return with what they must."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from confiture.core.database import Connection
+from confiture.models.migration import Comparison, Expectation, ExpectedRows, Scalar
+
+CURSOR_PREFIX = "DECLARE confiture_check NO SCROLL CURSOR FOR "
+_SHOWN_ROWS = 5
+_BOOLEAN_OID = 16
+_NUMBER_OIDS = frozenset({20, 21, 23, 26, 700, 701, 1700})
+_OPERATORS: dict[str, Callable[[object, object], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """A value as PostgreSQL prints it, None for NULL, and the OID of its type."""
+
+    text: str | None
+    type_oid: int
+
+    def __str__(self) -> str:
+        return "NULL" if self.text is None else self.text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """Whether a check holds; `expected` and `got` in words."""
+
+    holds: bool
+    expected: str
+    got: str
+
+
+def run_check(connection: Connection, query: str, expect: Expectation) -> CheckResult:
+    """Runs a query and compares. Fetches only as many rows as the comparison and its report need.
+
+    Must be called inside a transaction. Raises the driver's error where the query fails; its position then counts
+    from the start of CURSOR_PREFIX.
+    """
+    wanted = len(expect.rows) if isinstance(expect, ExpectedRows) else 1
+    limit = max(wanted, _SHOWN_ROWS) + 1
+    connection.execute((CURSOR_PREFIX + query).encode())
+    rows, columns = _fetch(connection, limit)
+    connection.execute("CLOSE confiture_check")
+    if isinstance(expect, ExpectedRows):
+        return _compare_rows(rows, columns, expect, limit)
+    return _compare_scalar(rows, columns, expect)
+
+
+def _fetch(connection: Connection, limit: int) -> tuple[list[tuple[Cell, ...]], list[str]]:
+    # the values are taken as PostgreSQL prints them: that is what the file's author compares with
+    result = connection.execute(f"FETCH FORWARD {limit} FROM confiture_check".encode()).pgresult
+    assert result is not None
+    columns = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+    rows = [tuple(_cell(result, row, column) for column in range(result.nfields)) for row in range(result.ntuples)]
+    return rows, columns
+
+
+def _cell(result: object, row: int, column: int) -> Cell:
+    value = result.get_value(row, column)  # type: ignore[attr-defined]
+    return Cell(text=None if value is None else value.decode(), type_oid=result.ftype(column))  # type: ignore[attr-defined]
+
+
+def _compare_scalar(rows: Sequence[Sequence[Cell]], columns: Sequence[str], expect: Comparison) -> CheckResult:
+    expected = f"{'' if expect.operator == '=' else expect.operator + ' '}{_shown(expect.value)}"
+    if len(columns) != 1:
+        return CheckResult(holds=False, expected=expected, got=f"{len(columns)} columns: {', '.join(columns)}")
+    if len(rows) != 1:
+        got = "no row" if not rows else f"more than one row, first {rows[0][0]}"
+        return CheckResult(holds=False, expected=expected, got=got)
+    cell = rows[0][0]
+    return CheckResult(holds=compare(cell, expect.operator, expect.value), expected=expected, got=str(cell))
+
+
+def _compare_rows(
+    rows: Sequence[Sequence[Cell]], columns: Sequence[str], expect: ExpectedRows, limit: int
+) -> CheckResult:
+    same = len(rows) == len(expect.rows) and all(
+        len(row) == len(wanted) and all(compare(cell, "=", value) for cell, value in zip(row, wanted, strict=True))
+        for row, wanted in zip(rows, expect.rows, strict=True)
+    )
+    expected = "no rows" if not expect.rows else "; ".join(_listed(map(_shown, row)) for row in expect.rows)
+    shown = [_listed(map(str, row)) for row in rows[:_SHOWN_ROWS]]
+    count = f"{len(rows) - 1} or more rows" if len(rows) == limit else f"{len(rows)} rows"
+    got = "no rows" if not rows else f"{count} ({', '.join(columns)}): {'; '.join(shown)}"
+    return CheckResult(holds=same, expected=expected, got=got + ("; ..." if len(rows) > _SHOWN_ROWS else ""))
+
+
+def compare(cell: Cell, sign: str, expected: Scalar) -> bool:
+    """Whether a value from the database stands in the relation `sign` to one from the file.
+
+    Numbers compare as numbers, truth values as such, all else as the text that PostgreSQL prints. NULL equals only
+    null, and is neither smaller nor greater than anything.
+    """
+    if expected is None or cell.text is None:
+        same = expected is None and cell.text is None
+        return same if sign == "=" else (sign == "!=" and not same)
+    actual = _comparable(cell, expected)
+    if actual is None:
+        return sign == "!="
+    wanted = expected if isinstance(expected, bool | str) else _number(str(expected))
+    return _OPERATORS[sign](actual, wanted)
+
+
+def _comparable(cell: Cell, expected: Scalar) -> object | None:
+    """The cell's value in the type of what is expected, None where it has none."""
+    assert cell.text is not None
+    if isinstance(expected, bool):
+        return cell.text == "t" if cell.type_oid == _BOOLEAN_OID else None
+    if isinstance(expected, str):
+        return cell.text
+    return _number(cell.text) if cell.type_oid in _NUMBER_OIDS else None
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _shown(value: Scalar) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _listed(values: object) -> str:
+    return f"({', '.join(values)})"  # type: ignore[arg-type]

@@ -1,0 +1,134 @@
+"""The way to the database: which one it is, connecting, and refusing those that cannot be migrated."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from confiture.core.queries import query
+from confiture.errors import DatabaseUnavailable, Diagnostic
+from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
+
+Connection = psycopg.Connection[dict[str, object]]
+
+OLDEST_VERSION = 140_000
+_CONNECT_TIMEOUT_S = "10"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database:
+    """A database that can be connected to. `label` names it to people, without its password."""
+
+    conninfo: str = field(repr=False)
+    label: str
+    origin: str
+
+    def connect(self, purpose: str) -> Connection:
+        """A new connection in autocommit; `purpose` is what other sessions see in pg_stat_activity.
+
+        Raises DatabaseUnavailable.
+        """
+        try:
+            parameters = conninfo_to_dict(self.conninfo)
+            parameters.setdefault("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S))
+            parameters["application_name"] = _application_name(purpose)
+            return psycopg.connect(
+                autocommit=True, prepare_threshold=None, row_factory=dict_row, client_encoding="UTF8", **parameters
+            )
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="cannot-connect",
+                    message=f"cannot connect to {self.label}",
+                    detail=tuple(_without_secrets(str(error), self.conninfo).strip().splitlines()),
+                    hint=f"is the server running, and is the address right? It comes from {self.origin}",
+                )
+            ) from error
+
+
+@contextmanager
+def open_database(settings: Settings, note: Callable[[str], None]) -> Iterator[Database]:
+    """The database of the settings; an embedded server runs as long as the context lasts.
+
+    `note` receives what people should know about the server. Raises DatabaseUnavailable.
+    """
+    wanted = settings.database
+    if wanted.url != EMBEDDED:
+        yield Database(conninfo=wanted.url, label=label_of(wanted), origin=wanted.url_from)
+        return
+    from confiture.core.embedded import EmbeddedServer
+
+    server = EmbeddedServer(settings.root, notes=note)
+    with server.using() as address:
+        yield Database(conninfo=address, label=label_of(wanted), origin=wanted.url_from)
+
+
+def label_of(settings: DatabaseSettings) -> str:
+    """How people are shown a database: `user@host:port/name`, never a password."""
+    if settings.url == EMBEDDED:
+        return "the embedded server"
+    try:
+        parts = conninfo_to_dict(settings.url)
+    except psycopg.Error:
+        return "the database of a URL that cannot be read"
+    service = parts.get("service")
+    host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "local socket")
+    port = parts.get("port") or os.environ.get("PGPORT")
+    user = parts.get("user") or os.environ.get("PGUSER")
+    name = parts.get("dbname") or os.environ.get("PGDATABASE") or user or ""
+    if service and not parts.get("host"):
+        return f"service {service}"
+    return f"{f'{user}@' if user else ''}{host}{f':{port}' if port else ''}/{name}"
+
+
+def require_usable(connection: Connection, label: str) -> None:
+    """Raises DatabaseUnavailable for a server that is too old, a standby, or read-only."""
+    row = connection.execute(query("server")).fetchone()
+    assert row is not None
+    if int(str(row["version_number"])) < OLDEST_VERSION:
+        raise _unusable("server-too-old", f"{label} is PostgreSQL {row['version']}: 14 is the oldest that works")
+    if row["in_recovery"]:
+        raise _unusable("standby", f"{label} is a read-only standby", "connect to the primary")
+    if row["read_only"]:
+        raise _unusable(
+            "read-only", f"{label} is read-only by default_transaction_read_only", "connect as a role that may write"
+        )
+
+
+def require_own_sessions(first: Connection, second: Connection) -> None:
+    """Raises DatabaseUnavailable where two open connections share one server session: a transaction-mode pooler.
+
+    Such a pooler strands session locks and settings.
+    """
+    pids = [connection.execute(query("server")).fetchone() for connection in (first, second)]
+    if pids[0] is not None and pids[1] is not None and pids[0]["backend_pid"] == pids[1]["backend_pid"]:
+        raise _unusable(
+            "pooler",
+            "two connections share one session: a pooler in transaction mode stands between",
+            "give the server's own address: locks and settings of a session do not survive such a pooler",
+        )
+
+
+def _unusable(code: str, message: str, hint: str | None = None) -> DatabaseUnavailable:
+    return DatabaseUnavailable(Diagnostic(code=code, message=message, hint=hint))
+
+
+def _application_name(purpose: str) -> str:
+    return f"confiture {purpose} ({socket.gethostname()}, pid {os.getpid()})"[:63]
+
+
+def _without_secrets(text: str, conninfo: str) -> str:
+    """The driver's message without the password, nor any part of a URL that it could not read."""
+    try:
+        password = conninfo_to_dict(conninfo).get("password")
+    except psycopg.Error:
+        return re.sub(r"://[^@\s]*@", "://...@", text).replace(conninfo, "...")
+    return text.replace(str(password), "...") if password else text

@@ -1,0 +1,72 @@
+"""The one seam where the driver's errors become diagnostics."""
+
+from __future__ import annotations
+
+import psycopg
+
+from confiture.errors import Diagnostic
+from confiture.models.plan import Statement
+from confiture.models.source import Rendered
+
+RETRYABLE = frozenset({"55P03", "40P01", "40001"})
+"""SQLSTATEs after which the same statement may well succeed: no lock in time, deadlock, serialization."""
+
+_HINTS = {
+    "55P03": "run it when the table is less busy, or raise lock_timeout or retries",
+    "57014": "raise `timeout:` of the step, or split the work",
+    "25001": "this statement cannot run in a transaction, and parsing could not tell: give it a step of its own kind",
+    "2D000": "the procedure commits by itself: call it outside of migrations",
+    "42501": "run as a role that owns the object, or grant the right",
+    "53100": "the server's disk is full: free space, then run again",
+    "55P04": "a new enum value cannot be used in the transaction that adds it: add it in a migration of its own",
+}
+
+
+def statement_failure(
+    error: psycopg.Error, statement: Statement, rendered: Rendered, prefix: int = 0
+) -> Diagnostic:
+    """A failed statement, told at its own line in its file, with all that PostgreSQL says.
+
+    `prefix` is how many characters were sent before the statement's own text.
+    """
+    told = error.diag
+    position = int(told.statement_position) - 1 - prefix if told.statement_position else 0
+    # what ran in another form than written has positions of its own
+    inside = 0 <= position and rendered.text.startswith(statement.text, statement.offset)
+    sqlstate = error.sqlstate or ""
+    return rendered.diagnostic(
+        statement.offset + (position if inside else 0),
+        sqlstate or "connection-lost",
+        told.message_primary or _first_line(error),
+        detail=_details(error),
+        hint=told.message_hint or _HINTS.get(sqlstate),
+    )
+
+
+def plain_failure(error: psycopg.Error, doing: str) -> Diagnostic:
+    """A failure of our own statements; `doing` says what they were for."""
+    told = error.diag.message_primary or _first_line(error)
+    return Diagnostic(
+        code=error.sqlstate or "connection-lost",
+        message=f"{doing}: {told}",
+        detail=_details(error),
+        hint=_HINTS.get(error.sqlstate or ""),
+    )
+
+
+def _first_line(error: psycopg.Error) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _details(error: psycopg.Error) -> tuple[str, ...]:
+    told = error.diag
+    facts = [told.message_detail]
+    if told.context:
+        facts.append(f"in {told.context}")
+    facts += [
+        f"{label}: {value}"
+        for label, value in (("table", told.table_name), ("column", told.column_name), ("constraint", told.constraint_name))
+        if value
+    ]
+    return tuple(line for fact in facts if fact for line in fact.splitlines())

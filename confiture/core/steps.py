@@ -1,0 +1,141 @@
+"""Runs the statements of one step, and tells what they did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from confiture.core.checks import CURSOR_PREFIX, run_check
+from confiture.core.database import Connection
+from confiture.core.events import Emit
+from confiture.core.failures import statement_failure
+from confiture.errors import Diagnostic
+from confiture.models.events import Outcome, StepFinished, StepId, StepStarted
+from confiture.models.plan import Isolation, PlannedStep, Segment, Statement
+
+_WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
+
+class StepFailed(Exception):  # noqa: N818 - internal: the runner turns it into what the user is told
+    """A step failed. `sqlstate` is None for a check that did not hold."""
+
+    def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+        self.sqlstate = sqlstate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What the journal keeps of a step. `rows` is None where it wrote none by its nature."""
+
+    phase: str
+    name: str
+    rows: int | None
+    duration_ms: float
+
+
+class StepRunner:
+    """Runs steps on one connection, in whatever transaction is open there.
+
+    The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
+    """
+
+    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int) -> None:
+        self._connection = connection
+        self._emit = emit
+        self._lock_timeout_ms = lock_timeout_ms
+
+    def run(self, version: str, segment: Segment, step: PlannedStep) -> StepRecord | None:
+        """Runs a step; None where it is skipped. Raises StepFailed."""
+        identity = step_id(version, segment, step)
+        if step.skipped:
+            self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skipped))
+            return None
+        self._emit(StepStarted(step=identity))
+        started = time.perf_counter()
+        try:
+            self._set_timeouts(segment, step)
+            rows = self._statements(step)
+            self._restore_timeouts(segment, step)
+        except StepFailed:
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
+            raise
+        duration_ms = _elapsed_ms(started)
+        self._emit(
+            StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=duration_ms, rows=rows, note=step.note)
+        )
+        return StepRecord(phase=step.phase.value, name=step.label, rows=rows, duration_ms=duration_ms)
+
+    def _statements(self, step: PlannedStep) -> int | None:
+        if step.expect is not None:
+            self._check(step)
+            return None
+        counts = [self._execute(step, statement) for statement in step.statements]
+        written = [count for count in counts if count is not None]
+        return sum(written) if written else None
+
+    def _execute(self, step: PlannedStep, statement: Statement) -> int | None:
+        try:
+            cursor = self._connection.execute(statement.text.encode())
+        except psycopg.Error as error:
+            raise StepFailed(statement_failure(error, statement, step.rendered), error.sqlstate) from error
+        return max(cursor.rowcount, 0) if statement.node in _WRITING else None
+
+    def _check(self, step: PlannedStep) -> None:
+        assert step.expect is not None
+        (statement,) = step.statements
+        try:
+            result = run_check(self._connection, statement.text, step.expect)
+        except psycopg.Error as error:
+            diagnostic = statement_failure(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
+            raise StepFailed(diagnostic, error.sqlstate) from error
+        if not result.holds:
+            diagnostic = step.rendered.diagnostic(
+                statement.offset,
+                "check-failed",
+                f"the check {step.name!r} does not hold",
+                detail=(f"expected {result.expected}", f"got {result.got}", *_query_lines(statement.text)),
+            )
+            raise StepFailed(diagnostic, None)
+
+    def _set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+        lock_timeout = step.lock_timeout_ms
+        if lock_timeout is None and any(statement.fallback for statement in step.statements):
+            # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up costs the whole build
+            lock_timeout = 0
+        self._configure(segment, "statement_timeout", step.timeout_ms)
+        self._configure(segment, "lock_timeout", lock_timeout)
+
+    def _restore_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+        if segment.isolation is Isolation.OUTSIDE:
+            return
+        self._configure(segment, "statement_timeout", None if step.timeout_ms is None else 0)
+        self._configure(segment, "lock_timeout", None if step.lock_timeout_ms is None else self._lock_timeout_ms)
+
+    def _configure(self, segment: Segment, setting: str, milliseconds: int | None) -> None:
+        if milliseconds is not None:
+            scope = "LOCAL " if segment.isolation is Isolation.TRANSACTIONAL else ""
+            self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
+
+
+def step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
+    """How events name a step."""
+    return StepId(
+        version=version,
+        phase=step.phase,
+        number=step.number,
+        part=step.part,
+        name=step.label,
+        segment=segment.number,
+        span=step.span,
+    )
+
+
+def _elapsed_ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def _query_lines(query: str) -> tuple[str, ...]:
+    return tuple(f"  {line}" for line in query.splitlines())

@@ -1,0 +1,1 @@
+"""From YAML and SQL files to frozen values, and back."""

@@ -1,0 +1,66 @@
+"""Finds the DDL files that migrations name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+
+from confiture.errors import InputError
+from confiture.files.reading import read_source, shown_path
+from confiture.models.source import SourceFile, SourceText
+
+TEMPLATE_SUFFIX = ".sql.j2"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folders:
+    """Where a project's files lie; all absolute."""
+
+    root: Path
+    schemas: Path
+    migrations: Path
+
+
+def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
+    """The DDL file called `name`, looked up below the schemas folder, then below the project's root.
+
+    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing, or
+    one that is neither `.sql` nor `.sql.j2`; and the error of `read_source` for one that cannot be read.
+    """
+    relative = PurePosixPath(name.text.strip())
+    if relative.is_absolute() or ".." in relative.parts:
+        raise _refused(name, "path-leaves-project", f"{relative} leaves the schemas folder", _BELOW)
+    if not (relative.name.endswith(TEMPLATE_SUFFIX) or relative.suffix == ".sql"):
+        raise _refused(name, "not-sql", f"{relative} is no SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}")
+    for folder in (folders.schemas, folders.root):
+        path = folder / relative
+        if path.exists() or path.is_symlink():
+            _refuse_outside(name, path, folders)
+            return read_source(path, folders.root)
+    raise _refused(
+        name,
+        "missing-file",
+        f"there is no file {relative} below {shown_path(folders.schemas, folders.root)}/",
+        _nearest_file(relative, folders),
+    )
+
+
+_BELOW = "name a file below the schemas folder, or below the project's root"
+
+
+def _refuse_outside(name: SourceText, path: Path, folders: Folders) -> None:
+    resolved = path.resolve()
+    if not any(resolved.is_relative_to(folder.resolve()) for folder in (folders.schemas, folders.root)):
+        raise _refused(name, "path-leaves-project", f"{name.text.strip()} is a link that leaves the project", _BELOW)
+
+
+def _refused(name: SourceText, code: str, message: str, hint: str | None) -> InputError:
+    return InputError(name.file.diagnostic(name.start, code, message, hint=hint))
+
+
+def _nearest_file(relative: PurePosixPath, folders: Folders) -> str | None:
+    known = {path.relative_to(folders.schemas).as_posix() for path in folders.schemas.rglob("*.sql*")}
+    same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
+    near = same_name or get_close_matches(relative.as_posix(), sorted(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else None

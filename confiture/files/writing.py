@@ -1,0 +1,102 @@
+"""Writes new projects and new migrations; never over a file that is there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from confiture.errors import Diagnostic, InputError
+from confiture.files.json_schema import SCHEMA_FOLDER, install_schemas
+from confiture.files.settings import FILE_NAME
+
+_SETTINGS = """\
+# yaml-language-server: $schema={schema}/settings.json
+database:
+  url: embedded          # this project's own server; or a postgresql:// URL, for example "{{{{ env.DATABASE_URL }}}}"
+  lock_timeout: 2s       # how long we wait for a lock
+  max_blocking: 1s       # how long we may make others wait
+  retries: 20
+migrations: migrations
+schemas: schemas
+vars: {{}}
+"""
+
+_MIGRATION = """\
+# yaml-language-server: $schema={schema}/migration.json
+description: {description}
+
+before_validation: []   # checks before anything changes:
+#  - name: every customer has a tenant
+#    check: SELECT count(*) FROM w_customers WHERE tenant_id IS NULL
+#    expect: 0
+
+ddl: []                 # files below the schemas folder, or inline SQL:
+#  - 02_query_side/010_example.sql
+#  - sql: ALTER TABLE r_example ADD COLUMN note text
+
+after_ddl: []           # backfills
+
+after_validation: []    # checks that prove the result
+
+down: []                # what undoes the migration:
+#  - sql: ALTER TABLE r_example DROP COLUMN note
+"""
+
+
+def create_project(folder: Path) -> list[Path]:
+    """Makes a project in a folder: settings, empty folders, editor schemas. Gives what it wrote.
+
+    Raises InputError where there is a project already.
+    """
+    settings = folder / FILE_NAME
+    if settings.exists():
+        raise InputError(
+            Diagnostic(code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration")
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(settings, _SETTINGS.format(schema=SCHEMA_FOLDER.as_posix()))
+    written = [settings]
+    for name in ("migrations", "schemas"):
+        (folder / name).mkdir(exist_ok=True)
+        written.append(folder / name)
+    install_schemas(folder)
+    ignored = folder / ".gitignore"
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
+    if ".confiture/" not in lines:
+        ignored.write_text("\n".join([*lines, ".confiture/"]) + "\n", encoding="utf-8")
+        written.append(ignored)
+    return written
+
+
+def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str]) -> Path:
+    """Writes a migration with the next version. Gives its path. Raises InputError for a name that is none."""
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not slug:
+        raise InputError(
+            Diagnostic(code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals")
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    install_schemas(root)
+    path = folder / f"{next_version(versions)}_{slug}.yaml"
+    schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
+    _write(path, _MIGRATION.format(schema=schema, description=slug.replace("_", " ").capitalize()))
+    return path
+
+
+def next_version(versions: Sequence[str]) -> str:
+    """The version after the last numeric one, as wide as that: `012` after `011`."""
+    numbers = [version for version in versions if version.isdecimal()]
+    if not numbers:
+        return "001"
+    last = max(numbers, key=int)
+    return str(int(last) + 1).zfill(len(last))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise InputError(Diagnostic(code="exists", message=f"{path} exists already")) from error

@@ -1,0 +1,130 @@
+"""What happens during a run. Events are emitted as it goes; folding them gives the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confiture.errors import Diagnostic, Span
+from confiture.models.migration import Phase
+from confiture.models.plan import Direction
+
+
+class Outcome(StrEnum):
+    """How a step, a migration or a run ended."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    STOPPED = "stopped"
+    """Some segments are committed; the next run resumes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepId:
+    """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
+
+    version: str
+    phase: Phase
+    number: int
+    part: int
+    name: str
+    segment: int
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """The run begins: what it is about to do, and where."""
+
+    direction: Direction
+    dry_run: bool
+    environment: str
+    database: str
+    migrations: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockWaiting:
+    """Another run holds the lock; `holder` says who."""
+
+    holder: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationStarted:
+    """A migration begins, or goes on after its first `resumed_after` segments."""
+
+    version: str
+    name: str
+    resumed_after: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepStarted:
+    """A step begins."""
+
+    step: StepId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepFinished:
+    """A step ended. `rows` is how many it wrote, None where it wrote none by its nature (DDL, a check)."""
+
+    step: StepId
+    outcome: Outcome
+    duration_ms: float
+    rows: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentRetried:
+    """A segment could not get a lock (or lost a deadlock). It was rolled back and is tried again after a wait."""
+
+    version: str
+    segment: int
+    attempt: int
+    attempts: int
+    wait_ms: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """Something that people should know; nothing went wrong."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationFinished:
+    """A migration ended. `duration_ms` counts from its start in this run to its last commit."""
+
+    version: str
+    outcome: Outcome
+    duration_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFinished:
+    """The run ended; `diagnostics` say why where it did not end well."""
+
+    outcome: Outcome
+    duration_ms: float
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+Event = (
+    RunStarted
+    | LockWaiting
+    | MigrationStarted
+    | StepStarted
+    | StepFinished
+    | SegmentRetried
+    | Noted
+    | MigrationFinished
+    | RunFinished
+)

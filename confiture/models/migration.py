@@ -1,0 +1,127 @@
+"""A migration as its file says it, before anything is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from confiture.errors import Span
+from confiture.models.source import SourceFile, SourceText
+
+Scalar = str | bool | int | Decimal | float | None
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+class Phase(StrEnum):
+    """The phases of a migration, in the order in which they run; `on_error` and `down` stand apart."""
+
+    BEFORE_VALIDATION = "before_validation"
+    BEFORE_DDL = "before_ddl"
+    DDL = "ddl"
+    AFTER_DDL = "after_ddl"
+    AFTER_VALIDATION = "after_validation"
+    CLEANUP = "cleanup"
+    ON_ERROR = "on_error"
+    DOWN = "down"
+
+
+UP_PHASES = (
+    Phase.BEFORE_VALIDATION,
+    Phase.BEFORE_DDL,
+    Phase.DDL,
+    Phase.AFTER_DDL,
+    Phase.AFTER_VALIDATION,
+    Phase.CLEANUP,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """The one value that a check returns, compared with `value`."""
+
+    operator: Operator
+    value: Scalar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedRows:
+    """The rows that a check returns, in order."""
+
+    rows: tuple[tuple[Scalar, ...], ...]
+
+
+Expectation = Comparison | ExpectedRows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
+
+    `name` is what people are shown; `when` a Jinja expression that must hold for the step to run.
+    """
+
+    name: str
+    span: Span
+    when: SourceText | None = None
+    timeout_ms: int | None = None
+    lock_timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqlStep(Step):
+    """Inline SQL: a template."""
+
+    sql: SourceText
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileStep(Step):
+    """A DDL file, taken as it is, or rendered where `is_template`."""
+
+    sql: SourceText
+    is_template: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckStep(Step):
+    """A query (a template) and what it must return."""
+
+    sql: SourceText
+    expect: Expectation
+
+
+AnyStep = SqlStep | FileStep | CheckStep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """A version that must be applied before, and where the file says so."""
+
+    version: str
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """One migration file. `variables` are its own `vars`, not yet merged with those of the settings."""
+
+    version: str
+    name: str
+    file: SourceFile
+    span: Span
+    description: str = ""
+    requires: tuple[Requirement, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    phases: Mapping[Phase, tuple[AnyStep, ...]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How people are shown the migration: its version and its name."""
+        return f"{self.version} {self.name}"
+
+    def steps(self, phase: Phase) -> tuple[AnyStep, ...]:
+        """The steps of a phase, none where the file does not have it."""
+        return self.phases.get(phase, ())

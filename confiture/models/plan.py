@@ -1,0 +1,133 @@
+"""What will run: the plan, as data. `migrate show` prints it, run and dry run carry it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confiture.errors import Span
+from confiture.models.migration import Expectation, Migration, Phase
+from confiture.models.source import Rendered
+
+
+class Direction(StrEnum):
+    """Whether migrations are applied or undone."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Isolation(StrEnum):
+    """How a statement behaves towards a transaction."""
+
+    TRANSACTIONAL = "transactional"
+    OUTSIDE = "outside"
+    """PostgreSQL refuses it inside a transaction."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexBuild:
+    """An index built or dropped CONCURRENTLY: what the catalog must say once the statement is done."""
+
+    name: str
+    schema: str | None
+    table: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
+
+    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `fallback` is the transactional form of a
+    statement that cannot run in a transaction, None where it has none; `sets_role` marks SET ROLE and its kin.
+    """
+
+    text: str
+    offset: int
+    node: str
+    isolation: Isolation = Isolation.TRANSACTIONAL
+    builds: IndexBuild | None = None
+    drops: IndexBuild | None = None
+    fallback: str | None = None
+    sets_role: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedStep:
+    """A step, rendered and parsed. `number` counts from 1 within its phase.
+
+    A step whose statements commit apart appears once in each segment, with the statements that run there; `part`
+    and `parts` then tell them apart. `skipped` says why a step does not run, `note` what people should know of one
+    that does.
+    """
+
+    phase: Phase
+    number: int
+    name: str
+    span: Span
+    rendered: Rendered
+    statements: tuple[Statement, ...]
+    expect: Expectation | None = None
+    timeout_ms: int | None = None
+    lock_timeout_ms: int | None = None
+    skipped: str | None = None
+    note: str | None = None
+    part: int = 1
+    parts: int = 1
+
+    @property
+    def label(self) -> str:
+        """How people are shown the step."""
+        return self.name if self.parts == 1 else f"{self.name} ({self.part}/{self.parts})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """What commits together. Outside a transaction it is one statement. `number` counts from 1.
+
+    `fingerprint` identifies what it does: a resumed run compares it with what an earlier one committed.
+    """
+
+    number: int
+    steps: tuple[PlannedStep, ...]
+    isolation: Isolation
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepChecksum:
+    """The checksum of one step as its file says it, with what people call it, so that drift can be named."""
+
+    phase: Phase
+    label: str
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedMigration:
+    """A migration cut into segments. `checksum` covers the up phases, blind to white space and comments."""
+
+    migration: Migration
+    direction: Direction
+    segments: tuple[Segment, ...]
+    on_error: tuple[Segment, ...]
+    checksum: str
+    step_checksums: tuple[StepChecksum, ...]
+
+    @property
+    def version(self) -> str:
+        """The migration's version."""
+        return self.migration.version
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """All steps of all segments, in order."""
+        return tuple(step for segment in self.segments for step in segment.steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The migrations of one run, in the order in which they run."""
+
+    direction: Direction
+    migrations: tuple[PlannedMigration, ...]

@@ -1,0 +1,52 @@
+"""What a run did: the one report that every output format renders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confiture.errors import Diagnostic
+from confiture.models.events import Outcome, StepId
+from confiture.models.plan import Direction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepReport:
+    """A step that ran, or was skipped. `duration_ms` is measured; `rows` as in StepFinished."""
+
+    step: StepId
+    outcome: Outcome
+    duration_ms: float
+    rows: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationReport:
+    """A migration of the run. `outcome` is None for one that the run did not reach."""
+
+    version: str
+    name: str
+    steps: tuple[StepReport, ...] = ()
+    outcome: Outcome | None = None
+    duration_ms: float | None = None
+    retries: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All rows that its steps wrote."""
+        return sum(step.rows or 0 for step in self.steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunReport:
+    """A whole run."""
+
+    direction: Direction
+    dry_run: bool
+    environment: str
+    database: str
+    migrations: tuple[MigrationReport, ...] = ()
+    outcome: Outcome | None = None
+    duration_ms: float = 0.0
+    notes: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()

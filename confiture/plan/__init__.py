@@ -1,0 +1,1 @@
+"""From migrations to a plan: rendering, ordering, segments, checksums."""

@@ -1,0 +1,163 @@
+"""Turns migrations into plans: each step rendered, parsed, and put into the segment it commits with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from confiture.errors import Problems
+from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, FileStep, Migration, Phase
+from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
+from confiture.models.source import Rendered
+from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
+from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
+from confiture.sql.parsing import parse_statements
+
+_QUERIES = ("select_stmt",)
+
+
+class Planner:
+    """Plans migrations for one environment. What is wrong goes to `problems`.
+
+    `variables` are those of the settings; `overrides` those of the command line, which win over the migration's.
+    """
+
+    def __init__(
+        self, environment: str, variables: Mapping[str, Any], overrides: Mapping[str, Any], problems: Problems
+    ) -> None:
+        self._environment = environment
+        self._variables = variables
+        self._overrides = overrides
+        self._problems = problems
+
+    def plan(self, migration: Migration, direction: Direction) -> PlannedMigration:
+        """The migration's plan. Steps with mistakes have no statements; the caller raises the problems."""
+        context = RenderContext(
+            environment=self._environment,
+            version=migration.version,
+            name=migration.name,
+            variables={**self._variables, **migration.variables, **self._overrides},
+        )
+        going_up = direction is Direction.UP
+        phases = UP_PHASES if going_up else (Phase.DOWN,)
+        steps = [step for phase in phases for step in self._steps(migration, phase, context)]
+        checksums = step_checksums(migration)
+        return PlannedMigration(
+            migration=migration,
+            direction=direction,
+            segments=cut_into_segments(steps),
+            on_error=cut_into_segments(self._steps(migration, Phase.ON_ERROR, context)) if going_up else (),
+            checksum=migration_checksum(migration, checksums),
+            step_checksums=checksums,
+        )
+
+    def _steps(self, migration: Migration, phase: Phase, context: RenderContext) -> Iterable[PlannedStep]:
+        for number, step in enumerate(migration.steps(phase), start=1):
+            yield self._step(step, phase, number, context)
+
+    def _step(self, step: AnyStep, phase: Phase, number: int, context: RenderContext) -> PlannedStep:
+        rendered, skipped = self._render(step, context)
+        statements = () if skipped or rendered is None else self._parse(step, rendered)
+        return PlannedStep(
+            phase=phase,
+            number=number,
+            name=step.name,
+            span=step.span,
+            rendered=rendered or verbatim(step.sql),
+            statements=statements,
+            expect=step.expect if isinstance(step, CheckStep) else None,
+            timeout_ms=step.timeout_ms,
+            lock_timeout_ms=step.lock_timeout_ms,
+            skipped="`when` is false" if skipped else None,
+        )
+
+    def _render(self, step: AnyStep, context: RenderContext) -> tuple[Rendered | None, bool]:
+        try:
+            if step.when is not None and not holds(step.when, context):
+                return None, True
+            if isinstance(step, FileStep) and not step.is_template:
+                return verbatim(step.sql), False
+            return render(step.sql, context), False
+        except TemplateProblem as problem:
+            self._problems.extend(problem.diagnostics)
+            return None, False
+
+    def _parse(self, step: AnyStep, rendered: Rendered) -> tuple[Statement, ...]:
+        statements, problems = parse_statements(rendered.text)
+        for problem in problems:
+            self._problems.add(
+                rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint)
+            )
+        if isinstance(step, CheckStep) and not problems:
+            self._require_one_query(statements, rendered)
+        elif not statements and not problems and rendered.text == step.sql.text:
+            self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here"))
+        return statements
+
+    def _require_one_query(self, statements: Sequence[Statement], rendered: Rendered) -> None:
+        if len(statements) != 1:
+            at = statements[1].offset if statements else 0
+            message = f"a check is one query, here are {len(statements)} statements"
+            self._problems.add(rendered.diagnostic(at, "check-not-a-query", message))
+        elif statements[0].node not in _QUERIES:
+            self._problems.add(
+                rendered.diagnostic(
+                    statements[0].offset, "check-not-a-query", "a check is a query: SELECT, VALUES, TABLE or WITH"
+                )
+            )
+
+
+def cut_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
+    """Steps grouped by what commits together: all that can share a transaction does, in order.
+
+    A statement that cannot run in a transaction is a segment of its own; a step that has one is cut around it.
+    """
+    groups: list[tuple[Isolation, list[PlannedStep]]] = []
+    for step in steps:
+        for piece in _cut(step):
+            isolation = piece.statements[0].isolation if piece.statements else Isolation.TRANSACTIONAL
+            if groups and groups[-1][0] is isolation is Isolation.TRANSACTIONAL:
+                groups[-1][1].append(piece)
+            else:
+                groups.append((isolation, [piece]))
+    return tuple(
+        Segment(number=number, steps=tuple(group), isolation=isolation, fingerprint=segment_fingerprint(group))
+        for number, (isolation, group) in enumerate(groups, start=1)
+    )
+
+
+def _cut(step: PlannedStep) -> list[PlannedStep]:
+    runs: list[list[Statement]] = []
+    for statement in step.statements:
+        together = runs and runs[-1][-1].isolation is statement.isolation is Isolation.TRANSACTIONAL
+        if together:
+            runs[-1].append(statement)
+        else:
+            runs.append([statement])
+    if len(runs) < 2:
+        return [step]
+    return [
+        replace(step, statements=tuple(run), part=part, parts=len(runs)) for part, run in enumerate(runs, start=1)
+    ]
+
+
+def transactional_form(plan: Plan) -> Plan:
+    """The same plan with every statement in a form that can run in a transaction; steps without one are skipped."""
+    return replace(plan, migrations=tuple(_together(migration) for migration in plan.migrations))
+
+
+def _together(migration: PlannedMigration) -> PlannedMigration:
+    steps = [_transactional(step) for segment in migration.segments for step in segment.steps]
+    return replace(migration, segments=cut_into_segments(steps))
+
+
+def _transactional(step: PlannedStep) -> PlannedStep:
+    outside = [statement for statement in step.statements if statement.isolation is Isolation.OUTSIDE]
+    if not outside:
+        return step
+    (statement,) = outside
+    if statement.fallback is None:
+        return replace(step, statements=(), skipped="cannot run in a transaction, so not in a dry run either")
+    plain = replace(statement, text=statement.fallback, isolation=Isolation.TRANSACTIONAL, fallback=None)
+    return replace(step, statements=(plain,), note="ran without CONCURRENTLY, as a dry run must")

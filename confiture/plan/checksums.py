@@ -1,0 +1,50 @@
+"""Checksums of migrations: blind to white space and comments, chained over the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import sha256
+
+from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, Migration
+from confiture.models.plan import PlannedStep, StepChecksum
+from confiture.sql.parsing import normalized
+
+CHAIN_START = "0" * 64
+
+
+def digest(*parts: object) -> str:
+    """The SHA-256 (64 hexadecimal digits) of values that JSON can hold."""
+    return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def step_checksums(migration: Migration) -> tuple[StepChecksum, ...]:
+    """One checksum for each step of the up phases, taken from the files before rendering."""
+    return tuple(
+        StepChecksum(phase=phase, label=step.name, checksum=_of_step(step))
+        for phase in UP_PHASES
+        for step in migration.steps(phase)
+    )
+
+
+def migration_checksum(migration: Migration, steps: Iterable[StepChecksum]) -> str:
+    """The checksum of what a migration does: its steps, phase by phase, and its own variables."""
+    return digest(migration.variables, [(step.phase, step.checksum) for step in steps])
+
+
+def chain(previous: str, version: str, checksum: str) -> str:
+    """The history's checksum up to and with a version: whoever edits an earlier row breaks all that follow."""
+    return digest(previous, version, checksum)
+
+
+def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
+    """Identifies what a segment does, rendered: its statements, blind to white space and comments."""
+    return digest([(step.phase, step.expect, [normalized(s.text) for s in step.statements]) for step in steps])
+
+
+def _of_step(step: AnyStep) -> str:
+    expect = step.expect if isinstance(step, CheckStep) else None
+    expected = (
+        (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
+    )
+    return digest(type(step).__name__, normalized(step.sql.text), expected, step.when.text if step.when else None)

@@ -1,0 +1,117 @@
+"""Holds the files against the history of a database: what is pending, what drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from confiture.errors import Diagnostic, Span
+from confiture.models.history import AppliedMigration, State
+from confiture.models.migration import Migration
+from confiture.models.plan import PlannedMigration, StepChecksum
+from confiture.plan.checksums import CHAIN_START, chain
+from confiture.plan.ordering import version_key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a database stands.
+
+    `pending` are in the order in which they run, one that stopped midway first among its equals; `unfinished` is the
+    row of that one. `drift` says where applied migrations and files disagree, `out_of_order` which pending ones come
+    before one that is applied.
+    """
+
+    applied: tuple[AppliedMigration, ...]
+    pending: tuple[PlannedMigration, ...]
+    unfinished: AppliedMigration | None
+    drift: tuple[Diagnostic, ...]
+    out_of_order: tuple[PlannedMigration, ...]
+
+
+def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration]) -> Standing:
+    """Holds all migrations (in order) against the history (in the order of its rows)."""
+    rows = {version_key(row.version): row for row in history}
+    finished = {key for key, row in rows.items() if row.state is State.APPLIED}
+    keys = [version_key(migration.version) for migration in planned]
+    last = max((position for position, key in enumerate(keys) if key in finished), default=-1)
+    pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
+    unfinished = next((row for row in history if row.state is not State.APPLIED), None)
+    return Standing(
+        applied=tuple(row for row in history if row.state is State.APPLIED),
+        pending=tuple(plan for _, plan in pending),
+        unfinished=unfinished,
+        drift=(*_broken_chain(history), *_changed(planned, rows), *_vanished(keys, history)),
+        out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
+    )
+
+
+def _changed(
+    planned: Sequence[PlannedMigration], rows: dict[tuple[tuple[int, int, str], ...], AppliedMigration]
+) -> list[Diagnostic]:
+    found = []
+    for plan in planned:
+        row = rows.get(version_key(plan.version))
+        if row and row.state is State.APPLIED and row.checksum != plan.checksum:
+            found.append(_drift(plan, row))
+    return found
+
+
+def _drift(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
+    changes, span = _differences(plan.migration, plan.step_checksums, row.steps)
+    return plan.migration.file.diagnostic(
+        span,
+        "drift",
+        f"{plan.migration.label} was applied and changed since",
+        detail=tuple(changes) or ("its vars or the order of its steps changed",),
+        hint="put the file back as it was, and make the change in a new migration",
+    )
+
+
+def _differences(
+    migration: Migration, now: Sequence[StepChecksum], then: Sequence[StepChecksum]
+) -> tuple[list[str], Span]:
+    before = {(step.phase, step.label): step.checksum for step in then}
+    after = {(step.phase, step.label): step.checksum for step in now}
+    changed = [key for key in after if key in before and before[key] != after[key]]
+    added = [key for key in after if key not in before]
+    removed = [key for key in before if key not in after]
+    told = [f"{phase}: changed: {label}" for phase, label in changed]
+    told += [f"{phase}: added: {label}" for phase, label in added]
+    told += [f"{phase}: removed: {label}" for phase, label in removed]
+    place = next(
+        (step.span for phase, label in (*changed, *added) for step in migration.steps(phase) if step.name == label),
+        Span(path=migration.file.path, line=1),
+    )
+    return told, place
+
+
+def _vanished(
+    keys: Sequence[tuple[tuple[int, int, str], ...]], history: Sequence[AppliedMigration]
+) -> list[Diagnostic]:
+    return [
+        Diagnostic(
+            code="drift",
+            message=f"{row.version} {row.name} was applied, but its file is gone",
+            hint="bring the file back, or run where it is: another branch may have applied it",
+        )
+        for row in history
+        if version_key(row.version) not in keys
+    ]
+
+
+def _broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
+    previous = CHAIN_START
+    for row in history:
+        if row.state is not State.APPLIED:
+            continue
+        if row.chain != chain(previous, row.version, row.checksum):
+            return [
+                Diagnostic(
+                    code="drift",
+                    message=f"the history was edited: the chain of checksums breaks at {row.version} {row.name}",
+                    hint="compare confiture.migrations with a backup",
+                )
+            ]
+        previous = row.chain
+    return []

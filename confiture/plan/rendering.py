@@ -1,0 +1,224 @@
+"""Renders templates in a sandbox: the same input always gives the same SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from confiture.errors import Diagnostic
+from confiture.models.source import Rendered, SourceText
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+    from jinja2.sandbox import SandboxedEnvironment
+
+_DELIMITERS = ("{{", "{%", "{#")
+_TEMPLATE_NAME = "<template>"
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+class TemplateProblem(Exception):  # noqa: N818 - carries the diagnostic that people are shown
+    """A template that cannot be rendered."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(str(diagnostics[0]))
+        self.diagnostics = diagnostics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderContext:
+    """What templates see: the variables by name, the environment, the migration's version and name."""
+
+    environment: str
+    version: str
+    name: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def names(self) -> dict[str, Any]:
+        """Everything by the name under which a template sees it; `vars` holds the variables once more."""
+        return {
+            **self.variables,
+            "vars": self.variables,
+            "environment": self.environment,
+            "version": self.version,
+            "name": self.name,
+        }
+
+
+def verbatim(source: SourceText) -> Rendered:
+    """A text that is no template."""
+    return Rendered(text=source.text, source=source)
+
+
+def render(source: SourceText, context: RenderContext) -> Rendered:
+    """The text that a template makes. Raises TemplateProblem with all that is wrong and can be known at once."""
+    if not any(delimiter in source.text for delimiter in _DELIMITERS):
+        return verbatim(source)
+    names = context.names()
+    environment = _environment()
+    with _Translating(source):
+        tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
+        _refuse_unknown_names(tree, source, names)
+        text = environment.from_string(source.text).render(names)
+    if "{%" not in source.text and "{#" not in source.text and text.count("\n") == source.text.count("\n"):
+        return Rendered(text=text, source=source)
+    return Rendered(text=text, source=source, lines=_line_map(source.text, text, names))
+
+
+def holds(condition: SourceText, context: RenderContext) -> bool:
+    """Whether a `when` holds. Raises TemplateProblem where it is no expression, or gives neither true nor false."""
+    if any(delimiter in condition.text for delimiter in _DELIMITERS):
+        raise _problem(condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'")
+    names = context.names()
+    environment = _environment()
+    with _Translating(condition):
+        tree = environment.parse("{{ " + condition.text + " }}", filename=_TEMPLATE_NAME)
+        _refuse_unknown_names(tree, condition, names)
+        value = environment.compile_expression(condition.text, undefined_to_none=False)(**names)
+    if not isinstance(value, bool):
+        hint = "compare it, for example `name == 'x'`"
+        raise _problem(condition, 0, "bad-condition", f"`when` gives {value!r}, neither true nor false", hint)
+    return value
+
+
+def quote_identifier(value: object) -> str:
+    """A name, quoted for SQL; a dotted name is quoted part by part."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in str(value).split("."))
+
+
+def quote_literal(value: object) -> str:
+    """A value as an SQL literal: text, numbers, truth values, null."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    text = str(value).replace("'", "''")
+    escaped = text.replace("\\", "\\\\")
+    return f" E'{escaped}'" if escaped != text else f"'{text}'"
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    environment.filters |= {"ident": quote_identifier, "literal": quote_literal}
+    # what differs from one rendering to the next has no place in a plan
+    del environment.filters["random"]
+    del environment.globals["lipsum"]
+    return environment
+
+
+class _Translating:
+    """Turns what the template engine raises into a TemplateProblem at its line."""
+
+    def __init__(self, source: SourceText) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: Any) -> None:
+        from jinja2 import TemplateSyntaxError
+        from jinja2.exceptions import SecurityError, UndefinedError
+
+        if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
+            return
+        if isinstance(error, TemplateSyntaxError):
+            raise _problem(self._source, error.lineno - 1, "template-syntax", f"template: {error.message}") from error
+        line = _template_line(trace)
+        if isinstance(error, UndefinedError):
+            raise _problem(self._source, line, "undefined-name", f"template: {error.message}") from error
+        if isinstance(error, SecurityError):
+            raise _problem(
+                self._source, line, "forbidden-name", f"template: {error}", "templates see plain values only"
+            ) from error
+        raise _problem(self._source, line, "template-error", f"template: {type(error).__name__}: {error}") from error
+
+
+def _problem(source: SourceText, line: int, code: str, message: str, hint: str | None = None) -> TemplateProblem:
+    text = source.text.split("\n")[line] if line < source.text.count("\n") + 1 else ""
+    span = source.at(line, len(text) - len(text.lstrip()))
+    return TemplateProblem(source.file.diagnostic(span, code, message, hint=hint))
+
+
+def _template_line(trace: Any) -> int:
+    """The template's line (from 0) in which an error arose: the engine keeps it in the traceback's frames."""
+    line = 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _TEMPLATE_NAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return max(line - 1, 0)
+
+
+def _refuse_unknown_names(tree: nodes.Template, source: SourceText, names: Mapping[str, Any]) -> None:
+    """Raises TemplateProblem with every name that is not known, unless the template asks whether it is defined."""
+    from difflib import get_close_matches
+
+    from jinja2 import meta
+
+    asked = set(_names_asked_for(tree))
+    unknown = meta.find_undeclared_variables(tree) - set(names) - set(_environment().globals) - asked
+    found = []
+    for name in sorted(unknown):
+        line, column = _place(tree, source, name)
+        near = get_close_matches(name, list(names), n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"define it under `vars:`, or pass --var {name}=..."
+        message = f"template: {name!r} is not defined"
+        found.append(source.file.diagnostic(source.at(line, column), "undefined-name", message, hint=hint))
+    if found:
+        raise TemplateProblem(*found)
+
+
+def _names_asked_for(tree: nodes.Template) -> Iterator[str]:
+    from jinja2 import nodes
+
+    for node in tree.find_all((nodes.Test, nodes.Filter)):
+        asks = node.name in ("defined", "undefined", "default", "d")
+        if asks and isinstance(node.node, nodes.Name):
+            yield node.node.name
+
+
+def _place(tree: nodes.Template, source: SourceText, name: str) -> tuple[int, int]:
+    from jinja2 import nodes
+
+    line = min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1) - 1
+    text = source.text.split("\n")[line]
+    match = re.search(rf"\b{re.escape(name)}\b", text)
+    return line, match.start() if match else 0
+
+
+def _line_map(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[int, ...]:
+    """The template's line behind each rendered line.
+
+    The template is rendered once more with a mark after each of its own line ends; marks that a filter swallowed or
+    changed would tell lies, so a rendering that differs otherwise is not used: then line 0 stands for all.
+    """
+    from jinja2.ext import Extension
+    from jinja2.lexer import Token, TokenStream
+
+    class Marking(Extension):
+        def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+            for token in stream:
+                yield Token(token.lineno, token.type, _marked(token)) if token.type == "data" else token
+
+    def _marked(token: Token) -> str:
+        first, *rest = token.value.split("\n")
+        return first + "".join(f"\n\ue000{token.lineno - 1 + n}\ue001{part}" for n, part in enumerate(rest, start=1))
+
+    marked = _environment().overlay(extensions=[Marking]).from_string(template).render(names)
+    if _MARK.sub("", marked) != rendered:
+        return (0,) * (rendered.count("\n") + 1)
+    lines, current = [], 0
+    for text in marked.split("\n"):
+        mark = _MARK.match(text)
+        current = int(mark[1]) if mark else current
+        lines.append(current)
+    return tuple(lines)

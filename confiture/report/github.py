@@ -1,0 +1,39 @@
+"""Annotations for GitHub Actions: each mistake at its file and line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from confiture.errors import Diagnostic, Span
+
+
+def annotations(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
+    """One `::error` command a line. GitHub wants paths relative to the repository, so they are taken from there."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(_annotation(diagnostic, root, workspace) + "\n" for diagnostic in diagnostics)
+
+
+def _annotation(diagnostic: Diagnostic, root: Path, workspace: Path) -> str:
+    properties = {"title": f"confiture: {diagnostic.code}"}
+    if diagnostic.span:
+        properties = _place(diagnostic.span, root, workspace) | properties
+    lines = [diagnostic.message, *diagnostic.detail]
+    if diagnostic.hint:
+        lines.append(f"next: {diagnostic.hint}")
+    listed = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
+    return f"::error {listed}::{_escaped(chr(10).join(lines))}"
+
+
+def _place(span: Span, root: Path, workspace: Path) -> dict[str, str]:
+    path = os.path.relpath(root / span.path, workspace)
+    return {"file": Path(path).as_posix(), "line": str(span.line), "col": str(span.column)}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped_property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,132 @@
+"""What people see while a run goes on: a live bar at a terminal, lines in a log."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from confiture.models.events import (
+    Event,
+    LockWaiting,
+    MigrationFinished,
+    MigrationStarted,
+    Noted,
+    Outcome,
+    RunStarted,
+    SegmentRetried,
+    StepFinished,
+    StepStarted,
+)
+from confiture.report.words import count, duration
+
+_LONG_STEP_MS = 1_000
+
+
+class View(Protocol):
+    """A listener that has something to tidy up."""
+
+    def __call__(self, event: Event) -> None: ...
+    def __enter__(self) -> View: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def view_for(console: Console) -> View:
+    """A live bar where the console is a terminal, lines elsewhere."""
+    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
+
+
+class LiveView:
+    """A bar over all steps; the current one by name, with the time it has taken so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[what]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, what="connecting")
+
+    def __enter__(self) -> LiveView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Moves the bar."""
+        match event:
+            case RunStarted():
+                self._progress.update(self._task, total=event.steps or None)
+            case StepStarted():
+                step = event.step
+                what = f"[bold]{escape(step.version)}[/bold] {step.phase.value}: {escape(step.name)}"
+                self._progress.update(self._task, what=what)
+            case StepFinished():
+                self._progress.advance(self._task)
+            case _:
+                text = remark(event)
+                if text:
+                    self._progress.console.print(escape(text))
+
+
+class LineView:
+    """One line for each migration, and for each step that takes long."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._name = ""
+
+    def __enter__(self) -> LineView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Writes the line of an event that deserves one."""
+        match event:
+            case MigrationStarted():
+                self._name = f"{event.version} {event.name}"
+            case StepFinished() if event.duration_ms >= _LONG_STEP_MS:
+                wrote = f", {count(event.rows, 'row')}" if event.rows is not None else ""
+                self._write(f"{event.step.version} {event.step.phase.value}: {event.step.name}{wrote}, "
+                            f"{duration(event.duration_ms)}")
+            case MigrationFinished() if event.outcome is Outcome.DONE:
+                self._write(f"{self._name}: done in {duration(event.duration_ms)}")
+            case _:
+                text = remark(event)
+                if text:
+                    self._write(text)
+
+    def _write(self, text: str) -> None:
+        self._console.print(escape(text), soft_wrap=True)
+
+
+def remark(event: Event) -> str | None:
+    """The sentence for an event that people should not miss, None for others."""
+    match event:
+        case LockWaiting():
+            return f"waiting for the lock, held by {event.holder}"
+        case SegmentRetried():
+            return (
+                f"{event.version}: {event.reason}; rolled back, trying again in {duration(event.wait_ms)} "
+                f"({event.attempt} of {event.attempts})"
+            )
+        case Noted():
+            return event.text
+        case MigrationStarted() if event.resumed_after:
+            done = count(event.resumed_after, "segment")
+            return f"{event.version} {event.name}: goes on after {done} that an earlier run committed"
+    return None

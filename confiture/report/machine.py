@@ -1,0 +1,161 @@
+"""JSON for machines. `format` and `version` name the layout; docs/json.md describes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from confiture.errors import Diagnostic
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment
+from confiture.models.reports import MigrationReport, RunReport
+from confiture.plan.history import Standing
+
+VERSION = 1
+
+
+def run_document(report: RunReport) -> dict[str, Any]:
+    """A run: `migrate up`, `migrate down`, a dry run."""
+    return _document("confiture.run") | {
+        "direction": report.direction.value,
+        "dry_run": report.dry_run,
+        "environment": report.environment,
+        "database": report.database,
+        "outcome": report.outcome.value if report.outcome else "failed",
+        "execution_time_ms": round(report.duration_ms, 3),
+        "rows_affected": sum(migration.rows for migration in report.migrations),
+        "migrations": [_migration(migration) for migration in report.migrations],
+        "notes": list(report.notes),
+        "diagnostics": diagnostics_list(report.diagnostics),
+    }
+
+
+def _migration(migration: MigrationReport) -> dict[str, Any]:
+    return {
+        "version": migration.version,
+        "name": migration.name,
+        "outcome": migration.outcome.value if migration.outcome else "not reached",
+        "execution_time_ms": _rounded(migration.duration_ms),
+        "rows_affected": migration.rows,
+        "retries": migration.retries,
+        "steps": [
+            {
+                "phase": step.step.phase.value,
+                "number": step.step.number,
+                "part": step.step.part,
+                "segment": step.step.segment,
+                "name": step.step.name,
+                "file": step.step.span.path,
+                "line": step.step.span.line,
+                "outcome": step.outcome.value,
+                "execution_time_ms": _rounded(step.duration_ms),
+                "rows_affected": step.rows,
+                "note": step.note,
+            }
+            for step in migration.steps
+        ],
+    }
+
+
+def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """What is wrong, where there is no run to report: `migrate validate`, files that cannot be read."""
+    return _document("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}
+
+
+def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
+    """Each mistake as an object; lines and columns count from 1."""
+    return [
+        {
+            "code": diagnostic.code,
+            "message": diagnostic.message,
+            "file": diagnostic.span.path if diagnostic.span else None,
+            "line": diagnostic.span.line if diagnostic.span else None,
+            "column": diagnostic.span.column if diagnostic.span else None,
+            "excerpt": diagnostic.excerpt,
+            "detail": list(diagnostic.detail),
+            "hint": diagnostic.hint,
+        }
+        for diagnostic in diagnostics
+    ]
+
+
+def status_document(standing: Standing, environment: str, database: str) -> dict[str, Any]:
+    """Where a database stands: `migrate status`."""
+    return _document("confiture.status") | {
+        "environment": environment,
+        "database": database,
+        "applied": [
+            {
+                "version": row.version,
+                "name": row.name,
+                "origin": row.origin.value,
+                "applied_at": row.applied_at.isoformat() if row.applied_at else None,
+                "applied_by": row.applied_by,
+                "execution_time_ms": _rounded(row.duration_ms),
+                "checksum": row.checksum,
+            }
+            for row in standing.applied
+        ],
+        "pending": [{"version": plan.version, "name": plan.migration.name} for plan in standing.pending],
+        "unfinished": (
+            {
+                "version": standing.unfinished.version,
+                "name": standing.unfinished.name,
+                "state": standing.unfinished.state.value,
+            }
+            if standing.unfinished
+            else None
+        ),
+        "out_of_order": [plan.version for plan in standing.out_of_order],
+        "drift": diagnostics_list(standing.drift),
+    }
+
+
+def plan_document(plan: PlannedMigration) -> dict[str, Any]:
+    """The plan of one migration: `migrate show`."""
+    return _document("confiture.plan") | {
+        "version_of_migration": plan.version,
+        "name": plan.migration.name,
+        "description": plan.migration.description,
+        "direction": plan.direction.value,
+        "checksum": plan.checksum,
+        "segments": [_segment(segment) for segment in plan.segments],
+        "on_error": [_segment(segment) for segment in plan.on_error],
+    }
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "number": segment.number,
+        "isolation": segment.isolation.value,
+        "fingerprint": segment.fingerprint,
+        "steps": [_step(step) for step in segment.steps],
+    }
+
+
+def _step(step: PlannedStep) -> dict[str, Any]:
+    return {
+        "phase": step.phase.value,
+        "number": step.number,
+        "part": step.part,
+        "name": step.name,
+        "file": step.rendered.source.file.path,
+        "line": step.rendered.source.line,
+        "skipped": step.skipped,
+        "timeout_ms": step.timeout_ms,
+        "lock_timeout_ms": step.lock_timeout_ms,
+        "statements": [statement.text for statement in step.statements],
+    }
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as JSON, indented, with a line end."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _document(name: str) -> dict[str, Any]:
+    return {"format": name, "version": VERSION}
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

@@ -1,0 +1,61 @@
+"""The plan of a migration, for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.syntax import Syntax
+
+from confiture.models.migration import Comparison, Expectation
+from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
+from confiture.report.words import duration
+
+
+def print_plan(console: Console, plan: PlannedMigration) -> None:
+    """Segment by segment, step by step, with the SQL as it will run."""
+    console.print(f"[bold]{escape(plan.migration.label)}[/bold]  ({plan.direction.value})")
+    if plan.migration.description:
+        console.print(escape(plan.migration.description))
+    for segment in plan.segments:
+        _print_segment(console, segment, f"Segment {segment.number} of {len(plan.segments)}")
+    for segment in plan.on_error:
+        _print_segment(console, segment, "If it fails, after the rollback")
+
+
+def _print_segment(console: Console, segment: Segment, title: str) -> None:
+    how = (
+        "outside a transaction: an intent is recorded first"
+        if segment.isolation is Isolation.OUTSIDE
+        else "one transaction"
+    )
+    console.print()
+    console.print(f"[bold cyan]{title}[/bold cyan] [dim]({how})[/dim]")
+    for step in segment.steps:
+        _print_step(console, step)
+
+
+def _print_step(console: Console, step: PlannedStep) -> None:
+    facts = [f"{step.span}"]
+    if step.timeout_ms is not None:
+        facts.append(f"timeout {duration(step.timeout_ms)}")
+    if step.lock_timeout_ms is not None:
+        facts.append(f"lock timeout {duration(step.lock_timeout_ms)}")
+    console.print()
+    console.print(f"  [green]{step.phase.value}[/green] {escape(step.label)}  [dim]{escape(', '.join(facts))}[/dim]")
+    if step.skipped:
+        console.print(f"    [yellow]skipped: {escape(step.skipped)}[/yellow]")
+        return
+    text = ";\n".join(statement.text for statement in step.statements) + ";"
+    if console.is_terminal:
+        console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))
+    else:
+        console.print("\n".join(f"    {line}" for line in text.splitlines()), markup=False, soft_wrap=True)
+    if step.expect is not None:
+        console.print(f"    expects {escape(_expectation(step.expect))}")
+
+
+def _expectation(expect: Expectation) -> str:
+    if isinstance(expect, Comparison):
+        return f"{expect.operator} {'null' if expect.value is None else expect.value}"
+    return f"the rows {[tuple(map(str, row)) for row in expect.rows]}" if expect.rows else "no rows"

@@ -1,0 +1,27 @@
+"""Numbers and places in words, the same in every format that people read."""
+
+from __future__ import annotations
+
+
+def duration(milliseconds: float | None) -> str:
+    """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 59_950:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 row`, `20,000 rows`."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
+def rows(number: int | None) -> str:
+    """A number of rows with thousands set apart; empty for None."""
+    return "" if number is None else f"{number:,}"

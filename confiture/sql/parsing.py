@@ -1,0 +1,117 @@
+"""Cuts SQL into statements with PostgreSQL's own grammar, and says how each behaves towards a transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from confiture.models.plan import Isolation, Statement
+from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
+
+
+class SqlProblem(Exception):  # noqa: N818 - becomes a Diagnostic where its place in a file is known
+    """SQL that does not parse or may not stand in a migration. `offset` counts characters from 0."""
+
+    def __init__(self, code: str, message: str, offset: int, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.offset, self.hint = code, message, offset, hint
+
+
+def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
+    """The statements of a text, and what is wrong with those that may not stand in a migration.
+
+    Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
+    """
+    if "\0" in sql:
+        return (), (SqlProblem("sql-syntax", "SQL cannot hold the character U+0000", sql.index("\0")),)
+    try:
+        tree = postgast.parse(sql)
+    except postgast.PgQueryError as error:
+        return (), (_syntax_problem(sql, error),)
+    statements: list[Statement] = []
+    problems: list[SqlProblem] = []
+    encoded = sql.encode()
+    for raw in tree.stmts:
+        # the parser counts bytes here, and characters in its errors
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(encoded)
+        offset = len(encoded[: raw.stmt_location].decode())
+        text = encoded[raw.stmt_location : end].decode().rstrip()
+        statement = _statement(text, offset, raw.stmt)
+        refusal = refused(raw.stmt)
+        if refusal:
+            problems.append(SqlProblem(refusal.code, refusal.message, offset, refusal.hint))
+        statements.append(statement)
+    return tuple(statements), tuple(problems)
+
+
+def normalized(sql: str) -> str:
+    """The text without comments, its tokens joined by single spaces: what a checksum is made of.
+
+    Works on templates too. Text that even the scanner refuses only has its white space folded.
+    """
+    try:
+        tokens = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return " ".join(sql.split())
+    encoded = sql.encode()
+    return " ".join(
+        encoded[token.start : token.end].decode()
+        for token in tokens
+        if token.token not in (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
+    )
+
+
+def _statement(text: str, offset: int, node: Any) -> Statement:
+    kind = node.WhichOneof("node")
+    if not outside_transaction(node):
+        return Statement(text=text, offset=offset, node=kind, sets_role=_sets_role(node))
+    builds, drops = targets(node)
+    return Statement(
+        text=text,
+        offset=offset,
+        node=kind,
+        isolation=Isolation.OUTSIDE,
+        builds=builds,
+        drops=drops,
+        fallback=_fallback(text),
+    )
+
+
+def _sets_role(node: Any) -> bool:
+    return node.WhichOneof("node") == "variable_set_stmt" and node.variable_set_stmt.name in (
+        "role",
+        "session_authorization",
+    )
+
+
+def _fallback(text: str) -> str | None:
+    """The statement without CONCURRENTLY, where that is what keeps it out of transactions."""
+    tree = postgast.parse(text)
+    node = tree.stmts[0].stmt
+    kind = node.WhichOneof("node")
+    if kind == "index_stmt":
+        node.index_stmt.concurrent = False
+    elif kind == "drop_stmt":
+        node.drop_stmt.concurrent = False
+    elif kind == "alter_table_stmt":
+        for command in node.alter_table_stmt.cmds:
+            partition_command(command).concurrent = False
+    elif kind == "reindex_stmt" and node.reindex_stmt.kind in (pb.REINDEX_OBJECT_INDEX, pb.REINDEX_OBJECT_TABLE):
+        kept = [option for option in node.reindex_stmt.params if option.def_elem.defname != "concurrently"]
+        del node.reindex_stmt.params[:]
+        node.reindex_stmt.params.extend(kept)
+    else:
+        return None
+    return postgast.deparse(tree)
+
+
+def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
+    offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
+    hint = None
+    if sql[offset : offset + 1] == "\\":
+        hint = "psql's commands (\\copy, \\i, ...) are not SQL: use the SQL command"
+    elif sql[offset : offset + 1] == "{":
+        hint = "templates are rendered only in YAML files and in files that end in .sql.j2"
+    return SqlProblem("sql-syntax", error.message, offset, hint)

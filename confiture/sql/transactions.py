@@ -1,0 +1,104 @@
+"""How statements behave towards transactions: which end them, which refuse them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from postgast import pg_query_pb2 as pb
+
+from confiture.models.plan import IndexBuild
+
+_ALWAYS_OUTSIDE = {
+    "alter_system_stmt",
+    "createdb_stmt",
+    "dropdb_stmt",
+    "create_table_space_stmt",
+    "drop_table_space_stmt",
+    "create_subscription_stmt",
+    "drop_subscription_stmt",
+}
+_REINDEX_MANY = (pb.REINDEX_OBJECT_SCHEMA, pb.REINDEX_OBJECT_SYSTEM, pb.REINDEX_OBJECT_DATABASE)
+
+
+class Refusal(NamedTuple):
+    """Why a statement may not stand in a migration."""
+
+    code: str
+    message: str
+    hint: str
+
+
+def outside_transaction(node: Any) -> bool:
+    """Whether PostgreSQL refuses the statement inside a transaction (SQLSTATE 25001)."""
+    kind = node.WhichOneof("node")
+    statement = getattr(node, kind)
+    match kind:
+        case "index_stmt" | "drop_stmt":
+            return bool(statement.concurrent)
+        case "reindex_stmt":
+            return statement.kind in _REINDEX_MANY or _is_on(statement.params, "concurrently")
+        case "vacuum_stmt":
+            return bool(statement.is_vacuumcmd)
+        case "cluster_stmt":
+            return not statement.HasField("relation")
+        case "alter_table_stmt":
+            return any(partition_command(command).concurrent for command in statement.cmds)
+        case "alter_database_stmt":
+            return any(option.def_elem.defname == "tablespace" for option in statement.options)
+        case "discard_stmt":
+            return bool(statement.target == pb.DISCARD_ALL)
+    return kind in _ALWAYS_OUTSIDE
+
+
+def partition_command(command: Any) -> Any:
+    """What an ALTER TABLE command does with a partition; empty where it does something else."""
+    return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a keyword of Python
+
+
+def _is_on(options: Any, name: str) -> bool:
+    """Whether an option of the form `(name)`, `(name true)` or `(name false)` is switched on."""
+    for option in options:
+        if option.def_elem.defname == name:
+            argument = option.def_elem.arg
+            written = argument.string.sval or argument.boolean.boolval or argument.integer.ival
+            return not argument.ByteSize() or str(written).lower() in ("true", "on", "1", "yes")
+    return False
+
+
+def refused(node: Any) -> Refusal | None:
+    """Why the statement may not stand in a migration, None where it may."""
+    kind = node.WhichOneof("node")
+    if kind == "transaction_stmt":
+        return Refusal(
+            "transaction-control",
+            "a step may not begin, end or mark transactions: confiture commits a migration together with its history",
+            "remove the statement; statements that cannot run in a transaction are found and run apart",
+        )
+    if kind == "copy_stmt" and not node.copy_stmt.filename and not node.copy_stmt.is_program:
+        return Refusal(
+            "copy-from-client",
+            "COPY ... FROM STDIN and TO STDOUT need a client that sends or takes the data",
+            "write INSERT ... VALUES, or COPY from a file on the server",
+        )
+    if kind == "index_stmt" and node.index_stmt.concurrent and not node.index_stmt.idxname:
+        return Refusal(
+            "unnamed-concurrent-index",
+            "an index built CONCURRENTLY needs a name: without it, what a broken build left cannot be found",
+            "CREATE INDEX CONCURRENTLY a_name ON ...",
+        )
+    return None
+
+
+def targets(node: Any) -> tuple[IndexBuild | None, IndexBuild | None]:
+    """The index that a statement builds, and the one that it drops, CONCURRENTLY."""
+    kind = node.WhichOneof("node")
+    if kind == "index_stmt":
+        relation = node.index_stmt.relation
+        built = IndexBuild(
+            name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname
+        )
+        return built, None
+    if kind == "drop_stmt":
+        parts = [item.string.sval for item in node.drop_stmt.objects[0].list.items]
+        return None, IndexBuild(name=parts[-1], schema=parts[-2] if len(parts) > 1 else None)
+    return None, None
