@@ -6,7 +6,7 @@ Errors carry one or many of them, and the exit code that the process ends with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -128,7 +128,7 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def __iter__(self) -> Iterable[Diagnostic]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self._found)
 
     def raise_if_any(self) -> None:

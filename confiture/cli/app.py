@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from confiture import __version__
 from confiture.cli import db, migrate, project
+from confiture.cli.context import Scope, print_failure
+from confiture.cli.options import Format
+from confiture.errors import ConfitureError
 
 app = typer.Typer(
     name="confiture",
@@ -46,4 +51,9 @@ def confiture(
 
 def main() -> None:
     """Runs the command line."""
-    app()
+    try:
+        app()
+    except ConfitureError as error:
+        # from the commands that print text only
+        print_failure(Scope(Format.TEXT, Path.cwd()), error.diagnostics)
+        sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 
 _WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
-
-
-def settings_for(config: Path | None, environment: str | None, database: str | None) -> Settings:
-    """The settings that the options and the environment choose. Raises InputError."""
-    from confiture.files.settings import Overrides, load_settings
-
-    overrides = Overrides(config=config, environment=environment, database=database)
-    return load_settings(Path.cwd(), overrides, os.environ)
 
 
 def project_for(settings: Settings, variables: Sequence[str] | None) -> Project:
@@ -73,17 +66,35 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+@dataclass(slots=True)
+class Scope:
+    """How a command's failures are printed: in which format, with paths below which folder."""
+
+    form: Format
+    root: Path
+
+    def settings(self, config: Path | None, environment: str | None, database: str | None) -> Settings:
+        """The settings that the options and the environment choose. Raises InputError."""
+        from confiture.files.settings import Overrides, load_settings
+
+        overrides = Overrides(config=config, environment=environment, database=database)
+        settings = load_settings(Path.cwd(), overrides, os.environ)
+        self.root = settings.root
+        return settings
+
+
 @contextmanager
-def failures(form: Format, root: Path | None = None) -> Iterator[None]:
+def failures(form: Format) -> Iterator[Scope]:
     """Prints what ends a command in the format asked for, and exits with its code.
 
     Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
     """
     former = signal.signal(signal.SIGTERM, _interrupt)
+    scope = Scope(form, Path.cwd())
     try:
-        yield
+        yield scope
     except ConfitureError as error:
-        print_failure(form, error.diagnostics, root or Path.cwd())
+        print_failure(scope, error.diagnostics)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
         say("interrupted: nothing was changed")
@@ -96,25 +107,25 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def print_failure(form: Format, diagnostics: Sequence[Diagnostic], root: Path) -> None:
+def print_failure(scope: Scope, diagnostics: Sequence[Diagnostic]) -> None:
     """Diagnostics on stdout for machines, on stderr for people."""
-    if form is Format.TEXT:
+    if scope.form is Format.TEXT:
         from confiture.report.terminal import print_diagnostics, talk_console
 
         print_diagnostics(talk_console(), diagnostics)
         return
-    sys.stdout.write(_document(form, diagnostics, root))
+    sys.stdout.write(_document(scope, diagnostics))
 
 
-def _document(form: Format, diagnostics: Sequence[Diagnostic], root: Path) -> str:
-    if form is Format.JSON:
+def _document(scope: Scope, diagnostics: Sequence[Diagnostic]) -> str:
+    if scope.form is Format.JSON:
         from confiture.report.machine import as_text, diagnostics_document
 
         return as_text(diagnostics_document(diagnostics))
-    if form is Format.GITHUB:
-        from confiture.report.github import annotations
+    if scope.form is Format.GITHUB:
+        from confiture.report.github import error_commands
 
-        return annotations(diagnostics, root, os.environ)
+        return error_commands(diagnostics, scope.root, os.environ)
     from confiture.report.junit import diagnostics_xml
 
     return diagnostics_xml(diagnostics)

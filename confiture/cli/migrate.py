@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import failures, parse_wait, print_failure, project_for, say, settings_for
+from confiture.cli.context import Scope, failures, parse_wait, print_failure, project_for, say
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -25,11 +25,8 @@ from confiture.cli.options import (
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from confiture.core.database import Database
     from confiture.core.events import Emit
-    from confiture.core.project import Project
     from confiture.models.reports import RunReport
     from confiture.models.settings import Settings
 
@@ -87,15 +84,14 @@ def up(
 
         confiture migrate up --dry-run --format json
     """
-    with failures(form):
-        settings = settings_for(config, env, database)
-        with failures(form, settings.root):
-            project = project_for(settings, var)
-            from confiture.core.migrate import UpOptions
-            from confiture.core.migrate import up as run_up
+    with failures(form) as scope:
+        settings = scope.settings(config, env, database)
+        project = project_for(settings, var)
+        from confiture.core.migrate import UpOptions
+        from confiture.core.migrate import up as run_up
 
-            options = UpOptions(to=to, dry_run=dry_run, out_of_order=out_of_order, lock_wait_ms=parse_wait(wait))
-            _run(settings, form, lambda target, emit: run_up(project, target, options, emit))
+        options = UpOptions(to=to, dry_run=dry_run, out_of_order=out_of_order, lock_wait_ms=parse_wait(wait))
+        _run(scope, settings, lambda target, emit: run_up(project, target, options, emit))
 
 
 @app.command()
@@ -124,20 +120,19 @@ def down(
 
         confiture migrate down --to 004
     """
-    with failures(form):
+    with failures(form) as scope:
         if to is not None and steps is not None:
             raise InputError(Diagnostic(code="bad-option", message="--to and --steps exclude each other"))
-        settings = settings_for(config, env, database)
-        with failures(form, settings.root):
-            project = project_for(settings, var)
-            from confiture.core.migrate import DownOptions
-            from confiture.core.migrate import down as run_down
+        settings = scope.settings(config, env, database)
+        project = project_for(settings, var)
+        from confiture.core.migrate import DownOptions
+        from confiture.core.migrate import down as run_down
 
-            options = DownOptions(to=to, steps=steps, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
-            _run(settings, form, lambda target, emit: run_down(project, target, options, emit))
+        options = DownOptions(to=to, steps=steps, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
+        _run(scope, settings, lambda target, emit: run_down(project, target, options, emit))
 
 
-def _run(settings: Settings, form: Format, work: Callable[[Database, Emit], None]) -> None:
+def _run(scope: Scope, settings: Settings, work: Callable[[Database, Emit], None]) -> None:
     """Runs something that emits events, shows them as they come, and prints the report."""
     from confiture.core.database import open_database
     from confiture.core.events import Emitter
@@ -154,28 +149,28 @@ def _run(settings: Settings, form: Format, work: Callable[[Database, Emit], None
                 work(target, Emitter(folding, view))
         except ConfitureError as failure:
             error = failure
-    _print_run(form, folding.report, settings.root)
+    _print_run(scope, folding.report)
     if error:
-        if form is Format.TEXT:
-            print_failure(form, error.diagnostics, settings.root)
+        if scope.form is Format.TEXT:
+            print_failure(scope, error.diagnostics)
         raise typer.Exit(error.exit_code)
 
 
-def _print_run(form: Format, report: RunReport, root: Path) -> None:
-    if form is Format.TEXT:
+def _print_run(scope: Scope, report: RunReport) -> None:
+    if scope.form is Format.TEXT:
         from confiture.report.terminal import data_console, print_run
 
         print_run(data_console(), report)
-    elif form is Format.JSON:
+    elif scope.form is Format.JSON:
         from confiture.report.machine import as_text, run_document
 
         sys.stdout.write(as_text(run_document(report)))
-    elif form is Format.GITHUB:
-        from confiture.report.github import annotations
+    elif scope.form is Format.GITHUB:
+        from confiture.report.github import error_commands
         from confiture.report.terminal import data_console, print_run
 
         print_run(data_console(), report)
-        sys.stdout.write(annotations(report.diagnostics, root, os.environ))
+        sys.stdout.write(error_commands(report.diagnostics, scope.root, os.environ))
     else:
         from confiture.report.junit import run_xml
 
@@ -195,28 +190,27 @@ def status(
     Ends with 7 if they did.
     """
     as_format = Format(form.value)
-    with failures(as_format):
-        settings = settings_for(config, env, database)
-        with failures(as_format, settings.root):
-            project = project_for(settings, var)
-            from confiture.core.database import open_database
-            from confiture.core.migrate import standing
+    with failures(as_format) as scope:
+        settings = scope.settings(config, env, database)
+        project = project_for(settings, var)
+        from confiture.core.database import open_database
+        from confiture.core.migrate import standing
 
-            with open_database(settings, say) as target:
-                now = standing(project, target)
-            if form is DataFormat.JSON:
-                from confiture.report.machine import as_text, status_document
+        with open_database(settings, say) as target:
+            now = standing(project, target)
+        if form is DataFormat.JSON:
+            from confiture.report.machine import as_text, status_document
 
-                sys.stdout.write(as_text(status_document(now, settings.environment, target.label)))
-            else:
-                from confiture.report.standing import print_status
-                from confiture.report.terminal import data_console
+            sys.stdout.write(as_text(status_document(now, settings.environment, target.label)))
+        else:
+            from confiture.report.standing import print_status
+            from confiture.report.terminal import data_console
 
-                print_status(data_console(), now, target.label, settings.environment)
-            if now.drift:
-                if form is DataFormat.TEXT:
-                    print_failure(as_format, now.drift, settings.root)
-                raise typer.Exit(ExitCode.DRIFT)
+            print_status(data_console(), now, target.label, settings.environment)
+        if now.drift:
+            if form is DataFormat.TEXT:
+                print_failure(scope, now.drift)
+            raise typer.Exit(ExitCode.DRIFT)
 
 
 @app.command()
@@ -233,21 +227,20 @@ def show(
     Needs no database.
     """
     as_format = Format(form.value)
-    with failures(as_format):
+    with failures(as_format) as scope:
         # any URL will do: nothing connects
-        settings = settings_for(config, env, "embedded")
-        with failures(as_format, settings.root):
-            project = project_for(settings, var)
-            plan = project.plan_of(version, down=down)
-            if form is DataFormat.JSON:
-                from confiture.report.machine import as_text, plan_document
+        settings = scope.settings(config, env, "embedded")
+        project = project_for(settings, var)
+        plan = project.plan_of(version, down=down)
+        if form is DataFormat.JSON:
+            from confiture.report.machine import as_text, plan_document
 
-                sys.stdout.write(as_text(plan_document(plan)))
-            else:
-                from confiture.report.plans import print_plan
-                from confiture.report.terminal import data_console
+            sys.stdout.write(as_text(plan_document(plan)))
+        else:
+            from confiture.report.plans import print_plan
+            from confiture.report.terminal import data_console
 
-                print_plan(data_console(), plan)
+            print_plan(data_console(), plan)
 
 
 @app.command()
@@ -261,17 +254,16 @@ def validate(
 
     Ends with 0 if all is well, with 2 if not.
     """
-    with failures(form):
-        settings = settings_for(config, env, "embedded")
-        with failures(form, settings.root):
-            project = project_for(settings, var)
-            if form is Format.TEXT:
-                from confiture.report.words import count
+    with failures(form) as scope:
+        settings = scope.settings(config, env, "embedded")
+        project = project_for(settings, var)
+        if form is Format.TEXT:
+            from confiture.report.words import count
 
-                steps = sum(len(plan.steps) for plan in project.ups)
-                typer.echo(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
-            else:
-                print_failure(form, (), settings.root)
+            steps = sum(len(plan.steps) for plan in project.ups)
+            typer.echo(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
+        else:
+            print_failure(scope, ())
 
 
 @app.command()
@@ -284,8 +276,8 @@ def baseline(
     wait: WaitOption = "10s",
 ) -> None:
     """Adopt an existing database: enter all migrations up to VERSION as applied, without running them."""
-    with failures(Format.TEXT):
-        settings = settings_for(config, env, database)
+    with failures(Format.TEXT) as scope:
+        settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.database import open_database
         from confiture.core.migrate import baseline as enter

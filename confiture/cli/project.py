@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import failures, project_for, say, settings_for
+from confiture.cli.context import failures, project_for, say
 from confiture.cli.options import ConfigOption, Format
 from confiture.errors import ConfitureError
 
@@ -40,11 +40,11 @@ def new(
 
     Example: confiture new add_order_totals
     """
-    with failures(Format.TEXT):
+    with failures(Format.TEXT) as scope:
         from confiture.files.migration import migration_paths, version_of_file
         from confiture.files.writing import create_migration
 
-        settings = settings_for(config, None, "embedded")
+        settings = scope.settings(config, None, "embedded")
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
         versions = [version for path in paths if (version := version_of_file(path))]
         path = create_migration(name, settings.migrations, settings.root, versions)
@@ -53,7 +53,9 @@ def new(
 
 
 def schema(
-    name: Annotated[str, typer.Argument(metavar="migration|settings", help="Which file's schema to print.")] = "migration",
+    name: Annotated[
+        str, typer.Argument(metavar="migration|settings", help="Which file's schema to print.")
+    ] = "migration",
     install: Annotated[
         bool, typer.Option("--install", help="Write both below .confiture/schema/, where editors look for them.")
     ] = False,
@@ -63,13 +65,13 @@ def schema(
 
     Example: confiture schema settings > confiture.schema.json
     """
-    with failures(Format.TEXT):
+    with failures(Format.TEXT) as scope:
         from confiture.files.json_schema import install_schemas, json_schema
 
         if name not in ("migration", "settings"):
             raise typer.BadParameter("migration or settings", param_hint="NAME")
         if install:
-            settings = settings_for(config, None, "embedded")
+            settings = scope.settings(config, None, "embedded")
             install_schemas(settings.root)
             say(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
@@ -84,15 +86,14 @@ def overview() -> None:
         typer.echo("There is no confiture.yaml here or above.")
         typer.echo("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
         return
-    with failures(Format.TEXT):
-        settings = settings_for(None, None, None)
+    with failures(Format.TEXT) as scope:
+        settings = scope.settings(None, None, None)
         typer.echo(f"Project {settings.root}, environment {settings.environment}")
-        with failures(Format.TEXT, settings.root):
-            project = project_for(settings, None)
-            if not project.migrations:
-                typer.echo("No migrations yet. Next: `confiture new NAME`.")
-                return
-            _database_overview(project)
+        project = project_for(settings, None)
+        if not project.migrations:
+            typer.echo("No migrations yet. Next: `confiture new NAME`.")
+            return
+        _database_overview(project)
 
 
 def _database_overview(project: Project) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from psycopg.pq.abc import PGresult
 
 from confiture.core.database import Connection
 from confiture.models.migration import Comparison, Expectation, ExpectedRows, Scalar
@@ -14,7 +17,7 @@ CURSOR_PREFIX = "DECLARE confiture_check NO SCROLL CURSOR FOR "
 _SHOWN_ROWS = 5
 _BOOLEAN_OID = 16
 _NUMBER_OIDS = frozenset({20, 21, 23, 26, 700, 701, 1700})
-_OPERATORS: dict[str, Callable[[object, object], bool]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -63,15 +66,16 @@ def run_check(connection: Connection, query: str, expect: Expectation) -> CheckR
 def _fetch(connection: Connection, limit: int) -> tuple[list[tuple[Cell, ...]], list[str]]:
     # the values are taken as PostgreSQL prints them: that is what the file's author compares with
     result = connection.execute(f"FETCH FORWARD {limit} FROM confiture_check".encode()).pgresult
-    assert result is not None
+    if result is None:
+        raise LookupError("FETCH gave no result")
     columns = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
     rows = [tuple(_cell(result, row, column) for column in range(result.nfields)) for row in range(result.ntuples)]
     return rows, columns
 
 
-def _cell(result: object, row: int, column: int) -> Cell:
-    value = result.get_value(row, column)  # type: ignore[attr-defined]
-    return Cell(text=None if value is None else value.decode(), type_oid=result.ftype(column))  # type: ignore[attr-defined]
+def _cell(result: PGresult, row: int, column: int) -> Cell:
+    value = result.get_value(row, column)
+    return Cell(text=None if value is None else value.decode(), type_oid=result.ftype(column))
 
 
 def _compare_scalar(rows: Sequence[Sequence[Cell]], columns: Sequence[str], expect: Comparison) -> CheckResult:
@@ -108,21 +112,20 @@ def compare(cell: Cell, sign: str, expected: Scalar) -> bool:
     if expected is None or cell.text is None:
         same = expected is None and cell.text is None
         return same if sign == "=" else (sign == "!=" and not same)
-    actual = _comparable(cell, expected)
+    actual = _comparable(cell.text, cell.type_oid, expected)
     if actual is None:
         return sign == "!="
     wanted = expected if isinstance(expected, bool | str) else _number(str(expected))
     return _OPERATORS[sign](actual, wanted)
 
 
-def _comparable(cell: Cell, expected: Scalar) -> object | None:
-    """The cell's value in the type of what is expected, None where it has none."""
-    assert cell.text is not None
+def _comparable(text: str, type_oid: int, expected: Scalar) -> object | None:
+    """A printed value in the type of what is expected, None where it has none."""
     if isinstance(expected, bool):
-        return cell.text == "t" if cell.type_oid == _BOOLEAN_OID else None
+        return text == "t" if type_oid == _BOOLEAN_OID else None
     if isinstance(expected, str):
-        return cell.text
-    return _number(cell.text) if cell.type_oid in _NUMBER_OIDS else None
+        return text
+    return _number(text) if type_oid in _NUMBER_OIDS else None
 
 
 def _number(text: str) -> Decimal | None:
@@ -140,5 +143,5 @@ def _shown(value: Scalar) -> str:
     return str(value)
 
 
-def _listed(values: object) -> str:
-    return f"({', '.join(values)})"  # type: ignore[arg-type]
+def _listed(values: Iterable[str]) -> str:
+    return f"({', '.join(values)})"

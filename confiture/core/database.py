@@ -8,16 +8,17 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from confiture.core.queries import query
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
 
-Connection = psycopg.Connection[dict[str, object]]
+Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 140_000
 _CONNECT_TIMEOUT_S = "10"
@@ -37,12 +38,14 @@ class Database:
         Raises DatabaseUnavailable.
         """
         try:
-            parameters = conninfo_to_dict(self.conninfo)
-            parameters.setdefault("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S))
-            parameters["application_name"] = _application_name(purpose)
-            return psycopg.connect(
-                autocommit=True, prepare_threshold=None, row_factory=dict_row, client_encoding="UTF8", **parameters
+            given = conninfo_to_dict(self.conninfo)
+            conninfo = make_conninfo(
+                self.conninfo,
+                application_name=_application_name(purpose),
+                client_encoding="UTF8",
+                connect_timeout=given.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S),
             )
+            return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
         except psycopg.Error as error:
             raise DatabaseUnavailable(
                 Diagnostic(
@@ -91,9 +94,8 @@ def label_of(settings: DatabaseSettings) -> str:
 
 def require_usable(connection: Connection, label: str) -> None:
     """Raises DatabaseUnavailable for a server that is too old, a standby, or read-only."""
-    row = connection.execute(query("server")).fetchone()
-    assert row is not None
-    if int(str(row["version_number"])) < OLDEST_VERSION:
+    row = one_row(connection, "server")
+    if row["version_number"] < OLDEST_VERSION:
         raise _unusable("server-too-old", f"{label} is PostgreSQL {row['version']}: 14 is the oldest that works")
     if row["in_recovery"]:
         raise _unusable("standby", f"{label} is a read-only standby", "connect to the primary")
@@ -108,13 +110,20 @@ def require_own_sessions(first: Connection, second: Connection) -> None:
 
     Such a pooler strands session locks and settings.
     """
-    pids = [connection.execute(query("server")).fetchone() for connection in (first, second)]
-    if pids[0] is not None and pids[1] is not None and pids[0]["backend_pid"] == pids[1]["backend_pid"]:
+    if one_row(first, "server")["backend_pid"] == one_row(second, "server")["backend_pid"]:
         raise _unusable(
             "pooler",
             "two connections share one session: a pooler in transaction mode stands between",
             "give the server's own address: locks and settings of a session do not survive such a pooler",
         )
+
+
+def one_row(connection: Connection, name: str, **parameters: object) -> dict[str, Any]:
+    """The one row of a named query. Raises LookupError where there is none."""
+    row = connection.execute(query(name), parameters or None).fetchone()
+    if row is None:
+        raise LookupError(f"the query {name} gave no row")
+    return row
 
 
 def _unusable(code: str, message: str, hint: str | None = None) -> DatabaseUnavailable:

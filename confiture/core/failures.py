@@ -22,9 +22,7 @@ _HINTS = {
 }
 
 
-def statement_failure(
-    error: psycopg.Error, statement: Statement, rendered: Rendered, prefix: int = 0
-) -> Diagnostic:
+def statement_failure(error: psycopg.Error, statement: Statement, rendered: Rendered, prefix: int = 0) -> Diagnostic:
     """A failed statement, told at its own line in its file, with all that PostgreSQL says.
 
     `prefix` is how many characters were sent before the statement's own text.
@@ -32,7 +30,7 @@ def statement_failure(
     told = error.diag
     position = int(told.statement_position) - 1 - prefix if told.statement_position else 0
     # what ran in another form than written has positions of its own
-    inside = 0 <= position and rendered.text.startswith(statement.text, statement.offset)
+    inside = position >= 0 and rendered.text.startswith(statement.text, statement.offset)
     sqlstate = error.sqlstate or ""
     return rendered.diagnostic(
         statement.offset + (position if inside else 0),
@@ -66,7 +64,11 @@ def _details(error: psycopg.Error) -> tuple[str, ...]:
         facts.append(f"in {told.context}")
     facts += [
         f"{label}: {value}"
-        for label, value in (("table", told.table_name), ("column", told.column_name), ("constraint", told.constraint_name))
+        for label, value in (
+            ("table", told.table_name),
+            ("column", told.column_name),
+            ("constraint", told.constraint_name),
+        )
         if value
     ]
     return tuple(line for fact in facts if fact for line in fact.splitlines())

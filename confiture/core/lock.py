@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import psycopg
 
-from confiture.core.database import Connection, Database
+from confiture.core.database import Connection, Database, one_row
 from confiture.core.events import Emit
 from confiture.core.failures import plain_failure
 from confiture.core.queries import query
@@ -68,12 +67,11 @@ def project_lock(database: Database, purpose: str, wait_ms: int, emit: Emit) -> 
 
 
 def _try(connection: Connection) -> bool:
-    row: Any = connection.execute(query("try_lock"), {"key": LOCK_KEY}).fetchone()
-    return bool(row["locked"])
+    return bool(one_row(connection, "try_lock", key=LOCK_KEY)["locked"])
 
 
 def _holder(connection: Connection) -> str:
-    row: Any = connection.execute(query("lock_holder"), {"key": LOCK_KEY}).fetchone()
+    row = connection.execute(query("lock_holder"), {"key": LOCK_KEY}).fetchone()
     if row is None:
         return "the holder has just let go"
     since: datetime | None = row["query_start"]

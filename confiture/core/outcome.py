@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import psycopg
 
-from confiture.core.database import Connection, Database
+from confiture.core.database import Connection, Database, one_row
 from confiture.core.failures import plain_failure
-from confiture.core.queries import query
 from confiture.core.runner import Progress
 from confiture.core.state import StateStore
 from confiture.core.steps import StepFailed
@@ -93,5 +91,4 @@ def _segment_committed(progress: Progress, number: int, database: Database, pid:
 
 
 def _alive(connection: Connection, pid: int) -> bool:
-    row: Any = connection.execute(query("backend_alive"), {"pid": pid}).fetchone()
-    return bool(row["alive"])
+    return bool(one_row(connection, "backend_alive", pid=pid)["alive"])

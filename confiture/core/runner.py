@@ -104,9 +104,7 @@ class Runner:
         done = [entry.segment for entry in journal.values() if entry.state is SegmentState.DONE]
         progress.committed = len(done)
         started = time.perf_counter()
-        self._emit(
-            MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed)
-        )
+        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
         for segment in plan.segments:
             entry = journal.get(segment.number)
             _refuse_changed(plan, segment, entry)
@@ -184,9 +182,7 @@ class Runner:
                     self._run_steps(migration, segment)
                 self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 duration_ms = (time.perf_counter() - started) * 1000
-                self._emit(
-                    MigrationFinished(version=migration.version, outcome=Outcome.DONE, duration_ms=duration_ms)
-                )
+                self._emit(MigrationFinished(version=migration.version, outcome=Outcome.DONE, duration_ms=duration_ms))
         self.progress = None
 
     def _run_steps(self, plan: PlannedMigration, segment: Segment) -> list[StepRecord]:
@@ -239,9 +235,7 @@ class Runner:
         else:
             self._state.begin_reverting(plan.version, progress.attempt)
 
-    def _record(
-        self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
-    ) -> None:
+    def _record(self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float) -> None:
         plan = progress.plan
         steps = [asdict(record) for record in records]
         self._state.record(plan, segment, progress.attempt, SegmentState.DONE, steps, duration_ms)
@@ -299,4 +293,3 @@ def _jittered(attempt: int) -> float:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0]
-

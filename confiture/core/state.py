@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from confiture.core.database import Connection
+from confiture.core.database import Connection, one_row
 from confiture.core.queries import query, state_ddl
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.history import AppliedMigration, JournalEntry, Origin, SegmentState, State
@@ -26,9 +26,9 @@ class StateStore:
 
     def installed(self) -> bool:
         """Whether our tables are there. Raises DatabaseUnavailable where a newer program made them."""
-        if not self._one("state_format")["installed"]:
+        if not one_row(self._connection, "state_format")["installed"]:
             return False
-        version = self._one("format_version")["version"]
+        version = one_row(self._connection, "format_version")["version"]
         if version != FORMAT:
             raise DatabaseUnavailable(
                 Diagnostic(
@@ -81,7 +81,8 @@ class StateStore:
 
     def withdraw(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
         """Takes back the intent of a segment that failed and left nothing; if it was the first, also the mark that
-        the migration had begun."""
+        the migration had begun.
+        """
         self._connection.execute(query("delete_journal"), {"attempt": attempt, "segment": segment.number})
         if segment.number == 1 and plan.direction is Direction.UP:
             self.delete(plan.version)
@@ -133,11 +134,6 @@ class StateStore:
             },
         )
 
-    def _one(self, name: str) -> dict[str, Any]:
-        row = self._connection.execute(query(name)).fetchone()
-        assert row is not None
-        return row
-
 
 def _described(plan: PlannedMigration) -> dict[str, Any]:
     return {
@@ -158,13 +154,10 @@ def _applied(row: dict[str, Any]) -> AppliedMigration:
         attempt=row["attempt"],
         checksum=row["checksum"],
         chain=row["chain"],
-        steps=tuple(StepChecksum(phase=Phase(phase), label=label, checksum=sum_) for phase, label, sum_ in row["steps"]),
+        steps=tuple(
+            StepChecksum(phase=Phase(phase), label=label, checksum=sum_) for phase, label, sum_ in row["steps"]
+        ),
         applied_at=row["applied_at"],
         applied_by=row["applied_by"],
         duration_ms=row["duration_ms"],
     )
-
-
-def direction_of(state: State) -> Direction:
-    """In which direction an unfinished migration was going."""
-    return Direction.DOWN if state is State.REVERTING else Direction.UP

@@ -13,11 +13,13 @@ from confiture.core.events import Emit
 from confiture.core.failures import statement_failure
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome, StepFinished, StepId, StepStarted
+from confiture.models.migration import Expectation
 from confiture.models.plan import Isolation, PlannedStep, Segment, Statement
 
 _WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
 
-class StepFailed(Exception):  # noqa: N818 - internal: the runner turns it into what the user is told
+
+class StepFailed(Exception):
     """A step failed. `sqlstate` is None for a check that did not hold."""
 
     def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
@@ -70,7 +72,7 @@ class StepRunner:
 
     def _statements(self, step: PlannedStep) -> int | None:
         if step.expect is not None:
-            self._check(step)
+            self._check(step, step.expect)
             return None
         counts = [self._execute(step, statement) for statement in step.statements]
         written = [count for count in counts if count is not None]
@@ -83,11 +85,10 @@ class StepRunner:
             raise StepFailed(statement_failure(error, statement, step.rendered), error.sqlstate) from error
         return max(cursor.rowcount, 0) if statement.node in _WRITING else None
 
-    def _check(self, step: PlannedStep) -> None:
-        assert step.expect is not None
+    def _check(self, step: PlannedStep, expect: Expectation) -> None:
         (statement,) = step.statements
         try:
-            result = run_check(self._connection, statement.text, step.expect)
+            result = run_check(self._connection, statement.text, expect)
         except psycopg.Error as error:
             diagnostic = statement_failure(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
             raise StepFailed(diagnostic, error.sqlstate) from error

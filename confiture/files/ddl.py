@@ -32,7 +32,9 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     if relative.is_absolute() or ".." in relative.parts:
         raise _refused(name, "path-leaves-project", f"{relative} leaves the schemas folder", _BELOW)
     if not (relative.name.endswith(TEMPLATE_SUFFIX) or relative.suffix == ".sql"):
-        raise _refused(name, "not-sql", f"{relative} is no SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}")
+        raise _refused(
+            name, "not-sql", f"{relative} is no SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}"
+        )
     for folder in (folders.schemas, folders.root):
         path = folder / relative
         if path.exists() or path.is_symlink():

@@ -26,5 +26,5 @@ def install_schemas(root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (root / ".confiture" / ".gitignore").write_text("*\n", encoding="utf-8")
     for name in ("migration", "settings"):
-        text = json.dumps(json_schema(name), indent=2) + "\n"  # type: ignore[arg-type]
+        text = json.dumps(json_schema(name), indent=2) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
@@ -45,6 +45,7 @@ SUFFIXES = (".yaml", ".yml")
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 _OPERATORS = get_args(Operator)
+_LONGEST_NAME = 60
 
 
 class _ExpectShape:
@@ -69,7 +70,7 @@ class _ExpectShape:
             return ExpectedRows(rows=tuple(tuple(row) for row in value))
         if value is None and key not in ("=", "!="):
             raise reader.report(fields.spans[key], "wrong-value", f"nothing is {key} null", "use = or !=")
-        return Comparison(operator=key, value=value)
+        return Comparison(operator=cast(Operator, key), value=value)
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [PlainValue().schema(), self._record.schema() | {"minProperties": 1, "maxProperties": 1}]}
@@ -90,7 +91,9 @@ class _StepShape:
             "expect": Key(
                 shape=_ExpectShape(), description='What the check must return: a value, {">": 0}, or {rows: []}.'
             ),
-            "when": Key(shape=Passage(also=("bool",)), description="A Jinja condition: the step is skipped if it is false."),
+            "when": Key(
+                shape=Passage(also=("bool",)), description="A Jinja condition: the step is skipped if it is false."
+            ),
             "timeout": Key(shape=Duration(), description="The longest that each statement may run; 0 for no limit."),
             "lock_timeout": Key(shape=Duration(), description="The longest wait for a lock; 0 for no limit."),
         },
@@ -134,7 +137,8 @@ MIGRATION_SHAPE = Record(
         "name": Key(shape=Text(), description="Default: the rest of the file's name."),
         "description": Key(shape=Text(), description="What the migration is for."),
         "requires": Key(
-            shape=ListOf(Passage(also=("int",)), single=True), description="Versions that must be applied before this one."
+            shape=ListOf(Passage(also=("int",)), single=True),
+            description="Versions that must be applied before this one.",
         ),
         "vars": Key(
             shape=MapOf(Value(), key_pattern=VARIABLE_NAME, key_description="a name: letters, digits and _"),
@@ -194,11 +198,7 @@ def read_migration(path: Path, folders: Folders, problems: Problems) -> Migratio
 
 def _migration(fields: Fields, path: Path, reader: Reader) -> Migration:
     version, name = _identity(fields, path, reader)
-    phases = {
-        phase: tuple(_step(step, phase, number) for number, step in enumerate(fields[phase.value], start=1))
-        for phase in Phase
-        if phase.value in fields
-    }
+    phases = {phase: tuple(_step(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields}
     if not any(phases.values()):
         raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
     return Migration(
@@ -228,7 +228,7 @@ def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
     return version, fields.get("name") or (match["name"] if match and match["name"] else path.stem)
 
 
-def _step(fields: Fields, phase: Phase, number: int) -> AnyStep:
+def _step(fields: Fields) -> AnyStep:
     common = {
         "span": fields.span,
         "when": fields.get("when"),
@@ -244,8 +244,12 @@ def _step(fields: Fields, phase: Phase, number: int) -> AnyStep:
             is_template=file.path.endswith(TEMPLATE_SUFFIX),
             **common,
         )
-    name = name or f"{phase.value} {number}"
     if "check" in fields:
-        return CheckStep(name=name, sql=fields["check"], expect=fields["expect"], **common)
-    return SqlStep(name=name, sql=fields["sql"], **common)
+        return CheckStep(name=name or _summary(fields["check"]), sql=fields["check"], expect=fields["expect"], **common)
+    return SqlStep(name=name or _summary(fields["sql"]), sql=fields["sql"], **common)
 
+
+def _summary(sql: SourceText) -> str:
+    """What a step without a name is called: the beginning of its SQL."""
+    text = " ".join(sql.text.split())
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"

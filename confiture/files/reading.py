@@ -56,7 +56,8 @@ def parse_yaml(file: SourceFile) -> Node | None:
     """
     parser = YAML(typ="safe", pure=True)
     try:
-        return parser.compose(file.text)
+        node: Node | None = parser.compose(file.text)
+        return node
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         span = Span(path=file.path, line=mark.line + 1, column=mark.column + 1) if mark else _start(file)

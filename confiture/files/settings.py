@@ -213,9 +213,7 @@ def _read_file(path: Path, problems: Problems) -> tuple[Reader, Fields]:
         raise
 
 
-def _merge(
-    root: Path, reader: Reader, fields: Fields, overrides: Overrides, environ: Mapping[str, str]
-) -> Settings:
+def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, environ: Mapping[str, str]) -> Settings:
     environments: dict[str, Fields] = fields.get("environments", {})
     environment = overrides.environment or environ.get("CONFITURE_ENV") or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)

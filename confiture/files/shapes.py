@@ -25,7 +25,7 @@ _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 _LONGEST_MS = 2**31 - 1  # PostgreSQL holds its timeouts in a signed 32-bit integer
 
 
-class Invalid(Exception):  # noqa: N818 - not an error that anybody is shown: the diagnostic is already recorded
+class Invalid(Exception):
     """The node cannot be read; why is already with the reader's problems."""
 
 
@@ -182,7 +182,7 @@ class Passage:
 
     def read(self, node: Node, reader: Reader) -> SourceText:
         reader.check_tag(node)
-        if not (is_text(node) or _is_of(node, self.also)):
+        if not isinstance(node, ScalarNode) or not (is_text(node) or _is_of(node, self.also)):
             raise reader.wrong_type(node, "text")
         if not node.value.strip():
             raise reader.report(reader.span(node), "empty-value", "expected text, found nothing")
@@ -296,7 +296,7 @@ class Value:
         if isinstance(node, SequenceNode):
             with reader.inside(node):
                 return [self.read(item, reader) for item in node.value]
-        return _scalar(node)
+        return PlainValue().read(node, reader)
 
     def schema(self) -> dict[str, Any]:
         return {}

@@ -53,7 +53,9 @@ def create_project(folder: Path) -> list[Path]:
     settings = folder / FILE_NAME
     if settings.exists():
         raise InputError(
-            Diagnostic(code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration")
+            Diagnostic(
+                code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration"
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     _write(settings, _SETTINGS.format(schema=SCHEMA_FOLDER.as_posix()))
@@ -75,7 +77,9 @@ def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not slug:
         raise InputError(
-            Diagnostic(code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals")
+            Diagnostic(
+                code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals"
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     install_schemas(root)

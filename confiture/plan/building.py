@@ -86,9 +86,7 @@ class Planner:
     def _parse(self, step: AnyStep, rendered: Rendered) -> tuple[Statement, ...]:
         statements, problems = parse_statements(rendered.text)
         for problem in problems:
-            self._problems.add(
-                rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint)
-            )
+            self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
         if isinstance(step, CheckStep) and not problems:
             self._require_one_query(statements, rendered)
         elif not statements and not problems and rendered.text == step.sql.text:
@@ -137,9 +135,7 @@ def _cut(step: PlannedStep) -> list[PlannedStep]:
             runs.append([statement])
     if len(runs) < 2:
         return [step]
-    return [
-        replace(step, statements=tuple(run), part=part, parts=len(runs)) for part, run in enumerate(runs, start=1)
-    ]
+    return [replace(step, statements=tuple(run), part=part, parts=len(runs)) for part, run in enumerate(runs, start=1)]
 
 
 def transactional_form(plan: Plan) -> Plan:

@@ -44,7 +44,5 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 
 def _of_step(step: AnyStep) -> str:
     expect = step.expect if isinstance(step, CheckStep) else None
-    expected = (
-        (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
-    )
+    expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
     return digest(type(step).__name__, normalized(step.sql.text), expected, step.when.text if step.when else None)

@@ -35,7 +35,7 @@ def ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migrat
                     migration.span, "duplicate-version", message, hint="give one of the two files another version"
                 )
             )
-    sorter: TopologicalSorter[VersionKey] = TopologicalSorter({key: () for key in by_key})
+    sorter: TopologicalSorter[VersionKey] = TopologicalSorter(dict.fromkeys(by_key, ()))
     for key, migration in by_key.items():
         for requirement in migration.requires:
             required = version_key(requirement.version)

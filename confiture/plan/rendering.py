@@ -20,7 +20,7 @@ _TEMPLATE_NAME = "<template>"
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 
-class TemplateProblem(Exception):  # noqa: N818 - carries the diagnostic that people are shown
+class TemplateProblem(Exception):
     """A template that cannot be rendered."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
@@ -71,7 +71,9 @@ def render(source: SourceText, context: RenderContext) -> Rendered:
 def holds(condition: SourceText, context: RenderContext) -> bool:
     """Whether a `when` holds. Raises TemplateProblem where it is no expression, or gives neither true nor false."""
     if any(delimiter in condition.text for delimiter in _DELIMITERS):
-        raise _problem(condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'")
+        raise _problem(
+            condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'"
+        )
     names = context.names()
     environment = _environment()
     with _Translating(condition):
@@ -105,9 +107,7 @@ def _environment() -> SandboxedEnvironment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters |= {"ident": quote_identifier, "literal": quote_literal}
     # what differs from one rendering to the next has no place in a plan
     del environment.filters["random"]

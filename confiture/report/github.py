@@ -9,7 +9,7 @@ from pathlib import Path
 from confiture.errors import Diagnostic, Span
 
 
-def annotations(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
+def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
     """One `::error` command a line. GitHub wants paths relative to the repository, so they are taken from there."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     return "".join(_annotation(diagnostic, root, workspace) + "\n" for diagnostic in diagnostics)

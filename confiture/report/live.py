@@ -101,8 +101,10 @@ class LineView:
                 self._name = f"{event.version} {event.name}"
             case StepFinished() if event.duration_ms >= _LONG_STEP_MS:
                 wrote = f", {count(event.rows, 'row')}" if event.rows is not None else ""
-                self._write(f"{event.step.version} {event.step.phase.value}: {event.step.name}{wrote}, "
-                            f"{duration(event.duration_ms)}")
+                self._write(
+                    f"{event.step.version} {event.step.phase.value}: {event.step.name}{wrote}, "
+                    f"{duration(event.duration_ms)}"
+                )
             case MigrationFinished() if event.outcome is Outcome.DONE:
                 self._write(f"{self._name}: done in {duration(event.duration_ms)}")
             case _:

@@ -110,7 +110,9 @@ def _summary(report: RunReport) -> Text:
     where = f"on {report.database}" + (f" ({report.environment})" if report.environment else "")
     verb = "undone" if report.direction is Direction.DOWN else "applied"
     if report.outcome is Outcome.DONE and not report.migrations:
-        nothing = "Nothing to undo" if report.direction is Direction.DOWN else "Nothing to do: every migration is applied"
+        nothing = (
+            "Nothing to undo" if report.direction is Direction.DOWN else "Nothing to do: every migration is applied"
+        )
         return Text(f"{nothing} {where}.")
     if report.dry_run:
         what = count(len(done), "migration")

@@ -11,7 +11,7 @@ from confiture.models.plan import Isolation, Statement
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
 
 
-class SqlProblem(Exception):  # noqa: N818 - becomes a Diagnostic where its place in a file is known
+class SqlProblem(Exception):
     """SQL that does not parse or may not stand in a migration. `offset` counts characters from 0."""
 
     def __init__(self, code: str, message: str, offset: int, hint: str | None = None) -> None:
@@ -104,7 +104,7 @@ def _fallback(text: str) -> str | None:
         node.reindex_stmt.params.extend(kept)
     else:
         return None
-    return postgast.deparse(tree)
+    return str(postgast.deparse(tree))
 
 
 def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:

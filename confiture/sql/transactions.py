@@ -94,9 +94,7 @@ def targets(node: Any) -> tuple[IndexBuild | None, IndexBuild | None]:
     kind = node.WhichOneof("node")
     if kind == "index_stmt":
         relation = node.index_stmt.relation
-        built = IndexBuild(
-            name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname
-        )
+        built = IndexBuild(name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname)
         return built, None
     if kind == "drop_stmt":
         parts = [item.string.sval for item in node.drop_stmt.objects[0].list.items]

@@ -1,0 +1,151 @@
+"""`confiture db`: the project's embedded PostgreSQL server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.errors import Diagnostic, ExitCode, InputError
+
+if TYPE_CHECKING:
+    from confiture.core.embedded import EmbeddedServer
+
+app = typer.Typer(
+    name="db",
+    no_args_is_help=True,
+    help="The project's own PostgreSQL server: no installation, no port, one directory (.confiture/postgres).\n\n"
+    "It starts by itself when a command needs it and stops afterwards. Use these commands to look into it.",
+)
+
+
+def project_root() -> Path:
+    """Where confiture.yaml is, upward from the working directory; without one, the working directory."""
+    from confiture.files.settings import find_settings_file
+
+    here = Path.cwd()
+    found = find_settings_file(here)
+    return found.parent if found else here
+
+
+@app.command()
+def start() -> None:
+    """Start the server and let it run, until `confiture db stop`.
+
+    Without it, the server runs only as long as a command needs it.
+
+    Example: confiture db start && psql "$(confiture db url)"
+    """
+    server = _server()
+    started = server.start()
+    _say(f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop")
+
+
+@app.command()
+def stop(
+    force: Annotated[bool, typer.Option("--force", help="Stop it even while others use it; ends their work.")] = False,
+) -> None:
+    """Stop the server. The data stay.
+
+    Example: confiture db stop
+    """
+    _say("PostgreSQL stopped" if _server().stop(force=force) else "PostgreSQL was not running")
+
+
+@app.command()
+def status() -> None:
+    """Tell whether the server runs, and who uses it. Ends with 0 when it runs, with 3 when it does not.
+
+    Example: confiture db status || confiture db start
+    """
+    server = _server()
+    running = server.is_running()
+    typer.echo(f"server: {'running' if running else 'stopped'}")
+    typer.echo(f"kept: {'yes' if server.is_kept() else 'no'}")
+    typer.echo(f"version: {server.version}")
+    typer.echo(f"data: {server.data}{'' if server.data.exists() else ' (not made yet)'}")
+    typer.echo(f"log: {server.log}")
+    for user in server.users():
+        typer.echo(f"used by: {user}")
+    if not running:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+@app.command()
+def url(
+    database: Annotated[str, typer.Argument(help="The name of a database on the server.")] = "postgres",
+) -> None:
+    """Print the server's URL, for other programs. Only the URL goes to standard output.
+
+    Example: pg_dump "$(confiture db url)" > dump.sql
+    """
+    server = _server()
+    typer.echo(server.url(database))
+    if not server.is_running():
+        _say("PostgreSQL is not running; to start it: confiture db start")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def psql(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Options for psql.")] = None,
+) -> None:
+    """Open psql on the server, starting it meanwhile. Ends with psql's own exit code.
+
+    Example: confiture db psql -- -c 'TABLE confiture.migrations'
+
+    Example: confiture db psql < seed.sql
+    """
+    server = _server()
+    program = server.program("psql")
+    with server.using() as address:
+        # Ctrl-C cancels a query in psql and must not end us, or the server would go away under it. A handler that does
+        # nothing, and not SIG_IGN, which psql would inherit.
+        former = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            # The address as --dbname, because psql reads a first word without it as the user's own database.
+            done = subprocess.run([program, f"--dbname={address}", *(arguments or [])], check=False)
+        finally:
+            signal.signal(signal.SIGINT, former)
+    # A negative number tells which signal ended it; shells tell that as 128 and the number.
+    raise typer.Exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove the server's data. The next start makes an empty server.
+
+    Example: confiture db reset --yes && confiture migrate up
+    """
+    server = _server()
+    if not yes:
+        if not _is_asked_at_a_terminal():
+            raise InputError(
+                Diagnostic(
+                    code="embedded-reset-unconfirmed",
+                    message="Without a terminal to ask at, db reset removes nothing.",
+                    hint="To remove all data of the embedded server: confiture db reset --yes",
+                )
+            )
+        typer.confirm(f"Remove all data in {server.data}?", abort=True, err=True)
+    _say("The embedded server's data are removed" if server.reset() else "There were no data to remove")
+
+
+def _is_asked_at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _server() -> EmbeddedServer:
+    # Imported here, because every command loads this module and few need a server.
+    from confiture.core.embedded import EmbeddedServer
+
+    return EmbeddedServer(project_root(), notes=_say)
+
+
+def _say(note: str) -> None:
+    typer.echo(note, err=True)

@@ -1,0 +1,226 @@
+"""The embedded PostgreSQL server of a project: made at first use, stopped by its last user.
+
+Everything is below `.confiture/postgres/` in the project's directory:
+
+    data/                     PostgreSQL's data; made as data.new/ and renamed when complete
+    server.log, server.log.1  what the server said, since its last start and before
+    transition.lock           held exclusively by whoever starts or stops the server
+    users.lock                held, shared, by every process for as long as it uses the server
+    server.lock               held by the server's own processes
+    keep                      the server stays when its last user leaves (`confiture db start`)
+
+The operating system drops the locks of a process that dies. So a killed user never keeps the server alive: the next
+one stops it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from confiture.core import socket_directory
+from confiture.core.file_locks import holders, locked, try_lock, unlock
+from confiture.core.postgres_process import PostgresProcess
+from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, LockHeld
+
+_TRANSITION_SECONDS = 180
+
+
+def _drop(note: str) -> None:
+    pass
+
+
+class EmbeddedServer:
+    """The server of the project at `root`. Several objects, threads and processes may use it at once.
+
+    `notes` is told what a user should know though nothing failed, such as directories that had to be opened.
+    Every method raises DatabaseUnavailable, with the cause and the next step, when it cannot do its work, and LockHeld
+    when another process stays in its way.
+    """
+
+    def __init__(self, root: Path, *, notes: Callable[[str], None] = _drop) -> None:
+        if os.name == "nt":
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="embedded-windows",
+                    message="The embedded server is not available on Windows.",
+                    hint="Set database.url to a PostgreSQL server, or run confiture in WSL.",
+                )
+            )
+        self.directory = root.resolve() / ".confiture" / "postgres"
+        self._process = PostgresProcess(self.directory, notes)
+        self._keep = self.directory / "keep"
+        self._users = self.directory / "users.lock"
+        self._transition = self.directory / "transition.lock"
+        self._notes = notes
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data directory. It need not exist yet."""
+        return self._process.data
+
+    @property
+    def log(self) -> Path:
+        """The server's log since its last start."""
+        return self._process.log
+
+    @property
+    def version(self) -> str:
+        """The version of PostgreSQL, such as `18.6`."""
+        return self._process.version
+
+    def program(self, name: str) -> Path:
+        """The path of one of PostgreSQL's programs, such as `psql`."""
+        return self._process.programs / name
+
+    def url(self, database: str = "postgres") -> str:
+        """Where to connect, as a URI of libpq. Of a stopped server: where it will be if it is started from here."""
+        with _told():
+            place = self._process.listening() or socket_directory.choose(self.data)
+        # The port is given because PGPORT would change it otherwise.
+        return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(os.fsencode(place), safe='')}&port=5432"
+
+    def is_running(self) -> bool:
+        """Whether the server accepts connections. Starts and makes nothing."""
+        with _told():
+            return self._process.is_ready()
+
+    def is_kept(self) -> bool:
+        """Whether the running server stays when its last user leaves."""
+        return self.is_running() and self._keep.exists()
+
+    def users(self) -> tuple[str, ...]:
+        """The processes that use the server now, for people to read. Empty where the system does not tell."""
+        return holders(self._users)
+
+    @contextmanager
+    def using(self) -> Iterator[str]:
+        """Starts the server when it does not run, and gives its URL. The last user to leave stops it."""
+        mine = self._enter()
+        try:
+            yield self.url()
+        except BaseException:
+            # What went wrong in there matters more than a server that could not be stopped.
+            try:
+                self._leave(mine)
+            except ConfitureError as error:
+                self._notes(str(error))
+            raise
+        self._leave(mine)
+
+    def start(self) -> bool:
+        """Starts the server, lets it stay until `stop`, and tells whether it had to be started."""
+        with self._in_transition():
+            ran = self._process.is_ready()
+            self._ensure_running()
+            self._keep.touch()
+            return not ran
+
+    def stop(self, *, force: bool = False) -> bool:
+        """Stops the server and tells whether it ran.
+
+        Raises LockHeld while others use it, unless `force`: then their connections are ended.
+        """
+        if not self.directory.exists():
+            return False
+        with self._in_transition(), self._without_users("stopped", force=force):
+            ran = self._process.is_alive()
+            self._keep.unlink(missing_ok=True)
+            self._process.stop()
+            return ran
+
+    def reset(self) -> bool:
+        """Stops the server, removes its data and logs, and tells whether there were any.
+
+        Raises LockHeld while others use it.
+        """
+        if not self.directory.exists():
+            return False
+        with self._in_transition(), self._without_users("reset", force=False):
+            existed = self.data.exists()
+            self._keep.unlink(missing_ok=True)
+            self._process.stop()
+            self._process.remove()
+            return existed
+
+    @contextmanager
+    def _in_transition(self) -> Iterator[None]:
+        with _told():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            ignore = self.directory.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="ascii")
+            with locked(self._transition, seconds=_TRANSITION_SECONDS):
+                yield
+
+    @contextmanager
+    def _without_users(self, done: str, *, force: bool) -> Iterator[None]:
+        alone = try_lock(self._users)
+        if alone is None and not force:
+            raise LockHeld(
+                Diagnostic(
+                    code="embedded-in-use",
+                    message=f"The embedded server is in use and cannot be {done} now.",
+                    detail=self.users(),
+                    hint="Wait for them to end, or end their connections: confiture db stop --force",
+                )
+            )
+        try:
+            yield
+        finally:
+            if alone is not None:
+                unlock(alone)
+
+    def _ensure_running(self) -> None:
+        # The wish to keep a server ends with the server that it was for.
+        self._process.ensure_running(before_launch=lambda: self._keep.unlink(missing_ok=True))
+
+    def _enter(self) -> int:
+        with self._in_transition():
+            mine = try_lock(self._users, shared=True)
+            if mine is None:
+                raise BlockingIOError(f"{self._users} is locked by something else than confiture")
+            try:
+                self._ensure_running()
+            except BaseException:
+                self._leave_in_transition(mine)
+                raise
+            return mine
+
+    def _leave(self, mine: int) -> None:
+        with self._in_transition():
+            self._leave_in_transition(mine)
+
+    def _leave_in_transition(self, mine: int) -> None:
+        unlock(mine)
+        alone = None if self._keep.exists() else try_lock(self._users)
+        if alone is None:
+            return
+        try:
+            self._process.stop()
+        finally:
+            unlock(alone)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tells errors of the operating system as ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise LockHeld(
+            Diagnostic(
+                code="embedded-busy",
+                message="Another process has been starting or stopping the embedded server for minutes.",
+                detail=holders(Path(str(error))),
+            )
+        ) from error
+    except OSError as error:
+        raise DatabaseUnavailable(
+            Diagnostic(
+                code="embedded-files", message="The embedded server's files cannot be used.", detail=(str(error),)
+            )
+        ) from error
