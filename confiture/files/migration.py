@@ -45,7 +45,6 @@ SUFFIXES = (".yaml", ".yml")
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 _OPERATORS = get_args(Operator)
-_LONGEST_NAME = 60
 
 
 class _ExpectShape:
@@ -231,25 +230,17 @@ def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
 def _step(fields: Fields) -> AnyStep:
     common = {
         "span": fields.span,
+        "name": fields.get("name"),
         "when": fields.get("when"),
         "timeout_ms": fields.get("timeout"),
         "lock_timeout_ms": fields.get("lock_timeout"),
     }
-    name = fields.get("name")
     if "file" in fields:
         asked, file = fields["file"]
+        common["name"] = common["name"] or asked.text.strip()
         return FileStep(
-            name=name or asked.text.strip(),
-            sql=SourceText(text=file.text, file=file),
-            is_template=file.path.endswith(TEMPLATE_SUFFIX),
-            **common,
+            sql=SourceText(text=file.text, file=file), is_template=file.path.endswith(TEMPLATE_SUFFIX), **common
         )
     if "check" in fields:
-        return CheckStep(name=name or _summary(fields["check"]), sql=fields["check"], expect=fields["expect"], **common)
-    return SqlStep(name=name or _summary(fields["sql"]), sql=fields["sql"], **common)
-
-
-def _summary(sql: SourceText) -> str:
-    """What a step without a name is called: the beginning of its SQL."""
-    text = " ".join(sql.text.split())
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+        return CheckStep(sql=fields["check"], expect=fields["expect"], **common)
+    return SqlStep(sql=fields["sql"], **common)

@@ -15,6 +15,9 @@ Scalar = str | bool | int | Decimal | float | None
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 
+_LONGEST_NAME = 60
+
+
 class Phase(StrEnum):
     """The phases of a migration, in the order in which they run; `on_error` and `down` stand apart."""
 
@@ -60,11 +63,12 @@ Expectation = Comparison | ExpectedRows
 class Step:
     """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
 
-    `name` is what people are shown; `when` a Jinja expression that must hold for the step to run.
+    `name` is what the file calls it, None where it does not; `when` a Jinja expression that must hold for the step to
+    run.
     """
 
-    name: str
     span: Span
+    name: str | None = None
     when: SourceText | None = None
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
@@ -94,6 +98,12 @@ class CheckStep(Step):
 
 
 AnyStep = SqlStep | FileStep | CheckStep
+
+
+def summary(sql: str) -> str:
+    """What a step without a name is called: the beginning of its SQL, on one line."""
+    text = " ".join(sql.split())
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from confiture.errors import Problems
-from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, FileStep, Migration, Phase
+from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, FileStep, Migration, Phase, summary
 from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
 from confiture.models.source import Rendered
 from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
@@ -59,12 +59,13 @@ class Planner:
     def _step(self, step: AnyStep, phase: Phase, number: int, context: RenderContext) -> PlannedStep:
         rendered, skipped = self._render(step, context)
         statements = () if skipped or rendered is None else self._parse(step, rendered)
+        rendered = rendered or verbatim(step.sql)
         return PlannedStep(
             phase=phase,
             number=number,
-            name=step.name,
+            name=step.name or summary(rendered.text),
             span=step.span,
-            rendered=rendered or verbatim(step.sql),
+            rendered=rendered,
             statements=statements,
             expect=step.expect if isinstance(step, CheckStep) else None,
             timeout_ms=step.timeout_ms,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
-from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, Migration
+from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, Migration, summary
 from confiture.models.plan import PlannedStep, StepChecksum
 from confiture.sql.parsing import normalized
 
@@ -21,10 +22,21 @@ def digest(*parts: object) -> str:
 def step_checksums(migration: Migration) -> tuple[StepChecksum, ...]:
     """One checksum for each step of the up phases, taken from the files before rendering."""
     return tuple(
-        StepChecksum(phase=phase, label=step.name, checksum=_of_step(step))
+        StepChecksum(phase=phase, label=label, checksum=_of_step(step))
         for phase in UP_PHASES
-        for step in migration.steps(phase)
+        for label, step in labelled(migration.steps(phase))
     )
+
+
+def labelled(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
+    """Steps with what people call them; those that share a name are numbered from the second on."""
+    seen: Counter[str] = Counter()
+    result = []
+    for step in steps:
+        name = step.name or summary(step.sql.text)
+        seen[name] += 1
+        result.append((name if seen[name] == 1 else f"{name} #{seen[name]}", step))
+    return result
 
 
 def migration_checksum(migration: Migration, steps: Iterable[StepChecksum]) -> str:

@@ -9,7 +9,7 @@ from confiture.errors import Diagnostic, Span
 from confiture.models.history import AppliedMigration, State
 from confiture.models.migration import Migration
 from confiture.models.plan import PlannedMigration, StepChecksum
-from confiture.plan.checksums import CHAIN_START, chain
+from confiture.plan.checksums import CHAIN_START, chain, labelled
 from confiture.plan.ordering import version_key
 
 
@@ -80,7 +80,12 @@ def _differences(
     told += [f"{phase}: added: {label}" for phase, label in added]
     told += [f"{phase}: removed: {label}" for phase, label in removed]
     place = next(
-        (step.span for phase, label in (*changed, *added) for step in migration.steps(phase) if step.name == label),
+        (
+            step.span
+            for phase, label in (*changed, *added)
+            for name, step in labelled(migration.steps(phase))
+            if name == label
+        ),
         Span(path=migration.file.path, line=1),
     )
     return told, place

@@ -1,0 +1,138 @@
+"""Real servers: PostgreSQL 18 from the embedded wheel, and 15 where it is installed. One of each for each worker."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from confiture.core.embedded import EmbeddedServer
+
+PG15 = Path("/usr/lib/postgresql/15/bin")
+_names = count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. `programs` is the folder of its own psql and pg_dump."""
+
+    version: int
+    admin_url: str
+    programs: Path
+
+    def url(self, database: str) -> str:
+        return self.admin_url.replace("/postgres?", f"/{database}?")
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of its own for one test."""
+
+    server: Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    def connect(self, **options: object) -> psycopg.Connection:
+        return psycopg.connect(self.url, autocommit=True, **options)  # type: ignore[arg-type]
+
+    def execute(self, statement: str) -> None:
+        """Runs one or several statements, each by itself where they are given by themselves."""
+        with self.connect() as connection:
+            connection.execute(statement.encode())
+
+    def rows(self, query: str) -> list[tuple]:
+        with self.connect() as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def value(self, query: str) -> object:
+        return self.rows(query)[0][0]
+
+    def dump(self) -> str:
+        """The schema as pg_dump prints it, without our own tables."""
+        command = [self.server.programs / "pg_dump", "--schema-only", "--exclude-schema=confiture", self.url]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        # since 2025 every dump has a random key
+        return "\n".join(line for line in printed.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+
+
+@pytest.fixture(scope="session")
+def server_18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    embedded = EmbeddedServer(tmp_path_factory.mktemp("server18"))
+    with embedded.using() as url:
+        yield Server(18, url, embedded.program("psql").parent)
+
+
+@pytest.fixture(scope="session")
+def server_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if not (PG15 / "postgres").exists():
+        pytest.skip("PostgreSQL 15 is not installed")
+    folder = tmp_path_factory.mktemp("server15")
+    run = _unprivileged(folder)
+    data = folder / "data"
+    run([PG15 / "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-D", data])
+    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+    run([PG15 / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start"])
+    try:
+        yield Server(15, f"postgresql://postgres@/postgres?host={folder}&port=5432", PG15)
+    finally:
+        run([PG15 / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
+
+
+def _unprivileged(folder: Path) -> Callable[[list[object]], None]:
+    """Runs programs as somebody whom PostgreSQL accepts."""
+    user: dict[str, object] = {}
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres")
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        shutil.chown(folder, account.pw_uid, account.pw_gid)
+        for parent in folder.parents:
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+    def run(command: list[object]) -> None:
+        subprocess.run(
+            list(map(str, command)), check=True, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **user
+        )  # type: ignore[call-overload]
+
+    return run
+
+
+@pytest.fixture(params=["server_18", "server_15"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each server in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """An empty database on each server in turn."""
+    yield from _database(server)
+
+
+@pytest.fixture
+def database_18(server_18: Server) -> Iterator[Database]:
+    """An empty database on PostgreSQL 18, for what does not depend on the version."""
+    yield from _database(server_18)
+
+
+def _database(server: Server) -> Iterator[Database]:
+    name = f"test_{os.getpid()}_{next(_names)}"
+    server.execute(f"CREATE DATABASE {name}")
+    yield Database(server, name)
+    with psycopg.connect(server.admin_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
