@@ -35,6 +35,19 @@ class StepId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waiter:
+    """A session that waited for a lock of ours: which mode on what, how long, and the beginning of its query."""
+
+    pid: int
+    usename: str | None
+    application_name: str | None
+    query: str | None
+    mode: str
+    target: str
+    waited_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """The run begins: what it is about to do, and where."""
 
@@ -93,6 +106,16 @@ class SegmentRetried:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Blocked:
+    """We made others wait while a segment ran, the longest first. Over budget, it was cancelled and rolled back."""
+
+    version: str
+    segment: int
+    waiters: tuple[Waiter, ...]
+    over_budget: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Noted:
     """Something that people should know; nothing went wrong."""
 
@@ -124,6 +147,7 @@ Event = (
     | StepStarted
     | StepFinished
     | SegmentRetried
+    | Blocked
     | Noted
     | MigrationFinished
     | RunFinished

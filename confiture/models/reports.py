@@ -38,6 +38,24 @@ class MigrationReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """How long the real run will take, in milliseconds; None where it is not known.
+
+    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
+    to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
+    on; `scaled` says that their times were scaled by the row counts of another database.
+    """
+
+    production_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    confidence_percent: float | None
+    level_percent: int
+    runs: int
+    scaled: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
     """A whole run."""
 

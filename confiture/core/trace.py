@@ -1,0 +1,194 @@
+"""Watches what each statement of a dry run does, from inside its transaction.
+
+Locks and the counters of the session last until the transaction ends, so one look after each statement, held against
+the look before, tells what that statement added. Names are resolved beforehand: a session that joins its locks to
+pg_class afterwards misses what it has just dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from confiture.core.database import Connection, one_row
+from confiture.core.queries import query
+from confiture.models.events import StepId
+from confiture.models.plan import Statement
+from confiture.models.trace import LockMode, LockTrace, StatementTrace, TableRows, TableScan
+
+_KINDS = {
+    "r": "table",
+    "p": "partitioned table",
+    "i": "index",
+    "I": "partitioned index",
+    "S": "sequence",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+    "t": "TOAST table",
+}
+_TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The counters of a relation at one moment, and its file."""
+
+    filenode: int | None
+    scans: int
+    rows_read: int
+    inserted: int
+    updated: int
+    deleted: int
+
+
+_NOTHING = _Seen(None, 0, 0, 0, 0, 0)
+
+
+class Tracer:
+    """Traces the statements of one transaction on one connection. Times count from the tracer's making."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._began = time.perf_counter()
+        self._names: dict[int, tuple[str, str]] = {}
+        self._seen: dict[int, _Seen] = {}
+        self._held: dict[int, set[str]] = {}
+        self._notices: list[str] = []
+        self._temp_visible = False
+        self._wal = 0
+        self.traces: list[StatementTrace] = []
+
+    def begin(self) -> None:
+        """Takes the first look; called at the start of the transaction."""
+        for row in self._connection.execute(query("relations")):
+            self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
+            self._seen[row["oid"]] = _counters(row)
+        self._connection.add_notice_handler(self._take_notice)
+        self._connection.execute("SET LOCAL client_min_messages = notice")
+        self._temp_visible = self._ask_for_temporary_files()
+        self._wal = self._wal_bytes()
+
+    def end(self) -> tuple[StatementTrace, ...]:
+        """All statements, with the times at which their locks would have been released: now."""
+        self._connection.remove_notice_handler(self._take_notice)
+        released = self.elapsed_ms()
+        return tuple(
+            replace(trace, locks=tuple(replace(lock, released_ms=released) for lock in trace.locks))
+            for trace in self.traces
+        )
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the tracer was made."""
+        return (time.perf_counter() - self._began) * 1000
+
+    def after(self, step: StepId, statement: Statement, started_ms: float, duration_ms: float) -> StatementTrace:
+        """Looks at what a statement did that has just ended."""
+        rows = list(self._connection.execute(query("touched")))
+        wal = self._wal_bytes()
+        notices, temp_bytes = self._taken_notices()
+        trace = StatementTrace(
+            step=step,
+            number=len(self.traces) + 1,
+            text=statement.text,
+            started_ms=started_ms,
+            duration_ms=duration_ms,
+            rows=tuple(self._rows(rows)),
+            locks=tuple(self._locks(rows, started_ms)),
+            rewrites=tuple(self._rewrites(rows)),
+            scans=tuple(self._scans(rows)),
+            indexes_built=tuple(self._indexes(rows)),
+            wal_bytes=wal - self._wal,
+            temp_bytes=temp_bytes,
+            notices=notices,
+            instead_of=statement.instead_of,
+        )
+        self._remember(rows)
+        self._wal = self._wal_bytes()
+        self.traces.append(trace)
+        return trace
+
+    def _rows(self, rows: Iterable[dict[str, Any]]) -> Iterable[TableRows]:
+        for row in rows:
+            before = self._seen.get(row["oid"], _NOTHING)
+            now = _counters(row)
+            written = (
+                max(now.inserted - before.inserted, 0),
+                max(now.updated - before.updated, 0),
+                max(now.deleted - before.deleted, 0),
+            )
+            if any(written):
+                inserted, updated, deleted = written
+                yield TableRows(table=self._name(row), inserted=inserted, updated=updated, deleted=deleted)
+
+    def _locks(self, rows: Iterable[dict[str, Any]], started_ms: float) -> Iterable[LockTrace]:
+        for row in rows:
+            if row["oid"] not in self._names:
+                continue
+            name, kind = self._names[row["oid"]]
+            new = set(row["modes"]) - self._held.get(row["oid"], set())
+            for mode in sorted(map(LockMode, new), key=lambda mode: mode.strength):
+                yield LockTrace(relation=name, kind=kind, mode=mode, taken_ms=started_ms, released_ms=started_ms)
+
+    def _rewrites(self, rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            before = self._seen.get(row["oid"], _NOTHING)
+            replaced = before.filenode and row["filenode"] and row["filenode"] != before.filenode
+            if replaced and row["oid"] in self._names:
+                yield self._names[row["oid"]][0]
+
+    def _scans(self, rows: Iterable[dict[str, Any]]) -> Iterable[TableScan]:
+        for row in rows:
+            if row["oid"] not in self._names or self._names[row["oid"]][1] in ("index", "partitioned index"):
+                continue
+            before = self._seen.get(row["oid"], _NOTHING)
+            now = _counters(row)
+            if now.scans > before.scans:
+                yield TableScan(
+                    table=self._name(row), scans=now.scans - before.scans, rows=max(now.rows_read - before.rows_read, 0)
+                )
+
+    def _indexes(self, rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+        """Indexes that are new, wherever their table came from."""
+        for row in rows:
+            if row["oid"] not in self._seen and row["kind"] in ("i", "I"):
+                yield row["name"]
+
+    def _remember(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            self._seen[row["oid"]] = _counters(row)
+            self._held.setdefault(row["oid"], set()).update(row["modes"])
+
+    def _name(self, row: dict[str, Any]) -> str:
+        return self._names[row["oid"]][0] if row["oid"] in self._names else str(row["name"])
+
+    def _wal_bytes(self) -> int:
+        return int(one_row(self._connection, "wal_position")["bytes"])
+
+    def _ask_for_temporary_files(self) -> bool:
+        """Whether the server tells us of temporary files; only some roles may ask for it."""
+        try:
+            with self._connection.transaction():
+                self._connection.execute("SET LOCAL log_temp_files = 0")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        self._connection.execute("SET LOCAL log_temp_files = 0; SET LOCAL client_min_messages = log")
+        return True
+
+    def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._notices.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")
+
+    def _taken_notices(self) -> tuple[tuple[str, ...], int | None]:
+        taken, self._notices = self._notices, []
+        sizes = [int(match[1]) for text in taken if (match := _TEMPORARY_FILE.search(text))]
+        shown = tuple(text for text in taken if not text.startswith("LOG"))
+        return shown, sum(sizes) if self._temp_visible else None
+
+
+def _counters(row: dict[str, Any]) -> _Seen:
+    return _Seen(row["filenode"], row["scans"], row["rows_read"], row["inserted"], row["updated"], row["deleted"])

@@ -1,0 +1,40 @@
+-- name: relations
+-- Every relation that is there, by its OID: names must be known before, because what a statement drops has none after.
+SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, c.relkind::text AS kind,
+       pg_relation_filenode(c.oid)::bigint AS filenode,
+       pg_stat_get_xact_numscans(c.oid) AS scans, pg_stat_get_xact_tuples_returned(c.oid) AS rows_read,
+       pg_stat_get_xact_tuples_inserted(c.oid) AS inserted, pg_stat_get_xact_tuples_updated(c.oid) AS updated,
+       pg_stat_get_xact_tuples_deleted(c.oid) AS deleted
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
+
+-- name: touched
+-- What this session holds locks on, and its own counters: both last until the transaction ends.
+SELECT l.relation::bigint AS oid, array_agg(DISTINCT l.mode) AS modes, l.relation::regclass::text AS name,
+       pg_relation_filenode(l.relation)::bigint AS filenode, min(c.relkind::text) AS kind,
+       pg_stat_get_xact_numscans(l.relation) AS scans, pg_stat_get_xact_tuples_returned(l.relation) AS rows_read,
+       pg_stat_get_xact_tuples_inserted(l.relation) AS inserted, pg_stat_get_xact_tuples_updated(l.relation) AS updated,
+       pg_stat_get_xact_tuples_deleted(l.relation) AS deleted
+FROM pg_locks l
+LEFT JOIN pg_class c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (c.oid IS NULL OR c.relnamespace <> 'pg_toast'::regnamespace)
+GROUP BY l.relation;
+
+-- name: wal_position
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
+
+-- name: waiters
+-- Sessions that wait for a lock of this process, or behind its own waiting for one. Autovacuum can wait.
+SELECT a.pid, a.usename::text AS usename, a.application_name, left(a.query, 500) AS query,
+       l.mode, CASE WHEN l.relation IS NOT NULL THEN l.relation::regclass::text ELSE l.locktype END AS target,
+       COALESCE(extract(epoch FROM clock_timestamp() - l.waitstart) * 1000, 0)::float8 AS waited_ms
+FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE NOT l.granted AND a.backend_type = 'client backend'
+  AND %(pid)s = ANY (pg_blocking_pids(l.pid));
+
+-- name: cancel
+SELECT pg_cancel_backend(%(pid)s) AS cancelled;

@@ -1,0 +1,115 @@
+"""What a rehearsed statement was seen to do: locks, rows, rewrites, scans, WAL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confiture.models.events import StepId
+
+
+class LockMode(StrEnum):
+    """PostgreSQL's modes of table locks, weakest first; the values are those of pg_locks."""
+
+    ACCESS_SHARE = "AccessShareLock"
+    ROW_SHARE = "RowShareLock"
+    ROW_EXCLUSIVE = "RowExclusiveLock"
+    SHARE_UPDATE_EXCLUSIVE = "ShareUpdateExclusiveLock"
+    SHARE = "ShareLock"
+    SHARE_ROW_EXCLUSIVE = "ShareRowExclusiveLock"
+    EXCLUSIVE = "ExclusiveLock"
+    ACCESS_EXCLUSIVE = "AccessExclusiveLock"
+
+    @property
+    def sql(self) -> str:
+        """The mode as SQL and the manual write it: `ACCESS EXCLUSIVE`."""
+        return self.name.replace("_", " ")
+
+    @property
+    def strength(self) -> int:
+        """0 for the weakest."""
+        return list(LockMode).index(self)
+
+    @property
+    def blocks(self) -> Blocks:
+        """What other sessions cannot do to the table meanwhile (the manual's table of conflicting lock modes)."""
+        if self is LockMode.ACCESS_EXCLUSIVE:
+            return Blocks.READS
+        if self in (LockMode.SHARE, LockMode.SHARE_ROW_EXCLUSIVE, LockMode.EXCLUSIVE):
+            return Blocks.WRITES
+        return Blocks.DDL if self is LockMode.SHARE_UPDATE_EXCLUSIVE else Blocks.STRONGER_DDL
+
+
+class Blocks(StrEnum):
+    """What a lock keeps others from, the worst first; each includes those below it."""
+
+    READS = "reads and writes"
+    WRITES = "writes"
+    DDL = "DDL and VACUUM"
+    STRONGER_DDL = "strong DDL"
+    """Only what needs a stronger lock than any ordinary query takes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockTrace:
+    """A lock on a relation that existed before the run.
+
+    `taken_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
+    start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an
+    upper bound.
+    """
+
+    relation: str
+    kind: str
+    mode: LockMode
+    taken_ms: float
+    released_ms: float
+
+    @property
+    def held_ms(self) -> float:
+        """How long it was held, at the most."""
+        return self.released_ms - self.taken_ms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRows:
+    """Rows that a statement wrote to a table, triggers and cascades included."""
+
+    table: str
+    inserted: int
+    updated: int
+    deleted: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableScan:
+    """Sequential scans of a table that existed before. Rows read by parallel workers are not in `rows`."""
+
+    table: str
+    scans: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatementTrace:
+    """One statement of a dry run.
+
+    `rewrites` are relations that existed before and got a new file: rewritten tables, truncated ones, rebuilt
+    indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
+    None where the role may not ask for it. `instead_of` is the statement as written, where its transactional form ran.
+    """
+
+    step: StepId
+    number: int
+    text: str
+    started_ms: float
+    duration_ms: float
+    rows: tuple[TableRows, ...] = ()
+    locks: tuple[LockTrace, ...] = ()
+    rewrites: tuple[str, ...] = ()
+    scans: tuple[TableScan, ...] = ()
+    indexes_built: tuple[str, ...] = ()
+    wal_bytes: int = 0
+    temp_bytes: int | None = None
+    notices: tuple[str, ...] = ()
+    instead_of: str | None = None
