@@ -26,9 +26,9 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False) -> Estimate:
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)
-    if runs < 2:
-        low, high, confidence = (mean, mean, None) if scaled else (None, None, None)
-    else:
+    low: float | None = mean if scaled else None
+    high, confidence = low, None
+    if runs > 1:
         spread = stdev(totals_ms) * sqrt(1 + 1 / runs)
         reach = student_quantile(LEVEL_PERCENT / 100, runs - 1) * spread
         low, high = max(mean - reach, 0.0), mean + reach

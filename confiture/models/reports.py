@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confiture.errors import Diagnostic
+from confiture.errors import Diagnostic, Span
 from confiture.models.events import Outcome, StepId
 from confiture.models.plan import Direction
 
@@ -35,6 +35,18 @@ class MigrationReport:
     def rows(self) -> int:
         """All rows that its steps wrote."""
         return sum(step.rows or 0 for step in self.steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunWarning:
+    """Something measured that production would feel, and the way out. `measured_ms` is None where no time was."""
+
+    code: str
+    message: str
+    hint: str
+    table: str | None = None
+    measured_ms: float | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
