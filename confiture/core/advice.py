@@ -17,7 +17,7 @@ _WAYS_OUT = {
     Action.ADD_CHECK: "add the constraint NOT VALID, and VALIDATE it in a later migration",
     Action.ADD_FOREIGN_KEY: "add the foreign key NOT VALID, and VALIDATE it in a later migration",
     Action.ADD_UNIQUE: "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX",
-    Action.SET_NOT_NULL: "first prove it: CHECK (... IS NOT NULL) NOT VALID, VALIDATE in a later migration, then SET NOT NULL",
+    Action.SET_NOT_NULL: "first add CHECK (... IS NOT NULL) NOT VALID and VALIDATE it; then SET NOT NULL reads nothing",
     Action.ALTER_TYPE: "add a column of the new type, fill it in batches, then swap the names",
     Action.ADD_COLUMN: "add the column without a volatile default or inline constraint, then fill it in batches",
     Action.VALIDATE: "VALIDATE in a migration of its own: together with ADD it keeps the stronger lock",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.events import Outcome, StepId
+from confiture.models.events import Blocked, Outcome, StepId
 from confiture.models.plan import Direction
+from confiture.models.trace import Blocks, LockTrace, StatementTrace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,3 +81,26 @@ class RunReport:
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    statements: tuple[StatementTrace, ...] = ()
+    """Of a dry run: what each statement was seen to do, in the last repetition."""
+    warnings: tuple[RunWarning, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    """What the rollback of a dry run did not take back."""
+    estimate: Estimate | None = None
+    blocked: tuple[Blocked, ...] = ()
+
+    @property
+    def locks(self) -> tuple[LockTrace, ...]:
+        """All locks of a dry run on relations that existed before, in the order in which they were taken."""
+        return tuple(lock for statement in self.statements for lock in statement.locks)
+
+    @property
+    def locked_tables(self) -> tuple[str, ...]:
+        """The tables that a dry run keeps readers or writers out of, the worst first."""
+        worst: dict[str, LockTrace] = {}
+        for lock in self.locks:
+            if "table" in lock.kind and lock.mode.blocks in (Blocks.READS, Blocks.WRITES):
+                known = worst.get(lock.relation)
+                if known is None or lock.mode.strength > known.mode.strength:
+                    worst[lock.relation] = lock
+        return tuple(sorted(worst, key=lambda table: (-worst[table].mode.strength, -worst[table].held_ms)))

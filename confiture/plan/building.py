@@ -156,5 +156,11 @@ def _transactional(step: PlannedStep) -> PlannedStep:
     (statement,) = outside
     if statement.fallback is None:
         return replace(step, statements=(), skipped="cannot run in a transaction, so not in a dry run either")
-    plain = replace(statement, text=statement.fallback, isolation=Isolation.TRANSACTIONAL, fallback=None, instead_of=statement.text)
+    plain = replace(
+        statement,
+        text=statement.fallback,
+        isolation=Isolation.TRANSACTIONAL,
+        fallback=None,
+        instead_of=statement.text,
+    )
     return replace(step, statements=(plain,), note="ran without CONCURRENTLY, as a dry run must")

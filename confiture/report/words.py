@@ -25,3 +25,13 @@ def count(number: int, noun: str) -> str:
 def rows(number: int | None) -> str:
     """A number of rows with thousands set apart; empty for None."""
     return "" if number is None else f"{number:,}"
+
+
+def byte_size(number: int) -> str:
+    """`512 B`, `1.2 MB`; powers of 1024."""
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

@@ -1,0 +1,85 @@
+"""One self-contained HTML page of a run: no network, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from confiture.models.reports import RunReport
+from confiture.models.trace import Blocks
+from confiture.report.sentences import blocked_sentences, estimate_sentences, run_sentence
+from confiture.report.timeline import Lane, lanes
+from confiture.report.words import byte_size, duration, rows
+
+_STYLES = {Blocks.READS: "reads", Blocks.WRITES: "writes", Blocks.DDL: "ddl", Blocks.STRONGER_DDL: "weak"}
+_LEFT, _WIDTH = 260, 720
+_LANE_HEIGHT, _FIRST_LANE = 24, 28
+_TICKS = 4
+_LONGEST_LABEL = 36
+
+
+def run_page(report: RunReport) -> str:
+    """The page, as text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string((files("confiture.report") / "report.html.j2").read_text(encoding="utf-8"))
+    found = lanes(report.locks)
+    total_ms = max((lock.released_ms for lock in report.locks), default=0.0)
+    return template.render(
+        title=f"{'Dry run' if report.dry_run else 'Migrate ' + report.direction.value} on {report.database}",
+        sentence=run_sentence(report),
+        estimate_lines=estimate_sentences(report),
+        cards=_cards(report),
+        report=report,
+        blocked=blocked_sentences(report),
+        lanes=[_lane(index, lane, total_ms) for index, lane in enumerate(found)],
+        legend=_legend(found),
+        ticks=[
+            (_LEFT + tick * _WIDTH // _TICKS, duration(total_ms * tick / _TICKS) if tick else "0")
+            for tick in range(_TICKS + 1)
+        ],
+        loop_y=lambda index: index * _LANE_HEIGHT + _FIRST_LANE,
+        rows=rows,
+        duration=duration,
+        bytes=byte_size,
+    )
+
+
+def _cards(report: RunReport) -> list[tuple[str, str]]:
+    cards = [
+        ("Measured", duration(report.duration_ms)),
+        ("Rows written", rows(sum(migration.rows for migration in report.migrations))),
+        ("Migrations", rows(len(report.migrations))),
+    ]
+    if report.dry_run:
+        cards.append(("Tables kept busy", rows(len(report.locked_tables))))
+        cards.append(("Warnings", rows(len(report.warnings))))
+    if report.estimate:
+        cards.insert(0, ("Estimate", duration(report.estimate.production_ms)))
+    return cards
+
+
+def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
+    scale = _WIDTH / total_ms if total_ms else 0.0
+    label = lane.relation if len(lane.relation) <= _LONGEST_LABEL else f"{lane.relation[: _LONGEST_LABEL - 1]}…"
+    return {
+        "index": index,
+        "relation": lane.relation,
+        "label": label,
+        "bars": [
+            {
+                "x": round(_LEFT + bar.start_ms * scale, 1),
+                "width": max(round((bar.end_ms - bar.start_ms) * scale, 1), 1.0),
+                "style": _STYLES[bar.lock.mode.blocks],
+                "title": f"{bar.lock.mode.sql}, up to {duration(bar.lock.held_ms)}",
+            }
+            for bar in lane.bars
+        ],
+    }
+
+
+def _legend(found: Sequence[Lane]) -> list[tuple[str, str]]:
+    shown = {bar.lock.mode.blocks for lane in found for bar in lane.bars}
+    return [(blocks.value, _STYLES[blocks]) for blocks in Blocks if blocks in shown]

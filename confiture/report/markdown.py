@@ -1,0 +1,77 @@
+"""Markdown, for pull requests: a dry run or a run in a few tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from confiture.errors import Diagnostic
+from confiture.models.events import Outcome
+from confiture.models.reports import RunReport
+from confiture.report.sentences import blocked_sentences, estimate_sentences, run_sentence
+from confiture.report.timeline import lanes
+from confiture.report.words import duration, rows
+
+
+def run_markdown(report: RunReport) -> str:
+    """The report of a run, headed by how it ended."""
+    title = "Dry run" if report.dry_run else f"Migrate {report.direction.value}"
+    parts = [f"### Confiture: {title}", _cell(run_sentence(report))]
+    parts += [_cell(sentence) for sentence in estimate_sentences(report)]
+    parts += _section("Warnings", [f"- **{_cell(w.message)}** {_cell(w.hint)}" for w in report.warnings])
+    parts += _section("Errors", _diagnostics(report.diagnostics))
+    parts += _section("Waited for us", [f"- {_cell(line)}" for line in blocked_sentences(report)])
+    parts += _section("Locks", _locks(report))
+    parts += _section("Steps", _steps(report))
+    parts += _section("Left behind by the dry run", [f"- {_cell(line)}" for line in report.leftovers])
+    return "\n\n".join(parts) + "\n"
+
+
+def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
+    """What is wrong where nothing ran."""
+    lines = "\n".join(_diagnostics(diagnostics)) or "All valid."
+    return f"### Confiture\n\n{lines}\n"
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"#### {title}", "\n".join(lines)] if lines else []
+
+
+def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[str]:
+    lines = []
+    for diagnostic in diagnostics:
+        place = f"`{diagnostic.span}` " if diagnostic.span else ""
+        lines.append(f"- {place}**{_cell(diagnostic.message)}**")
+        lines += [f"  - {_cell(detail.strip())}" for detail in diagnostic.detail]
+        if diagnostic.hint:
+            lines.append(f"  - next: {_cell(diagnostic.hint)}")
+    return lines
+
+
+def _locks(report: RunReport) -> list[str]:
+    found = lanes(report.locks)
+    if not found:
+        return []
+    lines = ["| relation | strongest lock | held up to | keeps out |", "|---|---|---:|---|"]
+    for lane in found:
+        worst = lane.worst
+        held = duration(worst.held_ms)
+        lines.append(f"| {_cell(lane.relation)} | {worst.mode.sql} | {held} | {worst.mode.blocks.value} |")
+    return lines
+
+
+def _steps(report: RunReport) -> list[str]:
+    lines = ["| migration | phase | step | rows | time | result |", "|---|---|---|---:|---:|---|"]
+    for migration in report.migrations:
+        for step in migration.steps:
+            result = "ok" if step.outcome is Outcome.DONE else step.outcome.value
+            lines.append(
+                f"| {_cell(migration.version)} | {step.step.phase.value} | {_cell(step.step.name)}"
+                f" | {rows(step.rows)} | {duration(step.duration_ms)} | {result} |"
+            )
+    return lines if len(lines) > 2 else []
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends a table's cell nor turns into markup."""
+    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#" else character for character in text)
+    return " ".join(escaped.split())

@@ -1,0 +1,83 @@
+"""Sentences that several formats share: how a run ended, how sure an estimate is, who waited."""
+
+from __future__ import annotations
+
+from confiture.models.events import Outcome
+from confiture.models.plan import Direction
+from confiture.models.reports import MigrationReport, RunReport
+from confiture.report.words import count, duration
+
+
+def run_sentence(report: RunReport) -> str:
+    """How a run ended, what remains, and the next step."""
+    reached = [migration for migration in report.migrations if migration.outcome is not None]
+    done = [migration for migration in reached if migration.outcome is Outcome.DONE]
+    where = f"on {report.database} ({report.environment})"
+    verb = "undone" if report.direction is Direction.DOWN else "applied"
+    took = duration(report.duration_ms)
+    if report.outcome is Outcome.DONE and not report.migrations:
+        undo = report.direction is Direction.DOWN
+        return f"{'Nothing to undo' if undo else 'Nothing to do: every migration is applied'} {where}."
+    if report.dry_run and report.outcome is Outcome.DONE:
+        what = f"{count(len(done), 'migration')} would be {verb}, {count(_rows(done), 'row')}, {took}"
+        return f"Dry run {where}: {what}. Rolled back: nothing changed."
+    if report.dry_run:
+        return f"Dry run {where} failed after {took}. Rolled back: nothing changed."
+    if report.outcome is Outcome.DONE:
+        return f"{count(len(done), 'migration')} {verb} {where}: {count(_rows(done), 'row')}, {took}."
+    failed = next((migration for migration in reached if migration.outcome is not Outcome.DONE), None)
+    return _failure(report, failed, len(done), verb)
+
+
+def _rows(migrations: list[MigrationReport]) -> int:
+    return sum(migration.rows for migration in migrations)
+
+
+def _failure(report: RunReport, failed: MigrationReport | None, done: int, verb: str) -> str:
+    before = f"{count(done, 'migration')} {verb} before. " if done else ""
+    command = "confiture migrate down" if report.direction is Direction.DOWN else "confiture migrate up"
+    if failed is None:
+        return f"{before}Nothing was changed."
+    label = f"{failed.version} {failed.name}"
+    if report.outcome is Outcome.STOPPED:
+        return (
+            f"{before}{label} stopped midway: what ran before the failed step is committed."
+            f" Next: mend the cause, then `{command}` goes on from there."
+        )
+    return f"{before}{label} was rolled back: nothing of it remains. Next: mend the cause, then `{command}`."
+
+
+def estimate_sentences(report: RunReport) -> list[str]:
+    """How long the real run will take, how that was obtained, and how sure it is."""
+    found = report.estimate
+    if found is None:
+        return []
+    basis = f"{count(found.runs, 'dry run')} on this database"
+    if found.scaled:
+        basis += ", scaled by the row counts of another"
+    sentences = [f"Estimate: {duration(found.production_ms)} ({basis})."]
+    if found.low_ms is not None and found.high_ms is not None:
+        reach = f"{duration(found.low_ms)} to {duration(found.high_ms)}"
+        meaning = (
+            "linear scaling was 0.6 to 1.4 times the truth where it was measured"
+            if found.scaled
+            else f"meant to hold the real time {found.level_percent} times of 100"
+        )
+        sentences.append(f"Range: {reach}, {meaning}.")
+    if found.confidence_percent is not None:
+        sentences.append(f"Confidence: {found.confidence_percent:.0f} % that it is within 15 % of the estimate.")
+    elif found.runs < 2:
+        sentences.append("Confidence: unknown from one run; `--repeat 5` measures the spread.")
+    else:
+        sentences.append("Confidence: unknown, because the times were scaled.")
+    return sentences
+
+
+def blocked_sentences(report: RunReport) -> list[str]:
+    """Who waited for us, on what, how long."""
+    return [
+        f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid}) waited"
+        f" {duration(waiter.waited_ms)} for {waiter.target} ({waiter.mode}): {' '.join((waiter.query or '').split())}"
+        for blocked in report.blocked
+        for waiter in blocked.waiters
+    ]
