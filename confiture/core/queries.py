@@ -1,4 +1,4 @@
-"""Our own SQL: named statements of queries.sql, and the tables of state.sql."""
+"""Our own SQL: named statements of queries.sql and trace.sql, and the tables of state.sql."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 @cache
 def _queries() -> dict[str, bytes]:
-    text = (files("confiture.core") / "queries.sql").read_text(encoding="utf-8")
-    _, *parts = _HEADING.split(text)
-    return {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    found: dict[str, bytes] = {}
+    for file in ("queries.sql", "trace.sql"):
+        _, *parts = _HEADING.split((files("confiture.core") / file).read_text(encoding="utf-8"))
+        found |= {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    return found
 
 
 def query(name: str) -> bytes:
-    """The statement of that name in queries.sql. Raises KeyError where there is none."""
+    """The statement of that name in our SQL files. Raises KeyError where there is none."""
     return _queries()[name]
 
 

@@ -1,14 +1,17 @@
 -- name: reset_session
 -- Back to a fresh session: whatever a migration set, it set for itself. One simple query, one round trip.
 RESET SESSION AUTHORIZATION;
+RESET ROLE;
 RESET ALL;
 CLOSE ALL;
 UNLISTEN *;
 DEALLOCATE ALL;
 SELECT pg_advisory_unlock_all();
 DISCARD TEMP;
+DISCARD SEQUENCES;
 SET client_min_messages = warning;
 SET client_connection_check_interval = {client_check_ms};
+SET idle_session_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SET statement_timeout = 0;
 SET lock_timeout = {lock_timeout};
@@ -23,6 +26,18 @@ SELECT current_setting('server_version_num')::int AS version_number,
 
 -- name: state_format
 SELECT to_regclass('confiture.format') IS NOT NULL AS installed;
+
+-- name: state_rights
+-- The schema may have been made for us by somebody who may more than we.
+SELECT to_regnamespace('confiture') IS NOT NULL AS has_schema,
+       CASE WHEN to_regnamespace('confiture') IS NULL
+            THEN has_database_privilege(current_database(), 'CREATE')
+            ELSE has_schema_privilege('confiture', 'CREATE') END AS may_install,
+       current_user AS role;
+
+-- name: create_schema
+CREATE SCHEMA confiture;
+COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confiture';
 
 -- name: format_version
 SELECT version FROM confiture.format;
@@ -47,9 +62,10 @@ VALUES
      clock_timestamp(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
+-- The position is that of its end: the chain of checksums follows it, and others may have been applied meanwhile.
 UPDATE confiture.migrations
 SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s,
-    applied_at = clock_timestamp(), applied_by = session_user,
+    position = DEFAULT, applied_at = clock_timestamp(), applied_by = session_user,
     duration_ms = (SELECT sum(duration_ms) FROM confiture.journal WHERE attempt = %(attempt)s)
 WHERE version = %(version)s;
 
@@ -59,7 +75,14 @@ SET state = 'reverting', attempt = %(attempt)s
 WHERE version = %(version)s;
 
 -- name: unmark_reverting
-UPDATE confiture.migrations SET state = 'applied' WHERE version = %(version)s;
+-- Back to what it was: applied, or stopped midway on the way up, by the attempt that came that far.
+UPDATE confiture.migrations
+SET state = CASE WHEN applied_at IS NULL THEN 'running' ELSE 'applied' END,
+    attempt = coalesce(
+        (SELECT attempt FROM confiture.journal
+         WHERE version = %(version)s AND direction = 'up' ORDER BY recorded_at DESC LIMIT 1),
+        attempt)
+WHERE version = %(version)s;
 
 -- name: delete_journal
 DELETE FROM confiture.journal WHERE attempt = %(attempt)s AND segment = %(segment)s;
@@ -69,16 +92,19 @@ DELETE FROM confiture.migrations WHERE version = %(version)s;
 
 -- name: record_segment
 INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
-VALUES (%(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s)
-ON CONFLICT (attempt, segment) DO UPDATE
-SET state = EXCLUDED.state, steps = EXCLUDED.steps, duration_ms = EXCLUDED.duration_ms,
-    recorded_at = clock_timestamp(), recorded_by = session_user;
+VALUES (%(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
+
+-- name: complete_intent
+UPDATE confiture.journal
+SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s,
+    recorded_at = clock_timestamp(), recorded_by = session_user
+WHERE attempt = %(attempt)s AND segment = %(segment)s AND state = 'intent';
 
 -- name: try_lock
 SELECT pg_try_advisory_lock(%(key)s) AS locked;
 
 -- name: lock_holder
-SELECT a.pid, a.usename, a.application_name, a.client_addr::text AS client_addr, a.query_start
+SELECT a.pid, a.usename, a.application_name, a.client_addr::text AS client_addr, a.backend_start
 FROM pg_locks l
 JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted
@@ -91,18 +117,56 @@ FROM pg_stat_activity a
 WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
 
 -- name: index_state
--- An index lives in its table's schema; a bare name in a DROP is looked up by the search path.
-SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name,
-       (SELECT min(pid) FROM pg_stat_progress_create_index WHERE index_relid = c.oid) AS builder
+-- An index lives in its table's schema; a bare name in a DROP is looked up by the search path. The cast cuts a long
+-- name as PostgreSQL does.
+SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid
 FROM pg_class c
 JOIN pg_index i ON i.indexrelid = c.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s
+WHERE c.relname = %(name)s::name
   AND CASE
       WHEN %(table)s::text IS NOT NULL THEN
           i.indrelid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(table)s)))
       ELSE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(name)s)))
   END;
+
+-- name: index_builders
+-- Whoever builds an index CONCURRENTLY holds this lock on its table from the beginning to the end. So does a vacuum;
+-- an automatic one gives way.
+SELECT l.pid
+FROM pg_locks l
+LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'relation' AND l.relation = %(table_oid)s AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.pid <> pg_backend_pid() AND a.backend_type IS DISTINCT FROM 'autovacuum worker';
+
+-- name: rebuilt_halves
+SELECT n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'
+  AND CASE %(kind)s
+      WHEN 'table' THEN i.indrelid = to_regclass(%(name)s)
+      WHEN 'index' THEN i.indrelid = (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(name)s))
+      WHEN 'schema' THEN n.oid = to_regnamespace(%(name)s)
+      ELSE %(kind)s = 'database'
+  END;
+
+-- name: partition_state
+SELECT inhdetachpending AS pending FROM pg_inherits WHERE inhrelid = to_regclass(%(partition)s);
+
+-- name: deferrable
+-- What a commit checks, and what is deferred again in the next transaction; names that stand twice are told apart by
+-- neither.
+SELECT string_agg(name, ', ') AS everything, string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred
+FROM (
+    SELECT format('%%I.%%I', n.nspname, k.conname) AS name, bool_and(k.condeferred) AS initially_deferred
+    FROM pg_constraint k
+    JOIN pg_namespace n ON n.oid = k.connamespace
+    GROUP BY n.nspname, k.conname
+    HAVING bool_or(k.condeferrable)
+) named;
 
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(pid)s) AS alive;

@@ -1,7 +1,4 @@
--- What confiture keeps in a database. Runs inside a transaction.
-
-CREATE SCHEMA confiture;
-COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confiture';
+-- What confiture keeps in a database, in schema confiture. Runs inside a transaction.
 
 CREATE TABLE confiture.format (version integer NOT NULL);
 COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os.path import commonprefix
 
 from confiture.errors import Diagnostic, Span
 
@@ -33,7 +34,8 @@ class SourceText:
     """A piece of text inside a file: a whole DDL file, or a scalar in a YAML file.
 
     `line` and `column` (from 1) are where its first character stands; `indent` is how many columns of the file
-    precede each following line. In a `folded` scalar line ends were joined, so every position is its start.
+    precede each following line. Where YAML folded lines or read escapes, `offsets` says of each character where it
+    stands in the file (from 0).
     """
 
     text: str
@@ -41,7 +43,7 @@ class SourceText:
     line: int = 1
     column: int = 1
     indent: int = 0
-    folded: bool = False
+    offsets: tuple[int, ...] = ()
 
     @property
     def start(self) -> Span:
@@ -50,10 +52,16 @@ class SourceText:
 
     def at(self, line: int, column: int) -> Span:
         """The place in the file of a place in this text; both arguments count from 0."""
-        if self.folded:
-            return self.start
+        if self.offsets:
+            return self._placed(line, column)
         skipped = self.indent if line else self.column - 1
         return Span(path=self.file.path, line=self.line + line, column=skipped + column + 1)
+
+    def _placed(self, line: int, column: int) -> Span:
+        index = sum(len(text) + 1 for text in self.text.split("\n")[:line]) + column
+        offset = self.offsets[min(index, len(self.offsets) - 1)]
+        before = self.file.text[:offset]
+        return Span(path=self.file.path, line=before.count("\n") + 1, column=offset - before.rfind("\n"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,22 +78,30 @@ class Rendered:
     def span(self, offset: int) -> Span:
         """The place in the file of the character at `offset` (from 0) of the rendered text.
 
-        On a line that the template changed, columns no longer correspond: the line's first character stands for all.
+        On a line that the template changed, what stands before and behind the change corresponds; where it begins
+        stands for the change itself.
         """
         before = self.text[:offset]
         line = before.count("\n")
         column = offset - (before.rfind("\n") + 1)
         origin = line if self.lines is None else self.lines[min(line, len(self.lines) - 1)]
-        rendered_line = _line(self.text, line)
-        if _line(self.source.text, origin) != rendered_line:
-            column = len(rendered_line) - len(rendered_line.lstrip())
-        return self.source.at(origin, column)
+        return self.source.at(origin, _column(_line(self.source.text, origin), _line(self.text, line), column))
 
     def diagnostic(
         self, offset: int, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
     ) -> Diagnostic:
         """A diagnostic at a character of the rendered text, placed in the file it came from."""
         return self.source.file.diagnostic(self.span(offset), code, message, detail=detail, hint=hint)
+
+
+def _column(written: str, rendered: str, column: int) -> int:
+    """The column of a written line that a column of its rendered form comes from."""
+    same = len(commonprefix([written, rendered]))
+    if column < same or written == rendered:
+        return column
+    same_behind = len(commonprefix([written[same:][::-1], rendered[same:][::-1]]))
+    behind = len(rendered) - column
+    return len(written) - behind if behind <= same_behind else same
 
 
 def _line(text: str, number: int) -> str:
