@@ -17,9 +17,8 @@ from psycopg.rows import dict_row
 from confiture.core.database import Connection
 from confiture.core.trace import Tracer
 from confiture.errors import Span
-from confiture.models.events import StepId
 from confiture.models.migration import Phase
-from confiture.models.plan import Isolation
+from confiture.models.plan import Isolation, StepId
 from confiture.models.trace import LockMode, StatementTrace
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Server

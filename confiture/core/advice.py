@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from confiture.models.reports import RunWarning
-from confiture.models.trace import Blocks, LockTrace, StatementTrace
+from confiture.models.trace import Blocks, LockTrace, RunWarning, StatementTrace
 from confiture.sql.actions import Action, actions
 
 MANY_ROWS = 100_000

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import atan, cos, pi, sqrt
 from statistics import fmean, stdev
 
-from confiture.models.reports import Estimate
+from confiture.models.trace import Estimate
 
 LEVEL_PERCENT = 90
 """How often the stated range is meant to hold the real time."""

@@ -17,8 +17,7 @@ import psycopg
 
 from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
-from confiture.models.events import StepId
-from confiture.models.plan import Statement
+from confiture.models.plan import Statement, StepId
 from confiture.models.trace import LockMode, LockTrace, StatementTrace, TableRows, TableScan
 
 _KINDS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from confiture.errors import Diagnostic, Span
-from confiture.models.migration import Phase
-from confiture.models.plan import Direction
+from confiture.errors import Diagnostic
+from confiture.models.plan import Direction, StepId
+from confiture.models.trace import Estimate, RunWarning, StatementTrace
 
 
 class Outcome(StrEnum):
@@ -19,19 +19,6 @@ class Outcome(StrEnum):
     ROLLED_BACK = "rolled back"
     STOPPED = "stopped"
     """Some segments are committed; the next run resumes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepId:
-    """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
-
-    version: str
-    phase: Phase
-    number: int
-    part: int
-    name: str
-    segment: int
-    span: Span
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +103,16 @@ class Blocked:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rehearsed:
+    """A dry run came to its end: what it saw, in its last repetition, and what follows from all of them."""
+
+    statements: tuple[StatementTrace, ...]
+    warnings: tuple[RunWarning, ...]
+    leftovers: tuple[str, ...]
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Noted:
     """Something that people should know; nothing went wrong."""
 
@@ -148,6 +145,7 @@ Event = (
     | StepFinished
     | SegmentRetried
     | Blocked
+    | Rehearsed
     | Noted
     | MigrationFinished
     | RunFinished

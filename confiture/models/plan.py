@@ -84,6 +84,19 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StepId:
+    """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
+
+    version: str
+    phase: Phase
+    number: int
+    part: int
+    name: str
+    segment: int
+    span: Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """What commits together. Outside a transaction it is one statement. `number` counts from 1.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confiture.errors import Diagnostic, Span
-from confiture.models.events import Blocked, Outcome, StepId
-from confiture.models.plan import Direction
-from confiture.models.trace import Blocks, LockTrace, StatementTrace
+from confiture.errors import Diagnostic
+from confiture.models.events import Blocked, Outcome
+from confiture.models.plan import Direction, StepId
+from confiture.models.trace import Blocks, Estimate, LockTrace, RunWarning, StatementTrace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,36 +36,6 @@ class MigrationReport:
     def rows(self) -> int:
         """All rows that its steps wrote."""
         return sum(step.rows or 0 for step in self.steps)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunWarning:
-    """Something measured that production would feel, and the way out. `measured_ms` is None where no time was."""
-
-    code: str
-    message: str
-    hint: str
-    table: str | None = None
-    measured_ms: float | None = None
-    span: Span | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """How long the real run will take, in milliseconds; None where it is not known.
-
-    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
-    to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
-    on; `scaled` says that their times were scaled by the row counts of another database.
-    """
-
-    production_ms: float
-    low_ms: float | None
-    high_ms: float | None
-    confidence_percent: float | None
-    level_percent: int
-    runs: int
-    scaled: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,12 @@
-"""What a rehearsed statement was seen to do: locks, rows, rewrites, scans, WAL."""
+"""What a rehearsed statement was seen to do (locks, rows, rewrites, scans, WAL), and what follows from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from confiture.models.events import StepId
+from confiture.errors import Span
+from confiture.models.plan import StepId
 
 
 class LockMode(StrEnum):
@@ -113,3 +114,33 @@ class StatementTrace:
     temp_bytes: int | None = None
     notices: tuple[str, ...] = ()
     instead_of: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunWarning:
+    """Something measured that production would feel, and the way out. `measured_ms` is None where no time was."""
+
+    code: str
+    message: str
+    hint: str
+    table: str | None = None
+    measured_ms: float | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """How long the real run will take, in milliseconds; None where it is not known.
+
+    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
+    to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
+    on; `scaled` says that their times were scaled by the row counts of another database.
+    """
+
+    production_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    confidence_percent: float | None
+    level_percent: int
+    runs: int
+    scaled: bool
