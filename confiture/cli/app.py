@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import db, migrate, project
+from confiture.cli import db, locks, migrate, project
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.errors import ConfitureError
@@ -26,6 +26,7 @@ app.add_typer(db.app, name="db")
 app.command()(project.init)
 app.command()(project.new)
 app.command()(project.schema)
+app.command()(locks.locks)
 
 
 def _version(wanted: bool) -> None:

@@ -38,3 +38,26 @@ WHERE NOT l.granted AND a.backend_type = 'client backend'
 
 -- name: cancel
 SELECT pg_cancel_backend(%(pid)s) AS cancelled;
+
+-- name: running_sessions
+-- Sessions of our runs that are in a transaction or at work; those that only hold the lock or watch are left out.
+SELECT a.pid, a.application_name, a.state, left(a.query, 500) AS query,
+       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
+FROM pg_stat_activity a
+WHERE a.application_name LIKE 'confiture %%' AND a.datname = current_database()
+  AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
+  AND a.application_name NOT LIKE 'confiture watch%%'
+ORDER BY a.xact_start;
+
+-- name: locks_of
+SELECT COALESCE(l.relation::regclass::text, l.relation::text) AS relation, l.mode, l.granted
+FROM pg_locks l
+WHERE l.pid = %(pid)s AND l.locktype = 'relation' AND l.relation >= 16384
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY l.granted, l.relation;
+
+-- name: blockers_of
+SELECT a.pid, a.usename::text AS usename, a.application_name, a.state, left(a.query, 500) AS query,
+       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
+FROM pg_stat_activity a
+WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));

@@ -1,0 +1,75 @@
+"""Remembers what dry runs predicted, so that real runs can be held against it.
+
+A dry run leaves the database as it was, so predictions are kept beside the project, in `.confiture/predictions.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from confiture.models.trace import Estimate
+
+_MOST = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """How long a migration was predicted to take on a database, in milliseconds, and from how many dry runs.
+
+    `database` is its label, `checksum` the migration's. The range is None where one run gave none.
+    """
+
+    database: str
+    version: str
+    checksum: str
+    predicted_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    runs: int
+
+    @classmethod
+    def of(cls, database: str, version: str, checksum: str, estimate: Estimate) -> Prediction:
+        """The prediction that an estimate makes."""
+        return cls(
+            database=database,
+            version=version,
+            checksum=checksum,
+            predicted_ms=estimate.production_ms,
+            low_ms=estimate.low_ms,
+            high_ms=estimate.high_ms,
+            runs=estimate.runs,
+        )
+
+
+class Predictions:
+    """The predictions of the project at `root`. A file that cannot be read counts as none."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / ".confiture"
+        self._path = self._folder / "predictions.json"
+
+    def recall(self, database: str, version: str, checksum: str) -> Prediction | None:
+        """The newest prediction for a migration as it is now, on a database."""
+        for prediction in reversed(self._load()):
+            if (prediction.database, prediction.version, prediction.checksum) == (database, version, checksum):
+                return prediction
+        return None
+
+    def remember(self, predictions: Sequence[Prediction]) -> None:
+        """Adds predictions; the oldest go when there are too many."""
+        kept = [*self._load(), *predictions][-_MOST:]
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        temporary = self._path.with_suffix(f".{os.getpid()}.new")
+        temporary.write_text(json.dumps([asdict(prediction) for prediction in kept], indent=1), encoding="utf-8")
+        temporary.replace(self._path)
+
+    def _load(self) -> list[Prediction]:
+        try:
+            return [Prediction(**entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return []

@@ -1,0 +1,77 @@
+"""The locks of running migrations, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from confiture.models.locks import RunningSession
+from confiture.models.trace import Blocks
+from confiture.report.words import duration
+
+_STYLES = {Blocks.READS: "red", Blocks.WRITES: "yellow", Blocks.DDL: "cyan", Blocks.STRONGER_DDL: "dim"}
+
+
+def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
+    """Each session with its locks, the strongest first, whom it blocks, and who blocks it."""
+    if not sessions:
+        return Text(f"No migration is running on {database}.")
+    parts: list[RenderableType] = []
+    for session in sessions:
+        age = duration(session.transaction_ms)
+        parts.append(
+            Text(f"{session.application_name}, process {session.pid}, in a transaction for {age}", style="bold")
+        )
+        parts.append(Text(f"  {session.state}: {_one_line(session.query)}", style="dim"))
+        parts.append(_table(session))
+        parts += [
+            Text(
+                f"  blocks {waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid}) for"
+                f" {duration(waiter.waited_ms)} on {waiter.target}: {_one_line(waiter.query)}",
+                style="red",
+            )
+            for waiter in session.waiters
+        ]
+        parts += [
+            Text(
+                f"  waits for {blocker.application_name or 'a session'} ({blocker.usename}, process {blocker.pid},"
+                f" {blocker.state}): {_one_line(blocker.query)}",
+                style="yellow",
+            )
+            for blocker in session.blockers
+        ]
+    return Group(*parts)
+
+
+def _table(session: RunningSession) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Relation", overflow="fold")
+    table.add_column("Mode")
+    table.add_column("State")
+    table.add_column("Keeps out")
+    for lock in sorted(session.locks, key=lambda lock: (lock.granted, -lock.mode.strength, lock.relation)):
+        state = Text("held") if lock.granted else Text("waiting", style="bold yellow")
+        keeps_out = Text(lock.mode.blocks.value, style=_STYLES[lock.mode.blocks])
+        table.add_row(Text(lock.relation), lock.mode.sql, state, keeps_out)
+    return table
+
+
+def _one_line(query: str | None) -> str:
+    text = " ".join((query or "").split())
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+def locks_document(sessions: Sequence[RunningSession], database: str) -> dict[str, Any]:
+    """The same as JSON: `confiture locks --format json`."""
+    return {
+        "format": "confiture.locks",
+        "version": 1,
+        "database": database,
+        "sessions": [asdict(session) for session in sessions],
+    }
