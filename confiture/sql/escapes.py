@@ -16,7 +16,11 @@ def escapes(sql: str) -> tuple[str, ...]:
     node = tree.stmts[0].stmt
     if node.WhichOneof("node") == "copy_stmt" and node.copy_stmt.is_program:
         found.append("COPY ... PROGRAM runs its program")
-    if node.WhichOneof("node") == "copy_stmt" and node.copy_stmt.filename and not node.copy_stmt.is_from:
+    if (
+        node.WhichOneof("node") == "copy_stmt"
+        and node.copy_stmt.filename
+        and not (node.copy_stmt.is_from or node.copy_stmt.is_program)
+    ):
         found.append("COPY ... TO writes its file")
     names = sorted(set(postgast.extract_functions(tree)))
     found += [f"{name}() acts outside of the transaction" for name in names if _OUTSIDE.fullmatch(name)]
