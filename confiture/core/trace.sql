@@ -61,3 +61,23 @@ SELECT a.pid, a.usename::text AS usename, a.application_name, a.state, left(a.qu
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
 FROM pg_stat_activity a
 WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
+
+-- name: row_counts
+-- What ANALYZE or VACUUM last counted; below 0 where neither ever did.
+SELECT c.oid::regclass::text AS name, c.reltuples::float8 AS rows
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
+
+-- name: holders
+-- Sessions in a transaction older than a second that hold locks on the relations named.
+SELECT a.pid, a.usename::text AS usename, a.application_name, a.state,
+       min(l.relation::regclass::text) AS relation, array_agg(DISTINCT l.mode) AS modes,
+       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
+FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
+  AND l.relation = ANY (SELECT to_regclass(name) FROM unnest(%(names)s::text[]) AS name)
+  AND a.xact_start < clock_timestamp() - interval '1 second'
+GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start
+ORDER BY a.xact_start;
