@@ -6,7 +6,9 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -72,17 +74,22 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def server_18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    embedded = EmbeddedServer(tmp_path_factory.mktemp("server18"))
-    with embedded.using() as url:
-        yield Server(18, url, embedded.program("psql").parent)
+def server_18() -> Iterator[Server]:
+    with _folder() as folder:
+        embedded = EmbeddedServer(folder)
+        with embedded.using() as url:
+            yield Server(18, url, embedded.program("psql").parent)
 
 
 @pytest.fixture(scope="session")
-def server_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server_15() -> Iterator[Server]:
     if not (PG15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
-    folder = tmp_path_factory.mktemp("server15")
+    with _folder() as folder:
+        yield from _server_15(folder)
+
+
+def _server_15(folder: Path) -> Iterator[Server]:
     run = _unprivileged(folder)
     data = folder / "data"
     run([PG15 / "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-D", data])
@@ -94,6 +101,18 @@ def server_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         run([PG15 / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for a server. Not below pytest's own: each session of pytest closes that to everybody else, also to
+    the servers of other sessions that run as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="confiture-server-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _unprivileged(folder: Path) -> Callable[[list[object]], None]:
     """Runs programs as somebody whom PostgreSQL accepts."""
     user: dict[str, object] = {}
@@ -101,8 +120,6 @@ def _unprivileged(folder: Path) -> Callable[[list[object]], None]:
         account = pwd.getpwnam("postgres")
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         shutil.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in folder.parents:
-            parent.chmod(parent.stat().st_mode | 0o011)
 
     def run(command: list[object]) -> None:
         subprocess.run(

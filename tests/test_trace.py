@@ -60,12 +60,12 @@ def trace(connection: Connection, sql: str) -> StatementTrace:
     (statement,), _ = parse_statements(sql)
     tracer = Tracer(connection)
     text = statement.text if statement.isolation is Isolation.TRANSACTIONAL else statement.fallback
-    with connection.transaction(force_rollback=True):
-        tracer.begin()
+    with connection.transaction(force_rollback=True), tracer.tracing():
+        tracer.begin_segment()
         started = tracer.elapsed_ms()
         connection.execute(text)
-        tracer.after(STEP, statement, started, tracer.elapsed_ms() - started)
-        (seen,) = tracer.end()
+        tracer.observe(STEP, statement, tracer.elapsed_ms() - started)
+    (seen,) = tracer.traces
     return seen
 
 

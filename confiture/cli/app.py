@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(migrate.app, name="migrate")
-app.add_typer(db.app, name="db")
-app.command()(project.init)
-app.command()(project.new)
-app.command()(project.schema)
-app.command()(locks.locks)
+app.add_typer(migrate.app, name="migrate", short_help="Run, rehearse and undo migrations.")
+app.add_typer(db.app, name="db", short_help="The project's own PostgreSQL server.")
+app.command(short_help="Make a new project.")(project.init)
+app.command(short_help="Write a new migration.")(project.new)
+app.command(short_help="Print the JSON Schema of the YAML files.")(project.schema)
+app.command(short_help="Show the locks of running migrations.")(locks.locks)
 
 
 def _version(wanted: bool) -> None:
@@ -52,6 +53,10 @@ def confiture(
 
 def main() -> None:
     """Runs the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # a terminal that knows no `…` shows `?` and not a stack of errors
+            stream.reconfigure(errors="replace")
     try:
         app()
     except ConfitureError as error:

@@ -41,12 +41,20 @@ def parse_variables(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
-            message = f"--var {text!r} is not NAME=VALUE"
+            message = f"--var {text!r} is not NAME=VALUE, or {name!r} is no name for a variable"
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
+        elif not _is_utf_8(value):
+            message = f"the value of --var {name} is not UTF-8"
+            wrong.append(Diagnostic(code="bad-option", message=message, hint="set the terminal to UTF-8"))
         parsed[name] = value
     if wrong:
         raise InputError(*wrong)
     return parsed
+
+
+def _is_utf_8(text: str) -> bool:
+    """Whether an argument was valid UTF-8: what was not is smuggled in as half of a surrogate pair."""
+    return not re.search("[\ud800-\udfff]", text)
 
 
 def parse_wait(text: str) -> int:
@@ -75,12 +83,12 @@ class Scope:
 
     def settings(self, config: Path | None, environment: str | None, database: str | None) -> Settings:
         """The settings that the options and the environment choose. Raises InputError."""
-        from confiture.files.settings import Overrides, load_settings
+        from confiture.files.settings import Overrides, load_settings, settings_path
 
         overrides = Overrides(config=config, environment=environment, database=database)
-        settings = load_settings(Path.cwd(), overrides, os.environ)
-        self.root = settings.root
-        return settings
+        # what is wrong with the settings is told relative to where they are
+        self.root = settings_path(Path.cwd(), overrides, os.environ).parent
+        return load_settings(Path.cwd(), overrides, os.environ)
 
 
 @contextmanager
@@ -126,6 +134,10 @@ def _document(scope: Scope, diagnostics: Sequence[Diagnostic]) -> str:
         from confiture.report.github import error_commands
 
         return error_commands(diagnostics, scope.root, os.environ)
+    if scope.form is Format.MARKDOWN:
+        from confiture.report.markdown import diagnostics_markdown
+
+        return diagnostics_markdown(diagnostics)
     from confiture.report.junit import diagnostics_xml
 
     return diagnostics_xml(diagnostics)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from confiture.cli.context import Scope, failures, parse_wait, print_failure, project_for, say
+from confiture.cli.context import failures, parse_wait, print_failure, project_for, say
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -19,16 +17,16 @@ from confiture.cli.options import (
     EnvOption,
     Format,
     FormatOption,
+    RepeatOption,
+    ReportOption,
+    ScaleOption,
+    ToOption,
     VarOption,
     WaitOption,
+    YesOption,
 )
-from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
-
-if TYPE_CHECKING:
-    from confiture.core.database import Database
-    from confiture.core.events import Emit
-    from confiture.models.reports import RunReport
-    from confiture.models.settings import Settings
+from confiture.cli.running import rehearsal_options, run_and_report
+from confiture.errors import Diagnostic, ExitCode, InputError
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
 
@@ -37,6 +35,11 @@ app = typer.Typer(help="Run migrations, rehearse them, and see where a database 
 def migrate(
     context: typer.Context,
     dry_run: DryRunOption = False,
+    to: ToOption = None,
+    repeat: RepeatOption = 1,
+    scale_to: ScaleOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,
@@ -49,7 +52,7 @@ def migrate(
     `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
     """
     if context.invoked_subcommand is None and dry_run:
-        up(dry_run=True, config=config, env=env, database=database, var=var, form=form, wait=wait)
+        up(**context.params)
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     elif _given(context):
@@ -60,10 +63,14 @@ def _given(context: typer.Context) -> bool:
     return any(str(context.get_parameter_source(name)).endswith("COMMANDLINE") for name in context.params)
 
 
-@app.command()
+@app.command(short_help="Apply the pending migrations.")
 def up(
-    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")] = None,
+    to: ToOption = None,
     dry_run: DryRunOption = False,
+    repeat: RepeatOption = 1,
+    scale_to: ScaleOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
     out_of_order: Annotated[
         bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
     ] = False,
@@ -82,7 +89,7 @@ def up(
 
         confiture migrate up --to 004 --env production
 
-        confiture migrate up --dry-run --format json
+        confiture migrate up --dry-run --repeat 5 --report dry-run.html
     """
     with failures(form) as scope:
         settings = scope.settings(config, env, database)
@@ -90,11 +97,17 @@ def up(
         from confiture.core.migrate import UpOptions
         from confiture.core.migrate import up as run_up
 
-        options = UpOptions(to=to, dry_run=dry_run, out_of_order=out_of_order, lock_wait_ms=parse_wait(wait))
-        _run(scope, settings, lambda target, emit: run_up(project, target, options, emit))
+        options = UpOptions(
+            to=to,
+            dry_run=dry_run,
+            out_of_order=out_of_order,
+            lock_wait_ms=parse_wait(wait),
+            rehearsal=rehearsal_options(repeat, scale_to, yes),
+        )
+        run_and_report(scope, settings, report, lambda target, emit: run_up(project, target, options, emit))
 
 
-@app.command()
+@app.command(short_help="Undo applied migrations.")
 def down(
     to: Annotated[
         str | None, typer.Option("--to", metavar="VERSION", help="The migration that stays the last one; 0 for none.")
@@ -103,6 +116,8 @@ def down(
         int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to undo; default: 1.")
     ] = None,
     dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    report: ReportOption = None,
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,
@@ -128,56 +143,17 @@ def down(
         from confiture.core.migrate import DownOptions
         from confiture.core.migrate import down as run_down
 
-        options = DownOptions(to=to, steps=steps, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
-        _run(scope, settings, lambda target, emit: run_down(project, target, options, emit))
+        options = DownOptions(
+            to=to,
+            steps=steps,
+            dry_run=dry_run,
+            lock_wait_ms=parse_wait(wait),
+            rehearsal=rehearsal_options(1, None, yes),
+        )
+        run_and_report(scope, settings, report, lambda target, emit: run_down(project, target, options, emit))
 
 
-def _run(scope: Scope, settings: Settings, work: Callable[[Database, Emit], None]) -> None:
-    """Runs something that emits events, shows them as they come, and prints the report."""
-    from confiture.core.database import open_database
-    from confiture.core.events import Emitter
-    from confiture.report.folding import Folding
-    from confiture.report.live import view_for
-    from confiture.report.terminal import talk_console
-
-    folding = Folding()
-    console = talk_console()
-    error: ConfitureError | None = None
-    with open_database(settings, say) as target:
-        try:
-            with view_for(console) as view:
-                work(target, Emitter(folding, view))
-        except ConfitureError as failure:
-            error = failure
-    _print_run(scope, folding.report)
-    if error:
-        if scope.form is Format.TEXT:
-            print_failure(scope, error.diagnostics)
-        raise typer.Exit(error.exit_code)
-
-
-def _print_run(scope: Scope, report: RunReport) -> None:
-    if scope.form is Format.TEXT:
-        from confiture.report.terminal import data_console, print_run
-
-        print_run(data_console(), report)
-    elif scope.form is Format.JSON:
-        from confiture.report.machine import as_text, run_document
-
-        sys.stdout.write(as_text(run_document(report)))
-    elif scope.form is Format.GITHUB:
-        from confiture.report.github import error_commands
-        from confiture.report.terminal import data_console, print_run
-
-        print_run(data_console(), report)
-        sys.stdout.write(error_commands(report.diagnostics, scope.root, os.environ))
-    else:
-        from confiture.report.junit import run_xml
-
-        sys.stdout.write(run_xml(report))
-
-
-@app.command()
+@app.command(short_help="Show what is applied, pending, changed.")
 def status(
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -188,13 +164,15 @@ def status(
     """Show which migrations are applied, which are pending, and whether applied files changed since.
 
     Ends with 7 if they did.
+
+    Example: confiture migrate status --env production
     """
     as_format = Format(form.value)
     with failures(as_format) as scope:
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.database import open_database
-        from confiture.core.migrate import standing
+        from confiture.core.standing import standing
 
         with open_database(settings, say) as target:
             now = standing(project, target)
@@ -213,7 +191,7 @@ def status(
             raise typer.Exit(ExitCode.DRIFT)
 
 
-@app.command()
+@app.command(short_help="Print the plan of a migration.")
 def show(
     version: Annotated[str, typer.Argument(help="The migration.")],
     down: Annotated[bool, typer.Option("--down", help="The plan that undoes it.")] = False,
@@ -225,6 +203,8 @@ def show(
     """Print the plan of a migration: what commits together, its steps, and the SQL as it will run.
 
     Needs no database.
+
+    Example: confiture migrate show 004
     """
     as_format = Format(form.value)
     with failures(as_format) as scope:
@@ -243,7 +223,7 @@ def show(
             print_plan(data_console(), plan)
 
 
-@app.command()
+@app.command(short_help="Check the files, without a database.")
 def validate(
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -253,6 +233,8 @@ def validate(
     """Check everything that can be checked without a database: settings, files, templates, SQL.
 
     Ends with 0 if all is well, with 2 if not.
+
+    Example: confiture migrate validate --format github
     """
     with failures(form) as scope:
         settings = scope.settings(config, env, "embedded")
@@ -266,7 +248,7 @@ def validate(
             print_failure(scope, ())
 
 
-@app.command()
+@app.command(short_help="Adopt an existing database.")
 def baseline(
     version: Annotated[str, typer.Argument(help="The last migration that the database already holds.")],
     config: ConfigOption = None,
@@ -275,12 +257,15 @@ def baseline(
     var: VarOption = None,
     wait: WaitOption = "10s",
 ) -> None:
-    """Adopt an existing database: enter all migrations up to VERSION as applied, without running them."""
+    """Adopt an existing database: enter all migrations up to VERSION as applied, without running them.
+
+    Example: confiture migrate baseline 001
+    """
     with failures(Format.TEXT) as scope:
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
+        from confiture.core.baseline import baseline as enter
         from confiture.core.database import open_database
-        from confiture.core.migrate import baseline as enter
 
         with open_database(settings, say) as target:
             entered = enter(project, target, version, parse_wait(wait))

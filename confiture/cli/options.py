@@ -16,6 +16,7 @@ class Format(StrEnum):
     JSON = "json"
     GITHUB = "github"
     JUNIT = "junit"
+    MARKDOWN = "markdown"
 
 
 class DataFormat(StrEnum):
@@ -43,12 +44,24 @@ VarOption = Annotated[
 ]
 FormatOption = Annotated[
     Format,
-    typer.Option("--format", help="Tables, JSON, annotations for GitHub Actions, or JUnit XML, on stdout."),
+    typer.Option("--format", help="Tables, JSON, annotations for GitHub Actions, JUnit XML, or Markdown, on stdout."),
 ]
 DataFormatOption = Annotated[DataFormat, typer.Option("--format", help="A table, or JSON, on stdout.")]
 WaitOption = Annotated[
     str,
     typer.Option("--wait", metavar="TIME", help="How long to wait for another run to end: 0, 30s, 5min."),
+]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")]
+RepeatOption = Annotated[
+    int, typer.Option("--repeat", min=1, max=100, metavar="N", help="Dry run N times: gives the estimate a range.")
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option("--scale-to", metavar="URL", help="Scale the estimate by the row counts of this database; read-only."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Dry run although the environment is protected.")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Also write the report as one HTML page.")
 ]
 DryRunOption = Annotated[
     bool,

@@ -98,7 +98,7 @@ def overview() -> None:
 
 def _database_overview(project: Project) -> None:
     from confiture.core.database import label_of, open_database
-    from confiture.core.migrate import standing
+    from confiture.core.standing import standing
     from confiture.models.settings import EMBEDDED
     from confiture.report.words import count
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from confiture.models.trace import Blocks, LockTrace, RunWarning, StatementTrace
 from confiture.sql.actions import Action, actions
+from confiture.sql.escapes import escapes
 
 MANY_ROWS = 100_000
 """An UPDATE or DELETE from this many rows on is told to go in batches."""
@@ -38,7 +39,7 @@ def warnings(traces: Sequence[StatementTrace], threshold_ms: float) -> tuple[Run
     return tuple(sorted(found, key=lambda warning: -(warning.measured_ms or 0)))
 
 
-def leftovers(traces: Iterable[StatementTrace]) -> tuple[str, ...]:
+def leftovers(traces: Sequence[StatementTrace]) -> tuple[str, ...]:
     """What the rollback of this dry run did not take back, a sentence each."""
     dead: dict[str, int] = {}
     sequences: set[str] = set()
@@ -54,6 +55,7 @@ def leftovers(traces: Iterable[StatementTrace]) -> tuple[str, ...]:
     ]
     if sequences:
         told.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
+    told += [f"{escape}: it has happened" for trace in traces for escape in escapes(trace.text)]
     return tuple(told)
 
 

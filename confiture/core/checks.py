@@ -75,7 +75,7 @@ def _fetch(connection: Connection, limit: int) -> tuple[list[tuple[Cell, ...]], 
 
 def _cell(result: PGresult, row: int, column: int) -> Cell:
     value = result.get_value(row, column)
-    return Cell(text=None if value is None else value.decode(), type_oid=result.ftype(column))
+    return Cell(text=None if value is None else value.decode(errors="replace"), type_oid=result.ftype(column))
 
 
 def _compare_scalar(rows: Sequence[Sequence[Cell]], columns: Sequence[str], expect: Comparison) -> CheckResult:
@@ -116,7 +116,7 @@ def compare(cell: Cell, sign: str, expected: Scalar) -> bool:
     if actual is None:
         return sign == "!="
     wanted = expected if isinstance(expected, bool | str) else _number(str(expected))
-    return _OPERATORS[sign](actual, wanted)
+    return _OPERATORS[sign](_sortable(actual), _sortable(wanted))
 
 
 def _comparable(text: str, type_oid: int, expected: Scalar) -> object | None:
@@ -126,6 +126,13 @@ def _comparable(text: str, type_oid: int, expected: Scalar) -> object | None:
     if isinstance(expected, str):
         return text
     return _number(text) if type_oid in _NUMBER_OIDS else None
+
+
+def _sortable(value: object) -> object:
+    """A value that compares as in PostgreSQL, where NaN equals itself and is greater than all other numbers."""
+    if not isinstance(value, Decimal):
+        return value
+    return (1, Decimal()) if value.is_nan() else (0, value)
 
 
 def _number(text: str) -> Decimal | None:

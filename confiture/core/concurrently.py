@@ -23,15 +23,16 @@ _DETACH = re.compile(r"DETACH PARTITION (?P<partition>.+) CONCURRENTLY", re.IGNO
 _REINDEX = re.compile(r"REINDEX .*?\b(?P<kind>INDEX|TABLE|SCHEMA|DATABASE)( CONCURRENTLY)? (?P<name>.+)", re.IGNORECASE)
 
 
-def needs_no_intent(connection: Connection, statement: Statement) -> bool:
-    """Whether the statement can only fail or do nothing: what it builds is there, what it drops is not.
+def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bool:
+    """Clears the way for a statement, and gives whether its run must be announced by an intent.
 
-    An intent would let a later run take somebody else's index for ours.
+    None is needed where it can only fail or do nothing, as what it builds is there, or what it drops is not: an
+    intent would let a later run take somebody else's index for ours. Raises MigrationFailed as `drop_invalid` does.
     """
     if statement.builds:
-        found = _index(connection, statement.builds)
-        return found is not None and bool(found["valid"])
-    return statement.drops is not None and _index(connection, statement.drops) is None
+        drop_invalid(connection, statement.builds, emit)
+        return _index(connection, statement.builds) is None
+    return not statement.drops or _index(connection, statement.drops) is not None
 
 
 def already_done(connection: Connection, statement: Statement, *, intended: bool, emit: Emit) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 140_000
 _CONNECT_TIMEOUT_S = "10"
+_SESSION_PROBES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +83,8 @@ def label_of(settings: DatabaseSettings) -> str:
         parts = conninfo_to_dict(settings.url)
     except psycopg.Error:
         return "the database of a URL that cannot be read"
+    if _is_cut_in_two(parts):
+        return "the database of a URL with more than one @"
     service = parts.get("service")
     host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "local socket")
     port = parts.get("port") or os.environ.get("PGPORT")
@@ -106,16 +109,21 @@ def require_usable(connection: Connection, label: str) -> None:
 
 
 def require_own_sessions(first: Connection, second: Connection) -> None:
-    """Raises DatabaseUnavailable where two open connections share one server session: a transaction-mode pooler.
-
-    Such a pooler strands session locks and settings.
+    """Raises DatabaseUnavailable where two open connections do not have a server session each: a transaction-mode
+    pooler stands between. Such a pooler strands session locks and settings.
     """
-    if one_row(first, "server")["backend_pid"] == one_row(second, "server")["backend_pid"]:
+    seen = [{_session(connection) for _ in range(_SESSION_PROBES)} for connection in (first, second)]
+    # busy with others, a pooler may give each of us what looks like its own session, but not for long
+    if seen[0] & seen[1] or len(seen[0]) > 1 or len(seen[1]) > 1:
         raise _unusable(
             "pooler",
-            "two connections share one session: a pooler in transaction mode stands between",
+            "connections share sessions of the server: a pooler in transaction mode stands between",
             "give the server's own address: locks and settings of a session do not survive such a pooler",
         )
+
+
+def _session(connection: Connection) -> int:
+    return int(one_row(connection, "server")["backend_pid"])
 
 
 def one_row(connection: Connection, name: str, **parameters: object) -> dict[str, Any]:
@@ -134,10 +142,20 @@ def _application_name(purpose: str) -> str:
     return f"confiture {purpose} ({socket.gethostname()}, pid {os.getpid()})"[:63]
 
 
+def _is_cut_in_two(parts: Mapping[str, object]) -> bool:
+    """Whether a password holds an @ as it is: it ends the password for libpq, and host and database get its rest."""
+    return "@" in f"{parts.get('host') or ''}{parts.get('dbname') or ''}".removeprefix("@")
+
+
 def _without_secrets(text: str, conninfo: str) -> str:
-    """The driver's message without the password, nor any part of a URL that it could not read."""
+    """The driver's message without the passwords, nor any part of a URL that it could not read."""
     try:
-        password = conninfo_to_dict(conninfo).get("password")
+        given = conninfo_to_dict(conninfo)
     except psycopg.Error:
-        return re.sub(r"://[^@\s]*@", "://...@", text).replace(conninfo, "...")
-    return text.replace(str(password), "...") if password else text
+        return re.sub(r'"[^"]*"', '"..."', text).replace(conninfo, "...")
+    if _is_cut_in_two(given):
+        return "an @ in a password is written as %40 in a URL"
+    for name in ("password", "sslpassword"):
+        if given.get(name):
+            text = text.replace(str(given[name]), "...")
+    return text

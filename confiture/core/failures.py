@@ -5,11 +5,14 @@ from __future__ import annotations
 import psycopg
 
 from confiture.errors import Diagnostic
+from confiture.models.events import Waiter
 from confiture.models.plan import Statement
 from confiture.models.source import Rendered
 
-RETRYABLE = frozenset({"55P03", "40P01", "40001"})
-"""SQLSTATEs after which the same statement may well succeed: no lock in time, deadlock, serialization."""
+OVER_BUDGET = "over-budget"
+"""Stands where a SQLSTATE stands: the statement was cancelled because it made others wait for too long."""
+RETRYABLE = frozenset({"55P03", "40P01", "40001", OVER_BUDGET})
+"""After these the same statement may well succeed: no lock in time, deadlock, serialization, over budget."""
 
 _HINTS = {
     "55P03": "run it when the table is less busy, or raise lock_timeout or retries",
@@ -37,7 +40,23 @@ def statement_failure(error: psycopg.Error, statement: Statement, rendered: Rend
         sqlstate or "connection-lost",
         told.message_primary or _first_line(error),
         detail=_details(error),
-        hint=told.message_hint or _HINTS.get(sqlstate),
+        hint=told.message_hint or _hint(error),
+    )
+
+
+def over_budget_diagnostic(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> Diagnostic:
+    """Told where somebody waited for us longer than `budget_ms`; placed where the cancelled statement stands."""
+    return Diagnostic(
+        code=OVER_BUDGET,
+        message=f"made others wait for {waiter.waited_ms / 1000:.1f} s, max_blocking is {budget_ms / 1000:.1f} s",
+        span=failed.span if failed else None,
+        excerpt=failed.excerpt if failed else None,
+        detail=(
+            f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid})"
+            f" waited for {waiter.target} ({waiter.mode})",
+            f"its query: {' '.join((waiter.query or '').split())}",
+        ),
+        hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
     )
 
 
@@ -48,8 +67,14 @@ def plain_failure(error: psycopg.Error, doing: str) -> Diagnostic:
         code=error.sqlstate or "connection-lost",
         message=f"{doing}: {told}",
         detail=_details(error),
-        hint=_HINTS.get(error.sqlstate or ""),
+        hint=_hint(error),
     )
+
+
+def _hint(error: psycopg.Error) -> str | None:
+    if error.sqlstate == "57014" and "timeout" not in (error.diag.message_primary or ""):
+        return None  # cancelled by somebody, not by the clock
+    return _HINTS.get(error.sqlstate or "")
 
 
 def _first_line(error: psycopg.Error) -> str:

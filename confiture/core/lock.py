@@ -9,7 +9,7 @@ from datetime import datetime
 
 import psycopg
 
-from confiture.core.database import Connection, Database, one_row
+from confiture.core.database import Connection, Database, one_row, require_own_sessions
 from confiture.core.events import Emit
 from confiture.core.failures import plain_failure
 from confiture.core.queries import query
@@ -35,15 +35,21 @@ class ProjectLock:
 
 
 @contextmanager
-def project_lock(database: Database, purpose: str, wait_ms: int, emit: Emit) -> Iterator[ProjectLock]:
-    """Holds the lock. Polls for it up to `wait_ms`: a session that waits inside the server would deadlock with
-    CREATE INDEX CONCURRENTLY.
+def project_lock(
+    database: Database, purpose: str, wait_ms: int, emit: Emit, working: Connection
+) -> Iterator[ProjectLock]:
+    """Holds the lock for what the connection `working` does. Polls for it up to `wait_ms`: a session that waits inside
+    the server would deadlock with CREATE INDEX CONCURRENTLY.
 
-    Raises LockHeld, with who holds it, since when and from where; or DatabaseUnavailable.
+    Raises LockHeld, with who holds it, since when and from where; or DatabaseUnavailable, also behind a pooler in
+    transaction mode.
     """
     connection = database.connect(purpose)
     try:
-        connection.execute("SET idle_session_timeout = 0")
+        # first of all: a lock taken through such a pooler would stay with the pooler's connection
+        require_own_sessions(working, connection)
+        for session in (working, connection):
+            session.execute("SET idle_session_timeout = 0")
         deadline = time.monotonic() + wait_ms / 1000
         told = False
         while not _try(connection):
@@ -74,9 +80,10 @@ def _holder(connection: Connection) -> str:
     row = connection.execute(query("lock_holder"), {"key": LOCK_KEY}).fetchone()
     if row is None:
         return "the holder has just let go"
-    since: datetime | None = row["query_start"]
+    who = f"{row['application_name'] or 'a session'} as {row['usename']}"
+    since: datetime | None = row["backend_start"]
+    if since is None:
+        # PostgreSQL hides the rest from all but the same role and monitors
+        return f"{who}, server process {row['pid']}"
     place = row["client_addr"] or "a local socket"
-    return (
-        f"{row['application_name'] or 'a session'} as {row['usename']} from {place},"
-        f" server process {row['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"
-    )
+    return f"{who} from {place}, server process {row['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from confiture.core.database import Connection
 from confiture.core.queries import query
 from confiture.models.events import Waiter
@@ -13,6 +15,19 @@ def running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
     """The sessions of our runs on this database that are in a transaction, the oldest first; reads only."""
     found = connection.execute(query("running_sessions"), {}).fetchall()
     return tuple(_session(connection, row["pid"], row) for row in found)
+
+
+def holders(connection: Connection, relations: Sequence[str]) -> tuple[str, ...]:
+    """Sessions in a transaction older than a second that hold locks on these relations, a sentence each."""
+    if not relations:
+        return ()
+    rows = connection.execute(query("holders"), {"names": list(relations)}).fetchall()
+    return tuple(
+        f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']}) holds"
+        f" {', '.join(LockMode(mode).sql for mode in row['modes'])} on {row['relation']} and has been in its"
+        f" transaction for {row['transaction_ms'] / 1000:.0f} s: what conflicts will wait"
+        for row in rows
+    )
 
 
 def _session(connection: Connection, pid: int, row: dict[str, object]) -> RunningSession:

@@ -5,90 +5,120 @@ from __future__ import annotations
 import time
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Connection, Database, one_row
 from confiture.core.failures import plain_failure
-from confiture.core.runner import Progress
+from confiture.core.runner import Progress, Session
 from confiture.core.state import StateStore
-from confiture.core.steps import StepFailed
+from confiture.core.steps import CheckNotMet, StepFailed
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
     DatabaseUnavailable,
     Diagnostic,
+    Drift,
     MigrationFailed,
     MigrationStopped,
 )
+from confiture.models.history import SegmentState
+from confiture.models.plan import Direction
 
 _BACKEND_WAIT_S = 5.0
 _POLL_S = 0.25
 
 
+def explain_rehearsal(error: BaseException, progress: Progress | None) -> ConfitureError:
+    """The error that a user is told of a failed dry run: nothing of it is left in any case."""
+    if isinstance(error, ConfitureError):
+        return error
+    diagnostic = _diagnostic(error, progress)
+    return CheckFailed(diagnostic) if isinstance(error, CheckNotMet) else MigrationFailed(diagnostic)
+
+
 def explain_failure(
-    error: BaseException, progress: Progress | None, database: Database, connection: Connection
+    error: BaseException, progress: Progress | None, database: Database, session: Session
 ) -> ConfitureError:
-    """The error that a user is told. Where the connection is lost, asks the database over a new one what committed."""
-    diagnostic = _diagnostic(error)
-    if progress is None:
-        return MigrationFailed(diagnostic)
-    if connection.closed:
-        return _after_lost_connection(diagnostic, progress, database, connection)
-    if progress.committed:
-        return MigrationStopped(diagnostic)
-    if isinstance(error, StepFailed) and error.sqlstate is None:
-        return CheckFailed(diagnostic)
-    return MigrationFailed(diagnostic)
+    """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
+    if progress is None or isinstance(error, Drift):
+        return error if isinstance(error, ConfitureError) else MigrationFailed(_diagnostic(error, progress))
+    told = error.diagnostics if isinstance(error, ConfitureError) else (_diagnostic(error, progress),)
+    # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
+    never_sent = isinstance(error, StepFailed | ConfitureError)
+    if not never_sent or (session.connection.closed and progress.intended):
+        try:
+            came = _ask(progress, database, session)
+        except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
+            return MigrationStopped(*told, _unknown(progress))
+        told += (came,) if came else ()
+    if progress.left_something:
+        return MigrationStopped(*told)
+    if isinstance(error, ConfitureError):
+        return error
+    return CheckFailed(*told) if isinstance(error, CheckNotMet) else MigrationFailed(*told)
 
 
-def _diagnostic(error: BaseException) -> Diagnostic:
+def _diagnostic(error: BaseException, progress: Progress | None) -> Diagnostic:
     if isinstance(error, StepFailed):
         return error.diagnostic
     if isinstance(error, psycopg.Error):
-        return plain_failure(error, "the transaction could not be committed")
+        failure = plain_failure(error, "the transaction could not be committed")
+        if progress is None:
+            return failure
+        migration = progress.plan.migration
+        return migration.file.diagnostic(
+            migration.span, failure.code, failure.message, detail=failure.detail, hint=failure.hint
+        )
     return Diagnostic(code="interrupted", message="interrupted")
 
 
-def _after_lost_connection(
-    diagnostic: Diagnostic, progress: Progress, database: Database, lost: Connection
-) -> ConfitureError:
-    segment = progress.plan.segments[progress.committed]
-    try:
-        committed = _segment_committed(progress, segment.number, database, lost.info.backend_pid)
-    except (psycopg.Error, DatabaseUnavailable):
-        committed = None
-    if committed is None:
-        unknown = Diagnostic(
-            code="outcome-unknown",
-            message=f"the connection is lost, and whether {progress.plan.migration.label} committed cannot be asked",
-            hint="once the database is back: `confiture migrate status`",
-        )
-        return MigrationStopped(diagnostic, unknown)
-    if committed:
-        progress.committed += 1
-        came = Diagnostic(
-            code="committed",
-            message="the connection was lost after the commit: what ran is committed",
-            hint="`confiture migrate up` goes on from there",
-        )
-        return MigrationStopped(diagnostic, came)
-    return MigrationStopped(diagnostic) if progress.committed else MigrationFailed(diagnostic)
-
-
-def _segment_committed(progress: Progress, number: int, database: Database, pid: int) -> bool | None:
-    """Whether a segment is in the journal, asked once the lost session has ended; None while it has not."""
+def _ask(progress: Progress, database: Database, session: Session) -> Diagnostic | None:
+    """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
+    the lost session does not end.
+    """
+    if session.connection.info.transaction_status is TransactionStatus.IDLE:
+        return _read_journal(progress, session.connection)
+    session.connection.close()
     connection = database.connect("after a lost connection")
     try:
         deadline = time.monotonic() + _BACKEND_WAIT_S
-        while _alive(connection, pid):
+        while one_row(connection, "backend_alive", pid=session.backend_pid)["alive"]:
             if time.monotonic() >= deadline:
-                return None
+                raise psycopg.errors.QueryCanceled("the lost session has not ended")
             time.sleep(_POLL_S)
-        state = StateStore(connection)
-        entry = state.journal(progress.attempt).get(number) if state.installed() else None
-        return entry is not None and entry.state.value == "done"
+        return _read_journal(progress, connection)
     finally:
         connection.close()
 
 
-def _alive(connection: Connection, pid: int) -> bool:
-    return bool(one_row(connection, "backend_alive", pid=pid)["alive"])
+def _read_journal(progress: Progress, connection: Connection) -> Diagnostic | None:
+    state = StateStore(connection)
+    journal = state.journal(progress.attempt) if state.installed() else {}
+    committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
+    is_news = committed > progress.committed
+    progress.committed = committed
+    progress.intended = len(journal) > committed
+    return _committed_after_all(progress) if is_news else None
+
+
+def _committed_after_all(progress: Progress) -> Diagnostic:
+    whole = progress.committed == len(progress.plan.segments)
+    label = progress.plan.migration.label
+    what = f"{label} is committed, the whole of it" if whole else f"what ran of {label} is committed"
+    return Diagnostic(
+        code="committed",
+        message=f"{what}: this happened after the commit",
+        hint=f"`{_command(progress)}` goes on from there",
+    )
+
+
+def _unknown(progress: Progress) -> Diagnostic:
+    return Diagnostic(
+        code="outcome-unknown",
+        message=f"the connection is lost, and whether {progress.plan.migration.label} committed cannot be asked",
+        hint=f"once the database is back: `confiture migrate status`, then `{_command(progress)}`",
+    )
+
+
+def _command(progress: Progress) -> str:
+    return "confiture migrate down" if progress.plan.direction is Direction.DOWN else "confiture migrate up"

@@ -1,7 +1,6 @@
 -- name: reset_session
 -- Back to a fresh session: whatever a migration set, it set for itself. One simple query, one round trip.
 RESET SESSION AUTHORIZATION;
-RESET ROLE;
 RESET ALL;
 CLOSE ALL;
 UNLISTEN *;
@@ -43,10 +42,18 @@ COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confitur
 SELECT version FROM confiture.format;
 
 -- name: history
-SELECT position, version, name, state, origin, attempt::text AS attempt, checksum, chain, steps,
-       applied_at, applied_by, duration_ms
-FROM confiture.migrations
-ORDER BY position;
+SELECT m.position, m.version, m.name, m.state, m.origin, m.attempt::text AS attempt, m.checksum, m.chain, m.steps,
+       m.applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
+FROM confiture.migrations m
+LEFT JOIN confiture.predictions p ON p.attempt = m.attempt
+ORDER BY m.position;
+
+-- name: record_prediction
+INSERT INTO confiture.predictions (attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms)
+SELECT %(attempt)s, %(version)s, %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(runs)s, COALESCE(sum(ms), 0)
+FROM confiture.journal j
+CROSS JOIN LATERAL (SELECT (step ->> 'duration_ms')::float8 AS ms FROM jsonb_array_elements(j.steps) AS step) AS steps
+WHERE j.attempt = %(attempt)s;
 
 -- name: journal
 SELECT segment, state, fingerprint
@@ -117,13 +124,12 @@ FROM pg_stat_activity a
 WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
 
 -- name: index_state
--- An index lives in its table's schema; a bare name in a DROP is looked up by the search path. The cast cuts a long
--- name as PostgreSQL does.
+-- An index lives in its table's schema; a bare name in a DROP is looked up by the search path.
 SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid
 FROM pg_class c
 JOIN pg_index i ON i.indexrelid = c.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s::name
+WHERE c.relname = %(name)s
   AND CASE
       WHEN %(table)s::text IS NOT NULL THEN
           i.indrelid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(table)s)))
@@ -161,7 +167,7 @@ SELECT inhdetachpending AS pending FROM pg_inherits WHERE inhrelid = to_regclass
 -- neither.
 SELECT string_agg(name, ', ') AS everything, string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred
 FROM (
-    SELECT format('%%I.%%I', n.nspname, k.conname) AS name, bool_and(k.condeferred) AS initially_deferred
+    SELECT quote_ident(n.nspname) || '.' || quote_ident(k.conname) AS name, bool_and(k.condeferred) AS initially_deferred
     FROM pg_constraint k
     JOIN pg_namespace n ON n.oid = k.connamespace
     GROUP BY n.nspname, k.conname

@@ -1,198 +1,119 @@
-"""Carries out a plan, segment by segment; or rehearses it in one transaction that is rolled back."""
+"""Carries out a plan, segment by segment, each committed together with its record."""
 
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import psycopg
 
-from confiture.core.concurrently import already_done, drop_invalid
-from confiture.core.database import Connection
+from confiture.core.concurrently import already_done, clear_up, needs_intent
+from confiture.core.database import Connection, one_row
 from confiture.core.events import Emit
-from confiture.core.failures import RETRYABLE
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic, plain_failure
 from confiture.core.lock import ProjectLock
+from confiture.core.predictions import Prediction
 from confiture.core.queries import query
+from confiture.core.resuming import Unfinished, fitted
 from confiture.core.state import StateStore
-from confiture.core.steps import StepFailed, StepRecord, StepRunner
-from confiture.errors import Drift, MigrationFailed
-from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome, SegmentRetried
-from confiture.models.history import AppliedMigration, JournalEntry, Origin, SegmentState
-from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, Segment
+from confiture.core.steps import Observe, StepFailed, StepRecord, StepRunner, unobserved
+from confiture.core.watcher import BlockingWatch
+from confiture.errors import ConfitureError, Diagnostic
+from confiture.models.events import Blocked, MigrationFinished, MigrationStarted, Noted, Outcome, SegmentRetried, Waiter
+from confiture.models.history import AppliedMigration, Origin
+from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import DatabaseSettings
-from confiture.plan.building import transactional_form
 from confiture.plan.checksums import chain
+from confiture.plan.ordering import VersionKey, version_key
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _CLIENT_CHECK_MS = 1_000
+_TRANSACTION_TIMEOUT_SINCE = 170_000
+_MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unfinished:
-    """A migration that an earlier run left midway: its attempt, and what that committed."""
-
-    attempt: str
-    journal: Mapping[int, JournalEntry]
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a migration came in this run: its attempt, and the segments that are committed."""
+    """How far a migration came: its attempt, how many segments are committed, and whether an intent is."""
 
     plan: PlannedMigration
     attempt: str
     committed: int = 0
+    intended: bool = False
+    begun: bool = False
+    """Whether the history has a row that says so."""
 
     @property
-    def unfinished(self) -> bool:
-        """Whether a part of the migration is committed, and a part is not."""
-        return 0 < self.committed < len(self.plan.segments)
+    def left_something(self) -> bool:
+        """Whether a part of the migration is committed, or may be."""
+        return self.committed > 0 or self.intended
 
 
-class Runner:
-    """Runs plans over one connection, under the project's lock. `chain_end` is the chain of the last applied row."""
+class Session:
+    """The connection that a plan runs over: its settings, its retries, who waits for it."""
 
-    def __init__(
-        self, connection: Connection, settings: DatabaseSettings, lock: ProjectLock, emit: Emit, chain_end: str
-    ) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, settings: DatabaseSettings, watch: BlockingWatch, emit: Emit) -> None:
+        self.connection = connection
+        self._watch = watch
+        self.backend_pid = int(one_row(connection, "server")["backend_pid"])
+        self.steps = StepRunner(connection, emit, settings.lock_timeout_ms)
         self._settings = settings
-        self._lock = lock
         self._emit = emit
-        self._chain_end = chain_end
-        self._state = StateStore(connection)
-        self._installed = self._state.installed()
         self._client_check_ms = _supported_client_check_ms(connection)
-        self._steps = StepRunner(connection, emit, settings.lock_timeout_ms)
-        self.progress: Progress | None = None
-        """The migration that runs, or failed; None between migrations."""
 
-    def apply(self, plan: Plan, unfinished: Unfinished | None) -> None:
-        """Commits the plan, segment by segment. `unfinished` is what is known of its first migration.
+    def reset(self) -> None:
+        """Back to a fresh session: whatever a migration set, it set for itself."""
+        text = query("reset_session").decode()
+        if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            text += "SET transaction_timeout = 0;"
+        settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
+        self.connection.execute(text.format(**settings).encode())
 
-        Raises StepFailed, psycopg.Error, Drift or DatabaseUnavailable; `progress` then tells what is committed.
-        """
-        for migration in plan.migrations:
-            self._migrate(migration, unfinished)
-            unfinished = None
-
-    def rehearse(self, plan: Plan) -> None:
-        """Runs the whole plan in one transaction and rolls it back. Raises StepFailed or psycopg.Error."""
-        rehearsal = transactional_form(plan)
-        self._retrying(plan.migrations[0].version, 1, lambda: self._rehearse_once(rehearsal))
-
-    def on_error(self, plan: PlannedMigration) -> None:
-        """Runs a failed migration's on_error steps, each segment by itself. Raises StepFailed or psycopg.Error."""
-        for segment in plan.on_error:
-            self._reset_session()
-            if segment.isolation is Isolation.OUTSIDE:
-                self._run_steps(plan, segment)
-                continue
-            with self._connection.transaction():
-                self._run_steps(plan, segment)
-
-    def _migrate(self, plan: PlannedMigration, unfinished: Unfinished | None) -> None:
-        journal = unfinished.journal if unfinished else {}
-        progress = Progress(plan, unfinished.attempt if unfinished else str(uuid.uuid4()))
-        self.progress = progress
-        done = [entry.segment for entry in journal.values() if entry.state is SegmentState.DONE]
-        progress.committed = len(done)
-        started = time.perf_counter()
-        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
-        for segment in plan.segments:
-            entry = journal.get(segment.number)
-            _refuse_changed(plan, segment, entry)
-            if segment.number in done:
-                continue
-            self._lock.require()
-            self._commit(progress, segment, intended=entry is not None)
-            progress.committed += 1
-        self.progress = None
-        duration_ms = (time.perf_counter() - started) * 1000
-        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
-
-    def _commit(self, progress: Progress, segment: Segment, *, intended: bool) -> None:
-        if segment.isolation is Isolation.OUTSIDE:
-            self._commit_outside(progress, segment, intended=intended)
-        else:
-            self._retrying(progress.plan.version, segment.number, lambda: self._commit_together(progress, segment))
-
-    def _commit_together(self, progress: Progress, segment: Segment) -> None:
-        self._reset_session()
-        started = time.perf_counter()
-        with self._connection.transaction():
-            records = self._run_steps(progress.plan, segment)
-            self._install()
-            self._enter(progress, segment)
-            self._record(progress, segment, records, (time.perf_counter() - started) * 1000)
-        self._installed = True
-        self._advance_chain(progress, segment)
-
-    def _commit_outside(self, progress: Progress, segment: Segment, *, intended: bool) -> None:
-        """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
-        self._reset_session()
-        plan = progress.plan
-        if not intended:
-            with self._connection.transaction():
-                self._install()
-                self._enter(progress, segment)
-                self._state.record(plan, segment, progress.attempt, SegmentState.INTENT)
-            self._installed = True
-        started = time.perf_counter()
-        try:
-            records = self._retrying(
-                plan.version, segment.number, lambda: self._run_outside(plan, segment, intended=intended)
-            )
-        except BaseException:
-            self._leave_nothing(progress, segment)
-            raise
-        with self._connection.transaction():
-            self._record(progress, segment, records, (time.perf_counter() - started) * 1000)
-        self._advance_chain(progress, segment)
-
-    def _run_outside(self, plan: PlannedMigration, segment: Segment, *, intended: bool) -> list[StepRecord]:
-        (statement,) = segment.steps[0].statements
-        if already_done(self._connection, statement, intended=intended, emit=self._emit):
-            self._emit(Noted(text=f"an earlier run had already done: {_first_line(statement.text)}"))
-            return []
-        return self._run_steps(plan, segment)
-
-    def _leave_nothing(self, progress: Progress, segment: Segment) -> None:
-        """Clears up after a failed statement outside a transaction; where that fails too, the next run does it."""
-        (statement,) = segment.steps[0].statements
-        with suppress(psycopg.Error, MigrationFailed):
-            drop_invalid(self._connection, statement, self._emit)
-            with self._connection.transaction():
-                self._state.withdraw(progress.plan, segment, progress.attempt)
-
-    def _rehearse_once(self, plan: Plan) -> None:
-        self._reset_session()
-        with self._connection.transaction(force_rollback=True):
-            for migration in plan.migrations:
-                self.progress = Progress(migration, str(uuid.uuid4()))
-                started = time.perf_counter()
-                self._emit(MigrationStarted(version=migration.version, name=migration.migration.name))
-                for segment in migration.segments:
-                    self._run_steps(migration, segment)
-                self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                duration_ms = (time.perf_counter() - started) * 1000
-                self._emit(MigrationFinished(version=migration.version, outcome=Outcome.DONE, duration_ms=duration_ms))
-        self.progress = None
-
-    def _run_steps(self, plan: PlannedMigration, segment: Segment) -> list[StepRecord]:
-        records = [self._steps.run(plan.version, segment, step) for step in segment.steps]
-        if any(statement.sets_role for step in segment.steps for statement in step.statements):
-            # the history is ours to write, whatever role the migration took on
-            self._connection.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+    def run_steps(self, version: str, segment: Segment, observe: Observe = unobserved) -> list[StepRecord]:
+        """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
+        records = []
+        for step in segment.steps:
+            records.append(self.steps.run(version, segment, step, observe))
+            self._keep_within_budget(step)
         return [record for record in records if record is not None]
 
-    def _retrying(self, version: str, segment: int, work: Callable[[], T]) -> T:
+    @contextmanager
+    def watched(self, version: str, segment: int) -> Iterator[None]:
+        """Holds what runs inside to the blocking budget, and tells who waited. Raises StepFailed where it is over."""
+        with self._watch.segment():
+            try:
+                yield
+            except (StepFailed, psycopg.Error) as error:
+                over = self._watch.over_budget
+                if over is None or error.sqlstate == OVER_BUDGET:
+                    raise
+                told = error.diagnostic if isinstance(error, StepFailed) else None
+                raise over_budget(over, self._settings.max_blocking_ms, told) from error
+            finally:
+                if self._watch.waiters:
+                    over_it = self._watch.over_budget is not None
+                    waiters = self._watch.waiters
+                    self._emit(Blocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
+
+    def before_commit(self, segment: Segment) -> None:
+        """Ends the watch: a commit must not be cancelled. Raises StepFailed where the budget is spent already."""
+        self._watch.release()
+        self._keep_within_budget(segment.steps[-1])
+
+    def _keep_within_budget(self, step: PlannedStep) -> None:
+        over = self._watch.over_budget
+        if over is not None:
+            told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
+            raise over_budget(over, self._settings.max_blocking_ms, told)
+
+    def retrying(self, version: str, segment: int, work: Callable[[], T]) -> T:
         """Does the work, and again after a wait where it failed for want of a lock."""
         attempt = 0
         while True:
@@ -215,10 +136,177 @@ class Runner:
                 )
                 time.sleep(wait_s)
 
-    def _reset_session(self) -> None:
-        text = query("reset_session").decode()
-        settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
-        self._connection.execute(text.format(**settings).encode())
+
+def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
+    """What is raised where somebody waited for us too long; `failed` is the statement that was cancelled."""
+    return StepFailed(over_budget_diagnostic(waiter, budget_ms, failed), OVER_BUDGET)
+
+
+class Runner:
+    """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
+
+    `predictions` are what dry runs predicted, by version.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        lock: ProjectLock,
+        emit: Emit,
+        chain_end: str,
+        predictions: Mapping[str, Prediction],
+    ) -> None:
+        self._predictions = predictions
+        self._session = session
+        self._connection = session.connection
+        self._lock = lock
+        self._emit = emit
+        self._chain_end = chain_end
+        self._state = StateStore(session.connection)
+        self._installed = self._state.installed()
+        self.progress: Progress | None = None
+        """The migration that runs, or failed; None between migrations."""
+
+    def apply(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
+        """Commits the plan, segment by segment. `unfinished` is what earlier runs left midway, by version.
+
+        Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
+        """
+        if not self._installed:
+            self._state.require_rights()
+        for migration in plan.migrations:
+            self._migrate(migration, unfinished.get(version_key(migration.version)))
+
+    def on_error(self, plan: PlannedMigration) -> None:
+        """Runs a failed migration's on_error steps, each segment by itself. Raises StepFailed or psycopg.Error."""
+        for segment in plan.on_error:
+            self._session.reset()
+            if segment.isolation is Isolation.OUTSIDE:
+                self._session.run_steps(plan.version, segment)
+                continue
+            with self._connection.transaction():
+                self._session.run_steps(plan.version, segment)
+
+    def _migrate(self, plan: PlannedMigration, unfinished: Unfinished | None) -> None:
+        progress = Progress(plan, str(uuid.uuid4()))
+        if unfinished:
+            plan = fitted(plan, unfinished)
+            progress = Progress(plan, unfinished.attempt, unfinished.committed, unfinished.intended, begun=True)
+        self.progress = progress
+        started = time.perf_counter()
+        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
+        if progress.committed == len(plan.segments):
+            self._finish_without_steps(progress)
+        for segment in plan.segments[progress.committed :]:
+            self._lock.require()
+            self._commit(progress, segment)
+            progress.committed += 1
+            progress.intended = False
+        if plan.direction is Direction.UP:
+            self._chain_end = self._link(plan)
+        self.progress = None
+        duration_ms = (time.perf_counter() - started) * 1000
+        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _finish_without_steps(self, progress: Progress) -> None:
+        """Ends a migration of which nothing is left to run: it has no steps, or what had failed was taken out."""
+        self._session.reset()
+        with self._connection.transaction(), _recording():
+            self._install()
+            self._finish(progress, 0.0)
+        self._installed = True
+
+    def _commit(self, progress: Progress, segment: Segment) -> None:
+        if segment.isolation is Isolation.OUTSIDE:
+            self._commit_outside(progress, segment)
+        else:
+            version = progress.plan.version
+            self._session.retrying(version, segment.number, lambda: self._commit_together(progress, segment))
+
+    def _commit_together(self, progress: Progress, segment: Segment) -> None:
+        self._session.reset()
+        started = time.perf_counter()
+        watched = self._session.watched(progress.plan.version, segment.number)
+        with watched, self._connection.transaction():
+            records = self._session.run_steps(progress.plan.version, segment)
+            with _recording():
+                self._take_back_role(segment)
+                self._enter(progress, segment)
+                duration_ms = (time.perf_counter() - started) * 1000
+                self._state.record(progress.plan, segment, progress.attempt, _as_rows(records), duration_ms)
+                self._finish_after(progress, segment, duration_ms)
+            self._session.before_commit(segment)
+        self._installed = progress.begun = True
+
+    def _commit_outside(self, progress: Progress, segment: Segment) -> None:
+        """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
+        self._session.reset()
+        plan = progress.plan
+        if not progress.intended and self._session.retrying(
+            plan.version, segment.number, lambda: self._needs_intent(segment)
+        ):
+            self._intend(progress, segment)
+        started = time.perf_counter()
+        try:
+            records = self._session.retrying(plan.version, segment.number, lambda: self._run_outside(progress, segment))
+        except BaseException as failure:
+            self._leave_nothing(progress, segment, refused=isinstance(failure, StepFailed))
+            raise
+        with self._connection.transaction(), _recording():
+            duration_ms = (time.perf_counter() - started) * 1000
+            if progress.intended:
+                self._state.complete(plan, segment, progress.attempt, _as_rows(records), duration_ms)
+            else:
+                self._enter(progress, segment)
+                self._state.record(plan, segment, progress.attempt, _as_rows(records), duration_ms)
+            self._finish_after(progress, segment, duration_ms)
+        self._installed = progress.begun = True
+
+    def _needs_intent(self, segment: Segment) -> bool:
+        (step,) = segment.steps
+        (statement,) = step.statements
+        self._session.steps.set_timeouts(segment, step)
+        return needs_intent(self._connection, statement, self._emit)
+
+    def _intend(self, progress: Progress, segment: Segment) -> None:
+        with self._connection.transaction(), _recording():
+            self._enter(progress, segment)
+            self._state.intend(progress.plan, segment, progress.attempt)
+            # from here on the commit may have reached the server, whatever we hear of it
+            progress.intended = True
+        self._installed = progress.begun = True
+
+    def _run_outside(self, progress: Progress, segment: Segment) -> list[StepRecord]:
+        (step,) = segment.steps
+        (statement,) = step.statements
+        self._session.steps.set_timeouts(segment, step)
+        if already_done(self._connection, statement, intended=progress.intended, emit=self._emit):
+            self._emit(Noted(text=f"an earlier run had already done: {_first_line(statement.text)}"))
+            return []
+        if statement.fallback is not None:
+            # CONCURRENTLY keeps out neither reads nor writes, and cancelling it would cost the whole build
+            return self._session.run_steps(progress.plan.version, segment)
+        with self._session.watched(progress.plan.version, segment.number):
+            return self._session.run_steps(progress.plan.version, segment)
+
+    def _leave_nothing(self, progress: Progress, segment: Segment, *, refused: bool) -> None:
+        """Clears up after a failed statement outside a transaction; where that fails too, the next run does it."""
+        (statement,) = segment.steps[0].statements
+        if not progress.intended:
+            return
+        try:
+            self._session.reset()
+            if clear_up(self._connection, statement, refused=refused, emit=self._emit):
+                with self._connection.transaction():
+                    self._state.withdraw(progress.plan, segment, progress.attempt)
+                progress.intended = False
+        except (psycopg.Error, ConfitureError) as failure:
+            self._emit(Noted(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
+
+    def _take_back_role(self, segment: Segment) -> None:
+        if any(_MAY_SET_ROLE.search(statement.text) for step in segment.steps for statement in step.statements):
+            # the history is ours to write, whatever role the migration took on, also from inside a DO block
+            self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _install(self) -> None:
         if not self._installed:
@@ -226,34 +314,33 @@ class Runner:
 
     def _enter(self, progress: Progress, segment: Segment) -> None:
         """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
+        self._install()
         plan = progress.plan
-        alone = len(plan.segments) == 1 and segment.isolation is Isolation.TRANSACTIONAL
-        if segment.number != 1 or alone:
+        if progress.begun or _is_whole(plan, segment):
             return
         if plan.direction is Direction.UP:
             self._state.begin(plan, progress.attempt)
         else:
             self._state.begin_reverting(plan.version, progress.attempt)
 
-    def _record(self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float) -> None:
+    def _finish_after(self, progress: Progress, segment: Segment, duration_ms: float) -> None:
+        if segment is progress.plan.segments[-1]:
+            self._finish(progress, duration_ms)
+
+    def _finish(self, progress: Progress, duration_ms: float) -> None:
         plan = progress.plan
-        steps = [asdict(record) for record in records]
-        self._state.record(plan, segment, progress.attempt, SegmentState.DONE, steps, duration_ms)
-        if segment is not plan.segments[-1]:
-            return
         if plan.direction is Direction.DOWN:
             self._state.delete(plan.version)
-        elif len(plan.segments) == 1 and segment.isolation is Isolation.TRANSACTIONAL:
-            self._state.insert_applied(plan, progress.attempt, self._link(plan), Origin.RUN, duration_ms)
-        else:
+        elif progress.begun or (plan.segments and not _is_whole(plan, plan.segments[-1])):
             self._state.finish(plan, progress.attempt, self._link(plan))
+        else:
+            self._state.insert_applied(plan, progress.attempt, self._link(plan), Origin.RUN, duration_ms)
+        prediction = self._predictions.get(plan.version)
+        if prediction and plan.direction is Direction.UP:
+            self._state.record_prediction(prediction, progress.attempt)
 
     def _link(self, plan: PlannedMigration) -> str:
         return chain(self._chain_end, plan.version, plan.checksum)
-
-    def _advance_chain(self, progress: Progress, segment: Segment) -> None:
-        if segment is progress.plan.segments[-1] and progress.plan.direction is Direction.UP:
-            self._chain_end = self._link(progress.plan)
 
 
 def chain_end(history: Sequence[AppliedMigration], start: str) -> str:
@@ -262,19 +349,25 @@ def chain_end(history: Sequence[AppliedMigration], start: str) -> str:
     return applied[-1] if applied else start
 
 
-def _refuse_changed(plan: PlannedMigration, segment: Segment, entry: JournalEntry | None) -> None:
-    if entry is None or entry.fingerprint == segment.fingerprint:
-        return
-    step = segment.steps[0]
-    raise Drift(
-        plan.migration.file.diagnostic(
-            step.span,
-            "drift",
-            f"{plan.migration.label} stopped midway, and what it had committed by then was changed since",
-            detail=(f"segment {segment.number} of {len(plan.segments)}, from {step.label!r} on, is committed",),
-            hint="put that part back as it was; change only what comes after it",
-        )
-    )
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Tells a failure to write the history apart from that of a commit."""
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        told = plain_failure(error, "another run has recorded this migration meanwhile")
+        raise StepFailed(told, error.sqlstate) from error
+    except psycopg.Error as error:
+        raise StepFailed(plain_failure(error, "the history cannot be written"), error.sqlstate) from error
+
+
+def _is_whole(plan: PlannedMigration, segment: Segment) -> bool:
+    """Whether a segment is its whole migration, in one transaction."""
+    return len(plan.segments) == 1 and segment.isolation is Isolation.TRANSACTIONAL
+
+
+def _as_rows(records: Sequence[StepRecord]) -> list[dict[str, object]]:
+    return [asdict(record) for record in records]
 
 
 def _supported_client_check_ms(connection: Connection) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from confiture.core.database import Connection
@@ -19,7 +19,8 @@ class Scale:
 
     def factor(self, trace: StatementTrace) -> float:
         """How many times longer a statement takes there: linear in the rows of the tables that it reads and writes,
-        each weighing as much as it was read and written here. 1 for one that touches no table known in both."""
+        each weighing as much as it was read and written here. 1 for one that touches no table known in both.
+        """
         weights: dict[str, int] = {}
         for scan in trace.scans:
             weights[scan.table] = weights.get(scan.table, 0) + scan.rows
@@ -31,10 +32,11 @@ class Scale:
             return 1.0
         return sum(weight * self.there[table] / self.here[table] for table, weight in known.items()) / total
 
-    def unknown(self, traces: Sequence[StatementTrace]) -> tuple[str, ...]:
-        """Tables that the statements read, of which one of the databases has no count."""
-        read = {scan.table for trace in traces for scan in trace.scans}
-        return tuple(sorted(table for table in read if table in self.here and not self._comparable(table)))
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Tables of both databases of which one has no count."""
+        both = self.here.keys() & self.there.keys()
+        return tuple(sorted(table for table in both if self.here[table] < 0 or self.there[table] < 0))
 
     def _comparable(self, table: str) -> bool:
         return self.here.get(table, -1) > 0 and self.there.get(table, -1) >= 0

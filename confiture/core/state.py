@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection, one_row
+from confiture.core.predictions import Prediction
 from confiture.core.queries import query, state_ddl
-from confiture.errors import DatabaseUnavailable, Diagnostic
-from confiture.models.history import AppliedMigration, JournalEntry, Origin, SegmentState, State
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
+from confiture.models.history import AppliedMigration, JournalEntry, Origin, Outturn, SegmentState, State
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
+
+Cursor = psycopg.Cursor[dict[str, Any]]
 
 FORMAT = 1
 """The version of our tables that this program reads and writes."""
@@ -39,8 +43,23 @@ class StateStore:
             )
         return True
 
+    def require_rights(self) -> None:
+        """Raises DatabaseUnavailable where our tables are missing and we may not make them."""
+        rights = one_row(self._connection, "state_rights")
+        if not rights["may_install"]:
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="no-right-to-create",
+                    message=f"the role {rights['role']} may not make the tables of the history in schema confiture",
+                    hint="GRANT CREATE ON DATABASE to it, or let somebody who may run CREATE SCHEMA confiture"
+                    " AUTHORIZATION it",
+                )
+            )
+
     def install(self) -> None:
         """Makes our tables."""
+        if not one_row(self._connection, "state_rights")["has_schema"]:
+            self._connection.execute(query("create_schema"))
         self._connection.execute(state_ddl())
 
     def history(self) -> tuple[AppliedMigration, ...]:
@@ -69,15 +88,29 @@ class StateStore:
 
     def finish(self, plan: PlannedMigration, attempt: str, link: str) -> None:
         """Marks a migration that took several segments as applied."""
-        self._connection.execute(query("finish_migration"), {**_described(plan), "attempt": attempt, "chain": link})
+        self._change("finish_migration", plan.version, {**_described(plan), "attempt": attempt, "chain": link})
+
+    def record_prediction(self, prediction: Prediction, attempt: str) -> None:
+        """Enters what was predicted for a migration beside what the steps of this attempt took."""
+        self._connection.execute(
+            query("record_prediction"),
+            {
+                "attempt": attempt,
+                "version": prediction.version,
+                "predicted_ms": prediction.predicted_ms,
+                "low_ms": prediction.low_ms,
+                "high_ms": prediction.high_ms,
+                "runs": prediction.runs,
+            },
+        )
 
     def begin_reverting(self, version: str, attempt: str) -> None:
         """Marks that a migration's `down` takes several segments and has begun."""
-        self._connection.execute(query("mark_reverting"), {"version": version, "attempt": attempt})
+        self._change("mark_reverting", version, {"version": version, "attempt": attempt})
 
     def delete(self, version: str) -> None:
         """Forgets a migration that was undone; its journal stays."""
-        self._connection.execute(query("delete_migration"), {"version": version})
+        self._change("delete_migration", version, {"version": version})
 
     def withdraw(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
         """Takes back the intent of a segment that failed and left nothing; if it was the first, also the mark that
@@ -87,20 +120,49 @@ class StateStore:
         if segment.number == 1 and plan.direction is Direction.UP:
             self.delete(plan.version)
         elif segment.number == 1:
-            self._connection.execute(query("unmark_reverting"), {"version": plan.version})
+            self._change("unmark_reverting", plan.version, {"version": plan.version})
+
+    def intend(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
+        """Enters that a segment is about to run outside a transaction."""
+        self._record("record_segment", plan, segment, attempt, SegmentState.INTENT)
+
+    def complete(
+        self,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+    ) -> None:
+        """Marks an intent as done. Raises Drift where another run has done so meanwhile."""
+        cursor = self._record("complete_intent", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
+        _require_one(cursor, plan.version)
 
     def record(
         self,
         plan: PlannedMigration,
         segment: Segment,
         attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+    ) -> None:
+        """Enters a segment as done. Where another run entered it meanwhile, the driver's UniqueViolation keeps it from
+        being done twice.
+        """
+        self._record("record_segment", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
+
+    def _record(
+        self,
+        name: str,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
         state: SegmentState,
         steps: Sequence[Mapping[str, object]] = (),
         duration_ms: float | None = None,
-    ) -> None:
-        """Enters a segment into the journal, or completes its intent."""
-        self._connection.execute(
-            query("record_segment"),
+    ) -> Cursor:
+        return self._connection.execute(
+            query(name),
             {
                 "attempt": attempt,
                 "segment": segment.number,
@@ -112,6 +174,9 @@ class StateStore:
                 "duration_ms": duration_ms,
             },
         )
+
+    def _change(self, name: str, version: str, parameters: Mapping[str, Any]) -> None:
+        _require_one(self._connection.execute(query(name), parameters), version)
 
     def _insert(
         self,
@@ -135,6 +200,18 @@ class StateStore:
         )
 
 
+def _require_one(cursor: Cursor, version: str) -> None:
+    if cursor.rowcount != 1:
+        raise Drift(
+            Diagnostic(
+                code="drift",
+                message=f"the history has no row of {version} to change",
+                detail=("another run changed it meanwhile, or the file writes its version in another way than it did",),
+                hint="compare `confiture migrate status` with the files",
+            )
+        )
+
+
 def _described(plan: PlannedMigration) -> dict[str, Any]:
     return {
         "version": plan.version,
@@ -142,6 +219,12 @@ def _described(plan: PlannedMigration) -> dict[str, Any]:
         "checksum": plan.checksum,
         "steps": Jsonb([[step.phase.value, step.label, step.checksum] for step in plan.step_checksums]),
     }
+
+
+def _outturn(row: dict[str, Any]) -> Outturn | None:
+    if row["predicted_ms"] is None:
+        return None
+    return Outturn(**{name: row[name] for name in ("predicted_ms", "low_ms", "high_ms", "measured_ms")})
 
 
 def _applied(row: dict[str, Any]) -> AppliedMigration:
@@ -160,4 +243,5 @@ def _applied(row: dict[str, Any]) -> AppliedMigration:
         applied_at=row["applied_at"],
         applied_by=row["applied_by"],
         duration_ms=row["duration_ms"],
+        outturn=_outturn(row),
     )

@@ -42,3 +42,14 @@ CREATE TABLE confiture.journal (
 COMMENT ON TABLE confiture.journal IS 'Each segment of each run, committed together with what it did';
 COMMENT ON COLUMN confiture.journal.state IS 'intent: about to run outside a transaction; done: committed';
 COMMENT ON COLUMN confiture.journal.steps IS 'Phase, name, rows and milliseconds of each step';
+
+CREATE TABLE confiture.predictions (
+    attempt      uuid PRIMARY KEY,
+    version      text NOT NULL,
+    predicted_ms double precision NOT NULL,
+    low_ms       double precision,
+    high_ms      double precision,
+    runs         integer NOT NULL,
+    measured_ms  double precision NOT NULL
+);
+COMMENT ON TABLE confiture.predictions IS 'What dry runs had predicted for the steps of a run, and what they then took';

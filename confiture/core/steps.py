@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -12,20 +14,32 @@ from confiture.core.database import Connection
 from confiture.core.events import Emit
 from confiture.core.failures import statement_failure
 from confiture.errors import Diagnostic
-from confiture.models.events import Outcome, StepFinished, StepId, StepStarted
+from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
-from confiture.models.plan import Isolation, PlannedStep, Segment, Statement
+from confiture.models.plan import Isolation, PlannedStep, Segment, Statement, StepId
 
 _WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
 
 
+Observe = Callable[[StepId, Statement, float], None]
+"""Is told of each statement that succeeded, with the milliseconds that it took."""
+
+
+def unobserved(step: StepId, statement: Statement, duration_ms: float) -> None:
+    """Observes nothing."""
+
+
 class StepFailed(Exception):
-    """A step failed. `sqlstate` is None for a check that did not hold."""
+    """A step failed, or what is recorded of it. `sqlstate` is None where PostgreSQL did not say why."""
 
     def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
         super().__init__(diagnostic.message)
         self.diagnostic = diagnostic
         self.sqlstate = sqlstate
+
+
+class CheckNotMet(StepFailed):
+    """A check did not return what it must."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,47 +62,65 @@ class StepRunner:
         self._connection = connection
         self._emit = emit
         self._lock_timeout_ms = lock_timeout_ms
+        self._spent_ms = 0.0
 
-    def run(self, version: str, segment: Segment, step: PlannedStep) -> StepRecord | None:
-        """Runs a step; None where it is skipped. Raises StepFailed."""
+    def run(
+        self, version: str, segment: Segment, step: PlannedStep, observe: Observe = unobserved
+    ) -> StepRecord | None:
+        """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
         identity = step_id(version, segment, step)
         if step.skipped:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skipped))
             return None
         self._emit(StepStarted(step=identity))
-        started = time.perf_counter()
+        self._spent_ms = 0.0
         try:
-            self._set_timeouts(segment, step)
-            rows = self._statements(step)
+            self.set_timeouts(segment, step)
+            rows = self._statements(identity, step, observe)
             self._restore_timeouts(segment, step)
-        except StepFailed:
-            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
+        except (StepFailed, psycopg.Error, KeyboardInterrupt):
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._spent_ms))
             raise
-        duration_ms = _elapsed_ms(started)
         self._emit(
-            StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=duration_ms, rows=rows, note=step.note)
+            StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=self._spent_ms, rows=rows, note=step.note)
         )
-        return StepRecord(phase=step.phase.value, name=step.label, rows=rows, duration_ms=duration_ms)
+        return StepRecord(phase=step.phase.value, name=step.label, rows=rows, duration_ms=self._spent_ms)
 
-    def _statements(self, step: PlannedStep) -> int | None:
-        if step.expect is not None:
-            self._check(step, step.expect)
-            return None
-        counts = [self._execute(step, statement) for statement in step.statements]
-        written = [count for count in counts if count is not None]
+    def _statements(self, identity: StepId, step: PlannedStep, observe: Observe) -> int | None:
+        written: list[int] = []
+        for statement in step.statements:
+            before_ms = self._spent_ms
+            if step.expect is not None:
+                self._check(step, statement, step.expect)
+            else:
+                written += self._execute(step, statement)
+            observe(identity, statement, self._spent_ms - before_ms)
         return sum(written) if written else None
 
-    def _execute(self, step: PlannedStep, statement: Statement) -> int | None:
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
         try:
-            cursor = self._connection.execute(statement.text.encode())
+            yield
+        finally:
+            self._spent_ms += (time.perf_counter() - started) * 1000
+
+    def _execute(self, step: PlannedStep, statement: Statement) -> list[int]:
+        """The rows that a statement wrote, empty where it writes none by its nature."""
+        try:
+            with self._timed():
+                cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_failure(error, statement, step.rendered), error.sqlstate) from error
-        return max(cursor.rowcount, 0) if statement.node in _WRITING else None
+        if self._connection.info.parameter_status("client_encoding") != "UTF8":
+            # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
+            self._connection.execute("SET client_encoding = 'UTF8'")
+        return [max(cursor.rowcount, 0)] if statement.node in _WRITING else []
 
-    def _check(self, step: PlannedStep, expect: Expectation) -> None:
-        (statement,) = step.statements
+    def _check(self, step: PlannedStep, statement: Statement, expect: Expectation) -> None:
         try:
-            result = run_check(self._connection, statement.text, expect)
+            with self._timed():
+                result = run_check(self._connection, statement.text, expect)
         except psycopg.Error as error:
             diagnostic = statement_failure(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
             raise StepFailed(diagnostic, error.sqlstate) from error
@@ -99,9 +131,10 @@ class StepRunner:
                 f"the check {step.name!r} does not hold",
                 detail=(f"expected {result.expected}", f"got {result.got}", *_query_lines(statement.text)),
             )
-            raise StepFailed(diagnostic, None)
+            raise CheckNotMet(diagnostic, None)
 
-    def _set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+    def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+        """Sets what a step asks for: in a transaction until its end, else for the session."""
         lock_timeout = step.lock_timeout_ms
         if lock_timeout is None and any(statement.fallback for statement in step.statements):
             # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up costs the whole build
@@ -132,10 +165,6 @@ def step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
         segment=segment.number,
         span=step.span,
     )
-
-
-def _elapsed_ms(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
 
 
 def _query_lines(query: str) -> tuple[str, ...]:

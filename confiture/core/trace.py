@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,38 +59,52 @@ class Tracer:
         self._names: dict[int, tuple[str, str]] = {}
         self._seen: dict[int, _Seen] = {}
         self._held: dict[int, set[str]] = {}
+        self._marks: dict[int, int] = {}
         self._notices: list[str] = []
         self._temp_visible = False
         self._wal = 0
+        self._segment_began = 0
         self.traces: list[StatementTrace] = []
+        """What was seen so far, in order."""
 
-    def begin(self) -> None:
-        """Takes the first look; called at the start of the transaction."""
+    @contextmanager
+    def tracing(self) -> Iterator[Tracer]:
+        """Traces what runs inside, which must be one transaction, or a part of one."""
         for row in self._connection.execute(query("relations")):
             self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
             self._seen[row["oid"]] = _counters(row)
         self._connection.add_notice_handler(self._take_notice)
+        try:
+            yield self
+        finally:
+            self.end_segment()
+            self._connection.remove_notice_handler(self._take_notice)
+
+    def begin_segment(self) -> None:
+        """Called before the first statement of each segment, on a session that was reset."""
         self._connection.execute("SET LOCAL client_min_messages = notice")
         self._temp_visible = self._ask_for_temporary_files()
         self._wal = self._wal_bytes()
 
-    def end(self) -> tuple[StatementTrace, ...]:
-        """All statements, with the times at which their locks would have been released: now."""
-        self._connection.remove_notice_handler(self._take_notice)
+    def end_segment(self) -> None:
+        """Called after the last statement of each segment: a real run would release its locks now."""
         released = self.elapsed_ms()
-        return tuple(
+        self.traces[self._segment_began :] = [
             replace(trace, locks=tuple(replace(lock, released_ms=released) for lock in trace.locks))
-            for trace in self.traces
-        )
+            for trace in self.traces[self._segment_began :]
+        ]
+        self._segment_began = len(self.traces)
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the tracer was made."""
         return (time.perf_counter() - self._began) * 1000
 
-    def after(self, step: StepId, statement: Statement, started_ms: float, duration_ms: float) -> StatementTrace:
+    def observe(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         """Looks at what a statement did that has just ended."""
-        rows = list(self._connection.execute(query("touched")))
-        wal = self._wal_bytes()
+        started_ms = self.elapsed_ms() - duration_ms
+        known = {"oids": list(self._marks), "marks": list(self._marks.values())}
+        position, *rows = self._connection.execute(query("touched"), known).fetchall()
+        wal = position["mark"]
         notices, temp_bytes = self._taken_notices()
         trace = StatementTrace(
             step=step,
@@ -108,9 +123,8 @@ class Tracer:
             instead_of=statement.instead_of,
         )
         self._remember(rows)
-        self._wal = self._wal_bytes()
+        self._wal = wal
         self.traces.append(trace)
-        return trace
 
     def _rows(self, rows: Iterable[dict[str, Any]]) -> Iterable[TableRows]:
         for row in rows:
@@ -162,6 +176,7 @@ class Tracer:
         for row in rows:
             self._seen[row["oid"]] = _counters(row)
             self._held.setdefault(row["oid"], set()).update(row["modes"])
+            self._marks[row["oid"]] = row["mark"]
 
     def _name(self, row: dict[str, Any]) -> str:
         return self._names[row["oid"]][0] if row["oid"] in self._names else str(row["name"])

@@ -10,18 +10,37 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 
 -- name: touched
--- What this session holds locks on, and its own counters: both last until the transaction ends.
-SELECT l.relation::bigint AS oid, array_agg(DISTINCT l.mode) AS modes, l.relation::regclass::text AS name,
-       pg_relation_filenode(l.relation)::bigint AS filenode, min(c.relkind::text) AS kind,
-       pg_stat_get_xact_numscans(l.relation) AS scans, pg_stat_get_xact_tuples_returned(l.relation) AS rows_read,
-       pg_stat_get_xact_tuples_inserted(l.relation) AS inserted, pg_stat_get_xact_tuples_updated(l.relation) AS updated,
-       pg_stat_get_xact_tuples_deleted(l.relation) AS deleted
-FROM pg_locks l
-LEFT JOIN pg_class c ON c.oid = l.relation
-WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND (c.oid IS NULL OR c.relnamespace <> 'pg_toast'::regnamespace)
-GROUP BY l.relation;
+-- What this session holds locks on, and its own counters, both of which last until the transaction ends; of those only
+-- what is new or has changed since the last look, whose marks are given. The first row alone has the WAL position.
+WITH held AS (
+    SELECT l.relation, array_agg(DISTINCT l.mode) AS modes
+    FROM pg_locks l
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    GROUP BY l.relation
+), counted AS (
+    SELECT h.relation, h.modes,
+           pg_relation_filenode(h.relation)::bigint AS filenode,
+           pg_stat_get_xact_numscans(h.relation) AS scans, pg_stat_get_xact_tuples_returned(h.relation) AS rows_read,
+           pg_stat_get_xact_tuples_inserted(h.relation) AS inserted,
+           pg_stat_get_xact_tuples_updated(h.relation) AS updated,
+           pg_stat_get_xact_tuples_deleted(h.relation) AS deleted
+    FROM held h
+), marked AS (
+    SELECT *, hashtextextended(concat_ws(' ', modes, filenode, scans, rows_read, inserted, updated, deleted), 0) AS mark
+    FROM counted
+)
+SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
+       NULL AS inserted, NULL AS updated, NULL AS deleted,
+       pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark
+UNION ALL
+SELECT m.relation::bigint, m.relation::regclass::text, c.relkind::text, m.modes, m.filenode, m.scans, m.rows_read,
+       m.inserted, m.updated, m.deleted, m.mark
+FROM marked m
+LEFT JOIN pg_class c ON c.oid = m.relation
+LEFT JOIN unnest(%(oids)s::bigint[], %(marks)s::bigint[]) AS known (oid, mark) ON known.oid = m.relation
+WHERE (c.oid IS NULL OR c.relnamespace <> 'pg_toast'::regnamespace)
+  AND known.mark IS DISTINCT FROM m.mark;
 
 -- name: wal_position
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;

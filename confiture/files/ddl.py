@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -37,14 +38,14 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
         )
     for folder in (folders.schemas, folders.root):
         path = folder / relative
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             _refuse_outside(name, path, folders)
             return read_source(path, folders.root)
     raise _refused(
         name,
         "missing-file",
         f"there is no file {relative} below {shown_path(folders.schemas, folders.root)}/",
-        _nearest_file(relative, folders),
+        _nearest_file(relative, folders) or _BELOW,
     )
 
 
@@ -52,12 +53,19 @@ _BELOW = "name a file below the schemas folder, or below the project's root"
 
 
 def _refuse_outside(name: SourceText, path: Path, folders: Folders) -> None:
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        shown = shown_path(path, folders.root)
+        message = f"{shown} is a link that leads nowhere, or may not be read"
+        raise _refused(name, "unreadable-file", message, f"mend {shown}, or name another file") from error
+    if not resolved.is_file():
+        raise _refused(name, "not-sql", f"{name.text.strip()} is no file", _BELOW)
     if not any(resolved.is_relative_to(folder.resolve()) for folder in (folders.schemas, folders.root)):
         raise _refused(name, "path-leaves-project", f"{name.text.strip()} is a link that leaves the project", _BELOW)
 
 
-def _refused(name: SourceText, code: str, message: str, hint: str | None) -> InputError:
+def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError:
     return InputError(name.file.diagnostic(name.start, code, message, hint=hint))
 
 

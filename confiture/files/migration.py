@@ -25,6 +25,7 @@ from confiture.files.shapes import (
     Record,
     Text,
     Value,
+    clipped,
 )
 from confiture.models.migration import (
     AnyStep,
@@ -42,7 +43,34 @@ from confiture.models.migration import (
 from confiture.models.source import SourceText
 
 SUFFIXES = (".yaml", ".yml")
-VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+# what templates call otherwise, or cannot call at all
+_TAKEN = [
+    "vars",
+    "environment",
+    "version",
+    "name",
+    "self",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "true",
+    "false",
+    "none",
+    "True",
+    "False",
+    "None",
+]
+VARIABLE_NAME = rf"(?!(?:{'|'.join(_TAKEN)})$)[A-Za-z_][A-Za-z0-9_]*"
+VARIABLES = MapOf(
+    Value(),
+    key_pattern=VARIABLE_NAME,
+    key_description=f"a name for a variable: letters, digits and _, but none of {', '.join(_TAKEN)}",
+)
+_VERSION = re.compile(r"(?=.*[^\W_])[\w.-]{1,60}")
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 _OPERATORS = get_args(Operator)
 
@@ -109,11 +137,12 @@ class _StepShape:
                 fields.spans["check"], "missing-key", "a check needs `expect`: what must it return?", "add `expect: 0`"
             )
         if "expect" in fields and "check" not in fields:
-            raise reader.report(fields.spans["expect"], "unknown-key", "`expect` belongs to a `check`")
+            hint = "write `check:` for what is `sql:` here, or remove `expect`"
+            raise reader.report(fields.spans["expect"], "unknown-key", "`expect` belongs to a `check`", hint)
         return fields
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/step"}]}
+        return {"anyOf": [NamedFile().schema(), {"$ref": "#/$defs/step"}]}
 
 
 _PHASE_TEXT = {
@@ -136,11 +165,11 @@ MIGRATION_SHAPE = Record(
         "name": Key(shape=Text(), description="Default: the rest of the file's name."),
         "description": Key(shape=Text(), description="What the migration is for."),
         "requires": Key(
-            shape=ListOf(Passage(also=("int",)), single=True),
+            shape=ListOf(Passage(also=("int", "float")), single=True),
             description="Versions that must be applied before this one.",
         ),
         "vars": Key(
-            shape=MapOf(Value(), key_pattern=VARIABLE_NAME, key_description="a name: letters, digits and _"),
+            shape=VARIABLES,
             description="Variables for the templates of this migration.",
         ),
     }
@@ -151,7 +180,8 @@ MIGRATION_SHAPE = Record(
 
 def migration_schema() -> dict[str, Any]:
     """The JSON Schema of a migration file."""
-    return MIGRATION_SHAPE.schema() | {"$defs": {"step": _StepShape._record.schema()}}
+    step = _StepShape._record.schema() | {"dependentRequired": {"check": ["expect"], "expect": ["check"]}}
+    return MIGRATION_SHAPE.schema() | {"$defs": {"step": step}}
 
 
 def migration_paths(folder: Path, root: Path) -> list[Path]:
@@ -163,11 +193,13 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
         raise InputError(
             Diagnostic(
                 code="missing-folder",
-                message=f"cannot read the migrations folder {shown}/: {(error.strerror or str(error)).lower()}",
+                message=f"cannot read the migrations folder {shown}: {(error.strerror or str(error)).lower()}",
                 hint=f"create it, or set `migrations:` in confiture.yaml to where they are (now: {shown})",
             )
         ) from error
-    return [path for path in entries if path.suffix in SUFFIXES and not path.name.startswith(".") and path.is_file()]
+    # a link that leads nowhere is no file, and reading it says so; passing over it would lose a migration
+    named = [path for path in entries if path.suffix in SUFFIXES and not path.name.startswith(".")]
+    return [path for path in named if path.is_file() or path.is_symlink()]
 
 
 def version_of_file(path: Path) -> str | None:
@@ -222,8 +254,10 @@ def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
             "the migration has no version",
             'begin the file\'s name with digits (`012_add_x.yaml`), or add `version: "012"`',
         )
-    if any(character.isspace() for character in version):
-        raise reader.report(fields.spans["version"], "bad-version", f"the version {version!r} has spaces")
+    if not _VERSION.fullmatch(version):
+        message = f"{clipped(version)!r} is not a version"
+        span = fields.spans.get("version", Span(path=reader.file.path, line=1))
+        raise reader.report(span, "bad-version", message, "write digits, letters and . _ -, 60 at most, such as 012")
     return version, fields.get("name") or (match["name"] if match and match["name"] else path.stem)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.migration import VARIABLE_NAME
-from confiture.files.reading import parse_yaml, read_source
+from confiture.files.migration import VARIABLES
+from confiture.files.reading import parse_yaml, read_source, shown_path
 from confiture.files.shapes import (
     Choice,
     Count,
     Duration,
     Fields,
+    Flag,
     Invalid,
     Key,
     ListOf,
@@ -26,7 +27,7 @@ from confiture.files.shapes import (
     Reader,
     Record,
     Text,
-    Value,
+    clipped,
     nearest,
 )
 from confiture.models.settings import EMBEDDED, DatabaseSettings, LintRule, Settings, TenancySettings
@@ -35,6 +36,9 @@ from confiture.models.source import SourceFile, SourceText
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
 _ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+# rather too much than a character of a password
+_SECRET = re.compile(r"(://)(.*)(?=@)|(pass\w*[\"']?\s*[:=])(.*)", re.IGNORECASE)
 
 _PATTERNS = ListOf(Text(), single=True)
 _SEVERITY = Choice(("error", "warning", "info"))
@@ -78,13 +82,17 @@ class _LintRuleShape:
     def read(self, node: Node, reader: Reader) -> LintRule:
         if not isinstance(node, MappingNode):
             raise reader.wrong_type(node, "a mapping with the key `type`")
-        type_node = next((value for key, value in reader.pairs(node) if key.value == "type"), None)
+        # the record below reads every key, and reports; this only looks ahead
+        unreported = Reader(reader.file, Problems())
+        type_node = next((value for key, value in unreported.pairs(node) if key.value == "type"), None)
         if not isinstance(type_node, ScalarNode):
-            raise reader.report(reader.span(node), "missing-key", "the key 'type' is missing")
+            hint = f"add `type:`, one of {', '.join(_RULES)}"
+            raise reader.report(reader.span(node), "missing-key", "the key 'type' is missing", hint)
         record = _RULES.get(type_node.value)
         if record is None:
             hint = nearest(type_node.value, list(_RULES)) or f"known rules: {', '.join(_RULES)}"
-            raise reader.report(reader.span(type_node), "unknown-rule", f"unknown rule {type_node.value!r}", hint)
+            message = f"unknown rule {clipped(type_node.value)!r}"
+            raise reader.report(reader.span(type_node), "unknown-rule", message, hint)
         fields = record.read(node, reader)
         common = ("type", "tables", "except", "severity")
         return LintRule(
@@ -116,14 +124,13 @@ _DATABASE = Record(
     },
     noun="key of database",
 )
-_VARS = MapOf(Value(), key_pattern=VARIABLE_NAME, key_description="a name: letters, digits and _")
 
 SETTINGS_SHAPE = Record(
     {
         "database": Key(shape=_DATABASE, description="Where the database is, and how patient we are."),
         "migrations": Key(shape=Text(), description="The folder of the migrations.", default="migrations"),
         "schemas": Key(shape=Text(), description="The folder of the DDL files.", default="schemas"),
-        "vars": Key(shape=_VARS, description="Variables for all templates."),
+        "vars": Key(shape=VARIABLES, description="Variables for all templates."),
         "tenancy": Key(
             shape=Record(
                 {
@@ -140,7 +147,8 @@ SETTINGS_SHAPE = Record(
                 Record(
                     {
                         "database": Key(shape=_DATABASE, description="Replaces keys of the database above."),
-                        "vars": Key(shape=_VARS, description="Replaces variables above."),
+                        "vars": Key(shape=VARIABLES, description="Replaces variables above."),
+                        "protected": Key(shape=Flag(), description="Whether a dry run needs --yes.", default=False),
                     },
                     noun="key of an environment",
                 )
@@ -183,6 +191,16 @@ def load_settings(start: Path, overrides: Overrides, environ: Mapping[str, str])
     Later ones win: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command line.
     Raises InputError with every mistake, or where there is no confiture.yaml.
     """
+    path = settings_path(start, overrides, environ)
+    problems = Problems()
+    reader, fields = _read_file(path, problems)
+    settings = _merge(path.parent, reader, fields, overrides, environ)
+    problems.raise_if_any()
+    return settings
+
+
+def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str]) -> Path:
+    """The settings file that is asked for, or the nearest. Raises InputError where there is none."""
     asked = overrides.config or (Path(environ["CONFITURE_CONFIG"]) if environ.get("CONFITURE_CONFIG") else None)
     path = asked.absolute() if asked else find_settings_file(start.absolute())
     if path is None:
@@ -193,17 +211,19 @@ def load_settings(start: Path, overrides: Overrides, environ: Mapping[str, str])
                 hint="`confiture init` makes a project here; `--config FILE` names one elsewhere",
             )
         )
-    problems = Problems()
-    reader, fields = _read_file(path, problems)
-    settings = _merge(path.parent, reader, fields, overrides, environ)
-    problems.raise_if_any()
-    return settings
+    if asked and not path.is_file():
+        hint = "give the file's own path, or leave it out: then confiture.yaml is looked for here and above"
+        raise InputError(
+            Diagnostic(code="no-project", message=f"there is no settings file {shown_path(path, start)}", hint=hint)
+        )
+    return path
 
 
 def _read_file(path: Path, problems: Problems) -> tuple[Reader, Fields]:
     file = read_source(path, path.parent)
-    reader = Reader(file, problems)
-    node = parse_yaml(file)
+    shown = replace(file, text=_SECRET.sub(_starred, file.text))
+    reader = Reader(shown, problems)
+    node = parse_yaml(file, shown)
     if node is None:
         return reader, Fields({}, {}, Span(path=file.path, line=1))
     try:
@@ -211,6 +231,11 @@ def _read_file(path: Path, problems: Problems) -> tuple[Reader, Fields]:
     except Invalid:
         problems.raise_if_any()
         raise
+
+
+def _starred(match: re.Match[str]) -> str:
+    """As long as what it stands for, so that places stay the same."""
+    return f"{match[1]}{'*' * len(match[2])}" if match[1] else f"{match[3]}{'*' * len(match[4])}"
 
 
 def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, environ: Mapping[str, str]) -> Settings:
@@ -228,6 +253,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
     return Settings(
         root=root,
         environment=environment,
+        protected=bool(chosen and chosen.get("protected", False)),
         database=_database(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations", "migrations"),
         schemas=root / fields.get("schemas", "schemas"),
@@ -262,26 +288,28 @@ def _database(
         (environ.get("DATABASE_URL"), "DATABASE_URL"),
     ):
         if url:
-            return replace(database, url=url, url_from=origin)
+            return replace(database, url=_readable(url, origin), url_from=origin)
     written: SourceText | None = merged.get("url")
     if written is None:
         return replace(database, url=EMBEDDED, url_from="default")
     return replace(database, url=_with_environment(written, file, environment, environ), url_from=file.path)
 
 
+def _readable(url: str, origin: str) -> str:
+    if re.search("[\ud800-\udfff]", url):  # how Python keeps bytes of an argument that are no UTF-8
+        message = f"the database's address from {origin} is not UTF-8"
+        raise InputError(Diagnostic(code="bad-option", message=message, hint="encode it, for example %C3%A9 for é"))
+    return url
+
+
 def _with_environment(text: SourceText, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
-    missing = [name for name in _ENV_REFERENCE.findall(text.text) if name not in environ]
-    if missing:
-        raise InputError(
-            file.diagnostic(
-                text.start,
-                "unset-variable",
-                f"the environment {environment!r} needs {missing[0]}, which is not set",
-                hint=f"export {missing[0]}=postgresql://...",
-            )
-        )
-    url = _ENV_REFERENCE.sub(lambda match: environ[match[1]], text.text)
-    if "{{" in url:
+    """The URL with what it takes from the environment. An empty variable counts as unset: it would mean any server."""
+    if "{{" in _ENV_REFERENCE.sub("", text.text) or "{%" in text.text:
         hint = "only {{ env.NAME }} is known here"
         raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template cannot be read", hint=hint))
-    return url.strip()
+    missing = [name for name in _ENV_REFERENCE.findall(text.text) if not environ.get(name)]
+    if missing:
+        message = f"the environment {environment!r} needs {' and '.join(dict.fromkeys(missing))}, which is not set"
+        hint = f"export {missing[0]}=postgresql://..."
+        raise InputError(file.diagnostic(text.start, "unset-variable", message, hint=hint))
+    return _ENV_REFERENCE.sub(lambda match: environ[match[1]], text.text).strip()

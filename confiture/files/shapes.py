@@ -20,9 +20,15 @@ from confiture.models.source import SourceFile, SourceText
 
 _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 _LONGEST_MS = 2**31 - 1  # PostgreSQL holds its timeouts in a signed 32-bit integer
+_SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
+_LARGEST_COUNT = 1_000_000
+_LONGEST_NUMBER = 1_000
+_MOST_LEVELS = 50
+_MOST_NODES = 100_000
+"""How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
 
 
 class Invalid(Exception):
@@ -51,22 +57,38 @@ class Reader:
         self.problems = problems
         self.open_named = open_named
         self._open: list[int] = []
+        self._nodes = 0
 
     def span(self, node: Node) -> Span:
-        """Where a node begins."""
+        """Where a node begins; for a value that is left out, where its key ends."""
+        if is_null(node) and node.start_mark.index == node.end_mark.index:
+            return self._left_out(node.start_mark.index)
         return Span(path=self.file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
-    def report(self, span: Span, code: str, message: str, hint: str | None = None) -> Invalid:
-        """Records a mistake. Gives the exception to raise where nothing can be read."""
+    def _left_out(self, offset: int) -> Span:
+        # the parser only notices at the next word, which may stand lines below
+        lines = self.file.text[:offset].split("\n")
+        while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+            lines.pop()
+        return Span(path=self.file.path, line=len(lines), column=len(lines[-1].rstrip()) or 1)
+
+    def report(self, span: Span, code: str, message: str, hint: str) -> Invalid:
+        """Records a mistake and the next step. Gives the exception to raise where nothing can be read."""
         self.problems.add(self.file.diagnostic(span, code, message, hint=hint))
         return Invalid()
 
     def wrong_type(self, node: Node, expected: str, hint: str | None = None) -> Invalid:
         """Records that a node is of another type than expected."""
+        hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
         return self.report(self.span(node), "wrong-type", f"expected {expected}, found {describe(node)}", hint)
 
     def check_tag(self, node: Node) -> None:
-        """Raises Invalid for a tag that is not YAML's own."""
+        """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
+        self._nodes += 1
+        if self._nodes == _MOST_NODES:
+            self.report(self.span(node), "too-many-values", f"the file stands for over {_MOST_NODES:,} values", _FEWER)
+        if self._nodes >= _MOST_NODES:
+            raise Invalid
         if str(node.tag) not in _KNOWN_TAGS:
             raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
 
@@ -76,14 +98,15 @@ class Reader:
         merged: list[tuple[ScalarNode, Node]] = []
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.report(self.span(key), "wrong-type", "a key must be text")
+                self.report(self.span(key), "wrong-type", "a key must be text", "write `key: value`")
+            elif str(key.tag) not in _KNOWN_TAGS:
+                self.report(self.span(key), "unknown-tag", f"unknown tag {key.tag}", "remove the tag")
             elif key.tag == f"{_TAG}merge":
                 merged += self._merged(key, value)
             elif key.value in pairs:
                 first = self.span(pairs[key.value][0])
-                self.report(
-                    self.span(key), "duplicate-key", f"the key {key.value!r} stands twice; first on line {first.line}"
-                )
+                message = f"the key {clipped(key.value)!r} stands twice; first on line {first.line}"
+                self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
             else:
                 pairs[key.value] = (key, value)
         for key, value in merged:
@@ -95,9 +118,11 @@ class Reader:
         found: list[tuple[ScalarNode, Node]] = []
         for source in sources:
             if not isinstance(source, MappingNode):
-                self.report(self.span(key), "wrong-type", f"`<<` merges mappings, not {describe(source)}")
+                message = f"`<<` merges mappings, not {describe(source)}"
+                self.report(self.span(key), "wrong-type", message, "write `<<: *name`, with the name of a mapping")
                 continue
             try:
+                self.check_tag(source)
                 with self.inside(source, key):
                     found += self.pairs(source)
             except Invalid:
@@ -109,6 +134,9 @@ class Reader:
         return _Inside(self, node, place or node)
 
 
+_FEWER = "keep data out of YAML: a migration's rows belong into SQL"
+
+
 class _Inside:
     def __init__(self, reader: Reader, node: Node, place: Node) -> None:
         self._reader, self._node, self._place = reader, node, place
@@ -116,7 +144,11 @@ class _Inside:
     def __enter__(self) -> None:
         if id(self._node) in self._reader._open:
             raise self._reader.report(
-                self._reader.span(self._place), "alias-loop", "an alias refers to what contains it"
+                self._reader.span(self._place), "alias-loop", "an alias refers to what contains it", "remove the alias"
+            )
+        if len(self._reader._open) >= _MOST_LEVELS:
+            raise self._reader.report(
+                self._reader.span(self._place), "nested-too-deeply", f"over {_MOST_LEVELS} levels of values", _FEWER
             )
         self._reader._open.append(id(self._node))
 
@@ -133,10 +165,16 @@ def describe(node: Node) -> str:
     kind = str(node.tag).removeprefix(_TAG)
     if kind == "null":
         return "nothing"
-    text = node.value if len(node.value) <= 40 else f"{node.value[:37]}..."
+    text = clipped(node.value)
     return {"int": f"the number {text}", "float": f"the number {text}", "bool": f"the truth value {text}"}.get(
         kind, f"the text {text!r}"
     )
+
+
+def clipped(text: str) -> str:
+    """The beginning of a text that may be long, or hold a password, for messages."""
+    text = _SECRET.sub(r"\1...", text)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def is_null(node: Node) -> bool:
@@ -159,18 +197,20 @@ class Text:
     def read(self, node: Node, reader: Reader) -> str:
         reader.check_tag(node)
         if not (is_text(node) or (self.numbers and _is_of(node, ("int", "float")))):
-            raise reader.wrong_type(node, "text", "put the value in quotes" if _is_plain_value(node) else None)
+            raise reader.wrong_type(node, "text", "put the value in quotes" if _is_number_or_truth(node) else None)
         if not node.value.strip():
-            raise reader.report(reader.span(node), "empty-value", "expected text, found nothing")
+            raise reader.report(
+                reader.span(node), "empty-value", "expected text, found nothing", "write it, or remove the key"
+            )
         return str(node.value)
 
     def schema(self) -> dict[str, Any]:
         kinds: dict[str, Any] = {"type": ["string", "number"] if self.numbers else "string"}
-        return kinds | ({"examples": [self.example]} if self.example else {})
+        return kinds | _NOT_BLANK | ({"examples": [self.example]} if self.example else {})
 
 
-def _is_plain_value(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and not is_null(node)
+def _is_number_or_truth(node: Node) -> bool:
+    return _is_of(node, ("int", "float", "bool"))
 
 
 @dataclass(frozen=True)
@@ -183,13 +223,19 @@ class Passage:
     def read(self, node: Node, reader: Reader) -> SourceText:
         reader.check_tag(node)
         if not isinstance(node, ScalarNode) or not (is_text(node) or _is_of(node, self.also)):
-            raise reader.wrong_type(node, "text")
+            raise reader.wrong_type(node, "text", "put the value in quotes" if _is_number_or_truth(node) else None)
         if not node.value.strip():
-            raise reader.report(reader.span(node), "empty-value", "expected text, found nothing")
+            raise reader.report(
+                reader.span(node), "empty-value", "expected text, found nothing", "write it, or remove the key"
+            )
         return _passage(node, reader.file)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": ["string", *({"int": "number", "bool": "boolean"}[kind] for kind in self.also)]}
+        return {"type": ["string", *(_JSON_TYPES[kind] for kind in self.also)]} | _NOT_BLANK
+
+
+_NOT_BLANK = {"pattern": r"\S"}
+_JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
 
 
 def _is_of(node: Node, kinds: tuple[str, ...]) -> bool:
@@ -259,7 +305,7 @@ class NamedFile:
     def read(self, node: Node, reader: Reader) -> tuple[SourceText, SourceFile]:
         name = Passage().read(node, reader)
         if reader.open_named is None:
-            raise reader.report(name.start, "wrong-value", "no file can be named here")
+            raise reader.report(name.start, "wrong-value", "no file can be named here", "remove it")
         try:
             return name, reader.open_named(name)
         except InputError as error:
@@ -267,7 +313,7 @@ class NamedFile:
             raise Invalid from error
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string"}
+        return Passage().schema()
 
 
 @dataclass(frozen=True)
@@ -282,13 +328,17 @@ class Duration:
             return 0
         if match is None:
             raise reader.wrong_type(node, "a duration", hint)
-        milliseconds = round(Decimal(match[1]) * _UNIT_MS[match[2]])
+        milliseconds = round(min(Decimal(match[1]), Decimal(_LONGEST_MS + 1)) * _UNIT_MS[match[2]])
         if milliseconds > _LONGEST_MS:
-            raise reader.report(reader.span(node), "wrong-value", f"{node.value} is too long", "24 days are the most")
+            message = f"{clipped(node.value)} is too long"
+            raise reader.report(
+                reader.span(node), "wrong-value", message, "write 24 days (576h) at most, or 0 for ever"
+            )
         return milliseconds
 
     def schema(self) -> dict[str, Any]:
-        return {"type": ["string", "integer"], "pattern": r"^(0|\d+(\.\d+)?\s*(ms|s|min|h))$", "examples": ["2s"]}
+        written = {"type": "string", "pattern": r"^\s*(0|[0-9]+(\.[0-9]+)?\s*(ms|s|min|h))\s*$"}
+        return {"anyOf": [written, {"const": 0}], "examples": ["2s"]}
 
 
 @dataclass(frozen=True)
@@ -299,10 +349,27 @@ class Count:
         reader.check_tag(node)
         if not (isinstance(node, ScalarNode) and node.tag == f"{_TAG}int" and node.value.isdecimal()):
             raise reader.wrong_type(node, "a whole number, 0 or more")
+        if len(node.value) > len(str(_LARGEST_COUNT)) or int(node.value) > _LARGEST_COUNT:
+            message = f"{clipped(node.value)} is too large"
+            raise reader.report(reader.span(node), "wrong-value", message, f"write {_LARGEST_COUNT} at most")
         return int(node.value)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": 0}
+        return {"type": "integer", "minimum": 0, "maximum": _LARGEST_COUNT}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`true` or `false`."""
+
+    def read(self, node: Node, reader: Reader) -> bool:
+        reader.check_tag(node)
+        if not _is_of(node, ("bool",)):
+            raise reader.wrong_type(node, "true or false")
+        return str(node.value).lower() == "true"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True)
@@ -348,33 +415,44 @@ class PlainValue:
         reader.check_tag(node)
         if not isinstance(node, ScalarNode):
             raise reader.wrong_type(node, "text, a number, true, false or null")
-        return _scalar(node)
+        try:
+            return _scalar(node)
+        except (ValueError, ArithmeticError) as error:
+            message = f"{clipped(node.value)!r} cannot be read as {str(node.tag).removeprefix(_TAG)}"
+            raise reader.report(reader.span(node), "wrong-value", message, "put the value in quotes") from error
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["string", "number", "boolean", "null"]}
 
 
 def _scalar(node: ScalarNode) -> str | bool | int | Decimal | float | None:
+    """A scalar's value by its tag. Raises ValueError or ArithmeticError where it has none."""
     kind = str(node.tag).removeprefix(_TAG)
-    text = str(node.value).replace("_", "")
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
+    if kind not in _WORDS and kind not in ("int", "float"):
+        return str(node.value)
+    text = str(node.value).lower()
+    if kind in _WORDS:
+        if text not in _WORDS[kind]:
+            raise ValueError(text)
+        return _WORDS[kind][text]
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("too many digits")
+    text = text.replace("_", "")
     if kind == "int":
         return _integer(text)
-    if kind == "float":
-        special = text.lower().lstrip("+-")
-        return float(text.replace(".", "", 1)) if special in (".inf", ".nan") else Decimal(text)
-    return str(node.value)
+    return float(text.replace(".", "", 1)) if text.lstrip("+-") in (".inf", ".nan") else Decimal(text)
+
+
+_WORDS: dict[str, dict[str, bool | None]] = {
+    "null": {"": None, "~": None, "null": None},
+    "bool": {"true": True, "false": False},
+}
 
 
 def _integer(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
-    if digits[:2].lower() in ("0x", "0o", "0b"):
-        return sign * int(digits, 0)
-    return sign * int(digits)
+    return sign * int(digits, 0 if digits[:2] in ("0x", "0o", "0b") else 10)
 
 
 @dataclass(frozen=True)
@@ -405,7 +483,7 @@ class ListOf:
         return found
 
     def schema(self) -> dict[str, Any]:
-        listed = {"type": "array", "items": self.item.schema()}
+        listed = {"type": ["array", "null"], "items": self.item.schema()}
         return {"anyOf": [self.item.schema(), listed]} if self.single else listed
 
 
@@ -428,7 +506,8 @@ class MapOf:
         with reader.inside(node):
             for key, value in reader.pairs(node):
                 if self.key_pattern and not re.fullmatch(self.key_pattern, key.value):
-                    reader.report(reader.span(key), "bad-name", f"{key.value!r} is not {self.key_description}")
+                    message = f"{clipped(key.value)!r} is not {self.key_description}"
+                    reader.report(reader.span(key), "bad-name", message, "choose another name")
                     broken = True
                     continue
                 try:
@@ -441,7 +520,7 @@ class MapOf:
 
     def schema(self) -> dict[str, Any]:
         names = {"propertyNames": {"pattern": f"^{self.key_pattern}$"}} if self.key_pattern else {}
-        return {"type": "object", "additionalProperties": self.value.schema()} | names
+        return {"type": ["object", "null"], "additionalProperties": self.value.schema()} | names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -472,6 +551,9 @@ class Fields:
         return key in self.values
 
 
+_KEYS = "write one `key: value` a line"
+
+
 @dataclass(frozen=True)
 class Record:
     """A mapping with known keys. Of the keys in `one_of`, exactly one must stand there."""
@@ -483,7 +565,9 @@ class Record:
     def read(self, node: Node, reader: Reader) -> Fields:
         reader.check_tag(node)
         if not isinstance(node, MappingNode):
-            raise reader.wrong_type(node, f"a mapping with {_listed(list(self.keys))}")
+            raise reader.wrong_type(
+                node, f"a mapping with {_listed(list(self.keys))}", None if is_null(node) else _KEYS
+            )
         fields = Fields({}, {}, reader.span(node))
         broken = False
         with reader.inside(node):
@@ -505,17 +589,18 @@ class Record:
     def _unknown(self, key: ScalarNode, reader: Reader) -> None:
         near = nearest(key.value, list(self.keys))
         hint = near or f"known keys: {', '.join(self.keys)}"
-        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {key.value!r}", hint)
+        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {clipped(key.value)!r}", hint)
 
     def _complete(self, fields: Fields, reader: Reader) -> bool:
         missing = [name for name, key in self.keys.items() if key.required and name not in fields.spans]
         for name in missing:
-            reader.report(fields.span, "missing-key", f"the key {name!r} is missing")
+            reader.report(fields.span, "missing-key", f"the key {name!r} is missing", f"add `{name}:`")
         chosen = [name for name in self.one_of if name in fields.spans]
         if self.one_of and len(chosen) != 1:
             one = f"exactly one of {', '.join(self.one_of)}"
             message = f"{' and '.join(chosen)} stand together: a step is {one}" if chosen else f"a step is {one}"
-            reader.report(fields.span, "step-kind", message, "split it into one step each" if chosen else None)
+            hint = "split it into one step each" if chosen else f"add `{self.one_of[0]}:`, or remove the step"
+            reader.report(fields.span, "step-kind", message, hint)
             return False
         return not missing
 

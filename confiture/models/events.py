@@ -104,12 +104,15 @@ class Blocked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rehearsed:
-    """A dry run came to its end: what it saw, in its last repetition, and what follows from all of them."""
+    """A dry run ended: what it saw, in its last repetition, and what follows from all of them.
+
+    One that failed on the way has no estimate.
+    """
 
     statements: tuple[StatementTrace, ...]
     warnings: tuple[RunWarning, ...]
     leftovers: tuple[str, ...]
-    estimate: Estimate
+    estimate: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,11 +27,31 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outturn:
+    """What a dry run had predicted for a migration, and what its steps then took, in milliseconds.
+
+    The range is None where one dry run gave none.
+    """
+
+    predicted_ms: float
+    low_ms: float | None
+    high_ms: float | None
+    measured_ms: float
+
+    @property
+    def held(self) -> bool:
+        """Whether the prediction held: the time is in its range, or within 15 % of it where it had none."""
+        low = self.predicted_ms * 0.85 if self.low_ms is None else self.low_ms
+        high = self.predicted_ms * 1.15 if self.high_ms is None else self.high_ms
+        return low <= self.measured_ms <= high
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
     """A row of the history, in the order in which the rows were made (`position`).
 
     `attempt` names the run whose journal tells which segments committed. `duration_ms` is the time that its
-    segments took, None while it is not applied and for a baseline.
+    segments took, None while it is not applied and for a baseline; `outturn` is None where no dry run predicted it.
     """
 
     position: int
@@ -46,6 +66,7 @@ class AppliedMigration:
     applied_at: datetime | None = None
     applied_by: str = ""
     duration_ms: float | None = None
+    outturn: Outturn | None = None
 
 
 class SegmentState(StrEnum):

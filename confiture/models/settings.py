@@ -54,6 +54,8 @@ class Settings:
 
     root: Path
     environment: str
+    protected: bool = False
+    """Whether a dry run must be asked for twice: it takes real locks and leaves dead rows."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path

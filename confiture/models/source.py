@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
-from os.path import commonprefix
 
 from confiture.errors import Diagnostic, Span
 
@@ -66,14 +66,15 @@ class SourceText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """What a template became, and which line of the template made each of its lines.
+    """What a template became, and which line of the template made which part of it.
 
-    `lines[n]` is the template's line (from 0) behind line n of `text`; None where line n came from line n.
+    `marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line n
+    came from line n.
     """
 
     text: str
     source: SourceText
-    lines: tuple[int, ...] | None = None
+    marks: tuple[tuple[int, int], ...] | None = None
 
     def span(self, offset: int) -> Span:
         """The place in the file of the character at `offset` (from 0) of the rendered text.
@@ -81,11 +82,20 @@ class Rendered:
         On a line that the template changed, what stands before and behind the change corresponds; where it begins
         stands for the change itself.
         """
-        before = self.text[:offset]
-        line = before.count("\n")
-        column = offset - (before.rfind("\n") + 1)
-        origin = line if self.lines is None else self.lines[min(line, len(self.lines) - 1)]
-        return self.source.at(origin, _column(_line(self.source.text, origin), _line(self.text, line), column))
+        line = self.text.count("\n", 0, offset)
+        begin = self.text.rfind("\n", 0, offset) + 1
+        mark, origin = (begin, line) if self.marks is None else self._mark_before(offset)
+        origin = min(origin, self.source.text.count("\n"))  # templates also end lines at a lone carriage return
+        written = _line(self.source.text, origin)
+        piece = self.text[max(mark, begin) : offset + 1]
+        if piece and written.count(piece) == 1:
+            return self.source.at(origin, written.index(piece) + len(piece) - 1)
+        return self.source.at(origin, _column(written, _line(self.text, line), offset - begin))
+
+    def _mark_before(self, offset: int) -> tuple[int, int]:
+        marks = self.marks or ()
+        position = bisect_right(marks, offset, key=lambda mark: mark[0])
+        return marks[position - 1] if position else (0, 0)
 
     def diagnostic(
         self, offset: int, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
@@ -96,12 +106,17 @@ class Rendered:
 
 def _column(written: str, rendered: str, column: int) -> int:
     """The column of a written line that a column of its rendered form comes from."""
-    same = len(commonprefix([written, rendered]))
+    same = _same_beginning(written, rendered)
     if column < same or written == rendered:
         return column
-    same_behind = len(commonprefix([written[same:][::-1], rendered[same:][::-1]]))
+    same_behind = _same_beginning(written[same:][::-1], rendered[same:][::-1])
     behind = len(rendered) - column
     return len(written) - behind if behind <= same_behind else same
+
+
+def _same_beginning(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (first, second) in pairs if first != second), min(len(one), len(other)))
 
 
 def _line(text: str, number: int) -> str:

@@ -15,6 +15,7 @@ from confiture.plan.rendering import RenderContext, TemplateProblem, holds, rend
 from confiture.sql.parsing import parse_statements
 
 _QUERIES = ("select_stmt",)
+_ADD = "write one, or remove the step"
 
 
 class Planner:
@@ -74,15 +75,22 @@ class Planner:
         )
 
     def _render(self, step: AnyStep, context: RenderContext) -> tuple[Rendered | None, bool]:
+        if self._is_skipped(step, context):
+            return None, True
         try:
-            if step.when is not None and not holds(step.when, context):
-                return None, True
             if isinstance(step, FileStep) and not step.is_template:
                 return verbatim(step.sql), False
             return render(step.sql, context), False
         except TemplateProblem as problem:
             self._problems.extend(problem.diagnostics)
             return None, False
+
+    def _is_skipped(self, step: AnyStep, context: RenderContext) -> bool:
+        try:
+            return step.when is not None and not holds(step.when, context)
+        except TemplateProblem as problem:
+            self._problems.extend(problem.diagnostics)
+            return False
 
     def _parse(self, step: AnyStep, rendered: Rendered) -> tuple[Statement, ...]:
         statements, problems = parse_statements(rendered.text)
@@ -91,18 +99,22 @@ class Planner:
         if isinstance(step, CheckStep) and not problems:
             self._require_one_query(statements, rendered)
         elif not statements and not problems and rendered.text == step.sql.text:
-            self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here"))
+            self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD))
         return statements
 
     def _require_one_query(self, statements: Sequence[Statement], rendered: Rendered) -> None:
         if len(statements) != 1:
             at = statements[1].offset if statements else 0
             message = f"a check is one query, here are {len(statements)} statements"
-            self._problems.add(rendered.diagnostic(at, "check-not-a-query", message))
+            hint = "write one check for each query"
+            self._problems.add(rendered.diagnostic(at, "check-not-a-query", message, hint=hint))
         elif statements[0].node not in _QUERIES:
             self._problems.add(
                 rendered.diagnostic(
-                    statements[0].offset, "check-not-a-query", "a check is a query: SELECT, VALUES, TABLE or WITH"
+                    statements[0].offset,
+                    "check-not-a-query",
+                    "a check is a query: SELECT, VALUES, TABLE or WITH",
+                    hint="write `sql:` for what is `check:` here, or ask for what the statement does",
                 )
             )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
-from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, Migration, summary
+from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, FileStep, Migration, summary
 from confiture.models.plan import PlannedStep, StepChecksum
 from confiture.sql.parsing import normalized
 
+_TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 CHAIN_START = "0" * 64
 
 
@@ -57,4 +59,10 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 def _of_step(step: AnyStep) -> str:
     expect = step.expect if isinstance(step, CheckStep) else None
     expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
-    return digest(type(step).__name__, normalized(step.sql.text), expected, step.when.text if step.when else None)
+    is_template = not isinstance(step, FileStep) or step.is_template
+    sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
+    return digest(type(step).__name__, normalized(sql), expected, step.when.text if step.when else None)
+
+
+def _without_template_comments(text: str) -> str:
+    return text if "{% raw" in text or "{%- raw" in text else _TEMPLATE_COMMENT.sub(" ", text)

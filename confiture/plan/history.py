@@ -120,3 +120,12 @@ def _broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
             ]
         previous = row.chain
     return []
+
+
+def track_record(history: Sequence[AppliedMigration]) -> str | None:
+    """How well dry runs predicted what then ran, in a sentence; None where nothing was predicted yet."""
+    outturns = [row.outturn for row in history if row.outturn]
+    if not outturns:
+        return None
+    held = sum(outturn.held for outturn in outturns)
+    return f"track record: {held} of {len(outturns)} predictions held when the migration ran"

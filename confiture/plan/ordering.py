@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
@@ -11,6 +11,8 @@ from confiture.errors import Diagnostic, InputError, Problems
 from confiture.models.migration import Migration
 
 VersionKey = tuple[tuple[int, int, str], ...]
+Graph = Mapping[VersionKey, set[VersionKey]]
+"""What each requires."""
 
 
 def version_key(version: str) -> VersionKey:
@@ -23,8 +25,15 @@ def version_key(version: str) -> VersionKey:
 def ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migration, ...]:
     """The migrations in the order in which they run: by version, but never before what they require.
 
-    Reports versions that stand twice, and requirements that are missing or circular.
+    Reports versions that stand twice, and requirements that are missing or circular; the order is then as given.
     """
+    found = Problems()
+    result = _ordered(migrations, found)
+    problems.extend(found)
+    return tuple(migrations) if found else result
+
+
+def _ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migration, ...]:
     by_key: dict[VersionKey, Migration] = {}
     for migration in migrations:
         twin = by_key.setdefault(version_key(migration.version), migration)
@@ -35,36 +44,52 @@ def ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migrat
                     migration.span, "duplicate-version", message, hint="give one of the two files another version"
                 )
             )
-    sorter: TopologicalSorter[VersionKey] = TopologicalSorter(dict.fromkeys(by_key, ()))
+    graph: dict[VersionKey, set[VersionKey]] = {key: set() for key in by_key}
     for key, migration in by_key.items():
         for requirement in migration.requires:
             required = version_key(requirement.version)
             if required in by_key:
-                sorter.add(key, required)
+                graph[key].add(required)
             else:
                 problems.add(
                     migration.file.diagnostic(
                         requirement.span,
                         "missing-requirement",
                         f"there is no migration {requirement.version}",
-                        hint=_nearest(requirement.version, migrations),
+                        hint=_nearest(requirement.version, migrations) or "add it, or remove the requirement",
                     )
                 )
-    return _sorted(sorter, by_key, problems)
+    while cycle := _cycle(graph):
+        # told one by one: without this requirement, the next circle shows
+        graph[cycle[0]].discard(cycle[1])
+        problems.add(_circular([by_key[key] for key in cycle]))
+    return _sorted(graph, by_key)
 
 
-def _sorted(
-    sorter: TopologicalSorter[VersionKey], by_key: dict[VersionKey, Migration], problems: Problems
-) -> tuple[Migration, ...]:
+def _cycle(graph: Graph) -> list[VersionKey]:
+    """Keys of which each requires the next, the first one again at the end; empty where nothing is circular."""
     try:
-        sorter.prepare()
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
-        cycle = [by_key[key] for key in error.args[1]]
-        path = " requires ".join(migration.version for migration in reversed(cycle))
-        requirement = cycle[0].requires[0] if cycle[0].requires else None
-        span = requirement.span if requirement else cycle[0].span
-        problems.add(cycle[0].file.diagnostic(span, "circular-requirement", f"migrations require each other: {path}"))
-        return ()
+        return list(reversed(error.args[1]))
+    return []
+
+
+def _circular(cycle: Sequence[Migration]) -> Diagnostic:
+    first, second = cycle[0], cycle[1]
+    requirement = next(r for r in first.requires if version_key(r.version) == version_key(second.version))
+    path = " requires ".join(migration.version for migration in cycle)
+    return first.file.diagnostic(
+        requirement.span,
+        "circular-requirement",
+        f"migrations require each other: {path}",
+        hint="remove one of these requirements",
+    )
+
+
+def _sorted(graph: Graph, by_key: Mapping[VersionKey, Migration]) -> tuple[Migration, ...]:
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
     ready: list[VersionKey] = []
     result: list[Migration] = []
     while sorter.is_active():

@@ -13,6 +13,7 @@ from confiture.models.source import Rendered, SourceText
 
 if TYPE_CHECKING:
     from jinja2 import nodes
+    from jinja2.ext import Extension
     from jinja2.sandbox import SandboxedEnvironment
 
 _DELIMITERS = ("{{", "{%", "{#")
@@ -61,11 +62,21 @@ def render(source: SourceText, context: RenderContext) -> Rendered:
     environment = _environment()
     with _Translating(source):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
+        _refuse_other_templates(tree, source)
         _refuse_unknown_names(tree, source, names)
         text = environment.from_string(source.text).render(names)
-    if "{%" not in source.text and "{#" not in source.text and text.count("\n") == source.text.count("\n"):
+    if _keeps_lines(source.text, text):
         return Rendered(text=text, source=source)
-    return Rendered(text=text, source=source, lines=_line_map(source.text, text, names))
+    return Rendered(text=text, source=source, marks=_marks(source.text, text, names))
+
+
+def _keeps_lines(template: str, rendered: str) -> bool:
+    """Whether each line made the line in its place: no blocks, no expression over several lines, nothing trimmed."""
+    return (
+        not any(sign in template for sign in ("{%", "{#", "{{-", "-}}"))
+        and template.count("\n") == rendered.count("\n")
+        and all(line.count("{{") == line.count("}}") for line in template.split("\n"))
+    )
 
 
 def holds(condition: SourceText, context: RenderContext) -> bool:
@@ -79,7 +90,7 @@ def holds(condition: SourceText, context: RenderContext) -> bool:
     with _Translating(condition):
         tree = environment.parse("{{ " + condition.text + " }}", filename=_TEMPLATE_NAME)
         _refuse_unknown_names(tree, condition, names)
-        value = environment.compile_expression(condition.text, undefined_to_none=False)(**names)
+        value = environment.compile_expression(condition.text, undefined_to_none=False)(names)
     if not isinstance(value, bool):
         hint = "compare it, for example `name == 'x'`"
         raise _problem(condition, 0, "bad-condition", f"`when` gives {value!r}, neither true nor false", hint)
@@ -131,19 +142,26 @@ class _Translating:
         if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
             return
         if isinstance(error, TemplateSyntaxError):
-            raise _problem(self._source, error.lineno - 1, "template-syntax", f"template: {error.message}") from error
+            told = re.sub(r" at \d+$", "", str(error.message))
+            hint = "look at the braces: {{ value }}, {% if ... %}, {# comment #}"
+            raise _problem(self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint) from error
         line = _template_line(trace)
         if isinstance(error, UndefinedError):
-            raise _problem(self._source, line, "undefined-name", f"template: {error.message}") from error
+            hint = "define it, or give it a default: {{ x | default(...) }}"
+            raise _problem(self._source, line, "undefined-name", f"template: {error.message}", hint) from error
         if isinstance(error, SecurityError):
             raise _problem(
                 self._source, line, "forbidden-name", f"template: {error}", "templates see plain values only"
             ) from error
-        raise _problem(self._source, line, "template-error", f"template: {type(error).__name__}: {error}") from error
+        message, hint = f"template: {type(error).__name__}: {error}", "look at what the template does in this line"
+        if isinstance(error, RecursionError | SyntaxError | MemoryError):
+            message, hint = "template: it is nested too deeply", "split the step, or let SQL do the work"
+        raise _problem(self._source, line, "template-error", message, hint) from error
 
 
-def _problem(source: SourceText, line: int, code: str, message: str, hint: str | None = None) -> TemplateProblem:
-    text = source.text.split("\n")[line] if line < source.text.count("\n") + 1 else ""
+def _problem(source: SourceText, line: int, code: str, message: str, hint: str) -> TemplateProblem:
+    line = min(line, source.text.rstrip("\n").count("\n"))
+    text = source.text.split("\n")[line]
     span = source.at(line, len(text) - len(text.lstrip()))
     return TemplateProblem(source.file.diagnostic(span, code, message, hint=hint))
 
@@ -156,6 +174,17 @@ def _template_line(trace: Any) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return max(line - 1, 0)
+
+
+def _refuse_other_templates(tree: nodes.Template, source: SourceText) -> None:
+    """Raises TemplateProblem for a template that asks for another file."""
+    from jinja2 import nodes
+
+    kinds: tuple[type[nodes.Node], ...] = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+    asking = next(tree.find_all(kinds), None)
+    if asking is not None:
+        message, hint = "template: another template cannot be used here", "write what it holds into this one"
+        raise _problem(source, asking.lineno - 1, "forbidden-name", message, hint)
 
 
 def _refuse_unknown_names(tree: nodes.Template, source: SourceText, names: Mapping[str, Any]) -> None:
@@ -189,18 +218,30 @@ def _names_asked_for(tree: nodes.Template) -> Iterator[str]:
 def _place(tree: nodes.Template, source: SourceText, name: str) -> tuple[int, int]:
     from jinja2 import nodes
 
+    lines = source.text.split("\n")
     line = min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1) - 1
-    text = source.text.split("\n")[line]
-    match = re.search(rf"\b{re.escape(name)}\b", text)
-    return line, match.start() if match else 0
+    line = min(line, len(lines) - 1)
+    word = rf"(\b{re.escape(name)}\b)"
+    # rather inside braces: the SQL before them may say the same word
+    match = re.search(r"\{[{%](?:(?![%}]\}).)*?" + word, lines[line]) or re.search(word, lines[line])
+    return line, match.start(1) if match else 0
 
 
-def _line_map(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[int, ...]:
-    """The template's line behind each rendered line.
+def _marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Which line of the template made what, as Rendered has it.
 
-    The template is rendered once more with a mark after each of its own line ends; marks that a filter swallowed or
-    changed would tell lies, so a rendering that differs otherwise is not used: then line 0 stands for all.
+    The template is rendered once more with marks in its own text: where a piece of it begins, and after line ends.
+    Marks that a filter swallowed or changed would tell lies, so a rendering that differs otherwise is not used. Fewer
+    marks disturb less; without any, line 0 stands for all.
     """
+    for at_each_piece in (True, False):
+        marked = _environment().overlay(extensions=[_marking(at_each_piece)]).from_string(template).render(names)
+        if _MARK.sub("", marked) == rendered:
+            return tuple(_found_marks(marked))
+    return ()
+
+
+def _marking(at_each_piece: bool) -> type[Extension]:
     from jinja2.ext import Extension
     from jinja2.lexer import Token, TokenStream
 
@@ -211,14 +252,14 @@ def _line_map(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[i
 
     def _marked(token: Token) -> str:
         first, *rest = token.value.split("\n")
-        return first + "".join(f"\n\ue000{token.lineno - 1 + n}\ue001{part}" for n, part in enumerate(rest, start=1))
+        start = f"\ue000{token.lineno - 1}\ue001" if at_each_piece else ""
+        return start + first + "".join(f"\n\ue000{token.lineno - 1 + n}\ue001{text}" for n, text in enumerate(rest, 1))
 
-    marked = _environment().overlay(extensions=[Marking]).from_string(template).render(names)
-    if _MARK.sub("", marked) != rendered:
-        return (0,) * (rendered.count("\n") + 1)
-    lines, current = [], 0
-    for text in marked.split("\n"):
-        mark = _MARK.match(text)
-        current = int(mark[1]) if mark else current
-        lines.append(current)
-    return tuple(lines)
+    return Marking
+
+
+def _found_marks(marked: str) -> Iterator[tuple[int, int]]:
+    removed = 0
+    for mark in _MARK.finditer(marked):
+        yield mark.start() - removed, int(mark[1])
+        removed += len(mark[0])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from confiture.models.events import (
+    Blocked,
     Event,
     LockWaiting,
     MigrationFinished,
     MigrationStarted,
     Noted,
     Outcome,
+    Rehearsed,
     RunFinished,
     RunStarted,
     SegmentRetried,
@@ -60,12 +62,28 @@ def fold(report: RunReport, event: Event) -> RunReport:
             return _update(report, event.version, steps=kept, retries=migration.retries + 1)
         case MigrationFinished():
             return _update(report, event.version, outcome=event.outcome, duration_ms=event.duration_ms)
+        case RunFinished():
+            return _finished(report, event)
+    return _with_remark(report, event)
+
+
+def _with_remark(report: RunReport, event: Event) -> RunReport:
+    """The report after an event that belongs to the run as a whole."""
+    match event:
+        case Blocked():
+            return replace(report, blocked=(*report.blocked, event))
+        case Rehearsed():
+            return replace(
+                report,
+                statements=event.statements,
+                warnings=event.warnings,
+                leftovers=event.leftovers,
+                estimate=event.estimate,
+            )
         case Noted():
             return replace(report, notes=(*report.notes, event.text))
         case LockWaiting():
             return replace(report, notes=(*report.notes, f"waited for the lock, held by {event.holder}"))
-        case RunFinished():
-            return _finished(report, event)
     return report
 
 

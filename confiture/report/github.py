@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, Span
+from confiture.models.trace import RunWarning
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
@@ -15,15 +16,28 @@ def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mappi
     return "".join(_annotation(diagnostic, root, workspace) + "\n" for diagnostic in diagnostics)
 
 
+def warning_commands(warnings: Sequence[RunWarning], root: Path, environ: Mapping[str, str]) -> str:
+    """One `::warning` command a line, for what a dry run warns of."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(
+        _command("warning", warning.code, warning.span, [warning.message, warning.hint], root, workspace) + "\n"
+        for warning in warnings
+    )
+
+
 def _annotation(diagnostic: Diagnostic, root: Path, workspace: Path) -> str:
-    properties = {"title": f"confiture: {diagnostic.code}"}
-    if diagnostic.span:
-        properties = _place(diagnostic.span, root, workspace) | properties
     lines = [diagnostic.message, *diagnostic.detail]
     if diagnostic.hint:
         lines.append(f"next: {diagnostic.hint}")
+    return _command("error", diagnostic.code, diagnostic.span, lines, root, workspace)
+
+
+def _command(level: str, code: str, span: Span | None, lines: Sequence[str], root: Path, workspace: Path) -> str:
+    properties = {"title": f"confiture: {code}"}
+    if span:
+        properties = _place(span, root, workspace) | properties
     listed = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
-    return f"::error {listed}::{_escaped(chr(10).join(lines))}"
+    return f"::{level} {listed}::{_escaped(chr(10).join(lines))}"
 
 
 def _place(span: Span, root: Path, workspace: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from confiture.models.events import (
     Event,
@@ -24,6 +25,7 @@ from confiture.models.events import (
 from confiture.report.words import count, duration
 
 _LONG_STEP_MS = 1_000
+_WIDE = 80
 
 
 class View(Protocol):
@@ -48,12 +50,14 @@ class LiveView:
         self._console = console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[what]}"),
-            BarColumn(bar_width=24),
+            # what is said gives way first: the clock matters more
+            TextColumn("{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=24 if console.width >= _WIDE else 8),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("", total=None, what="connecting")
 

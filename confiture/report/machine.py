@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from confiture.errors import Diagnostic
+from confiture.models.events import Blocked
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.reports import MigrationReport, RunReport
+from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.history import Standing
 
 VERSION = 1
@@ -16,17 +19,95 @@ VERSION = 1
 
 def run_document(report: RunReport) -> dict[str, Any]:
     """A run: `migrate up`, `migrate down`, a dry run."""
-    return _document("confiture.run") | {
-        "direction": report.direction.value,
-        "dry_run": report.dry_run,
-        "environment": report.environment,
-        "database": report.database,
-        "outcome": report.outcome.value if report.outcome else "failed",
-        "execution_time_ms": round(report.duration_ms, 3),
-        "rows_affected": sum(migration.rows for migration in report.migrations),
-        "migrations": [_migration(migration) for migration in report.migrations],
-        "notes": list(report.notes),
-        "diagnostics": diagnostics_list(report.diagnostics),
+    return (
+        _document("confiture.run")
+        | {
+            "direction": report.direction.value,
+            "dry_run": report.dry_run,
+            "environment": report.environment,
+            "database": report.database,
+            "outcome": report.outcome.value if report.outcome else "failed",
+            "execution_time_ms": round(report.duration_ms, 3),
+            "rows_affected": sum(migration.rows for migration in report.migrations),
+            "migrations": [_migration(migration) for migration in report.migrations],
+            "notes": list(report.notes),
+            "blocked": [_blocked(blocked) for blocked in report.blocked],
+            "diagnostics": diagnostics_list(report.diagnostics),
+        }
+        | (_measured(report) if report.dry_run else {})
+    )
+
+
+def _blocked(blocked: Blocked) -> dict[str, Any]:
+    return {
+        "version": blocked.version,
+        "segment": blocked.segment,
+        "over_budget": blocked.over_budget,
+        "waiters": [asdict(waiter) for waiter in blocked.waiters],
+    }
+
+
+def _measured(report: RunReport) -> dict[str, Any]:
+    """What only a dry run has."""
+    found = report.estimate
+    return {
+        "estimated_production_time_ms": _rounded(found.production_ms) if found else None,
+        "estimated_range_low_ms": _rounded(found.low_ms) if found else None,
+        "estimated_range_high_ms": _rounded(found.high_ms) if found else None,
+        "estimated_range_percent": found.level_percent if found else None,
+        "confidence_percent": _rounded(found.confidence_percent) if found else None,
+        "estimate_runs": found.runs if found else 0,
+        "estimate_scaled": found.scaled if found else False,
+        "locked_tables": list(report.locked_tables),
+        "warnings": [_warning(warning) for warning in report.warnings],
+        "locks": [_lock(lock) for lock in report.locks],
+        "statements": [_statement(statement) for statement in report.statements],
+        "leftovers": list(report.leftovers),
+    }
+
+
+def _warning(warning: RunWarning) -> dict[str, Any]:
+    return {
+        "code": warning.code,
+        "message": warning.message,
+        "hint": warning.hint,
+        "table": warning.table,
+        "measured_ms": _rounded(warning.measured_ms),
+        "file": warning.span.path if warning.span else None,
+        "line": warning.span.line if warning.span else None,
+    }
+
+
+def _lock(lock: LockTrace) -> dict[str, Any]:
+    return {
+        "relation": lock.relation,
+        "kind": lock.kind,
+        "mode": lock.mode.value,
+        "blocks": lock.mode.blocks.value,
+        "taken_ms": _rounded(lock.taken_ms),
+        "held_ms": _rounded(lock.held_ms),
+    }
+
+
+def _statement(statement: StatementTrace) -> dict[str, Any]:
+    return {
+        "number": statement.number,
+        "version": statement.step.version,
+        "phase": statement.step.phase.value,
+        "step": statement.step.name,
+        "segment": statement.step.segment,
+        "sql": statement.text,
+        "instead_of": statement.instead_of,
+        "started_ms": _rounded(statement.started_ms),
+        "execution_time_ms": _rounded(statement.duration_ms),
+        "rows": [asdict(rows) for rows in statement.rows],
+        "locks": [_lock(lock) for lock in statement.locks],
+        "rewrites": list(statement.rewrites),
+        "scans": [asdict(scan) for scan in statement.scans],
+        "indexes_built": list(statement.indexes_built),
+        "wal_bytes": statement.wal_bytes,
+        "temp_bytes": statement.temp_bytes,
+        "notices": list(statement.notices),
     }
 
 
@@ -93,6 +174,10 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
                 "applied_by": row.applied_by,
                 "execution_time_ms": _rounded(row.duration_ms),
                 "checksum": row.checksum,
+                "predicted_ms": _rounded(row.outturn.predicted_ms) if row.outturn else None,
+                "predicted_low_ms": _rounded(row.outturn.low_ms) if row.outturn else None,
+                "predicted_high_ms": _rounded(row.outturn.high_ms) if row.outturn else None,
+                "steps_took_ms": _rounded(row.outturn.measured_ms) if row.outturn else None,
             }
             for row in standing.applied
         ],

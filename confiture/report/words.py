@@ -7,7 +7,7 @@ def duration(milliseconds: float | None) -> str:
     """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`; empty for None."""
     if milliseconds is None:
         return ""
-    if milliseconds < 10:
+    if milliseconds < 9.95:
         return f"{milliseconds:.1f} ms"
     if milliseconds < 999.5:
         return f"{milliseconds:.0f} ms"

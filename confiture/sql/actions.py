@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -65,6 +66,22 @@ def actions(sql: str) -> tuple[Action, ...]:
     if kind == "drop_stmt" and node.drop_stmt.remove_type == pb.OBJECT_INDEX:
         return (Action.DROP_INDEX,)
     return (_STATEMENTS.get(kind, Action.OTHER),)
+
+
+def named_relations(statements: Iterable[str]) -> tuple[str, ...]:
+    """The tables, views and indexes that statements name, each once, quoted, with their schema where it is said."""
+    found: set[str] = set()
+    for text in statements:
+        tree = postgast.parse(text)
+        for relation in postgast.find_nodes(tree, pb.RangeVar):
+            found.add(_quoted([relation.schemaname, relation.relname]))
+        for dropped in tree.stmts[0].stmt.drop_stmt.objects:
+            found.add(_quoted([part.string.sval for part in dropped.list.items]))
+    return tuple(sorted(found - {""}))
+
+
+def _quoted(parts: Iterable[str]) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
 
 
 def _command(command: Any) -> Action:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import postgast
+from google.protobuf.message import DecodeError
 from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import Isolation, Statement
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
 
+_TOO_DEEP = "split the statement, or put what is repeated into a list or a table"
+
+
+def _allow_deep_trees() -> None:
+    """Lets the parser's trees be as deep as its grammar allows: 50 terms with `||` pass protobuf's own limit."""
+    try:
+        import_module("google._upb._message").SetAllowOversizeProtos(True)
+    except (ImportError, AttributeError):  # another implementation of protobuf: deep trees are refused, and said to be
+        return
+
+
+_allow_deep_trees()
+
 
 class SqlProblem(Exception):
     """SQL that does not parse or may not stand in a migration. `offset` counts characters from 0."""
 
-    def __init__(self, code: str, message: str, offset: int, hint: str | None = None) -> None:
+    def __init__(self, code: str, message: str, offset: int, hint: str) -> None:
         super().__init__(message)
         self.code, self.message, self.offset, self.hint = code, message, offset, hint
 
@@ -25,11 +40,14 @@ def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem,
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
     """
     if "\0" in sql:
-        return (), (SqlProblem("sql-syntax", "SQL cannot hold the character U+0000", sql.index("\0")),)
+        hint = "remove the character"
+        return (), (SqlProblem("sql-syntax", "SQL cannot hold the character U+0000", sql.index("\0"), hint),)
     try:
         tree = postgast.parse(sql)
     except postgast.PgQueryError as error:
         return (), (_syntax_problem(sql, error),)
+    except DecodeError:
+        return (), (SqlProblem("sql-syntax", "the SQL is nested too deeply", 0, _TOO_DEEP),)
     statements: list[Statement] = []
     problems: list[SqlProblem] = []
     encoded = sql.encode()
@@ -49,7 +67,8 @@ def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem,
 def normalized(sql: str) -> str:
     """The text without comments, its tokens joined by single spaces: what a checksum is made of.
 
-    Works on templates too. Text that even the scanner refuses only has its white space folded.
+    Works on templates too: a comment that holds one stays, as it may make SQL. Text that even the scanner refuses
+    only has its white space folded.
     """
     try:
         tokens = postgast.scan(sql).tokens
@@ -57,9 +76,10 @@ def normalized(sql: str) -> str:
         return " ".join(sql.split())
     encoded = sql.encode()
     return " ".join(
-        encoded[token.start : token.end].decode()
+        text
         for token in tokens
-        if token.token not in (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
+        if (text := encoded[token.start : token.end].decode())
+        and (token.token not in (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT) or "{{" in text or "{%" in text)
     )
 
 
@@ -109,9 +129,13 @@ def _fallback(text: str) -> str | None:
 
 def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
-    hint = None
+    hint = "look at this place and what comes before it: a comma, a bracket, a quote, the order of words"
+    if "memory exhausted" in error.message:
+        return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP)
     if sql[offset : offset + 1] == "\\":
         hint = "psql's commands (\\copy, \\i, ...) are not SQL: use the SQL command"
+    elif offset + 1 == len(sql.rstrip()) and "end of input" in error.message:
+        hint = "something is missing at the end"
     elif sql[offset : offset + 1] == "{":
         hint = "templates are rendered only in YAML files and in files that end in .sql.j2"
     return SqlProblem("sql-syntax", error.message, offset, hint)

@@ -1,0 +1,135 @@
+"""Times whole processes, taken in turns, and sums up what was measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+_HIDDEN = ("PG", "CONFITURE_", "DATABASE_URL", "PYTHON", "DBMATE_", "YOYO_")
+_TOLD_LINES = 6
+
+
+class CommandFailed(Exception):
+    """A timed process did not end with 0, or did not do its work."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A process to start; `variables` are added to an environment without any settings of the tools."""
+
+    arguments: Sequence[str | Path]
+    folder: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contender:
+    """A command under a name. `prepare` and `verify` run before and after each run of it, untimed."""
+
+    name: str
+    command: Command
+    prepare: Callable[[], None] | None = None
+    verify: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What one process took, in milliseconds: wall clock, and its own CPU time."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+@dataclass(slots=True)
+class Sample:
+    """All runs of one contender; `failure` says why there are none."""
+
+    runs: list[Run] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def median_ms(self) -> float:
+        """The median of the wall clock times."""
+        return median(run.wall_ms for run in self.runs)
+
+    @property
+    def fastest_ms(self) -> float:
+        """The shortest run."""
+        return min(run.wall_ms for run in self.runs)
+
+    @property
+    def slowest_ms(self) -> float:
+        """The longest run."""
+        return max(run.wall_ms for run in self.runs)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The median of the CPU times."""
+        return median(run.cpu_ms for run in self.runs)
+
+    def minus(self, other: Sample) -> Sample:
+        """This sample less another, round by round."""
+        if self.failure or other.failure:
+            return Sample(failure=self.failure or other.failure)
+        pairs = zip(self.runs, other.runs, strict=True)
+        return Sample([Run(wall_ms=a.wall_ms - b.wall_ms, cpu_ms=a.cpu_ms - b.cpu_ms) for a, b in pairs])
+
+
+def in_turns(contenders: Iterable[Contender], runs: int) -> dict[str, Sample]:
+    """Runs everything once to warm up, then A B C, A B C, ... Whoever fails is left out of what follows.
+
+    Neighbours in a round met the same load of the machine, so rounds can be compared one by one.
+    """
+    field_of = list(contenders)
+    samples = {contender.name: Sample() for contender in field_of}
+    for number in range(runs + 1):
+        for contender in field_of:
+            sample = samples[contender.name]
+            if sample.failure:
+                continue
+            try:
+                run = _run(contender)
+            except CommandFailed as failure:
+                sample.failure = str(failure)
+                continue
+            if number > 0:
+                sample.runs.append(run)
+    return samples
+
+
+def run_once(command: Command) -> Run:
+    """Runs a process to its end. Raises CommandFailed, with the last lines that it said, unless it ends with 0."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [str(argument) for argument in command.arguments],
+            cwd=command.folder,
+            env=environment | dict(command.variables),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_ms = (time.perf_counter() - started) * 1000
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()[-_TOLD_LINES:]
+            raise CommandFailed(f"ended with {process.returncode}: " + "\n".join(lines))
+    return Run(wall_ms=wall_ms, cpu_ms=(usage.ru_utime + usage.ru_stime) * 1000)
+
+
+def _run(contender: Contender) -> Run:
+    if contender.prepare:
+        contender.prepare()
+    run = run_once(contender.command)
+    if contender.verify:
+        contender.verify()
+    return run

@@ -1,0 +1,55 @@
+"""What follows from the runs of a rehearsal: the estimate, the warnings, the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from confiture.core.advice import leftovers, warnings
+from confiture.core.estimates import estimate
+from confiture.core.predictions import Prediction
+from confiture.core.scaling import Scale
+from confiture.models.events import Rehearsed
+from confiture.models.trace import Estimate, StatementTrace
+
+Traces = Sequence[StatementTrace]
+
+
+def conclude(runs: Sequence[Traces], scale: Scale | None, threshold_ms: float) -> Rehearsed:
+    """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
+
+    `threshold_ms` is how long a table may be kept from readers or writers without a warning.
+    """
+    last = runs[-1]
+    return Rehearsed(
+        statements=tuple(last),
+        warnings=warnings(last, threshold_ms),
+        leftovers=leftovers(last),
+        estimate=_estimate(runs, scale),
+    )
+
+
+def partial(traces: Traces, threshold_ms: float) -> Rehearsed:
+    """What is told of a run that failed on the way: what was seen until then, and no estimate."""
+    return Rehearsed(
+        statements=tuple(traces), warnings=warnings(traces, threshold_ms), leftovers=leftovers(traces), estimate=None
+    )
+
+
+def predictions(
+    runs: Sequence[Traces], scale: Scale | None, database: str, checksums: Mapping[str, str]
+) -> tuple[Prediction, ...]:
+    """A prediction for each migration of the runs; `checksums` are by version."""
+    return tuple(
+        Prediction.of(
+            database,
+            version,
+            checksum,
+            _estimate([[trace for trace in run if trace.step.version == version] for run in runs], scale),
+        )
+        for version, checksum in checksums.items()
+    )
+
+
+def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
+    totals = [sum(trace.duration_ms * (scale.factor(trace) if scale else 1.0) for trace in run) for run in runs]
+    return estimate(totals, scaled=scale is not None)

@@ -1,0 +1,82 @@
+"""Fits the plan of a migration that stopped midway to what an earlier run had committed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from confiture.errors import Diagnostic, Drift
+from confiture.models.history import JournalEntry, SegmentState
+from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
+from confiture.plan.checksums import segment_fingerprint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unfinished:
+    """A migration that an earlier run left midway: its attempt, and what that committed or was about to."""
+
+    attempt: str
+    journal: Mapping[int, JournalEntry]
+
+    @property
+    def committed(self) -> int:
+        """How many segments are committed: always the first ones."""
+        return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
+
+    @property
+    def intended(self) -> bool:
+        """Whether a statement outside a transaction was begun, and nobody knows how it ended."""
+        return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
+
+
+def fitted(plan: PlannedMigration, unfinished: Unfinished) -> PlannedMigration:
+    """The plan, cut where the commits were: what comes after them may have changed since, and with it the segments.
+
+    Raises Drift where what is committed, or was about to run, is not in the plan as it was.
+    """
+    segments = list(plan.segments)
+    for number in sorted(unfinished.journal):
+        entry = unfinished.journal[number]
+        if number > len(segments):
+            raise Drift(_changed(plan, number, entry))
+        segment = segments[number - 1]
+        if segment.fingerprint == entry.fingerprint:
+            continue
+        cut = next((both for both in _cuts(segment) if both[0].fingerprint == entry.fingerprint), None)
+        if cut is None:
+            raise Drift(_changed(plan, number, entry))
+        segments[number - 1 : number] = cut
+        segments = [replace(segment, number=position) for position, segment in enumerate(segments, start=1)]
+    return replace(plan, segments=tuple(segments))
+
+
+def _cuts(segment: Segment) -> Iterator[tuple[Segment, Segment]]:
+    """The segment cut in two at every statement."""
+    if segment.isolation is Isolation.OUTSIDE:
+        return
+    for position, step in enumerate(segment.steps):
+        before, after = segment.steps[:position], segment.steps[position + 1 :]
+        if before:
+            yield _part(segment, before), _part(segment, (step, *after))
+        for count in range(1, len(step.statements)):
+            first = replace(step, statements=step.statements[:count])
+            second = replace(step, statements=step.statements[count:])
+            yield _part(segment, (*before, first)), _part(segment, (second, *after))
+
+
+def _part(segment: Segment, steps: Sequence[PlannedStep]) -> Segment:
+    return replace(segment, steps=tuple(steps), fingerprint=segment_fingerprint(steps))
+
+
+def _changed(plan: PlannedMigration, number: int, entry: JournalEntry) -> Diagnostic:
+    is_there = number <= len(plan.segments)
+    step = plan.segments[number - 1].steps[0] if is_there else None
+    came_to = "is committed" if entry.state is SegmentState.DONE else "was begun, and may be done"
+    start = f", from {step.label!r} on," if step else ""
+    return plan.migration.file.diagnostic(
+        step.span if step else plan.migration.span,
+        "drift",
+        f"{plan.migration.label} stopped midway, and what had run by then was changed since",
+        detail=(f"segment {number}{start} {came_to}",),
+        hint="put that part back as it was; change only what comes after it",
+    )

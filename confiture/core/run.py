@@ -1,0 +1,258 @@
+"""One run against one database: from the first connection to the last word on what is committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from confiture.core.conclusions import conclude, partial, predictions
+from confiture.core.database import Connection, Database, one_row, require_usable
+from confiture.core.events import Emit
+from confiture.core.failures import plain_failure
+from confiture.core.lock import ProjectLock, project_lock
+from confiture.core.locks import holders
+from confiture.core.outcome import explain_failure, explain_rehearsal
+from confiture.core.predictions import Prediction, Predictions
+from confiture.core.project import Project
+from confiture.core.rehearsal import Rehearsal
+from confiture.core.resuming import Unfinished
+from confiture.core.runner import Runner, Session, chain_end
+from confiture.core.scaling import Scale, row_counts
+from confiture.core.standing import read_history
+from confiture.core.state import StateStore
+from confiture.core.steps import StepFailed
+from confiture.core.watcher import BlockingWatch
+from confiture.errors import (
+    CheckFailed,
+    ConfitureError,
+    DatabaseUnavailable,
+    Diagnostic,
+    MigrationFailed,
+    MigrationStopped,
+)
+from confiture.models.events import MigrationFinished, Noted, Outcome, RunFinished, RunStarted
+from confiture.models.history import AppliedMigration, State
+from confiture.models.plan import Direction, Plan, PlannedMigration
+from confiture.models.trace import StatementTrace
+from confiture.plan.checksums import CHAIN_START
+from confiture.plan.history import track_record
+from confiture.plan.ordering import VersionKey, version_key
+from confiture.sql.actions import named_relations
+
+_DEFAULT_THRESHOLD_MS = 1_000
+
+Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
+"""Chooses from the history what is to run; raises where it cannot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RehearsalOptions:
+    """How often a dry run is repeated, and the database by whose row counts its times are scaled.
+
+    `confirmed` is needed where the environment is protected.
+    """
+
+    repeat: int = 1
+    scale_to: Database | None = None
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How a run goes about it."""
+
+    direction: Direction
+    dry_run: bool
+    rehearsal: RehearsalOptions
+
+    @property
+    def purpose(self) -> str:
+        """What other sessions see of the run."""
+        return "dry run" if self.dry_run else f"migrate {self.direction}"
+
+
+@contextmanager
+def opened(project: Project, database: Database, manner: Manner, emit: Emit) -> Iterator[Run]:
+    """A run on a connection of its own. Emits RunFinished at its end, also where it fails."""
+    connection = database.connect(manner.purpose)
+    run = Run(project, database, connection, manner, emit)
+    try:
+        with _unexpected():
+            require_usable(connection, database.label)
+            yield run
+        run.finish(Outcome.DONE)
+    except ConfitureError as error:
+        run.finish(_outcome(error), error.diagnostics)
+        raise
+    finally:
+        connection.close()
+
+
+class Run:
+    """One run: what it may do is decided here, how it is done by the Runner or the Rehearsal."""
+
+    def __init__(
+        self, project: Project, database: Database, connection: Connection, manner: Manner, emit: Emit
+    ) -> None:
+        self._project = project
+        self._database = database
+        self._connection = connection
+        self._manner = manner
+        self._emit = emit
+        self._started_at = time.perf_counter()
+        self._started = False
+
+    def carry_out(self, select: Select, lock_wait_ms: int) -> None:
+        """Runs or rehearses what `select` chooses, under the project's lock; takes none where that is nothing.
+
+        Raises the error that tells what failed and what is committed.
+        """
+        if not select(read_history(self._connection)):
+            return
+        with project_lock(self._database, self._manner.purpose, lock_wait_ms, self._emit, self._connection) as lock:
+            # another run may have ended while we waited
+            history = read_history(self._connection)
+            plan = Plan(direction=self._manner.direction, migrations=select(history))
+            self._start(plan)
+            if not plan.migrations:
+                return
+            settings = self._project.settings.database
+            pid = one_row(self._connection, "server")["backend_pid"]
+            with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
+                session = Session(self._connection, settings, watch, self._emit)
+                if self._manner.dry_run:
+                    self._rehearse(plan, session, history)
+                else:
+                    self._apply(plan, session, history, lock)
+
+    def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+        """Tells that the run ended."""
+        if not self._started:
+            self._start(Plan(direction=self._manner.direction, migrations=()))
+        duration_ms = (time.perf_counter() - self._started_at) * 1000
+        self._emit(RunFinished(outcome=outcome, duration_ms=duration_ms, diagnostics=diagnostics))
+
+    def _start(self, plan: Plan) -> None:
+        self._started = True
+        self._emit(
+            RunStarted(
+                direction=plan.direction,
+                dry_run=self._manner.dry_run,
+                environment=self._project.settings.environment,
+                database=self._database.label,
+                migrations=tuple(migration.migration.label for migration in plan.migrations),
+                steps=sum(len(migration.steps) for migration in plan.migrations) * self._manner.rehearsal.repeat,
+            )
+        )
+
+    def _rehearse(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...]) -> None:
+        options = self._manner.rehearsal
+        scale = self._scale(options.scale_to)
+        self._note_holders(plan)
+        rehearsal = Rehearsal(session, self._emit)
+        threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
+        runs = []
+        try:
+            for _ in range(options.repeat):
+                rehearsal.run(plan, self._left_midway(history))
+                runs.append(rehearsal.traces)
+        except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
+            self._emit(partial(rehearsal.traces, threshold_ms))
+            raise explain_rehearsal(error, rehearsal.progress) from error
+        self._emit(conclude(runs, scale, threshold_ms))
+        record = track_record(history)
+        if record:
+            self._emit(Noted(text=record))
+        self._predict(plan, runs, scale)
+
+    def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None) -> None:
+        if plan.direction is Direction.DOWN:
+            return
+        meant = self._manner.rehearsal.scale_to or self._database
+        checksums = {migration.version: migration.checksum for migration in plan.migrations}
+        Predictions(self._project.settings.root).remember(predictions(runs, scale, meant.label, checksums))
+
+    def _predicted(self, plan: Plan) -> dict[str, Prediction]:
+        known = Predictions(self._project.settings.root)
+        found = (known.recall(self._database.label, m.version, m.checksum) for m in plan.migrations)
+        return {prediction.version: prediction for prediction in found if prediction}
+
+    def _scale(self, target: Database | None) -> Scale | None:
+        if target is None:
+            return None
+        connection = target.connect("scale to")
+        try:
+            connection.execute("SET default_transaction_read_only = on")
+            scale = Scale(here=row_counts(self._connection), there=row_counts(connection))
+        finally:
+            connection.close()
+        for table in scale.uncounted:
+            self._emit(Noted(text=f"{table} is not scaled: ANALYZE has not counted its rows in both databases"))
+        return scale
+
+    def _note_holders(self, plan: Plan) -> None:
+        """Tells who already holds locks on tables that the plan names: its statements may have to wait for them."""
+        texts = [s.text for migration in plan.migrations for step in migration.steps for s in step.statements]
+        for holder in holders(self._connection, named_relations(texts)):
+            self._emit(Noted(text=holder))
+
+    def _apply(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
+        runner = Runner(session, lock, self._emit, chain_end(history, CHAIN_START), self._predicted(plan))
+        try:
+            runner.apply(plan, self._left_midway(history))
+        except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
+            failure = explain_failure(error, runner.progress, self._database, session)
+            self._after_failure(runner)
+            raise failure from error
+
+    def _left_midway(self, history: tuple[AppliedMigration, ...]) -> Mapping[VersionKey, Unfinished]:
+        state = State.RUNNING if self._manner.direction is Direction.UP else State.REVERTING
+        store = StateStore(self._connection)
+        return {
+            version_key(row.version): Unfinished(attempt=row.attempt, journal=store.journal(row.attempt))
+            for row in history
+            if row.state is state
+        }
+
+    def _after_failure(self, runner: Runner) -> None:
+        progress = runner.progress
+        if progress is None:
+            return
+        if progress.committed == len(progress.plan.segments):
+            # it failed after its last commit: it is applied, and there is nothing to make good
+            self._emit(MigrationFinished(version=progress.plan.version, outcome=Outcome.DONE, duration_ms=0.0))
+        elif progress.plan.on_error:
+            self._on_error(runner, progress.plan)
+
+    def _on_error(self, runner: Runner, plan: PlannedMigration) -> None:
+        if self._connection.closed:
+            self._emit(Noted(text="on_error did not run: the connection is lost"))
+            return
+        try:
+            runner.on_error(plan)
+        except StepFailed as failure:
+            self._emit(Noted(text=f"on_error failed too: {failure.diagnostic}"))
+        except psycopg.Error as error:
+            self._emit(Noted(text=f"on_error failed too: {error}"))
+        except KeyboardInterrupt:
+            self._emit(Noted(text="on_error was interrupted and rolled back"))
+
+
+@contextmanager
+def _unexpected() -> Iterator[None]:
+    """Tells what the database answers to our own questions: it may refuse them, or be gone."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(plain_failure(error, "the database cannot be used")) from error
+
+
+def _outcome(error: ConfitureError) -> Outcome:
+    """How a run that raised this error is said to have ended."""
+    if isinstance(error, MigrationStopped):
+        return Outcome.STOPPED
+    return Outcome.ROLLED_BACK if isinstance(error, CheckFailed | MigrationFailed) else Outcome.FAILED

