@@ -584,7 +584,7 @@ SETTINGS_MISTAKES = {
     "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: 'a' stands twice -> remove one"]),
     "sections left empty": (
         "linting:\n# x\nvars:\ndatabase:  # y\n",
-        ["1:8 wrong-type: mapping with rules, found nothing -> write it", "4:14 wrong-type: found nothing -> write it"],
+        ["1:8 wrong-type: mapping with rules, found nothing -> write it", "4:9 wrong-type: found nothing -> write it"],
     ),
     "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with database -> key: value"]),
     "bad YAML": ("a: b: c\n", ["1:5 bad-yaml: mapping values -> quotes"]),

@@ -136,6 +136,23 @@ def test_if_not_exists_with_a_valid_index_does_nothing(shop: Project, t: Databas
     assert t.value("SELECT 'i'::regclass::oid") == oid and history(t) == [("001", "applied")]
 
 
+def test_a_build_waits_for_long_transactions_beyond_lock_timeout(shop: Project, t: Database) -> None:
+    shop.write(
+        "confiture.yaml",
+        "migrations: migrations\nschemas: schemas\ndatabase: {lock_timeout: 50ms, retries: 0}\n",
+    )
+    shop.migration("001_index", INDEX)
+    with held_open(t) as holder:
+        process = shop.start("migrate", "up")
+        wait_for_build(t)
+        # ten times as long as it would wait for a lock that blocks others meanwhile
+        t.execute("SELECT pg_sleep(0.5)")
+        holder.rollback()
+        out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert indexes(t) == [("i", True)]
+
+
 def test_duplicates_leave_no_invalid_index(shop: Project, t: Database) -> None:
     t.execute("INSERT INTO t VALUES (1)")
     shop.migration("001_index", INDEX.replace("INDEX", "UNIQUE INDEX"))

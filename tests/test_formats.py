@@ -209,6 +209,13 @@ def test_on_a_terminal_nothing_is_wider_than_it(books: Project, columns: int) ->
     assert COLOUR.search(written)
 
 
+def test_the_clock_stays_visible_beside_a_long_name(shop_18: Project) -> None:
+    name = "a step whose name is longer than most terminals are wide, and goes on and on and on"
+    shop_18.migration("001_a", f"ddl: [{{name: '{name}', sql: SELECT pg_sleep(0.5)}}]")
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", in_a_terminal(shop_18, 60, "migrate", "up"))
+    assert re.search(r"001 ddl: a step [^\r\n]*… .* 0/1 0:00:0\d", written)
+
+
 def test_no_color_means_no_colour(books: Project) -> None:
     books.environ["NO_COLOR"] = "1"
     for arguments in (("migrate", "up"), ("migrate", "status"), ("migrate", "show", "001"), ("migrate", "show", "9")):
@@ -223,11 +230,11 @@ def test_nothing_but_text_goes_into_a_pipe(books: Project) -> None:
 
 
 def test_markup_in_names_is_left_as_it_is(shop_18: Project) -> None:
-    steps = "ddl: [{name: '[bold]b[/bold] [/x] a::date::text', sql: SELECT 1}]"
+    steps = "ddl: [{name: '[bold]b[/bold] [/x] :key:', sql: SELECT 1}]"
     shop_18.migration("001_a", f"name: '[red]a[/red]'\ndescription: '[/y]'\n{steps}")
     for arguments in (("up",), ("status",), ("show", "001")):
         assert "[red]a[/red]" in shop_18.run("migrate", *arguments).out
-    assert "[bold]b[/bold] [/x] a::date::text" in shop_18.run("migrate", "show", "001").out
+    assert "[bold]b[/bold] [/x] :key:" in shop_18.run("migrate", "show", "001").out
     shop_18.migration("002_b", "name: '[/b]'\nddl: [{name: '[/c]', sql: 'SELECT 1/0 AS \"[/d]\"'}]")
     failed = shop_18.run("migrate", "up", expect=4)
     assert "[/c]" in failed.out

@@ -126,10 +126,11 @@ def test_an_interrupt_in_time_for_a_commit_rolls_it_back(shop: Project, database
 def test_on_error_does_not_run_for_what_is_committed(shop: Project, database: Database) -> None:
     slow_commit(shop, 0)
     path = shop.root / "migrations/001_slow.yaml"
-    path.write_text(path.read_text() + "on_error: [sql: CREATE TABLE handled ()]\n")
+    path.write_text(path.read_text() + "\non_error: [sql: CREATE TABLE handled ()]\n")
     with proxy(database, Cut.NEVER, 1) as between:
         shop.environ["DATABASE_URL"] = between.url
         process = shop.start("migrate", "up")
         between.on_commit = lambda: process.send_signal(signal.SIGINT)
-        process.communicate()
+        out, err = process.communicate()
+    assert process.returncode == 5, out + err
     assert database.value("SELECT to_regclass('handled')") is None

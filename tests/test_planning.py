@@ -378,7 +378,9 @@ def test_a_checksum_depends_on_the_file_alone(project: Project) -> None:
     project.migration("001_a", "ddl: [{sql: 'SELECT {{ x }}'}]")
     one, other = (load(project, x=value).ups[0] for value in ("1", "2"))
     assert one.checksum == other.checksum
-    assert one.segments[0].fingerprint != other.segments[0].fingerprint, "what ran is another matter"
+    assert segment_fingerprint(one.segments[0].steps) != segment_fingerprint(other.segments[0].steps), (
+        "what ran is another matter"
+    )
 
 
 def test_fingerprints_see_phase_and_expectation(project: Project) -> None:

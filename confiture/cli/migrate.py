@@ -52,7 +52,20 @@ def migrate(
     `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
     """
     if context.invoked_subcommand is None and dry_run:
-        up(**context.params)
+        up(
+            to=to,
+            dry_run=True,
+            repeat=repeat,
+            scale_to=scale_to,
+            yes=yes,
+            report=report,
+            config=config,
+            env=env,
+            database=database,
+            var=var,
+            form=form,
+            wait=wait,
+        )
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     elif _given(context):

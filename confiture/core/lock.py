@@ -18,6 +18,7 @@ from confiture.models.events import LockWaiting
 
 LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: one lock for each database
 _POLL_S = 0.25
+_LOOK_S = 1.0
 
 
 class ProjectLock:
@@ -25,11 +26,15 @@ class ProjectLock:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._seen = time.monotonic()
 
     def require(self) -> None:
-        """Raises DatabaseUnavailable where the lock's connection, and so the lock, is lost."""
+        """Raises DatabaseUnavailable where the lock's connection, and so the lock, is lost; looks once a second."""
+        if time.monotonic() < self._seen + _LOOK_S:
+            return
         try:
             self.connection.execute("SELECT 1")
+            self._seen = time.monotonic()
         except psycopg.Error as error:
             raise DatabaseUnavailable(plain_failure(error, "the connection that holds the lock is lost")) from error
 

@@ -40,9 +40,9 @@ def fitted(plan: PlannedMigration, unfinished: Unfinished) -> PlannedMigration:
         if number > len(segments):
             raise Drift(_changed(plan, number, entry))
         segment = segments[number - 1]
-        if segment.fingerprint == entry.fingerprint:
+        if segment_fingerprint(segment.steps) == entry.fingerprint:
             continue
-        cut = next((both for both in _cuts(segment) if both[0].fingerprint == entry.fingerprint), None)
+        cut = next((both for both in _cuts(segment) if segment_fingerprint(both[0].steps) == entry.fingerprint), None)
         if cut is None:
             raise Drift(_changed(plan, number, entry))
         segments[number - 1 : number] = cut
@@ -65,7 +65,7 @@ def _cuts(segment: Segment) -> Iterator[tuple[Segment, Segment]]:
 
 
 def _part(segment: Segment, steps: Sequence[PlannedStep]) -> Segment:
-    return replace(segment, steps=tuple(steps), fingerprint=segment_fingerprint(steps))
+    return replace(segment, steps=tuple(steps))
 
 
 def _changed(plan: PlannedMigration, number: int, entry: JournalEntry) -> Diagnostic:

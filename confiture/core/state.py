@@ -15,6 +15,7 @@ from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
 from confiture.models.history import AppliedMigration, JournalEntry, Origin, Outturn, SegmentState, State
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
+from confiture.plan.checksums import segment_fingerprint
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 
@@ -169,7 +170,7 @@ class StateStore:
                 "version": plan.version,
                 "direction": plan.direction.value,
                 "state": state.value,
-                "fingerprint": segment.fingerprint,
+                "fingerprint": segment_fingerprint(segment.steps),
                 "steps": Jsonb(list(steps)),
                 "duration_ms": duration_ms,
             },

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import CollectionNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from confiture.errors import Diagnostic, InputError, Span
+from confiture.files.composing import compose
 from confiture.models.source import SourceFile
 
 # the parser takes these for line ends, editors do not: lines would be counted differently
@@ -69,10 +69,8 @@ def parse_yaml(file: SourceFile, shown: SourceFile | None = None) -> Node | None
     """
     shown = shown or file
     _refuse_odd_text(file, shown)
-    parser = YAML(typ="safe", pure=True)
-    parser.composer.warn_double_anchors = False
     try:
-        node: Node | None = parser.compose(file.text)
+        node = compose(file.text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         span = Span(path=file.path, line=mark.line + 1, column=mark.column + 1) if mark else _start(file)

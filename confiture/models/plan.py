@@ -98,15 +98,11 @@ class StepId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """What commits together. Outside a transaction it is one statement. `number` counts from 1.
-
-    `fingerprint` identifies what it does: a resumed run compares it with what an earlier one committed.
-    """
+    """What commits together. Outside a transaction it is one statement. `number` counts from 1."""
 
     number: int
     steps: tuple[PlannedStep, ...]
     isolation: Isolation
-    fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

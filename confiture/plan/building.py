@@ -10,7 +10,7 @@ from confiture.errors import Problems
 from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, FileStep, Migration, Phase, summary
 from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
 from confiture.models.source import Rendered
-from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
+from confiture.plan.checksums import migration_checksum, step_checksums
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.sql.parsing import parse_statements
 
@@ -133,7 +133,7 @@ def cut_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
             else:
                 groups.append((isolation, [piece]))
     return tuple(
-        Segment(number=number, steps=tuple(group), isolation=isolation, fingerprint=segment_fingerprint(group))
+        Segment(number=number, steps=tuple(group), isolation=isolation)
         for number, (isolation, group) in enumerate(groups, start=1)
     )
 

@@ -52,7 +52,10 @@ def chain(previous: str, version: str, checksum: str) -> str:
 
 
 def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
-    """Identifies what a segment does, rendered: its statements, blind to white space and comments."""
+    """Identifies what a segment does, rendered: its statements, blind to white space and comments.
+
+    A resumed run compares it with what an earlier one committed.
+    """
     return digest([(step.phase, step.expect, [normalized(s.text) for s in step.statements]) for step in steps])
 
 

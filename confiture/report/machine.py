@@ -12,6 +12,7 @@ from confiture.models.events import Blocked
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
+from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import Standing
 
 VERSION = 1
@@ -213,7 +214,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
     return {
         "number": segment.number,
         "isolation": segment.isolation.value,
-        "fingerprint": segment.fingerprint,
+        "fingerprint": segment_fingerprint(segment.steps),
         "steps": [_step(step) for step in segment.steps],
     }
 

@@ -54,7 +54,7 @@ def talk_console() -> Console:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    # without emoji: `a::date::text` is SQL and no calendar
+    # without emoji: `:key:` is no picture of one
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 

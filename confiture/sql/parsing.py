@@ -25,6 +25,8 @@ def _allow_deep_trees() -> None:
 
 _allow_deep_trees()
 
+_COMMENTS = frozenset({pb.Token.SQL_COMMENT, pb.Token.C_COMMENT})
+
 
 class SqlProblem(Exception):
     """SQL that does not parse or may not stand in a migration. `offset` counts characters from 0."""
@@ -79,7 +81,7 @@ def normalized(sql: str) -> str:
         text
         for token in tokens
         if (text := encoded[token.start : token.end].decode())
-        and (token.token not in (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT) or "{{" in text or "{%" in text)
+        and (token.token not in _COMMENTS or "{{" in text or "{%" in text)
     )
 
 
