@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from confiture.core.lock import LOCK_KEY
 from tests.engine import dry_run, history, migrate_up, wait_until
@@ -86,7 +87,10 @@ def test_a_dry_run_that_waited_until_nothing_was_left_is_done(shop: Project, dat
     assert ran and history(database) == [("001", "applied")]
 
 
-def test_a_run_that_lost_its_lock_does_not_begin_another_segment(shop: Project, database: Database) -> None:
+def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
+    shop: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("confiture.core.lock._LOOK_S", 0.0)
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a (), sql: VACUUM a, sql: CREATE TABLE b ()]")
 
     def lose(event: object) -> None:

@@ -64,18 +64,18 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
     worst: dict[str, tuple[LockTrace, StatementTrace]] = {}
     for trace in traces:
         for lock in trace.locks:
-            if lock.mode.blocks not in (Blocks.READS, Blocks.WRITES) or "table" not in lock.kind:
+            if lock.felt.blocks not in (Blocks.READS, Blocks.WRITES) or "table" not in lock.kind:
                 continue
             known = worst.get(lock.relation)
-            if known is None or (lock.mode.strength, lock.held_ms) > (known[0].mode.strength, known[0].held_ms):
+            if known is None or (lock.felt.strength, lock.held_ms) > (known[0].felt.strength, known[0].held_ms):
                 worst[lock.relation] = (lock, trace)
     for lock, trace in worst.values():
         if lock.held_ms >= threshold_ms:
             yield RunWarning(
                 code="long-lock",
                 message=(
-                    f"{lock.relation} is held in {lock.mode.sql} for up to {_seconds(lock.held_ms)}:"
-                    f" {lock.mode.blocks.value} wait"
+                    f"{lock.relation} is held in {lock.felt.sql} for up to {_seconds(lock.held_ms)}:"
+                    f" {lock.felt.blocks.value} wait"
                 ),
                 hint=_way_out(lock, trace),
                 table=lock.relation,

@@ -32,6 +32,8 @@ _KINDS = {
     "f": "foreign table",
     "t": "TOAST table",
 }
+CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
+"""What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
 _TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
 
 
@@ -113,7 +115,7 @@ class Tracer:
             started_ms=started_ms,
             duration_ms=duration_ms,
             rows=tuple(self._rows(rows)),
-            locks=tuple(self._locks(rows, started_ms)),
+            locks=tuple(self._locks(rows, started_ms, statement)),
             rewrites=tuple(self._rewrites(rows)),
             scans=tuple(self._scans(rows)),
             indexes_built=tuple(self._indexes(rows)),
@@ -139,14 +141,22 @@ class Tracer:
                 inserted, updated, deleted = written
                 yield TableRows(table=self._name(row), inserted=inserted, updated=updated, deleted=deleted)
 
-    def _locks(self, rows: Iterable[dict[str, Any]], started_ms: float) -> Iterable[LockTrace]:
+    def _locks(self, rows: Iterable[dict[str, Any]], started_ms: float, statement: Statement) -> Iterable[LockTrace]:
+        real = CONCURRENTLY_MODE if statement.instead_of else None
         for row in rows:
             if row["oid"] not in self._names:
                 continue
             name, kind = self._names[row["oid"]]
             new = set(row["modes"]) - self._held.get(row["oid"], set())
             for mode in sorted(map(LockMode, new), key=lambda mode: mode.strength):
-                yield LockTrace(relation=name, kind=kind, mode=mode, taken_ms=started_ms, released_ms=started_ms)
+                yield LockTrace(
+                    relation=name,
+                    kind=kind,
+                    mode=mode,
+                    taken_ms=started_ms,
+                    released_ms=started_ms,
+                    real_mode=real if real and mode.strength > real.strength else None,
+                )
 
     def _rewrites(self, rows: Iterable[dict[str, Any]]) -> Iterable[str]:
         for row in rows:

@@ -69,8 +69,8 @@ class RunReport:
         """The tables that a dry run keeps readers or writers out of, the worst first."""
         worst: dict[str, LockTrace] = {}
         for lock in self.locks:
-            if "table" in lock.kind and lock.mode.blocks in (Blocks.READS, Blocks.WRITES):
+            if "table" in lock.kind and lock.felt.blocks in (Blocks.READS, Blocks.WRITES):
                 known = worst.get(lock.relation)
-                if known is None or lock.mode.strength > known.mode.strength:
+                if known is None or lock.felt.strength > known.felt.strength:
                     worst[lock.relation] = lock
-        return tuple(sorted(worst, key=lambda table: (-worst[table].mode.strength, -worst[table].held_ms)))
+        return tuple(sorted(worst, key=lambda table: (-worst[table].felt.strength, -worst[table].held_ms)))

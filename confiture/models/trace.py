@@ -57,7 +57,7 @@ class LockTrace:
 
     `taken_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
     start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an
-    upper bound.
+    upper bound. `real_mode` is the mode that the statement takes as written, where its transactional form ran.
     """
 
     relation: str
@@ -65,6 +65,12 @@ class LockTrace:
     mode: LockMode
     taken_ms: float
     released_ms: float
+    real_mode: LockMode | None = None
+
+    @property
+    def felt(self) -> LockMode:
+        """The mode that the real run takes."""
+        return self.real_mode or self.mode
 
     @property
     def held_ms(self) -> float:

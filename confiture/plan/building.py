@@ -14,6 +14,7 @@ from confiture.plan.checksums import migration_checksum, step_checksums
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.sql.parsing import parse_statements
 
+_PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE"
 _QUERIES = ("select_stmt",)
 _ADD = "write one, or remove the step"
 
@@ -175,4 +176,8 @@ def _transactional(step: PlannedStep) -> PlannedStep:
         fallback=None,
         instead_of=statement.text,
     )
-    return replace(step, statements=(plain,), note="ran without CONCURRENTLY, as a dry run must")
+    return replace(
+        step,
+        statements=(plain,),
+        note="ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE",
+    )

@@ -72,8 +72,8 @@ def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
             {
                 "x": round(_LEFT + bar.start_ms * scale, 1),
                 "width": max(round((bar.end_ms - bar.start_ms) * scale, 1), 1.0),
-                "style": _STYLES[bar.lock.mode.blocks],
-                "title": f"{bar.lock.mode.sql}, up to {duration(bar.lock.held_ms)}",
+                "style": _STYLES[bar.lock.felt.blocks],
+                "title": f"{bar.lock.felt.sql}, up to {duration(bar.lock.held_ms)}",
             }
             for bar in lane.bars
         ],
@@ -81,5 +81,5 @@ def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
 
 
 def _legend(found: Sequence[Lane]) -> list[tuple[str, str]]:
-    shown = {bar.lock.mode.blocks for lane in found for bar in lane.bars}
+    shown = {bar.lock.felt.blocks for lane in found for bar in lane.bars}
     return [(blocks.value, _STYLES[blocks]) for blocks in Blocks if blocks in shown]

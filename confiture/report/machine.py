@@ -84,7 +84,8 @@ def _lock(lock: LockTrace) -> dict[str, Any]:
         "relation": lock.relation,
         "kind": lock.kind,
         "mode": lock.mode.value,
-        "blocks": lock.mode.blocks.value,
+        "real_mode": lock.felt.value,
+        "blocks": lock.felt.blocks.value,
         "taken_ms": _rounded(lock.taken_ms),
         "held_ms": _rounded(lock.held_ms),
     }

@@ -55,7 +55,7 @@ def _locks(report: RunReport) -> list[str]:
     for lane in found:
         worst = lane.worst
         held = duration(worst.held_ms)
-        lines.append(f"| {_cell(lane.relation)} | {worst.mode.sql} | {held} | {worst.mode.blocks.value} |")
+        lines.append(f"| {_cell(lane.relation)} | {worst.felt.sql} | {held} | {worst.felt.blocks.value} |")
     return lines
 
 

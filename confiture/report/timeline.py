@@ -38,7 +38,7 @@ class Lane:
     @property
     def worst(self) -> LockTrace:
         """Its strongest lock."""
-        return max((bar.lock for bar in self.bars), key=lambda lock: lock.mode.strength)
+        return max((bar.lock for bar in self.bars), key=lambda lock: lock.felt.strength)
 
 
 def lanes(locks: Sequence[LockTrace]) -> tuple[Lane, ...]:
@@ -48,7 +48,7 @@ def lanes(locks: Sequence[LockTrace]) -> tuple[Lane, ...]:
         if "index" not in lock.kind and lock.kind != "sequence":
             by_relation.setdefault(lock.relation, []).append(lock)
     found = [Lane(relation=name, kind=held[0].kind, bars=_bars(held)) for name, held in by_relation.items()]
-    return tuple(sorted(found, key=lambda lane: (-lane.worst.mode.strength, -lane.worst.held_ms, lane.relation)))
+    return tuple(sorted(found, key=lambda lane: (-lane.worst.felt.strength, -lane.worst.held_ms, lane.relation)))
 
 
 def _bars(held: Sequence[LockTrace]) -> tuple[Bar, ...]:
@@ -58,7 +58,7 @@ def _bars(held: Sequence[LockTrace]) -> tuple[Bar, ...]:
         holding = [lock for lock in held if lock.taken_ms <= start and lock.released_ms >= end]
         if not holding:
             continue
-        worst = max(holding, key=lambda lock: lock.mode.strength)
+        worst = max(holding, key=lambda lock: lock.felt.strength)
         if bars and bars[-1].lock is worst and bars[-1].end_ms == start:
             start = bars.pop().start_ms
         bars.append(Bar(start_ms=start, end_ms=end, lock=worst))
@@ -78,7 +78,7 @@ def print_timeline(console: Console, locks: Sequence[LockTrace], total_ms: float
     table.add_column("Held up to", justify="right", no_wrap=True)
     for lane in found[:_MOST_TABLES]:
         worst = lane.worst
-        table.add_row(Text(lane.relation), _drawn(lane, total_ms, width), worst.mode.sql, duration(worst.held_ms))
+        table.add_row(Text(lane.relation), _drawn(lane, total_ms, width), worst.felt.sql, duration(worst.held_ms))
     console.print(table)
     if len(found) > _MOST_TABLES:
         console.print(f"... and {len(found) - _MOST_TABLES} more with weaker locks")
@@ -91,7 +91,7 @@ def _drawn(lane: Lane, total_ms: float, width: int) -> Text:
         start, end = cell * total_ms / width, (cell + 1) * total_ms / width
         here = [bar for bar in lane.bars if bar.start_ms < end and bar.end_ms > start]
         if here:
-            blocks = max((bar.lock for bar in here), key=lambda lock: lock.mode.strength).mode.blocks
+            blocks = max((bar.lock for bar in here), key=lambda lock: lock.felt.strength).felt.blocks
             text.append(_SIGNS[blocks], style=_COLOURS[blocks])
         else:
             text.append(" ")
@@ -99,7 +99,7 @@ def _drawn(lane: Lane, total_ms: float, width: int) -> Text:
 
 
 def _legend(found: Sequence[Lane]) -> Text:
-    shown = {bar.lock.mode.blocks for lane in found for bar in lane.bars}
+    shown = {bar.lock.felt.blocks for lane in found for bar in lane.bars}
     text = Text("keeps out: ")
     for blocks in Blocks:
         if blocks in shown:

@@ -1,0 +1,256 @@
+"""What a dry run says, from the command line down: measured, estimated, warned of; and that nothing stays."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.fix_projects import Project, Result
+from tests.fix_servers import Database
+
+TABLES = """
+CREATE TABLE w_tenants (tenant_id int PRIMARY KEY);
+CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id int NOT NULL, amount int NOT NULL, note varchar(20));
+INSERT INTO w_tenants SELECT generate_series(1, 10);
+INSERT INTO w_orders SELECT i, i % 10 + 1, i % 90, 'n' FROM generate_series(1, 20000) i;
+ANALYZE
+"""
+
+
+@pytest.fixture
+def filled(shop: Project, database: Database) -> Project:
+    """A project whose migrations alter, index, and fill from a table of 20,000 rows."""
+    database.execute(TABLES)
+    shop.migration(
+        "001_alter",
+        """
+        ddl:
+          - {name: add, sql: ALTER TABLE w_orders ADD COLUMN extra int}
+          - {name: retype, sql: ALTER TABLE w_orders ALTER COLUMN amount TYPE bigint}
+        after_ddl:
+          - {name: fill, sql: "CREATE TABLE r_sums AS SELECT tenant_id, sum(amount) s FROM w_orders GROUP BY 1"}
+        after_validation:
+          - {name: all there, check: SELECT count(*) FROM r_sums, expect: 10}
+        """,
+    )
+    return shop
+
+
+def rehearse(project: Project, *arguments: str, expect: int | None = 0) -> Result:
+    return project.run("migrate", "--dry-run", "--format", "json", *arguments, expect=expect)
+
+
+def test_the_result_has_every_promised_field(filled: Project) -> None:
+    report = rehearse(filled).json
+    assert report["dry_run"] is True
+    assert report["outcome"] == "done"
+    assert report["execution_time_ms"] > 0
+    assert report["estimated_production_time_ms"] == pytest.approx(
+        sum(statement["execution_time_ms"] for statement in report["statements"]), abs=0.01
+    )
+    assert report["rows_affected"] == 10
+    assert report["locked_tables"] == ["w_orders"]
+    assert (report["estimated_range_low_ms"], report["confidence_percent"]) == (None, None), "unknown from one run"
+    add, retype, fill, check = report["statements"]
+    assert [(lock["relation"], lock["mode"]) for lock in add["locks"]] == [("w_orders", "AccessExclusiveLock")]
+    assert set(retype["rewrites"]) == {"w_orders", "w_orders_pkey"}
+    assert fill["rows"] == [{"table": "r_sums", "inserted": 10, "updated": 0, "deleted": 0}]
+    assert check["sql"] == "SELECT count(*) FROM r_sums"
+    held = next(lock for lock in report["locks"] if lock["relation"] == "w_orders")
+    assert held["blocks"] == "reads and writes"
+    assert held["held_ms"] >= report["estimated_production_time_ms"]
+
+
+def test_repeating_gives_a_range_and_a_confidence(filled: Project) -> None:
+    report = rehearse(filled, "--repeat", "4").json
+    assert report["estimate_runs"] == 4
+    assert report["estimated_range_low_ms"] < report["estimated_production_time_ms"] < report["estimated_range_high_ms"]
+    assert 0 <= report["confidence_percent"] <= 100
+    assert len(report["statements"]) == 4, "those of the last run"
+
+
+def test_scaling_multiplies_by_the_rows_of_the_other_database(filled: Project, database: Database) -> None:
+    name = f"{database.name}_big"
+    database.server.execute(f"CREATE DATABASE {name}")
+    try:
+        big = Database(database.server, name)
+        big.execute(TABLES.replace("20000", "200000"))
+        report = rehearse(filled, "--scale-to", big.url).json
+        assert big.value("SELECT to_regnamespace('confiture')") is None
+    finally:
+        database.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    by_step = {statement["step"]: statement["execution_time_ms"] for statement in report["statements"]}
+    # adding a column reads no rows; the two that read all rows of the table take ten times as long
+    expected = by_step["add"] + by_step["all there"] + 10 * (by_step["retype"] + by_step["fill"])
+    assert report["estimated_production_time_ms"] == pytest.approx(expected, rel=0.01)
+    assert report["estimated_range_low_ms"] == pytest.approx(report["estimated_production_time_ms"] / 1.4, rel=0.01)
+    assert report["estimate_scaled"] is True
+    assert report["confidence_percent"] is None
+
+
+def test_long_locks_and_rewrites_are_warned_of_with_the_way_out(filled: Project, database: Database) -> None:
+    filled.write("confiture.yaml", "database: {max_blocking: 1ms}\nmigrations: migrations\nschemas: schemas\n")
+    found = {warning["code"]: warning for warning in rehearse(filled).json["warnings"]}
+    assert found["long-lock"]["table"] == "w_orders"
+    assert "ACCESS EXCLUSIVE" in found["long-lock"]["message"]
+    assert "migration of its own" in found["long-lock"]["hint"]
+    assert "new type" in found["rewrite"]["hint"]
+    assert found["rewrite"]["file"] == "migrations/001_alter.yaml"
+    assert found["rewrite"]["line"] == 3
+
+
+def test_concurrently_is_told_with_the_lock_of_the_real_one(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.write("confiture.yaml", "database: {max_blocking: 1ms}\nmigrations: migrations\nschemas: schemas\n")
+    shop.migration("001_index", "ddl: [{name: build, sql: CREATE INDEX CONCURRENTLY o_idx ON w_orders (tenant_id)}]")
+    report = rehearse(shop).json
+    (statement,) = report["statements"]
+    assert statement["instead_of"] == "CREATE INDEX CONCURRENTLY o_idx ON w_orders (tenant_id)"
+    assert "CONCURRENTLY" not in statement["sql"]
+    (lock,) = statement["locks"]
+    assert (lock["mode"], lock["real_mode"]) == ("ShareLock", "ShareUpdateExclusiveLock")
+    assert (report["locked_tables"], report["warnings"]) == ([], []), "the real one lets writes go on"
+
+
+def test_each_segment_releases_its_locks(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.migration("001_a", "ddl: [{sql: ALTER TABLE w_tenants ADD COLUMN a int}]")
+    shop.migration("002_b", "ddl: [{sql: SELECT pg_sleep(0.5)}, {sql: ALTER TABLE w_orders ADD COLUMN b int}]")
+    held = {lock["relation"]: lock["held_ms"] for lock in rehearse(shop).json["locks"]}
+    assert held["w_tenants"] < 500, "001 commits before 002 sleeps"
+
+
+def test_a_failing_dry_run_says_where_and_what_it_saw(filled: Project, database: Database) -> None:
+    filled.migration("002_fails", "ddl: [{name: boom, sql: SELECT 1/0}]")
+    report = rehearse(filled, expect=4).json
+    assert report["outcome"] == "rolled back"
+    assert [diagnostic["code"] for diagnostic in report["diagnostics"]] == ["22012"]
+    assert report["diagnostics"][0]["file"] == "migrations/002_fails.yaml"
+    assert len(report["statements"]) == 4, "what ran before"
+    assert report["estimated_production_time_ms"] is None
+    assert database.value("SELECT to_regnamespace('confiture')") is None
+
+
+def test_a_protected_environment_wants_yes(filled: Project) -> None:
+    filled.write(
+        "confiture.yaml", "environments: {production: {protected: true}}\nmigrations: migrations\nschemas: schemas\n"
+    )
+    refused = filled.run("migrate", "--dry-run", "--env", "production", expect=2)
+    assert "--yes" in refused.err
+    filled.run("migrate", "--dry-run", "--env", "production", "--yes")
+    filled.run("migrate", "up", "--env", "production")
+
+
+def test_predictions_are_held_against_what_happened(filled: Project) -> None:
+    rehearse(filled, "--repeat", "3")
+    filled.run("migrate", "up")
+    (applied,) = filled.run("migrate", "status", "--format", "json").json["applied"]
+    assert applied["predicted_low_ms"] <= applied["predicted_ms"] <= applied["predicted_high_ms"]
+    assert applied["steps_took_ms"] > 0
+    shown = filled.run("migrate", "status").out
+    assert re.search(r"Track record: [01] of 1 predictions held", shown)
+    filled.migration("002_more", "ddl: [{sql: SELECT 1}]")
+    assert any("track record" in note for note in rehearse(filled).json["notes"])
+
+
+def test_a_changed_migration_has_no_prediction(filled: Project) -> None:
+    rehearse(filled)
+    filled.migration("001_alter", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN other int}]")
+    filled.run("migrate", "up")
+    (applied,) = filled.run("migrate", "status", "--format", "json").json["applied"]
+    assert applied["predicted_ms"] is None
+
+
+def test_who_holds_locks_beforehand_is_named(filled: Project, database: Database) -> None:
+    filled.write(
+        "confiture.yaml", "database: {lock_timeout: 100ms, retries: 0}\nmigrations: migrations\nschemas: schemas\n"
+    )
+    with database.connect(application_name="the report") as holder:
+        holder.execute("BEGIN")
+        holder.execute("SELECT count(*) FROM w_orders")
+        time.sleep(1.1)  # younger transactions are not named
+        report = rehearse(filled, expect=4).json
+    assert any("the report" in note and "ACCESS SHARE on w_orders" in note for note in report["notes"])
+    assert report["diagnostics"][0]["code"] == "55P03"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_dry_run_leaves_the_database_as_it_was(
+    filled: Project, database: Database, how: signal.Signals
+) -> None:
+    filled.migration("002_long", "ddl: [{sql: SELECT pg_sleep(60)}]")
+    before = database.dump()
+    running = filled.start("migrate", "--dry-run")
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)%'"
+    _until(lambda: database.value(asleep + " AND pid <> pg_backend_pid()") == 1)
+    running.send_signal(how)
+    running.communicate(timeout=60)
+    _until(lambda: database.value(asleep + " AND pid <> pg_backend_pid()") == 0)
+    assert database.dump() == before
+    assert database.value("SELECT count(*) FROM w_orders") == 20_000
+    assert database.value("SELECT to_regnamespace('confiture')") is None
+    ours = "SELECT count(*) FROM pg_locks WHERE locktype IN ('relation', 'advisory') AND pid <> pg_backend_pid()"
+    assert (
+        database.value(ours + " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0
+    )
+
+
+def _until(condition: object) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_html_report_stands_alone_and_escapes(filled: Project) -> None:
+    filled.migration("002_odd", "ddl: [{name: '<script>alert(1)</script>', sql: SELECT '<b>'}]")
+    filled.run("migrate", "--dry-run", "--report", "out.html")
+    text = (filled.root / "out.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert page.links == []
+    assert "script" not in page.tags
+    assert page.tags.count("rect") > 0
+    assert "&lt;b&gt;" in text
+
+
+def test_markdown_and_github_carry_warnings(filled: Project) -> None:
+    filled.write("confiture.yaml", "database: {max_blocking: 1ms}\nmigrations: migrations\nschemas: schemas\n")
+    markdown = filled.run("migrate", "--dry-run", "--format", "markdown").out
+    assert "#### Warnings" in markdown
+    assert "| w\\_orders | ACCESS EXCLUSIVE |" in markdown
+    github = filled.run("migrate", "--dry-run", "--format", "github").out
+    assert "::warning file=migrations/001_alter.yaml,line=3" in github
+
+
+def test_locks_shows_what_a_running_migration_holds(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.migration("001_slow", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}, {sql: SELECT pg_sleep(60)}]")
+    assert "No migration is running" in shop.run("locks").out
+    running = shop.start("migrate", "up")
+    try:
+        held = "SELECT count(*) FROM pg_locks WHERE relation = 'w_orders'::regclass AND mode = 'AccessExclusiveLock'"
+        _until(lambda: database.value(held) == 1)
+        (session,) = json.loads(shop.run("locks", "--format", "json").out)["sessions"]
+        assert {"relation": "w_orders", "mode": "AccessExclusiveLock", "granted": True} in session["locks"]
+        assert "migrate up" in session["application_name"]
+        assert "w_orders" in shop.run("locks").out
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
