@@ -39,8 +39,8 @@ class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
     `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `fallback` is the transactional form of a
-    statement that cannot run in a transaction, None where it has none; `sets_role` marks SET ROLE
-    and its kin. `instead_of` is the statement as written, where this is its transactional form.
+    statement that cannot run in a transaction, None where it has none; `instead_of` is the statement as written, where
+    this is its transactional form.
     """
 
     text: str
@@ -50,7 +50,6 @@ class Statement:
     builds: IndexBuild | None = None
     drops: IndexBuild | None = None
     fallback: str | None = None
-    sets_role: bool = False
     instead_of: str | None = None
 
 

@@ -64,7 +64,7 @@ def _of_step(step: AnyStep) -> str:
     expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
     is_template = not isinstance(step, FileStep) or step.is_template
     sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
-    return digest(type(step).__name__, normalized(sql), expected, step.when.text if step.when else None)
+    return digest(type(step).__name__, normalized(sql).rstrip("; "), expected, step.when.text if step.when else None)
 
 
 def _without_template_comments(text: str) -> str:

@@ -34,7 +34,7 @@ def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigrat
     rows = {version_key(row.version): row for row in history}
     finished = {key for key, row in rows.items() if row.state is State.APPLIED}
     keys = [version_key(migration.version) for migration in planned]
-    last = max((position for position, key in enumerate(keys) if key in finished), default=-1)
+    last = max((position for position, key in enumerate(keys) if key in rows), default=-1)
     pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
     unfinished = next((row for row in history if row.state is not State.APPLIED), None)
     return Standing(

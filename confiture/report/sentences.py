@@ -34,10 +34,10 @@ def _rows(migrations: list[MigrationReport]) -> int:
 
 
 def _failure(report: RunReport, failed: MigrationReport | None, done: int, verb: str) -> str:
-    before = f"{count(done, 'migration')} {verb} before. " if done else ""
+    before = f"{count(done, 'migration')} {verb}. " if done else ""
     command = "confiture migrate down" if report.direction is Direction.DOWN else "confiture migrate up"
     if failed is None:
-        return f"{before}Nothing was changed."
+        return before.strip() if done else "Nothing was changed."
     label = f"{failed.version} {failed.name}"
     if report.outcome is Outcome.STOPPED:
         return (

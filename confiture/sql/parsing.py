@@ -88,7 +88,7 @@ def normalized(sql: str) -> str:
 def _statement(text: str, offset: int, node: Any) -> Statement:
     kind = node.WhichOneof("node")
     if not outside_transaction(node):
-        return Statement(text=text, offset=offset, node=kind, sets_role=_sets_role(node))
+        return Statement(text=text, offset=offset, node=kind)
     builds, drops = targets(node)
     return Statement(
         text=text,
@@ -98,13 +98,6 @@ def _statement(text: str, offset: int, node: Any) -> Statement:
         builds=builds,
         drops=drops,
         fallback=_fallback(text),
-    )
-
-
-def _sets_role(node: Any) -> bool:
-    return node.WhichOneof("node") == "variable_set_stmt" and node.variable_set_stmt.name in (
-        "role",
-        "session_authorization",
     )
 
 
