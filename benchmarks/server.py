@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.timing import Command, CommandFailed
-from confiture.core.embedded import EmbeddedServer
+from confiture.core.server.embedded import EmbeddedServer
 
 _SHOWN = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "work_mem")
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from confiture.core.embedded import EmbeddedServer
+from confiture.core.server.embedded import EmbeddedServer
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
 _names = count(1)

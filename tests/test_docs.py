@@ -12,9 +12,9 @@ import typer
 from confiture.cli.app import app
 from confiture.errors import ExitCode, Problems
 from confiture.files.migration import MIGRATION_SHAPE
+from confiture.files.reader import Invalid, Reader
 from confiture.files.reading import parse_yaml
 from confiture.files.settings import SETTINGS_SHAPE
-from confiture.files.shapes import Invalid, Reader
 from confiture.models.migration import Operator, Phase
 from confiture.models.source import SourceFile
 from tests.fix_projects import REPOSITORY

@@ -20,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from confiture.cli import db
-from confiture.core import socket_directory
-from confiture.core.embedded import EmbeddedServer
-from confiture.core.file_locks import is_locked, locked, try_lock, unlock
+from confiture.core.server import socket_directory
+from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.server.file_locks import is_locked, locked, try_lock, unlock
 from confiture.errors import DatabaseUnavailable, ExitCode, InputError, LockHeld
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows")
@@ -34,7 +34,7 @@ ENVIRONMENT = os.environ | {
 USE = """
 import sys
 from pathlib import Path
-from confiture.core.embedded import EmbeddedServer
+from confiture.core.server.embedded import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1])).using() as url:
     print(url, flush=True)
     sys.stdin.readline()
@@ -43,7 +43,7 @@ with EmbeddedServer(Path(sys.argv[1])).using() as url:
 START = """
 import sys
 from pathlib import Path
-from confiture.core.embedded import EmbeddedServer
+from confiture.core.server.embedded import EmbeddedServer
 EmbeddedServer(Path(sys.argv[1])).start()
 print("started", flush=True)
 sys.stdin.readline()

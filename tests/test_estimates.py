@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confiture.core.estimates import SCALED_MARGIN, estimate, student_probability, student_quantile
+from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate, student_probability, student_quantile
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from confiture.core.database import Connection
-from confiture.core.trace import Tracer
+from confiture.core.dry_run.trace import Tracer
 from confiture.errors import Span
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation, StepId

@@ -13,7 +13,7 @@ import typer
 from confiture.errors import Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
-    from confiture.core.embedded import EmbeddedServer
+    from confiture.core.server.embedded import EmbeddedServer
 
 app = typer.Typer(
     name="db",
@@ -142,7 +142,7 @@ def _is_asked_at_a_terminal() -> bool:
 
 def _server() -> EmbeddedServer:
     # Imported here, because every command loads this module and few need a server.
-    from confiture.core.embedded import EmbeddedServer
+    from confiture.core.server.embedded import EmbeddedServer
 
     return EmbeddedServer(project_root(), notes=_say)
 

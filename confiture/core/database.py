@@ -68,7 +68,7 @@ def open_database(settings: Settings, note: Callable[[str], None]) -> Iterator[D
     if wanted.url != EMBEDDED:
         yield Database(conninfo=wanted.url, label=label_of(wanted), origin=wanted.url_from)
         return
-    from confiture.core.embedded import EmbeddedServer
+    from confiture.core.server.embedded import EmbeddedServer
 
     server = EmbeddedServer(settings.root, notes=note)
     with server.using() as address:

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 import psycopg
 
-from confiture.core.conclusions import conclude, partial, predictions
 from confiture.core.database import Connection, Database, one_row, require_usable
+from confiture.core.dry_run.conclusions import conclude, partial, predictions
+from confiture.core.dry_run.predictions import Prediction, Predictions
+from confiture.core.dry_run.rehearsal import Rehearsal
+from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
 from confiture.core.failures import plain_failure
 from confiture.core.lock import ProjectLock, project_lock
 from confiture.core.locks import holders
 from confiture.core.outcome import explain_failure, explain_rehearsal
-from confiture.core.predictions import Prediction, Predictions
 from confiture.core.project import Project
-from confiture.core.rehearsal import Rehearsal
 from confiture.core.resuming import Unfinished
 from confiture.core.runner import Runner, Session, chain_end
-from confiture.core.scaling import Scale, row_counts
 from confiture.core.standing import read_history
 from confiture.core.state import StateStore
 from confiture.core.steps import StepFailed

@@ -15,10 +15,10 @@ import psycopg
 
 from confiture.core.concurrently import already_done, clear_up, needs_intent
 from confiture.core.database import Connection, one_row
+from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic, plain_failure
 from confiture.core.lock import ProjectLock
-from confiture.core.predictions import Prediction
 from confiture.core.queries import query
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.state import StateStore

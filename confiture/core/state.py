@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection, one_row
-from confiture.core.predictions import Prediction
+from confiture.core.dry_run.predictions import Prediction
 from confiture.core.queries import query, state_ddl
 from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
 from confiture.models.history import AppliedMigration, JournalEntry, Origin, Outturn, SegmentState, State

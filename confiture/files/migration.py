@@ -9,24 +9,12 @@ from typing import Any, cast, get_args
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
+from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.ddl import TEMPLATE_SUFFIX, Folders, read_ddl
+from confiture.files.passages import Passage
+from confiture.files.reader import Invalid, Reader, clipped
 from confiture.files.reading import parse_yaml, read_source, shown_path
-from confiture.files.shapes import (
-    Duration,
-    Fields,
-    Invalid,
-    Key,
-    ListOf,
-    MapOf,
-    NamedFile,
-    Passage,
-    PlainValue,
-    Reader,
-    Record,
-    Text,
-    Value,
-    clipped,
-)
+from confiture.files.shapes import Duration, NamedFile, PlainValue, Text, Value
 from confiture.models.migration import (
     AnyStep,
     CheckStep,

@@ -11,25 +11,12 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
+from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.migration import VARIABLES
+from confiture.files.passages import Passage
+from confiture.files.reader import Invalid, Reader, clipped, nearest
 from confiture.files.reading import parse_yaml, read_source, shown_path
-from confiture.files.shapes import (
-    Choice,
-    Count,
-    Duration,
-    Fields,
-    Flag,
-    Invalid,
-    Key,
-    ListOf,
-    MapOf,
-    Passage,
-    Reader,
-    Record,
-    Text,
-    clipped,
-    nearest,
-)
+from confiture.files.shapes import Choice, Count, Duration, Flag, Text
 from confiture.models.settings import EMBEDDED, DatabaseSettings, LintRule, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 

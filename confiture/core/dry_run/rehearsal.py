@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from confiture.core.database import one_row
+from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress, Session
 from confiture.core.state import StateStore
-from confiture.core.trace import Tracer
 from confiture.models.events import MigrationFinished, MigrationStarted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, Segment
 from confiture.models.trace import StatementTrace

@@ -17,9 +17,9 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from confiture.core import postgres_programs, socket_directory
-from confiture.core.file_locks import is_locked, try_lock
-from confiture.core.system_user import SystemUser, open_directories, open_files, server_user
+from confiture.core.server import postgres_programs, socket_directory
+from confiture.core.server.file_locks import is_locked, try_lock
+from confiture.core.server.system_user import SystemUser, open_directories, open_files, server_user
 from confiture.errors import DatabaseUnavailable, Diagnostic
 
 _PATIENCE_SECONDS = 60

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from confiture.core.system_user import SystemUser
+from confiture.core.server.system_user import SystemUser
 from confiture.errors import DatabaseUnavailable, Diagnostic
 
 NAME = ".s.PGSQL.5432"

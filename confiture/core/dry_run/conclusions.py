@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confiture.core.advice import leftovers, warnings
-from confiture.core.estimates import estimate
-from confiture.core.predictions import Prediction
-from confiture.core.scaling import Scale
+from confiture.core.dry_run.advice import leftovers, warnings
+from confiture.core.dry_run.estimates import estimate
+from confiture.core.dry_run.predictions import Prediction
+from confiture.core.dry_run.scaling import Scale
 from confiture.models.events import Rehearsed
 from confiture.models.trace import Estimate, StatementTrace
 

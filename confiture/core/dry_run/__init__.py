@@ -1,0 +1,1 @@
+"""Rehearses plans: what is seen, what follows from it, what is remembered."""

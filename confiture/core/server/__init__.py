@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server of a project."""

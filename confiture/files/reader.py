@@ -1,0 +1,177 @@
+"""The file that shapes read from: where nodes stand, what was found wrong, and guards against endless aliases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from confiture.errors import Problems, Span
+from confiture.models.source import SourceFile, SourceText
+
+TAG = "tag:yaml.org,2002:"
+_KNOWNTAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
+_SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
+_MOST_LEVELS = 50
+_MOST_NODES = 100_000
+"""How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
+
+
+class Invalid(Exception):
+    """The node cannot be read; why is already with the reader's problems."""
+
+
+class Reader:
+    """The file that is read, and what was found wrong with it. `open_named` reads a file that this one names."""
+
+    def __init__(
+        self, file: SourceFile, problems: Problems, open_named: Callable[[SourceText], SourceFile] | None = None
+    ) -> None:
+        self.file = file
+        self.problems = problems
+        self.open_named = open_named
+        self._open: list[int] = []
+        self._nodes = 0
+
+    def span(self, node: Node) -> Span:
+        """Where a node begins; for a value that is left out, where its key ends."""
+        if is_null(node) and node.start_mark.index == node.end_mark.index:
+            return self._left_out(node.start_mark.index)
+        return Span(path=self.file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+
+    def _left_out(self, offset: int) -> Span:
+        # the parser only notices at the next word, which may stand lines below
+        lines = self.file.text[:offset].split("\n")
+        while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+            lines.pop()
+        return Span(path=self.file.path, line=len(lines), column=len(lines[-1].rstrip()) or 1)
+
+    def report(self, span: Span, code: str, message: str, hint: str) -> Invalid:
+        """Records a mistake and the next step. Gives the exception to raise where nothing can be read."""
+        self.problems.add(self.file.diagnostic(span, code, message, hint=hint))
+        return Invalid()
+
+    def wrong_type(self, node: Node, expected: str, hint: str | None = None) -> Invalid:
+        """Records that a node is of another type than expected."""
+        hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
+        return self.report(self.span(node), "wrong-type", f"expected {expected}, found {describe(node)}", hint)
+
+    def check_tag(self, node: Node) -> None:
+        """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
+        self._nodes += 1
+        if self._nodes == _MOST_NODES:
+            self.report(self.span(node), "too-many-values", f"the file stands for over {_MOST_NODES:,} values", _FEWER)
+        if self._nodes >= _MOST_NODES:
+            raise Invalid
+        if str(node.tag) not in _KNOWNTAGS:
+            raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
+
+    def pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
+        """The keys and values of a mapping, merge keys resolved, duplicates reported."""
+        pairs: dict[str, tuple[ScalarNode, Node]] = {}
+        merged: list[tuple[ScalarNode, Node]] = []
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self.report(self.span(key), "wrong-type", "a key must be text", "write `key: value`")
+            elif str(key.tag) not in _KNOWNTAGS:
+                self.report(self.span(key), "unknown-tag", f"unknown tag {key.tag}", "remove the tag")
+            elif key.tag == f"{TAG}merge":
+                merged += self._merged(key, value)
+            elif key.value in pairs:
+                first = self.span(pairs[key.value][0])
+                message = f"the key {clipped(key.value)!r} stands twice; first on line {first.line}"
+                self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
+            else:
+                pairs[key.value] = (key, value)
+        for key, value in merged:
+            pairs.setdefault(key.value, (key, value))
+        return list(pairs.values())
+
+    def _merged(self, key: ScalarNode, value: Node) -> list[tuple[ScalarNode, Node]]:
+        sources = value.value if isinstance(value, SequenceNode) else [value]
+        found: list[tuple[ScalarNode, Node]] = []
+        for source in sources:
+            if not isinstance(source, MappingNode):
+                message = f"`<<` merges mappings, not {describe(source)}"
+                self.report(self.span(key), "wrong-type", message, "write `<<: *name`, with the name of a mapping")
+                continue
+            try:
+                self.check_tag(source)
+                with self.inside(source, key):
+                    found += self.pairs(source)
+            except Invalid:
+                continue
+        return found
+
+    def inside(self, node: Node, place: Node | None = None) -> _Inside:
+        """A context that guards against a container that contains itself by way of an alias."""
+        return _Inside(self, node, place or node)
+
+
+_FEWER = "keep data out of YAML: a migration's rows belong into SQL"
+
+
+class _Inside:
+    def __init__(self, reader: Reader, node: Node, place: Node) -> None:
+        self._reader, self._node, self._place = reader, node, place
+
+    def __enter__(self) -> None:
+        if id(self._node) in self._reader._open:
+            raise self._reader.report(
+                self._reader.span(self._place), "alias-loop", "an alias refers to what contains it", "remove the alias"
+            )
+        if len(self._reader._open) >= _MOST_LEVELS:
+            raise self._reader.report(
+                self._reader.span(self._place), "nested-too-deeply", f"over {_MOST_LEVELS} levels of values", _FEWER
+            )
+        self._reader._open.append(id(self._node))
+
+    def __exit__(self, *_: object) -> None:
+        self._reader._open.pop()
+
+
+def describe(node: Node) -> str:
+    """A node in words: `the number 3`, `a list`."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    kind = str(node.tag).removeprefix(TAG)
+    if kind == "null":
+        return "nothing"
+    text = clipped(node.value)
+    return {"int": f"the number {text}", "float": f"the number {text}", "bool": f"the truth value {text}"}.get(
+        kind, f"the text {text!r}"
+    )
+
+
+def clipped(text: str) -> str:
+    """The beginning of a text that may be long, or hold a password, for messages."""
+    text = _SECRET.sub(r"\1...", text)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def is_null(node: Node) -> bool:
+    """Whether a node is YAML's null, written or left out."""
+    return isinstance(node, ScalarNode) and node.tag == f"{TAG}null"
+
+
+def is_text(node: Node) -> bool:
+    """Whether a node is text. What looks like a date is text too: YAML's dates have no use here."""
+    return isinstance(node, ScalarNode) and node.tag in (f"{TAG}str", f"{TAG}timestamp")
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """`did you mean ...?`, or None where nothing is near."""
+    matches = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"did you mean {matches[0]!r}?" if matches else None
+
+
+def is_of(node: Node, kinds: tuple[str, ...]) -> bool:
+    return isinstance(node, ScalarNode) and str(node.tag).removeprefix(TAG) in kinds
+
+
+def is_number_or_truth(node: Node) -> bool:
+    return is_of(node, ("int", "float", "bool"))
