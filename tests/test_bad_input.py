@@ -721,3 +721,31 @@ def test_with_a_mistake_nothing_is_touched(project: Project, command: tuple[str,
           next: look at this place and what comes before it: a comma, a bracket, a quote, the order of words
         """)
     assert sorted(project.root.rglob("*")) == before, "not even the embedded server was made"
+
+
+def test_mistakes_in_keys_and_in_sql_of_one_file_are_told_together(tmp_path: Path) -> None:
+    migration = """\
+    descripton: x
+    ddl:
+      - sql: BEGIN
+      - sql: SELEC 1
+        timeot: 3s
+      - sql: SELECT {{ nope }}
+      - check: SELECT 1
+      - missing.sql
+    """
+    found = mistakes(tmp_path, {"migrations/001_a.yaml": dedent(migration)})
+    assert [diagnostic.code for diagnostic in found] == [
+        "unknown-key",
+        "transaction-control",
+        "sql-syntax",
+        "unknown-key",
+        "undefined-name",
+        "missing-key",
+        "missing-file",
+    ]
+
+
+def test_sql_is_not_judged_by_variables_that_cannot_be_read(tmp_path: Path) -> None:
+    migration = "vars: {a-b: 1, c: 2}\nddl:\n  - sql: SELECT {{ c }}\n"
+    assert [diagnostic.code for diagnostic in mistakes(tmp_path, {"migrations/001_a.yaml": migration})] == ["bad-name"]

@@ -54,7 +54,8 @@ def load_project(settings: Settings, overrides: Mapping[str, Any]) -> Project:
     read = [read_migration(path, folders, problems) for path in migration_paths(settings.migrations, settings.root)]
     found = [migration for migration in read if migration is not None]
     # with a file missing from the picture, what others require of it cannot be judged
-    migrations = ordered(found, problems) if len(found) == len(read) else tuple(found)
+    complete = all(migration is not None and migration.is_whole for migration in read)
+    migrations = ordered(found, problems) if complete else tuple(found)
     planner = Planner(settings.environment, settings.variables, overrides, problems)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {

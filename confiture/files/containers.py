@@ -34,10 +34,12 @@ class ListOf:
             for child in node.value:
                 try:
                     found.append(self.item.read(child, reader))
-                except Invalid:
+                except Invalid as error:
                     broken = True
+                    if error.partial is not None:
+                        found.append(error.partial)
         if broken:
-            raise Invalid
+            raise Invalid(found)
         return found
 
     def schema(self) -> dict[str, Any]:
@@ -138,10 +140,12 @@ class Record:
                 fields.spans[key.value] = reader.span(key)
                 try:
                     fields.values[key.value] = known.shape.read(value, reader)
-                except Invalid:
+                except Invalid as error:
                     broken = True
+                    if isinstance(error.partial, list):
+                        fields.values[key.value] = error.partial
         if not self._complete(fields, reader) or broken:
-            raise Invalid
+            raise Invalid(fields)
         return fields
 
     def _unknown(self, key: ScalarNode, reader: Reader) -> None:

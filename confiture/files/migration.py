@@ -119,7 +119,10 @@ class _StepShape:
     def read(self, node: Node, reader: Reader) -> Fields:
         if isinstance(node, ScalarNode):
             return Fields({"file": NamedFile().read(node, reader)}, {}, reader.span(node))
-        fields = self._record.read(node, reader)
+        try:
+            fields = self._record.read(node, reader)
+        except Invalid as error:
+            raise Invalid(error.partial if _has_sql(error.partial) else None) from error
         if "check" in fields and "expect" not in fields:
             raise reader.report(
                 fields.spans["check"], "missing-key", "a check needs `expect`: what must it return?", "add `expect: 0`"
@@ -197,7 +200,7 @@ def version_of_file(path: Path) -> str | None:
 
 
 def read_migration(path: Path, folders: Folders, problems: Problems) -> Migration | None:
-    """The migration in a file, None where it has mistakes: they are added to `problems`."""
+    """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
     try:
         file = read_source(path, folders.root)
         node = parse_yaml(file)
@@ -209,16 +212,28 @@ def read_migration(path: Path, folders: Folders, problems: Problems) -> Migratio
         reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
         return None
     try:
-        fields = MIGRATION_SHAPE.read(node, reader)
-        return _migration(fields, path, reader)
+        return _migration(MIGRATION_SHAPE.read(node, reader), path, reader, is_whole=True)
+    except Invalid as error:
+        return _readable_part(error.partial, path, reader)
+
+
+def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> Migration | None:
+    """What could be read of a file with mistakes, so that those in its SQL are told together with them.
+
+    None where nothing could, or where its variables are not known: its templates cannot be judged without.
+    """
+    if fields is None or ("vars" in fields.spans and "vars" not in fields):
+        return None
+    try:
+        return _migration(fields, path, reader, is_whole=False)
     except Invalid:
         return None
 
 
-def _migration(fields: Fields, path: Path, reader: Reader) -> Migration:
+def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) -> Migration:
     version, name = _identity(fields, path, reader)
     phases = {phase: tuple(_step(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields}
-    if not any(phases.values()):
+    if is_whole and not any(phases.values()):
         raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
     return Migration(
         version=version,
@@ -229,7 +244,15 @@ def _migration(fields: Fields, path: Path, reader: Reader) -> Migration:
         requires=tuple(Requirement(version=item.text, span=item.start) for item in fields.get("requires", [])),
         variables=fields.get("vars", {}),
         phases=phases,
+        is_whole=is_whole,
     )
+
+
+def _has_sql(fields: Fields | None) -> bool:
+    """Whether what could be read of a step with mistakes is one step that can be planned."""
+    if fields is None or len({"file", "sql", "check"} & fields.spans.keys()) != 1:
+        return False
+    return "file" in fields or "sql" in fields or ("check" in fields and "expect" in fields)
 
 
 def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -12,7 +13,7 @@ from confiture.errors import Problems, Span
 from confiture.models.source import SourceFile, SourceText
 
 TAG = "tag:yaml.org,2002:"
-_KNOWNTAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
+_KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
 _SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
 _MOST_LEVELS = 50
 _MOST_NODES = 100_000
@@ -20,7 +21,14 @@ _MOST_NODES = 100_000
 
 
 class Invalid(Exception):
-    """The node cannot be read; why is already with the reader's problems."""
+    """The node cannot be read; why is already with the reader's problems.
+
+    `partial` is what could be read of a list or a record, None of anything else.
+    """
+
+    def __init__(self, partial: Any = None) -> None:
+        super().__init__()
+        self.partial = partial
 
 
 class Reader:
@@ -65,7 +73,7 @@ class Reader:
             self.report(self.span(node), "too-many-values", f"the file stands for over {_MOST_NODES:,} values", _FEWER)
         if self._nodes >= _MOST_NODES:
             raise Invalid
-        if str(node.tag) not in _KNOWNTAGS:
+        if str(node.tag) not in _KNOWN_TAGS:
             raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
 
     def pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
@@ -75,7 +83,7 @@ class Reader:
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 self.report(self.span(key), "wrong-type", "a key must be text", "write `key: value`")
-            elif str(key.tag) not in _KNOWNTAGS:
+            elif str(key.tag) not in _KNOWN_TAGS:
                 self.report(self.span(key), "unknown-tag", f"unknown tag {key.tag}", "remove the tag")
             elif key.tag == f"{TAG}merge":
                 merged += self._merged(key, value)

@@ -116,7 +116,10 @@ class Requirement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Migration:
-    """One migration file. `variables` are its own `vars`, not yet merged with those of the settings."""
+    """One migration file. `variables` are its own `vars`, not yet merged with those of the settings.
+
+    One that is not `is_whole` has mistakes: it holds what could be read, so that all mistakes are told at once.
+    """
 
     version: str
     name: str
@@ -126,6 +129,7 @@ class Migration:
     requires: tuple[Requirement, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     phases: Mapping[Phase, tuple[AnyStep, ...]] = field(default_factory=dict)
+    is_whole: bool = True
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ from confiture.plan.checksums import migration_checksum, step_checksums
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.sql.parsing import parse_statements
 
-_PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE"
+_PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
 _QUERIES = ("select_stmt",)
 _ADD = "write one, or remove the step"
 
@@ -179,5 +179,5 @@ def _transactional(step: PlannedStep) -> PlannedStep:
     return replace(
         step,
         statements=(plain,),
-        note="ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE",
+        note=_PLAIN,
     )
