@@ -153,3 +153,25 @@ def _database(server: Server) -> Iterator[Database]:
     yield Database(server, name)
     with psycopg.connect(server.admin_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Two roles that may log in, and not much more."""
+
+    database: Database
+    migrator: str
+    reader: str
+
+    def url(self, role: str) -> str:
+        return self.database.url.replace("://postgres@", f"://{role}@")
+
+
+@pytest.fixture
+def roles(database: Database) -> Iterator[Roles]:
+    """Two ordinary roles: neither sees what the other does."""
+    made = Roles(database, f"{database.name}_migrator", f"{database.name}_reader")
+    database.execute(f"CREATE ROLE {made.migrator} LOGIN; CREATE ROLE {made.reader} LOGIN")
+    yield made
+    for role in (made.migrator, made.reader):
+        database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")

@@ -328,3 +328,74 @@ def test_the_module_and_the_script_are_the_same(project: Project) -> None:
         pytest.skip("confiture is not installed as a script")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, env=project.environment)
     assert done.stdout == project.run("--version").out
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("up", "--repeat", "3"), "--repeat without --dry-run"),
+        (("up", "--repeat", "1"), "--repeat without --dry-run"),
+        (("up", "--scale-to", "postgresql://h/x"), "--scale-to without --dry-run"),
+        (("up", "--yes"), "--yes without --dry-run"),
+        (("up", "--repeat", "3", "--yes"), "--repeat, --yes without --dry-run"),
+        (("down", "--repeat", "3"), "--repeat without --dry-run"),
+        (("down", "--yes"), "--yes without --dry-run"),
+    ],
+)
+def test_options_of_a_dry_run_are_refused_by_a_real_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], told: str
+) -> None:
+    project.migration("001_a", STEP)
+    result = invoke(project, monkeypatch, "migrate", *command)
+    assert (result.code, result.out) == (2, "")
+    assert told in result.err
+    assert not (project.root / ".confiture").exists()
+
+
+@pytest.mark.parametrize("url", ["embedded", "s3cret", "mysql://me:s3cret@h/x", "s3cret=1", "s3cret\udcff", ""])
+def test_a_database_to_scale_to_that_is_none_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    project.migration("001_a", STEP)
+    result = invoke(project, monkeypatch, "migrate", "--dry-run", "--scale-to", url)
+    assert (result.code, result.out) == (2, "")
+    assert "is no database URL" in result.err
+    assert "--scale-to" in result.err
+    assert "s3cret" not in result.err
+    assert not (project.root / ".confiture").exists()
+
+
+def test_the_page_is_refused_before_the_run_where_it_cannot_be_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.migration("001_a", STEP)
+    for page, told in ((str(tmp_path), "is a folder"), ("nowhere/x.html", "there is no folder nowhere")):
+        result = invoke(project, monkeypatch, "migrate", "up", "--report", page)
+        assert (result.code, result.out) == (2, "")
+        assert told in result.err
+    assert not (project.root / ".confiture").exists()
+
+
+def test_a_page_that_cannot_be_written_afterwards_is_only_told(shop_18: Project) -> None:
+    shop_18.migration("001_a", STEP)
+    result = shop_18.run("migrate", "up", "--report", "/dev/full")
+    assert "the report could not be written to /dev/full" in result.err
+    assert "1 migration applied" in result.out
+
+
+def test_migrations_out_of_order_can_be_rehearsed_by_the_short_form(
+    shop_18: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop_18.migration("002_b", STEP)
+    shop_18.run("migrate", "up")
+    shop_18.migration("001_a", STEP)
+    refused = shop_18.run("migrate", "--dry-run", expect=7)
+    assert "before anything ran" in refused.out
+    assert "Rolled back" not in refused.out
+    shop_18.run("migrate", "--dry-run", "--out-of-order")
+
+
+def test_the_undoing_can_be_rehearsed_repeatedly(shop_18: Project) -> None:
+    shop_18.migration("001_a", STEP + "down: [{sql: SELECT 1}]\n")
+    shop_18.run("migrate", "up")
+    assert "5 dry runs" in shop_18.run("migrate", "down", "--dry-run", "--repeat", "5").out

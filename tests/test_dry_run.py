@@ -8,6 +8,7 @@ import signal
 import time
 from html.parser import HTMLParser
 
+import psycopg
 import pytest
 
 from tests.fix_projects import Project, Result
@@ -85,11 +86,13 @@ def test_scaling_multiplies_by_the_rows_of_the_other_database(filled: Project, d
     finally:
         database.server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     by_step = {statement["step"]: statement["execution_time_ms"] for statement in report["statements"]}
-    # adding a column reads no rows; the two that read all rows of the table take ten times as long
-    expected = by_step["add"] + by_step["all there"] + 10 * (by_step["retype"] + by_step["fill"])
+    # adding a column reads no rows; the two that read all rows of the table, and what reads the table that one of them
+    # fills, take ten times as long
+    expected = by_step["add"] + 10 * (by_step["retype"] + by_step["fill"] + by_step["all there"])
     assert report["estimated_production_time_ms"] == pytest.approx(expected, rel=0.01)
     assert report["estimated_range_low_ms"] == pytest.approx(report["estimated_production_time_ms"] / 1.4, rel=0.01)
     assert report["estimate_scaled"] is True
+    assert report["estimated_range_percent"] is None
     assert report["confidence_percent"] is None
 
 
@@ -123,6 +126,87 @@ def test_each_segment_releases_its_locks(shop: Project, database: Database) -> N
     shop.migration("002_b", "ddl: [{sql: SELECT pg_sleep(0.5)}, {sql: ALTER TABLE w_orders ADD COLUMN b int}]")
     held = {lock["relation"]: lock["held_ms"] for lock in rehearse(shop).json["locks"]}
     assert held["w_tenants"] < 500, "001 commits before 002 sleeps"
+
+
+def test_a_lock_that_an_earlier_migration_hides_is_warned_of(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.migration("001_a", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}]")
+    shop.migration("002_b", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN b int}, {sql: DROP TABLE w_tenants}]")
+    found = [(w["code"], w["table"], w["file"]) for w in rehearse(shop).json["warnings"]]
+    assert ("lock-unseen", "w_orders", "migrations/002_b.yaml") in found
+    assert not any(table == "w_tenants" for _, table, _ in found)
+
+
+def test_what_is_left_behind_counts_all_repetitions(shop: Project, database: Database) -> None:
+    database.execute(TABLES + "; CREATE SEQUENCE given; CREATE TABLE dropped (id serial)")
+    shop.migration(
+        "001_rows",
+        """
+        after_ddl:
+          - {sql: UPDATE w_tenants SET tenant_id = tenant_id + 100}
+          - {sql: TRUNCATE w_orders}
+          - {sql: "INSERT INTO w_orders VALUES (nextval('given'), 1, 1)"}
+          - {sql: DROP TABLE dropped}
+        """,
+    )
+    dead, sequences = rehearse(shop, "--repeat", "3").json["leftovers"]
+    assert dead == "w_tenants keeps 30 dead rows until it is vacuumed"
+    assert sequences == "sequences keep the numbers they gave out: given"
+
+
+def test_what_cannot_be_scaled_is_named(shop: Project, database: Database) -> None:
+    database.execute(TABLES + "; CREATE TABLE uncounted AS SELECT generate_series(1, 10000) i")
+    shop.migration("001_slow", "after_ddl: [{name: slow one, sql: UPDATE uncounted SET i = -i}]")
+    notes = rehearse(shop, "--scale-to", database.url).json["notes"]
+    assert any("'slow one'" in note and "uncounted" in note and "not scaled" in note for note in notes)
+
+
+def test_migrations_that_drop_what_is_prepared_are_traced_all_the_same(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    insert = "INSERT INTO w_tenants VALUES (11)"
+    dropped = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
+    shop.migration(
+        "001_a", f'ddl: [{{sql: DEALLOCATE ALL}}, {{sql: "{insert}"}}, {{sql: "{dropped}"}}, {{sql: SELECT 1}}]'
+    )
+    assert rehearse(shop).json["statements"][1]["rows"][0]["inserted"] == 1
+
+
+def test_a_dry_run_drops_an_invalid_index_as_the_real_run_does(shop: Project, database: Database) -> None:
+    database.execute("CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        database.execute("CREATE UNIQUE INDEX CONCURRENTLY i ON t (x)")
+    database.execute("DELETE FROM t")
+    shop.migration("001_index", "ddl: [{sql: CREATE INDEX CONCURRENTLY i ON t (x)}]")
+    assert any("drop the invalid index i" in note for note in rehearse(shop).json["notes"])
+    assert database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") is False
+    shop.run("migrate", "up")
+
+
+def test_a_new_enum_value_that_only_the_dry_run_may_not_use_is_explained(shop: Project, database: Database) -> None:
+    database.execute("CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE moods (m mood)")
+    shop.migration("001_add", "ddl: [{sql: ALTER TYPE mood ADD VALUE 'glad'}]")
+    shop.migration("002_use", "after_ddl: [{sql: INSERT INTO moods VALUES ('glad')}]")
+    (diagnostic,) = rehearse(shop, expect=4).json["diagnostics"]
+    assert diagnostic["code"] == "55P04"
+    assert "does not fail here" in diagnostic["hint"]
+    shop.run("migrate", "up")
+
+
+def test_waiting_for_a_lock_is_not_holding_it(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.write("confiture.yaml", "database: {lock_timeout: 60s}\nmigrations: migrations\nschemas: schemas\n")
+    shop.migration("001_waits", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}]")
+    with database.connect() as holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE w_orders IN ACCESS SHARE MODE")
+        running = shop.start("migrate", "--dry-run", "--format", "json")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND waitstart < now() - interval '2 seconds'"
+        _until(lambda: database.value(waiting) == 1)
+        holder.execute("COMMIT")
+    out, _ = running.communicate(timeout=60)
+    (statement,) = json.loads(out)["statements"]
+    waited = statement["execution_time_ms"] - statement["locks"][0]["held_ms"]
+    assert waited > 1_900, "more than it was held, by the wait"
 
 
 def test_a_failing_dry_run_says_where_and_what_it_saw(filled: Project, database: Database) -> None:

@@ -17,6 +17,7 @@ from confiture.cli.options import (
     EnvOption,
     Format,
     FormatOption,
+    OutOfOrderOption,
     RepeatOption,
     ReportOption,
     ScaleOption,
@@ -36,10 +37,11 @@ def migrate(
     context: typer.Context,
     dry_run: DryRunOption = False,
     to: ToOption = None,
-    repeat: RepeatOption = 1,
+    repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
+    out_of_order: OutOfOrderOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,
@@ -59,6 +61,7 @@ def migrate(
             scale_to=scale_to,
             yes=yes,
             report=report,
+            out_of_order=out_of_order,
             config=config,
             env=env,
             database=database,
@@ -80,13 +83,11 @@ def _given(context: typer.Context) -> bool:
 def up(
     to: ToOption = None,
     dry_run: DryRunOption = False,
-    repeat: RepeatOption = 1,
+    repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
-    out_of_order: Annotated[
-        bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
-    ] = False,
+    out_of_order: OutOfOrderOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,
@@ -105,6 +106,7 @@ def up(
         confiture migrate up --dry-run --repeat 5 --report dry-run.html
     """
     with failures(form) as scope:
+        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=scale_to, yes=yes)
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.migrate import UpOptions
@@ -115,7 +117,7 @@ def up(
             dry_run=dry_run,
             out_of_order=out_of_order,
             lock_wait_ms=parse_wait(wait),
-            rehearsal=rehearsal_options(repeat, scale_to, yes),
+            rehearsal=rehearsal,
         )
         run_and_report(scope, settings, report, lambda target, emit: run_up(project, target, options, emit))
 
@@ -129,6 +131,7 @@ def down(
         int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to undo; default: 1.")
     ] = None,
     dry_run: DryRunOption = False,
+    repeat: RepeatOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
     config: ConfigOption = None,
@@ -147,10 +150,13 @@ def down(
         confiture migrate down --steps 3
 
         confiture migrate down --to 004
+
+        confiture migrate down --dry-run --repeat 5
     """
     with failures(form) as scope:
         if to is not None and steps is not None:
             raise InputError(Diagnostic(code="bad-option", message="--to and --steps exclude each other"))
+        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=None, yes=yes)
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.migrate import DownOptions
@@ -161,7 +167,7 @@ def down(
             steps=steps,
             dry_run=dry_run,
             lock_wait_ms=parse_wait(wait),
-            rehearsal=rehearsal_options(1, None, yes),
+            rehearsal=rehearsal,
         )
         run_and_report(scope, settings, report, lambda target, emit: run_down(project, target, options, emit))
 

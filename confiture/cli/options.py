@@ -53,7 +53,11 @@ WaitOption = Annotated[
 ]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="VERSION", help="The last migration to apply.")]
 RepeatOption = Annotated[
-    int, typer.Option("--repeat", min=1, max=100, metavar="N", help="Dry run N times: gives the estimate a range.")
+    int | None,
+    typer.Option("--repeat", min=1, max=100, metavar="N", help="Dry run N times: gives the estimate a range."),
+]
+OutOfOrderOption = Annotated[
+    bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
 ]
 ScaleOption = Annotated[
     str | None,

@@ -33,9 +33,8 @@ def run_and_report(scope: Scope, settings: Settings, page: Path | None, work: Ca
     from confiture.report.live import view_for
     from confiture.report.terminal import talk_console
 
-    if page is not None and not page.absolute().parent.is_dir():
-        message = f"there is no folder {page.parent}"
-        raise InputError(Diagnostic(code="bad-option", message=message, hint="--report names a file in a folder"))
+    if page is not None:
+        _require_writable(page)
     folding = Folding()
     error: ConfitureError | None = None
     with open_database(settings, say) as target:
@@ -84,21 +83,70 @@ def _document(scope: Scope, report: RunReport) -> str:
     return run_xml(report)
 
 
+def _require_writable(page: Path) -> None:
+    """Raises InputError where no page can be written, before anything runs."""
+    folder = page.absolute().parent
+    if not folder.is_dir():
+        message = f"there is no folder {page.parent}"
+    elif page.is_dir():
+        message = f"--report {page} is a folder"
+    elif not os.access(page if page.exists() else folder, os.W_OK):
+        message = f"--report {page} cannot be written"
+    else:
+        return
+    raise _bad_option(message, "--report names a file in a folder that you may write to")
+
+
 def _write_page(page: Path, report: RunReport) -> None:
+    """Writes the page. That it cannot be written is only told: what the run did, it did."""
     from confiture.report.html import run_page
 
-    page.write_text(run_page(report), encoding="utf-8")
-    say(f"wrote {page}")
+    try:
+        page.write_text(run_page(report), encoding="utf-8")
+    except OSError as error:
+        say(f"the report could not be written to {page}: {error.strerror or error}")
+    else:
+        say(f"wrote {page}")
 
 
-def rehearsal_options(repeat: int, scale_to: str | None, yes: bool) -> RehearsalOptions:
-    """The options of a dry run, as the engine takes them."""
-    from confiture.core.database import Database, label_of
+def rehearsal_options(*, dry_run: bool, repeat: int | None, scale_to: str | None, yes: bool) -> RehearsalOptions:
+    """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
     from confiture.core.run import RehearsalOptions
-    from confiture.models.settings import DatabaseSettings
 
-    target = None
-    if scale_to is not None:
-        label = label_of(DatabaseSettings(url=scale_to))
-        target = Database(conninfo=scale_to, label=label, origin="--scale-to")
-    return RehearsalOptions(repeat=repeat, scale_to=target, confirmed=yes)
+    given = {"--repeat": repeat is not None, "--scale-to": scale_to is not None, "--yes": yes}
+    useless = [option for option, is_given in given.items() if is_given]
+    if useless and not dry_run:
+        message = f"{', '.join(useless)} without --dry-run: a real run knows no such option"
+        raise _bad_option(message, "add --dry-run, or leave it out")
+    target = _scale_target(scale_to) if scale_to is not None else None
+    return RehearsalOptions(repeat=repeat or 1, scale_to=target, confirmed=yes)
+
+
+def _scale_target(url: str) -> Database:
+    """The database of `--scale-to`. Raises InputError where it is none; the URL is never told, it may hold secrets."""
+    from confiture.core.database import Database, label_of
+    from confiture.models.settings import EMBEDDED, DatabaseSettings
+
+    if url == EMBEDDED:
+        raise _bad_option(
+            "--scale-to embedded: that is no database URL", "`confiture db url` prints the embedded server's"
+        )
+    if not _is_conninfo(url):
+        raise _bad_option(
+            "what --scale-to was given is no database URL", "for example postgresql://user@host:5432/name"
+        )
+    return Database(conninfo=url, label=label_of(DatabaseSettings(url=url)), origin="--scale-to")
+
+
+def _is_conninfo(text: str) -> bool:
+    from psycopg import Error
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return bool(conninfo_to_dict(text))
+    except (Error, UnicodeError):
+        return False
+
+
+def _bad_option(message: str, hint: str) -> InputError:
+    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

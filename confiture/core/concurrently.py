@@ -53,6 +53,24 @@ def already_done(connection: Connection, statement: Statement, *, intended: bool
     return False
 
 
+def rehearsed_away(connection: Connection, statement: Statement, *, intended: bool, emit: Emit) -> bool:
+    """What `already_done` does, for a dry run, inside its transaction: gives whether nothing is left to run.
+
+    An invalid index that the real run would drop is dropped in the transaction, and comes back with the rollback.
+    """
+    if statement.builds:
+        found = _index(connection, statement.builds)
+        if found and not found["valid"]:
+            name = sql.Identifier(found["schema"], found["name"])
+            connection.execute(sql.SQL("DROP INDEX {}").format(name))
+            emit(Noted(text=f"the real run will first drop the invalid index {found['name']} that a broken build left"))
+            return False
+        return intended and found is not None
+    if statement.drops:
+        return intended and _index(connection, statement.drops) is None
+    return intended and _partition(statement) is not None and _attachment(connection, statement) == "detached"
+
+
 def clear_up(connection: Connection, statement: Statement, *, refused: bool, emit: Emit) -> bool:
     """Removes what a failed statement left. Gives whether nothing of it remains: what cannot be taken back is for
     the next run to finish. `refused` says that PostgreSQL itself ended the statement, with an error.

@@ -12,22 +12,39 @@ from confiture.models.trace import LockMode
 
 
 def running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
-    """The sessions of our runs on this database that are in a transaction, the oldest first; reads only."""
+    """The sessions of our runs on this database that are in a transaction, the oldest first; reads only.
+
+    Without pg_read_all_stats the states, queries and ages of other roles' sessions are not known.
+    """
     found = connection.execute(query("running_sessions"), {}).fetchall()
     return tuple(_session(connection, row["pid"], row) for row in found)
 
 
 def holders(connection: Connection, relations: Sequence[str]) -> tuple[str, ...]:
-    """Sessions in a transaction older than a second that hold locks on these relations, a sentence each."""
+    """Sessions that hold locks on these relations, a sentence each, but those in a transaction younger than a second.
+
+    Where the role may not see how old a transaction is, its session is told all the same.
+    """
     if not relations:
         return ()
     rows = connection.execute(query("holders"), {"names": list(relations)}).fetchall()
     return tuple(
         f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']}) holds"
-        f" {', '.join(LockMode(mode).sql for mode in row['modes'])} on {row['relation']} and has been in its"
-        f" transaction for {row['transaction_ms'] / 1000:.0f} s: what conflicts will wait"
+        f" {' and '.join(_held(**held) for held in row['held'])}, {_age(row['transaction_ms'])}:"
+        " what conflicts will wait"
         for row in rows
     )
+
+
+def _held(relation: str, modes: Sequence[str]) -> str:
+    strongest_first = sorted(map(LockMode, modes), key=lambda mode: -mode.strength)
+    return f"{', '.join(mode.sql for mode in strongest_first)} on {relation}"
+
+
+def _age(transaction_ms: float | None) -> str:
+    if transaction_ms is None:
+        return "and how long it has been in its transaction needs pg_read_all_stats to see"
+    return f"and has been in its transaction for {transaction_ms / 1000:.0f} s"
 
 
 def _session(connection: Connection, pid: int, row: dict[str, object]) -> RunningSession:

@@ -118,11 +118,6 @@ WHERE l.locktype = 'advisory' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %(key)s;
 
--- name: blockers
-SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start, left(a.query, 200) AS query
-FROM pg_stat_activity a
-WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
-
 -- name: index_state
 -- An index lives in its table's schema; a bare name in a DROP is looked up by the search path.
 SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid

@@ -15,7 +15,7 @@ from confiture.core.dry_run.predictions import Prediction, Predictions
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
-from confiture.core.failures import plain_failure
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
 from confiture.core.lock import ProjectLock, project_lock
 from confiture.core.locks import holders
 from confiture.core.outcome import explain_failure, explain_rehearsal
@@ -74,6 +74,11 @@ class Manner:
         """What other sessions see of the run."""
         return "dry run" if self.dry_run else f"migrate {self.direction}"
 
+    @property
+    def retryable(self) -> frozenset[str]:
+        """After which SQLSTATEs it tries again: a dry run does not go back to block others once more."""
+        return RETRYABLE - {OVER_BUDGET} if self.dry_run else RETRYABLE
+
 
 @contextmanager
 def opened(project: Project, database: Database, manner: Manner, emit: Emit) -> Iterator[Run]:
@@ -123,7 +128,7 @@ class Run:
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
-                session = Session(self._connection, settings, watch, self._emit)
+                session = Session(self._connection, settings, watch, self._emit, self._manner.retryable)
                 if self._manner.dry_run:
                     self._rehearse(plan, session, history)
                 else:
@@ -161,9 +166,11 @@ class Run:
                 rehearsal.run(plan, self._left_midway(history))
                 runs.append(rehearsal.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            self._emit(partial(rehearsal.traces, threshold_ms))
+            self._emit(partial(rehearsal.traces, rehearsal.tries, threshold_ms))
             raise explain_rehearsal(error, rehearsal.progress) from error
-        self._emit(conclude(runs, scale, threshold_ms))
+        self._emit(conclude(runs, rehearsal.tries, scale, threshold_ms))
+        for note in scale.notes(runs[-1]) if scale else ():
+            self._emit(Noted(text=note))
         record = track_record(history)
         if record:
             self._emit(Noted(text=record))
@@ -190,8 +197,6 @@ class Run:
             scale = Scale(here=row_counts(self._connection), there=row_counts(connection))
         finally:
             connection.close()
-        for table in scale.uncounted:
-            self._emit(Noted(text=f"{table} is not scaled: ANALYZE has not counted its rows in both databases"))
         return scale
 
     def _note_holders(self, plan: Plan) -> None:

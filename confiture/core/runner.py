@@ -27,7 +27,16 @@ from confiture.core.watcher import BlockingWatch
 from confiture.errors import ConfitureError, Diagnostic
 from confiture.models.events import Blocked, MigrationFinished, MigrationStarted, Noted, Outcome, SegmentRetried, Waiter
 from confiture.models.history import AppliedMigration, Origin
-from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment
+from confiture.models.plan import (
+    Direction,
+    Isolation,
+    Plan,
+    PlannedMigration,
+    PlannedStep,
+    Segment,
+    Statement,
+    StepId,
+)
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import chain
 from confiture.plan.ordering import VersionKey, version_key
@@ -57,10 +66,21 @@ class Progress:
 
 
 class Session:
-    """The connection that a plan runs over: its settings, its retries, who waits for it."""
+    """The connection that a plan runs over: its settings, its retries, who waits for it.
 
-    def __init__(self, connection: Connection, settings: DatabaseSettings, watch: BlockingWatch, emit: Emit) -> None:
+    `retryable` are the SQLSTATEs after which work is tried again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: DatabaseSettings,
+        watch: BlockingWatch,
+        emit: Emit,
+        retryable: frozenset[str] = RETRYABLE,
+    ) -> None:
         self.connection = connection
+        self._retryable = retryable
         self._watch = watch
         self.backend_pid = int(one_row(connection, "server")["backend_pid"])
         self.steps = StepRunner(connection, emit, settings.lock_timeout_ms)
@@ -79,10 +99,31 @@ class Session:
     def run_steps(self, version: str, segment: Segment, observe: Observe = unobserved) -> list[StepRecord]:
         """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
         records = []
-        for step in segment.steps:
-            records.append(self.steps.run(version, segment, step, observe))
-            self._keep_within_budget(step)
+        try:
+            for step in segment.steps:
+                self._tell_if_unwatched()
+                records.append(self.steps.run(version, segment, step, self._held_to_budget(segment, step, observe)))
+        except BaseException:
+            # whoever rolls back now must not be cancelled
+            self._watch.release()
+            raise
         return [record for record in records if record is not None]
+
+    def _held_to_budget(self, segment: Segment, step: PlannedStep, observe: Observe) -> Observe:
+        """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
+
+        def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:
+            observe(identity, statement, duration_ms)
+            # what ran outside a transaction is done: giving up now takes nothing back
+            if segment.isolation is Isolation.TRANSACTIONAL:
+                self._keep_within_budget(step, statement)
+
+        return observed
+
+    def _tell_if_unwatched(self) -> None:
+        loss = self._watch.take_loss()
+        if loss is not None:
+            self._emit(Noted(text=f"blocking is no longer watched: {loss}"))
 
     @contextmanager
     def watched(self, version: str, segment: int) -> Iterator[None]:
@@ -97,20 +138,31 @@ class Session:
                 told = error.diagnostic if isinstance(error, StepFailed) else None
                 raise over_budget(over, self._settings.max_blocking_ms, told) from error
             finally:
+                self._tell_if_unwatched()
                 if self._watch.waiters:
                     over_it = self._watch.over_budget is not None
                     waiters = self._watch.waiters
                     self._emit(Blocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
 
-    def before_commit(self, segment: Segment) -> None:
-        """Ends the watch: a commit must not be cancelled. Raises StepFailed where the budget is spent already."""
-        self._watch.release()
-        self._keep_within_budget(segment.steps[-1])
+    @contextmanager
+    def released_at_end(self, segment: Segment) -> Iterator[None]:
+        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled.
 
-    def _keep_within_budget(self, step: PlannedStep) -> None:
+        Raises StepFailed where the budget is spent already.
+        """
+        try:
+            yield
+        finally:
+            self._watch.release()
+        last = segment.steps[-1]
+        self._keep_within_budget(last, last.statements[-1] if last.statements else None)
+
+    def _keep_within_budget(self, step: PlannedStep, statement: Statement | None) -> None:
         over = self._watch.over_budget
         if over is not None:
             told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
+            if statement is not None:
+                told = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
             raise over_budget(over, self._settings.max_blocking_ms, told)
 
     def retrying(self, version: str, segment: int, work: Callable[[], T]) -> T:
@@ -120,7 +172,7 @@ class Session:
             try:
                 return work()
             except (StepFailed, psycopg.Error) as failure:
-                if failure.sqlstate not in RETRYABLE or attempt >= self._settings.retries:
+                if failure.sqlstate not in self._retryable or attempt >= self._settings.retries:
                     raise
                 attempt += 1
                 wait_s = _jittered(attempt)
@@ -227,7 +279,7 @@ class Runner:
         self._session.reset()
         started = time.perf_counter()
         watched = self._session.watched(progress.plan.version, segment.number)
-        with watched, self._connection.transaction():
+        with watched, self._connection.transaction(), self._session.released_at_end(segment):
             records = self._session.run_steps(progress.plan.version, segment)
             with _recording():
                 self._take_back_role(segment)
@@ -235,7 +287,6 @@ class Runner:
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._state.record(progress.plan, segment, progress.attempt, _as_rows(records), duration_ms)
                 self._finish_after(progress, segment, duration_ms)
-            self._session.before_commit(segment)
         self._installed = progress.begun = True
 
     def _commit_outside(self, progress: Progress, segment: Segment) -> None:

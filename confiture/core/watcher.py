@@ -2,19 +2,23 @@
 
 lock_timeout bounds how long we wait; this bounds how long others wait for us, in the lock queue behind us included. A
 connection of its own looks ten times a second at who waits. Over budget, our statement is cancelled.
+
+PostgreSQL ignores a cancel that arrives between two statements, so it is sent again at every look until the segment
+ends. It must end before COMMIT and ROLLBACK are sent, for these would be cancelled like any other statement.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 
 import psycopg
 
 from confiture.core.database import Connection, Database
 from confiture.core.queries import query
+from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 
 _POLL_S = 0.1
@@ -35,12 +39,12 @@ class BlockingWatch:
         self._armed = False
         self._over: Waiter | None = None
         self._waiters: dict[int, Waiter] = {}
+        self._loss: str | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._watch, name="blocking watch", daemon=True)
 
     def __enter__(self) -> BlockingWatch:
-        self._connection = self._database.connect("watch")
-        self._connection.execute("SET idle_session_timeout = 0; SET statement_timeout = '5s'")
+        self._connection = self._connect()
         self._thread.start()
         return self
 
@@ -62,12 +66,22 @@ class BlockingWatch:
         try:
             yield
         finally:
-            self.release()
+            with self._guard:
+                self._armed = False
+                # what runs unwatched after it, like on_error, is held to no budget
+                self._over = None
 
     def release(self) -> None:
-        """Ends enforcing: called before COMMIT, which must not be cancelled."""
+        """Ends enforcing: called before COMMIT and ROLLBACK, which must not be cancelled."""
+        # a cancel is sent under the guard: what the server is told after this comes after the last cancel
         with self._guard:
             self._armed = False
+
+    def take_loss(self) -> str | None:
+        """Why nobody watches any more, the first time that it is asked for; None while somebody does."""
+        with self._guard:
+            loss, self._loss = self._loss, None
+            return loss
 
     @property
     def over_budget(self) -> Waiter | None:
@@ -82,11 +96,34 @@ class BlockingWatch:
             return tuple(sorted(self._waiters.values(), key=lambda waiter: -waiter.waited_ms))
 
     def _watch(self) -> None:
-        # without its connection the watch is blind; lock_timeout still bounds the run
-        with suppress(psycopg.Error):
-            while not self._stopping.wait(_POLL_S):
-                if self._armed:
-                    self._look()
+        while not self._stopping.wait(_POLL_S):
+            if self._armed and not self._looked():
+                return
+
+    def _looked(self) -> bool:
+        """Looks, over a new connection where the old one fails; false where that fails too."""
+        try:
+            self._look()
+        except psycopg.Error:
+            try:
+                self._reconnect()
+                self._look()
+            except (psycopg.Error, DatabaseUnavailable) as error:
+                # blind from here on; lock_timeout still bounds the run
+                with self._guard:
+                    self._loss = _in_one_line(error)
+                return False
+        return True
+
+    def _connect(self) -> Connection:
+        connection = self._database.connect("watch")
+        connection.execute("SET idle_session_timeout = 0; SET statement_timeout = '5s'")
+        return connection
+
+    def _reconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._connect()
 
     def _look(self) -> None:
         connection = self._connection
@@ -97,10 +134,20 @@ class BlockingWatch:
             if not self._armed:
                 return
             for row in rows:
-                waiter = Waiter(**row)
-                known = self._waiters.get(waiter.pid)
-                if known is None or waiter.waited_ms >= known.waited_ms:
-                    self._waiters[waiter.pid] = waiter
-                if self._budget_ms and waiter.waited_ms > self._budget_ms and self._over is None:
-                    self._over = waiter
-                    connection.execute(query("cancel"), {"pid": self._pid})
+                self._saw(Waiter(**row))
+            if self._over is not None:
+                connection.execute(query("cancel"), {"pid": self._pid})
+
+    def _saw(self, waiter: Waiter) -> None:
+        known = self._waiters.get(waiter.pid)
+        if known is None or waiter.waited_ms >= known.waited_ms:
+            self._waiters[waiter.pid] = waiter
+        if self._budget_ms and waiter.waited_ms > self._budget_ms and self._over is None:
+            self._over = waiter
+
+
+def _in_one_line(error: Exception) -> str:
+    told = [str(error)]
+    if isinstance(error, DatabaseUnavailable):
+        told += [line for diagnostic in error.diagnostics for line in diagnostic.detail]
+    return ": ".join(" ".join(line.split()) for line in told)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked, Outcome
 from confiture.models.plan import Direction, StepId
-from confiture.models.trace import Blocks, Estimate, LockTrace, RunWarning, StatementTrace
+from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, worst_locks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +67,4 @@ class RunReport:
     @property
     def locked_tables(self) -> tuple[str, ...]:
         """The tables that a dry run keeps readers or writers out of, the worst first."""
-        worst: dict[str, LockTrace] = {}
-        for lock in self.locks:
-            if "table" in lock.kind and lock.felt.blocks in (Blocks.READS, Blocks.WRITES):
-                known = worst.get(lock.relation)
-                if known is None or lock.felt.strength > known.felt.strength:
-                    worst[lock.relation] = lock
-        return tuple(sorted(worst, key=lambda table: (-worst[table].felt.strength, -worst[table].held_ms)))
+        return tuple(lock.relation for lock in worst_locks(self.locks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,7 +58,8 @@ class LockTrace:
 
     `taken_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
     start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an
-    upper bound. `real_mode` is the mode that the statement takes as written, where its transactional form ran.
+    upper bound; a wait for the lock that the server told of is not in it. `real_mode` is the mode that the statement
+    takes as written, where its transactional form ran.
     """
 
     relation: str
@@ -76,6 +78,34 @@ class LockTrace:
     def held_ms(self) -> float:
         """How long it was held, at the most."""
         return self.released_ms - self.taken_ms
+
+    @property
+    def is_queried(self) -> bool:
+        """Whether queries name the relation: indexes, sequences and TOAST tables are locked along with others."""
+        return self.kind in _QUERIED
+
+    @property
+    def keeps_out(self) -> bool:
+        """Whether queries wait for it in the real run, those that read or those that write."""
+        return self.is_queried and self.felt.blocks in (Blocks.READS, Blocks.WRITES)
+
+
+_QUERIED = frozenset({"table", "partitioned table", "materialized view", "view", "foreign table"})
+
+
+def worst_locks(locks: Iterable[LockTrace], at_least_ms: float = 0.0) -> tuple[LockTrace, ...]:
+    """For each relation that queries are kept out of for `at_least_ms`, its worst such lock; the worst first."""
+    worst: dict[str, LockTrace] = {}
+    for lock in locks:
+        if lock.keeps_out and lock.held_ms >= at_least_ms:
+            known = worst.get(lock.relation)
+            if known is None or _badness(lock) > _badness(known):
+                worst[lock.relation] = lock
+    return tuple(sorted(worst.values(), key=_badness, reverse=True))
+
+
+def _badness(lock: LockTrace) -> tuple[int, float]:
+    return lock.felt.strength, lock.held_ms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +133,8 @@ class StatementTrace:
 
     `rewrites` are relations that existed before and got a new file: rewritten tables, truncated ones, rebuilt
     indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
-    None where the role may not ask for it. `instead_of` is the statement as written, where its transactional form ran.
+    None where the role may not ask for it. So is `waited_ms`, how long it waited for locks, without waits shorter than
+    the server's `deadlock_timeout`. `instead_of` is the statement as written, where its transactional form ran.
     """
 
     step: StepId
@@ -118,6 +149,7 @@ class StatementTrace:
     indexes_built: tuple[str, ...] = ()
     wal_bytes: int = 0
     temp_bytes: int | None = None
+    waited_ms: float | None = None
     notices: tuple[str, ...] = ()
     instead_of: str | None = None
 
@@ -140,13 +172,14 @@ class Estimate:
 
     `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
     to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
-    on; `scaled` says that their times were scaled by the row counts of another database.
+    on; `scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
+    was off by, and `level_percent` None.
     """
 
     production_ms: float
     low_ms: float | None
     high_ms: float | None
     confidence_percent: float | None
-    level_percent: int
+    level_percent: int | None
     runs: int
     scaled: bool

@@ -8,11 +8,11 @@ from typing import Any
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks
-from confiture.report.sentences import blocked_sentences, estimate_sentences, run_sentence
-from confiture.report.timeline import Lane, lanes
+from confiture.report.colours import css_class
+from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
+from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, duration, rows
 
-_STYLES = {Blocks.READS: "reads", Blocks.WRITES: "writes", Blocks.DDL: "ddl", Blocks.STRONGER_DDL: "weak"}
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
 _TICKS = 4
@@ -26,7 +26,7 @@ def run_page(report: RunReport) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string((files("confiture.report") / "report.html.j2").read_text(encoding="utf-8"))
     found = lanes(report.locks)
-    total_ms = max((lock.released_ms for lock in report.locks), default=0.0)
+    total_ms = run_end_ms(report)
     return template.render(
         title=f"{'Dry run' if report.dry_run else 'Migrate ' + report.direction.value} on {report.database}",
         sentence=run_sentence(report),
@@ -34,6 +34,8 @@ def run_page(report: RunReport) -> str:
         cards=_cards(report),
         report=report,
         blocked=blocked_sentences(report),
+        notes=[*retry_sentences(report), *report.notes],
+        held=found,
         lanes=[_lane(index, lane, total_ms) for index, lane in enumerate(found)],
         legend=_legend(found),
         ticks=[
@@ -72,7 +74,7 @@ def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
             {
                 "x": round(_LEFT + bar.start_ms * scale, 1),
                 "width": max(round((bar.end_ms - bar.start_ms) * scale, 1), 1.0),
-                "style": _STYLES[bar.lock.felt.blocks],
+                "style": css_class(bar.lock.felt.blocks),
                 "title": f"{bar.lock.felt.sql}, up to {duration(bar.lock.held_ms)}",
             }
             for bar in lane.bars
@@ -82,4 +84,4 @@ def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
 
 def _legend(found: Sequence[Lane]) -> list[tuple[str, str]]:
     shown = {bar.lock.felt.blocks for lane in found for bar in lane.bars}
-    return [(blocks.value, _STYLES[blocks]) for blocks in Blocks if blocks in shown]
+    return [(blocks.value, css_class(blocks)) for blocks in Blocks if blocks in shown]

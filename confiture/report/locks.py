@@ -12,10 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.locks import RunningSession
-from confiture.models.trace import Blocks
+from confiture.report.colours import BLOCKS
 from confiture.report.words import duration
-
-_STYLES = {Blocks.READS: "red", Blocks.WRITES: "yellow", Blocks.DDL: "cyan", Blocks.STRONGER_DDL: "dim"}
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
@@ -57,7 +55,7 @@ def _table(session: RunningSession) -> Table:
     table.add_column("Keeps out")
     for lock in sorted(session.locks, key=lambda lock: (lock.granted, -lock.mode.strength, lock.relation)):
         state = Text("held") if lock.granted else Text("waiting", style="bold yellow")
-        keeps_out = Text(lock.mode.blocks.value, style=_STYLES[lock.mode.blocks])
+        keeps_out = Text(lock.mode.blocks.value, style=BLOCKS[lock.mode.blocks])
         table.add_row(Text(lock.relation), lock.mode.sql, state, keeps_out)
     return table
 

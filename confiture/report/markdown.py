@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.reports import RunReport
-from confiture.report.sentences import blocked_sentences, estimate_sentences, run_sentence
+from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
 from confiture.report.words import duration, rows
+from confiture.report.work import work_of
 
 
 def run_markdown(report: RunReport) -> str:
@@ -22,6 +23,8 @@ def run_markdown(report: RunReport) -> str:
     parts += _section("Waited for us", [f"- {_cell(line)}" for line in blocked_sentences(report)])
     parts += _section("Locks", _locks(report))
     parts += _section("Steps", _steps(report))
+    parts += _section("Work", _work(report))
+    parts += _section("Notes", [f"- {_cell(line)}" for line in [*retry_sentences(report), *report.notes]])
     parts += _section("Left behind by the dry run", [f"- {_cell(line)}" for line in report.leftovers])
     return "\n\n".join(parts) + "\n"
 
@@ -51,11 +54,10 @@ def _locks(report: RunReport) -> list[str]:
     found = lanes(report.locks)
     if not found:
         return []
-    lines = ["| relation | strongest lock | held up to | keeps out |", "|---|---|---:|---|"]
+    lines = ["| relation | strongest lock | no reads for | no writes for |", "|---|---|---:|---:|"]
     for lane in found:
-        worst = lane.worst
-        held = duration(worst.held_ms)
-        lines.append(f"| {_cell(lane.relation)} | {worst.felt.sql} | {held} | {worst.felt.blocks.value} |")
+        times = f"{duration(lane.no_reads_ms)} | {duration(lane.no_writes_ms)}"
+        lines.append(f"| {_cell(lane.relation)} | {lane.worst.felt.sql} | {times} |")
     return lines
 
 
@@ -69,6 +71,12 @@ def _steps(report: RunReport) -> list[str]:
                 f" | {rows(step.rows)} | {duration(step.duration_ms)} | {result} |"
             )
     return lines if len(lines) > 2 else []
+
+
+def _work(report: RunReport) -> list[str]:
+    """Scans, rewrites, WAL: a line for each statement that has any."""
+    worked = [(statement.step, work_of(statement)) for statement in report.statements]
+    return [f"- {_cell(f'{step.version} {step.name}')}: {_cell(work)}" for step, work in worked if work]
 
 
 def _cell(text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from confiture.models.events import Outcome
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
-from confiture.report.words import count, duration
+from confiture.models.trace import Estimate
+from confiture.report.words import count, duration_in_prose
 
 
 def run_sentence(report: RunReport) -> str:
@@ -14,13 +15,15 @@ def run_sentence(report: RunReport) -> str:
     done = [migration for migration in reached if migration.outcome is Outcome.DONE]
     where = f"on {report.database} ({report.environment})"
     verb = "undone" if report.direction is Direction.DOWN else "applied"
-    took = duration(report.duration_ms)
+    took = duration_in_prose(report.duration_ms)
     if report.outcome is Outcome.DONE and not report.migrations:
         undo = report.direction is Direction.DOWN
         return f"{'Nothing to undo' if undo else 'Nothing to do: every migration is applied'} {where}."
     if report.dry_run and report.outcome is Outcome.DONE:
         what = f"{count(len(done), 'migration')} would be {verb}, {count(_rows(done), 'row')}, {took}"
         return f"Dry run {where}: {what}. Rolled back: nothing changed."
+    if report.dry_run and not any(migration.steps for migration in report.migrations):
+        return f"Dry run {where} ended before anything ran: nothing changed."
     if report.dry_run:
         return f"Dry run {where} failed after {took}. Rolled back: nothing changed."
     if report.outcome is Outcome.DONE:
@@ -55,29 +58,45 @@ def estimate_sentences(report: RunReport) -> list[str]:
     basis = f"{count(found.runs, 'dry run')} on this database"
     if found.scaled:
         basis += ", scaled by the row counts of another"
-    sentences = [f"Estimate: {duration(found.production_ms)} ({basis})."]
+    sentences = [f"Estimate: {duration_in_prose(found.production_ms)} ({basis})."]
     if found.low_ms is not None and found.high_ms is not None:
-        reach = f"{duration(found.low_ms)} to {duration(found.high_ms)}"
-        meaning = (
-            "linear scaling was 0.6 to 1.4 times the truth where it was measured"
-            if found.scaled
-            else f"meant to hold the real time {found.level_percent} times of 100"
-        )
-        sentences.append(f"Range: {reach}, {meaning}.")
+        reach = f"{duration_in_prose(found.low_ms)} to {duration_in_prose(found.high_ms)}"
+        sentences.append(f"Range: {reach}{_meaning(found)}.")
     if found.confidence_percent is not None:
         sentences.append(f"Confidence: {found.confidence_percent:.0f} % that it is within 15 % of the estimate.")
+    elif found.scaled:
+        sentences.append("Confidence: unknown, because the times were scaled.")
     elif found.runs < 2:
         sentences.append("Confidence: unknown from one run; `--repeat 5` measures the spread.")
     else:
-        sentences.append("Confidence: unknown, because the times were scaled.")
+        sentences.append("Confidence: unknown.")
     return sentences
+
+
+def _meaning(found: Estimate) -> str:
+    """What the range of an estimate stands for."""
+    if found.scaled:
+        return ", linear scaling was 0.6 to 1.4 times the truth where it was measured"
+    if found.level_percent:
+        return f", meant to hold the real time {found.level_percent} times of 100"
+    return ""
+
+
+def retry_sentences(report: RunReport) -> list[str]:
+    """Which migrations were rolled back for a lock or a deadlock and tried again, how often."""
+    return [
+        f"{migration.version} {migration.name}: rolled back and tried again {count(migration.retries, 'time')}."
+        for migration in report.migrations
+        if migration.retries
+    ]
 
 
 def blocked_sentences(report: RunReport) -> list[str]:
     """Who waited for us, on what, how long."""
     return [
         f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid}) waited"
-        f" {duration(waiter.waited_ms)} for {waiter.target} ({waiter.mode}): {' '.join((waiter.query or '').split())}"
+        f" {duration_in_prose(waiter.waited_ms)} for {waiter.target} ({waiter.mode}):"
+        f" {' '.join((waiter.query or '').split())}"
         for blocked in report.blocked
         for waiter in blocked.waiters
     ]

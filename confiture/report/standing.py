@@ -48,7 +48,7 @@ def print_status(console: Console, standing: Standing, database: str, environmen
         console.print(table)
     record = track_record(standing.applied)
     if record:
-        print_text(console, Text(f"{record[0].upper()}{record[1:]}."))
+        print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
     print_text(console, Text(_sentence(standing, database, environment)))
 
 
@@ -61,6 +61,13 @@ def _outturn(row: AppliedMigration) -> list[str]:
         predicted = f"{duration(row.outturn.low_ms)} to {duration(row.outturn.high_ms)}"
     colour = "green" if row.outturn.held else "yellow"
     return [duration(row.outturn.measured_ms), f"[{colour}]{predicted}[/{colour}]"]
+
+
+def _single_runs(standing: Standing) -> str:
+    """By what a prediction without a range is judged, where there is one."""
+    if any(row.outturn and row.outturn.low_ms is None for row in standing.applied):
+        return " A prediction from a single run counts as held within 15 % of it."
+    return ""
 
 
 def _sentence(standing: Standing, database: str, environment: str) -> str:

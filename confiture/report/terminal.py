@@ -17,28 +17,17 @@ from rich.text import Text
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
-from confiture.report.sentences import blocked_sentences, estimate_sentences, run_sentence
-from confiture.report.timeline import print_timeline
+from confiture.models.trace import RunWarning
+from confiture.report.colours import OUTCOMES
+from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
+from confiture.report.timeline import timeline
 from confiture.report.words import count, duration, rows
+from confiture.report.work import is_notable, work_of
 
 _MOST_STEPS = 60
 _PIPE_WIDTH = 120
 _NARROW = 100
-_STYLES = {
-    Outcome.DONE: "green",
-    Outcome.SKIPPED: "dim",
-    Outcome.FAILED: "bold red",
-    Outcome.ROLLED_BACK: "red",
-    Outcome.STOPPED: "bold yellow",
-}
-
-
-_SUMMARY_STYLES = {
-    Outcome.DONE: "green",
-    Outcome.FAILED: "red",
-    Outcome.ROLLED_BACK: "red",
-    Outcome.STOPPED: "bold yellow",
-}
+_MOST_WORK_LINES = 30
 
 
 def data_console() -> Console:
@@ -60,13 +49,31 @@ def _console(*, stderr: bool) -> Console:
 
 def print_run(console: Console, report: RunReport) -> None:
     """The steps of a run as a table, and how it ended in a sentence."""
+    style = OUTCOMES[report.outcome or Outcome.FAILED]
+    ending = [*_remarks(report), Text(run_sentence(report), style=style)]
+    steps: list[Table | Text] = []
     if any(migration.steps for migration in report.migrations):
-        console.print(_run_table(report, narrow=console.width < _NARROW))
-    if report.dry_run:
-        _print_measured(console, report)
-    for line in blocked_sentences(report):
-        print_text(console, Text(line))
-    print_text(console, Text(run_sentence(report), style=_SUMMARY_STYLES.get(report.outcome or Outcome.FAILED, "")))
+        steps.append(_run_table(report, narrow=console.width < _NARROW))
+    blocks = [steps, *_measured(console, report), ending] if report.dry_run else [[*steps, *ending]]
+    for number, block in enumerate(block for block in blocks if block):
+        if number:
+            console.print()
+        for part in block:
+            _print_part(console, part)
+
+
+def _print_part(console: Console, part: Table | Text) -> None:
+    if isinstance(part, Text) and not part.no_wrap:
+        print_text(console, part)
+    else:
+        console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _remarks(report: RunReport) -> list[Table | Text]:
+    """What stands above the last sentence: what stays behind, the estimate, what was tried again, who waited."""
+    lines = [f"Left behind by the dry run: {line}." for line in report.leftovers]
+    lines += [*estimate_sentences(report), *retry_sentences(report), *blocked_sentences(report)]
+    return [Text(line) for line in lines]
 
 
 def print_text(console: Console, text: Text) -> None:
@@ -130,25 +137,33 @@ def _outcome(outcome: Outcome | None) -> Text:
     if outcome is None:
         return Text("not reached", style="dim")
     word = "ok" if outcome is Outcome.DONE else outcome.value
-    return Text(word, style=_STYLES[outcome])
+    return Text(word, style=OUTCOMES[outcome])
 
 
-def _print_measured(console: Console, report: RunReport) -> None:
-    """What only a dry run has: locks over time, warnings, what stays behind, the estimate."""
-    if report.locks:
-        console.print()
-        print_timeline(console, report.locks, max(lock.released_ms for lock in report.locks))
-    for warning in report.warnings:
-        console.print()
-        print_text(console, Text("warning: ", style="bold yellow").append(warning.message, style="bold default"))
-        if warning.span:
-            console.print(Text(f"  --> {warning.span}", style="cyan"), soft_wrap=True)
-        print_text(console, Text("  next: ", style="green").append(warning.hint, style="default"))
-    console.print()
-    for line in report.leftovers:
-        print_text(console, Text(f"Left behind by the dry run: {line}."))
-    for line in estimate_sentences(report):
-        print_text(console, Text(line))
+def _measured(console: Console, report: RunReport) -> list[list[Table | Text]]:
+    """What only a dry run has: locks over time, what statements cost, warnings."""
+    return [timeline(report, console.width), _work(report), *(_warning(warning) for warning in report.warnings)]
+
+
+def _work(report: RunReport) -> list[Table | Text]:
+    """A line for each statement that does more than little."""
+    found = [statement for statement in report.statements if is_notable(statement)]
+    lines = [
+        Text(f"{statement.step.version} {statement.step.name}: ", style="bold").append(
+            work_of(statement), style="default not bold"
+        )
+        for statement in found[:_MOST_WORK_LINES]
+    ]
+    if len(found) > len(lines):
+        lines.append(Text(f"... and {len(found) - len(lines)} more statements; the JSON report has them all"))
+    return [*lines]
+
+
+def _warning(warning: RunWarning) -> list[Table | Text]:
+    lines = [Text("warning: ", style="bold yellow").append(warning.message, style="bold default")]
+    if warning.span:
+        lines.append(Text(f"  --> {warning.span}", style="cyan", no_wrap=True))
+    return [*lines, Text("  next: ", style="green").append(warning.hint, style="default")]
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:

@@ -17,6 +17,11 @@ def duration(milliseconds: float | None) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
+def duration_in_prose(milliseconds: float) -> str:
+    """The same within a sentence, where less than a millisecond is only said to be that."""
+    return "under 1 ms" if milliseconds < 1 else duration(milliseconds)
+
+
 def count(number: int, noun: str) -> str:
     """`1 row`, `20,000 rows`."""
     return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -80,6 +80,12 @@ def named_relations(statements: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found - {""}))
 
 
+def same_relation(one: str, other: str) -> bool:
+    """Whether two names are of one relation, quoted or not, where either may leave out the schema."""
+    one, other = one.replace('"', ""), other.replace('"', "")
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
 def _quoted(parts: Iterable[str]) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
 

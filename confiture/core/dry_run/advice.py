@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from itertools import groupby
 
-from confiture.models.trace import Blocks, LockTrace, RunWarning, StatementTrace
-from confiture.sql.actions import Action, actions
+from confiture.models.trace import Blocks, LockMode, LockTrace, RunWarning, StatementTrace, worst_locks
+from confiture.sql.actions import Action, actions, named_relations, same_relation
 from confiture.sql.escapes import escapes
+from confiture.sql.parsing import parse_statements
 
 MANY_ROWS = 100_000
 """An UPDATE or DELETE from this many rows on is told to go in batches."""
 _OWN_SHARE = 0.5
+_QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt"})
 
 _WAYS_OUT = {
     Action.CREATE_INDEX: "CREATE INDEX CONCURRENTLY lets writes go on",
@@ -35,53 +39,64 @@ def warnings(traces: Sequence[StatementTrace], threshold_ms: float) -> tuple[Run
 
     `threshold_ms` is how long a table may be kept from readers or writers without a warning.
     """
-    found = [*_long_locks(traces, threshold_ms), *_rewrites(traces), *_large_writes(traces)]
+    found = [
+        *_long_locks(traces, threshold_ms),
+        *_rewrites(traces),
+        *_large_writes(traces),
+        *_unseen_locks(traces),
+    ]
     return tuple(sorted(found, key=lambda warning: -(warning.measured_ms or 0)))
 
 
-def leftovers(traces: Sequence[StatementTrace]) -> tuple[str, ...]:
-    """What the rollback of this dry run did not take back, a sentence each."""
-    dead: dict[str, int] = {}
-    sequences: set[str] = set()
-    for trace in traces:
-        for rows in trace.rows:
-            dead[rows.table] = dead.get(rows.table, 0) + rows.inserted + rows.updated
-        sequences |= {lock.relation for lock in trace.locks if lock.kind == "sequence"}
-    existed = {lock.relation for trace in traces for lock in trace.locks}
-    told = [
-        f"{table} keeps {count:,} dead rows until it is vacuumed"
-        for table, count in sorted(dead.items(), key=lambda item: -item[1])
-        if count and table in existed
-    ]
+def leftovers(tries: Sequence[Sequence[StatementTrace]]) -> tuple[str, ...]:
+    """What the rollbacks of all tries of a dry run, retries and repetitions alike, left; a sentence each."""
+    dead: Counter[str] = Counter()
+    for traces in tries:
+        dead.update(_dead_rows(traces))
+    told = [f"{table} keeps {count:,} dead rows until it is vacuumed" for table, count in dead.most_common() if count]
+    everything = [trace for traces in tries for trace in traces]
+    sequences = {lock.relation for trace in everything for lock in trace.locks if _gives_numbers(lock)}
     if sequences:
         told.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
-    told += [f"{escape}: it has happened" for trace in traces for escape in escapes(trace.text)]
+    texts = dict.fromkeys(trace.text for trace in everything)
+    told += [f"{escape}: it has happened" for text in texts for escape in escapes(text)]
     return tuple(told)
 
 
-def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[RunWarning]:
-    """One warning for each table: its worst lock, if that kept readers or writers out for too long."""
-    worst: dict[str, tuple[LockTrace, StatementTrace]] = {}
+def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
+    """Row versions that one try left, by table. A file that the transaction made goes with it, and its rows too."""
+    existed = {lock.relation for trace in traces for lock in trace.locks}
+    renewed: set[str] = set()
+    dead: Counter[str] = Counter()
     for trace in traces:
-        for lock in trace.locks:
-            if lock.felt.blocks not in (Blocks.READS, Blocks.WRITES) or "table" not in lock.kind:
-                continue
-            known = worst.get(lock.relation)
-            if known is None or (lock.felt.strength, lock.held_ms) > (known[0].felt.strength, known[0].held_ms):
-                worst[lock.relation] = (lock, trace)
-    for lock, trace in worst.values():
-        if lock.held_ms >= threshold_ms:
-            yield RunWarning(
-                code="long-lock",
-                message=(
-                    f"{lock.relation} is held in {lock.felt.sql} for up to {_seconds(lock.held_ms)}:"
-                    f" {lock.felt.blocks.value} wait"
-                ),
-                hint=_way_out(lock, trace),
-                table=lock.relation,
-                measured_ms=lock.held_ms,
-                span=trace.step.span,
-            )
+        renewed.update(trace.rewrites)
+        for rows in trace.rows:
+            if rows.table in existed and rows.table not in renewed:
+                dead[rows.table] += rows.inserted + rows.updated
+    return dead
+
+
+def _gives_numbers(lock: LockTrace) -> bool:
+    """nextval and setval take this mode, and they alone; what DDL does to a sequence is taken back."""
+    return lock.kind == "sequence" and lock.mode is LockMode.ROW_EXCLUSIVE
+
+
+def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[RunWarning]:
+    """One warning for each table: its worst lock among those that kept readers or writers out for too long."""
+    for lock in worst_locks((lock for trace in traces for lock in trace.locks), threshold_ms):
+        trace = next(trace for trace in traces if any(taken is lock for taken in trace.locks))
+        waiting = "" if trace.waited_ms is not None else " (any wait for it included)"
+        yield RunWarning(
+            code="long-lock",
+            message=(
+                f"{lock.relation} is held in {lock.felt.sql} for up to {_seconds(lock.held_ms)}{waiting}:"
+                f" {lock.felt.blocks.value} wait"
+            ),
+            hint=_way_out(lock, trace),
+            table=lock.relation,
+            measured_ms=lock.held_ms,
+            span=trace.step.span,
+        )
 
 
 def _way_out(lock: LockTrace, trace: StatementTrace) -> str:
@@ -94,13 +109,16 @@ def _way_out(lock: LockTrace, trace: StatementTrace) -> str:
 
 
 def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
+    # the lock may be an earlier statement's
+    queried = {lock.relation for trace in traces for lock in trace.locks if lock.is_queried}
     for trace in traces:
+        if not trace.rewrites:
+            continue
         done = actions(trace.text)
         if Action.ALTER_TYPE not in done and Action.ADD_COLUMN not in done:
             continue
-        kinds = {lock.relation: lock.kind for lock in trace.locks}
         for relation in trace.rewrites:
-            if "table" in kinds.get(relation, ""):
+            if relation in queried:
                 yield RunWarning(
                     code="rewrite",
                     message=f"{relation} is rewritten in {_seconds(trace.duration_ms)}",
@@ -114,11 +132,10 @@ def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
 def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
     existed = {lock.relation for trace in traces for lock in trace.locks}
     for trace in traces:
-        if not {Action.UPDATE, Action.DELETE} & set(actions(trace.text)):
-            continue
-        for rows in trace.rows:
-            changed = rows.updated + rows.deleted
-            if changed >= MANY_ROWS and rows.table in existed:
+        many = [rows for rows in trace.rows if rows.updated + rows.deleted >= MANY_ROWS and rows.table in existed]
+        if many and {Action.UPDATE, Action.DELETE} & set(actions(trace.text)):
+            for rows in many:
+                changed = rows.updated + rows.deleted
                 yield RunWarning(
                     code="large-write",
                     message=f"one statement changes {changed:,} rows of {rows.table} and keeps them locked",
@@ -127,6 +144,51 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                     measured_ms=trace.duration_ms,
                     span=trace.step.span,
                 )
+
+
+def _unseen_locks(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
+    """One warning for each table of each segment whose lock an earlier segment of the same transaction may hide."""
+    held: set[str] = set()
+    for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
+        segment = tuple(together)
+        told: set[str] = set()
+        for trace in segment if held else ():
+            for table in sorted(_touched(trace, held) - told):
+                told.add(table)
+                yield RunWarning(
+                    code="lock-unseen",
+                    message=(
+                        f"{table} was locked by what came before and would be free again here: this dry run cannot see"
+                        " whether this statement locks it again, nor for how long"
+                    ),
+                    hint="apply what comes before on a copy, and rehearse the rest there",
+                    table=table,
+                    span=trace.step.span,
+                )
+        held |= {lock.relation for trace in segment for lock in trace.locks if _hides(lock)}
+
+
+def _hides(lock: LockTrace) -> bool:
+    """Whether a lock that keeps queries out could be taken again unseen, as it is held already."""
+    return lock.is_queried and lock.mode.blocks in (Blocks.READS, Blocks.WRITES)
+
+
+def _touched(trace: StatementTrace, held: Set[str]) -> Set[str]:
+    """Of these relations, those that a statement may lock strongly; not those whose lock is seen or known."""
+    if trace.instead_of:
+        return set()
+    found = set(trace.rewrites)
+    if not _is_query(trace.text):
+        found |= {scan.table for scan in trace.scans} | {rows.table for rows in trace.rows}
+        named = named_relations([trace.text])
+        found |= {relation for relation in held if any(same_relation(relation, name) for name in named)}
+    return (found & held) - {lock.relation for lock in trace.locks if _hides(lock)}
+
+
+def _is_query(text: str) -> bool:
+    """Whether a statement by its nature only reads and writes rows, for which it takes weak locks."""
+    statements, _ = parse_statements(text)
+    return all(statement.node in _QUERIES for statement in statements)
 
 
 def _seconds(milliseconds: float) -> str:

@@ -14,24 +14,25 @@ from confiture.models.trace import Estimate, StatementTrace
 Traces = Sequence[StatementTrace]
 
 
-def conclude(runs: Sequence[Traces], scale: Scale | None, threshold_ms: float) -> Rehearsed:
+def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | None, threshold_ms: float) -> Rehearsed:
     """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without a warning.
+    `tries` are all runs, those that were broken off and tried again included. `threshold_ms` is how long a table may be
+    kept from readers or writers without a warning.
     """
     last = runs[-1]
     return Rehearsed(
         statements=tuple(last),
         warnings=warnings(last, threshold_ms),
-        leftovers=leftovers(last),
+        leftovers=leftovers(tries),
         estimate=_estimate(runs, scale),
     )
 
 
-def partial(traces: Traces, threshold_ms: float) -> Rehearsed:
+def partial(traces: Traces, tries: Sequence[Traces], threshold_ms: float) -> Rehearsed:
     """What is told of a run that failed on the way: what was seen until then, and no estimate."""
     return Rehearsed(
-        statements=tuple(traces), warnings=warnings(traces, threshold_ms), leftovers=leftovers(traces), estimate=None
+        statements=tuple(traces), warnings=warnings(traces, threshold_ms), leftovers=leftovers(tries), estimate=None
     )
 
 
@@ -51,5 +52,9 @@ def predictions(
 
 
 def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
-    totals = [sum(trace.duration_ms * (scale.factor(trace) if scale else 1.0) for trace in run) for run in runs]
-    return estimate(totals, scaled=scale is not None)
+    return estimate([_total_ms(run, scale) for run in runs], scaled=scale is not None)
+
+
+def _total_ms(run: Traces, scale: Scale | None) -> float:
+    factors = scale.factors(run) if scale else (1.0,) * len(run)
+    return sum(trace.duration_ms * factor for trace, factor in zip(run, factors, strict=True))

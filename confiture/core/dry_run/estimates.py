@@ -40,7 +40,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False) -> Estimate:
         low_ms=low,
         high_ms=high,
         confidence_percent=confidence,
-        level_percent=LEVEL_PERCENT,
+        level_percent=None if scaled else LEVEL_PERCENT,
         runs=runs,
         scaled=scaled,
     )

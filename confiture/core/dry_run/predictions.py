@@ -53,9 +53,13 @@ class Predictions:
         self._path = self._folder / "predictions.json"
 
     def recall(self, database: str, version: str, checksum: str) -> Prediction | None:
-        """The newest prediction for a migration as it is now, on a database."""
+        """The newest prediction for a migration as it is now, on a database, whoever connects to it."""
         for prediction in reversed(self._load()):
-            if (prediction.database, prediction.version, prediction.checksum) == (database, version, checksum):
+            if (_place(prediction.database), prediction.version, prediction.checksum) == (
+                _place(database),
+                version,
+                checksum,
+            ):
                 return prediction
         return None
 
@@ -73,3 +77,8 @@ class Predictions:
             return [Prediction(**entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError):
             return []
+
+
+def _place(label: str) -> str:
+    """Host, port and name of a database: dry runs may use a role that may less than that of the real run."""
+    return label.rpartition("@")[2]

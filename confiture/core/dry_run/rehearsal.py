@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
+from confiture.core.concurrently import rehearsed_away
 from confiture.core.database import one_row
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress, Session
 from confiture.core.state import StateStore
-from confiture.models.events import MigrationFinished, MigrationStarted, Outcome
+from confiture.core.steps import StepFailed
+from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, Segment
 from confiture.models.trace import StatementTrace
 from confiture.plan.building import transactional_form
 from confiture.plan.ordering import VersionKey, version_key
+
+_NEW_ENUM_VALUE = "55P04"
+_ARTEFACT = (
+    "if an earlier migration of this dry run, or an earlier segment, adds the value, then the real run commits it first"
+    " and does not fail here: apply what comes before on a copy, and rehearse the rest there"
+)
 
 
 class Rehearsal:
@@ -31,6 +38,9 @@ class Rehearsal:
         """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
         """What was seen of each statement of the last run, as far as it came."""
+        self._segments_before = 0
+        self.tries: list[tuple[StatementTrace, ...]] = []
+        """The same of all runs, and of all tries of each."""
 
     def run(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
@@ -42,6 +52,7 @@ class Rehearsal:
 
     def _run_once(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         self._session.reset()
+        self._segments_before = 0
         tracer = Tracer(self._connection)
         watched = self._session.watched(plan.migrations[0].version, 1)
         try:
@@ -50,21 +61,44 @@ class Rehearsal:
                     self._migrate(migration, unfinished.get(version_key(migration.version)), tracer)
         finally:
             self.traces = tuple(tracer.traces)
+            self.tries.append(self.traces)
 
     def _migrate(self, plan: PlannedMigration, unfinished: Unfinished | None, tracer: Tracer) -> None:
         done = unfinished.committed if unfinished else 0
         plan = fitted(plan, unfinished) if unfinished else plan
         self.progress = Progress(plan, str(uuid.uuid4()))
-        started = time.perf_counter()
+        started_ms = tracer.elapsed_ms()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
         for segment in plan.segments[done:]:
             self._session.reset()
             tracer.begin_segment()
+            intended = unfinished is not None and unfinished.intended and segment is plan.segments[done]
+            if not self._already_done(segment, intended=intended):
+                self._run_steps(plan, segment, tracer)
+            tracer.end_segment()
+            self._segments_before += 1
+        duration_ms = tracer.elapsed_ms() - started_ms
+        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _run_steps(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> None:
+        try:
             self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe)
             self._check_constraints()
-            tracer.end_segment()
-        duration_ms = (time.perf_counter() - started) * 1000
-        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+        except StepFailed as failure:
+            if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_before:
+                raise
+            told = replace(failure.diagnostic, hint=_ARTEFACT)
+            raise StepFailed(told, failure.sqlstate) from failure
+
+    def _already_done(self, segment: Segment, *, intended: bool) -> bool:
+        """Whether the real run will find the statement done; mends first what that would mend."""
+        if segment.isolation is not Isolation.OUTSIDE:
+            return False
+        ((statement,),) = (step.statements for step in segment.steps)
+        if not rehearsed_away(self._connection, statement, intended=intended, emit=self._emit):
+            return False
+        self._emit(Noted(text=f"an earlier run had already done: {statement.text.strip().splitlines()[0]}"))
+        return True
 
     def _check_constraints(self) -> None:
         """Checks what a commit checks, then defers again what is deferred in every new transaction.

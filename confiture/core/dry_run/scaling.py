@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
 from confiture.models.trace import StatementTrace
+from confiture.sql.actions import named_relations, same_relation
+
+_WORTH_TELLING = 0.01
+"""From this share of a run's time on it is told that a statement could not be scaled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,29 +22,62 @@ class Scale:
     here: Mapping[str, float]
     there: Mapping[str, float]
 
-    def factor(self, trace: StatementTrace) -> float:
-        """How many times longer a statement takes there: linear in the rows of the tables that it reads and writes,
-        each weighing as much as it was read and written here. 1 for one that touches no table known in both.
+    def factors(self, traces: Sequence[StatementTrace]) -> tuple[float, ...]:
+        """How many times longer each statement of a run takes there; 1 for one that cannot be scaled."""
+        return tuple(1.0 if factor is None else factor for factor in self._known_factors(traces))
+
+    def notes(self, traces: Sequence[StatementTrace]) -> tuple[str, ...]:
+        """The statements of a run that take time, touch tables and could not be scaled, a sentence each."""
+        total_ms = sum(trace.duration_ms for trace in traces)
+        found = []
+        for trace, factor in zip(traces, self._known_factors(traces), strict=True):
+            tables = sorted(_weights(trace))
+            if factor is None and tables and trace.duration_ms > _WORTH_TELLING * total_ms:
+                found.append(
+                    f"the time of {trace.step.name!r} ({trace.step.version}) is not scaled: for {', '.join(tables)}"
+                    " there are no row counts to compare"
+                )
+        return tuple(dict.fromkeys(found))
+
+    def _known_factors(self, traces: Sequence[StatementTrace]) -> list[float | None]:
+        """The factor of each statement: linear in the rows of the tables that it reads and writes, each weighing as
+        much as it was read and written here. A table that the run makes grows with what filled it.
         """
-        weights: dict[str, int] = {}
-        for scan in trace.scans:
-            weights[scan.table] = weights.get(scan.table, 0) + scan.rows
-        for rows in trace.rows:
-            weights[rows.table] = weights.get(rows.table, 0) + rows.inserted + rows.updated + rows.deleted
-        known = {table: weight for table, weight in weights.items() if weight and self._comparable(table)}
-        total = sum(known.values())
-        if not total:
-            return 1.0
-        return sum(weight * self.there[table] / self.here[table] for table, weight in known.items()) / total
+        made: dict[str, float] = {}
+        found: list[float | None] = []
+        for trace in traces:
+            weights = _weights(trace)
+            factor = self._mean(weights, made)
+            if factor is None and made:
+                # reading a new table leaves no trace
+                named = named_relations([trace.text])
+                factor = self._mean({t: 1 for t in made if any(same_relation(t, name) for name in named)}, made)
+            found.append(factor)
+            if factor is not None:
+                made |= {rows.table: factor for rows in trace.rows if rows.inserted and rows.table not in self.here}
+        return found
 
-    @property
-    def uncounted(self) -> tuple[str, ...]:
-        """Tables of both databases of which one has no count."""
-        both = self.here.keys() & self.there.keys()
-        return tuple(sorted(table for table in both if self.here[table] < 0 or self.there[table] < 0))
+    def _mean(self, weights: Mapping[str, int], made: Mapping[str, float]) -> float | None:
+        factors = {table: self._growth(table, made) for table in weights}
+        known = {table: factor for table, factor in factors.items() if factor is not None}
+        total = sum(weights[table] for table in known)
+        return sum(weights[table] * factor for table, factor in known.items()) / total if total else None
 
-    def _comparable(self, table: str) -> bool:
-        return self.here.get(table, -1) > 0 and self.there.get(table, -1) >= 0
+    def _growth(self, table: str, made: Mapping[str, float]) -> float | None:
+        if table in made:
+            return made[table]
+        here, there = self.here.get(table, -1), self.there.get(table, -1)
+        return there / here if here > 0 and there >= 0 else None
+
+
+def _weights(trace: StatementTrace) -> dict[str, int]:
+    """How many rows of each table a statement read and wrote; tables without any are left out."""
+    weights: Counter[str] = Counter()
+    for scan in trace.scans:
+        weights[scan.table] += scan.rows
+    for rows in trace.rows:
+        weights[rows.table] += rows.inserted + rows.updated + rows.deleted
+    return {table: weight for table, weight in weights.items() if weight}
 
 
 def row_counts(connection: Connection) -> dict[str, float]:

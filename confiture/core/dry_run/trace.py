@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,6 +35,8 @@ _KINDS = {
 CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
 """What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
 _TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
+_LOCK_WAIT = re.compile(r"process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms")
+_UNPREPARES = re.compile("deallocate|discard", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,54 @@ class _Seen:
 _NOTHING = _Seen(None, 0, 0, 0, 0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the server told of a statement: its notices, and where the role may ask, temporary files and lock waits."""
+
+    notices: tuple[str, ...]
+    temp_bytes: int | None
+    waited_ms: float | None
+    waits: Mapping[tuple[int, str], float]
+    """By OID of the relation and mode of the lock."""
+
+
+class _Clock:
+    """Milliseconds since it was made, without those spent inside `stopped`."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._stopped_at: float | None = None
+
+    def now_ms(self) -> float:
+        now = time.perf_counter() if self._stopped_at is None else self._stopped_at
+        return (now - self._began) * 1000
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._stopped_at = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._began += time.perf_counter() - self._stopped_at
+            self._stopped_at = None
+
+
 class Tracer:
-    """Traces the statements of one transaction on one connection. Times count from the tracer's making."""
+    """Traces the statements of one transaction on one connection.
+
+    Times count from the tracer's making, and leave out what looking takes.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._began = time.perf_counter()
+        self._clock = _Clock()
         self._names: dict[int, tuple[str, str]] = {}
         self._seen: dict[int, _Seen] = {}
         self._held: dict[int, set[str]] = {}
         self._marks: dict[int, int] = {}
         self._notices: list[str] = []
         self._temp_visible = False
+        self._waits_visible = False
         self._wal = 0
         self._segment_began = 0
         self.traces: list[StatementTrace] = []
@@ -72,9 +110,10 @@ class Tracer:
     @contextmanager
     def tracing(self) -> Iterator[Tracer]:
         """Traces what runs inside, which must be one transaction, or a part of one."""
-        for row in self._connection.execute(query("relations")):
-            self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
-            self._seen[row["oid"]] = _counters(row)
+        with self._clock.stopped():
+            for row in self._connection.execute(query("relations")):
+                self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
+                self._seen[row["oid"]] = _counters(row)
         self._connection.add_notice_handler(self._take_notice)
         try:
             yield self
@@ -84,9 +123,12 @@ class Tracer:
 
     def begin_segment(self) -> None:
         """Called before the first statement of each segment, on a session that was reset."""
-        self._connection.execute("SET LOCAL client_min_messages = notice")
-        self._temp_visible = self._ask_for_temporary_files()
-        self._wal = self._wal_bytes()
+        with self._clock.stopped():
+            self._connection.execute("SET LOCAL client_min_messages = notice")
+            self._temp_visible = self._asked_for("log_temp_files = 0")
+            self._waits_visible = self._asked_for("log_lock_waits = on")
+            self._prepare()
+            self._wal = self._wal_bytes()
 
     def end_segment(self) -> None:
         """Called after the last statement of each segment: a real run would release its locks now."""
@@ -98,16 +140,21 @@ class Tracer:
         self._segment_began = len(self.traces)
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since the tracer was made."""
-        return (time.perf_counter() - self._began) * 1000
+        """Milliseconds since the tracer was made, without those that looking took."""
+        return self._clock.now_ms()
 
     def observe(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         """Looks at what a statement did that has just ended."""
+        with self._clock.stopped():
+            self._observe(step, statement, duration_ms)
+
+    def _observe(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         started_ms = self.elapsed_ms() - duration_ms
-        known = {"oids": list(self._marks), "marks": list(self._marks.values())}
-        position, *rows = self._connection.execute(query("touched"), known).fetchall()
+        if _UNPREPARES.search(statement.text):
+            self._prepare()
+        position, *rows = self._touched()
         wal = position["mark"]
-        notices, temp_bytes = self._taken_notices()
+        told = self._told()
         trace = StatementTrace(
             step=step,
             number=len(self.traces) + 1,
@@ -115,13 +162,14 @@ class Tracer:
             started_ms=started_ms,
             duration_ms=duration_ms,
             rows=tuple(self._rows(rows)),
-            locks=tuple(self._locks(rows, started_ms, statement)),
+            locks=tuple(self._locks(rows, started_ms, statement, told.waits)),
             rewrites=tuple(self._rewrites(rows)),
             scans=tuple(self._scans(rows)),
             indexes_built=tuple(self._indexes(rows)),
             wal_bytes=wal - self._wal,
-            temp_bytes=temp_bytes,
-            notices=notices,
+            temp_bytes=told.temp_bytes,
+            waited_ms=told.waited_ms,
+            notices=told.notices,
             instead_of=statement.instead_of,
         )
         self._remember(rows)
@@ -141,7 +189,22 @@ class Tracer:
                 inserted, updated, deleted = written
                 yield TableRows(table=self._name(row), inserted=inserted, updated=updated, deleted=deleted)
 
-    def _locks(self, rows: Iterable[dict[str, Any]], started_ms: float, statement: Statement) -> Iterable[LockTrace]:
+    def _prepare(self) -> None:
+        """Prepares the look, unless it is: between segments, and by migrations, all that is prepared is dropped."""
+        if not one_row(self._connection, "touched_is_prepared")["prepared"]:
+            self._connection.execute(query("prepare_touched"))
+
+    def _touched(self) -> list[dict[str, Any]]:
+        marks = ",".join(map(str, self._marks.values()))
+        return self._connection.execute(f"EXECUTE confiture_touched ('{{{marks}}}')".encode()).fetchall()
+
+    def _locks(
+        self,
+        rows: Iterable[dict[str, Any]],
+        started_ms: float,
+        statement: Statement,
+        waits: Mapping[tuple[int, str], float],
+    ) -> Iterable[LockTrace]:
         real = CONCURRENTLY_MODE if statement.instead_of else None
         for row in rows:
             if row["oid"] not in self._names:
@@ -153,7 +216,7 @@ class Tracer:
                     relation=name,
                     kind=kind,
                     mode=mode,
-                    taken_ms=started_ms,
+                    taken_ms=started_ms + waits.get((row["oid"], mode.value), 0.0),
                     released_ms=started_ms,
                     real_mode=real if real and mode.strength > real.strength else None,
                 )
@@ -194,24 +257,28 @@ class Tracer:
     def _wal_bytes(self) -> int:
         return int(one_row(self._connection, "wal_position")["bytes"])
 
-    def _ask_for_temporary_files(self) -> bool:
-        """Whether the server tells us of temporary files; only some roles may ask for it."""
+    def _asked_for(self, setting: str) -> bool:
+        """Whether the server now tells us of temporary files, or lock waits; only some roles may ask for that."""
         try:
             with self._connection.transaction():
-                self._connection.execute("SET LOCAL log_temp_files = 0")
+                self._connection.execute(f"SET LOCAL {setting}; SET LOCAL client_min_messages = log".encode())
         except psycopg.errors.InsufficientPrivilege:
             return False
-        self._connection.execute("SET LOCAL log_temp_files = 0; SET LOCAL client_min_messages = log")
         return True
 
     def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
         self._notices.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")
 
-    def _taken_notices(self) -> tuple[tuple[str, ...], int | None]:
+    def _told(self) -> _Told:
         taken, self._notices = self._notices, []
         sizes = [int(match[1]) for text in taken if (match := _TEMPORARY_FILE.search(text))]
-        shown = tuple(text for text in taken if not text.startswith("LOG"))
-        return shown, sum(sizes) if self._temp_visible else None
+        waits = [match for text in taken if (match := _LOCK_WAIT.search(text))]
+        return _Told(
+            notices=tuple(text for text in taken if not text.startswith("LOG")),
+            temp_bytes=sum(sizes) if self._temp_visible else None,
+            waited_ms=sum(float(wait["ms"]) for wait in waits) if self._waits_visible else None,
+            waits={(int(wait["oid"]), wait["mode"]): float(wait["ms"]) for wait in waits if wait["oid"]},
+        )
 
 
 def _counters(row: dict[str, Any]) -> _Seen:

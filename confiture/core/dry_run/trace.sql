@@ -9,50 +9,75 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 
--- name: touched
+-- name: prepare_touched
 -- What this session holds locks on, and its own counters, both of which last until the transaction ends; of those only
 -- what is new or has changed since the last look, whose marks are given. The first row alone has the WAL position.
-WITH held AS (
-    SELECT l.relation, array_agg(DISTINCT l.mode) AS modes
-    FROM pg_locks l
-    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    GROUP BY l.relation
-), counted AS (
-    SELECT h.relation, h.modes,
-           pg_relation_filenode(h.relation)::bigint AS filenode,
-           pg_stat_get_xact_numscans(h.relation) AS scans, pg_stat_get_xact_tuples_returned(h.relation) AS rows_read,
-           pg_stat_get_xact_tuples_inserted(h.relation) AS inserted,
-           pg_stat_get_xact_tuples_updated(h.relation) AS updated,
-           pg_stat_get_xact_tuples_deleted(h.relation) AS deleted
-    FROM held h
-), marked AS (
-    SELECT *, hashtextextended(concat_ws(' ', modes, filenode, scans, rows_read, inserted, updated, deleted), 0) AS mark
-    FROM counted
-)
+-- It is asked after every statement, and planning it takes five times as long as running it.
+-- A session holds locks on relations of its own database, and on shared ones, whose OIDs are lower.
+PREPARE confiture_touched (bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark
 UNION ALL
-SELECT m.relation::bigint, m.relation::regclass::text, c.relkind::text, m.modes, m.filenode, m.scans, m.rows_read,
-       m.inserted, m.updated, m.deleted, m.mark
-FROM marked m
-LEFT JOIN pg_class c ON c.oid = m.relation
-LEFT JOIN unnest(%(oids)s::bigint[], %(marks)s::bigint[]) AS known (oid, mark) ON known.oid = m.relation
-WHERE (c.oid IS NULL OR c.relnamespace <> 'pg_toast'::regnamespace)
-  AND known.mark IS DISTINCT FROM m.mark;
+SELECT m.relation::bigint, m.relation::regclass::text, (SELECT c.relkind::text FROM pg_class c WHERE c.oid = m.relation),
+       m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.mark
+FROM (
+    SELECT *,
+           hashtextextended(
+               concat_ws(' ', relation, modes, filenode, scans, rows_read, inserted, updated, deleted), 0
+           ) AS mark
+    FROM (
+        SELECT h.relation, h.modes,
+               pg_relation_filenode(h.relation)::bigint AS filenode,
+               pg_stat_get_xact_numscans(h.relation) AS scans, pg_stat_get_xact_tuples_returned(h.relation) AS rows_read,
+               pg_stat_get_xact_tuples_inserted(h.relation) AS inserted,
+               pg_stat_get_xact_tuples_updated(h.relation) AS updated,
+               pg_stat_get_xact_tuples_deleted(h.relation) AS deleted
+        FROM (
+            SELECT l.relation, array_agg(l.mode) AS modes
+            FROM pg_locks l
+            WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+            GROUP BY l.relation
+        ) h
+        OFFSET 0
+    ) counted
+    OFFSET 0
+) m
+WHERE NOT EXISTS (SELECT FROM unnest($1) AS known (mark) WHERE known.mark = m.mark)
+  AND m.relation::regclass::text NOT LIKE 'pg_toast.%';
+
+-- name: touched_is_prepared
+SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture_touched') AS prepared;
 
 -- name: wal_position
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
 
 -- name: waiters
--- Sessions that wait for a lock of this process, or behind its own waiting for one. Autovacuum can wait.
-SELECT a.pid, a.usename::text AS usename, a.application_name, left(a.query, 500) AS query,
-       l.mode, CASE WHEN l.relation IS NOT NULL THEN l.relation::regclass::text ELSE l.locktype END AS target,
+-- Sessions that wait for a lock of this process, or behind its own waiting for one. Autovacuum can wait: it has no role.
+-- Of the sessions of others an ordinary role sees neither backend_type nor query; the locks, it sees all.
+-- Who waits for a row waits for the transaction that wrote it; its own locks tell which table that row is in.
+SELECT a.pid, a.usename::text AS usename, a.application_name,
+       CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
+       l.mode,
+       CASE
+           WHEN l.locktype IN ('transactionid', 'tuple', 'spectoken') THEN
+               'a row' || COALESCE(' of ' || COALESCE(l.relation, (
+                   SELECT min(t.relation::bigint)::oid FROM pg_locks t
+                   WHERE t.pid = l.pid AND t.locktype = 'tuple'
+               ), (
+                   SELECT min(t.relation::bigint)::oid FROM pg_locks t
+                   JOIN pg_class c ON c.oid = t.relation AND c.relkind IN ('r', 'm')
+                   WHERE t.pid = l.pid AND t.locktype = 'relation' AND t.granted
+                     AND t.mode IN ('RowShareLock', 'RowExclusiveLock')
+                   HAVING count(DISTINCT t.relation) = 1
+               ))::regclass::text, '')
+           WHEN l.relation IS NOT NULL THEN l.relation::regclass::text
+           ELSE l.locktype
+       END AS target,
        COALESCE(extract(epoch FROM clock_timestamp() - l.waitstart) * 1000, 0)::float8 AS waited_ms
 FROM pg_locks l
 JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE NOT l.granted AND a.backend_type = 'client backend'
+WHERE NOT l.granted AND a.backend_type IS DISTINCT FROM 'autovacuum worker' AND a.usesysid IS NOT NULL
   AND %(pid)s = ANY (pg_blocking_pids(l.pid));
 
 -- name: cancel
@@ -60,13 +85,17 @@ SELECT pg_cancel_backend(%(pid)s) AS cancelled;
 
 -- name: running_sessions
 -- Sessions of our runs that are in a transaction or at work; those that only hold the lock or watch are left out.
-SELECT a.pid, a.application_name, a.state, left(a.query, 500) AS query,
+-- An ordinary role does not see the transactions of others, but the locks that every transaction holds.
+SELECT a.pid, a.application_name, COALESCE(a.state, 'unknown') AS state,
+       CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
 FROM pg_stat_activity a
 WHERE a.application_name LIKE 'confiture %%' AND a.datname = current_database()
-  AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
+  AND a.pid <> pg_backend_pid()
+  AND (a.xact_start IS NOT NULL
+       OR a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype IN ('relation', 'virtualxid')))
   AND a.application_name NOT LIKE 'confiture watch%%'
-ORDER BY a.xact_start;
+ORDER BY a.xact_start, a.pid;
 
 -- name: locks_of
 SELECT COALESCE(l.relation::regclass::text, l.relation::text) AS relation, l.mode, l.granted
@@ -76,7 +105,8 @@ WHERE l.pid = %(pid)s AND l.locktype = 'relation' AND l.relation >= 16384
 ORDER BY l.granted, l.relation;
 
 -- name: blockers_of
-SELECT a.pid, a.usename::text AS usename, a.application_name, a.state, left(a.query, 500) AS query,
+SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'unknown') AS state,
+       CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
 FROM pg_stat_activity a
 WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
@@ -89,14 +119,22 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
 
 -- name: holders
--- Sessions in a transaction older than a second that hold locks on the relations named.
-SELECT a.pid, a.usename::text AS usename, a.application_name, a.state,
-       min(l.relation::regclass::text) AS relation, array_agg(DISTINCT l.mode) AS modes,
-       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
-FROM pg_locks l
-JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
-  AND l.relation = ANY (SELECT to_regclass(name) FROM unnest(%(names)s::text[]) AS name)
-  AND a.xact_start < clock_timestamp() - interval '1 second'
+-- Sessions that hold locks on the relations named, all but those in a transaction younger than a second. An ordinary
+-- role does not see how old the transactions of others are: not known is not young.
+WITH held AS (
+    SELECT l.pid, l.relation, array_agg(DISTINCT l.mode) AS modes
+    FROM pg_locks l
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
+      AND l.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND l.relation = ANY (SELECT to_regclass(name) FROM unnest(%(names)s::text[]) AS name)
+    GROUP BY l.pid, l.relation
+)
+SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'state unknown') AS state,
+       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms,
+       json_agg(json_build_object('relation', h.relation::regclass::text, 'modes', h.modes)
+                ORDER BY h.relation::regclass::text) AS held
+FROM held h
+JOIN pg_stat_activity a ON a.pid = h.pid
+WHERE a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '1 second'
 GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start
-ORDER BY a.xact_start;
+ORDER BY a.xact_start, a.pid;

@@ -1,0 +1,22 @@
+"""The colours of what locks keep out and of how things end: one map for all reports."""
+
+from __future__ import annotations
+
+from confiture.models.events import Outcome
+from confiture.models.trace import Blocks
+
+BLOCKS = {Blocks.READS: "red", Blocks.WRITES: "yellow", Blocks.DDL: "cyan", Blocks.STRONGER_DDL: "bright_black"}
+"""At a terminal."""
+
+OUTCOMES = {
+    Outcome.DONE: "green",
+    Outcome.SKIPPED: "dim",
+    Outcome.FAILED: "bold red",
+    Outcome.ROLLED_BACK: "red",
+    Outcome.STOPPED: "bold yellow",
+}
+
+
+def css_class(blocks: Blocks) -> str:
+    """The class in the HTML page; its style sheet holds the colours for light and dark screens."""
+    return blocks.name.lower()

@@ -1,0 +1,93 @@
+"""Who holds locks, as `confiture locks` and a dry run tell it, also to roles that see little of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from rich.console import Console
+
+from confiture.core.database import Connection
+from confiture.core.locks import holders, running_sessions
+from confiture.report.locks import locks_view
+from tests.engine import wait_until
+from tests.fix_servers import Database, Roles
+
+MIGRATION = "confiture migrate up (host, pid 1)"
+
+
+@pytest.fixture
+def tables(database: Database) -> Database:
+    database.execute("CREATE TABLE a (id int); CREATE TABLE b (id int); GRANT SELECT ON a, b TO PUBLIC")
+    return database
+
+
+@contextmanager
+def session(url: str, *statements: str, name: str = MIGRATION) -> Iterator[Connection]:
+    """A session that has run these statements."""
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row, application_name=name) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+        yield connection
+
+
+def test_an_ordinary_role_sees_the_locks_of_a_run_of_another_role(tables: Database, roles: Roles) -> None:
+    migrator, reader = roles.url(roles.migrator), roles.url(roles.reader)
+    with (
+        session(migrator, "BEGIN", "SELECT * FROM a"),
+        session(migrator, "SELECT pg_advisory_lock(7)", name="confiture lock (host, pid 1)"),
+        session(reader, name="psql") as connection,
+    ):
+        (seen,) = running_sessions(connection)
+        console = Console(width=200)
+        with console.capture() as shown:
+            console.print(locks_view([seen], "the database"))
+    assert seen.application_name == MIGRATION
+    assert [(lock.relation, lock.mode.value) for lock in seen.locks] == [("a", "AccessShareLock")]
+    assert (seen.state, seen.transaction_ms) == ("unknown", None)
+    assert seen.query and "pg_read_all_stats" in seen.query
+    assert "None" not in shown.get()
+
+
+def test_an_ordinary_role_is_told_who_holds_locks(tables: Database, roles: Roles) -> None:
+    with (
+        session(tables.url, "BEGIN", "SELECT * FROM a", name="the report"),
+        session(roles.url(roles.reader), name="psql") as connection,
+    ):
+        (told,) = holders(connection, ["a", "b"])
+    assert told.startswith("the report (postgres, process ")
+    assert "holds ACCESS SHARE on a, " in told
+    assert "pg_read_all_stats" in told
+    assert "None" not in told
+
+
+def test_each_relation_is_told_with_its_own_modes(tables: Database) -> None:
+    work = ("BEGIN", "SELECT * FROM a", "UPDATE b SET id = 1", "LOCK b IN SHARE MODE")
+    with (
+        session(tables.url, *work, name="the report"),
+        session(tables.url, "BEGIN", "SELECT * FROM a", name="the young") as young,
+        session(tables.url, name="psql") as connection,
+    ):
+        aged = "SELECT now() + interval '1.2 seconds' < clock_timestamp() AS aged"
+        wait_until(lambda: young.execute(aged).fetchone() == {"aged": True}, "a second passes")
+        young.execute("COMMIT")
+        young.execute("BEGIN")
+        young.execute("SELECT * FROM a")
+        (told,) = holders(connection, ["a", "b"])
+    assert "holds ACCESS SHARE on a and SHARE, ROW EXCLUSIVE on b, and has been in its transaction for" in told
+
+
+def test_locks_in_other_databases_are_not_told(tables: Database) -> None:
+    """A copy of a database has the same OIDs."""
+    copy = f"{tables.name}_copy"
+    tables.server.execute(f"CREATE DATABASE {copy} TEMPLATE {tables.name}")
+    try:
+        with session(tables.server.url(copy), "BEGIN", "SELECT * FROM a") as other, session(tables.url) as connection:
+            aged = "SELECT now() + interval '1.2 seconds' < clock_timestamp() AS aged"
+            wait_until(lambda: other.execute(aged).fetchone() == {"aged": True}, "a second passes")
+            assert holders(connection, ["a"]) == ()
+    finally:
+        tables.server.execute(f"DROP DATABASE {copy} WITH (FORCE)")

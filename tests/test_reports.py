@@ -1,0 +1,199 @@
+"""What reports say of runs that are made up: each format holds all that people need."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from confiture.errors import Span
+from confiture.models.events import Noted, Outcome, RunFinished, RunStarted
+from confiture.models.history import AppliedMigration, Origin, Outturn, State
+from confiture.models.plan import Direction, Phase, StepId
+from confiture.models.reports import MigrationReport, RunReport, StepReport
+from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
+from confiture.plan.history import Standing
+from confiture.report.folding import Folding
+from confiture.report.html import run_page
+from confiture.report.markdown import run_markdown
+from confiture.report.sentences import estimate_sentences, run_sentence
+from confiture.report.standing import print_status
+from confiture.report.terminal import print_run
+from confiture.report.timeline import lanes, run_end_ms
+
+LONG_NAME = "w_customers_of_the_northern_region"
+
+
+def statement(number: int, started_ms: float, *locks: LockTrace, **changes: object) -> StatementTrace:
+    step = StepId(
+        version="001",
+        phase=Phase.DDL,
+        number=number,
+        part=1,
+        segment=1,
+        name=f"step {number}",
+        span=Span(path="a.yaml", line=1, column=1),
+    )
+    fields = {"text": "SELECT 1", "duration_ms": 100.0, **changes}
+    return StatementTrace(step=step, number=number, started_ms=started_ms, locks=locks, **fields)  # type: ignore[arg-type]
+
+
+def lock(relation: str, mode: LockMode, taken_ms: float, released_ms: float) -> LockTrace:
+    return LockTrace(relation=relation, kind="table", mode=mode, taken_ms=taken_ms, released_ms=released_ms)
+
+
+def dry_run(*statements: StatementTrace, **changes: object) -> RunReport:
+    """A dry run of one migration; each statement is a step that went well."""
+    steps = tuple(StepReport(step=s.step, outcome=Outcome.DONE, duration_ms=s.duration_ms) for s in statements)
+    fields = {
+        "outcome": Outcome.DONE,
+        "migrations": (MigrationReport(version="001", name="a", steps=steps, outcome=Outcome.DONE, duration_ms=900.0),),
+        **changes,
+    }
+    return RunReport(
+        direction=Direction.UP,
+        dry_run=True,
+        environment="dev",
+        database="db",
+        statements=statements,
+        duration_ms=1000.0,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def printed(report: RunReport, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, emoji=False)
+    print_run(console, report)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def everywhere(report: RunReport) -> dict[str, str]:
+    return {"text": printed(report), "markdown": run_markdown(report), "html": run_page(report)}
+
+
+SHARE_THEN_EXCLUSIVE = dry_run(
+    statement(1, 0.0, lock("w_orders", LockMode.SHARE, 0.0, 841.0)),
+    statement(2, 840.0, lock("w_orders", LockMode.ACCESS_EXCLUSIVE, 840.0, 841.0)),
+)
+
+
+def test_a_short_strong_lock_does_not_hide_a_long_weaker_one() -> None:
+    (lane,) = lanes(SHARE_THEN_EXCLUSIVE.locks)
+    assert (lane.no_reads_ms, lane.no_writes_ms) == (1.0, 841.0)
+    for text in everywhere(SHARE_THEN_EXCLUSIVE).values():
+        assert re.search(r"ACCESS EXCLUSIVE.{1,60}1\.0 ms.{1,60}841 ms", text)
+
+
+def test_locks_of_two_transactions_are_not_added_up() -> None:
+    held = [lock("w_orders", LockMode.SHARE, start, start + 100.0) for start in (0.0, 300.0)]
+    (lane,) = lanes(held)
+    assert (lane.no_reads_ms, lane.no_writes_ms) == (None, 100.0)
+
+
+def test_the_timeline_ends_with_the_run() -> None:
+    report = dry_run(statement(1, 0.0, lock("w", LockMode.SHARE, 0.0, 100.0)), statement(2, 100.0, duration_ms=1900.0))
+    assert run_end_ms(report) == 2000.0
+    for name, text in everywhere(report).items():
+        assert "2.0 s" in text or name == "markdown"
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_the_timeline_fits(width: int) -> None:
+    report = dry_run(
+        statement(1, 0.0, lock(LONG_NAME, LockMode.ACCESS_EXCLUSIVE, 0.0, 50.0), lock("w_b", LockMode.SHARE, 0.0, 50.0))
+    )
+    text = printed(report, width)
+    (row,) = [line for line in text.splitlines() if line.startswith("w_cu")]
+    assert len(row) <= width
+    assert ("…" in row) == (width < 120)
+    assert row.count("█") >= 7
+    assert ("Strongest lock" in text) == (width >= 80)
+
+
+def test_blank_lines_stand_between_parts_only() -> None:
+    index = lock("w_pkey", LockMode.ACCESS_EXCLUSIVE, 0.0, 50.0)
+    only_indexes = dry_run(statement(1, 0.0, LockTrace(**{**_fields(index), "kind": "index"})))
+    failed = dry_run(outcome=Outcome.ROLLED_BACK, migrations=())
+    for report in (only_indexes, failed, SHARE_THEN_EXCLUSIVE):
+        assert "\n\n\n" not in printed(report)
+        assert not printed(report).startswith("\n")
+
+
+def _fields(trace: LockTrace) -> dict[str, object]:
+    return {name: getattr(trace, name) for name in ("relation", "kind", "mode", "taken_ms", "released_ms")}
+
+
+def test_what_statements_cost_is_told() -> None:
+    report = dry_run(
+        statement(1, 0.0, scans=(TableScan(table="w_big", scans=1, rows=20_000),), rewrites=("w_big",)),
+        statement(2, 1.0, wal_bytes=3 * 1024 * 1024, temp_bytes=2048, indexes_built=("b_idx",)),
+        statement(3, 2.0, scans=(TableScan(table="w_small", scans=1, rows=5),), wal_bytes=100),
+    )
+    text, markdown = printed(report), run_markdown(report)
+    assert "001 step 1: reads 20,000 rows of w_big, rewrites w_big\n" in text
+    assert "001 step 2: builds b_idx, 3.0 MB of WAL, 2.0 kB of temporary files\n" in text
+    assert "w_small" not in text, "little is left out"
+    assert "- 001 step 3: reads 5 rows of w\\_small, 100 B of WAL" in markdown
+    assert "3.0 MB of WAL" in markdown
+
+
+def test_notes_and_retries_are_in_every_report() -> None:
+    migration = MigrationReport(version="001", name="a", outcome=Outcome.DONE, duration_ms=1.0, retries=2)
+    report = dry_run(migrations=(migration,), notes=("the holder of <all> locks",))
+    for name, text in everywhere(report).items():
+        assert "001 a: rolled back and tried again 2 times." in text
+        # at a terminal, notes are told as they come
+        assert "the holder of" in text or name == "text"
+
+
+def test_a_run_that_ended_before_anything_ran_was_not_rolled_back() -> None:
+    folding = Folding()
+    folding(RunStarted(direction=Direction.UP, dry_run=True, environment="d", database="db", migrations=(), steps=0))
+    folding(Noted(text="a note"))
+    folding(RunFinished(outcome=Outcome.FAILED, duration_ms=3.0))
+    assert run_sentence(folding.report) == "Dry run on db (d) ended before anything ran: nothing changed."
+
+
+def estimate(**changes: object) -> Estimate:
+    fields = {"low_ms": None, "high_ms": None, "confidence_percent": None, "level_percent": 90, "scaled": False}
+    return Estimate(production_ms=0.4, runs=1, **{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_how_sure_an_estimate_is() -> None:
+    def said(**changes: object) -> list[str]:
+        return estimate_sentences(dry_run(estimate=estimate(**changes)))
+
+    assert said()[0] == "Estimate: under 1 ms (1 dry run on this database)."
+    assert said()[-1] == "Confidence: unknown from one run; `--repeat 5` measures the spread."
+    assert said(scaled=True)[-1] == "Confidence: unknown, because the times were scaled."
+    assert said(low_ms=2.0, high_ms=4.0, level_percent=None)[1] == "Range: 2.0 ms to 4.0 ms."
+    assert said(low_ms=2.0, high_ms=4.0)[1] == "Range: 2.0 ms to 4.0 ms, meant to hold the real time 90 times of 100."
+
+
+def test_the_last_tick_of_the_page_is_not_cut_off() -> None:
+    assert re.findall(r'text-anchor="(middle|end)">(?:0|[\d.]+ m?s)<', run_page(SHARE_THEN_EXCLUSIVE)) == [
+        *["middle"] * 4,
+        "end",
+    ]
+
+
+@pytest.mark.parametrize("low_ms", [None, 9.0])
+def test_status_says_by_what_a_prediction_from_a_single_run_is_judged(low_ms: float | None) -> None:
+    row = AppliedMigration(
+        position=1,
+        version="001",
+        name="a",
+        state=State.APPLIED,
+        origin=Origin.RUN,
+        attempt="",
+        checksum="",
+        chain="",
+        steps=(),
+        outturn=Outturn(predicted_ms=10.0, low_ms=low_ms, high_ms=low_ms and 12.0, measured_ms=10.0),
+    )
+    console = Console(file=io.StringIO(), width=120)
+    print_status(console, Standing(applied=(row,), pending=(), unfinished=None, drift=(), out_of_order=()), "db", "dev")
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("A prediction from a single run counts as held within 15 % of it." in said) == (low_ms is None)
