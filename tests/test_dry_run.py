@@ -263,16 +263,22 @@ def test_who_holds_locks_beforehand_is_named(filled: Project, database: Database
     assert report["diagnostics"][0]["code"] == "55P03"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, None])
 def test_an_interrupted_dry_run_leaves_the_database_as_it_was(
-    filled: Project, database: Database, how: signal.Signals
+    filled: Project, database: Database, how: signal.Signals | None
 ) -> None:
+    """By signals to the client, or, where there is none, by the server ending the session."""
     filled.migration("002_long", "ddl: [{sql: SELECT pg_sleep(60)}]")
     before = database.dump()
     running = filled.start("migrate", "--dry-run")
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)%'"
     _until(lambda: database.value(asleep + " AND pid <> pg_backend_pid()") == 1)
-    running.send_signal(how)
+    if how is None:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'"
+        )
+    else:
+        running.send_signal(how)
     running.communicate(timeout=60)
     _until(lambda: database.value(asleep + " AND pid <> pg_backend_pid()") == 0)
     assert database.dump() == before

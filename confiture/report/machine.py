@@ -102,6 +102,7 @@ def _statement(statement: StatementTrace) -> dict[str, Any]:
         "instead_of": statement.instead_of,
         "started_ms": _rounded(statement.started_ms),
         "execution_time_ms": _rounded(statement.duration_ms),
+        "waited_ms": _rounded(statement.waited_ms),
         "rows": [asdict(rows) for rows in statement.rows],
         "locks": [_lock(lock) for lock in statement.locks],
         "rewrites": list(statement.rewrites),

@@ -192,4 +192,6 @@ def _is_query(text: str) -> bool:
 
 
 def _seconds(milliseconds: float) -> str:
+    if milliseconds < 1:
+        return "under 1 ms"
     return f"{milliseconds / 1000:.1f} s" if milliseconds >= 950 else f"{milliseconds:.0f} ms"
