@@ -9,7 +9,8 @@ from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Connection, Database, one_row
 from confiture.core.failures import plain_failure
-from confiture.core.runner import Progress, Session
+from confiture.core.runner import Progress
+from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.core.steps import CheckNotMet, StepFailed
 from confiture.errors import (

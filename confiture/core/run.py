@@ -21,7 +21,8 @@ from confiture.core.locks import holders
 from confiture.core.outcome import explain_failure, explain_rehearsal
 from confiture.core.project import Project
 from confiture.core.resuming import Unfinished
-from confiture.core.runner import Runner, Session, chain_end
+from confiture.core.runner import Runner, chain_end
+from confiture.core.session import Session
 from confiture.core.standing import read_history
 from confiture.core.state import StateStore
 from confiture.core.steps import StepFailed

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TypeVar
 
 import psycopg
 
 from confiture.core.concurrently import already_done, clear_up, needs_intent
-from confiture.core.database import Connection, one_row
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
-from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic, plain_failure
+from confiture.core.failures import plain_failure
 from confiture.core.lock import ProjectLock
-from confiture.core.queries import query
 from confiture.core.resuming import Unfinished, fitted
+from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import Observe, StepFailed, StepRecord, StepRunner, unobserved
-from confiture.core.watcher import BlockingWatch
-from confiture.errors import ConfitureError, Diagnostic
-from confiture.models.events import Blocked, MigrationFinished, MigrationStarted, Noted, Outcome, SegmentRetried, Waiter
+from confiture.core.steps import StepFailed, StepRecord
+from confiture.errors import ConfitureError
+from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.history import AppliedMigration, Origin
 from confiture.models.plan import (
     Direction,
     Isolation,
     Plan,
     PlannedMigration,
-    PlannedStep,
     Segment,
-    Statement,
-    StepId,
 )
-from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import chain
 from confiture.plan.ordering import VersionKey, version_key
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-_CLIENT_CHECK_MS = 1_000
-_TRANSACTION_TIMEOUT_SINCE = 170_000
 _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -63,135 +51,6 @@ class Progress:
     def left_something(self) -> bool:
         """Whether a part of the migration is committed, or may be."""
         return self.committed > 0 or self.intended
-
-
-class Session:
-    """The connection that a plan runs over: its settings, its retries, who waits for it.
-
-    `retryable` are the SQLSTATEs after which work is tried again.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        settings: DatabaseSettings,
-        watch: BlockingWatch,
-        emit: Emit,
-        retryable: frozenset[str] = RETRYABLE,
-    ) -> None:
-        self.connection = connection
-        self._retryable = retryable
-        self._watch = watch
-        self.backend_pid = int(one_row(connection, "server")["backend_pid"])
-        self.steps = StepRunner(connection, emit, settings.lock_timeout_ms)
-        self._settings = settings
-        self._emit = emit
-        self._client_check_ms = _supported_client_check_ms(connection)
-
-    def reset(self) -> None:
-        """Back to a fresh session: whatever a migration set, it set for itself."""
-        text = query("reset_session").decode()
-        if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            text += "SET transaction_timeout = 0;"
-        settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
-        self.connection.execute(text.format(**settings).encode())
-
-    def run_steps(self, version: str, segment: Segment, observe: Observe = unobserved) -> list[StepRecord]:
-        """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
-        records = []
-        try:
-            for step in segment.steps:
-                self._tell_if_unwatched()
-                records.append(self.steps.run(version, segment, step, self._held_to_budget(segment, step, observe)))
-        except BaseException:
-            # whoever rolls back now must not be cancelled
-            self._watch.release()
-            raise
-        return [record for record in records if record is not None]
-
-    def _held_to_budget(self, segment: Segment, step: PlannedStep, observe: Observe) -> Observe:
-        """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
-
-        def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:
-            observe(identity, statement, duration_ms)
-            # what ran outside a transaction is done: giving up now takes nothing back
-            if segment.isolation is Isolation.TRANSACTIONAL:
-                self._keep_within_budget(step, statement)
-
-        return observed
-
-    def _tell_if_unwatched(self) -> None:
-        loss = self._watch.take_loss()
-        if loss is not None:
-            self._emit(Noted(text=f"blocking is no longer watched: {loss}"))
-
-    @contextmanager
-    def watched(self, version: str, segment: int) -> Iterator[None]:
-        """Holds what runs inside to the blocking budget, and tells who waited. Raises StepFailed where it is over."""
-        with self._watch.segment():
-            try:
-                yield
-            except (StepFailed, psycopg.Error) as error:
-                over = self._watch.over_budget
-                if over is None or error.sqlstate == OVER_BUDGET:
-                    raise
-                told = error.diagnostic if isinstance(error, StepFailed) else None
-                raise over_budget(over, self._settings.max_blocking_ms, told) from error
-            finally:
-                self._tell_if_unwatched()
-                if self._watch.waiters:
-                    over_it = self._watch.over_budget is not None
-                    waiters = self._watch.waiters
-                    self._emit(Blocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
-
-    @contextmanager
-    def released_at_end(self, segment: Segment) -> Iterator[None]:
-        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled.
-
-        Raises StepFailed where the budget is spent already.
-        """
-        try:
-            yield
-        finally:
-            self._watch.release()
-        last = segment.steps[-1]
-        self._keep_within_budget(last, last.statements[-1] if last.statements else None)
-
-    def _keep_within_budget(self, step: PlannedStep, statement: Statement | None) -> None:
-        over = self._watch.over_budget
-        if over is not None:
-            told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
-            if statement is not None:
-                told = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
-            raise over_budget(over, self._settings.max_blocking_ms, told)
-
-    def retrying(self, version: str, segment: int, work: Callable[[], T]) -> T:
-        """Does the work, and again after a wait where it failed for want of a lock."""
-        attempt = 0
-        while True:
-            try:
-                return work()
-            except (StepFailed, psycopg.Error) as failure:
-                if failure.sqlstate not in self._retryable or attempt >= self._settings.retries:
-                    raise
-                attempt += 1
-                wait_s = _jittered(attempt)
-                self._emit(
-                    SegmentRetried(
-                        version=version,
-                        segment=segment,
-                        attempt=attempt,
-                        attempts=self._settings.retries,
-                        wait_ms=wait_s * 1000,
-                        reason=failure.diagnostic.message if isinstance(failure, StepFailed) else str(failure),
-                    )
-                )
-                time.sleep(wait_s)
-
-
-def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
-    """What is raised where somebody waited for us too long; `failed` is the statement that was cancelled."""
-    return StepFailed(over_budget_diagnostic(waiter, budget_ms, failed), OVER_BUDGET)
 
 
 class Runner:
@@ -419,20 +278,6 @@ def _is_whole(plan: PlannedMigration, segment: Segment) -> bool:
 
 def _as_rows(records: Sequence[StepRecord]) -> list[dict[str, object]]:
     return [asdict(record) for record in records]
-
-
-def _supported_client_check_ms(connection: Connection) -> int:
-    """How often the server looks whether we are still there while a statement runs; not every platform can."""
-    try:
-        connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
-    except psycopg.errors.InvalidParameterValue:
-        return 0
-    return _CLIENT_CHECK_MS
-
-
-def _jittered(attempt: int) -> float:
-    longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
 
 
 def _first_line(text: str) -> str:

@@ -11,7 +11,8 @@ from confiture.core.database import one_row
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.resuming import Unfinished, fitted
-from confiture.core.runner import Progress, Session
+from confiture.core.runner import Progress
+from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.core.steps import StepFailed
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
