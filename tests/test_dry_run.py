@@ -344,3 +344,10 @@ def test_locks_shows_what_a_running_migration_holds(shop: Project, database: Dat
     finally:
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)
+
+
+def test_a_prediction_that_cannot_be_kept_does_not_cost_the_report(filled: Project) -> None:
+    filled.write(".confiture", "a file where the folder would be")
+    report = rehearse(filled).json
+    assert report["outcome"] == "done"
+    assert any("the prediction is not kept" in note for note in report["notes"])

@@ -182,7 +182,11 @@ class Run:
             return
         meant = self._manner.rehearsal.scale_to or self._database
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
-        Predictions(self._project.settings.root).remember(predictions(runs, scale, meant.label, checksums))
+        try:
+            Predictions(self._project.settings.root).remember(predictions(runs, scale, meant.label, checksums))
+        except OSError as error:
+            # a read-only checkout is no reason to lose the report
+            self._emit(Noted(text=f"the prediction is not kept: {error}"))
 
     def _predicted(self, plan: Plan) -> dict[str, Prediction]:
         known = Predictions(self._project.settings.root)
