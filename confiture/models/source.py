@@ -104,6 +104,23 @@ class Rendered:
         return self.source.file.diagnostic(self.span(offset), code, message, detail=detail, hint=hint)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A character (from 0) of a rendered text. Where that stands in its file is worked out when somebody asks."""
+
+    rendered: Rendered = field(repr=False)
+    offset: int
+
+    @property
+    def span(self) -> Span:
+        """The place in the file."""
+        return self.rendered.span(self.offset)
+
+    def excerpt(self) -> str | None:
+        """The line of the file."""
+        return self.rendered.source.file.excerpt(self.span.line)
+
+
 def _column(written: str, rendered: str, column: int) -> int:
     """The column of a written line that a column of its rendered form comes from."""
     same = _same_beginning(written, rendered)

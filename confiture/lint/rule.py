@@ -1,0 +1,125 @@
+"""What a rule is: its metadata, its function, and the examples that prove it.
+
+Each rule is one file in `confiture.lint.rules` with a `RULE`. The registry, `--explain`, its page in docs/rules and
+its tests come from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from confiture.models.findings import Edit
+from confiture.models.settings import Severity
+from confiture.models.source import Place
+from confiture.models.trace import LockMode
+
+if TYPE_CHECKING:
+    from confiture.lint.subjects import SchemaSubject, StatementSubject
+
+
+class Group(StrEnum):
+    """What a rule is about; the headings of its documentation."""
+
+    LOCKS = "Locks and rewrites"
+    CONSTRAINTS = "Constraints"
+    INDEXES = "Indexes"
+    TYPES = "Types"
+    DATA = "Data loss and compatibility"
+    TRANSACTIONS = "Transactions"
+    SCHEMA = "Schema"
+    SECURITY = "Security"
+    COMMENTS = "Ignore comments"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """A key that a rule takes in the settings. `kind` is the type of its value."""
+
+    description: str
+    kind: type[str | int | bool | list[str]] = str
+    default: Any = None
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claims:
+    """What the bad example does on a server and the good one does not.
+
+    `locks` are modes on tables that existed before, `scans` tables read from end to end, `rewrites` tables rewritten,
+    `error` the SQLSTATE that ends it.
+    """
+
+    locks: Mapping[str, LockMode] = field(default_factory=dict)
+    scans: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """SQL that shows a rule. `before` is what exists already; each text of `sql` is a migration of its own.
+
+    `options` are those of the rule, for rules that need some. `versions` bounds the PostgreSQL versions on which it
+    runs and shows what it claims: the first, and the last (None: all later ones).
+    """
+
+    sql: tuple[str, ...]
+    before: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: tuple[int, int | None] = (14, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
+
+    `relation` is the name of the table, or other object, that it is about: patterns of the settings are held against
+    it. `effect` and `hint` replace the rule's own where the case is special.
+    """
+
+    place: Place | None
+    message: str
+    relation: str | None = None
+    remedy: str | None = None
+    effect: str | None = None
+    hint: str | None = None
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """What all rules have.
+
+    `summary` says in a line what it finds, `effect` in a sentence what happens in production, `hint` what to do
+    instead. A rule that is `optional` is silent until the settings name it.
+    """
+
+    name: str
+    group: Group
+    severity: Severity
+    summary: str
+    effect: str
+    hint: str
+    bad: Example
+    good: Example
+    claims: Claims = field(default_factory=Claims)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaRule(Rule):
+    """Judges a catalog, whether it was read from files or from a database."""
+
+    check: Callable[[SchemaSubject], Iterable[Hit]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatementRule(Rule):
+    """Judges each statement of a migration of the kinds in `kinds` (names of the parse tree, such as `index_stmt`)."""
+
+    kinds: frozenset[str]
+    check: Callable[[StatementSubject], Iterable[Hit]]

@@ -1,0 +1,1 @@
+"""The rules, one a file; a file's name is its rule's."""

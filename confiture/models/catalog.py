@@ -1,0 +1,340 @@
+"""A schema as data: what PostgreSQL's own catalogs hold of it, from DDL files or from a live database.
+
+Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`, names of
+users' types with their schema unless it is `public`). Expressions are SQL text. `place` is where the object was
+defined, None where it was read from a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from confiture.models.source import Place
+
+PUBLIC = "public"
+
+
+class Name(NamedTuple):
+    """The name of an object with its schema, both as the catalogs hold them (unquoted)."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.schema == PUBLIC else f"{self.schema}.{self.name}"
+
+
+class TableKind(StrEnum):
+    """What kind of relation with rows of its own, or partitions, a table is."""
+
+    TABLE = "table"
+    PARTITIONED = "partitioned table"
+    FOREIGN = "foreign table"
+
+
+class Persistence(StrEnum):
+    """Whether a relation's rows outlive a crash, and its session."""
+
+    PERMANENT = "permanent"
+    UNLOGGED = "unlogged"
+    TEMPORARY = "temporary"
+
+
+class ConstraintKind(StrEnum):
+    """The kinds of table constraints; NOT NULL is a property of columns."""
+
+    PRIMARY_KEY = "primary key"
+    UNIQUE = "unique"
+    FOREIGN_KEY = "foreign key"
+    CHECK = "check"
+    EXCLUSION = "exclusion"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column. `identity` is `always` or `by default`, `generated` is `stored` or `virtual`; None where it is neither.
+
+    `default` is the text of the default, or of the generating expression. A serial column is its integer type with a
+    default, as in PostgreSQL.
+    """
+
+    name: str
+    type: str
+    not_null: bool = False
+    default: str | None = None
+    identity: str | None = None
+    generated: str | None = None
+    collation: str | None = None
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constraint:
+    """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
+
+    `target` and `target_columns` are what a foreign key refers to. `actions` are its ON UPDATE and ON DELETE, `no
+    action` by default.
+    """
+
+    name: str
+    kind: ConstraintKind
+    columns: tuple[str, ...] = ()
+    expression: str | None = None
+    target: Name | None = None
+    target_columns: tuple[str, ...] = ()
+    on_update: str = "no action"
+    on_delete: str = "no action"
+    validated: bool = True
+    deferrable: bool = False
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
+
+    `constraint` is the name of the constraint that it serves, None where it is an index of its own.
+    """
+
+    name: str
+    method: str = "btree"
+    columns: tuple[str | None, ...]
+    expressions: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+    unique: bool = False
+    predicate: str | None = None
+    valid: bool = True
+    constraint: str | None = None
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """A row security policy. `command` is `all`, `select`, `insert`, `update` or `delete`; no `roles` means PUBLIC."""
+
+    name: str
+    command: str = "all"
+    permissive: bool = True
+    roles: tuple[str, ...] = ()
+    using: str | None = None
+    with_check: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trigger:
+    """A trigger that users defined."""
+
+    name: str
+    function: Name
+    timing: str
+    """`before`, `after` or `instead of`."""
+    events: tuple[str, ...]
+    """Of `insert`, `update`, `delete`, `truncate`, in this order."""
+    for_each_row: bool = False
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table. `parents` are those it inherits from, or the one it is a partition of.
+
+    `partition_key` is the text of PARTITION BY without these words, `partition_bound` that of FOR VALUES or DEFAULT.
+    """
+
+    name: Name
+    kind: TableKind = TableKind.TABLE
+    columns: tuple[Column, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    persistence: Persistence = Persistence.PERMANENT
+    parents: tuple[Name, ...] = ()
+    partition_key: str | None = None
+    partition_bound: str | None = None
+    row_security: bool = False
+    force_row_security: bool = False
+    policies: tuple[Policy, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_partition(self) -> bool:
+        """Whether it holds some of the rows of a partitioned table."""
+        return self.partition_bound is not None
+
+    @property
+    def primary_key(self) -> Constraint | None:
+        """Its primary key."""
+        return next((one for one in self.constraints if one.kind is ConstraintKind.PRIMARY_KEY), None)
+
+    @property
+    def foreign_keys(self) -> tuple[Constraint, ...]:
+        """Its foreign keys, in the order in which they were defined."""
+        return tuple(one for one in self.constraints if one.kind is ConstraintKind.FOREIGN_KEY)
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def constraint(self, name: str) -> Constraint | None:
+        """The constraint of that name."""
+        return next((one for one in self.constraints if one.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """A view or a materialized view. `columns` are their names as far as they are known, in order.
+
+    `query` is the text of its SELECT, `relations` what that reads. Only materialized views have indexes.
+    """
+
+    name: Name
+    query: str
+    columns: tuple[str, ...] = ()
+    relations: tuple[Name, ...] = ()
+    materialized: bool = False
+    security_invoker: bool = False
+    indexes: tuple[Index, ...] = ()
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enum:
+    """An enum type, its labels in their order."""
+
+    name: Name
+    labels: tuple[str, ...]
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """A domain over a type. `checks` are its constraints: name and expression, and whether it is proven."""
+
+    name: Name
+    type: str
+    not_null: bool = False
+    default: str | None = None
+    checks: tuple[tuple[str, str, bool], ...] = ()
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composite:
+    """A composite type: its attributes by name and type."""
+
+    name: Name
+    attributes: tuple[tuple[str, str], ...]
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+UserType = Enum | Domain | Composite
+
+
+class Signature(NamedTuple):
+    """What tells functions of one name apart: the types of its input arguments."""
+
+    name: Name
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.arguments)})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Function:
+    """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
+
+    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for procedures.
+    """
+
+    signature: Signature
+    returns: str | None
+    language: str
+    volatility: str = "volatile"
+    security_definer: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    comment: str | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sequence:
+    """A sequence. `owner` is the table and column it belongs to, as that of a serial or identity column does."""
+
+    name: Name
+    owner: tuple[Name, str] | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Grant:
+    """A privilege on an object that was given to a role; `public` is everyone."""
+
+    kind: str
+    """`table`, `sequence`, `function`, `schema`, `type` or `database`."""
+    object: str
+    grantee: str
+    privilege: str
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+Relation = Table | View | Sequence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """All objects of a schema.
+
+    The mappings belong to whoever builds the catalog, who may go on changing them: a catalog under construction
+    shows what is there at the moment.
+    """
+
+    schemas: Mapping[str, Place | None] = field(default_factory=dict)
+    tables: Mapping[Name, Table] = field(default_factory=dict)
+    views: Mapping[Name, View] = field(default_factory=dict)
+    sequences: Mapping[Name, Sequence] = field(default_factory=dict)
+    types: Mapping[Name, UserType] = field(default_factory=dict)
+    functions: Mapping[Signature, Function] = field(default_factory=dict)
+    grants: Set[Grant] = field(default_factory=set)
+    extensions: Mapping[str, Place | None] = field(default_factory=dict)
+    index_owners: Mapping[Name, Name] = field(default_factory=dict)
+    """The table or materialized view that an index is on, by the index's name."""
+    search_path: Ordered[str] = (PUBLIC,)
+
+    def relation(self, schema: str | None, name: str) -> Relation | None:
+        """The table, view or sequence that a name means, found through the search path where it has no schema."""
+        for candidate in (schema,) if schema else self.search_path:
+            key = Name(candidate, name)
+            found = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
+            if found:
+                return found
+        return None
+
+    def table(self, schema: str | None, name: str) -> Table | None:
+        """The table that a name means."""
+        found = self.relation(schema, name)
+        return found if isinstance(found, Table) else None
+
+    def indexed(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
+        """The index that a name means, with the relation it is on."""
+        for candidate in (schema,) if schema else self.search_path:
+            owner = self.index_owners.get(Name(candidate, name))
+            relation = owner and (self.tables.get(owner) or self.views.get(owner))
+            if relation:
+                return relation, next(index for index in relation.indexes if index.name == name)
+        return None
+
+    def partitions(self, table: Name) -> tuple[Table, ...]:
+        """The tables that have it as a parent: its partitions, or what inherits from it."""
+        return tuple(one for one in self.tables.values() if table in one.parents)

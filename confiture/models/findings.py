@@ -1,0 +1,69 @@
+"""What lint found."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from confiture.errors import Span
+from confiture.models.settings import Severity
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""The worst first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """A sure fix: the text from `start` to `end` (characters of the file, from 0) becomes `text`."""
+
+    path: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One place where a rule is broken.
+
+    `message` says what is wrong here, `effect` what happens in production, `hint` what to do instead in words and
+    `remedy` the same as SQL ready to paste. `span` is None for what was found in a live database. `relation` is the
+    table, or other object, that it is about; `migration` the version of the migration that would run it.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    effect: str = ""
+    hint: str = ""
+    remedy: str | None = None
+    span: Span | None = None
+    excerpt: str | None = None
+    relation: str | None = None
+    statement: str | None = None
+    migration: str | None = None
+    edits: tuple[Edit, ...] = field(default=(), compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same finding while lines move: of rule, file, object and message (16 hexadecimal digits)."""
+        parts = (self.rule, self.span.path if self.span else "", self.relation or "", self.message)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LintReport:
+    """All that was found, by file and line, and how much was read.
+
+    `suppressed` counts what ignore comments took away, `known` what the baseline did.
+    """
+
+    findings: tuple[Finding, ...]
+    files: int = 0
+    statements: int = 0
+    tables: int = 0
+    rules: int = 0
+    suppressed: int = 0
+    known: int = 0
+    source: str = "files"
+    """`files`, or the label of the database that was read."""
