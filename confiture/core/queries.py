@@ -1,4 +1,4 @@
-"""Our own SQL: named statements of queries.sql and trace.sql, and the tables of state.sql."""
+"""Our own SQL: named statements of queries.sql, catalog.sql and trace.sql, and the tables of state.sql."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 @cache
 def _queries() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for file in ("queries.sql", "dry_run/trace.sql"):
+    for file in ("queries.sql", "catalog.sql", "dry_run/trace.sql"):
         _, *parts = _HEADING.split((files("confiture.core") / file).read_text(encoding="utf-8"))
         found |= {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
     return found

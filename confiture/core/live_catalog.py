@@ -1,0 +1,238 @@
+"""Reads the catalog of a live database, in the same form as that of DDL files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confiture.core.database import Connection
+from confiture.core.queries import query
+from confiture.models.catalog import (
+    Catalog,
+    Column,
+    Composite,
+    Constraint,
+    ConstraintKind,
+    Domain,
+    Enum,
+    Function,
+    Grant,
+    Index,
+    Name,
+    Persistence,
+    Policy,
+    Signature,
+    Table,
+    TableKind,
+    Trigger,
+    UserType,
+    View,
+)
+from confiture.models.catalog import (
+    Sequence as SequenceObject,
+)
+
+Row = dict[str, Any]
+
+_TABLES = {"r": TableKind.TABLE, "p": TableKind.PARTITIONED, "f": TableKind.FOREIGN}
+_PERSISTENCE = {"p": Persistence.PERMANENT, "u": Persistence.UNLOGGED, "t": Persistence.TEMPORARY}
+_CONSTRAINTS = {
+    "p": ConstraintKind.PRIMARY_KEY,
+    "u": ConstraintKind.UNIQUE,
+    "f": ConstraintKind.FOREIGN_KEY,
+    "c": ConstraintKind.CHECK,
+    "x": ConstraintKind.EXCLUSION,
+}
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
+
+# pg_trigger.tgtype, by catalog/pg_trigger.h
+_FOR_EACH_ROW, _BEFORE, _INSTEAD = 1, 2, 64
+_EVENTS = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
+
+
+def read_catalog(connection: Connection) -> Catalog:
+    """The catalog of the database, without what belongs to extensions, to the server and to ourselves.
+
+    Reads in one transaction of its own. Raises psycopg.Error.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute("SET LOCAL search_path = public")
+        return _Reading(connection).catalog()
+
+
+def read_table_rows(connection: Connection) -> dict[Name, int]:
+    """How many rows each table has, as its last VACUUM or ANALYZE counted them; those never counted are left out."""
+    rows = connection.execute(query("catalog_relations")).fetchall()
+    return {_name(row): row["rows"] for row in rows if row["kind"] in _TABLES and row["rows"] is not None}
+
+
+class _Reading:
+    """One pass over the server's catalogs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._relations = self._rows("catalog_relations")
+        self._names = {row["oid"]: _name(row) for row in self._relations}
+        self._columns = self._by_relation("catalog_columns")
+        self._indexes = self._by_relation("catalog_indexes")
+
+    def catalog(self) -> Catalog:
+        tables = {table.name: table for table in self._tables()}
+        views = {view.name: view for view in self._views()}
+        indexed: list[Table | View] = [*tables.values(), *views.values()]
+        return Catalog(
+            schemas={row["name"]: None for row in self._rows("catalog_schemas")},
+            tables=tables,
+            views=views,
+            sequences={sequence.name: sequence for sequence in self._sequences()},
+            types={type_.name: type_ for type_ in map(_type, self._rows("catalog_types"))},
+            functions={function.signature: function for function in map(_function, self._rows("catalog_functions"))},
+            grants={Grant(**row) for row in self._rows("catalog_grants")},
+            extensions={row["name"]: None for row in self._rows("catalog_extensions")},
+            index_owners={
+                Name(relation.name.schema, index.name): relation.name
+                for relation in indexed
+                for index in relation.indexes
+            },
+        )
+
+    def _rows(self, name: str) -> list[Row]:
+        return self._connection.execute(query(name)).fetchall()
+
+    def _by_relation(self, name: str) -> Mapping[int, Sequence[Row]]:
+        grouped: dict[int, list[Row]] = defaultdict(list)
+        for row in self._connection.execute(query(name), {"relations": list(self._names)}):
+            grouped[row["relation"]].append(row)
+        return grouped
+
+    def _tables(self) -> Iterable[Table]:
+        constraints = self._by_relation("catalog_constraints")
+        policies = self._by_relation("catalog_policies")
+        triggers = self._by_relation("catalog_triggers")
+        for row in self._relations:
+            if row["kind"] in _TABLES:
+                oid = row["oid"]
+                yield Table(
+                    name=_name(row),
+                    kind=_TABLES[row["kind"]],
+                    columns=tuple(map(_column, self._columns.get(oid, ()))),
+                    constraints=tuple(map(self._constraint, constraints.get(oid, ()))),
+                    indexes=tuple(map(_index, self._indexes.get(oid, ()))),
+                    persistence=_PERSISTENCE[row["persistence"]],
+                    parents=self._known(row["parents"]),
+                    partition_key=row["partition_key"],
+                    partition_bound=row["partition_bound"],
+                    row_security=row["row_security"],
+                    force_row_security=row["force_row_security"],
+                    policies=tuple(map(_policy, policies.get(oid, ()))),
+                    triggers=tuple(map(_trigger, triggers.get(oid, ()))),
+                    comment=row["comment"],
+                )
+
+    def _views(self) -> Iterable[View]:
+        for row in self._relations:
+            if row["kind"] in ("v", "m"):
+                yield View(
+                    name=_name(row),
+                    query=row["query"].rstrip().removesuffix(";"),
+                    columns=tuple(column["name"] for column in self._columns.get(row["oid"], ())),
+                    relations=self._known(row["reads"]),
+                    materialized=row["kind"] == "m",
+                    security_invoker=row["security_invoker"],
+                    indexes=tuple(map(_index, self._indexes.get(row["oid"], ()))),
+                    comment=row["comment"],
+                )
+
+    def _sequences(self) -> Iterable[SequenceObject]:
+        for row in self._relations:
+            if row["kind"] == "S":
+                owner = row["owner"] and (self._names[int(row["owner"][0])], row["owner"][1])
+                yield SequenceObject(name=_name(row), owner=owner)
+
+    def _constraint(self, row: Row) -> Constraint:
+        return Constraint(
+            name=row["name"],
+            kind=_CONSTRAINTS[row["kind"]],
+            columns=tuple(row["columns"]),
+            expression=row["expression"],
+            target=self._names.get(row["target"]),
+            target_columns=tuple(row["target_columns"]),
+            on_update=_ACTIONS.get(row["on_update"], "no action"),
+            on_delete=_ACTIONS.get(row["on_delete"], "no action"),
+            validated=row["validated"],
+            deferrable=row["deferrable"],
+            comment=row["comment"],
+        )
+
+    def _known(self, oids: Iterable[int]) -> tuple[Name, ...]:
+        return tuple(self._names[oid] for oid in oids if oid in self._names)
+
+
+def _name(row: Row) -> Name:
+    return Name(row["schema"], row["name"])
+
+
+def _column(row: Row) -> Column:
+    return Column(**{key: value for key, value in row.items() if key != "relation"})
+
+
+def _index(row: Row) -> Index:
+    return Index(
+        name=row["name"],
+        method=row["method"],
+        columns=tuple(row["columns"][: row["keys"]]),
+        expressions=tuple(row["expressions"]),
+        included=tuple(row["columns"][row["keys"] :]),
+        unique=row["unique"],
+        predicate=row["predicate"],
+        valid=row["valid"],
+        constraint=row["constraint"],
+        comment=row["comment"],
+    )
+
+
+def _policy(row: Row) -> Policy:
+    return Policy(
+        name=row["name"],
+        command=row["command"],
+        permissive=row["permissive"],
+        roles=tuple(row["roles"]),
+        using=row["using"],
+        with_check=row["with_check"],
+    )
+
+
+def _trigger(row: Row) -> Trigger:
+    bits = row["type"]
+    return Trigger(
+        name=row["name"],
+        function=Name(row["function_schema"], row["function"]),
+        timing="before" if bits & _BEFORE else "instead of" if bits & _INSTEAD else "after",
+        events=tuple(event for event, bit in _EVENTS.items() if bits & bit),
+        for_each_row=bool(bits & _FOR_EACH_ROW),
+    )
+
+
+def _type(row: Row) -> UserType:
+    name = _name(row)
+    if row["kind"] == "e":
+        return Enum(name=name, labels=tuple(row["labels"]))
+    if row["kind"] == "c":
+        return Composite(name=name, attributes=tuple((one, type_) for one, type_ in row["attributes"]))
+    checks = tuple((one, expression, proven == "true") for one, expression, proven in row["checks"])
+    return Domain(name=name, type=row["base"], not_null=row["not_null"], default=row["default"], checks=checks)
+
+
+def _function(row: Row) -> Function:
+    return Function(
+        signature=Signature(_name(row), tuple(row["arguments"])),
+        returns=row["returns"],
+        language=row["language"],
+        volatility=row["volatility"],
+        security_definer=row["security_definer"],
+        settings=dict(setting.split("=", 1) for setting in row["settings"]),
+        body=row["body"],
+        comment=row["comment"],
+    )
