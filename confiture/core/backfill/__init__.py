@@ -1,0 +1,1 @@
+"""Batched backfills: keyset batches, each committed together with how far it came."""

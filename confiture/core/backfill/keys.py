@@ -1,0 +1,87 @@
+"""Batch keys, and the pieces of a table that they cut it into.
+
+All predicates are prefix-factored: equal on the leading columns, a range on the next one. A comparison of whole rows
+(`(a, b) > (x, y)`) would be shorter, but PostgreSQL estimates it badly and scans the joined tables for every batch.
+
+Values are kept as text, as PostgreSQL prints them, and given back with a cast to the column's type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from confiture.models.catalog import Name
+
+Values = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyColumn:
+    """A column of a key with its type as PostgreSQL writes it."""
+
+    name: str
+    type: str
+
+    def literal(self, value: str) -> sql.Composed:
+        """A value of the column as SQL."""
+        return sql.SQL("{}::").format(sql.Literal(value)) + sql.SQL(self.type)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """Rows whose leading columns equal `prefix`, and whose next column is in a range.
+
+    The range begins behind `after` and ends with `upto`, or before `before`; None where it has no such end. A piece
+    without any end is all rows of the prefix.
+    """
+
+    prefix: Values = ()
+    after: str | None = None
+    upto: str | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchKey:
+    """The key by which a table is read in batches: its columns in order, all NOT NULL, with a btree index.
+
+    `alias` is what the user's query calls the table.
+    """
+
+    table: Name
+    alias: str
+    columns: tuple[KeyColumn, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def column(self, position: int) -> sql.Composed:
+        """A column (counted from 0) as queries name it."""
+        return sql.Identifier(self.alias, self.columns[position].name) + sql.SQL("")
+
+    @property
+    def source(self) -> sql.Composed:
+        """The table under its alias, for FROM."""
+        return sql.SQL("{} AS {}").format(sql.Identifier(*self.table), sql.Identifier(self.alias))
+
+    def order(self, start: int = 0) -> sql.Composed:
+        """The columns from `start` on, for ORDER BY."""
+        return sql.SQL(", ").join(self.column(position) for position in range(start, len(self.columns)))
+
+    def predicate(self, piece: Piece) -> sql.Composed:
+        """The condition that the rows of a piece fulfil."""
+        conditions = [
+            sql.SQL("{} = {}").format(self.column(position), self.columns[position].literal(value))
+            for position, value in enumerate(piece.prefix)
+        ]
+        depth = len(piece.prefix)
+        for operator, value in ((">", piece.after), ("<=", piece.upto), ("<", piece.before)):
+            if value is not None:
+                conditions.append(
+                    sql.SQL("{} {} {}").format(
+                        self.column(depth), sql.SQL(operator), self.columns[depth].literal(value)
+                    )
+                )
+        return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true") + sql.SQL("")

@@ -1,0 +1,84 @@
+"""Walking over a table by its key: each row in exactly one piece."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from confiture.core.backfill.keys import BatchKey, KeyColumn
+from confiture.core.backfill.walking import Position, Walk, last_key, starting_behind
+from confiture.models.catalog import Name
+
+_TYPES = {
+    "bigint": st.integers(-3, 40),
+    "text": st.text(alphabet="aAbé ~'\\%", max_size=3),
+    "numeric": st.decimals(0, 3, places=1).map(str) | st.sampled_from(["1", "1.0", "1.00", "2.50"]),
+    "date": st.dates().map(str),
+    "uuid": st.uuids().map(str),
+    "timestamp with time zone": st.datetimes().map(lambda moment: f"{moment} UTC"),
+}
+
+
+@st.composite
+def tables(draw) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Types of the key's columns, and rows: some tenants huge, most tiny, the leading columns full of duplicates."""
+    types = draw(st.lists(st.sampled_from(sorted(_TYPES)), min_size=1, max_size=3))
+    pools = [
+        draw(st.lists(_TYPES[type_], min_size=1, max_size=4 if n + 1 < len(types) else 30))
+        for n, type_ in enumerate(types)
+    ]
+    rows = draw(st.lists(st.tuples(*map(st.sampled_from, pools)), max_size=60))
+    huge = draw(st.integers(0, 40))
+    rows += (
+        [(*rows[0][:-1], value) for value in draw(st.lists(_TYPES[types[-1]], min_size=huge, max_size=huge))]
+        if rows
+        else []
+    )
+    return types, [tuple(map(str, row)) for row in rows]
+
+
+def _walked(connection, key: BatchKey, position: Position, end, rows: int) -> list[int]:
+    walk = Walk(connection, key, end)
+    seen: list[int] = []
+    here: Position | None = position
+    while here is not None and (stretch := walk.next(here, rows)) is not None:
+        query = sql.SQL("SELECT n FROM {} WHERE {}").format(key.source, key.predicate(stretch.piece))
+        found = [row["n"] for row in connection.execute(query)]
+        seen += found
+        here = stretch.then
+    return seen
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=tables(), rows=st.integers(1, 12), cut=st.integers(0, 99))
+def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
+    types, values = table
+    columns = tuple(KeyColumn(name=f"K{n}", type=type_) for n, type_ in enumerate(types))
+    key = BatchKey(table=Name("public", "Source"), alias="s", columns=columns)
+    with database_18.connect(row_factory=dict_row) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        names = ", ".join(f'"K{n}"' for n in range(len(types)))
+        fields = ", ".join(f'"K{n}" {type_} NOT NULL' for n, type_ in enumerate(types))
+        connection.execute(
+            f'DROP TABLE IF EXISTS "Source"; CREATE TABLE "Source" (n integer, {fields}); CREATE INDEX ON "Source" ({names})'
+        )
+        with connection.cursor() as cursor:
+            marks = ", ".join(f"%s::{type_}" for type_ in types)
+            cursor.executemany(
+                f'INSERT INTO "Source" VALUES (%s, {marks})', [(n, *row) for n, row in enumerate(values)]
+            )
+        end = last_key(connection, key)
+        if end is None:
+            assert not values
+            return
+        assert Counter(_walked(connection, key, Position(), end, rows)) == Counter(range(len(values)))
+        ordered = ", ".join(f'"K{n}"' for n in range(len(types)))
+        query = f'SELECT ARRAY[{", ".join(f"{chr(34)}K{n}{chr(34)}::text" for n in range(len(types)))}] AS key FROM "Source" ORDER BY {ordered} OFFSET {cut % len(values)} LIMIT 1'
+        middle = tuple(connection.execute(query).fetchone()["key"])
+        first = _walked(connection, key, Position(), middle, rows)
+        second = _walked(connection, key, starting_behind(connection, key, middle, end), end, rows)
+        assert Counter(first + second) == Counter(range(len(values)))
