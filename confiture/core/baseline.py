@@ -43,7 +43,7 @@ def _enter(
 ) -> tuple[PlannedMigration, ...]:
     with connection.transaction():
         state = StateStore(connection)
-        if not state.installed():
+        if not state.is_current():
             state.require_rights()
             state.install()
         history = state.history()

@@ -1,4 +1,4 @@
-"""Our own SQL: named statements of queries.sql, catalog.sql and trace.sql, and the tables of state.sql."""
+"""Our own SQL: named statements, and the definitions of our tables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 from functools import cache
 from importlib.resources import files
 
+_FILES = ("queries.sql", "catalog.sql", "dry_run/trace.sql", "backfill/backfill.sql")
+_STATE = ("state.sql", "backfill/state.sql")
+"""What each format of our tables added, from the first on."""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @cache
 def _queries() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for file in ("queries.sql", "catalog.sql", "dry_run/trace.sql"):
+    for file in _FILES:
         _, *parts = _HEADING.split((files("confiture.core") / file).read_text(encoding="utf-8"))
         found |= {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
     return found
@@ -23,6 +26,6 @@ def query(name: str) -> bytes:
     return _queries()[name]
 
 
-def state_ddl() -> bytes:
-    """The statements that make our own tables."""
-    return (files("confiture.core") / "state.sql").read_bytes()
+def state_ddl(since: int) -> bytes:
+    """The statements that make our own tables, or what a format of them has more than the format `since`."""
+    return b"\n".join((files("confiture.core") / file).read_bytes() for file in _STATE[since:])

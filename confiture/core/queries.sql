@@ -171,3 +171,11 @@ FROM (
 
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(pid)s) AS alive;
+
+-- name: pages
+SELECT coalesce(sum(pg_relation_size(p.relid)), 0)::bigint / current_setting('block_size')::bigint AS pages
+FROM (
+    SELECT relid FROM pg_partition_tree(to_regclass(%(table)s))
+    UNION
+    SELECT to_regclass(%(table)s)
+) AS p;

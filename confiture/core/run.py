@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from confiture.core.backfill.filler import Filler
 from confiture.core.database import Connection, Database, one_row, require_usable
 from confiture.core.dry_run.conclusions import conclude, partial, predictions
 from confiture.core.dry_run.predictions import Prediction, Predictions
@@ -211,7 +212,8 @@ class Run:
             self._emit(Noted(text=holder))
 
     def _apply(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
-        runner = Runner(session, lock, self._emit, chain_end(history, CHAIN_START), self._predicted(plan))
+        filler = Filler(self._database, self._project.settings.database, self._emit)
+        runner = Runner(session, lock, self._emit, chain_end(history, CHAIN_START), self._predicted(plan), filler)
         try:
             runner.apply(plan, self._left_midway(history))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 import psycopg
 
+from confiture.core.backfill.filler import Filler
+from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.concurrently import already_done, clear_up, needs_intent
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
@@ -56,7 +58,7 @@ class Progress:
 class Runner:
     """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
 
-    `predictions` are what dry runs predicted, by version.
+    `predictions` are what dry runs predicted, by version; `filler` runs batched backfills.
     """
 
     def __init__(
@@ -66,15 +68,17 @@ class Runner:
         emit: Emit,
         chain_end: str,
         predictions: Mapping[str, Prediction],
+        filler: Filler,
     ) -> None:
         self._predictions = predictions
+        self._filler = filler
         self._session = session
         self._connection = session.connection
         self._lock = lock
         self._emit = emit
         self._chain_end = chain_end
         self._state = StateStore(session.connection)
-        self._installed = self._state.installed()
+        self._installed = self._state.is_current()
         self.progress: Progress | None = None
         """The migration that runs, or failed; None between migrations."""
 
@@ -130,6 +134,8 @@ class Runner:
     def _commit(self, progress: Progress, segment: Segment) -> None:
         if segment.isolation is Isolation.OUTSIDE:
             self._commit_outside(progress, segment)
+        elif segment.isolation is Isolation.BATCHED:
+            self._commit_batches(progress, segment)
         else:
             version = progress.plan.version
             self._session.retrying(version, segment.number, lambda: self._commit_together(progress, segment))
@@ -171,6 +177,29 @@ class Runner:
                 self._state.record(plan, segment, progress.attempt, _as_rows(records), duration_ms)
             self._finish_after(progress, segment, duration_ms)
         self._installed = progress.begun = True
+
+    def _commit_batches(self, progress: Progress, segment: Segment) -> None:
+        """An intent first, then the batches, each committed with how far it came, then the record."""
+        self._session.reset()
+        if not progress.intended:
+            self._intend(progress, segment)
+        fill = FillId(attempt=progress.attempt, segment=segment.number)
+        try:
+            record = self._filler.fill(self._connection, progress.plan.version, segment, fill)
+        except StepFailed:
+            self._withdraw_unbegun(progress, segment, fill)
+            raise
+        self._session.reset()
+        with self._connection.transaction(), _recording():
+            self._state.complete(progress.plan, segment, progress.attempt, _as_rows([record]), record.duration_ms)
+            self._finish_after(progress, segment, record.duration_ms)
+
+    def _withdraw_unbegun(self, progress: Progress, segment: Segment, fill: FillId) -> None:
+        """Takes back the intent of a backfill that was refused before its first batch."""
+        if FillStore(self._connection, fill).begun() is None:
+            with self._connection.transaction():
+                self._state.withdraw(progress.plan, segment, progress.attempt)
+            progress.intended = False
 
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps

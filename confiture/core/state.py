@@ -19,7 +19,7 @@ from confiture.plan.checksums import segment_fingerprint
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 
-FORMAT = 1
+FORMAT = 2
 """The version of our tables that this program reads and writes."""
 
 
@@ -30,11 +30,19 @@ class StateStore:
         self._connection = connection
 
     def installed(self) -> bool:
-        """Whether our tables are there. Raises DatabaseUnavailable where a newer program made them."""
+        """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables."""
+        return self._format() > 0
+
+    def is_current(self) -> bool:
+        """Whether all our tables are there. Raises DatabaseUnavailable where a newer program made them."""
+        return self._format() == FORMAT
+
+    def _format(self) -> int:
+        """The version of our tables, 0 where there are none."""
         if not one_row(self._connection, "state_format")["installed"]:
-            return False
-        version = one_row(self._connection, "format_version")["version"]
-        if version != FORMAT:
+            return 0
+        version = int(one_row(self._connection, "format_version")["version"])
+        if version > FORMAT:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="newer-state",
@@ -42,7 +50,7 @@ class StateStore:
                     hint="upgrade confiture",
                 )
             )
-        return True
+        return version
 
     def require_rights(self) -> None:
         """Raises DatabaseUnavailable where our tables are missing and we may not make them."""
@@ -58,10 +66,10 @@ class StateStore:
             )
 
     def install(self) -> None:
-        """Makes our tables."""
+        """Makes those of our tables that are missing."""
         if not one_row(self._connection, "state_rights")["has_schema"]:
             self._connection.execute(query("create_schema"))
-        self._connection.execute(state_ddl())
+        self._connection.execute(state_ddl(self._format()))
 
     def history(self) -> tuple[AppliedMigration, ...]:
         """All rows, in the order in which they were made. The tables must be there."""

@@ -29,6 +29,8 @@ from confiture.models.source import SourceFile, SourceText
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
+_SIZE = re.compile(r"([0-9]{1,9})\s*(kB|MB|GB)")
+_UNIT_BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _LONGEST_MS = 2**31 - 1  # PostgreSQL holds its timeouts in a signed 32-bit integer
 _LARGEST_COUNT = 1_000_000
 _LONGEST_NUMBER = 1_000
@@ -112,20 +114,40 @@ class Duration:
 
 
 @dataclass(frozen=True)
-class Count:
-    """A whole number that is not negative."""
+class Size:
+    """An amount of data with its unit: `500kB`, `16MB`, `1GB`. Read as bytes; like PostgreSQL's, units are powers of
+    1024.
+    """
 
     def read(self, node: Node, reader: Reader) -> int:
         reader.check_tag(node)
-        if not (isinstance(node, ScalarNode) and node.tag == f"{TAG}int" and node.value.isdecimal()):
-            raise reader.wrong_type(node, "a whole number, 0 or more")
+        match = _SIZE.fullmatch(node.value.strip()) if isinstance(node, ScalarNode) else None
+        if match is None:
+            raise reader.wrong_type(node, "an amount of data", "write a number and its unit: 500kB, 16MB or 1GB")
+        return int(match[1]) * _UNIT_BYTES[match[2]]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^\s*[0-9]{1,9}\s*(kB|MB|GB)\s*$", "examples": ["16MB"]}
+
+
+@dataclass(frozen=True)
+class Count:
+    """A whole number that is not negative, and at least `least`."""
+
+    least: int = 0
+
+    def read(self, node: Node, reader: Reader) -> int:
+        reader.check_tag(node)
+        is_count = isinstance(node, ScalarNode) and node.tag == f"{TAG}int" and node.value.isdecimal()
+        if not is_count or (not node.value.lstrip("0") and self.least):
+            raise reader.wrong_type(node, f"a whole number, {self.least} or more")
         if len(node.value) > len(str(_LARGEST_COUNT)) or int(node.value) > _LARGEST_COUNT:
             message = f"{clipped(node.value)} is too large"
             raise reader.report(reader.span(node), "wrong-value", message, f"write {_LARGEST_COUNT} at most")
         return int(node.value)
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": 0, "maximum": _LARGEST_COUNT}
+        return {"type": "integer", "minimum": self.least, "maximum": _LARGEST_COUNT}
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,37 @@ class SegmentRetried:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillProgressed:
+    """How far a backfill is, told about once a second. Rows are those of the driving table that are committed.
+
+    `estimated_rows` is what the planner believes there is in all, None where the table was never analysed;
+    `remaining_s` follows from it and from the rate of this run, waits included. `waiting_for` says why it waits now.
+    """
+
+    step: StepId
+    source_rows: int
+    written_rows: int
+    batches: int
+    estimated_rows: int | None
+    batch_rows: int
+    rows_per_s: float | None
+    remaining_s: float | None
+    waiting_for: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchRetried:
+    """A batch failed and was rolled back. It is tried again, with `rows` rows, after a wait."""
+
+    step: StepId
+    rows: int
+    attempt: int
+    attempts: int
+    wait_ms: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Blocked:
     """We made others wait while a segment ran, the longest first. Over budget, it was cancelled and rolled back."""
 
@@ -147,6 +178,8 @@ Event = (
     | StepStarted
     | StepFinished
     | SegmentRetried
+    | BackfillProgressed
+    | BatchRetried
     | Blocked
     | Rehearsed
     | Noted

@@ -97,7 +97,67 @@ class CheckStep(Step):
     expect: Expectation
 
 
-AnyStep = SqlStep | FileStep | CheckStep
+class OnWrites(StrEnum):
+    """What a backfill does about writes to its tables while it runs."""
+
+    CAPTURE = "capture"
+    """Triggers note the keys that others write; those are filled again before the end."""
+    IGNORE = "ignore"
+    """Nobody writes: the backfill stops where it sees that somebody does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throttle:
+    """When a backfill slows down, and stops, for others; None for signals that it does not look at.
+
+    `replica_lag_ms` is the longest lag of a streaming replica, `wal_bytes_per_s` the highest rate of the whole server's
+    WAL, `long_transaction_ms` the age of the oldest transaction of others. `query` (a template) returns true to go on.
+    """
+
+    replica_lag_ms: int | None = 10_000
+    wal_bytes_per_s: int | None = None
+    long_transaction_ms: int | None = None
+    query: SourceText | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillStep(Step):
+    """A batched fill. `sql` is a template in which `{{ batch }}` stands for the batch's condition.
+
+    `source` is the driving table and `alias` what the query calls it (default: the table's name). `key` is its batch
+    key; default: its primary key. `captures` says for each other table that the query reads which of its columns hold
+    the key.
+    """
+
+    sql: SourceText
+    into: SourceText
+    source: SourceText
+    alias: SourceText | None = None
+    key: tuple[SourceText, ...] = ()
+    batch_rows: int = 10_000
+    batch_time_ms: int = 1_000
+    workers: int = 1
+    on_writes: OnWrites = OnWrites.CAPTURE
+    captures: Mapping[str, tuple[SourceText, ...]] = field(default_factory=dict)
+    throttle: Throttle = field(default_factory=Throttle)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileStep(Step):
+    """Proves that a table equals its defining query (`sql`, a template), key by key.
+
+    The columns that the query returns are compared, by their names. `key` tells rows apart, by default the table's
+    primary key where the query returns it; `by` is the column by which both sides are compared first, by default the
+    tenant's.
+    """
+
+    sql: SourceText
+    table: SourceText
+    key: tuple[SourceText, ...] = ()
+    by: SourceText | None = None
+
+
+AnyStep = SqlStep | FileStep | CheckStep | BackfillStep | ReconcileStep
 
 
 def summary(sql: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from confiture.errors import Span
-from confiture.models.migration import Expectation, Migration, Phase
+from confiture.models.migration import Expectation, Migration, OnWrites, Phase
 from confiture.models.source import Rendered
+
+BATCH = '"confiture batch"'
+"""Stands in the statement of a backfill where the condition of each batch goes: to the parser it is a column."""
 
 
 class Direction(StrEnum):
@@ -23,6 +28,8 @@ class Isolation(StrEnum):
     TRANSACTIONAL = "transactional"
     OUTSIDE = "outside"
     """PostgreSQL refuses it inside a transaction."""
+    BATCHED = "batched"
+    """It commits many times by itself, and records how far it came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +60,60 @@ class Statement:
     instead_of: str | None = None
 
 
+class TableRef(NamedTuple):
+    """A table as SQL names it: the schema, where it is said, and the name, both unquoted."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capture:
+    """A table whose writes change what a backfill makes. `columns` hold the batch key, in its order."""
+
+    table: TableRef
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedBackfill:
+    """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
+
+    An empty `key` means the primary key of `source`. `target_columns` says of the columns of `source` that the
+    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE.
+    """
+
+    into: TableRef
+    source: TableRef
+    alias: str
+    key: tuple[str, ...]
+    batch_rows: int
+    batch_time_ms: int
+    workers: int
+    on_writes: OnWrites
+    captures: tuple[Capture, ...]
+    target_columns: Mapping[str, str] | None
+    replica_lag_ms: int | None = None
+    wal_bytes_per_s: int | None = None
+    long_transaction_ms: int | None = None
+    throttle_query: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedReconcile:
+    """How a table is held against its defining query, the step's one statement.
+
+    An empty `key` means the primary key.
+    """
+
+    table: TableRef
+    key: tuple[str, ...]
+    by: str | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
@@ -69,6 +130,8 @@ class PlannedStep:
     rendered: Rendered
     statements: tuple[Statement, ...]
     expect: Expectation | None = None
+    backfill: PlannedBackfill | None = None
+    reconcile: PlannedReconcile | None = None
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
     skipped: str | None = None

@@ -7,9 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from confiture.errors import Problems
-from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, FileStep, Migration, Phase, summary
-from confiture.models.plan import Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
+from confiture.models.migration import (
+    UP_PHASES,
+    AnyStep,
+    BackfillStep,
+    CheckStep,
+    FileStep,
+    Migration,
+    Phase,
+    ReconcileStep,
+    summary,
+)
+from confiture.models.plan import BATCH, Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
 from confiture.models.source import Rendered
+from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.checksums import migration_checksum, step_checksums
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.sql.parsing import parse_statements
@@ -59,10 +70,12 @@ class Planner:
             yield self._step(step, phase, number, context)
 
     def _step(self, step: AnyStep, phase: Phase, number: int, context: RenderContext) -> PlannedStep:
+        if isinstance(step, BackfillStep):
+            context = replace(context, batch=BATCH)
         rendered, skipped = self._render(step, context)
         statements = () if skipped or rendered is None else self._parse(step, rendered)
         rendered = rendered or verbatim(step.sql)
-        return PlannedStep(
+        planned = PlannedStep(
             phase=phase,
             number=number,
             name=step.name or summary(rendered.text),
@@ -74,6 +87,22 @@ class Planner:
             lock_timeout_ms=step.lock_timeout_ms,
             skipped="`when` is false" if skipped else None,
         )
+        if not statements:
+            return planned
+        if isinstance(step, BackfillStep):
+            return self._backfill(step, planned, context)
+        if isinstance(step, ReconcileStep):
+            return replace(planned, reconcile=planned_reconcile(step, context, self._problems))
+        return planned
+
+    def _backfill(self, step: BackfillStep, planned: PlannedStep, context: RenderContext) -> PlannedStep:
+        if planned.phase in (Phase.ON_ERROR, Phase.DOWN):
+            message = f"a backfill cannot stand in {planned.phase.value}"
+            hint = "write it as `sql:` there"
+            self._problems.add(step.sql.file.diagnostic(step.span, "backfill-phase", message, hint=hint))
+        backfill = planned_backfill(step, planned.rendered, context, self._problems)
+        statements = tuple(replace(statement, isolation=Isolation.BATCHED) for statement in planned.statements)
+        return replace(planned, backfill=backfill, statements=statements)
 
     def _render(self, step: AnyStep, context: RenderContext) -> tuple[Rendered | None, bool]:
         if self._is_skipped(step, context):
@@ -97,7 +126,7 @@ class Planner:
         statements, problems = parse_statements(rendered.text)
         for problem in problems:
             self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
-        if isinstance(step, CheckStep) and not problems:
+        if isinstance(step, CheckStep | ReconcileStep) and not problems:
             self._require_one_query(statements, rendered)
         elif not statements and not problems and rendered.text == step.sql.text:
             self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD))

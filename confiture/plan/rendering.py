@@ -37,6 +37,8 @@ class RenderContext:
     version: str
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    batch: str | None = None
+    """What `batch` stands for, in the statement of a backfill."""
 
     def names(self) -> dict[str, Any]:
         """Everything by the name under which a template sees it; `vars` holds the variables once more."""
@@ -46,6 +48,7 @@ class RenderContext:
             "environment": self.environment,
             "version": self.version,
             "name": self.name,
+            **({"batch": self.batch} if self.batch is not None else {}),
         }
 
 

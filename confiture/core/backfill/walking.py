@@ -43,10 +43,14 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """A piece of the walk, and where the walk stands after it; None at its end."""
+    """A piece of the walk, and where the walk stands after it; None at its end.
+
+    One that `is_full` has as many rows as were asked for; of others, nobody has counted them.
+    """
 
     piece: Piece
     then: Position | None
+    is_full: bool = False
 
 
 class Walk:
@@ -84,8 +88,8 @@ class Walk:
             return Stretch(piece=rest, then=self._up(position))
         piece = replace(rest, upto=row["value"])
         if position.is_on_edge and row["is_end"]:
-            return Stretch(piece=piece, then=self._up(position))
-        return Stretch(piece=piece, then=replace(position, after=row["value"]))
+            return Stretch(piece=piece, then=self._up(position), is_full=True)
+        return Stretch(piece=piece, then=replace(position, after=row["value"]), is_full=True)
 
     def _outer(self, position: Position, rows: int) -> Position | Stretch | None:
         """Whole values of this column, as many as have about `rows` rows; a value that has more is walked inside."""

@@ -1,0 +1,137 @@
+"""One batch: its rows, and how far they bring its range, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from confiture.core.backfill.keys import BatchKey, Piece
+from confiture.core.backfill.store import FillStore, Range
+from confiture.core.backfill.walking import Walk
+from confiture.core.database import Connection
+from confiture.core.failures import statement_failure
+from confiture.core.session import over_budget
+from confiture.core.steps import StepFailed
+from confiture.core.watcher import BlockingWatch
+from confiture.models.plan import BATCH, PlannedStep, Statement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """A batch that is committed. `source_rows` are rows of the driving table; `is_last` says that its range is done."""
+
+    range: int
+    source_rows: int
+    written_rows: int
+    duration_ms: float
+    is_last: bool
+
+
+class BatchFailed(Exception):
+    """A batch failed and was rolled back. `rows` is how many rows of the driving table it was to take at the most.
+
+    `piece` are its rows, None where they are not to blame; `sqlstate` is None where the connection was lost.
+    """
+
+    def __init__(self, failure: StepFailed, rows: int, piece: Piece | None) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.sqlstate = failure.sqlstate
+        self.rows = rows
+        self.piece = piece
+
+
+class BatchRunner:
+    """Runs the batches of one step over one connection, which is in autocommit."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        step: PlannedStep,
+        key: BatchKey,
+        store: FillStore,
+        watch: BlockingWatch,
+        max_blocking_ms: int,
+    ) -> None:
+        self._connection = connection
+        self._max_blocking_ms = max_blocking_ms
+        self._step = step
+        self._key = key
+        self._store = store
+        self._watch = watch
+
+    def run(self, part: Range, rows: int) -> Batch | None:
+        """Commits the next batch of a range, of about `rows` rows; None where the range is done.
+
+        Raises BatchFailed for what the statement did, psycopg.Error for all else. Nothing of the batch is then
+        committed, unless the connection was lost while committing: then the range knows.
+        """
+        with self._watch.segment():
+            try:
+                with self._connection.transaction():
+                    batch = self._fill(part, rows)
+                    self._watch.release()
+            except (BatchFailed, psycopg.Error) as failure:
+                over = self._watch.over_budget
+                if over is None:
+                    raise
+                failed = failure.failure.diagnostic if isinstance(failure, BatchFailed) else None
+                raise BatchFailed(over_budget(over, self._max_blocking_ms, failed), rows, None) from failure
+        return batch
+
+    def _fill(self, part: Range, rows: int) -> Batch | None:
+        started = time.perf_counter()
+        self._connection.execute("SET LOCAL synchronous_commit = off")
+        position = self._store.lock_range(part.number)
+        if position is None:
+            return None
+        stretch = Walk(self._connection, self._key, part.end).next(position, rows)
+        if stretch is None:
+            self._store.move_range(part.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
+            return None
+        written = self._execute(stretch.piece, rows)
+        source_rows = rows if stretch.is_full else self._count(stretch.piece)
+        duration_ms = (time.perf_counter() - started) * 1000
+        self._store.move_range(
+            part.number, stretch.then, source_rows=source_rows, written_rows=written, busy_ms=duration_ms
+        )
+        return Batch(
+            range=part.number,
+            source_rows=source_rows,
+            written_rows=written,
+            duration_ms=duration_ms,
+            is_last=stretch.then is None,
+        )
+
+    def _execute(self, piece: Piece, rows: int) -> int:
+        (statement,) = self._step.statements
+        predicate = self._key.predicate(piece).as_string(self._connection)
+        try:
+            cursor = self._connection.execute(with_condition(statement, predicate).encode())
+        except psycopg.Error as error:
+            raise BatchFailed(self._failure(error, statement, predicate), rows, piece) from error
+        return max(cursor.rowcount, 0)
+
+    def _failure(self, error: psycopg.Error, statement: Statement, condition: str) -> StepFailed:
+        """The failed statement, told at its place in the file: the server counts in what was sent."""
+        sent = int(error.diag.statement_position or 0) - 1
+        mark, longer = statement.text.index(BATCH), len(_enclosed(condition)) - len(BATCH)
+        shift = 0 if sent < mark else min(longer, sent - mark)
+        return StepFailed(statement_failure(error, statement, self._step.rendered, prefix=shift), error.sqlstate)
+
+    def _count(self, piece: Piece) -> int:
+        query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(self._key.source, self._key.predicate(piece))
+        row = self._connection.execute(query).fetchone()
+        return int(row["rows"]) if row else 0
+
+
+def with_condition(statement: Statement, condition: str) -> str:
+    """The statement of a backfill with a condition where its batch goes."""
+    return statement.text.replace(BATCH, _enclosed(condition), 1)
+
+
+def _enclosed(condition: str) -> str:
+    return f"({condition})"

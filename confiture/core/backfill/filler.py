@@ -1,0 +1,42 @@
+"""What the runner knows of backfills: a step goes in, its record comes out."""
+
+from __future__ import annotations
+
+import time
+
+from confiture.core.backfill.filling import Filling, Orders
+from confiture.core.backfill.store import FillId
+from confiture.core.database import Connection, Database
+from confiture.core.events import Emit
+from confiture.core.steps import StepRecord, step_id
+from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.plan import Segment
+from confiture.models.settings import DatabaseSettings
+
+
+class Filler:
+    """Runs the batched backfills of a run, on one database."""
+
+    def __init__(self, database: Database, settings: DatabaseSettings, emit: Emit) -> None:
+        self._database = database
+        self._settings = settings
+        self._emit = emit
+
+    def fill(self, connection: Connection, version: str, segment: Segment, fill: FillId) -> StepRecord:
+        """Fills until nothing is left, beginning where an earlier run stopped. `connection` is in autocommit.
+
+        Raises StepFailed, psycopg.Error or KeyboardInterrupt; what is committed by then stays.
+        """
+        (step,) = segment.steps
+        identity = step_id(version, segment, step)
+        orders = Orders(connection=connection, database=self._database, settings=self._settings, emit=self._emit)
+        self._emit(StepStarted(step=identity))
+        started = time.perf_counter()
+        try:
+            record = Filling(orders, step, identity, fill).run()
+        except BaseException:
+            spent_ms = (time.perf_counter() - started) * 1000
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
+            raise
+        self._emit(StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=record.duration_ms, rows=record.rows))
+        return record

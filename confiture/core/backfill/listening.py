@@ -1,0 +1,138 @@
+"""Listens to the workers of a backfill, tells what they do, and does what others ask of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from confiture.core.backfill.batches import Batch
+from confiture.core.backfill.gate import Gate
+from confiture.core.backfill.store import FillStore
+from confiture.core.backfill.worker import Gone, Message, Retry, Waited, Worker
+from confiture.core.events import Emit
+from confiture.models.events import BackfillProgressed, BatchRetried, Blocked
+from confiture.models.plan import StepId
+
+_TICK_S = 1.0
+PAUSED = "paused; `confiture backfill resume` goes on"
+
+
+class Cancelled(Exception):
+    """Somebody asked for the backfill to be cancelled."""
+
+
+class Listening:
+    """What the main thread does while workers fill. It alone emits events and uses the run's own connection."""
+
+    def __init__(
+        self,
+        emit: Emit,
+        identity: StepId,
+        store: FillStore,
+        gate: Gate,
+        outbox: SimpleQueue[Message],
+        workers: Sequence[Worker],
+        estimated_rows: int | None,
+        retries: int,
+    ) -> None:
+        self._emit = emit
+        self._identity = identity
+        self._store = store
+        self._gate = gate
+        self._outbox = outbox
+        self._workers = workers
+        self._estimated_rows = estimated_rows
+        self._retries = retries
+        self._runner = f"{socket.gethostname()}, pid {os.getpid()}"
+        before = store.totals()
+        self._batches, self._source_rows, self._written_rows = before.batches, before.source_rows, before.written_rows
+        self._rows_before = before.source_rows
+        self._began = time.monotonic()
+
+    def until_all_are_gone(self) -> list[BaseException]:
+        """Listens until the last worker went home; returns what sent them there. Raises Cancelled, and psycopg.Error
+        where our own connection is lost.
+        """
+        errors: list[BaseException] = []
+        working = len(self._workers)
+        next_tick = time.monotonic()
+        while working:
+            now = time.monotonic()
+            if now >= next_tick:
+                self._tick()
+                next_tick = now + _TICK_S
+            try:
+                message = self._outbox.get(timeout=max(next_tick - time.monotonic(), 0.01))
+            except Empty:
+                continue
+            if isinstance(message, Gone):
+                working -= 1
+                if message.error is not None:
+                    errors.append(message.error)
+                    self._gate.end()
+            else:
+                self._hear(message)
+        self._tell()
+        return errors
+
+    def _hear(self, message: Batch | Retry | Waited) -> None:
+        match message:
+            case Batch():
+                self._batches += 1
+                self._source_rows += message.source_rows
+                self._written_rows += message.written_rows
+            case Retry():
+                self._emit(
+                    BatchRetried(
+                        step=self._identity,
+                        rows=message.rows,
+                        attempt=message.attempt,
+                        attempts=self._retries,
+                        wait_ms=message.wait_s * 1000,
+                        reason=message.reason,
+                    )
+                )
+            case Waited():
+                over = any(waiter.waited_ms > message.budget_ms > 0 for waiter in message.waiters)
+                self._emit(
+                    Blocked(
+                        version=self._identity.version,
+                        segment=self._identity.segment,
+                        waiters=message.waiters,
+                        over_budget=over,
+                    )
+                )
+
+    def _tick(self) -> None:
+        """Once a second: gives a sign of life, and hears what it is asked to do."""
+        batch_rows = max(worker.batch_rows for worker in self._workers)
+        asked = self._store.beat(runner=self._runner, batch_rows=batch_rows, waiting_for=self._gate.reason)
+        if asked == "cancel":
+            raise Cancelled
+        if asked == "pause":
+            self._gate.close(PAUSED)
+        elif not self._gate.ended:
+            self._gate.open()
+        self._tell()
+
+    def _tell(self) -> None:
+        done = self._source_rows - self._rows_before
+        elapsed_s = time.monotonic() - self._began
+        rate = done / elapsed_s if done and elapsed_s > 0 else None
+        left = max(self._estimated_rows - self._source_rows, 0) if self._estimated_rows is not None else None
+        self._emit(
+            BackfillProgressed(
+                step=self._identity,
+                source_rows=self._source_rows,
+                written_rows=self._written_rows,
+                batches=self._batches,
+                estimated_rows=self._estimated_rows,
+                batch_rows=max(worker.batch_rows for worker in self._workers),
+                rows_per_s=rate,
+                remaining_s=left / rate if left is not None and rate else None,
+                waiting_for=self._gate.reason,
+            )
+        )

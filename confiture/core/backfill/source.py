@@ -1,0 +1,77 @@
+"""Finds the batch key of a driving table, and refuses tables that cannot be read in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confiture.core.backfill.keys import BatchKey, KeyColumn
+from confiture.core.database import Connection
+from confiture.core.queries import query
+from confiture.core.steps import StepFailed
+from confiture.models.catalog import Name
+from confiture.models.plan import PlannedBackfill, PlannedStep
+from confiture.plan.rendering import quote_identifier
+from confiture.sql.backfills import grouping_problem
+from confiture.sql.tree import parsed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A driving table with its batch key. `estimated_rows` is what the planner believes; None if never analysed."""
+
+    key: BatchKey
+    estimated_rows: int | None
+
+
+def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> Source:
+    """The driving table of a backfill. Raises StepFailed where it cannot be read in batches, with what to do."""
+    table = ".".join(quote_identifier(part) for part in backfill.source if part)
+    row = connection.execute(query("key_source"), {"table": table}).fetchone()
+    if row is None:
+        raise failed(step, "undefined-table", f"there is no table {backfill.source}", "make it in a phase before this")
+    names = backfill.key or tuple(row["primary_key"])
+    if not names:
+        raise failed(step, "no-batch-key", f"{backfill.source} has no primary key", "name the columns with `key:`")
+    key = BatchKey(
+        table=Name(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(_columns(step, row, names))
+    )
+    if not any(_leads(index, names) for index in row["indexes"]):
+        listed = ", ".join(map(_quoted, names))
+        message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
+        hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
+        raise failed(step, "no-batch-index", message, hint)
+    problem = grouping_problem(parsed(step.rendered)[0], backfill.alias, names)
+    if problem:
+        raise failed(step, problem.code, problem.message, problem.hint)
+    return Source(key=key, estimated_rows=row["rows"])
+
+
+def failed(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[str, ...] = ()) -> StepFailed:
+    """What is raised where a backfill cannot begin, placed at its statement."""
+    offset = step.statements[0].offset
+    return StepFailed(step.rendered.diagnostic(offset, code, message, detail=detail, hint=hint), None)
+
+
+def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str]) -> list[KeyColumn]:
+    known = {name: (type_, not_null == "true") for name, type_, not_null in row["columns"]}
+    found = []
+    for name in names:
+        if name not in known:
+            raise failed(step, "no-batch-key", f"{row['name']} has no column {name}", "look at `key:`")
+        type_, not_null = known[name]
+        if not not_null:
+            message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
+            hint = f"batch by other columns, or first ALTER TABLE {row['name']} ALTER COLUMN {name} SET NOT NULL"
+            raise failed(step, "no-batch-key", message, hint)
+        found.append(KeyColumn(name=name, type=type_))
+    return found
+
+
+def _leads(index: Sequence[str | None], names: Sequence[str]) -> bool:
+    return list(index[: len(names)]) == list(names)
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() and name == name.lower() else quote_identifier(name)

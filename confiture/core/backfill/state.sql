@@ -1,0 +1,48 @@
+-- What format 2 added: batched backfills. Runs inside a transaction.
+
+CREATE TABLE confiture.backfills (
+    attempt        uuid NOT NULL,
+    segment        integer NOT NULL,
+    version        text NOT NULL,
+    step           text NOT NULL,
+    target         text NOT NULL,
+    source         text NOT NULL,
+    key            text[] NOT NULL,
+    end_key        text[] NOT NULL,
+    fingerprint    text NOT NULL,
+    estimated_rows bigint,
+    state          text NOT NULL CHECK (state IN ('filling', 'draining', 'done')),
+    control        text NOT NULL DEFAULT 'run' CHECK (control IN ('run', 'pause', 'cancel')),
+    waiting_for    text,
+    batch_rows     bigint,
+    runner         text,
+    beat_at        timestamptz,
+    started_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at    timestamptz,
+    PRIMARY KEY (attempt, segment)
+);
+COMMENT ON TABLE confiture.backfills IS 'Batched backfills, running or done';
+COMMENT ON COLUMN confiture.backfills.end_key IS 'The greatest key when it began; what comes later is not its work';
+COMMENT ON COLUMN confiture.backfills.control IS 'What the run is asked to do; it looks before each batch';
+COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign of life';
+
+CREATE TABLE confiture.backfill_ranges (
+    attempt      uuid NOT NULL,
+    segment      integer NOT NULL,
+    number       integer NOT NULL,
+    prefix       text[] NOT NULL,
+    after        text,
+    edge         integer NOT NULL,
+    end_key      text[] NOT NULL,
+    is_done      boolean NOT NULL DEFAULT false,
+    batches      bigint NOT NULL DEFAULT 0,
+    source_rows  bigint NOT NULL DEFAULT 0,
+    written_rows bigint NOT NULL DEFAULT 0,
+    busy_ms      double precision NOT NULL DEFAULT 0,
+    PRIMARY KEY (attempt, segment, number),
+    FOREIGN KEY (attempt, segment) REFERENCES confiture.backfills
+);
+COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
+COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';
+
+UPDATE confiture.format SET version = 2;

@@ -1,0 +1,215 @@
+"""A worker: takes ranges and fills them batch by batch, over a connection of its own."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+
+import psycopg
+
+from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner
+from confiture.core.backfill.gate import Gate
+from confiture.core.backfill.keys import BatchKey
+from confiture.core.backfill.pace import Pace
+from confiture.core.backfill.store import FillId, FillStore, Range
+from confiture.core.database import Connection, Database, one_row
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
+from confiture.core.steps import StepFailed
+from confiture.core.watcher import BlockingWatch
+from confiture.errors import DatabaseUnavailable
+from confiture.models.events import Waiter
+from confiture.models.plan import PlannedStep
+from confiture.models.settings import DatabaseSettings
+
+_TOO_MUCH = frozenset({"57014", "55P03", OVER_BUDGET})
+"""After these a smaller batch has a better chance: too slow, no lock in time, others waited too long."""
+_AGAIN = RETRYABLE | _TOO_MUCH | {"25006", "57P01", "57P02", "57P03"}
+_BAD_DATA = ("22", "23")
+"""Classes of SQLSTATE that say that one row is wrong."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What all workers of a backfill share."""
+
+    database: Database
+    settings: DatabaseSettings
+    step: PlannedStep
+    key: BatchKey
+    fill: FillId
+    batch_rows: int
+    batch_time_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """A worker tries a batch again, with `rows` rows, after `wait_s` seconds."""
+
+    rows: int
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waited:
+    """Others waited for a batch; `budget_ms` is how long they may, 0 for ever."""
+
+    waiters: tuple[Waiter, ...]
+    budget_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gone:
+    """A worker went home, because of `error` or because there is nothing left to do."""
+
+    error: BaseException | None
+
+
+Message = Batch | Retry | Waited | Gone
+
+
+class Worker:
+    """One worker. What happens it puts into `outbox`; its thread ends with a `Gone`."""
+
+    def __init__(
+        self, number: int, job: Job, ranges: SimpleQueue[Range], gate: Gate, outbox: SimpleQueue[Message]
+    ) -> None:
+        self._job = job
+        self._ranges = ranges
+        self._gate = gate
+        self._outbox = outbox
+        self._pace = Pace(job.batch_rows, job.batch_time_ms)
+        self._connection: Connection | None = None
+        self._suspects = 0
+        """How many of the next rows hold one that is wrong; 0 where none is known to."""
+        self.thread = threading.Thread(target=self._work, name=f"backfill {number}", daemon=True)
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows its next batch takes."""
+        return min(max(self._suspects // 2, 1), self._pace.rows) if self._suspects else self._pace.rows
+
+    def interrupt(self) -> None:
+        """Cancels the statement at hand."""
+        if self._connection is not None:
+            self._connection.cancel_safe(timeout=2)
+
+    def _work(self) -> None:
+        error: BaseException | None = None
+        try:
+            while not self._gate.ended:
+                self._fill_range(self._ranges.get_nowait())
+        except Empty:
+            pass
+        except BaseException as failure:
+            error = failure
+        finally:
+            self._outbox.put(Gone(error=error))
+
+    def _fill_range(self, part: Range) -> None:
+        failures = 0
+        while not self._gate.ended:
+            try:
+                with self._line() as (runner, watch):
+                    for batch in self._batches(runner, watch, part):
+                        failures = 0
+                        self._outbox.put(batch)
+                return
+            except (BatchFailed, psycopg.Error, DatabaseUnavailable) as failure:
+                failures += 1
+                self._try_again(failure, failures)
+
+    @contextmanager
+    def _line(self) -> Iterator[tuple[BatchRunner, BlockingWatch]]:
+        """A connection with who watches it, for as long as it lasts."""
+        job = self._job
+        with ExitStack() as stack:
+            connection = stack.enter_context(job.database.connect("backfill"))
+            _prepare(connection, job.step, job.settings)
+            pid = int(one_row(connection, "server")["backend_pid"])
+            watch = stack.enter_context(BlockingWatch(job.database, pid, job.settings.max_blocking_ms))
+            self._connection = connection
+            try:
+                store = FillStore(connection, job.fill)
+                runner = BatchRunner(connection, job.step, job.key, store, watch, job.settings.max_blocking_ms)
+                yield runner, watch
+            finally:
+                self._connection = None
+
+    def _batches(self, runner: BatchRunner, watch: BlockingWatch, part: Range) -> Iterator[Batch]:
+        last_s = 0.0
+        while self._gate.passed(last_s):
+            try:
+                batch = runner.run(part, self.batch_rows)
+            finally:
+                if watch.waiters:
+                    self._outbox.put(Waited(waiters=watch.waiters, budget_ms=self._job.settings.max_blocking_ms))
+            if batch is None:
+                return
+            last_s = batch.duration_ms / 1000
+            self._suspects = max(self._suspects - batch.source_rows, 0)
+            self._pace.done(batch.source_rows, batch.duration_ms)
+            yield batch
+            if batch.is_last:
+                return
+
+    def _try_again(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> None:
+        """Waits before the next try, with a smaller batch where that helps. Raises where it does not."""
+        if self._gate.ended:
+            return
+        wait_s = 0.0
+        if isinstance(failure, BatchFailed) and (failure.sqlstate or "")[:2] in _BAD_DATA:
+            if failure.rows == 1:
+                raise failure
+            # the row that is wrong is found by halves; what is right before it is committed on the way
+            self._suspects = failure.rows
+        else:
+            if not _may_pass(failure) or attempt > self._job.settings.retries:
+                raise failure
+            if isinstance(failure, BatchFailed) and failure.sqlstate in _TOO_MUCH:
+                self._pace.halve()
+            longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+            wait_s = random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
+        self._outbox.put(Retry(rows=self.batch_rows, attempt=attempt, wait_s=wait_s, reason=_reason(failure)))
+        self._gate.sleep(wait_s)
+
+
+def _may_pass(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) -> bool:
+    if isinstance(failure, DatabaseUnavailable):
+        return True
+    sqlstate = failure.sqlstate
+    return sqlstate is None or sqlstate in _AGAIN or sqlstate.startswith("08")
+
+
+def _reason(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) -> str:
+    if isinstance(failure, BatchFailed):
+        return failure.failure.diagnostic.message
+    if isinstance(failure, DatabaseUnavailable):
+        return failure.diagnostics[0].message
+    return plain_failure(failure, "the batch was lost").message
+
+
+def as_step_failure(failure: BatchFailed | psycopg.Error, step: PlannedStep, key: BatchKey) -> StepFailed:
+    """What ended a backfill, told with the row that is wrong where it was found."""
+    if isinstance(failure, psycopg.Error):
+        return StepFailed(plain_failure(failure, f"the backfill {step.name!r} failed"), failure.sqlstate)
+    told = failure.failure.diagnostic
+    if failure.rows == 1 and failure.piece is not None and failure.piece.upto is not None:
+        names = ", ".join(column.name for column in key.columns)
+        values = ", ".join((*failure.piece.prefix, failure.piece.upto))
+        told = replace(told, detail=(*told.detail, f"the row: {key.table} ({names}) = ({values})"))
+    return StepFailed(told, failure.sqlstate)
+
+
+def _prepare(connection: Connection, step: PlannedStep, settings: DatabaseSettings) -> None:
+    lock_timeout = settings.lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
+    connection.execute(
+        f"SET lock_timeout = {lock_timeout}; SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
+        " SET idle_in_transaction_session_timeout = 0; SET confiture.filling = 'on'".encode()
+    )
