@@ -59,6 +59,11 @@ class Statement:
     fallback: str | None = None
     instead_of: str | None = None
 
+    @property
+    def written(self) -> str:
+        """The text as people are shown it, without marks of ours."""
+        return self.text.replace(BATCH, "{{ batch }}")
+
 
 class TableRef(NamedTuple):
     """A table as SQL names it: the schema, where it is said, and the name, both unquoted."""

@@ -7,10 +7,12 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from confiture.models.events import (
+    BackfillProgressed,
+    BatchRetried,
     Event,
     LockWaiting,
     MigrationFinished,
@@ -25,6 +27,8 @@ from confiture.models.events import (
 from confiture.report.words import count, duration
 
 _LONG_STEP_MS = 1_000
+_LINES_EVERY = 10
+"""How many times a backfill tells how far it is before a log gets a line of it."""
 _WIDE = 80
 
 
@@ -60,6 +64,7 @@ class LiveView:
             expand=True,
         )
         self._task = self._progress.add_task("", total=None, what="connecting")
+        self._rows: TaskID | None = None
 
     def __enter__(self) -> LiveView:
         self._progress.start()
@@ -79,10 +84,25 @@ class LiveView:
                 self._progress.update(self._task, what=what)
             case StepFinished():
                 self._progress.advance(self._task)
+                self._hide_rows()
+            case BackfillProgressed():
+                self._show_rows(event)
             case _:
                 text = remark(event)
                 if text:
                     self._progress.console.print(escape(text))
+
+    def _show_rows(self, event: BackfillProgressed) -> None:
+        if self._rows is None:
+            self._rows = self._progress.add_task("", total=None, what="")
+        # the estimate may be too low: a full bar before the end would be untrue
+        total = event.estimated_rows if (event.estimated_rows or 0) > event.source_rows else None
+        self._progress.update(self._rows, completed=event.source_rows, total=total, what=escape(pace(event)))
+
+    def _hide_rows(self) -> None:
+        if self._rows is not None:
+            self._progress.remove_task(self._rows)
+            self._rows = None
 
 
 class LineView:
@@ -91,6 +111,7 @@ class LineView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._name = ""
+        self._told = 0
 
     def __enter__(self) -> LineView:
         return self
@@ -103,6 +124,10 @@ class LineView:
         match event:
             case MigrationStarted():
                 self._name = f"{event.version} {event.name}"
+            case BackfillProgressed():
+                self._told += 1
+                if self._told % _LINES_EVERY == 0:
+                    self._write(f"{event.step.version} {event.step.name}: {done_of(event)}, {pace(event)}")
             case StepFinished() if event.duration_ms >= _LONG_STEP_MS:
                 wrote = f", {count(event.rows, 'row')}" if event.rows is not None else ""
                 self._write(
@@ -120,6 +145,25 @@ class LineView:
         self._console.print(escape(text), soft_wrap=True)
 
 
+def done_of(event: BackfillProgressed) -> str:
+    """How many rows of the driving table are done, and of how many as far as that is known."""
+    if event.estimated_rows is None or event.estimated_rows < event.source_rows:
+        return count(event.source_rows, "row")
+    return f"{event.source_rows:,} of about {count(event.estimated_rows, 'row')}"
+
+
+def pace(event: BackfillProgressed) -> str:
+    """How fast a backfill goes, how long it may take, and why it waits."""
+    told = [f"{event.rows_per_s:,.0f} rows/s"] if event.rows_per_s is not None else []
+    told.append(f"batches of {event.batch_rows:,}")
+    told.append(
+        f"about {duration(event.remaining_s * 1000)} left" if event.remaining_s is not None else "time left unknown"
+    )
+    if event.waiting_for:
+        told.append(event.waiting_for)
+    return ", ".join(told)
+
+
 def remark(event: Event) -> str | None:
     """The sentence for an event that people should not miss, None for others."""
     match event:
@@ -129,6 +173,11 @@ def remark(event: Event) -> str | None:
             return (
                 f"{event.version}: {event.reason}; rolled back, trying again in {duration(event.wait_ms)} "
                 f"({event.attempt} of {event.attempts})"
+            )
+        case BatchRetried():
+            return (
+                f"{event.step.version} {event.step.name}: {event.reason}; trying again with {count(event.rows, 'row')}"
+                f" in {duration(event.wait_ms)} ({event.attempt} of {event.attempts})"
             )
         case Noted():
             return event.text

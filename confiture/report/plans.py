@@ -11,6 +11,12 @@ from confiture.models.migration import Comparison, Expectation
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.report.words import duration
 
+_HOW = {
+    Isolation.TRANSACTIONAL: "one transaction",
+    Isolation.OUTSIDE: "outside a transaction: an intent is recorded first",
+    Isolation.BATCHED: "in batches, each committed with how far it came",
+}
+
 
 def print_plan(console: Console, plan: PlannedMigration) -> None:
     """Segment by segment, step by step, with the SQL as it will run."""
@@ -24,13 +30,8 @@ def print_plan(console: Console, plan: PlannedMigration) -> None:
 
 
 def _print_segment(console: Console, segment: Segment, title: str) -> None:
-    how = (
-        "outside a transaction: an intent is recorded first"
-        if segment.isolation is Isolation.OUTSIDE
-        else "one transaction"
-    )
     console.print()
-    console.print(f"[bold cyan]{title}[/bold cyan] [dim]({how})[/dim]")
+    console.print(f"[bold cyan]{title}[/bold cyan] [dim]({_HOW[segment.isolation]})[/dim]")
     for step in segment.steps:
         _print_step(console, step)
 
@@ -46,7 +47,7 @@ def _print_step(console: Console, step: PlannedStep) -> None:
     if step.skipped:
         console.print(f"    [yellow]skipped: {escape(step.skipped)}[/yellow]")
         return
-    text = ";\n".join(statement.text for statement in step.statements) + ";"
+    text = ";\n".join(statement.written for statement in step.statements) + ";"
     if console.is_terminal:
         console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))
     else:
