@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from benchmarks import atomic, dry_run, nothing_pending, small_migrations, startup
+from benchmarks import atomic, blocking, dry_run, lint, nothing_pending, small_migrations, startup
 from benchmarks.bench import Bench
 from benchmarks.machine import conditions, load
 from benchmarks.peers import install_peers
@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "small-migrations": small_migrations.run,
     "atomic": atomic.run,
     "dry-run": dry_run.run,
+    "blocking": blocking.run,
+    "lint": lint.run,
 }
 
 
@@ -38,6 +40,7 @@ def main() -> None:
         bench = Bench(
             server=server,
             peers=[peer.tool for peer in peers if peer.tool],
+            linters=[peer.linter for peer in peers if peer.linter],
             asked_runs=options.runs,
         )
         for name in options.only or BENCHMARKS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from statistics import median
 
 _HIDDEN = ("PG", "CONFITURE_", "DATABASE_URL", "PYTHON", "DBMATE_", "YOYO_")
 _TOLD_LINES = 6
+_PEAK_UNITS = 2**20 if sys.platform == "darwin" else 2**10
 
 
 class CommandFailed(Exception):
@@ -30,20 +32,22 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contender:
-    """A command under a name. `prepare` and `verify` run before and after each run of it, untimed."""
+    """A command under a name, and how it ends. `prepare` and `verify` run before and after each run, untimed."""
 
     name: str
     command: Command
+    ends_with: int = 0
     prepare: Callable[[], None] | None = None
     verify: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What one process took, in milliseconds: wall clock, and its own CPU time."""
+    """What one process took, in milliseconds: wall clock, and its own CPU time; and its memory at the most."""
 
     wall_ms: float
     cpu_ms: float
+    peak_mb: float = 0.0
 
 
 @dataclass(slots=True)
@@ -72,6 +76,11 @@ class Sample:
     def cpu_ms(self) -> float:
         """The median of the CPU times."""
         return median(run.cpu_ms for run in self.runs)
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory that any run had."""
+        return max(run.peak_mb for run in self.runs)
 
     def minus(self, other: Sample) -> Sample:
         """This sample less another, round by round."""
@@ -103,15 +112,17 @@ def in_turns(contenders: Iterable[Contender], runs: int) -> dict[str, Sample]:
     return samples
 
 
-def run_once(command: Command) -> Run:
-    """Runs a process to its end. Raises CommandFailed, with the last lines that it said, unless it ends with 0."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}
+def run_once(command: Command, ends_with: int = 0, says: str = "") -> Run:
+    """Runs a process to its end.
+
+    Raises CommandFailed, with the last lines that it said, unless it ends with that code and `says` is among its words.
+    """
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         process = subprocess.Popen(
             [str(argument) for argument in command.arguments],
             cwd=command.folder,
-            env=environment | dict(command.variables),
+            env=environment(command),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -119,17 +130,23 @@ def run_once(command: Command) -> Run:
         _, status, usage = os.wait4(process.pid, 0)
         wall_ms = (time.perf_counter() - started) * 1000
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()[-_TOLD_LINES:]
-            raise CommandFailed(f"ended with {process.returncode}: " + "\n".join(lines))
-    return Run(wall_ms=wall_ms, cpu_ms=(usage.ru_utime + usage.ru_stime) * 1000)
+        said.seek(0)
+        text = said.read().decode(errors="replace").strip()
+        if process.returncode != ends_with or says not in text:
+            raise CommandFailed(f"ended with {process.returncode}: " + "\n".join(text.splitlines()[-_TOLD_LINES:]))
+    cpu_ms = (usage.ru_utime + usage.ru_stime) * 1000
+    return Run(wall_ms=wall_ms, cpu_ms=cpu_ms, peak_mb=usage.ru_maxrss / _PEAK_UNITS)
+
+
+def environment(command: Command) -> dict[str, str]:
+    """What a process is given: nobody's settings but those of the command."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)} | dict(command.variables)
 
 
 def _run(contender: Contender) -> Run:
     if contender.prepare:
         contender.prepare()
-    run = run_once(contender.command)
+    run = run_once(contender.command, contender.ends_with)
     if contender.verify:
         contender.verify()
     return run

@@ -111,7 +111,7 @@ def test_a_failed_check_is_told_with_its_query_and_place(shop: Project) -> None:
         """,
     )
     result = shop.run("migrate", "up", expect=1)
-    for told in ("nobody is lost", "SELECT count(*)", "FROM generate_series(1, 2)", "expected 0", "got 2"):
+    for told in ("nobody is lost", "SELECT count(*)", "FROM generate_series(1, 2)", "expected 0", "got 2", "next: "):
         assert told in result.err
     assert "migrations/001_check.yaml:4:7" in result.err
 

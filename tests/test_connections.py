@@ -58,6 +58,14 @@ def test_a_database_that_cannot_be_reached(project: Project, url: str) -> None:
     assert "next:" in result.err
 
 
+def test_what_the_driver_says_stands_at_the_margin_like_all_else(project: Project) -> None:
+    project.migration("001_a", "ddl: [sql: SELECT 1]")
+    url = f"postgresql://me@127.0.0.1:{closed_port()}/db"
+    result = project.run("migrate", "up", "--format", "json", "--database", url, expect=3)
+    detail = result.json["diagnostics"][0]["detail"]
+    assert len(detail) == 2 and detail[1].startswith("Is the server running")
+
+
 @pytest.mark.parametrize("command", [["status"], ["baseline", "1"], ["down"]])
 def test_every_command_says_so(project: Project, command: list[str]) -> None:
     project.migration("001_a", "ddl: [sql: SELECT 1]")

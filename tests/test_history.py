@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine import dry_run, history, migrate_down, migrate_up
+from confiture.models.events import Event, StepStarted
+from tests.engine import dry_run, history, migrate_down, migrate_up, wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database
 
@@ -287,3 +288,108 @@ def test_a_version_written_in_another_way_is_not_half_undone(shop: Project, data
     migrate_up(shop).expect(0)
     migrate_down(shop).expect(7)
     assert tables(database) == ["t1"] and history(database) == [("1", "applied")]
+
+
+# --- how far one came that stopped midway
+
+
+HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+
+def stopped(shop: Project, expect: int = 0) -> dict:
+    """What `status` says of it, in JSON."""
+    return shop.run("migrate", "status", "--format", "json", expect=expect).json["unfinished"]
+
+
+def told(shop: Project, expect: int = 0) -> str:
+    """What `status` says to people, without line breaks."""
+    return " ".join(shop.run("migrate", "status", expect=expect).out.split())
+
+
+def test_status_says_how_many_segments_are_committed_and_where_the_next_run_goes_on(shop: Project) -> None:
+    table(shop, 1, FAILS.format(1))
+    migrate_up(shop).expect(5)
+    found = stopped(shop)
+    assert (found["version"], found["state"]) == ("001", "running")
+    assert (found["segments_committed"], found["segments"]) == (2, 3)
+    assert found["next_step"] == {
+        "phase": "ddl",
+        "number": 3,
+        "part": 1,
+        "name": "SELECT 1 / 0",
+        "file": "migrations/001_t1.yaml",
+        "line": 5,
+        "begun": False,
+    }
+    assert (
+        "001 t1 stopped midway: 2 of 3 segments committed. It goes on at ddl: SELECT 1 / 0 (migrations/001_t1.yaml:5)."
+    ) in told(shop)
+    table(shop, 1, WORKS.format(1) + "  - sql: VACUUM\n  - sql: SELECT 2\n")
+    assert "2 of 5 segments committed. It goes on at ddl: SELECT 1 (" in told(shop), "as its file is now"
+    table(shop, 1, "  - sql: VACUUM t1\n")
+    assert "2 of 2 segments committed, nothing is left to run." in told(shop)
+    migrate_up(shop).expect(0)
+    assert stopped(shop) is None
+
+
+def test_status_says_where_what_is_committed_was_changed_since(shop: Project) -> None:
+    table(shop, 1, FAILS.format(1))
+    migrate_up(shop).expect(5)
+    table(shop, 1, "  - sql: ANALYZE t1\n")
+    found = stopped(shop, expect=7)
+    assert (found["segments_committed"], found["segments"], found["next_step"]) == (2, None, None)
+    assert "001 t1 stopped midway: 2 segments committed." in told(shop, expect=7)
+    assert migrate_up(shop).expect(7).diagnostic.code == "drift"
+    (shop.root / "migrations/001_t1.yaml").unlink()
+    assert "001 t1 stopped midway: 2 segments committed." in told(shop, expect=7)
+
+
+def test_status_says_that_a_statement_outside_a_transaction_had_begun(shop: Project, database: Database) -> None:
+    database.execute("CREATE TABLE t (x int)")
+    table(shop, 1, "  - name: index\n    sql: CREATE INDEX CONCURRENTLY i ON t (x)\n")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%' AND wait_event_type = 'Lock'"
+    with database.connect() as holder, holder.transaction():
+        holder.execute("INSERT INTO t VALUES (1)")
+        process = shop.start("migrate", "up")
+        wait_until(lambda: database.value(waiting), "the build waits for the holder")
+        meanwhile = told(shop)
+        assert "001 t1 is midway: 1 of 2 segments committed." in meanwhile and "goes on" not in meanwhile
+        assert "1 pending. Under way now: confiture migrate up (" in meanwhile
+        process.kill()
+        process.communicate()
+        locked = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {HERE}"
+        wait_until(lambda: not database.value(locked), "the server notices that the run is gone")
+        found = stopped(shop)
+        assert (found["segments_committed"], found["segments"], found["next_step"]["begun"]) == (1, 2, True)
+        assert "1 of 2 segments committed. It had begun ddl: index (migrations/001_t1.yaml:4), and looks" in told(shop)
+
+
+def test_status_says_how_far_a_down_came(shop: Project) -> None:
+    shop.migration("001_a", DOWN_STOPS.format("SELECT 1 / 0"))
+    migrate_up(shop).expect(0)
+    migrate_down(shop).expect(5)
+    assert "The down of 001 a stopped midway: 2 of 3 segments committed. It goes on at down: SELECT 1 / 0" in told(shop)
+    assert stopped(shop)["state"] == "reverting"
+    migrate_down(shop).expect(5)
+    shop.migration("001_a", DOWN_STOPS.format("DROP TABLE t1").partition("down:")[0])
+    assert "The down of 001 a stopped midway: 2 segments committed." in told(shop), "its file has no down any more"
+
+
+def test_status_tells_of_every_one_that_stopped_midway(shop: Project) -> None:
+    for number in (2, 1):
+        table(shop, number, FAILS.format(number))
+        migrate_up(shop, out_of_order=True).expect(5)
+    assert told(shop).count("stopped midway: 2 of 3 segments committed") == 2
+
+
+def test_an_interrupt_says_how_to_go_on(shop: Project) -> None:
+    table(shop, 1)
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            raise KeyboardInterrupt
+
+    real, rehearsal = migrate_up(shop, interrupt).expect(4), dry_run(shop, interrupt).expect(4)
+    assert real.codes == rehearsal.codes == ["interrupted"]
+    assert "`confiture migrate status`" in str(real.diagnostic.hint)
+    assert "nothing of a dry run is committed" in str(rehearsal.diagnostic.hint)

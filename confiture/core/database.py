@@ -52,7 +52,7 @@ class Database:
                 Diagnostic(
                     code="cannot-connect",
                     message=f"cannot connect to {self.label}",
-                    detail=tuple(_without_secrets(str(error), self.conninfo).strip().splitlines()),
+                    detail=tuple(line.strip() for line in _without_secrets(str(error), self.conninfo).splitlines()),
                     hint=f"is the server running, and is the address right? It comes from {self.origin}",
                 )
             ) from error

@@ -48,7 +48,7 @@ def over_budget_diagnostic(waiter: Waiter, budget_ms: int, failed: Diagnostic | 
     """Told where somebody waited for us longer than `budget_ms`; placed where the cancelled statement stands."""
     return Diagnostic(
         code=OVER_BUDGET,
-        message=f"made others wait for {waiter.waited_ms / 1000:.1f} s, max_blocking is {budget_ms / 1000:.1f} s",
+        message=f"made others wait for {waiter.waited_ms:.0f} ms, max_blocking is {budget_ms} ms",
         span=failed.span if failed else None,
         excerpt=failed.excerpt if failed else None,
         detail=(

@@ -33,6 +33,8 @@ def explain_rehearsal(error: BaseException, progress: Progress | None) -> Confit
     """The error that a user is told of a failed dry run: nothing of it is left in any case."""
     if isinstance(error, ConfitureError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return MigrationFailed(_interrupted("nothing of a dry run is committed: run it again"))
     diagnostic = _diagnostic(error, progress)
     return CheckFailed(diagnostic) if isinstance(error, CheckNotMet) else MigrationFailed(diagnostic)
 
@@ -70,7 +72,11 @@ def _diagnostic(error: BaseException, progress: Progress | None) -> Diagnostic:
         return migration.file.diagnostic(
             migration.span, failure.code, failure.message, detail=failure.detail, hint=failure.hint
         )
-    return Diagnostic(code="interrupted", message="interrupted")
+    return _interrupted("`confiture migrate status` says what is committed; the next run goes on from there")
+
+
+def _interrupted(hint: str) -> Diagnostic:
+    return Diagnostic(code="interrupted", message="interrupted", hint=hint)
 
 
 def _ask(progress: Progress, database: Database, session: Session) -> Diagnostic | None:

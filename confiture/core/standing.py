@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 
 from confiture.core.database import Connection, Database
 from confiture.core.failures import plain_failure
+from confiture.core.lock import LOCK_KEY
 from confiture.core.project import Project
+from confiture.core.queries import query
+from confiture.core.resuming import Unfinished, fitted
 from confiture.core.state import StateStore
-from confiture.errors import DatabaseUnavailable
-from confiture.models.history import AppliedMigration
-from confiture.plan.history import Standing, compare
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
+from confiture.models.history import AppliedMigration, State
+from confiture.models.plan import PlannedMigration
+from confiture.plan.history import Standing, Stopped, compare
+from confiture.plan.ordering import version_key
 
 
 def standing(project: Project, database: Database) -> Standing:
@@ -19,11 +26,51 @@ def standing(project: Project, database: Database) -> Standing:
     try:
         # bounds what reading may wait
         connection.execute("SET lock_timeout = '5s'")
-        return compare(project.ups, read_history(connection))
+        # before the history: what a run that ends in between left midway in it has not stopped
+        under_way = _lock_holder(connection)
+        history = read_history(connection)
+        store = StateStore(connection)
+        midway = [
+            (row, Unfinished(attempt=row.attempt, journal=store.journal(row.attempt)))
+            for row in history
+            if row.state is not State.APPLIED
+        ]
     except psycopg.Error as error:
         raise DatabaseUnavailable(plain_failure(error, "the history cannot be read")) from error
     finally:
         connection.close()
+    found = [_stopped(row, unfinished, _plan_of(project, row)) for row, unfinished in midway]
+    now = compare(project.ups, history)
+    drift = tuple(diagnostic for _, diagnostics in found for diagnostic in diagnostics)
+    stopped = tuple(one for one, _ in found)
+    return replace(now, stopped=stopped, drift=now.drift + drift, under_way=under_way)
+
+
+def _lock_holder(connection: Connection) -> str | None:
+    """What the run that holds the project's lock calls itself."""
+    row = connection.execute(query("lock_holder"), {"key": LOCK_KEY}).fetchone()
+    return None if row is None else row["application_name"] or "a session without a name"
+
+
+def _stopped(
+    row: AppliedMigration, unfinished: Unfinished, plan: PlannedMigration | None
+) -> tuple[Stopped, tuple[Diagnostic, ...]]:
+    """How far a migration came, and what its file disagrees in."""
+    stopped = Stopped(row=row, committed=unfinished.committed)
+    if plan is None:
+        return stopped, ()
+    try:
+        segments = fitted(plan, unfinished).segments
+    except Drift as drift:
+        return stopped, drift.diagnostics
+    left = (step for segment in segments[unfinished.committed :] for step in segment.steps if not step.skipped)
+    return replace(stopped, segments=len(segments), next_step=next(left, None), begun=unfinished.intended), ()
+
+
+def _plan_of(project: Project, row: AppliedMigration) -> PlannedMigration | None:
+    """The plan that a migration stopped midway of, None where its file no longer has it."""
+    plans = project.downs.values() if row.state is State.REVERTING else project.ups
+    return next((plan for plan in plans if version_key(plan.version) == version_key(row.version)), None)
 
 
 def read_history(connection: Connection) -> tuple[AppliedMigration, ...]:

@@ -1,7 +1,8 @@
 """The blocking budget: how long we may make others wait.
 
 lock_timeout bounds how long we wait; this bounds how long others wait for us, in the lock queue behind us included. A
-connection of its own looks ten times a second at who waits. Over budget, our statement is cancelled.
+connection of its own looks ten times a second at who waits, and when the longest wait is about to go over budget. Then
+our statement is cancelled.
 
 PostgreSQL ignores a cancel that arrives between two statements, so it is sent again at every look until the segment
 ends. It must end before COMMIT and ROLLBACK are sent, for these would be cancelled like any other statement.
@@ -21,7 +22,9 @@ from confiture.core.queries import query
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 
-_POLL_S = 0.1
+POLL_S = 0.1
+"""The longest time between two looks."""
+_OVER_MS = 1.0
 
 
 class BlockingWatch:
@@ -41,6 +44,7 @@ class BlockingWatch:
         self._waiters: dict[int, Waiter] = {}
         self._loss: str | None = None
         self._connection: Connection | None = None
+        self._pause_s = POLL_S
         self._thread = threading.Thread(target=self._watch, name="blocking watch", daemon=True)
 
     def __enter__(self) -> BlockingWatch:
@@ -96,7 +100,8 @@ class BlockingWatch:
             return tuple(sorted(self._waiters.values(), key=lambda waiter: -waiter.waited_ms))
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_POLL_S):
+        while not self._stopping.wait(self._pause_s):
+            self._pause_s = POLL_S
             if self._armed and not self._looked():
                 return
 
@@ -137,6 +142,10 @@ class BlockingWatch:
                 self._saw(Waiter(**row))
             if self._over is not None:
                 connection.execute(query("cancel"), {"pid": self._pid})
+            elif rows and self._budget_ms:
+                # one more whole pause would be added to what the others wait
+                left_ms = self._budget_ms - max(row["waited_ms"] for row in rows)
+                self._pause_s = min(POLL_S, (left_ms + _OVER_MS) / 1000)
 
     def _saw(self, waiter: Waiter) -> None:
         known = self._waiters.get(waiter.pid)

@@ -8,39 +8,60 @@ from dataclasses import dataclass
 from confiture.errors import Diagnostic, Span
 from confiture.models.history import AppliedMigration, State
 from confiture.models.migration import Migration
-from confiture.models.plan import PlannedMigration, StepChecksum
+from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
 from confiture.plan.checksums import CHAIN_START, chain, labelled
 from confiture.plan.ordering import version_key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """A migration that stopped midway, on its way up or down: how many of its segments are committed.
+
+    `segments` is None where its file no longer tells. `next_step` is the one that the next run goes on at, None where
+    nothing is left to run; `begun` says that it runs outside a transaction and had begun, so that it may be done.
+    """
+
+    row: AppliedMigration
+    committed: int
+    segments: int | None = None
+    next_step: PlannedStep | None = None
+    begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """Where a database stands.
 
-    `pending` are in the order in which they run, one that stopped midway first among its equals; `unfinished` is the
-    row of that one. `drift` says where applied migrations and files disagree, `out_of_order` which pending ones come
-    before one that is applied.
+    `pending` are in the order in which they run, with those that `stopped` midway. `drift` says where applied
+    migrations and files disagree, `out_of_order` which pending ones come before one that is applied. `under_way` names
+    the run that holds the lock now, None where none does: then what is midway has stopped.
     """
 
     applied: tuple[AppliedMigration, ...]
     pending: tuple[PlannedMigration, ...]
-    unfinished: AppliedMigration | None
+    stopped: tuple[Stopped, ...] = ()
     drift: tuple[Diagnostic, ...]
     out_of_order: tuple[PlannedMigration, ...]
+    under_way: str | None = None
+
+    @property
+    def unfinished(self) -> AppliedMigration | None:
+        """The row of the first one that stopped midway."""
+        return self.stopped[0].row if self.stopped else None
 
 
 def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration]) -> Standing:
-    """Holds all migrations (in order) against the history (in the order of its rows)."""
+    """Holds all migrations (in order) against the history (in the order of its rows), which does not tell how far those
+    came that stopped midway.
+    """
     rows = {version_key(row.version): row for row in history}
     finished = {key for key, row in rows.items() if row.state is State.APPLIED}
     keys = [version_key(migration.version) for migration in planned]
     last = max((position for position, key in enumerate(keys) if key in rows), default=-1)
     pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
-    unfinished = next((row for row in history if row.state is not State.APPLIED), None)
     return Standing(
         applied=tuple(row for row in history if row.state is State.APPLIED),
         pending=tuple(plan for _, plan in pending),
-        unfinished=unfinished,
         drift=(*_broken_chain(history), *_changed(planned, rows), *_vanished(keys, history)),
         out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
     )

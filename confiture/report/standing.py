@@ -9,13 +9,26 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.history import AppliedMigration, Origin, State
-from confiture.plan.history import Standing, track_record
+from confiture.plan.history import Standing, Stopped, track_record
+from confiture.plan.ordering import version_key
 from confiture.report.terminal import print_text
 from confiture.report.words import count, duration
 
 
 def print_status(console: Console, standing: Standing, database: str, environment: str) -> None:
     """Applied and pending migrations as a table, and the next step."""
+    table = _table(standing)
+    if table.row_count:
+        console.print(table)
+    record = track_record(standing.applied)
+    if record:
+        print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
+    for stopped in standing.stopped:
+        print_text(console, Text(_progress(stopped, under_way=standing.under_way is not None)))
+    print_text(console, Text(_sentence(standing, database, environment)))
+
+
+def _table(standing: Standing) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Migration", overflow="fold")
     table.add_column("State")
@@ -32,24 +45,42 @@ def print_status(console: Console, standing: Standing, database: str, environmen
         label = escape(f"{row.version} {row.name}")
         outturn = _outturn(row) if predicted else []
         table.add_row(label, state, when, escape(row.applied_by), duration(row.duration_ms), *outturn)
-    unfinished = standing.unfinished
-    if unfinished and unfinished.state is State.REVERTING:
-        table.add_row(escape(f"{unfinished.version} {unfinished.name}"), "[yellow]down stopped midway[/yellow]")
+    for stopped in standing.stopped:
+        state = "midway" if standing.under_way else "stopped midway"
+        down = "down " if stopped.row.state is State.REVERTING else ""
+        table.add_row(escape(_label(stopped)), f"[yellow]{down}{state}[/yellow]")
+    midway = {version_key(stopped.row.version) for stopped in standing.stopped}
     late = {plan.version for plan in standing.out_of_order}
     for plan in standing.pending:
-        if unfinished and plan.version == unfinished.version:
-            state = "[yellow]stopped midway[/yellow]"
-            if unfinished.state is State.REVERTING:
-                continue
-        else:
+        if version_key(plan.version) not in midway:
             state = "[red]pending, out of order[/red]" if plan.version in late else "pending"
-        table.add_row(escape(plan.migration.label), state)
-    if table.row_count:
-        console.print(table)
-    record = track_record(standing.applied)
-    if record:
-        print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
-    print_text(console, Text(_sentence(standing, database, environment)))
+            table.add_row(escape(plan.migration.label), state)
+    return table
+
+
+def _label(stopped: Stopped) -> str:
+    return f"{stopped.row.version} {stopped.row.name}"
+
+
+def _progress(stopped: Stopped, *, under_way: bool) -> str:
+    """How far a migration came that is midway, and where the next run goes on if this one has stopped."""
+    what = "The down of " if stopped.row.state is State.REVERTING else ""
+    told = f"{what}{_label(stopped)} {'is' if under_way else 'stopped'} midway: {_committed(stopped)} committed"
+    step = stopped.next_step
+    if under_way or stopped.segments is None:
+        return f"{told}."
+    if step is None:
+        return f"{told}, nothing is left to run."
+    place = f"{step.phase}: {step.label} ({step.span.path}:{step.span.line})"
+    if stopped.begun:
+        return f"{told}. It had begun {place}, and looks first whether that is done."
+    return f"{told}. It goes on at {place}."
+
+
+def _committed(stopped: Stopped) -> str:
+    if stopped.segments is None:
+        return count(stopped.committed, "segment")
+    return f"{stopped.committed} of {count(stopped.segments, 'segment')}"
 
 
 def _outturn(row: AppliedMigration) -> list[str]:
@@ -72,7 +103,9 @@ def _single_runs(standing: Standing) -> str:
 
 def _sentence(standing: Standing, database: str, environment: str) -> str:
     done = f"{count(len(standing.applied), 'migration')} applied on {database} ({environment})"
-    if standing.unfinished and standing.unfinished.state is State.REVERTING:
+    if standing.under_way:
+        return f"{done}, {len(standing.pending)} pending. Under way now: {standing.under_way}."
+    if any(stopped.row.state is State.REVERTING for stopped in standing.stopped):
         return f"{done}. Next: `confiture migrate down` finishes the one that stopped midway."
     if standing.pending:
         return f"{done}, {len(standing.pending)} pending. Next: `confiture migrate up`, or `--dry-run` first."
