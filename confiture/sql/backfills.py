@@ -53,6 +53,18 @@ def grouping_problem(statement: ParsedStatement, alias: str, key: Sequence[str])
     return None
 
 
+def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
+    """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
+    local = {cte.ctename for cte in postgast.find_nodes(statement.node, pb.CommonTableExpr)}
+    written = statement.node.relation if statement.kind == "insert_stmt" else None
+    found = {
+        TableRef(table.schemaname or None, table.relname)
+        for table in postgast.find_nodes(statement.node, pb.RangeVar)
+        if table is not written and not (table.relname in local and not table.schemaname)
+    }
+    return tuple(sorted(found, key=str))
+
+
 class _Reading:
     """Reads one statement."""
 

@@ -38,15 +38,29 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass(%(table)s);
 
 -- name: backfill
-SELECT b.state, b.control, b.key, b.end_key, b.estimated_rows, b.fingerprint
+SELECT b.number, b.state, b.control, b.key, b.end_key, b.estimated_rows, b.fingerprint
 FROM confiture.backfills b
 WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
 
 -- name: begin_backfill
 INSERT INTO confiture.backfills
-       (attempt, segment, version, step, target, source, key, end_key, fingerprint, estimated_rows, state)
-VALUES (%(attempt)s, %(segment)s, %(version)s, %(step)s, %(target)s, %(source)s, %(key)s, %(end_key)s, %(fingerprint)s,
-        %(estimated_rows)s, 'filling');
+       (attempt, segment, version, step, target, source, key, fingerprint, estimated_rows, state)
+VALUES (%(attempt)s, %(segment)s, %(version)s, %(step)s, %(target)s, %(source)s, %(key)s, %(fingerprint)s,
+        %(estimated_rows)s, 'preparing')
+RETURNING number;
+
+-- name: fix_end
+UPDATE confiture.backfills
+SET state = 'filling', end_key = %(end_key)s
+WHERE attempt = %(attempt)s AND segment = %(segment)s;
+
+-- name: mark_draining
+UPDATE confiture.backfills
+SET state = 'draining', waiting_for = NULL
+WHERE attempt = %(attempt)s AND segment = %(segment)s;
+
+-- name: forget_backfill
+DELETE FROM confiture.backfills WHERE attempt = %(attempt)s AND segment = %(segment)s;
 
 -- name: add_range
 INSERT INTO confiture.backfill_ranges (attempt, segment, number, prefix, after, edge, end_key)
@@ -90,3 +104,40 @@ RETURNING control;
 UPDATE confiture.backfills
 SET state = 'done', waiting_for = NULL, finished_at = clock_timestamp()
 WHERE attempt = %(attempt)s AND segment = %(segment)s;
+
+-- name: read_tables
+-- What names mean: each table, and for views the tables behind them.
+WITH RECURSIVE named AS (
+    SELECT to_regclass(u.name)::oid AS oid, u.name
+    FROM unnest(%(names)s::text[]) AS u (name)
+), behind AS (
+    SELECT n.oid, n.name FROM named n WHERE n.oid IS NOT NULL
+    UNION
+    SELECT d.refobjid, b.name
+    FROM behind b
+    JOIN pg_class c ON c.oid = b.oid AND c.relkind IN ('v', 'm')
+    JOIN pg_rewrite r ON r.ev_class = b.oid
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> b.oid
+)
+SELECT DISTINCT b.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       EXISTS (
+           SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid
+           WHERE i.inhparent = b.oid AND NOT p.relispartition
+       ) AS is_inherited
+FROM behind b
+JOIN pg_class c ON c.oid = b.oid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+ORDER BY 2, 3;
+
+-- name: written_so_far
+-- Rows written to tables since the server's statistics began, partitions included, as far as they are told yet.
+SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint AS rows
+FROM unnest(%(tables)s::bigint[]) AS u (oid)
+CROSS JOIN LATERAL (
+    SELECT relid FROM pg_partition_tree(u.oid::oid::regclass)
+    UNION
+    SELECT u.oid::oid::regclass
+) AS p
+JOIN pg_stat_all_tables s ON s.relid = p.relid;

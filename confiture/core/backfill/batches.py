@@ -16,6 +16,7 @@ from confiture.core.failures import statement_failure
 from confiture.core.session import over_budget
 from confiture.core.steps import StepFailed
 from confiture.core.watcher import BlockingWatch
+from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement
 
 
@@ -112,15 +113,9 @@ class BatchRunner:
         try:
             cursor = self._connection.execute(with_condition(statement, predicate).encode())
         except psycopg.Error as error:
-            raise BatchFailed(self._failure(error, statement, predicate), rows, piece) from error
+            told = batch_failure(error, statement, self._step, predicate)
+            raise BatchFailed(StepFailed(told, error.sqlstate), rows, piece) from error
         return max(cursor.rowcount, 0)
-
-    def _failure(self, error: psycopg.Error, statement: Statement, condition: str) -> StepFailed:
-        """The failed statement, told at its place in the file: the server counts in what was sent."""
-        sent = int(error.diag.statement_position or 0) - 1
-        mark, longer = statement.text.index(BATCH), len(_enclosed(condition)) - len(BATCH)
-        shift = 0 if sent < mark else min(longer, sent - mark)
-        return StepFailed(statement_failure(error, statement, self._step.rendered, prefix=shift), error.sqlstate)
 
     def _count(self, piece: Piece) -> int:
         query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(self._key.source, self._key.predicate(piece))
@@ -131,6 +126,19 @@ class BatchRunner:
 def with_condition(statement: Statement, condition: str) -> str:
     """The statement of a backfill with a condition where its batch goes."""
     return statement.text.replace(BATCH, _enclosed(condition), 1)
+
+
+def batch_failure(
+    error: psycopg.Error, statement: Statement, step: PlannedStep, condition: str, prefix: int = 0
+) -> Diagnostic:
+    """The failed statement, told at its place in the file: the server counts in what was sent.
+
+    `prefix` is how many characters were sent before the statement's own text.
+    """
+    sent = int(error.diag.statement_position or 0) - 1 - prefix
+    mark, longer = statement.text.index(BATCH), len(_enclosed(condition)) - len(BATCH)
+    shift = 0 if sent < mark else min(longer, sent - mark)
+    return statement_failure(error, statement, step.rendered, prefix=prefix + shift)
 
 
 def _enclosed(condition: str) -> str:

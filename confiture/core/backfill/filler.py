@@ -33,7 +33,8 @@ class Filler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            record = Filling(orders, step, identity, fill).run()
+            filling = Filling(orders, step, identity, fill)
+            record = filling.run()
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))

@@ -11,16 +11,20 @@ import psycopg
 
 from confiture.core.backfill.batches import BatchFailed
 from confiture.core.backfill.gate import Gate
+from confiture.core.backfill.guard import refuse_bad_plan
 from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.listening import Cancelled, Listening
 from confiture.core.backfill.ranges import split
 from confiture.core.backfill.source import Source, failed, find_source
-from confiture.core.backfill.store import FillId, FillStore, Range
+from confiture.core.backfill.store import Begun, FillId, FillStore, Range
+from confiture.core.backfill.tables import resolved
 from confiture.core.backfill.walking import last_key
+from confiture.core.backfill.work import Work
 from confiture.core.backfill.worker import Job, Message, Worker, as_step_failure
+from confiture.core.backfill.writes import Writes, writes_for
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
-from confiture.core.steps import StepRecord
+from confiture.core.steps import StepFailed, StepRecord
 from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest
@@ -50,59 +54,106 @@ class Filling:
         self._store = FillStore(orders.connection, fill)
         self._gate = Gate()
         self._outbox: SimpleQueue[Message] = SimpleQueue()
+        self.note: str | None = None
+        """What people should know of how it ended."""
 
     def run(self) -> StepRecord:
         """Fills until nothing is left. Raises StepFailed, ConfitureError or KeyboardInterrupt; what is committed by
         then stays, and the next run goes on behind it.
         """
-        source = find_source(self._orders.connection, self._step, self._backfill)
-        self._begin(source)
         started = time.perf_counter()
-        ranges = self._store.open_ranges()
-        if ranges:
-            self._send_workers(source, ranges)
-        with self._orders.connection.transaction():
-            self._store.end()
-        totals = self._store.totals()
+        source = find_source(self._orders.connection, self._step, self._backfill)
+        begun = self._store.begun()
+        self._require_same(begun, source)
+        work = self._work(source, begun.number if begun else self._enter(source))
+        writes = self._prepared(work, is_ready=begun is not None and begun.state != "preparing")
+        if begun is None or begun.state != "done":
+            ranges = self._store.open_ranges()
+            if ranges:
+                self._send_workers(source, ranges, writes)
+            self.note = writes.settle()
+        writes.release()
         return StepRecord(
             phase=self._step.phase.value,
             name=self._step.label,
-            rows=totals.written_rows,
+            rows=self._store.totals().written_rows,
             duration_ms=(time.perf_counter() - started) * 1000,
         )
 
-    def _begin(self, source: Source) -> None:
-        """Fixes the end of the key's range, and cuts it up; or sees that an earlier run did so for the same work."""
-        connection = self._orders.connection
-        fingerprint = digest(self._step.statements[0].text, [column.name for column in source.key.columns])
-        begun = self._store.begun()
-        if begun is not None:
-            if begun.fingerprint != fingerprint:
-                raise failed(
-                    self._step,
-                    "drift",
-                    "the backfill stopped midway, and its statement or key was changed since",
-                    "put it back as it was; or undo what it filled, `confiture backfill cancel`, and begin anew",
-                )
-            return
-        with connection.transaction():
-            end = last_key(connection, source.key) or ()
-            self._store.begin(
-                version=self._identity.version,
-                step=self._step.label,
-                target=str(self._backfill.into),
-                source=str(source.key.table),
-                key=[column.name for column in source.key.columns],
-                end_key=list(end),
-                fingerprint=fingerprint,
-                estimated_rows=source.estimated_rows,
+    def _require_same(self, begun: Begun | None, source: Source) -> None:
+        if begun is not None and begun.fingerprint != self._fingerprint(source):
+            raise failed(
+                self._step,
+                "drift",
+                "the backfill stopped midway, and its statement or key was changed since",
+                "put it back as it was; or undo what it filled, `confiture backfill cancel`, and begin anew",
             )
-            if end:
-                parts = split(connection, source.key, end, self._backfill.workers)
-                for number, (start, stop) in enumerate(parts, start=1):
-                    self._store.add_range(number, start, stop)
 
-    def _send_workers(self, source: Source, open_ranges: Sequence[Range]) -> None:
+    def _fingerprint(self, source: Source) -> str:
+        return digest(self._step.statements[0].text, [column.name for column in source.key.columns])
+
+    def _prepared(self, work: Work, *, is_ready: bool) -> Writes:
+        """Sees to it that nothing others write goes unseen, then fixes what is to be filled.
+
+        What is refused here leaves nothing behind.
+        """
+        try:
+            writes = writes_for(work)
+        except StepFailed:
+            self._forget_unready(is_ready=is_ready)
+            raise
+        if is_ready:
+            return writes
+        try:
+            writes.prepare()
+            self._cut(work)
+        except StepFailed:
+            writes.release()
+            self._forget_unready(is_ready=False)
+            raise
+        return writes
+
+    def _forget_unready(self, *, is_ready: bool) -> None:
+        if not is_ready:
+            self._store.forget()
+
+    def _work(self, source: Source, number: int) -> Work:
+        return Work(
+            connection=self._orders.connection,
+            emit=self._orders.emit,
+            retries=self._orders.settings.retries,
+            step=self._step,
+            backfill=self._backfill,
+            key=source.key,
+            into=resolved(self._orders.connection, self._step, self._backfill.into),
+            store=self._store,
+            number=number,
+        )
+
+    def _enter(self, source: Source) -> int:
+        return self._store.begin(
+            version=self._identity.version,
+            step=self._step.label,
+            target=str(self._backfill.into),
+            source=str(source.key.table),
+            key=[column.name for column in source.key.columns],
+            fingerprint=self._fingerprint(source),
+            estimated_rows=source.estimated_rows,
+        )
+
+    def _cut(self, work: Work) -> None:
+        """Fixes the end of the key's range, and cuts it into parts."""
+        connection = self._orders.connection
+        with connection.transaction():
+            end = last_key(connection, work.key) or ()
+            self._store.fix_end(end)
+            if end:
+                refuse_bad_plan(work, end)
+            parts = split(connection, work.key, end, self._backfill.workers) if end else []
+            for number, (start, stop) in enumerate(parts, start=1):
+                self._store.add_range(number, start, stop)
+
+    def _send_workers(self, source: Source, open_ranges: Sequence[Range], writes: Writes) -> None:
         ranges: SimpleQueue[Range] = SimpleQueue()
         for part in open_ranges:
             ranges.put(part)
@@ -129,6 +180,7 @@ class Filling:
                 workers,
                 source.estimated_rows,
                 self._orders.settings.retries,
+                writes,
             ).until_all_are_gone()
         except Cancelled as error:
             self._gate.end()

@@ -12,6 +12,7 @@ from confiture.core.backfill.batches import Batch
 from confiture.core.backfill.gate import Gate
 from confiture.core.backfill.store import FillStore
 from confiture.core.backfill.worker import Gone, Message, Retry, Waited, Worker
+from confiture.core.backfill.writes import Writes
 from confiture.core.events import Emit
 from confiture.models.events import BackfillProgressed, BatchRetried, Blocked
 from confiture.models.plan import StepId
@@ -37,7 +38,9 @@ class Listening:
         workers: Sequence[Worker],
         estimated_rows: int | None,
         retries: int,
+        writes: Writes,
     ) -> None:
+        self._writes = writes
         self._emit = emit
         self._identity = identity
         self._store = store
@@ -107,7 +110,8 @@ class Listening:
                 )
 
     def _tick(self) -> None:
-        """Once a second: gives a sign of life, and hears what it is asked to do."""
+        """Once a second: gives a sign of life, hears what it is asked to do, and sees whether it can go on."""
+        self._writes.look()
         batch_rows = max(worker.batch_rows for worker in self._workers)
         asked = self._store.beat(runner=self._runner, batch_rows=batch_rows, waiting_for=self._gate.reason)
         if asked == "cancel":

@@ -3,15 +3,16 @@
 CREATE TABLE confiture.backfills (
     attempt        uuid NOT NULL,
     segment        integer NOT NULL,
+    number         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     version        text NOT NULL,
     step           text NOT NULL,
     target         text NOT NULL,
     source         text NOT NULL,
     key            text[] NOT NULL,
-    end_key        text[] NOT NULL,
+    end_key        text[],
     fingerprint    text NOT NULL,
     estimated_rows bigint,
-    state          text NOT NULL CHECK (state IN ('filling', 'draining', 'done')),
+    state          text NOT NULL CHECK (state IN ('preparing', 'filling', 'draining', 'done')),
     control        text NOT NULL DEFAULT 'run' CHECK (control IN ('run', 'pause', 'cancel')),
     waiting_for    text,
     batch_rows     bigint,
@@ -22,6 +23,7 @@ CREATE TABLE confiture.backfills (
     PRIMARY KEY (attempt, segment)
 );
 COMMENT ON TABLE confiture.backfills IS 'Batched backfills, running or done';
+COMMENT ON COLUMN confiture.backfills.number IS 'Names its triggers, and its table of keys that others wrote';
 COMMENT ON COLUMN confiture.backfills.end_key IS 'The greatest key when it began; what comes later is not its work';
 COMMENT ON COLUMN confiture.backfills.control IS 'What the run is asked to do; it looks before each batch';
 COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign of life';

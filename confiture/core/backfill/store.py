@@ -28,9 +28,11 @@ class FillId:
 class Begun:
     """What was fixed when a backfill began: its key's columns and the greatest key, and a hash of what it does.
 
-    `control` is what it is asked to do now: `run`, `pause` or `cancel`.
+    `number` names its triggers. `state` is `preparing`, `filling`, `draining` or `done`; the end is fixed when it
+    begins to fill. `control` is what it is asked to do now: `run`, `pause` or `cancel`.
     """
 
+    number: int
     state: str
     control: str
     key: Values
@@ -69,11 +71,24 @@ class FillStore:
         row = self._connection.execute(query("backfill"), self._fill.parameters).fetchone()
         if row is None:
             return None
-        return Begun(**row | {"key": tuple(row["key"]), "end_key": tuple(row["end_key"])})
+        return Begun(**row | {"key": tuple(row["key"]), "end_key": tuple(row["end_key"] or ())})
 
-    def begin(self, **described: object) -> None:
-        """Enters the backfill."""
-        self._connection.execute(query("begin_backfill"), self._fill.parameters | described)
+    def begin(self, **described: object) -> int:
+        """Enters the backfill, not yet filling. Returns its number."""
+        row = self._connection.execute(query("begin_backfill"), self._fill.parameters | described).fetchone()
+        return int(row["number"]) if row else 0
+
+    def fix_end(self, end: Values) -> None:
+        """Enters the greatest key: from here on it fills."""
+        self._connection.execute(query("fix_end"), self._fill.parameters | {"end_key": list(end)})
+
+    def mark_draining(self) -> None:
+        """Enters that all ranges are done, and what others wrote meanwhile is filled again."""
+        self._connection.execute(query("mark_draining"), self._fill.parameters)
+
+    def forget(self) -> None:
+        """Takes back that it had begun."""
+        self._connection.execute(query("forget_backfill"), self._fill.parameters)
 
     def add_range(self, number: int, start: Position, end: Values) -> None:
         """Enters a range that begins behind `start`."""

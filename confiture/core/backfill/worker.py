@@ -148,8 +148,7 @@ class Worker:
             try:
                 batch = runner.run(part, self.batch_rows)
             finally:
-                if watch.waiters:
-                    self._outbox.put(Waited(waiters=watch.waiters, budget_ms=self._job.settings.max_blocking_ms))
+                self._tell_of(watch.waiters)
             if batch is None:
                 return
             last_s = batch.duration_ms / 1000
@@ -158,6 +157,13 @@ class Worker:
             yield batch
             if batch.is_last:
                 return
+
+    def _tell_of(self, waiters: tuple[Waiter, ...]) -> None:
+        """Tells who waited; workers of the same run that waited for each other are no one's loss."""
+        own = self._connection.info.parameter_status("application_name") if self._connection else None
+        others = tuple(waiter for waiter in waiters if waiter.application_name != own)
+        if others:
+            self._outbox.put(Waited(waiters=others, budget_ms=self._job.settings.max_blocking_ms))
 
     def _try_again(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> None:
         """Waits before the next try, with a smaller batch where that helps. Raises where it does not."""

@@ -1,0 +1,166 @@
+"""Notes the keys that others write while a backfill runs, so that they are filled again before its end.
+
+A trigger on each table that the backfill reads puts the batch keys of OLD and NEW rows into a table of ours. It is
+there, and committed, before the first batch: a batch sees what was committed before, the notes hold what came after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from confiture.core.backfill.keys import BatchKey, Values
+from confiture.core.database import Connection
+from confiture.models.catalog import Name
+
+SCHEMA = "confiture"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapturedTable:
+    """A table whose writes are noted. `columns` hold the batch key, in its order.
+
+    `is_filled` says that the backfill itself writes this table: its own writes are not noted.
+    """
+
+    name: Name
+    columns: tuple[str, ...]
+    is_filled: bool
+
+
+class Truncated(Exception):
+    """A captured table was truncated: no keys can be noted for that."""
+
+
+class Capture:
+    """The notes of one backfill, called by its number."""
+
+    def __init__(self, connection: Connection, number: int, key: BatchKey) -> None:
+        self._connection = connection
+        self._key = key
+        self._notes = sql.Identifier(SCHEMA, f"backfill_{number}_keys")
+        self._trigger = f"confiture_backfill_{number}"
+        self._number = number
+
+    def make_notes(self) -> None:
+        """Makes the table of notes, unless it is there."""
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(_note_column(place)), sql.SQL(column.type))
+            for place, column in enumerate(self._key.columns)
+        )
+        self._connection.execute(
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {notes} (entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns})"
+            ).format(notes=self._notes, columns=columns)
+        )
+
+    def install(self, table: CapturedTable, place: int) -> None:
+        """Begins to note the writes of one table, unless that is so already. Waits for transactions that write it.
+
+        `place` tells the functions of several tables apart.
+        """
+        function = self._function(place)
+        target = sql.Identifier(*table.name)
+        self._connection.execute(self._function_definition(table, function))
+        for event, suffix, level in (("INSERT OR UPDATE OR DELETE", "", "ROW"), ("TRUNCATE", "_truncate", "STATEMENT")):
+            trigger = sql.Identifier(self._trigger + suffix)
+            self._connection.execute(
+                sql.SQL(
+                    "CREATE OR REPLACE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH {level}"
+                    " EXECUTE FUNCTION {function}()"
+                ).format(trigger=trigger, event=sql.SQL(event), table=target, level=sql.SQL(level), function=function)
+            )
+            # what replication applies counts too
+            self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
+
+    def remove(self, table: CapturedTable, place: int) -> None:
+        """Ends noting the writes of one table."""
+        target = sql.Identifier(*table.name)
+        for suffix in ("", "_truncate"):
+            trigger = sql.Identifier(self._trigger + suffix)
+            self._connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(trigger, target))
+        self._connection.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(self._function(place)))
+
+    def drop_notes(self) -> None:
+        """Drops the table of notes."""
+        self._connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._notes))
+
+    def take(self, limit: int) -> tuple[int, list[Values]]:
+        """Takes the oldest notes, `limit` at the most, and returns their number and their keys, each once.
+
+        They are gone when the transaction commits. Raises Truncated.
+        """
+        columns = [sql.Identifier(_note_column(place)) for place in range(len(self._key))]
+        query = sql.SQL(
+            "WITH taken AS (DELETE FROM {notes} WHERE entry IN"
+            " (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit}) RETURNING *)"
+            " SELECT count(*)::bigint AS notes, {keys} AS key FROM taken GROUP BY {columns}"
+        ).format(
+            notes=self._notes,
+            limit=sql.Literal(limit),
+            keys=sql.SQL("ARRAY[{}]").format(
+                sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns)
+            ),
+            columns=sql.SQL(", ").join(columns),
+        )
+        rows = self._connection.execute(query).fetchall()
+        if any(None in row["key"] for row in rows):
+            raise Truncated
+        return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
+
+    def keys_condition(self, keys: Sequence[Values], columns: Sequence[sql.Composable]) -> sql.Composed:
+        """The condition that these columns are one of the keys."""
+        lists = [
+            sql.SQL("{}::{}[]").format(sql.Literal([key[place] for key in keys]), sql.SQL(column.type))
+            for place, column in enumerate(self._key.columns)
+        ]
+        return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
+            sql.SQL(", ").join(columns), sql.SQL(", ").join(lists)
+        )
+
+    def _function(self, place: int) -> sql.Identifier:
+        return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{place}")
+
+    def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
+        """Runs with the rights of its owner: whoever writes the table needs none on our schema."""
+        return sql.SQL(
+            "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+            " SET search_path = pg_catalog, pg_temp AS {body}"
+        ).format(function=function, body=sql.Literal(self._body(table)))
+
+    def _body(self, table: CapturedTable) -> str:
+        columns = [sql.Identifier(column) for column in table.columns]
+        old = sql.SQL(", ").join(sql.SQL("OLD.{}").format(column) for column in columns)
+        new = sql.SQL(", ").join(sql.SQL("NEW.{}").format(column) for column in columns)
+        is_old = sql.SQL(" AND ").join(sql.SQL("OLD.{} IS NOT NULL").format(column) for column in columns)
+        is_new = sql.SQL(" AND ").join(sql.SQL("NEW.{} IS NOT NULL").format(column) for column in columns)
+        own = "current_setting('confiture.filling', true) = 'on'" if table.is_filled else "false"
+        return (
+            sql.SQL(
+                "BEGIN"
+                " IF {own} THEN RETURN NULL; END IF;"
+                " IF TG_OP = 'TRUNCATE' THEN INSERT INTO {notes} DEFAULT VALUES; RETURN NULL; END IF;"
+                " IF TG_OP <> 'INSERT' AND {is_old} THEN INSERT INTO {notes} ({into}) VALUES ({old}); END IF;"
+                " IF TG_OP = 'INSERT' AND {is_new} THEN INSERT INTO {notes} ({into}) VALUES ({new}); END IF;"
+                " IF TG_OP = 'UPDATE' AND {is_new} AND ROW({new}) IS DISTINCT FROM ROW({old})"
+                " THEN INSERT INTO {notes} ({into}) VALUES ({new}); END IF;"
+                " RETURN NULL;"
+                " END"
+            )
+            .format(
+                own=sql.SQL(own),
+                notes=self._notes,
+                into=sql.SQL(", ").join(sql.Identifier(_note_column(place)) for place in range(len(self._key))),
+                is_old=is_old,
+                is_new=is_new,
+                old=old,
+                new=new,
+            )
+            .as_string(self._connection)
+        )
+
+
+def _note_column(place: int) -> str:
+    return f"k{place + 1}"

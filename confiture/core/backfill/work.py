@@ -1,0 +1,30 @@
+"""What the parts of one backfill share, once it is known what there is to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confiture.core.backfill.keys import BatchKey
+from confiture.core.backfill.store import FillStore
+from confiture.core.database import Connection
+from confiture.core.events import Emit
+from confiture.models.catalog import Name
+from confiture.models.plan import PlannedBackfill, PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """One backfill: its step, its key, the table that it fills, its number, and the run's connection (in autocommit).
+
+    `retries` is how often is tried again what fails for want of a lock.
+    """
+
+    connection: Connection
+    emit: Emit
+    retries: int
+    step: PlannedStep
+    backfill: PlannedBackfill
+    key: BatchKey
+    into: Name
+    store: FillStore
+    number: int

@@ -1,0 +1,134 @@
+"""What a backfill does about writes of others to the tables it reads: notes them, or stops where it sees any."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import psycopg
+
+from confiture.core.backfill.capture import Capture, CapturedTable
+from confiture.core.backfill.draining import Draining
+from confiture.core.backfill.source import failed
+from confiture.core.backfill.tables import captured_tables, read_tables
+from confiture.core.backfill.work import Work
+from confiture.core.database import one_row
+from confiture.core.failures import plain_failure
+from confiture.core.steps import StepFailed
+from confiture.models.events import Noted
+from confiture.models.migration import OnWrites
+
+_LOCK_TIMEOUT_MS = 500
+_RETRYABLE = frozenset({"55P03", "40P01"})
+_LONGEST_WAIT_S = 2.0
+
+
+class Writes(Protocol):
+    """How writes of others are dealt with."""
+
+    def prepare(self) -> None:
+        """Called before the first batch; may be called again after a crash."""
+
+    def look(self) -> None:
+        """Called about once a second meanwhile. Raises StepFailed where the backfill cannot go on."""
+
+    def settle(self) -> str | None:
+        """Called after the last batch: ends the backfill, and says what people should know of that."""
+
+    def release(self) -> None:
+        """Takes away what `prepare` made; nothing where it is gone."""
+
+
+class NotedWrites:
+    """Triggers note the keys that others write; those are filled again before the end."""
+
+    def __init__(self, work: Work, tables: Sequence[CapturedTable]) -> None:
+        self._work = work
+        self._capture = Capture(work.connection, work.number, work.key)
+        self._draining = Draining(work, self._capture)
+        self._tables = tables
+
+    def prepare(self) -> None:
+        self._retrying(self._capture.make_notes)
+        for place, table in enumerate(self._tables):
+            self._retrying(partial(self._capture.install, table, place))
+
+    def look(self) -> None:
+        return None
+
+    def settle(self) -> str | None:
+        self._work.store.mark_draining()
+        locked_ms = self._draining.all(self._tables)
+        self.release()
+        return f"others could not write for {locked_ms:.0f} ms at the end"
+
+    def release(self) -> None:
+        try:
+            for place, table in enumerate(self._tables):
+                self._retrying(partial(self._capture.remove, table, place))
+            self._retrying(self._capture.drop_notes)
+        except (StepFailed, psycopg.Error) as error:
+            self._work.emit(
+                Noted(text=f"triggers of the backfill are left ({error}): `confiture backfill clean` removes them")
+            )
+
+    def _retrying(self, work: Callable[[], None]) -> None:
+        """Does the work in a transaction that does not wait long for its locks, again and again."""
+        attempt = 0
+        while True:
+            try:
+                with self._work.connection.transaction():
+                    self._work.connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
+                    work()
+                return
+            except psycopg.Error as error:
+                attempt += 1
+                if error.sqlstate not in _RETRYABLE or attempt > self._work.retries:
+                    told = plain_failure(error, "the writes of others cannot be noted")
+                    raise StepFailed(told, error.sqlstate) from error
+                longest = min(0.1 * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+                time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, protects nothing
+
+
+class RefusedWrites:
+    """Nobody writes, it was said: the backfill stops where the server's statistics tell otherwise."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        tables = read_tables(work.connection, work.step)
+        self._tables = [table.oid for table in tables if table.name != work.into]
+        self._before = self._written()
+
+    def prepare(self) -> None:
+        return None
+
+    def look(self) -> None:
+        written = self._written() - self._before
+        if written > 0:
+            raise failed(
+                self._work.step,
+                "source-written",
+                f"others wrote {written:,} rows to the tables that the backfill reads: its result would not hold them",
+                "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again",
+            )
+
+    def settle(self) -> str | None:
+        self.look()
+        self._work.store.end()
+        return None
+
+    def release(self) -> None:
+        return None
+
+    def _written(self) -> int:
+        return int(one_row(self._work.connection, "written_so_far", tables=self._tables)["rows"])
+
+
+def writes_for(work: Work) -> Writes:
+    """How the writes of others are dealt with in a backfill. Raises StepFailed where they cannot be noted."""
+    if work.backfill.on_writes is OnWrites.IGNORE:
+        return RefusedWrites(work)
+    return NotedWrites(work, captured_tables(work.connection, work.step, work.backfill, work.key, work.into))
