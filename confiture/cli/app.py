@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import db, locks, migrate, project
+from confiture.cli import backfill, db, lint, locks, migrate, project
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.errors import ConfitureError
@@ -23,10 +23,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(migrate.app, name="migrate", short_help="Run, rehearse and undo migrations.")
+app.add_typer(backfill.app, name="backfill", short_help="Look at batched backfills, pause and resume them.")
 app.add_typer(db.app, name="db", short_help="The project's own PostgreSQL server.")
 app.command(short_help="Make a new project.")(project.init)
 app.command(short_help="Write a new migration.")(project.new)
 app.command(short_help="Print the JSON Schema of the YAML files.")(project.schema)
+app.command(short_help="Find hazards before anything runs.")(lint.lint)
 app.command(short_help="Show the locks of running migrations.")(locks.locks)
 
 

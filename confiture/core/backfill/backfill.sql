@@ -141,3 +141,49 @@ CROSS JOIN LATERAL (
     SELECT u.oid::oid::regclass
 ) AS p
 JOIN pg_stat_all_tables s ON s.relid = p.relid;
+
+-- name: pressure
+-- What the server tells of its replicas, its WAL and its oldest transaction. Only some roles see the replicas.
+SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NOT NULL) AS replicas,
+       (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
+       (SELECT extract(epoch FROM max(r.replay_lag)) * 1000 FROM pg_stat_replication r)::double precision AS lag_ms,
+       pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal_bytes,
+       (
+           SELECT extract(epoch FROM max(clock_timestamp() - a.xact_start)) * 1000
+           FROM pg_stat_activity a
+           WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+             AND a.application_name NOT LIKE 'confiture %'
+       )::double precision AS oldest_ms;
+
+-- name: backfills
+SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source, b.target, b.state, b.control,
+       b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, b.started_at, b.finished_at,
+       coalesce(b.beat_at > clock_timestamp() - interval '5 s', false) AS is_running,
+       coalesce(r.batches, 0)::bigint AS batches, coalesce(r.source_rows, 0)::bigint AS source_rows,
+       coalesce(r.written_rows, 0)::bigint AS written_rows, coalesce(r.busy_ms, 0) AS busy_ms,
+       coalesce(r.ranges, 0)::integer AS ranges, coalesce(r.ranges_done, 0)::integer AS ranges_done
+FROM confiture.backfills b
+LEFT JOIN (
+    SELECT attempt, segment, sum(batches) AS batches, sum(source_rows) AS source_rows, sum(written_rows) AS written_rows,
+           sum(busy_ms) AS busy_ms, count(*) AS ranges, count(*) FILTER (WHERE is_done) AS ranges_done
+    FROM confiture.backfill_ranges
+    GROUP BY attempt, segment
+) AS r USING (attempt, segment)
+ORDER BY b.number;
+
+-- name: ask_backfill
+UPDATE confiture.backfills
+SET control = %(control)s
+WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done';
+
+-- name: capture_triggers
+SELECT t.tgname::text AS name, n.nspname::text AS schema, c.relname::text AS table
+FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE t.tgname = ANY (%(names)s) AND t.tgparentid = 0;
+
+-- name: capture_functions
+SELECT p.proname::text AS name
+FROM pg_proc p
+WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(pattern)s;

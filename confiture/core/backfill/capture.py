@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
 from confiture.core.backfill.keys import BatchKey, Values
 from confiture.core.database import Connection
+from confiture.core.queries import query
 from confiture.models.catalog import Name
 
 SCHEMA = "confiture"
@@ -41,7 +43,7 @@ class Capture:
         self._connection = connection
         self._key = key
         self._notes = sql.Identifier(SCHEMA, f"backfill_{number}_keys")
-        self._trigger = f"confiture_backfill_{number}"
+        self._trigger = _trigger(number)
         self._number = number
 
     def make_notes(self) -> None:
@@ -75,25 +77,13 @@ class Capture:
             # what replication applies counts too
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
 
-    def remove(self, table: CapturedTable, place: int) -> None:
-        """Ends noting the writes of one table."""
-        target = sql.Identifier(*table.name)
-        for suffix in ("", "_truncate"):
-            trigger = sql.Identifier(self._trigger + suffix)
-            self._connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(trigger, target))
-        self._connection.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(self._function(place)))
-
-    def drop_notes(self) -> None:
-        """Drops the table of notes."""
-        self._connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._notes))
-
     def take(self, limit: int) -> tuple[int, list[Values]]:
         """Takes the oldest notes, `limit` at the most, and returns their number and their keys, each once.
 
         They are gone when the transaction commits. Raises Truncated.
         """
         columns = [sql.Identifier(_note_column(place)) for place in range(len(self._key))]
-        query = sql.SQL(
+        taking = sql.SQL(
             "WITH taken AS (DELETE FROM {notes} WHERE entry IN"
             " (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit}) RETURNING *)"
             " SELECT count(*)::bigint AS notes, {keys} AS key FROM taken GROUP BY {columns}"
@@ -105,7 +95,7 @@ class Capture:
             ),
             columns=sql.SQL(", ").join(columns),
         )
-        rows = self._connection.execute(query).fetchall()
+        rows = self._connection.execute(taking).fetchall()
         if any(None in row["key"] for row in rows):
             raise Truncated
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
@@ -160,6 +150,34 @@ class Capture:
             )
             .as_string(self._connection)
         )
+
+
+def remove_capture(connection: Connection, number: int) -> None:
+    """Takes away the triggers of a backfill, their functions and its notes, whatever of that is there.
+
+    Each table is locked for a moment, ACCESS EXCLUSIVE. `connection` is in autocommit.
+    """
+    for row in _triggers(connection, number):
+        table = sql.Identifier(row["schema"], row["table"])
+        connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(row["name"]), table))
+    pattern = f"backfill\\_{number}\\_note\\_%"
+    for row in connection.execute(query("capture_functions"), {"pattern": pattern}).fetchall():
+        connection.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(SCHEMA, row["name"])))
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, f"backfill_{number}_keys")))
+
+
+def has_capture(connection: Connection, number: int) -> bool:
+    """Whether triggers of a backfill are there."""
+    return bool(_triggers(connection, number))
+
+
+def _triggers(connection: Connection, number: int) -> list[dict[str, Any]]:
+    names = [_trigger(number), f"{_trigger(number)}_truncate"]
+    return connection.execute(query("capture_triggers"), {"names": names}).fetchall()
+
+
+def _trigger(number: int) -> str:
+    return f"confiture_backfill_{number}"
 
 
 def _note_column(place: int) -> str:

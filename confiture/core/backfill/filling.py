@@ -70,7 +70,7 @@ class Filling:
         if begun is None or begun.state != "done":
             ranges = self._store.open_ranges()
             if ranges:
-                self._send_workers(source, ranges, writes)
+                self._send_workers(work, ranges, writes)
             self.note = writes.settle()
         writes.release()
         return StepRecord(
@@ -128,6 +128,7 @@ class Filling:
             into=resolved(self._orders.connection, self._step, self._backfill.into),
             store=self._store,
             number=number,
+            estimated_rows=source.estimated_rows,
         )
 
     def _enter(self, source: Source) -> int:
@@ -153,7 +154,7 @@ class Filling:
             for number, (start, stop) in enumerate(parts, start=1):
                 self._store.add_range(number, start, stop)
 
-    def _send_workers(self, source: Source, open_ranges: Sequence[Range], writes: Writes) -> None:
+    def _send_workers(self, work: Work, open_ranges: Sequence[Range], writes: Writes) -> None:
         ranges: SimpleQueue[Range] = SimpleQueue()
         for part in open_ranges:
             ranges.put(part)
@@ -161,7 +162,7 @@ class Filling:
             database=self._orders.database,
             settings=self._orders.settings,
             step=self._step,
-            key=source.key,
+            key=work.key,
             fill=self._fill,
             batch_rows=self._backfill.batch_rows,
             batch_time_ms=self._backfill.batch_time_ms,
@@ -171,31 +172,35 @@ class Filling:
         for worker in workers:
             worker.thread.start()
         try:
-            errors = Listening(
-                self._orders.emit,
-                self._identity,
-                self._store,
-                self._gate,
-                self._outbox,
-                workers,
-                source.estimated_rows,
-                self._orders.settings.retries,
-                writes,
-            ).until_all_are_gone()
-        except Cancelled as error:
+            errors = Listening(work, self._identity, self._gate, self._outbox, workers, writes).until_all_are_gone()
+        except Cancelled:
             self._gate.end()
-            hint = "undo what it filled, then `confiture migrate up` begins it anew"
-            raise failed(self._step, "cancelled", "the backfill was cancelled from another terminal", hint) from error
+            self._join(workers)
+            raise self._cancelled(writes) from None
         except BaseException:
             self._gate.end()
             for worker in workers:
                 worker.interrupt()
             raise
         finally:
-            for worker in workers:
-                worker.thread.join()
+            self._join(workers)
         if errors:
-            raise self._as_raised(errors[0], source.key)
+            raise self._as_raised(errors[0], work.key)
+
+    def _join(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            worker.thread.join()
+
+    def _cancelled(self, writes: Writes) -> StepFailed:
+        """Takes away what the backfill had made for itself; the rows that it filled stay."""
+        writes.release()
+        self._store.forget()
+        return failed(
+            self._step,
+            "cancelled",
+            "the backfill was cancelled by `confiture backfill cancel`",
+            f"the rows that it filled stay in {self._backfill.into}: empty it, then `confiture migrate up` begins anew",
+        )
 
     def _as_raised(self, error: BaseException, key: BatchKey) -> BaseException:
         if isinstance(error, BatchFailed | psycopg.Error):

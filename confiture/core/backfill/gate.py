@@ -23,6 +23,11 @@ class Gate:
         """Why workers are held back now, None where they are not."""
         return self._reason
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no worker may begin another batch."""
+        return self._closed
+
     def open(self) -> None:
         """Lets workers go on at full speed."""
         self._set(closed=False, rest=0.0, reason=None)

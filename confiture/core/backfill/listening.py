@@ -10,10 +10,10 @@ from queue import Empty, SimpleQueue
 
 from confiture.core.backfill.batches import Batch
 from confiture.core.backfill.gate import Gate
-from confiture.core.backfill.store import FillStore
+from confiture.core.backfill.pressure import Pressure
+from confiture.core.backfill.work import Work
 from confiture.core.backfill.worker import Gone, Message, Retry, Waited, Worker
 from confiture.core.backfill.writes import Writes
-from confiture.core.events import Emit
 from confiture.models.events import BackfillProgressed, BatchRetried, Blocked
 from confiture.models.plan import StepId
 
@@ -30,27 +30,25 @@ class Listening:
 
     def __init__(
         self,
-        emit: Emit,
+        work: Work,
         identity: StepId,
-        store: FillStore,
         gate: Gate,
         outbox: SimpleQueue[Message],
         workers: Sequence[Worker],
-        estimated_rows: int | None,
-        retries: int,
         writes: Writes,
     ) -> None:
-        self._writes = writes
-        self._emit = emit
+        self._emit = work.emit
         self._identity = identity
-        self._store = store
+        self._store = work.store
         self._gate = gate
         self._outbox = outbox
         self._workers = workers
-        self._estimated_rows = estimated_rows
-        self._retries = retries
+        self._writes = writes
+        self._estimated_rows = work.estimated_rows
+        self._retries = work.retries
+        self._pressure = Pressure(work, gate)
         self._runner = f"{socket.gethostname()}, pid {os.getpid()}"
-        before = store.totals()
+        before = work.store.totals()
         self._batches, self._source_rows, self._written_rows = before.batches, before.source_rows, before.written_rows
         self._rows_before = before.source_rows
         self._began = time.monotonic()
@@ -119,7 +117,7 @@ class Listening:
         if asked == "pause":
             self._gate.close(PAUSED)
         elif not self._gate.ended:
-            self._gate.open()
+            self._pressure.look()
         self._tell()
 
     def _tell(self) -> None:

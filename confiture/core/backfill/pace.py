@@ -25,10 +25,13 @@ class Pace:
         return self._rate
 
     def done(self, rows: int, duration_ms: float) -> None:
-        """A batch of `rows` rows took `duration_ms`."""
-        if rows <= 0:
+        """A batch of `rows` rows took `duration_ms`.
+
+        What was left over of a group, and was quick, tells nothing of larger batches.
+        """
+        if rows < self.rows * _SHRINK and duration_ms < self._target_ms:
             return
-        rate = rows / max(duration_ms, 0.001)
+        rate = max(rows, 1) / max(duration_ms, 0.001)
         if self._rate is None:
             self._rate = rate
         else:

@@ -42,7 +42,7 @@ CREATE TABLE confiture.backfill_ranges (
     written_rows bigint NOT NULL DEFAULT 0,
     busy_ms      double precision NOT NULL DEFAULT 0,
     PRIMARY KEY (attempt, segment, number),
-    FOREIGN KEY (attempt, segment) REFERENCES confiture.backfills
+    FOREIGN KEY (attempt, segment) REFERENCES confiture.backfills ON DELETE CASCADE
 );
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';

@@ -16,7 +16,8 @@ from confiture.models.plan import PlannedBackfill, PlannedStep
 class Work:
     """One backfill: its step, its key, the table that it fills, its number, and the run's connection (in autocommit).
 
-    `retries` is how often is tried again what fails for want of a lock.
+    `retries` is how often is tried again what fails for want of a lock; `estimated_rows` is what the planner believes
+    the driving table to have, None where it was never analysed.
     """
 
     connection: Connection
@@ -28,3 +29,4 @@ class Work:
     into: Name
     store: FillStore
     number: int
+    estimated_rows: int | None

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import psycopg
 
-from confiture.core.backfill.capture import Capture, CapturedTable
+from confiture.core.backfill.capture import Capture, CapturedTable, remove_capture
 from confiture.core.backfill.draining import Draining
 from confiture.core.backfill.source import failed
 from confiture.core.backfill.tables import captured_tables, read_tables
@@ -52,9 +52,14 @@ class NotedWrites:
         self._tables = tables
 
     def prepare(self) -> None:
+        self._work.connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
         self._retrying(self._capture.make_notes)
         for place, table in enumerate(self._tables):
-            self._retrying(partial(self._capture.install, table, place))
+            self._retrying(partial(self._install, table, place))
+
+    def _install(self, table: CapturedTable, place: int) -> None:
+        with self._work.connection.transaction():
+            self._capture.install(table, place)
 
     def look(self) -> None:
         return None
@@ -62,28 +67,23 @@ class NotedWrites:
     def settle(self) -> str | None:
         self._work.store.mark_draining()
         locked_ms = self._draining.all(self._tables)
-        self.release()
         return f"others could not write for {locked_ms:.0f} ms at the end"
 
     def release(self) -> None:
+        connection = self._work.connection
         try:
-            for place, table in enumerate(self._tables):
-                self._retrying(partial(self._capture.remove, table, place))
-            self._retrying(self._capture.drop_notes)
+            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
+            self._retrying(lambda: remove_capture(connection, self._work.number))
         except (StepFailed, psycopg.Error) as error:
-            self._work.emit(
-                Noted(text=f"triggers of the backfill are left ({error}): `confiture backfill clean` removes them")
-            )
+            hint = "`confiture backfill clean` removes them"
+            self._work.emit(Noted(text=f"triggers of the backfill are left: {error}; {hint}"))
 
     def _retrying(self, work: Callable[[], None]) -> None:
-        """Does the work in a transaction that does not wait long for its locks, again and again."""
+        """Does the work, which must not wait long for its locks, again and again."""
         attempt = 0
         while True:
             try:
-                with self._work.connection.transaction():
-                    self._work.connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
-                    work()
-                return
+                return work()
             except psycopg.Error as error:
                 attempt += 1
                 if error.sqlstate not in _RETRYABLE or attempt > self._work.retries:

@@ -1,0 +1,164 @@
+"""`confiture backfill`: look at batched backfills, pause, resume and cancel them, from any terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.cli.context import Scope, failures, say
+from confiture.cli.options import ConfigOption, DatabaseOption, DataFormat, DataFormatOption, EnvOption, Format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from confiture.core.database import Connection, Database
+    from confiture.models.backfills import BackfillState
+
+_REFRESH_S = 0.5
+_LOCK_WAIT_MS = 10_000
+
+app = typer.Typer(
+    help="Look at batched backfills, pause, resume and cancel them, from any terminal.", no_args_is_help=True
+)
+VersionArgument = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="The migration; default: the one that is under way.")
+]
+
+
+@contextmanager
+def _connected(
+    scope: Scope, config: Path | None, env: str | None, database: str | None
+) -> Iterator[tuple[Connection, Database]]:
+    from confiture.core.database import open_database
+
+    settings = scope.settings(config, env, database)
+    with open_database(settings, say) as target:
+        connection = target.connect("backfill control")
+        try:
+            yield connection, target
+        finally:
+            connection.close()
+
+
+@app.command(short_help="Show how far backfills are.")
+def status(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are done.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again twice a second, until Ctrl-C.")] = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+) -> None:
+    """Show how far backfills are, how fast they go, and what they wait for.
+
+    Example: confiture backfill status --watch --env production
+    """
+    with failures(Format(form.value)) as scope, _connected(scope, config, env, database) as (connection, target):
+        from confiture.core.backfill.control import backfills
+        from confiture.report.backfills import backfills_document, backfills_view
+        from confiture.report.machine import as_text
+        from confiture.report.terminal import data_console
+
+        def seen() -> list[BackfillState]:
+            return [one for one in backfills(connection) if everything or one.state != "done"]
+
+        if form is DataFormat.JSON:
+            sys.stdout.write(as_text(backfills_document(seen(), target.label)))
+        elif not watch:
+            data_console().print(backfills_view(seen(), target.label))
+        else:
+            from rich.live import Live
+
+            with Live(console=data_console(), auto_refresh=False) as live:
+                try:
+                    while True:
+                        live.update(backfills_view(seen(), target.label), refresh=True)
+                        time.sleep(_REFRESH_S)
+                except KeyboardInterrupt:
+                    return
+
+
+@app.command(short_help="Pause after the batch at hand.")
+def pause(
+    version: VersionArgument = None,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Pause a backfill: its workers end the batch at hand and hold no lock while they wait.
+
+    Example: confiture backfill pause
+    """
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+        from confiture.core.backfill.control import ask
+
+        found = ask(connection, version, "pause")
+        say(f"{found.version} {found.step}: pauses within a second; `confiture backfill resume` goes on.")
+
+
+@app.command(short_help="Go on after a pause.")
+def resume(
+    version: VersionArgument = None,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Let a paused backfill go on. One whose run has ended goes on with `confiture migrate up`.
+
+    Example: confiture backfill resume
+    """
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+        from confiture.core.backfill.control import ask
+
+        found = ask(connection, version, "run")
+        if found.is_running:
+            say(f"{found.version} {found.step}: goes on within a second.")
+        else:
+            say(f"{found.version} {found.step}: nobody runs it. Next: `confiture migrate up` goes on with it.")
+
+
+@app.command(short_help="Give a backfill up.")
+def cancel(
+    version: VersionArgument = None,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Give a backfill up: remove its triggers, forget how far it came. The rows that it filled stay.
+
+    The next `confiture migrate up` begins it anew, so empty its target first.
+
+    Example: confiture backfill cancel 012
+    """
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, target):
+        from confiture.core.backfill.control import ask, withdraw
+
+        found = ask(connection, version, "cancel")
+        if found.is_running:
+            say(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
+        else:
+            withdraw(connection, target, found, lambda _: None, _LOCK_WAIT_MS)
+            say(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
+
+
+@app.command(short_help="Remove triggers that finished backfills left.")
+def clean(
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Remove triggers that finished backfills could not remove for want of a lock.
+
+    Example: confiture backfill clean
+    """
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+        from confiture.core.backfill.control import clean as clean_up
+        from confiture.report.words import count
+
+        removed = clean_up(connection)
+        say(f"Removed the triggers of {count(removed, 'backfill')}." if removed else "Nothing to remove.")

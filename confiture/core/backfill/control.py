@@ -1,0 +1,75 @@
+"""Controls backfills from another terminal, or another host: what runs looks into the database before each batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.core.backfill.capture import has_capture, remove_capture
+from confiture.core.backfill.store import FillId, FillStore
+from confiture.core.database import Connection, Database
+from confiture.core.events import Emit
+from confiture.core.lock import project_lock
+from confiture.core.queries import query
+from confiture.core.state import StateStore
+from confiture.errors import Diagnostic, InputError
+from confiture.models.backfills import BackfillState
+
+
+def backfills(connection: Connection) -> tuple[BackfillState, ...]:
+    """All backfills that the database knows, the oldest first."""
+    if not StateStore(connection).is_current():
+        return ()
+    rows: list[dict[str, Any]] = connection.execute(query("backfills")).fetchall()
+    return tuple(BackfillState(**row) for row in rows)
+
+
+def ask(connection: Connection, version: str | None, control: str) -> BackfillState:
+    """Asks a backfill to `run`, `pause` or `cancel`. Raises InputError where there is none, or several."""
+    found = unfinished(connection, version)
+    connection.execute(query("ask_backfill"), _id(found).parameters | {"control": control})
+    return found
+
+
+def unfinished(connection: Connection, version: str | None) -> BackfillState:
+    """The one backfill that is not done, or that of a version. Raises InputError."""
+    open_ones = [one for one in backfills(connection) if one.state != "done" and version in (None, one.version)]
+    if len(open_ones) == 1:
+        return open_ones[0]
+    if not open_ones:
+        of = f" of {version}" if version else ""
+        raise InputError(
+            Diagnostic(
+                code="no-backfill",
+                message=f"there is no unfinished backfill{of}",
+                hint="`confiture backfill status --all` lists those that are done",
+            )
+        )
+    versions = ", ".join(one.version for one in open_ones)
+    raise InputError(
+        Diagnostic(
+            code="which-backfill", message=f"several backfills are unfinished: {versions}", hint="name the version"
+        )
+    )
+
+
+def clean(connection: Connection) -> int:
+    """Takes away triggers that backfills left which are done. Returns of how many. Raises psycopg.Error."""
+    done = [one for one in backfills(connection) if one.state == "done" and has_capture(connection, one.number)]
+    for one in done:
+        remove_capture(connection, one.number)
+    return len(done)
+
+
+def withdraw(connection: Connection, database: Database, backfill: BackfillState, emit: Emit, wait_ms: int) -> None:
+    """Takes back a backfill that no run is at: its triggers, its notes, what is known of its progress.
+
+    The rows that it filled stay. Raises LockHeld where a run is at it after all.
+    """
+    with project_lock(database, "backfill cancel", wait_ms, emit, connection):
+        remove_capture(connection, backfill.number)
+        with connection.transaction():
+            FillStore(connection, _id(backfill)).forget()
+
+
+def _id(backfill: BackfillState) -> FillId:
+    return FillId(attempt=backfill.attempt, segment=backfill.segment)

@@ -1,0 +1,115 @@
+"""Looks at what the server suffers from, and holds the workers back for it: first slower, then not at all.
+
+A signal at half of its limit slows down, at its limit it stops. Workers go on when all signals have been below half
+for two looks: one that is just below its limit would only bring the next stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from confiture.core.backfill.gate import Gate
+from confiture.core.backfill.source import failed
+from confiture.core.backfill.work import Work
+from confiture.core.database import one_row
+from confiture.models.events import Noted
+
+_SLOW_AT = 0.5
+_CALM_LOOKS = 2
+_REST_STEP, _LONGEST_REST = 0.5, 8.0
+_QUERY_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """How near something is to its limit: 1.0 is there. `reason` says what it is, with both numbers."""
+
+    share: float
+    reason: str
+
+
+class Pressure:
+    """The signals of one backfill, looked at once a second by the main thread."""
+
+    def __init__(self, work: Work, gate: Gate) -> None:
+        self._work = work
+        self._gate = gate
+        self._wal: tuple[float, int] | None = None
+        self._rest = 0.0
+        self._calm = _CALM_LOOKS
+        self._told_blind = False
+
+    def look(self) -> None:
+        """Opens, slows down or closes the gate. Raises StepFailed where the user's own query fails."""
+        worst = max(self._signals(), key=lambda signal: signal.share, default=None)
+        if worst is not None and worst.share >= 1.0:
+            self._calm = 0
+            self._rest = _LONGEST_REST
+            self._gate.close(worst.reason)
+            return
+        if worst is not None and worst.share >= _SLOW_AT:
+            self._calm = 0
+            if self._gate.is_closed:
+                return
+            self._rest = min(self._rest + _REST_STEP, _LONGEST_REST)
+            self._gate.slow_down(self._rest, worst.reason)
+            return
+        self._calm += 1
+        if self._calm >= _CALM_LOOKS:
+            self._rest = 0.0
+            self._gate.open()
+
+    def _signals(self) -> Iterator[Signal]:
+        limits = self._work.backfill
+        row = one_row(self._work.connection, "pressure")
+        if limits.replica_lag_ms:
+            yield from self._lag(row["lag_ms"], row["unseen_replicas"], limits.replica_lag_ms)
+        if limits.wal_bytes_per_s:
+            yield from self._wal_rate(row["wal_bytes"], limits.wal_bytes_per_s)
+        if limits.long_transaction_ms and row["oldest_ms"] is not None:
+            limit_ms = limits.long_transaction_ms
+            yield Signal(
+                share=row["oldest_ms"] / limit_ms,
+                reason=f"a transaction is open for {row['oldest_ms'] / 1000:.1f} s (limit {limit_ms / 1000:g} s)",
+            )
+        if limits.throttle_query:
+            yield from self._asked(limits.throttle_query)
+
+    def _lag(self, lag_ms: float | None, unseen: int, limit_ms: int) -> Iterator[Signal]:
+        if unseen and not self._told_blind:
+            self._told_blind = True
+            text = (
+                "how far replicas lag cannot be seen: the role needs pg_monitor, so the backfill does not wait for them"
+            )
+            self._work.emit(Noted(text=text))
+        if lag_ms is not None:
+            reason = f"a replica lags {lag_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
+            yield Signal(share=lag_ms / limit_ms, reason=reason)
+
+    def _wal_rate(self, wal_bytes: int, limit: int) -> Iterator[Signal]:
+        now = time.monotonic()
+        if self._wal is not None and now > self._wal[0]:
+            rate = (wal_bytes - self._wal[1]) / (now - self._wal[0])
+            # at its limit the rate is as asked: only what is above slows down, and twice as much stops
+            share = _SLOW_AT * rate / limit
+            reason = f"the server writes {rate / 2**20:.1f} MB of WAL a second (limit {limit / 2**20:.1f})"
+            yield Signal(share=share, reason=reason)
+        self._wal = (now, wal_bytes)
+
+    def _asked(self, query: str) -> Iterator[Signal]:
+        connection = self._work.connection
+        try:
+            with connection.transaction():
+                connection.execute(
+                    f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {_QUERY_TIMEOUT_MS}".encode()
+                )
+                row = connection.execute(query.encode()).fetchone()
+        except psycopg.Error as error:
+            message = f"the throttle's query failed: {error.diag.message_primary or error}"
+            raise failed(self._work.step, "bad-throttle", message, "mend `throttle: query:`") from error
+        if row is None or next(iter(row.values())) is not True:
+            yield Signal(share=1.0, reason="the throttle's query says to wait")

@@ -1,0 +1,68 @@
+"""Batched backfills, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from confiture.models.backfills import BackfillState
+from confiture.report.words import duration
+
+
+def backfills_view(backfills: Sequence[BackfillState], database: str) -> RenderableType:
+    """A row for each backfill: how far it is, how fast, and what it waits for."""
+    if not backfills:
+        return Text(f"No backfill is under way on {database}.")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("Migration", "Step"):
+        table.add_column(name, overflow="fold")
+    for name in ("Rows", "Of about", "Batches"):
+        table.add_column(name, justify="right")
+    table.add_column("State", overflow="fold")
+    for one in backfills:
+        table.add_row(
+            one.version,
+            Text(one.step),
+            f"{one.source_rows:,}",
+            "unknown" if one.estimated_rows is None else f"{one.estimated_rows:,}",
+            f"{one.batches:,}",
+            state_of(one),
+        )
+    return table
+
+
+def state_of(one: BackfillState) -> Text:
+    """What a backfill does now, in words."""
+    if one.state == "done":
+        took = (one.finished_at - one.started_at).total_seconds() * 1000 if one.finished_at else None
+        return Text(f"done in {duration(took)}", style="green")
+    if not one.is_running:
+        asked = f", asked to {one.control}" if one.control != "run" else ""
+        return Text(f"stopped while {one.state}{asked}: `confiture migrate up` goes on", style="yellow")
+    if one.waiting_for:
+        return Text(one.waiting_for, style="yellow")
+    asked = f", asked to {one.control}" if one.control != "run" else ""
+    return Text(f"{one.state}, batches of {one.batch_rows or 0:,}{asked}")
+
+
+def backfills_document(backfills: Sequence[BackfillState], database: str) -> dict[str, Any]:
+    """The same as JSON: `confiture backfill status --format json`."""
+    return {
+        "format": "confiture.backfills",
+        "version": 1,
+        "database": database,
+        "backfills": [
+            asdict(one)
+            | {
+                "started_at": one.started_at.isoformat(),
+                "finished_at": one.finished_at.isoformat() if one.finished_at else None,
+            }
+            for one in backfills
+        ],
+    }
