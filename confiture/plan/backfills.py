@@ -63,14 +63,19 @@ def planned_backfill(
     )
 
 
-def planned_reconcile(step: ReconcileStep, context: RenderContext, problems: Problems) -> PlannedReconcile | None:
-    """The plan of a reconcile; None where something is wrong, which goes to `problems`."""
+def planned_reconcile(
+    step: ReconcileStep, context: RenderContext, tenant: str, problems: Problems
+) -> PlannedReconcile | None:
+    """The plan of a reconcile; None where something is wrong, which goes to `problems`.
+
+    `tenant` is the column by which both sides are compared first, unless the step names another.
+    """
     names = _Names(context, problems)
     table, key = names.table(step.table), names.texts(step.key)
-    by = names.text(step.by) if step.by else None
+    by = names.text(step.by) if step.by else tenant
     if table is None or names.failed:
         return None
-    return PlannedReconcile(table=table, key=key, by=by)
+    return PlannedReconcile(table=table, key=key, by=by or None, by_default=step.by is None)
 
 
 class _Names:

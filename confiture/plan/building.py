@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from confiture.errors import Problems
 from confiture.models.migration import (
@@ -19,6 +19,7 @@ from confiture.models.migration import (
     summary,
 )
 from confiture.models.plan import BATCH, Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
+from confiture.models.settings import TenancySettings
 from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.checksums import migration_checksum, step_checksums
@@ -34,11 +35,18 @@ class Planner:
     """Plans migrations for one environment. What is wrong goes to `problems`.
 
     `variables` are those of the settings; `overrides` those of the command line, which win over the migration's.
+    `tenant` is the column that names the tenant.
     """
 
     def __init__(
-        self, environment: str, variables: Mapping[str, Any], overrides: Mapping[str, Any], problems: Problems
+        self,
+        environment: str,
+        variables: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        problems: Problems,
+        tenant: str = TenancySettings().column,
     ) -> None:
+        self._tenant = tenant
         self._environment = environment
         self._variables = variables
         self._overrides = overrides
@@ -92,7 +100,7 @@ class Planner:
         if isinstance(step, BackfillStep):
             return self._backfill(step, planned, context)
         if isinstance(step, ReconcileStep):
-            return replace(planned, reconcile=planned_reconcile(step, context, self._problems))
+            return replace(planned, reconcile=planned_reconcile(step, context, self._tenant, self._problems))
         return planned
 
     def _backfill(self, step: BackfillStep, planned: PlannedStep, context: RenderContext) -> PlannedStep:
@@ -127,26 +135,28 @@ class Planner:
         for problem in problems:
             self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
         if isinstance(step, CheckStep | ReconcileStep) and not problems:
-            self._require_one_query(statements, rendered)
+            noun: Literal["check", "reconcile"] = "reconcile" if isinstance(step, ReconcileStep) else "check"
+            require_one_query(statements, rendered, noun, self._problems)
         elif not statements and not problems and rendered.text == step.sql.text:
             self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD))
         return statements
 
-    def _require_one_query(self, statements: Sequence[Statement], rendered: Rendered) -> None:
-        if len(statements) != 1:
-            at = statements[1].offset if statements else 0
-            message = f"a check is one query, here are {len(statements)} statements"
-            hint = "write one check for each query"
-            self._problems.add(rendered.diagnostic(at, "check-not-a-query", message, hint=hint))
-        elif statements[0].node not in _QUERIES:
-            self._problems.add(
-                rendered.diagnostic(
-                    statements[0].offset,
-                    "check-not-a-query",
-                    "a check is a query: SELECT, VALUES, TABLE or WITH",
-                    hint="write `sql:` for what is `check:` here, or ask for what the statement does",
-                )
-            )
+
+def require_one_query(
+    statements: Sequence[Statement], rendered: Rendered, noun: Literal["check", "reconcile"], problems: Problems
+) -> None:
+    """Adds to `problems` what is wrong with a text that must be one query; `noun` is the kind of its step."""
+    code = f"{noun}-not-a-query"
+    if len(statements) != 1:
+        at = statements[1].offset if statements else 0
+        message = f"a {noun} is one query, here are {len(statements)} statements"
+        problems.add(rendered.diagnostic(at, code, message, hint=f"write one {noun} for each query"))
+    elif statements[0].node not in _QUERIES:
+        hint = "write `sql:` for what is `check:` here, or ask for what the statement does"
+        if noun == "reconcile":
+            hint = "write the SELECT that gives what the table must hold"
+        message = f"a {noun} is a query: SELECT, VALUES, TABLE or WITH"
+        problems.add(rendered.diagnostic(statements[0].offset, code, message, hint=hint))
 
 
 def cut_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:

@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
-from confiture.models.migration import UP_PHASES, AnyStep, CheckStep, Comparison, FileStep, Migration, summary
+from confiture.models.migration import (
+    UP_PHASES,
+    AnyStep,
+    CheckStep,
+    Comparison,
+    FileStep,
+    Migration,
+    ReconcileStep,
+    summary,
+)
 from confiture.models.plan import PlannedStep, StepChecksum
 from confiture.sql.parsing import normalized
 
@@ -64,7 +73,13 @@ def _of_step(step: AnyStep) -> str:
     expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
     is_template = not isinstance(step, FileStep) or step.is_template
     sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
-    return digest(type(step).__name__, normalized(sql).rstrip("; "), expected, step.when.text if step.when else None)
+    named = () if not isinstance(step, ReconcileStep) else (_named(step),)
+    when = step.when.text if step.when else None
+    return digest(type(step).__name__, normalized(sql).rstrip("; "), expected, when, *named)
+
+
+def _named(step: ReconcileStep) -> tuple[object, ...]:
+    return step.table.text, [column.text for column in step.key], step.by.text if step.by else None
 
 
 def _without_template_comments(text: str) -> str:

@@ -158,7 +158,13 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NOT
 -- name: backfills
 SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source, b.target, b.state, b.control,
        b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, b.started_at, b.finished_at,
-       coalesce(b.beat_at > clock_timestamp() - interval '5 s', false) AS is_running,
+       coalesce(b.beat_at > clock_timestamp() - interval '5 s', false) AND EXISTS (
+           SELECT
+           FROM pg_locks l
+           WHERE l.locktype = 'advisory' AND l.granted
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %(key)s
+       ) AS is_running,
        coalesce(r.batches, 0)::bigint AS batches, coalesce(r.source_rows, 0)::bigint AS source_rows,
        coalesce(r.written_rows, 0)::bigint AS written_rows, coalesce(r.busy_ms, 0) AS busy_ms,
        coalesce(r.ranges, 0)::integer AS ranges, coalesce(r.ranges_done, 0)::integer AS ranges_done

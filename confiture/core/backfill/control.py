@@ -8,7 +8,7 @@ from confiture.core.backfill.capture import has_capture, remove_capture
 from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
-from confiture.core.lock import project_lock
+from confiture.core.lock import LOCK_KEY, project_lock
 from confiture.core.queries import query
 from confiture.core.state import StateStore
 from confiture.errors import Diagnostic, InputError
@@ -19,7 +19,7 @@ def backfills(connection: Connection) -> tuple[BackfillState, ...]:
     """All backfills that the database knows, the oldest first."""
     if not StateStore(connection).is_current():
         return ()
-    rows: list[dict[str, Any]] = connection.execute(query("backfills")).fetchall()
+    rows: list[dict[str, Any]] = connection.execute(query("backfills"), {"key": LOCK_KEY}).fetchall()
     return tuple(BackfillState(**row) for row in rows)
 
 
@@ -69,6 +69,10 @@ def withdraw(connection: Connection, database: Database, backfill: BackfillState
         remove_capture(connection, backfill.number)
         with connection.transaction():
             FillStore(connection, _id(backfill)).forget()
+            connection.execute(query("delete_journal"), _id(backfill).parameters)
+            if backfill.segment == 1:
+                # nothing else of its migration was committed
+                connection.execute(query("delete_migration"), {"version": backfill.version})
 
 
 def _id(backfill: BackfillState) -> FillId:
