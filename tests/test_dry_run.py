@@ -161,14 +161,21 @@ def test_what_cannot_be_scaled_is_named(shop: Project, database: Database) -> No
     assert any("'slow one'" in note and "uncounted" in note and "not scaled" in note for note in notes)
 
 
-def test_migrations_that_drop_what_is_prepared_are_traced_all_the_same(shop: Project, database: Database) -> None:
-    database.execute(TABLES)
+@pytest.mark.parametrize(
+    "drop",
+    ["DEALLOCATE ALL", "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$", "SELECT forget()"],
+    ids=["openly", "in a DO block", "in a function"],
+)
+def test_migrations_that_drop_what_is_prepared_are_traced_all_the_same(
+    shop: Project, database: Database, drop: str
+) -> None:
+    forget = "CREATE FUNCTION forget() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
+    database.execute(f"{TABLES}; {forget}")
     insert = "INSERT INTO w_tenants VALUES (11)"
-    dropped = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
-    shop.migration(
-        "001_a", f'ddl: [{{sql: DEALLOCATE ALL}}, {{sql: "{insert}"}}, {{sql: "{dropped}"}}, {{sql: SELECT 1}}]'
-    )
-    assert rehearse(shop).json["statements"][1]["rows"][0]["inserted"] == 1
+    shop.migration("001_a", f'ddl: [{{sql: "{drop}"}}, {{sql: "{insert}"}}, {{sql: "{drop}"}}, {{sql: SELECT 1}}]')
+    seen = rehearse(shop).json["statements"]
+    assert [rows["inserted"] for statement in seen for rows in statement["rows"]] == [1]
+    assert [(lock["relation"], lock["mode"]) for lock in seen[1]["locks"]] == [("w_tenants", "RowExclusiveLock")]
 
 
 def test_a_dry_run_drops_an_invalid_index_as_the_real_run_does(shop: Project, database: Database) -> None:

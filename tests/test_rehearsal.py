@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from confiture.core.watcher import BlockingWatch
+from confiture.models.events import Event, MigrationFinished
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database
@@ -78,3 +80,24 @@ def test_a_dry_run_of_down(shop: Project, database: Database) -> None:
     assert migrate_down(shop, dry_run=True).expect(0).steps == [("down", "DROP TABLE a", "done")]
     assert history(database) == [("001", "applied")]
     assert database.value("SELECT to_regclass('a')::text") == "a"
+
+
+def test_the_rollback_of_a_dry_run_is_not_watched(
+    shop: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_transaction = "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'confiture dry run%'"
+    order: list[object] = []
+    release = BlockingWatch.release
+
+    def released(watch: BlockingWatch) -> None:
+        order.append(database.rows(in_transaction + " AND state <> 'idle'"))
+        release(watch)
+
+    def finished(event: Event) -> None:
+        if isinstance(event, MigrationFinished):
+            order.append("finished")
+
+    monkeypatch.setattr(BlockingWatch, "release", released)
+    shop.migration("001_a", "ddl: [sql: CREATE TABLE a ()]")
+    dry_run(shop, finished).expect(0)
+    assert order == ["finished", [("idle in transaction",)]]

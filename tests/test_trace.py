@@ -1,14 +1,11 @@
-"""The trace agrees with what PostgreSQL was measured to lock, rewrite and scan, statement by statement.
+"""What the trace sees of single statements. test_matrix.py has their locks, rewrites and scans.
 
-`data/lock_matrix_*.json` was measured by a second session that looked at pg_locks, on the schema of
-`data/lock_matrix_fixture.sql` with 200,000 rows a table.
+They run on the schema of `data/lock_matrix_fixture.sql`, with 200,000 rows a table.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -22,73 +19,56 @@ from confiture.models.plan import Isolation, StepId
 from confiture.models.trace import LockMode, StatementTrace
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Server
+from tests.test_matrix import SHORT, matrix_database
 
-DATA = Path(__file__).parent / "data"
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
-SHORT = {
-    LockMode.ACCESS_SHARE: "AS",
-    LockMode.ROW_SHARE: "RS",
-    LockMode.ROW_EXCLUSIVE: "RX",
-    LockMode.SHARE_UPDATE_EXCLUSIVE: "SUX",
-    LockMode.SHARE: "S",
-    LockMode.SHARE_ROW_EXCLUSIVE: "SRX",
-    LockMode.EXCLUSIVE: "X",
-    LockMode.ACCESS_EXCLUSIVE: "AX",
-}
-
-
-def matrix(version: int) -> list[dict]:
-    return json.loads((DATA / f"lock_matrix_{version}.json").read_text())
 
 
 @pytest.fixture(scope="module", params=["server_18", "server_15"])
 def measured(request: pytest.FixtureRequest) -> Iterator[tuple[int, Connection]]:
     """A connection to a database with the fixture, for each version in turn."""
     server: Server = request.getfixturevalue(request.param)
-    server.execute("DROP DATABASE IF EXISTS lock_matrix WITH (FORCE)")
-    server.execute("CREATE DATABASE lock_matrix")
-    # rows read by parallel workers are counted apart: the matrix counts one process
-    server.execute("ALTER DATABASE lock_matrix SET max_parallel_maintenance_workers = 0")
-    server.execute("ALTER DATABASE lock_matrix SET max_parallel_workers_per_gather = 0")
-    with psycopg.connect(server.url("lock_matrix"), autocommit=True, row_factory=dict_row) as connection:
-        connection.execute((DATA / "lock_matrix_fixture.sql").read_bytes())
+    url = matrix_database(server, "traced")
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         yield server.version, connection
+
+
+@pytest.fixture(params=["measured", "empty"])
+def anywhere(request: pytest.FixtureRequest, measured: tuple[int, Connection]) -> Iterator[Connection]:
+    """A connection to a database that has relations, and to one that has none."""
+    _, connection = measured
+    if request.param == "measured":
+        yield connection
+        return
+    connection.execute("DROP DATABASE IF EXISTS lock_matrix_empty WITH (FORCE)")
+    connection.execute("CREATE DATABASE lock_matrix_empty")
+    with psycopg.connect(
+        connection.info.dsn, dbname="lock_matrix_empty", autocommit=True, row_factory=dict_row
+    ) as emptied:
+        yield emptied
 
 
 def trace(connection: Connection, sql: str) -> StatementTrace:
     """What the tracer sees of one statement, in the form that a dry run runs it in."""
-    (statement,), _ = parse_statements(sql)
-    tracer = Tracer(connection)
-    text = statement.text if statement.isolation is Isolation.TRANSACTIONAL else statement.fallback
-    with connection.transaction(force_rollback=True), tracer.tracing():
-        tracer.begin_segment()
-        started = tracer.elapsed_ms()
-        connection.execute(text)
-        tracer.observe(STEP, statement, tracer.elapsed_ms() - started)
-    (seen,) = tracer.traces
+    (seen,) = trace_all(connection, sql)
     return seen
 
 
-def test_every_statement_of_the_matrix_is_traced_as_measured(measured: tuple[int, Connection]) -> None:
-    version, connection = measured
-    differences = []
-    for row in matrix(version):
-        if row["error"]:
-            continue
-        seen = trace(connection, row["sql"])
-        locks: dict[str, set[str]] = {}
-        for lock in seen.locks:
-            locks.setdefault(lock.relation, set()).add(SHORT[lock.mode])
-        scans = {scan.table: [scan.scans, scan.rows] for scan in seen.scans}
-        expected_scans = {table: counts[:2] for table, counts in row["seq_scans"].items() if counts[0]}
-        if row["sql"].startswith("refresh"):
-            # measured with a parallel plan: only that it was read can be compared
-            scans, expected_scans = dict.fromkeys(scans), dict.fromkeys(expected_scans)
-        got = (locks, sorted(seen.rewrites), scans)
-        expected = ({name: set(modes) for name, modes in row["locks"].items()}, sorted(row["rewrites"]), expected_scans)
-        if got != expected:
-            differences.append((row["sql"], got, expected))
-    assert differences == []
+def trace_all(
+    connection: Connection, sql: str, after_each: Callable[[], object] = lambda: None
+) -> list[StatementTrace]:
+    """What the tracer sees of the statements of one transaction."""
+    statements, _ = parse_statements(sql)
+    tracer = Tracer(connection)
+    with connection.transaction(force_rollback=True), tracer.tracing():
+        tracer.begin_segment()
+        for statement in statements:
+            text = statement.text if statement.isolation is Isolation.TRANSACTIONAL else statement.fallback
+            started = tracer.elapsed_ms()
+            connection.execute(text)
+            tracer.observe(STEP, statement, tracer.elapsed_ms() - started)
+            after_each()
+    return tracer.traces
 
 
 @pytest.mark.parametrize(
@@ -128,3 +108,82 @@ def test_a_role_that_may_not_ask_for_temporary_files_is_told_so(measured: tuple[
     finally:
         connection.execute("reset role; drop owned by weak; drop role weak")
     assert seen.temp_bytes is None
+
+
+def test_modes_differ_in_the_length_of_their_names() -> None:
+    assert len({len(mode) for mode in LockMode}) == len(LockMode)
+
+
+def test_what_is_made_on_the_way_is_watched_to_the_end(anywhere: Connection) -> None:
+    seen = trace_all(
+        anywhere,
+        """
+        create table made (id int primary key, note text);
+        insert into made select i, 'x' from generate_series(1, 5) i;
+        do $$ begin
+            create table inner_one (id int primary key);
+            insert into inner_one values (1);
+        exception when division_by_zero then null;
+        end $$;
+        insert into inner_one values (2), (3);
+        create temp table passing as select id from made;
+        create index made_note on made (note);
+        do $$ begin update made set note = repeat('y', 9000); delete from inner_one; end $$;
+        create index on made (id);
+        drop table inner_one;
+        insert into passing values (6);
+        """,
+    )
+    rows = [sorted((r.table, r.inserted, r.updated, r.deleted) for r in statement.rows) for statement in seen]
+    assert rows == [
+        [],
+        [("made", 5, 0, 0)],
+        [("inner_one", 1, 0, 0)],
+        [("inner_one", 2, 0, 0)],
+        [("passing", 5, 0, 0)],
+        [],
+        [("inner_one", 0, 0, 3), ("made", 0, 5, 0)],
+        [],
+        [],
+        [("passing", 1, 0, 0)],
+    ]
+    built = [("made_pkey",), (), ("inner_one_pkey",), (), (), ("made_note",), (), ("made_id_idx",), (), ()]
+    assert [statement.indexes_built for statement in seen] == built
+    assert not any(statement.locks or statement.rewrites or statement.scans for statement in seen)
+
+
+def test_what_others_make_meanwhile_is_not_ours(anywhere: Connection) -> None:
+    made = iter(("theirs", "later"))
+    with psycopg.connect(anywhere.info.dsn, autocommit=True) as other:
+        seen = trace_all(
+            anywhere,
+            "create table ours (id int primary key); create index on ours (id)",
+            lambda: other.execute(f"create table {next(made)} (id int primary key)".encode()),
+        )
+        other.execute("drop table theirs, later")
+    assert [statement.indexes_built for statement in seen] == [("ours_pkey",), ("ours_id_idx",)]
+
+
+def test_locks_and_counters_of_many_statements_are_told_apart(measured: tuple[int, Connection]) -> None:
+    _, connection = measured
+    seen = trace_all(
+        connection,
+        """
+        select count(*) from users where id = 1;
+        alter table users add column extra_column int;
+        update users set extra_column = 1 where id <= 4;
+        do $$ begin perform 1 from users where id = 1; end $$;
+        create table made_here (id int references users);
+        update users set extra_column = 2 where id <= 3;
+        """,
+    )
+    locks = [{(lock.relation, SHORT[lock.mode]) for lock in statement.locks} for statement in seen]
+    assert ("users", "AS") in locks[0]
+    assert ("users", "AX") in locks[1]
+    assert ("users", "RX") in locks[2]
+    assert locks[3] == set()
+    assert locks[4] == {("users", "SRX")}
+    assert locks[5] == set()
+    assert [[(r.table, r.updated) for r in statement.rows] for statement in seen] == [
+        [], [], [("users", 4)], [], [], [("users", 3)]
+    ]  # fmt: skip

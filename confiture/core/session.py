@@ -113,15 +113,18 @@ class Session:
                     self._emit(Blocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
 
     @contextmanager
-    def released_at_end(self, segment: Segment) -> Iterator[None]:
-        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled.
-
-        Raises StepFailed where the budget is spent already.
-        """
+    def released(self) -> Iterator[None]:
+        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled."""
         try:
             yield
         finally:
             self._watch.release()
+
+    @contextmanager
+    def released_at_end(self, segment: Segment) -> Iterator[None]:
+        """Releases, and raises StepFailed where the budget is spent already."""
+        with self.released():
+            yield
         last = segment.steps[-1]
         self._keep_within_budget(last, last.statements[-1] if last.statements else None)
 

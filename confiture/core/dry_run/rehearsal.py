@@ -46,7 +46,7 @@ class Rehearsal:
     def run(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
         state = StateStore(self._connection)
-        if not state.installed():
+        if not state.is_current():
             state.require_rights()
         self._session.retrying(plan.migrations[0].version, 1, lambda: self._run_once(plan, unfinished))
         self.progress = None
@@ -56,8 +56,9 @@ class Rehearsal:
         self._segments_before = 0
         tracer = Tracer(self._connection)
         watched = self._session.watched(plan.migrations[0].version, 1)
+        rolled_back = self._connection.transaction(force_rollback=True)
         try:
-            with watched, self._connection.transaction(force_rollback=True), tracer.tracing():
+            with watched, rolled_back, self._session.released(), tracer.tracing():
                 for migration in plan.migrations:
                     self._migrate(migration, unfinished.get(version_key(migration.version)), tracer)
         finally:

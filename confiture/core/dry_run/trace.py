@@ -36,7 +36,8 @@ CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
 """What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
 _TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
 _LOCK_WAIT = re.compile(r"process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms")
-_UNPREPARES = re.compile("deallocate|discard", re.IGNORECASE)
+_FIRST_OID = 16_384
+_KEEPS_ROWS = ("r", "m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,10 @@ class Tracer:
         self._clock = _Clock()
         self._names: dict[int, tuple[str, str]] = {}
         self._seen: dict[int, _Seen] = {}
-        self._held: dict[int, set[str]] = {}
-        self._marks: dict[int, int] = {}
+        self._held: dict[int, int] = {}
+        self._marks: dict[int, str] = {}
+        self._made: set[int] = set()
+        self._last_before = self._last_seen = _FIRST_OID - 1
         self._notices: list[str] = []
         self._temp_visible = False
         self._waits_visible = False
@@ -114,6 +117,8 @@ class Tracer:
             for row in self._connection.execute(query("relations")):
                 self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
                 self._seen[row["oid"]] = _counters(row)
+            self._last_before = max(self._last_before, one_row(self._connection, "last_relation")["oid"])
+            self._last_seen = self._last_before
         self._connection.add_notice_handler(self._take_notice)
         try:
             yield self
@@ -127,7 +132,8 @@ class Tracer:
             self._connection.execute("SET LOCAL client_min_messages = notice")
             self._temp_visible = self._asked_for("log_temp_files = 0")
             self._waits_visible = self._asked_for("log_lock_waits = on")
-            self._prepare()
+            if not one_row(self._connection, "touched_is_prepared")["prepared"]:
+                self._connection.execute(query("prepare_touched"))
             self._wal = self._wal_bytes()
 
     def end_segment(self) -> None:
@@ -150,10 +156,9 @@ class Tracer:
 
     def _observe(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         started_ms = self.elapsed_ms() - duration_ms
-        if _UNPREPARES.search(statement.text):
-            self._prepare()
-        position, *rows = self._touched()
+        position, *touched = self._touched()
         wal = position["mark"]
+        rows = [row for row in touched if not row["name"].startswith("pg_toast.")]
         told = self._told()
         trace = StatementTrace(
             step=step,
@@ -172,7 +177,7 @@ class Tracer:
             notices=told.notices,
             instead_of=statement.instead_of,
         )
-        self._remember(rows)
+        self._remember(touched)
         self._wal = wal
         self.traces.append(trace)
 
@@ -189,14 +194,26 @@ class Tracer:
                 inserted, updated, deleted = written
                 yield TableRows(table=self._name(row), inserted=inserted, updated=updated, deleted=deleted)
 
-    def _prepare(self) -> None:
-        """Prepares the look, unless it is: between segments, and by migrations, all that is prepared is dropped."""
-        if not one_row(self._connection, "touched_is_prepared")["prepared"]:
-            self._connection.execute(query("prepare_touched"))
-
     def _touched(self) -> list[dict[str, Any]]:
-        marks = ",".join(map(str, self._marks.values()))
-        return self._connection.execute(f"EXECUTE confiture_touched ('{{{marks}}}')".encode()).fetchall()
+        made, marks = ",".join(map(str, self._made)), ",".join(self._marks.values())
+        known = f"{self._last_before}, {self._last_seen}, '{{{made}}}', '{{{marks}}}'"
+        look = f"EXECUTE confiture_touched ({known})"
+        cursor = self._tried(look, psycopg.errors.InvalidSqlStatementName)
+        if cursor is None:
+            # the statement dropped all that is prepared; a function that it calls does so unseen
+            self._connection.execute(query("prepare_touched"))
+            cursor = self._connection.execute(look.encode())
+        return cursor.fetchall()
+
+    def _tried(self, sql: str, expected: type[psycopg.Error]) -> psycopg.Cursor[dict[str, Any]] | None:
+        """What SQL of ours gives, in one message; None where it fails as expected, and then the transaction goes on."""
+        try:
+            cursor = self._connection.execute(f"SAVEPOINT confiture; {sql}; RELEASE SAVEPOINT confiture".encode())
+        except expected:
+            self._connection.execute(b"ROLLBACK TO SAVEPOINT confiture; RELEASE SAVEPOINT confiture")
+            return None
+        cursor.nextset()
+        return cursor
 
     def _locks(
         self,
@@ -210,8 +227,8 @@ class Tracer:
             if row["oid"] not in self._names:
                 continue
             name, kind = self._names[row["oid"]]
-            new = set(row["modes"]) - self._held.get(row["oid"], set())
-            for mode in sorted(map(LockMode, new), key=lambda mode: mode.strength):
+            new = row["modes"] & ~self._held.get(row["oid"], 0)
+            for mode in (mode for mode in LockMode if new & 1 << len(mode)):
                 yield LockTrace(
                     relation=name,
                     kind=kind,
@@ -247,9 +264,15 @@ class Tracer:
 
     def _remember(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
-            self._seen[row["oid"]] = _counters(row)
-            self._held.setdefault(row["oid"], set()).update(row["modes"])
-            self._marks[row["oid"]] = row["mark"]
+            oid = row["oid"]
+            self._seen[oid] = _counters(row)
+            self._held[oid] = self._held.get(oid, 0) | row["modes"]
+            if oid > self._last_before:
+                self._last_seen = max(self._last_seen, oid)
+                if row["kind"] in _KEEPS_ROWS:
+                    self._made.add(oid)
+            if oid <= self._last_before or oid in self._made:
+                self._marks[oid] = str(row["mark"])
 
     def _name(self, row: dict[str, Any]) -> str:
         return self._names[row["oid"]][0] if row["oid"] in self._names else str(row["name"])
@@ -259,12 +282,8 @@ class Tracer:
 
     def _asked_for(self, setting: str) -> bool:
         """Whether the server now tells us of temporary files, or lock waits; only some roles may ask for that."""
-        try:
-            with self._connection.transaction():
-                self._connection.execute(f"SET LOCAL {setting}; SET LOCAL client_min_messages = log".encode())
-        except psycopg.errors.InsufficientPrivilege:
-            return False
-        return True
+        asking = f"SET LOCAL {setting}; SET LOCAL client_min_messages = log"
+        return self._tried(asking, psycopg.errors.InsufficientPrivilege) is not None
 
     def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
         self._notices.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")

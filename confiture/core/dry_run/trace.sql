@@ -9,12 +9,21 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 
+-- name: last_relation
+-- The highest OID of all relations; one that another session has not committed yet may be higher.
+SELECT max(oid)::bigint AS oid FROM pg_class;
+
 -- name: prepare_touched
--- What this session holds locks on, and its own counters, both of which last until the transaction ends; of those only
--- what is new or has changed since the last look, whose marks are given. The first row alone has the WAL position.
--- It is asked after every statement, and planning it takes five times as long as running it.
--- A session holds locks on relations of its own database, and on shared ones, whose OIDs are lower.
-PREPARE confiture_touched (bigint[]) AS
+-- What this session holds locks on, or has made, and its own counters, all of which last until the transaction ends;
+-- of those only what is new or has changed since the last look, whose marks are given ($4). The first row alone has the
+-- WAL position. It is asked after every statement, and planning it takes five times as long as running it.
+-- Reading the locks takes the longest, and only those on relations that were there before, $1 and below, count: where
+-- none were, they are not read. A session holds locks on relations of its own database, and on shared ones, whose OIDs
+-- are lower. Modes come as bits, one for the length of each name: all eight differ in it.
+-- What is made later has higher OIDs. Those above $2 are new since the last look; ours by their transaction, or, where
+-- that is one within it, by the lock. The upper bound is for the planner, which else reads the whole catalog. Of those
+-- known already only tables ($3) are of interest, for their rows.
+PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark
@@ -22,10 +31,7 @@ UNION ALL
 SELECT m.relation::bigint, m.relation::regclass::text, (SELECT c.relkind::text FROM pg_class c WHERE c.oid = m.relation),
        m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.mark
 FROM (
-    SELECT *,
-           hashtextextended(
-               concat_ws(' ', relation, modes, filenode, scans, rows_read, inserted, updated, deleted), 0
-           ) AS mark
+    SELECT *, hash_record_extended(counted, 0) AS mark
     FROM (
         SELECT h.relation, h.modes,
                pg_relation_filenode(h.relation)::bigint AS filenode,
@@ -34,17 +40,25 @@ FROM (
                pg_stat_get_xact_tuples_updated(h.relation) AS updated,
                pg_stat_get_xact_tuples_deleted(h.relation) AS deleted
         FROM (
-            SELECT l.relation, array_agg(l.mode) AS modes
+            SELECT l.relation, bit_or(1 << octet_length(l.mode)) AS modes
             FROM pg_locks l
-            WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+            WHERE $1 >= 16384 AND l.relation BETWEEN 16384 AND $1
+              AND l.pid = pg_backend_pid() AND l.granted AND l.locktype = 'relation'
             GROUP BY l.relation
+            UNION ALL
+            SELECT c.oid, 0
+            FROM pg_class c
+            WHERE c.oid > $2 AND c.oid <= 4294967295
+              AND (c.xmin = pg_current_xact_id_if_assigned()::xid
+                   OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.relation = c.oid))
+            UNION ALL
+            SELECT made.oid, 0 FROM unnest($3) AS made (oid)
         ) h
         OFFSET 0
     ) counted
     OFFSET 0
 ) m
-WHERE NOT EXISTS (SELECT FROM unnest($1) AS known (mark) WHERE known.mark = m.mark)
-  AND m.relation::regclass::text NOT LIKE 'pg_toast.%';
+WHERE NOT EXISTS (SELECT FROM unnest($4) AS known (mark) WHERE known.mark = m.mark);
 
 -- name: touched_is_prepared
 SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture_touched') AS prepared;
