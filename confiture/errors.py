@@ -89,6 +89,12 @@ class CheckFailed(ConfitureError):
     exit_code = ExitCode.FINDINGS
 
 
+class HazardsFound(ConfitureError):
+    """Lint found hazards that the settings do not let run. Nothing was touched."""
+
+    exit_code = ExitCode.FINDINGS
+
+
 class MigrationFailed(ConfitureError):
     """A statement failed and its migration was rolled back whole."""
 

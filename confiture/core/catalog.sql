@@ -13,6 +13,11 @@ SELECT extname::text AS name FROM pg_extension WHERE extname <> 'plpgsql' ORDER 
 -- name: catalog_relations
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        c.relpersistence::text AS persistence, c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
+       CASE c.relreplident WHEN 'd' THEN 'default' WHEN 'f' THEN 'full' WHEN 'n' THEN 'nothing' ELSE coalesce((
+           SELECT 'index ' || x.relname
+           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+           WHERE i.indrelid = c.oid AND i.indisreplident
+       ), 'nothing') END AS replica_identity,
        pg_get_partkeydef(c.oid) AS partition_key, pg_get_expr(c.relpartbound, c.oid) AS partition_bound,
        obj_description(c.oid, 'pg_class') AS comment,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS query,
@@ -49,7 +54,8 @@ ORDER BY c.oid;
 
 -- name: catalog_columns
 SELECT a.attrelid::bigint AS relation, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
-       a.attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS default,
+       a.attnotnull AND coalesce(k.convalidated, true) AS not_null, k.conname::text AS not_null_constraint,
+       pg_get_expr(d.adbin, d.adrelid) AS default,
        CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END AS identity,
        CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END AS generated,
        CASE WHEN a.attcollation <> t.typcollation THEN l.collname::text END AS collation,
@@ -58,6 +64,7 @@ FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] -- since 18
 WHERE a.attrelid::bigint = ANY (%(relations)s::bigint[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum;
 
@@ -98,6 +105,22 @@ SELECT i.indrelid::bigint AS relation, c.relname::text AS name, m.amname::text A
            WHERE u.attnum = 0
            ORDER BY u.position
        ) AS expressions,
+       ARRAY(
+           SELECT concat_ws(
+               ' ',
+               CASE WHEN u.collation_oid <> coalesce(a.attcollation, l.oid) THEN 'COLLATE ' || quote_ident(l.collname) END,
+               CASE WHEN NOT o.opcdefault THEN quote_ident(o.opcname) END,
+               CASE WHEN u.flags & 1 = 1 THEN 'DESC' END,
+               CASE u.flags WHEN 1 THEN 'NULLS LAST' WHEN 2 THEN 'NULLS FIRST' END
+           )
+           FROM unnest(i.indclass::oid[], i.indcollation::oid[], i.indoption::smallint[]) WITH ORDINALITY
+               AS u (class, collation_oid, flags, position)
+           JOIN pg_opclass o ON o.oid = u.class
+           LEFT JOIN pg_collation l ON l.oid = u.collation_oid
+           LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[u.position - 1] AND a.attnum <> 0
+           ORDER BY u.position
+       ) AS key_options,
+       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) AS nulls_not_distinct, -- since 15
        i.indisunique AS unique, pg_get_expr(i.indpred, i.indrelid) AS predicate, i.indisvalid AS valid,
        (
            SELECT k.conname::text
@@ -135,6 +158,7 @@ ORDER BY t.oid;
 -- name: catalog_types
 SELECT n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind,
        format_type(nullif(t.typbasetype, 0), t.typtypmod) AS base, t.typnotnull AS not_null, t.typdefault AS default,
+       (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE r.rngtypid = t.oid) AS subtype,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
        ARRAY(
            SELECT ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)]
@@ -151,7 +175,7 @@ SELECT n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS ki
 FROM pg_type t
 JOIN pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_class c ON c.oid = t.typrelid
-WHERE (t.typtype IN ('e', 'd') OR t.typtype = 'c' AND c.relkind = 'c')
+WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'confiture')
   AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
@@ -168,13 +192,17 @@ SELECT n.nspname::text AS schema, p.proname::text AS name,
        CASE WHEN p.prokind <> 'p' THEN pg_get_function_result(p.oid) END AS returns, l.lanname::text AS language,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
        p.prosecdef AS security_definer, coalesce(p.proconfig, '{}') AS settings,
-       coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS body, obj_description(p.oid, 'pg_proc') AS comment
+       coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS body,
+       p.proacl IS NULL OR EXISTS (
+           SELECT FROM aclexplode(p.proacl) x WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE'
+       ) AS public_execute, obj_description(p.oid, 'pg_proc') AS comment
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
 WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'confiture') AND p.prokind IN ('f', 'p', 'w')
   AND NOT EXISTS (
-      SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+      -- of an extension, or a constructor that belongs to a range type
+      SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i')
   )
 ORDER BY p.oid;
 

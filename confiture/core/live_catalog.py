@@ -22,6 +22,7 @@ from confiture.models.catalog import (
     Name,
     Persistence,
     Policy,
+    Range,
     Signature,
     Table,
     TableKind,
@@ -126,6 +127,7 @@ class _Reading:
                     partition_bound=row["partition_bound"],
                     row_security=row["row_security"],
                     force_row_security=row["force_row_security"],
+                    replica_identity=row["replica_identity"],
                     policies=tuple(map(_policy, policies.get(oid, ()))),
                     triggers=tuple(map(_trigger, triggers.get(oid, ()))),
                     comment=row["comment"],
@@ -185,7 +187,9 @@ def _index(row: Row) -> Index:
         columns=tuple(row["columns"][: row["keys"]]),
         expressions=tuple(row["expressions"]),
         included=tuple(row["columns"][row["keys"] :]),
+        key_options=tuple(row["key_options"]) if any(row["key_options"]) else (),
         unique=row["unique"],
+        nulls_not_distinct=row["nulls_not_distinct"],
         predicate=row["predicate"],
         valid=row["valid"],
         constraint=row["constraint"],
@@ -221,6 +225,8 @@ def _type(row: Row) -> UserType:
         return Enum(name=name, labels=tuple(row["labels"]))
     if row["kind"] == "c":
         return Composite(name=name, attributes=tuple((one, type_) for one, type_ in row["attributes"]))
+    if row["kind"] == "r":
+        return Range(name=name, subtype=row["subtype"])
     checks = tuple((one, expression, proven == "true") for one, expression, proven in row["checks"])
     return Domain(name=name, type=row["base"], not_null=row["not_null"], default=row["default"], checks=checks)
 
@@ -234,5 +240,6 @@ def _function(row: Row) -> Function:
         security_definer=row["security_definer"],
         settings=dict(setting.split("=", 1) for setting in row["settings"]),
         body=row["body"],
+        public_execute=row["public_execute"],
         comment=row["comment"],
     )

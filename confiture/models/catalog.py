@@ -7,7 +7,7 @@ defined, None where it was read from a database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,8 @@ from typing import NamedTuple
 from confiture.models.source import Place
 
 PUBLIC = "public"
+TEMPORARY = "pg_temp"
+"""The schema of temporary relations, as statements name it."""
 
 
 class Name(NamedTuple):
@@ -56,10 +58,13 @@ class ConstraintKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column. `identity` is `always` or `by default`, `generated` is `stored` or `virtual`; None where it is neither.
+    """A column. Its type is empty where it is not known, as of some columns of CREATE TABLE AS.
+
+    `identity` is `always` or `by default`, `generated` is `stored` or `virtual`; None where it is neither.
 
     `default` is the text of the default, or of the generating expression. A serial column is its integer type with a
-    default, as in PostgreSQL.
+    default, as in PostgreSQL. `not_null` is true only where the column is proven to have no nulls: a NOT NULL that is
+    NOT VALID has a `not_null_constraint` (the name that PostgreSQL 18 knows it by) and `not_null` false.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Column:
     default: str | None = None
     identity: str | None = None
     generated: str | None = None
+    not_null_constraint: str | None = field(default=None, compare=False)
     collation: str | None = None
     comment: str | None = None
     place: Place | None = field(default=None, compare=False, repr=False)
@@ -77,8 +83,8 @@ class Column:
 class Constraint:
     """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
 
-    `target` and `target_columns` are what a foreign key refers to. `actions` are its ON UPDATE and ON DELETE, `no
-    action` by default.
+    `target` and `target_columns` are what a foreign key refers to, `on_update` and `on_delete` what it does then. What
+    is NOT ENFORCED is not `validated` either.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Constraint:
     on_delete: str = "no action"
     validated: bool = True
     deferrable: bool = False
+    no_inherit: bool = field(default=False, compare=False)
     comment: str | None = None
     place: Place | None = field(default=None, compare=False, repr=False)
 
@@ -99,7 +106,9 @@ class Constraint:
 class Index:
     """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
 
-    `constraint` is the name of the constraint that it serves, None where it is an index of its own.
+    `key_options` say of each key what is not the default, as in CREATE INDEX: collation, operator class, `DESC`,
+    `NULLS FIRST` or `NULLS LAST`; empty where all is. `constraint` is the name of the constraint that it serves, None
+    where it is an index of its own. `reads` are all columns that its keys and its predicate read.
     """
 
     name: str
@@ -107,8 +116,11 @@ class Index:
     columns: tuple[str | None, ...]
     expressions: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
+    key_options: tuple[str, ...] = ()
     unique: bool = False
+    nulls_not_distinct: bool = False
     predicate: str | None = None
+    reads: tuple[str, ...] = field(default=(), compare=False)
     valid: bool = True
     constraint: str | None = None
     comment: str | None = None
@@ -147,6 +159,7 @@ class Table:
     """A table. `parents` are those it inherits from, or the one it is a partition of.
 
     `partition_key` is the text of PARTITION BY without these words, `partition_bound` that of FOR VALUES or DEFAULT.
+    `replica_identity` is `default`, `full`, `nothing` or `index` and its name.
     """
 
     name: Name
@@ -162,6 +175,7 @@ class Table:
     force_row_security: bool = False
     policies: tuple[Policy, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    replica_identity: str = field(default="default", compare=False)
     comment: str | None = None
     place: Place | None = field(default=None, compare=False, repr=False)
 
@@ -191,9 +205,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """A view or a materialized view. `columns` are their names as far as they are known, in order.
+    """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
 
-    `query` is the text of its SELECT, `relations` what that reads. Only materialized views have indexes.
+    `query` is the text of its SELECT as it was when the view was made, `relations` what that reads. Only materialized
+    views have indexes.
     """
 
     name: Name
@@ -237,7 +252,16 @@ class Composite:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-UserType = Enum | Domain | Composite
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """A range type over the values of another type."""
+
+    name: Name
+    subtype: str
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+UserType = Enum | Domain | Composite | Range
 
 
 class Signature(NamedTuple):
@@ -254,7 +278,8 @@ class Signature(NamedTuple):
 class Function:
     """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
 
-    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for procedures.
+    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for procedures. `public_execute` is whether
+    everyone may call it, as it is for every new function until somebody revokes that.
     """
 
     signature: Signature
@@ -264,6 +289,7 @@ class Function:
     security_definer: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
+    public_execute: bool = field(default=True, compare=False)
     comment: str | None = None
     place: Place | None = field(default=None, compare=False, repr=False)
 
@@ -279,7 +305,11 @@ class Sequence:
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Grant:
-    """A privilege on an object that was given to a role; `public` is everyone."""
+    """A privilege on an object that was given to a role; `public` is everyone.
+
+    Only what was granted: not what owners have anyway, nor what PUBLIC has of every new function, type and database.
+    `privilege` is in small letters; one on columns names each: `select (email)`.
+    """
 
     kind: str
     """`table`, `sequence`, `function`, `schema`, `type` or `database`."""
@@ -311,10 +341,12 @@ class Catalog:
     index_owners: Mapping[Name, Name] = field(default_factory=dict)
     """The table or materialized view that an index is on, by the index's name."""
     search_path: Ordered[str] = (PUBLIC,)
+    dependents: Mapping[Name, Collection[Name]] | None = field(default=None, compare=False, repr=False)
+    """For each relation those that may depend on it (foreign keys, views, partitions); None where that is not known."""
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
         """The table, view or sequence that a name means, found through the search path where it has no schema."""
-        for candidate in (schema,) if schema else self.search_path:
+        for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             key = Name(candidate, name)
             found = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
             if found:
@@ -328,7 +360,7 @@ class Catalog:
 
     def indexed(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
         """The index that a name means, with the relation it is on."""
-        for candidate in (schema,) if schema else self.search_path:
+        for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
             owner = self.index_owners.get(Name(candidate, name))
             relation = owner and (self.tables.get(owner) or self.views.get(owner))
             if relation:
@@ -337,4 +369,25 @@ class Catalog:
 
     def partitions(self, table: Name) -> tuple[Table, ...]:
         """The tables that have it as a parent: its partitions, or what inherits from it."""
-        return tuple(one for one in self.tables.values() if table in one.parents)
+        return tuple(one for one in self._dependent_tables(table) if table in one.parents)
+
+    def referring(self, table: Name) -> tuple[Table, ...]:
+        """The other tables with a foreign key that refers to it."""
+        return tuple(
+            one
+            for one in self._dependent_tables(table)
+            if one.name != table and any(key.target == table for key in one.foreign_keys)
+        )
+
+    def views_on(self, relation: Name) -> tuple[View, ...]:
+        """The views that read it."""
+        views = self.views
+        if self.dependents is None:
+            return tuple(one for one in views.values() if relation in one.relations)
+        near = sorted(self.dependents.get(relation, ()))
+        return tuple(views[name] for name in near if name in views and relation in views[name].relations)
+
+    def _dependent_tables(self, name: Name) -> Iterable[Table]:
+        if self.dependents is None:
+            return self.tables.values()
+        return [self.tables[one] for one in sorted(self.dependents.get(name, ())) if one in self.tables]

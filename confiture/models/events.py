@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from confiture.errors import Diagnostic
+from confiture.models.findings import Finding
 from confiture.models.plan import Direction, StepId
 from confiture.models.trace import Estimate, RunWarning, StatementTrace
 
@@ -44,6 +45,13 @@ class RunStarted:
     database: str
     migrations: tuple[str, ...]
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Linted:
+    """What lint found in the migrations that are about to run."""
+
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +181,7 @@ class RunFinished:
 
 Event = (
     RunStarted
+    | Linted
     | LockWaiting
     | MigrationStarted
     | StepStarted

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked, Outcome
+from confiture.models.findings import Finding
 from confiture.models.plan import Direction, StepId
 from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, worst_locks
 
@@ -50,6 +51,8 @@ class RunReport:
     outcome: Outcome | None = None
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What lint found in the migrations before they ran."""
     diagnostics: tuple[Diagnostic, ...] = ()
     statements: tuple[StatementTrace, ...] = ()
     """Of a dry run: what each statement was seen to do, in the last repetition."""

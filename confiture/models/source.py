@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from confiture.errors import Diagnostic, Span
 
@@ -17,8 +18,7 @@ class SourceFile:
 
     def excerpt(self, line: int) -> str | None:
         """The line (counted from 1) without its end, or None where the file has no such line."""
-        lines = self.text.split("\n")
-        return lines[line - 1].rstrip("\r") if 0 < line <= len(lines) else None
+        return _line(self.text, line - 1).rstrip("\r") if 0 < line <= len(_line_starts(self.text)) else None
 
     def diagnostic(
         self, span: Span, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
@@ -82,10 +82,11 @@ class Rendered:
         On a line that the template changed, what stands before and behind the change corresponds; where it begins
         stands for the change itself.
         """
-        line = self.text.count("\n", 0, offset)
-        begin = self.text.rfind("\n", 0, offset) + 1
+        line = bisect_right(_line_starts(self.text), offset) - 1
+        begin = _line_starts(self.text)[line]
         mark, origin = (begin, line) if self.marks is None else self._mark_before(offset)
-        origin = min(origin, self.source.text.count("\n"))  # templates also end lines at a lone carriage return
+        # templates also end lines at a lone carriage return
+        origin = min(origin, len(_line_starts(self.source.text)) - 1)
         written = _line(self.source.text, origin)
         piece = self.text[max(mark, begin) : offset + 1]
         if piece and written.count(piece) == 1:
@@ -137,5 +138,17 @@ def _same_beginning(one: str, other: str) -> int:
 
 
 def _line(text: str, number: int) -> str:
-    lines = text.split("\n")
-    return lines[number] if number < len(lines) else ""
+    starts = _line_starts(text)
+    if number >= len(starts):
+        return ""
+    end = starts[number + 1] - 1 if number + 1 < len(starts) else len(text)
+    return text[starts[number] : end]
+
+
+@lru_cache(maxsize=4)
+def _line_starts(text: str) -> list[int]:
+    """Where each line of a text begins. Whoever asks for one place of a text asks for many."""
+    starts = [0]
+    while found := text.find("\n", starts[-1]) + 1:
+        starts.append(found)
+    return starts

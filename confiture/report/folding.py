@@ -7,6 +7,7 @@ from dataclasses import replace
 from confiture.models.events import (
     Blocked,
     Event,
+    Linted,
     LockWaiting,
     MigrationFinished,
     MigrationStarted,
@@ -80,6 +81,8 @@ def _with_remark(report: RunReport, event: Event) -> RunReport:
                 leftovers=event.leftovers,
                 estimate=event.estimate,
             )
+        case Linted():
+            return replace(report, findings=event.findings)
         case Noted():
             return replace(report, notes=(*report.notes, event.text))
         case LockWaiting():

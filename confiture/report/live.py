@@ -14,6 +14,7 @@ from confiture.models.events import (
     BackfillProgressed,
     BatchRetried,
     Event,
+    Linted,
     LockWaiting,
     MigrationFinished,
     MigrationStarted,
@@ -24,6 +25,7 @@ from confiture.models.events import (
     StepFinished,
     StepStarted,
 )
+from confiture.models.findings import Finding
 from confiture.report.words import count, duration
 
 _LONG_STEP_MS = 1_000
@@ -167,6 +169,9 @@ def pace(event: BackfillProgressed) -> str:
 def remark(event: Event) -> str | None:
     """The sentence for an event that people should not miss, None for others."""
     match event:
+        case Linted():
+            told = [finding for finding in event.findings if finding.severity != "info"]
+            return "\n".join(_hazard(finding) for finding in told) or None
         case LockWaiting():
             return f"waiting for the lock, held by {event.holder}"
         case SegmentRetried():
@@ -185,3 +190,8 @@ def remark(event: Event) -> str | None:
             done = count(event.resumed_after, "segment")
             return f"{event.version} {event.name}: goes on after {done} that an earlier run committed"
     return None
+
+
+def _hazard(finding: Finding) -> str:
+    place = f" ({finding.span})" if finding.span else ""
+    return f"{finding.severity}[{finding.rule}]: {finding.message}{place}"

@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import postgast
+from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as pb
 
+from confiture.models.plan import TableRef
 from confiture.models.source import Place, Rendered
+from confiture.sql.expressions import expression_text, identifier
 
-__all__ = ["ParsedStatement", "alter_commands", "definition", "expression_text", "names", "parsed", "pb", "strings"]
+__all__ = [
+    "ParsedStatement",
+    "alter_commands",
+    "column_names",
+    "definition",
+    "expression_of",
+    "expression_text",
+    "identifier",
+    "names",
+    "parsed",
+    "pb",
+    "relations_read",
+    "renamed_column",
+    "result_name",
+    "result_name_of",
+    "statement_text",
+    "strings",
+    "walk",
+]
+
+
+_WIDE = re.compile(r"[^\x00-\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where the characters of a text stand, by their places in its UTF-8 bytes.
+
+    `ends` are the bytes behind each run of characters that take more than one, `extra` how many bytes all those so
+    far take more than characters.
+    """
+
+    ends: Sequence[int] = ()
+    extra: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Positions:
+        """Those of a text."""
+        if text.isascii():
+            return cls()
+        ends, extra, more = [], [], 0
+        for run in _WIDE.finditer(text):
+            more += len(run[0].encode()) - len(run[0])
+            ends.append(run.end() + more)
+            extra.append(more)
+        return cls(ends, extra)
+
+    def characters(self, byte: int) -> int:
+        """The number of characters before a byte."""
+        index = bisect_right(self.ends, byte) if self.ends else 0
+        return byte - self.extra[index - 1] if index else byte
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +82,7 @@ class ParsedStatement:
     end: int
     kind: str
     node: Any = field(repr=False)
+    positions: Positions = field(repr=False)
 
     @property
     def place(self) -> Place:
@@ -35,21 +91,17 @@ class ParsedStatement:
 
     def at(self, location: int) -> Place:
         """The place of a node's `location`, which the parser counts in bytes of the whole text."""
-        text = self.rendered.text
-        offset = location if text.isascii() else len(text.encode()[:location].decode())
-        return Place(rendered=self.rendered, offset=offset)
+        return Place(rendered=self.rendered, offset=self.positions.characters(location))
 
 
 def parsed(rendered: Rendered) -> tuple[ParsedStatement, ...]:
     """The statements of a text. Raises postgast.PgQueryError or DecodeError where it does not parse."""
     text = rendered.text
-    encoded = text if text.isascii() else text.encode()
+    positions = Positions.of(text)
     found = []
     for raw in postgast.parse(text).stmts:
-        start = raw.stmt_location
-        end = start + raw.stmt_len if raw.stmt_len else len(encoded)
-        if isinstance(encoded, bytes):
-            start, end = len(encoded[:start].decode()), len(encoded[:end].decode())
+        start = positions.characters(raw.stmt_location)
+        end = positions.characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(text)
         kind = raw.stmt.WhichOneof("node")
         found.append(
             ParsedStatement(
@@ -59,6 +111,7 @@ def parsed(rendered: Rendered) -> tuple[ParsedStatement, ...]:
                 end=end,
                 kind=kind,
                 node=getattr(raw.stmt, kind),
+                positions=positions,
             )
         )
     return tuple(found)
@@ -71,7 +124,7 @@ def definition(node: Any) -> Any:
 
 def strings(nodes: Any) -> tuple[str, ...]:
     """The texts of a list of string nodes."""
-    return tuple(node.string.sval for node in nodes)
+    return tuple([node.string.sval for node in nodes])
 
 
 def names(nodes: Any) -> tuple[str | None, str]:
@@ -86,8 +139,224 @@ def alter_commands(node: Any) -> Iterator[Any]:
         yield command.alter_table_cmd
 
 
-def expression_text(node: Any) -> str:
-    """An expression of the tree as SQL."""
-    select = pb.SelectStmt(target_list=[pb.Node(res_target=pb.ResTarget(val=node))])
-    tree = pb.ParseResult(stmts=[pb.RawStmt(stmt=pb.Node(select_stmt=select))])
-    return str(postgast.deparse(tree)).removeprefix("SELECT ")
+def table_ref(text: str) -> TableRef | None:
+    """The table that a text names, as SQL would read it; None where it is no name of a table."""
+    try:
+        statements = postgast.parse(f"TABLE {text}").stmts
+    except (postgast.PgQueryError, DecodeError):
+        return None
+    if len(statements) != 1:
+        return None
+    query = statements[0].stmt.select_stmt
+    if len(query.from_clause) != 1 or query.sort_clause or query.HasField("limit_count") or query.locking_clause:
+        return None
+    named = query.from_clause[0].range_var
+    return TableRef(named.schemaname or None, named.relname)
+
+
+def walk(node: Any, without: str = "") -> Iterator[Any]:
+    """A message of the tree and all messages below it, in the order of the tree; wrappers (Node) are left out.
+
+    `without` is a kind of message to leave out with all that is below it.
+    """
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        if type(current) is pb.Node:
+            kind = current.WhichOneof("node")
+            if kind:
+                waiting.append(getattr(current, kind))
+            continue
+        if without and current.DESCRIPTOR.name == without:
+            continue
+        yield current
+        below: list[Any] = []
+        for _, value in current.ListFields():
+            if type(value) is _REPEATED:
+                below.extend(value)
+            elif isinstance(value, Message):
+                below.append(value)
+        below.reverse()
+        waiting += below
+
+
+_REPEATED = type(pb.SelectStmt().target_list)
+
+
+def column_names(node: Any) -> tuple[str, ...]:
+    """The columns that an expression reads, each once, without the names of their tables."""
+    return tuple(dict.fromkeys(_column_names(node)))
+
+
+def _column_names(node: Any) -> Iterator[str]:
+    kind = node.WhichOneof("node") if node.DESCRIPTOR.name == "Node" else None
+    if kind in ("a_const", "sqlvalue_function"):
+        return
+    parts = _PARTS.get(kind or "")
+    if parts:  # what checks mostly are; looking at every field of the tree takes five times as long
+        for part in parts(getattr(node, kind or "")):
+            yield from _column_names(part)
+        return
+    for one in walk(node):
+        if one.DESCRIPTOR.name == "ColumnRef" and one.fields and one.fields[-1].WhichOneof("node") == "string":
+            yield one.fields[-1].string.sval
+
+
+_PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "a_expr": lambda node: (one for one in (node.lexpr, node.rexpr) if one.WhichOneof("node")),
+    "bool_expr": lambda node: node.args,
+    "func_call": lambda node: (
+        *node.args,
+        *node.agg_order,
+        *((node.agg_filter,) if node.HasField("agg_filter") else ()),
+        *((node.over,) if node.HasField("over") else ()),
+    ),
+    "list": lambda node: node.items,
+    "null_test": lambda node: (node.arg,),
+    "type_cast": lambda node: (node.arg,),
+}
+
+
+def relations_read(node: Any) -> Iterator[Any]:
+    """The RangeVars that a query reads, without those that name one of its WITH queries."""
+    nodes = list(walk(node, without="IntoClause"))
+    common = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
+    for one in nodes:
+        if type(one) is pb.RangeVar and (one.schemaname or one.relname not in common):
+            yield one
+
+
+def result_name(node: Any) -> str | None:
+    """The name that PostgreSQL gives to the column of an expression, None where it has none to give."""
+    return _named(node)[0]
+
+
+_NAMELESS: tuple[None, int] = (None, 0)
+
+
+def _named(node: Any) -> tuple[str | None, int]:
+    """A name and how good it is: 2 for names that stand there, 1 for those of types and constructs."""
+    kind = node.WhichOneof("node")
+    if kind is None:
+        return _NAMELESS
+    inner = getattr(node, kind)
+    reader = _READERS.get(kind)
+    if reader:
+        return reader(inner)
+    if kind in _FIXED:
+        return _FIXED[kind], 2
+    return _NAMELESS
+
+
+def _of_column(node: Any) -> tuple[str | None, int]:
+    last = [one for one in node.fields if one.WhichOneof("node") == "string"]
+    return (last[-1].string.sval, 2) if last else _NAMELESS
+
+
+def _of_indirection(node: Any) -> tuple[str | None, int]:
+    last = [one for one in node.indirection if one.WhichOneof("node") == "string"]
+    return (last[-1].string.sval, 2) if last else _named(node.arg)
+
+
+def _of_function(node: Any) -> tuple[str | None, int]:
+    return strings(node.funcname)[-1], 2
+
+
+def _of_cast(node: Any) -> tuple[str | None, int]:
+    name, strength = _named(node.arg)
+    if strength <= 1 and node.HasField("type_name"):
+        return strings(node.type_name.names)[-1], 1
+    return name, strength
+
+
+def _of_case(node: Any) -> tuple[str | None, int]:
+    name, strength = _named(node.defresult)
+    return (name, strength) if strength > 1 else ("case", 1)
+
+
+def _of_collate(node: Any) -> tuple[str | None, int]:
+    return _named(node.arg)
+
+
+def _of_expression(node: Any) -> tuple[str | None, int]:
+    return ("nullif", 2) if node.kind == pb.AEXPR_NULLIF else _NAMELESS
+
+
+def _of_min_max(node: Any) -> tuple[str | None, int]:
+    return ("greatest" if node.op == pb.IS_GREATEST else "least"), 2
+
+
+def _of_sublink(node: Any) -> tuple[str | None, int]:
+    if node.sub_link_type == pb.EXISTS_SUBLINK:
+        return "exists", 2
+    if node.sub_link_type == pb.ARRAY_SUBLINK:
+        return "array", 2
+    if node.sub_link_type != pb.EXPR_SUBLINK:
+        return _NAMELESS
+    select = node.subselect.select_stmt
+    while select.HasField("larg"):
+        select = select.larg
+    if not select.target_list:
+        return _NAMELESS
+    target = select.target_list[0].res_target
+    return (target.name, 2) if target.name else _named(target.val)
+
+
+def _of_sql_value(node: Any) -> tuple[str | None, int]:
+    name = pb.SQLValueFunctionOp.Name(node.op)
+    return name.removeprefix("SVFOP_").removesuffix("_N").lower(), 2
+
+
+_FIXED = {
+    "a_array_expr": "array",
+    "row_expr": "row",
+    "coalesce_expr": "coalesce",
+    "grouping_func": "grouping",
+    "merge_support_func": "merge_action",
+    "xml_serialize": "xmlserialize",
+    "json_parse_expr": "json",
+    "json_scalar_expr": "json_scalar",
+    "json_serialize_expr": "json_serialize",
+    "json_object_constructor": "json_object",
+    "json_array_constructor": "json_array",
+    "json_array_query_constructor": "json_array",
+    "json_object_agg": "json_objectagg",
+    "json_array_agg": "json_arrayagg",
+}
+_READERS: dict[str, Callable[[Any], tuple[str | None, int]]] = {
+    "column_ref": _of_column,
+    "a_indirection": _of_indirection,
+    "func_call": _of_function,
+    "type_cast": _of_cast,
+    "case_expr": _of_case,
+    "collate_clause": _of_collate,
+    "a_expr": _of_expression,
+    "min_max_expr": _of_min_max,
+    "sub_link": _of_sublink,
+    "sqlvalue_function": _of_sql_value,
+}
+
+
+def expression_of(text: str) -> Any:
+    """The tree of an expression that `expression_text` wrote."""
+    return postgast.parse(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+
+
+def result_name_of(text: str) -> str | None:
+    """The same as `result_name` of the text of an expression."""
+    return result_name(expression_of(text)) if text else None
+
+
+def renamed_column(expression: str, old: str, new: str) -> str:
+    """The text of an expression with a column renamed."""
+    value = expression_of(expression)
+    for node in walk(value):
+        if node.DESCRIPTOR.name == "ColumnRef" and node.fields[-1].string.sval == old:
+            node.fields[-1].string.sval = new
+    return expression_text(value)
+
+
+def statement_text(kind: str, node: Any) -> str:
+    """A statement of the tree as SQL, without its semicolon; `kind` is the tree's name of it (`update_stmt`)."""
+    tree = pb.ParseResult(stmts=[pb.RawStmt(stmt=pb.Node(**{kind: node}))])
+    return str(postgast.deparse(tree))

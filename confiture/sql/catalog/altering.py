@@ -1,0 +1,289 @@
+"""ALTER TABLE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.catalog import Column, ConstraintKind, Name, Persistence, Table, View
+from confiture.sql.catalog.columns import add_column, default_text, identity_kind, make_sequence
+from confiture.sql.catalog.constraints import Wanted, add_all, not_null_name
+from confiture.sql.catalog.defaults import note_sequence
+from confiture.sql.catalog.dropping import cut_column, cut_key
+from confiture.sql.catalog.indexes import alter_index
+from confiture.sql.catalog.inheritance import clone_keys, descends, follow, inherit, remove_column
+from confiture.sql.catalog.resolving import dependent_type_text
+from confiture.sql.catalog.tables import partition_bound
+from confiture.sql.catalog.user_types import alter_composite
+from confiture.sql.catalog.views import alter_view
+from confiture.sql.catalog.work import TableDraft, Work, thawed
+from confiture.sql.tree import definition, pb, strings
+
+_Handler = Callable[[Work, TableDraft, Any], None]
+
+
+def alter_table(work: Work, node: Any) -> None:
+    """ALTER TABLE, INDEX, VIEW, TYPE: whatever has commands."""
+    if node.objtype == pb.OBJECT_TYPE:
+        alter_composite(work, node)
+        return
+    found = work.relation(node.relation)
+    if found is None and work.catalog.indexed(node.relation.schemaname or None, node.relation.relname):
+        alter_index(work, node)
+    elif isinstance(found, View):
+        work.views[found.name] = alter_view(work, found, node)
+    elif isinstance(found, Table):
+        _alter(work, found, node)
+    elif found is None and not node.missing_ok:
+        work.missing_relation(node.relation)
+
+
+def _alter(work: Work, table: Table, node: Any) -> None:
+    draft = thawed(table)
+    commands = [item.alter_table_cmd for item in node.cmds]
+    if len(commands) > 1:
+        commands.sort(key=_pass)
+    for command in commands:
+        handler = _COMMANDS.get(command.subtype)
+        if handler:
+            handler(work, draft, command)
+    work.put(draft)
+    if node.relation.inh and table.name in work.dependents:
+        follow(work, table, work.tables[table.name])
+
+
+def _pass(command: Any) -> int:
+    """In which order PostgreSQL runs the commands of one ALTER TABLE."""
+    if command.subtype == pb.AT_ColumnDefault and not command.HasField("def"):
+        return 0
+    if command.subtype == pb.AT_AddConstraint:
+        return 5 if definition(command).constraint.contype in (pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE) else 6
+    return _PASSES.get(command.subtype, 6)
+
+
+_PASSES = {
+    pb.AT_DropColumn: 0,
+    pb.AT_DropConstraint: 0,
+    pb.AT_DropNotNull: 0,
+    pb.AT_DropExpression: 0,
+    pb.AT_DropIdentity: 0,
+    pb.AT_AlterColumnType: 1,
+    pb.AT_AddColumn: 2,
+    pb.AT_SetExpression: 3,
+    pb.AT_SetNotNull: 4,
+    pb.AT_EnableRowSecurity: 7,
+}
+
+
+def _column(work: Work, draft: TableDraft, command: Any) -> Column | None:
+    found = draft.columns.get(command.name)
+    if found is None and not command.missing_ok:
+        work.missing_column(draft.name, command.name)
+    return found
+
+
+def _add_column(work: Work, draft: TableDraft, command: Any) -> None:
+    node = definition(command).column_def
+    if command.missing_ok and node.colname in draft.columns:
+        return
+    add_all(work, draft, add_column(work, draft, node))
+
+
+def _drop_column(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        remove_column(work, draft, column.name)
+        if command.behavior == pb.DROP_CASCADE:
+            cut_column(work, draft, column.name)
+
+
+def _add_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+    add_all(work, draft, [Wanted(definition(command).constraint)])
+
+
+def _drop_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+    constraint = draft.constraints.get(command.name)
+    if constraint:
+        work.remove_constraint(draft, command.name)
+        if command.behavior == pb.DROP_CASCADE and constraint.kind is not ConstraintKind.CHECK:
+            cut_key(work, draft, constraint)
+        return
+    for column in draft.columns.values():
+        if column.not_null_constraint == command.name:
+            _forget_not_null(work, draft, column)
+            return
+    if not command.missing_ok:
+        work.missing("constraint", f"{command.name} of {draft.name}")
+
+
+def _validate(work: Work, draft: TableDraft, command: Any) -> None:
+    constraint = draft.constraints.get(command.name)
+    if constraint:
+        draft.constraints[command.name] = replace(constraint, validated=True)
+        return
+    for column in draft.columns.values():
+        if column.not_null_constraint == command.name:
+            draft.columns[column.name] = replace(column, not_null=True)
+            return
+    work.missing("constraint", f"{command.name} of {draft.name}")
+
+
+def _alter_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+    node = definition(command).atalter_constraint
+    constraint = draft.constraints.get(node.conname)
+    if constraint is None:
+        work.missing("constraint", f"{node.conname} of {draft.name}")
+        return
+    if node.alter_deferrability:
+        constraint = replace(constraint, deferrable=node.deferrable)
+    if node.alter_enforceability:
+        constraint = replace(constraint, validated=node.is_enforced)
+    draft.constraints[constraint.name] = constraint
+
+
+def _set_not_null(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column and not column.not_null:
+        name = column.not_null_constraint or not_null_name(work, draft, column.name)
+        draft.columns[column.name] = replace(column, not_null=True, not_null_constraint=name)
+
+
+def _drop_not_null(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        _forget_not_null(work, draft, column)
+
+
+def _forget_not_null(work: Work, draft: TableDraft, column: Column) -> None:
+    if column.not_null_constraint:
+        work.forget_constraint(Name(draft.name.schema, column.not_null_constraint))
+    draft.columns[column.name] = replace(column, not_null=False, not_null_constraint=None)
+
+
+def _set_default(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        text = default_text(work, column.type, definition(command)) if command.HasField("def") else None
+        note_sequence(work, draft.name, text)
+        draft.columns[column.name] = replace(column, default=text)
+
+
+def _drop_expression(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        draft.columns[column.name] = replace(column, default=None, generated=None)
+
+
+def _set_type(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        node = definition(command).column_def
+        collation = strings(node.coll_clause.collname)[-1] if node.HasField("coll_clause") else None
+        kind = dependent_type_text(work, draft, node.type_name)
+        draft.columns[column.name] = replace(column, type=kind, collation=collation)
+
+
+def _add_identity(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column:
+        kind = identity_kind(definition(command).constraint)
+        draft.columns[column.name] = replace(column, identity=kind)
+        make_sequence(work, draft, column.name)
+
+
+def _set_identity(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    for item in definition(command).list.items:
+        if column and item.def_elem.defname == "generated":
+            always = chr(item.def_elem.arg.integer.ival) == "a"
+            draft.columns[column.name] = replace(column, identity="always" if always else "by default")
+
+
+def _drop_identity(work: Work, draft: TableDraft, command: Any) -> None:
+    column = _column(work, draft, command)
+    if column and column.identity:
+        draft.columns[column.name] = replace(column, identity=None)
+        for sequence in work.owned_by(draft.name, column.name):
+            work.remove_sequence(sequence.name)
+
+
+def _set(**values: object) -> _Handler:
+    def change(work: Work, draft: TableDraft, command: Any) -> None:
+        for name, value in values.items():
+            setattr(draft, name, value)
+
+    return change
+
+
+def _replica_identity(work: Work, draft: TableDraft, command: Any) -> None:
+    node = definition(command).replica_identity_stmt
+    kinds = {"d": "default", "f": "full", "n": "nothing", "i": f"index {node.name}"}
+    draft.replica_identity = kinds.get(node.identity_type, "default")
+
+
+def _add_parent(work: Work, draft: TableDraft, command: Any) -> None:
+    parent = work.table(definition(command).range_var)
+    if parent and parent.name not in draft.parents and not descends(work, parent.name, draft.name):
+        inherit(work, parent, draft, partition=False)
+
+
+def _drop_parent(work: Work, draft: TableDraft, command: Any) -> None:
+    parent = work.table(definition(command).range_var)
+    if parent and parent.name in draft.parents:
+        draft.parents.remove(parent.name)
+
+
+def _attach(work: Work, draft: TableDraft, command: Any) -> None:
+    node = definition(command).partition_cmd
+    child = work.table(node.name)
+    if child is None or descends(work, draft.name, child.name):
+        return
+    work.put(draft)
+    parent = work.tables[draft.name]
+    part = thawed(child)
+    if parent.name not in part.parents:
+        inherit(work, parent, part, partition=True)
+    part.partition_bound = partition_bound(node.bound)
+    clone_keys(work, parent, part)
+    work.put(part)
+
+
+def _detach(work: Work, draft: TableDraft, command: Any) -> None:
+    child = work.table(definition(command).partition_cmd.name)
+    if child is None:
+        return
+    for index in child.indexes:
+        work.index_parents.pop(Name(child.name.schema, index.name), None)
+    left = tuple(name for name in child.parents if name != draft.name)
+    work.tables[child.name] = replace(child, parents=left, partition_bound=None)
+
+
+_COMMANDS: dict[int, _Handler] = {
+    pb.AT_AddColumn: _add_column,
+    pb.AT_DropColumn: _drop_column,
+    pb.AT_AddConstraint: _add_constraint,
+    pb.AT_DropConstraint: _drop_constraint,
+    pb.AT_ValidateConstraint: _validate,
+    pb.AT_AlterConstraint: _alter_constraint,
+    pb.AT_SetNotNull: _set_not_null,
+    pb.AT_DropNotNull: _drop_not_null,
+    pb.AT_ColumnDefault: _set_default,
+    pb.AT_SetExpression: _set_default,
+    pb.AT_DropExpression: _drop_expression,
+    pb.AT_AlterColumnType: _set_type,
+    pb.AT_AddIdentity: _add_identity,
+    pb.AT_SetIdentity: _set_identity,
+    pb.AT_DropIdentity: _drop_identity,
+    pb.AT_EnableRowSecurity: _set(row_security=True),
+    pb.AT_DisableRowSecurity: _set(row_security=False),
+    pb.AT_ForceRowSecurity: _set(force_row_security=True),
+    pb.AT_NoForceRowSecurity: _set(force_row_security=False),
+    pb.AT_SetLogged: _set(persistence=Persistence.PERMANENT),
+    pb.AT_SetUnLogged: _set(persistence=Persistence.UNLOGGED),
+    pb.AT_ReplicaIdentity: _replica_identity,
+    pb.AT_AddInherit: _add_parent,
+    pb.AT_DropInherit: _drop_parent,
+    pb.AT_AttachPartition: _attach,
+    pb.AT_DetachPartition: _detach,
+}

@@ -1,0 +1,108 @@
+"""Columns: as CREATE TABLE and ADD COLUMN define them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.catalog import Column, Domain, Name, Sequence
+from confiture.sql.catalog import types
+from confiture.sql.catalog.constraints import Wanted
+from confiture.sql.catalog.defaults import next_value, note_sequence
+from confiture.sql.catalog.resolving import dependent_type_text, type_names
+from confiture.sql.catalog.work import TableDraft, Work
+from confiture.sql.tree import expression_text, pb, strings
+
+_IDENTITY = {"a": "always", "d": "by default"}
+_GENERATED = {"s": "stored", "v": "virtual"}
+_CONSTRAINTS = frozenset(
+    {pb.CONSTR_CHECK, pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, pb.CONSTR_EXCLUSION, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL}
+)
+_NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
+
+
+def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False) -> list[Wanted]:
+    """Adds a column, and returns its constraints, which can only be made once all columns are there.
+
+    With `merge`, a column that is there already was inherited, and the definition adds to it.
+    """
+    name = node.colname
+    old = draft.columns.get(name)
+    if old and not merge:
+        work.duplicate("column", f"{draft.name}.{name}", old.place, node.location)
+        return []
+    kind, default = _type_and_default(work, draft, node)
+    not_null = default is not None
+    identity = generated = None
+    wanted: list[Wanted] = []
+    for item in node.constraints:
+        constraint = item.constraint
+        what = constraint.contype
+        if what in _CONSTRAINTS:
+            wanted.append(Wanted(constraint, name))
+        elif what == pb.CONSTR_DEFAULT:
+            default = default_text(work, kind, constraint.raw_expr)
+            note_sequence(work, draft.name, default)
+        elif what == pb.CONSTR_IDENTITY:
+            identity = identity_kind(constraint)
+            not_null = True
+            make_sequence(work, draft, name)
+        elif what == pb.CONSTR_GENERATED:
+            default = expression_text(constraint.raw_expr)
+            generated = _GENERATED.get(constraint.generated_kind, "stored")
+        elif wanted:
+            _with_attribute(wanted[-1], what)
+    collation = strings(node.coll_clause.collname)[-1] if node.HasField("coll_clause") else None
+    if old:
+        draft.columns[name] = replace(old, default=default or old.default, generated=generated or old.generated)
+    else:
+        draft.columns[name] = Column(
+            name=name,
+            type=kind,
+            default=default,
+            identity=identity,
+            generated=generated,
+            collation=collation,
+            place=work.at(node.location),
+        )
+    if not_null and not any(one.node.contype in _NOT_NULLS for one in wanted):
+        wanted.append(Wanted(pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location), name))
+    return wanted
+
+
+def _type_and_default(work: Work, draft: TableDraft, node: Any) -> tuple[str, str | None]:
+    """The type, and the default that a serial type brings along."""
+    kind = dependent_type_text(work, draft, node.type_name) if node.HasField("type_name") else ""
+    if kind in types.SERIALS:
+        return types.SERIALS[kind], make_sequence(work, draft, node.colname)
+    return kind, None
+
+
+def _with_attribute(wanted: Wanted, what: int) -> None:
+    if what in (pb.CONSTR_ATTR_DEFERRABLE, pb.CONSTR_ATTR_DEFERRED):
+        wanted.deferrable = True
+    elif what == pb.CONSTR_ATTR_NOT_ENFORCED:
+        wanted.enforced = False
+
+
+def default_text(work: Work, kind: str, node: Any) -> str | None:
+    """The text of a default; PostgreSQL keeps none for NULL, which is what columns have without one."""
+    is_null = node.WhichOneof("node") == "a_const" and node.a_const.isnull
+    if is_null and "(" not in kind and not any(isinstance(work.types.get(name), Domain) for name in type_names(kind)):
+        return None
+    return expression_text(node)
+
+
+def identity_kind(constraint: Any) -> str:
+    """`always` or `by default`."""
+    return _IDENTITY.get(constraint.generated_when, "always")
+
+
+def make_sequence(work: Work, draft: TableDraft, column: str) -> str:
+    """Makes the sequence of a serial or identity column; returns the text of the default."""
+    schema = draft.name.schema
+    name = Name(schema, work.index_name(schema, draft.name.name, column, "seq", constraint=False))
+    work.add_sequence(Sequence(name=name, owner=(draft.name, column), place=work.at(-1)))
+    work.made(name)
+    work.depend(draft.name, (name,))
+    return next_value(name)

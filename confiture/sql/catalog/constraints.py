@@ -1,0 +1,313 @@
+"""Constraints of tables: CREATE TABLE's and those that ALTER TABLE adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from confiture.models.catalog import TEMPORARY, Constraint, ConstraintKind, Index, Name, Table
+from confiture.sql.catalog.keys import columns_read, key_options
+from confiture.sql.catalog.names import of_columns, told_apart
+from confiture.sql.catalog.work import TableDraft, Work
+from confiture.sql.tree import column_names, expression_text, pb, result_name, strings
+
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
+INDEXED = {
+    pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY,
+    pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE,
+    pb.CONSTR_EXCLUSION: ConstraintKind.EXCLUSION,
+}
+_LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", ConstraintKind.EXCLUSION: "excl"}
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A constraint of the tree, with the column it was written at, and what the attributes behind it say."""
+
+    node: Any
+    column: str | None = None
+    deferrable: bool = False
+    enforced: bool = True
+    name: str = ""
+    redundant: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = self.node.conname
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether it is checked at all."""
+        return self.enforced and bool(self.node.is_enforced)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        return strings(self.node.keys) or ((self.column,) if self.column else ())
+
+
+def add_all(work: Work, draft: TableDraft, wanted: Sequence[Wanted], *, new: bool = False) -> None:
+    """Adds constraints in the order in which PostgreSQL does, which decides about their names."""
+    seen: dict[tuple[object, ...], Wanted] = {}
+    ordered = sorted(wanted, key=_order)
+    for one in ordered:
+        if one.node.contype not in INDEXED or one.node.indexname:
+            continue
+        prior = seen.setdefault(_index_key(one), one)
+        if prior is not one and one.node.contype != pb.CONSTR_PRIMARY:
+            prior.name = prior.name or one.name
+            one.redundant = True
+    for one in ordered:
+        if not one.redundant:
+            add(work, draft, one, new=new)
+
+
+def _index_key(wanted: Wanted) -> tuple[object, ...]:
+    """Constraints that have the same need one index only, as UNIQUE and PRIMARY KEY of one column."""
+    node = wanted.node
+    pairs = [one.list.items for one in node.exclusions]
+    exclusions = [(pair[0].index_elem.name or None, strings(pair[1].list.items)) for pair in pairs]
+    unlike = id(wanted) if any(name is None for name, _ in exclusions) or node.HasField("where_clause") else 0
+    said = (node.deferrable or wanted.deferrable, node.nulls_not_distinct, node.without_overlaps, unlike)
+    return (*wanted.columns, "", *strings(node.including), *exclusions, said)
+
+
+_ORDER = {pb.CONSTR_CHECK: 0, pb.CONSTR_NOTNULL: 1, pb.CONSTR_PRIMARY: 2, pb.CONSTR_FOREIGN: 4}
+
+
+def _order(wanted: Wanted) -> int:
+    return _ORDER.get(wanted.node.contype, 3)
+
+
+def add(work: Work, draft: TableDraft, wanted: Wanted, *, new: bool = False) -> None:
+    """Adds a constraint to a table that is `new`, or that existed."""
+    kind = wanted.node.contype
+    name = wanted.name
+    if name and name in draft.constraints:
+        work.duplicate("constraint", name, draft.constraints[name].place, wanted.node.location)
+        return
+    if kind == pb.CONSTR_CHECK:
+        _add_check(work, draft, wanted, new)
+    elif kind == pb.CONSTR_NOTNULL:
+        add_not_null(work, draft, wanted)
+    elif kind == pb.CONSTR_FOREIGN:
+        _add_foreign_key(work, draft, wanted, new)
+    elif kind in INDEXED:
+        _add_indexed(work, draft, wanted)
+
+
+def add_not_null(work: Work, draft: TableDraft, wanted: Wanted) -> None:
+    """NOT NULL at a column, or as a table constraint of PostgreSQL 18."""
+    node = wanted.node
+    name = wanted.column or (strings(node.keys)[0] if node.keys else "")
+    column = draft.columns.get(name)
+    if column is None:
+        work.missing_column(draft.name, name, node.location)
+        return
+    if column.not_null:
+        return
+    draft.columns[name] = replace(
+        column,
+        not_null=not node.skip_validation,
+        not_null_constraint=column.not_null_constraint or not_null_name(work, draft, name, wanted.name),
+    )
+
+
+def not_null_name(work: Work, draft: TableDraft, column: str, asked: str = "") -> str:
+    """The name of a column's NOT NULL constraint, which is noted as taken."""
+    name = asked or work.constraint_name(draft.name.schema, draft.name.name, column, "not_null")
+    work.constraint_names[Name(draft.name.schema, name)] += 1
+    return name
+
+
+def _add_check(work: Work, draft: TableDraft, wanted: Wanted, new: bool) -> None:
+    node = wanted.node
+    columns = tuple(one for one in column_names(node.raw_expr) if one != draft.name.name or one in draft.columns)
+    _require(work, draft, columns, node.location)
+    alone = columns[0] if len(columns) == 1 else None
+    work.add_constraint(
+        draft,
+        Constraint(
+            name=wanted.name or work.constraint_name(draft.name.schema, draft.name.name, alone, "check"),
+            kind=ConstraintKind.CHECK,
+            columns=columns,
+            expression=expression_text(node.raw_expr),
+            validated=wanted.is_enforced and (new or not node.skip_validation),
+            no_inherit=node.is_no_inherit,
+            place=work.at(node.location),
+        ),
+    )
+
+
+def _add_foreign_key(work: Work, draft: TableDraft, wanted: Wanted, new: bool) -> None:
+    node = wanted.node
+    columns = strings(node.fk_attrs) or ((wanted.column,) if wanted.column else ())
+    _require(work, draft, columns, node.location)
+    target, target_columns = _target(work, draft, node)
+    name = wanted.name or work.constraint_name(draft.name.schema, draft.name.name, of_columns(columns), "fkey")
+    work.add_constraint(
+        draft,
+        Constraint(
+            name=name,
+            kind=ConstraintKind.FOREIGN_KEY,
+            columns=columns,
+            target=target,
+            target_columns=target_columns,
+            on_update=_ACTIONS.get(node.fk_upd_action, "no action"),
+            on_delete=_ACTIONS.get(node.fk_del_action, "no action"),
+            validated=wanted.is_enforced and (new or not node.skip_validation),
+            deferrable=node.deferrable or wanted.deferrable,
+            place=work.at(node.location),
+        ),
+    )
+
+
+def _target(work: Work, draft: TableDraft, node: Any) -> tuple[Name, tuple[str, ...]]:
+    """The table and columns that a foreign key refers to."""
+    columns = strings(node.pk_attrs)
+    asked = node.pktable
+    if _is_self(work, draft, asked):
+        key = draft.constraints.get(draft.key_name or "")
+        _require(work, draft, columns, node.location)
+        if key is None and not columns:
+            work.missing("primary key of", draft.name, asked.location)
+        return draft.name, columns or (key.columns if key else ())
+    found = work.relation(asked)
+    if not isinstance(found, Table):
+        if found is None:
+            work.missing_relation(asked, "table")
+        return found.name if found else work.new_name(asked), columns
+    for column in columns:
+        if found.column(column) is None:
+            work.missing_column(found.name, column, node.location)
+    key = found.primary_key
+    if key is None and not columns:
+        work.missing("primary key of", found.name, asked.location)
+    return found.name, columns or (key.columns if key else ())
+
+
+def _is_self(work: Work, draft: TableDraft, node: Any) -> bool:
+    """Whether a name means the table itself, which may not be in the catalog yet."""
+    if node.relname != draft.name.name:
+        return False
+    if node.schemaname:
+        return bool(node.schemaname == draft.name.schema)
+    for schema in (TEMPORARY, *work.search_path):
+        name = Name(schema, node.relname)
+        if name == draft.name:
+            return True
+        if name in work.tables:
+            return False
+    return False
+
+
+def _add_indexed(work: Work, draft: TableDraft, wanted: Wanted) -> None:
+    node = wanted.node
+    kind = INDEXED[node.contype]
+    if node.indexname:
+        _use_index(work, draft, wanted, kind)
+        return
+    keys = _exclusion_keys(draft, node) if kind is ConstraintKind.EXCLUSION else _Keys(wanted.columns, wanted.columns)
+    included = strings(node.including)
+    plain = tuple(column for column in keys.columns if column)
+    _require(work, draft, (*(keys.reads or plain), *included), node.location)
+    if kind is ConstraintKind.PRIMARY_KEY:
+        _make_key(work, draft, plain, node.location)
+    schema, table = draft.name
+    name = wanted.name
+    if not name:
+        second = None if kind is ConstraintKind.PRIMARY_KEY else of_columns(told_apart([*keys.names, *included]))
+        name = work.index_name(schema, table, second, _LABELS[kind], constraint=True)
+    elif work.is_taken(Name(schema, name)):
+        work.duplicate("relation", name, work.holder(Name(schema, name)), node.location)
+        return
+    work.made(Name(schema, name))
+    place = work.at(node.location)
+    deferrable = node.deferrable or wanted.deferrable
+    work.add_constraint(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, place=place))
+    work.add_index(
+        draft,
+        Index(
+            name=name,
+            method=node.access_method or ("gist" if node.without_overlaps else "btree"),
+            columns=keys.columns,
+            expressions=keys.expressions,
+            included=included,
+            key_options=keys.options,
+            unique=kind is not ConstraintKind.EXCLUSION,
+            nulls_not_distinct=node.nulls_not_distinct,
+            predicate=expression_text(node.where_clause) if node.HasField("where_clause") else None,
+            reads=keys.reads or plain,
+            constraint=name,
+            place=place,
+        ),
+    )
+
+
+class _Keys(NamedTuple):
+    """The keys of an index: their columns, what they are called in generated names, and what else an Index holds."""
+
+    columns: tuple[str | None, ...]
+    names: tuple[str, ...]
+    expressions: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+
+
+def _exclusion_keys(draft: TableDraft, node: Any) -> _Keys:
+    elements = [pair.list.items[0].index_elem for pair in node.exclusions]
+    return _Keys(
+        columns=tuple(one.name or None for one in elements),
+        names=tuple(one.name or result_name(one.expr) or "expr" for one in elements),
+        expressions=tuple(expression_text(one.expr) for one in elements if not one.name),
+        options=key_options(node.access_method, draft.columns, elements),
+        reads=columns_read(elements, node.where_clause if node.HasField("where_clause") else None),
+    )
+
+
+def _use_index(work: Work, draft: TableDraft, wanted: Wanted, kind: ConstraintKind) -> None:
+    """ADD CONSTRAINT ... USING INDEX: the index gets the name of the constraint."""
+    node = wanted.node
+    index = draft.indexes.get(node.indexname)
+    if index is None:
+        work.missing("index", node.indexname, node.location)
+        return
+    name = wanted.name or index.name
+    columns = tuple(column for column in index.columns if column)
+    if kind is ConstraintKind.PRIMARY_KEY:
+        _make_key(work, draft, columns, node.location)
+    whole = work.index_parents.get(Name(draft.name.schema, index.name))
+    work.remove_index(draft, index.name)
+    if whole:
+        work.index_parents[Name(draft.name.schema, name)] = whole
+    work.add_constraint(
+        draft,
+        Constraint(
+            name=name,
+            kind=kind,
+            columns=columns,
+            deferrable=node.deferrable or wanted.deferrable,
+            place=work.at(node.location),
+        ),
+    )
+    work.add_index(draft, replace(index, name=name, constraint=name))
+
+
+def _make_key(work: Work, draft: TableDraft, columns: Iterable[str], location: int) -> None:
+    if draft.key_name:
+        work.duplicate("primary key of", draft.name, draft.constraints[draft.key_name].place, location)
+    for name in columns:
+        column = draft.columns.get(name)
+        if column and not column.not_null:
+            named = column.not_null_constraint or not_null_name(work, draft, name)
+            draft.columns[name] = replace(column, not_null=True, not_null_constraint=named)
+
+
+def _require(work: Work, draft: TableDraft, columns: Iterable[str], location: int) -> None:
+    """Notes which columns are not there."""
+    for column in columns:
+        if column not in draft.columns and column not in SYSTEM_COLUMNS:
+            work.missing_column(draft.name, column, location)
+
+
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})

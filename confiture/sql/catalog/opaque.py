@@ -1,0 +1,167 @@
+"""What may make or drop anything: DO, CALL, SELECT of functions, IMPORT FOREIGN SCHEMA.
+
+The statements of a DO block that stand there as they are, or in a constant string, are applied as if they ran: blocks
+mostly say IF NOT EXISTS with them. What a block puts together as it runs cannot be seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import postgast
+from google.protobuf.message import DecodeError
+
+from confiture.models.catalog import Name
+from confiture.sql.built_in import built_in
+from confiture.sql.catalog.schemas import set_search_path
+from confiture.sql.catalog.tables import make_table_of_query
+from confiture.sql.catalog.work import Work
+from confiture.sql.tree import names, pb, strings, walk
+
+_STATIC = {"PLpgSQL_stmt_execsql": "sqlstmt", "PLpgSQL_stmt_perform": "expr"}
+_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
+_AGGREGATES = frozenset(
+    """any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every first_value json_agg json_object_agg jsonb_agg jsonb_object_agg lag last_value lead max min mode
+    nth_value ntile percent_rank percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy
+    regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_number stddev stddev_pop stddev_samp
+    string_agg sum var_pop var_samp variance xmlagg""".split()  # noqa: SIM905 - a list of them is sixty lines
+)
+"""Aggregate and window functions of PostgreSQL."""
+_CHANGES = re.compile(r"\b(create|alter|drop|rename|execute)\b", re.IGNORECASE)
+
+
+def do_block(work: Work, node: Any) -> None:
+    """DO."""
+    options = {one.def_elem.defname: one.def_elem.arg.string.sval for one in node.args}
+    body = options.get("as", "")
+    if options.get("language", "plpgsql").lower() != "plpgsql":
+        if _CHANGES.search(body):
+            work.opaque("what this block makes cannot be seen", "DO")
+        return
+    found, dynamic = _statements(body)
+    outer = work.fixed_place
+    work.fixed_place = outer or work.at(-1)
+    for text in found:
+        for kind, inner in _parsed(text):
+            work.nested(kind, inner)
+    work.fixed_place = outer
+    if dynamic:
+        work.opaque("what this block makes cannot be seen", "DO")
+
+
+def _parsed(text: str) -> Iterator[tuple[str, Any]]:
+    try:
+        statements = postgast.parse(text).stmts
+    except (postgast.PgQueryError, DecodeError):
+        return  # PL/pgSQL's own forms, as SELECT ... INTO a variable of several parts
+    for raw in statements:
+        kind = raw.stmt.WhichOneof("node")
+        if kind and not (kind == "select_stmt" and raw.stmt.select_stmt.HasField("into_clause")):
+            yield kind, getattr(raw.stmt, kind)
+
+
+def _statements(body: str) -> tuple[list[str], bool]:
+    """The SQL statements of a block that make or change objects; and whether it runs others that are put together."""
+    if not _CHANGES.search(body):
+        return [], False
+    tag = "$confiture_block$"
+    try:
+        tree = postgast.parse_plpgsql(f"DO {tag}{body}{tag}")
+    except (postgast.PgQueryError, ValueError):
+        return [], True
+    found: list[str] = []
+    dynamic = False
+    for node in _nodes(tree):
+        for kind, value in node.items():
+            if kind in _STATIC:
+                text: str | None = _query(value.get(_STATIC[kind]))
+            elif kind in _DYNAMIC:
+                text = _constant(_query(value.get("query")))
+                dynamic = dynamic or text is None
+            else:
+                continue
+            if text and (kind == "PLpgSQL_stmt_perform" or _CHANGES.search(text)):
+                found.append(text)
+    return found, dynamic
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a JSON tree, in order."""
+    waiting = [tree]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(reversed(list(one.values())))
+        elif isinstance(one, list):
+            waiting.extend(reversed(one))
+
+
+def _query(value: Any) -> str:
+    inner = value.get("PLpgSQL_expr", value) if isinstance(value, dict) else {}
+    return str(inner.get("query", ""))
+
+
+def _constant(text: str) -> str | None:
+    """The string that an expression is, where it is nothing but a string."""
+    for _, select in _parsed(f"SELECT {text}"):
+        targets: Any = getattr(select, "target_list", ())
+        if len(targets) == 1 and targets[0].res_target.val.WhichOneof("node") == "a_const":
+            return str(targets[0].res_target.val.a_const.sval.sval)
+    return None
+
+
+def select(work: Work, node: Any) -> None:
+    """SELECT: INTO makes a table, set_config may set the search path, functions of users may do anything."""
+    if node.HasField("into_clause"):
+        make_table_of_query(work, node.into_clause, pb.Node(select_stmt=node))
+        return
+    for one in walk(node):
+        if one.DESCRIPTOR.name == "FuncCall":
+            _called(work, one)
+
+
+def call(work: Work, node: Any) -> None:
+    """CALL."""
+    _called(work, node.funccall)
+
+
+def _called(work: Work, node: Any) -> None:
+    schema, name = names(node.funcname)
+    if name == "set_config" and schema in (None, "pg_catalog"):
+        _set_config(work, node)
+        return
+    bodies = _bodies(work, schema, name)
+    if bodies:
+        if any(_CHANGES.search(body) for body in bodies):
+            work.opaque(f"what {name}() makes cannot be seen", name)
+        return
+    if schema != "pg_catalog" and not (schema is None and _is_built_in(name)):
+        work.opaque(f"what {name}() makes cannot be seen", ".".join(strings(node.funcname)))
+
+
+def _is_built_in(name: str) -> bool:
+    known = built_in()
+    return name in known.volatile or name in known.not_volatile or name in _AGGREGATES
+
+
+def _bodies(work: Work, schema: str | None, name: str) -> list[str]:
+    for candidate in (schema,) if schema else work.search_path:
+        signatures = work.overloads.get(Name(candidate, name))
+        if signatures:
+            return [work.functions[one].body or "" for one in sorted(signatures)]
+    return []
+
+
+def _set_config(work: Work, node: Any) -> None:
+    values = [one.a_const.sval.sval if one.WhichOneof("node") == "a_const" else None for one in node.args]
+    if len(values) > 1 and values[0] == "search_path" and values[1] is not None:
+        set_search_path(work, [one.strip().strip('"') for one in values[1].split(",")])
+
+
+def import_foreign_schema(work: Work, node: Any) -> None:
+    """IMPORT FOREIGN SCHEMA."""
+    work.opaque("the tables that this makes are not known", node.remote_schema)

@@ -1,0 +1,74 @@
+"""ALTER TABLE ... RENAME COLUMN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.catalog import Name, Table
+from confiture.sql.catalog.work import TableDraft, Work, thawed
+from confiture.sql.tree import renamed_column
+
+
+def rename_column(work: Work, table: Table, old: str, new: str) -> None:
+    """Renames a column of a table and of its children, and wherever it is referred to."""
+    draft = thawed(table)
+    _rename(draft, old, new)
+    work.put(draft)
+    for sequence in work.owned_by(table.name, old):
+        work.remove_sequence(sequence.name)
+        work.add_sequence(replace(sequence, owner=(table.name, new)))
+    _retarget_columns(work, table.name, old, new)
+    for child in work.catalog.partitions(table.name):
+        if child.column(old) and not child.column(new):
+            rename_column(work, child, old, new)
+
+
+def _rename(draft: TableDraft, old: str, new: str) -> None:
+    """Renames a column in a table and in all that its constraints and indexes say."""
+
+    def changed(names: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(new if name == old else name for name in names)
+
+    def text(expression: str | None) -> str | None:
+        return expression and renamed_column(expression, old, new)
+
+    columns = {}
+    for column in draft.columns.values():
+        fresh = replace(column, name=new) if column.name == old else column
+        if column.generated:
+            fresh = replace(fresh, default=text(column.default))
+        columns[fresh.name] = fresh
+    draft.columns = columns
+    for constraint in draft.constraints.values():
+        if old in constraint.columns or (constraint.target == draft.name and old in constraint.target_columns):
+            own = constraint.target == draft.name
+            draft.constraints[constraint.name] = replace(
+                constraint,
+                columns=changed(constraint.columns),
+                expression=text(constraint.expression),
+                target_columns=changed(constraint.target_columns) if own else constraint.target_columns,
+            )
+    for index in draft.indexes.values():
+        draft.indexes[index.name] = replace(
+            index,
+            columns=changed(index.columns),
+            included=changed(index.included),
+            reads=changed(index.reads),
+            expressions=tuple(renamed_column(one, old, new) for one in index.expressions),
+            predicate=text(index.predicate),
+        )
+    for policy in draft.policies.values():
+        draft.policies[policy.name] = replace(policy, using=text(policy.using), with_check=text(policy.with_check))
+
+
+def _retarget_columns(work: Work, name: Name, old: str, new: str) -> None:
+    for table in work.catalog.referring(name):
+        if any(one.target == name and old in one.target_columns for one in table.constraints):
+            constraints = tuple(
+                replace(one, target_columns=tuple(new if each == old else each for each in one.target_columns))
+                if one.target == name
+                else one
+                for one in table.constraints
+            )
+            work.tables[table.name] = replace(table, constraints=constraints)

@@ -1,0 +1,103 @@
+"""Schemas, extensions and the search path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confiture.models.catalog import PUBLIC, Name
+from confiture.sql.catalog.work import SYSTEM, Work
+from confiture.sql.tree import pb
+
+_NONE: tuple[str, ...] = ()
+_TYPES: Mapping[str, tuple[str, ...]] = {
+    "plpgsql": _NONE,
+    "pgcrypto": _NONE,
+    "uuid-ossp": _NONE,
+    "unaccent": _NONE,
+    "fuzzystrmatch": _NONE,
+    "btree_gin": _NONE,
+    "btree_gist": _NONE,
+    "pg_trgm": ("gtrgm",),
+    "citext": ("citext",),
+    "hstore": ("hstore", "ghstore"),
+    "ltree": ("ltree", "lquery", "ltxtquery", "ltree_gist"),
+    "cube": ("cube",),
+    "intarray": ("query_int", "intbig_gkey"),
+    "isn": ("ean13", "isbn13", "ismn13", "issn13", "isbn", "ismn", "issn", "upc"),
+    "seg": ("seg",),
+    "vector": ("vector", "halfvec", "sparsevec"),
+    "tablefunc": ("tablefunc_crosstab_2", "tablefunc_crosstab_3", "tablefunc_crosstab_4"),
+    "pg_stat_statements": _NONE,
+    "bloom": _NONE,
+    "pg_prewarm": _NONE,
+    "pg_buffercache": _NONE,
+    "pgstattuple": _NONE,
+}
+"""The types that extensions make, of those that make no tables and no functions for triggers."""
+_ORDER = {"create_stmt": 1, "view_stmt": 2, "index_stmt": 3, "create_trig_stmt": 4, "grant_stmt": 5}
+"""In which order PostgreSQL makes what CREATE SCHEMA has in it; sequences come first."""
+BARE = frozenset({"plpgsql"})
+"""Extensions that bring no functions that users would name in DDL."""
+
+
+def create_schema(work: Work, node: Any) -> None:
+    """CREATE SCHEMA, with the objects that it makes in it."""
+    name = node.schemaname or node.authrole.rolename
+    if name in work.schemas and not node.if_not_exists and work.schemas[name] is not None:
+        work.duplicate("schema", name, work.schemas[name])
+        return
+    work.schemas.setdefault(name, work.at(-1))
+    if not node.schema_elts:
+        return
+    before = work.search_path[:]
+    work.search_path[:] = [name, *before]
+    for element in sorted(node.schema_elts, key=lambda one: _ORDER.get(one.WhichOneof("node"), 0)):
+        kind = element.WhichOneof("node")
+        work.nested(kind, getattr(element, kind))
+    work.search_path[:] = before
+
+
+def create_extension(work: Work, node: Any) -> None:
+    """CREATE EXTENSION, with the types of those that are widely used."""
+    name = node.extname
+    if name in work.extensions:
+        if not node.if_not_exists:
+            work.duplicate("extension", name, work.extensions[name])
+        return
+    options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
+    schema = options["schema"].string.sval if "schema" in options else work.creation_schema
+    work.extensions[name] = work.at(-1)
+    if name in _TYPES:
+        work.other_types.update(Name(schema, one) for one in _TYPES[name])
+        work.extension_types.update({one: Name(schema, one) for one in _TYPES[name]})
+    else:
+        work.unknown_extension = True
+    if "cascade" in options:
+        work.unknown_extension = True
+
+
+def has_foreign_functions(work: Work) -> bool:
+    """Whether functions may be there that the statements did not make."""
+    return work.unknown_extension or any(name not in BARE for name in work.extensions)
+
+
+def set_variable(work: Work, node: Any) -> None:
+    """SET search_path and SET SCHEMA; other settings do not matter here."""
+    if node.kind == pb.VAR_RESET_ALL:
+        work.search_path[:] = [PUBLIC]
+    elif node.name == "search_path":
+        if node.kind == pb.VAR_SET_VALUE:
+            set_search_path(work, [_text(one) for one in node.args])
+        elif node.kind in (pb.VAR_SET_DEFAULT, pb.VAR_RESET):
+            work.search_path[:] = [PUBLIC]
+
+
+def set_search_path(work: Work, names: list[str]) -> None:
+    """Sets the search path; `$user` and what the server searches anyway are left out."""
+    work.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
+
+
+def _text(node: Any) -> str:
+    constant = node.a_const
+    return constant.sval.sval if constant.HasField("sval") else ""

@@ -1,0 +1,207 @@
+"""Policies and privileges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.catalog import Function, Name, Policy, Sequence
+from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
+from confiture.sql.catalog.functions import function_of, function_text
+from confiture.sql.catalog.resolving import user_type, written
+from confiture.sql.catalog.work import DefaultGrant, TableDraft, Work, thawed
+from confiture.sql.tree import column_names, expression_text, names, pb, walk
+
+_ALL = {
+    "table": ("select", "insert", "update", "delete", "truncate", "references", "trigger", "maintain"),
+    "sequence": ("usage", "select", "update"),
+    "function": ("execute",),
+    "schema": ("usage", "create"),
+    "type": ("usage",),
+    "database": ("create", "temporary", "connect"),
+}
+_COLUMNS = ("select", "insert", "update", "references")
+_KINDS = {
+    pb.OBJECT_TABLE: "table",
+    pb.OBJECT_SEQUENCE: "sequence",
+    pb.OBJECT_FUNCTION: "function",
+    pb.OBJECT_PROCEDURE: "function",
+    pb.OBJECT_ROUTINE: "function",
+    pb.OBJECT_SCHEMA: "schema",
+    pb.OBJECT_TYPE: "type",
+    pb.OBJECT_DOMAIN: "type",
+    pb.OBJECT_DATABASE: "database",
+}
+
+
+def create_policy(work: Work, node: Any) -> None:
+    """CREATE POLICY."""
+    table = work.table(node.table)
+    if table is None:
+        return
+    found = next((one for one in table.policies if one.name == node.policy_name), None)
+    if found:
+        work.duplicate("policy", f"{node.policy_name} of {table.name}", found.place)
+        return
+    draft = thawed(table)
+    _require_columns(work, draft, node)
+    draft.policies[node.policy_name] = Policy(
+        name=node.policy_name,
+        command=node.cmd_name or "all",
+        permissive=node.permissive,
+        roles=_roles(node.roles),
+        using=expression_text(node.qual) if node.HasField("qual") else None,
+        with_check=expression_text(node.with_check) if node.HasField("with_check") else None,
+        place=work.at(-1),
+    )
+    work.put(draft)
+
+
+def alter_policy(work: Work, node: Any) -> None:
+    """ALTER POLICY."""
+    table = work.table(node.table)
+    if table is None:
+        return
+    draft = thawed(table)
+    policy = draft.policies.get(node.policy_name)
+    if policy is None:
+        work.missing("policy", f"{node.policy_name} of {table.name}")
+        return
+    _require_columns(work, draft, node)
+    draft.policies[policy.name] = replace(
+        policy,
+        roles=_roles(node.roles) if node.roles else policy.roles,
+        using=expression_text(node.qual) if node.HasField("qual") else policy.using,
+        with_check=expression_text(node.with_check) if node.HasField("with_check") else policy.with_check,
+    )
+    work.put(draft)
+
+
+def _require_columns(work: Work, draft: TableDraft, node: Any) -> None:
+    """Notes which columns are not there, unless the expression has queries with columns of their own."""
+    known = {draft.name.name, *draft.columns, *SYSTEM_COLUMNS}
+    for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
+        unknown = [column for column in column_names(expression) if column not in known]
+        if unknown and not any(type(one) is pb.SubLink for one in walk(expression)):
+            for column in unknown:
+                work.missing_column(draft.name, column)
+
+
+def _roles(nodes: Any) -> tuple[str, ...]:
+    """Names of roles, none where PUBLIC is among them."""
+    found = [_role(one.role_spec) for one in nodes]
+    return () if "public" in found else tuple(found)
+
+
+def _role(node: Any) -> str:
+    fixed = {
+        pb.ROLESPEC_PUBLIC: "public",
+        pb.ROLESPEC_CURRENT_USER: "current_user",
+        pb.ROLESPEC_CURRENT_ROLE: "current_user",
+        pb.ROLESPEC_SESSION_USER: "session_user",
+    }
+    return fixed.get(node.roletype) or str(node.rolename)
+
+
+def grant(work: Work, node: Any) -> None:
+    """GRANT and REVOKE on objects."""
+    kind = _KINDS.get(node.objtype)
+    if kind is None or node.targtype == pb.ACL_TARGET_DEFAULTS:
+        return
+    grantees = [_role(one.role_spec) for one in node.grantees]
+    for actual, text, function in _objects(work, node, kind):
+        for privilege in _privileges(node, actual):
+            for grantee in grantees:
+                _give(work, node.is_grant and not _is_option(node), actual, text, grantee, privilege, node)
+        if function and "public" in grantees and not _is_option(node):
+            work.functions[function.signature] = replace(function, public_execute=node.is_grant)
+
+
+def _is_option(node: Any) -> bool:
+    """Whether only the right to pass the privilege on is revoked."""
+    return not node.is_grant and node.grant_option
+
+
+def _give(work: Work, give: bool, kind: str, text: str, grantee: str, privilege: str, node: Any) -> None:
+    if give:
+        work.grant(kind, text, grantee, privilege)
+    elif not _is_option(node):
+        work.revoke(kind, text, grantee, privilege)
+
+
+def _objects(work: Work, node: Any, kind: str) -> Iterator[tuple[str, str, Function | None]]:
+    """The kind and text of each object, with the function where it is one."""
+    if node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
+        for item in node.objects:
+            yield from _all_in_schema(work, kind, item.string.sval)
+        return
+    for item in node.objects:
+        if kind in ("table", "sequence"):
+            yield from _relation(work, item.range_var)
+        elif kind == "function":
+            function = function_of(work, item.object_with_args)
+            if function:
+                yield kind, function_text(function.signature), function
+        elif kind == "type":
+            parts = item.list.items if item.WhichOneof("node") == "list" else item.type_name.names
+            type_name = user_type(work, *names(parts))
+            if type_name:
+                yield kind, written(type_name), None
+        else:
+            if kind == "schema":
+                work.require_schema(item.string.sval)
+            yield kind, item.string.sval, None
+
+
+def _relation(work: Work, node: Any) -> Iterator[tuple[str, str, None]]:
+    found = work.relation(node)
+    if found is None:
+        work.missing_relation(node)
+        return
+    yield "sequence" if isinstance(found, Sequence) else "table", str(found.name), None
+
+
+def _all_in_schema(work: Work, kind: str, schema: str) -> Iterator[tuple[str, str, Function | None]]:
+    work.require_schema(schema)
+    if kind == "function":
+        for function in list(work.functions.values()):
+            if function.signature.name.schema == schema:
+                yield kind, function_text(function.signature), function
+        return
+    relations: Iterable[Name] = work.sequences if kind == "sequence" else (*work.tables, *work.views)
+    for name in list(relations):
+        if name.schema == schema:
+            yield kind, str(name), None
+
+
+def _privileges(node: Any, kind: str) -> Iterator[str]:
+    if not node.privileges:
+        yield from _ALL[kind]
+    for item in node.privileges:
+        columns = [one.string.sval for one in item.access_priv.cols]
+        names_of = (item.access_priv.priv_name,) if item.access_priv.priv_name else _COLUMNS if columns else _ALL[kind]
+        for name in names_of:
+            if columns:
+                yield from (f"{name} ({column})" for column in columns)
+            else:
+                yield "temporary" if name == "temp" else name
+
+
+def alter_default_privileges(work: Work, node: Any) -> None:
+    """ALTER DEFAULT PRIVILEGES; those FOR another role do not concern what the files make."""
+    options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
+    if "roles" in options:
+        return
+    kind = _KINDS.get(node.action.objtype)
+    if kind is None:
+        return
+    schemas = [one.string.sval for one in options["schemas"].list.items] if "schemas" in options else [None]
+    for schema in schemas:
+        for item in node.action.grantees:
+            for privilege in _privileges(node.action, kind):
+                one = DefaultGrant(schema, kind, _role(item.role_spec), privilege)
+                if node.action.is_grant:
+                    work.default_grants.add(one)
+                else:
+                    work.default_grants.discard(one)

@@ -1,0 +1,209 @@
+"""Types as `format_type` writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.sql.tree import strings
+
+ALIASES = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "float4": "real",
+    "float8": "double precision",
+    "bool": "boolean",
+    "varchar": "character varying",
+    "bpchar": "character",
+    "varbit": "bit varying",
+    "decimal": "numeric",
+    "char": '"char"',
+}
+SERIALS = {
+    "serial": "integer",
+    "serial4": "integer",
+    "bigserial": "bigint",
+    "serial8": "bigint",
+    "smallserial": "smallint",
+    "serial2": "smallint",
+}
+BUILT_IN = frozenset(
+    [
+        "bit",
+        "date",
+        "text",
+        "uuid",
+        "json",
+        "jsonb",
+        "jsonpath",
+        "xml",
+        "bytea",
+        "numeric",
+        "money",
+        "name",
+        "oid",
+        "inet",
+        "cidr",
+        "macaddr",
+        "macaddr8",
+        "point",
+        "line",
+        "lseg",
+        "box",
+        "path",
+        "polygon",
+        "circle",
+        "tsvector",
+        "tsquery",
+        "interval",
+        "time",
+        "timetz",
+        "timestamp",
+        "timestamptz",
+        "int2vector",
+        "oidvector",
+        "regclass",
+        "regproc",
+        "regprocedure",
+        "regoper",
+        "regoperator",
+        "regtype",
+        "regrole",
+        "regnamespace",
+        "regconfig",
+        "regdictionary",
+        "regcollation",
+        "pg_lsn",
+        "pg_snapshot",
+        "txid_snapshot",
+        "xid",
+        "xid8",
+        "cid",
+        "tid",
+        "refcursor",
+        "aclitem",
+        "pg_node_tree",
+        "gtsvector",
+        "pg_ndistinct",
+        "pg_dependencies",
+        "pg_mcv_list",
+        "int4range",
+        "int8range",
+        "numrange",
+        "tsrange",
+        "tstzrange",
+        "daterange",
+        "int4multirange",
+        "int8multirange",
+        "nummultirange",
+        "tsmultirange",
+        "tstzmultirange",
+        "datemultirange",
+        "record",
+        "void",
+        "trigger",
+        "event_trigger",
+        "any",
+        "anyarray",
+        "anyelement",
+        "anynonarray",
+        "anyenum",
+        "anyrange",
+        "anymultirange",
+        "anycompatible",
+        "anycompatiblearray",
+        "anycompatiblenonarray",
+        "anycompatiblerange",
+        "anycompatiblemultirange",
+        "cstring",
+        "internal",
+        "language_handler",
+        "fdw_handler",
+        "index_am_handler",
+        "table_am_handler",
+        "tsm_handler",
+        "pg_ddl_command",
+        "unknown",
+    ]
+) | frozenset(ALIASES)
+
+_SYSTEM: tuple[tuple[str, ...], ...] = ((), ("pg_catalog",))
+_FIELDS = {
+    4: "year",
+    2: "month",
+    8: "day",
+    1024: "hour",
+    2048: "minute",
+    4096: "second",
+    6: "year to month",
+    1032: "day to hour",
+    3080: "day to minute",
+    7176: "day to second",
+    3072: "hour to minute",
+    7168: "hour to second",
+    6144: "minute to second",
+}
+_TIMES = {
+    "time": ("time", "without"),
+    "timetz": ("time", "with"),
+    "timestamp": ("timestamp", "without"),
+    "timestamptz": ("timestamp", "with"),
+}
+_PLAIN = {
+    **{name: ALIASES.get(name, name) for name in BUILT_IN},
+    **{name: f"{base} {zone} time zone" for name, (base, zone) in _TIMES.items()},
+    "bpchar": "bpchar",
+}
+
+
+def built_in(type_name: Any, *, bare: bool = False) -> str | None:
+    """The spelling of a type of PostgreSQL's own, None for all others; `bare` is without modifiers."""
+    parts = strings(type_name.names)
+    if not parts or parts[-1] not in BUILT_IN or parts[:-1] not in _SYSTEM:
+        return None
+    text = without_modifiers(parts[-1]) if bare else with_modifiers(parts[-1], type_name.typmods)
+    return f"{text}[]" if type_name.array_bounds else text
+
+
+def without_modifiers(name: str) -> str:
+    """A type of PostgreSQL's own as functions have it, which know no modifiers."""
+    return "character" if name == "bpchar" else with_modifiers(name, ())
+
+
+def with_modifiers(name: str, nodes: Any) -> str:
+    """A type of PostgreSQL's own with its modifiers, by its name in pg_type."""
+    if not nodes and name in _PLAIN:
+        return _PLAIN[name]
+    modifiers = tuple(_modifier(node) for node in nodes)
+    if name in _TIMES:
+        base, zone = _TIMES[name]
+        precision = f"({min(int(modifiers[0]), 6)})" if modifiers and modifiers[0].isdigit() else ""
+        return f"{base}{precision} {zone} time zone"
+    if name == "interval":
+        return _interval(modifiers)
+    if name == "bpchar" and not modifiers:
+        return "bpchar"
+    if name == "numeric" and len(modifiers) == 1:
+        modifiers = (*modifiers, "0")
+    spelled = ALIASES.get(name, name)
+    return f"{spelled}({','.join(modifiers)})" if modifiers else spelled
+
+
+def _interval(modifiers: tuple[str, ...]) -> str:
+    fields = _FIELDS.get(int(modifiers[0])) if modifiers and modifiers[0].isdigit() else None
+    precision = f"({min(int(modifiers[1]), 6)})" if len(modifiers) > 1 and modifiers[1].isdigit() else ""
+    return "interval" + (f" {fields}" if fields else "") + precision
+
+
+def _modifier(node: Any) -> str:
+    kind = node.WhichOneof("node")
+    if kind == "a_const":
+        value = node.a_const.WhichOneof("val")
+        if value == "ival":
+            return str(node.a_const.ival.ival)
+        if value == "fval":
+            return str(node.a_const.fval.fval)
+        return str(node.a_const.sval.sval)
+    if kind == "column_ref":
+        return ".".join(strings(node.column_ref.fields))
+    return "?"

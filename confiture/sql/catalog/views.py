@@ -1,0 +1,93 @@
+"""Views, materialized views, and the queries that they and CREATE TABLE AS hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.catalog import Name, View
+from confiture.sql.catalog.queries import Output, columns_of, read_names
+from confiture.sql.catalog.work import Work
+from confiture.sql.tree import definition, pb, relations_read, statement_text, strings
+
+
+def create_view(work: Work, node: Any) -> None:
+    """CREATE VIEW."""
+    name = work.new_name(node.view)
+    old = work.views.get(name)
+    if work.is_taken(name) and not (node.replace and old and not old.materialized):
+        work.duplicate("relation", name, work.holder(name), node.view.location)
+        return
+    work.require_schema(name.schema, node.view.location)
+    put_view(work, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)
+    if not old:
+        work.made(name)
+        work.grant_defaults("table", name)
+
+
+def put_view(
+    work: Work,
+    name: Name,
+    query: Any,
+    aliases: Sequence[str],
+    options: Any = (),
+    *,
+    materialized: bool = False,
+    comment: str | None = None,
+) -> None:
+    """Puts the view of a query into the catalog."""
+    columns = named(columns_of(work, query), aliases)
+    relations = tuple(one for one in read_names(work, relations_read(query)) if one != name)
+    work.views[name] = View(
+        name=name,
+        query=statement_text(query.WhichOneof("node"), getattr(query, query.WhichOneof("node"))),
+        columns=tuple(one.name for one in columns),
+        relations=relations,
+        materialized=materialized,
+        security_invoker=any(is_on(one.def_elem, "security_invoker") for one in options),
+        comment=comment,
+        place=work.at(-1),
+    )
+    work.view_types[name] = tuple(one.type for one in columns)
+    work.depend(name, relations)
+
+
+def named(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output]:
+    """The columns of a query under other names; none where they are not known."""
+    if columns is None:
+        return []
+    return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
+
+
+def is_on(option: Any, name: str) -> bool:
+    """Whether an option says that something is on."""
+    if option.defname != name:
+        return False
+    kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
+    if kind is None:
+        return True
+    if kind == "integer":
+        return bool(option.arg.integer.ival)
+    if kind == "boolean":
+        return bool(option.arg.boolean.boolval)
+    value = getattr(option.arg, kind)
+    text = getattr(value, "sval", "") or ".".join(strings(getattr(value, "names", ())))
+    return text.lower() in ("true", "on", "yes", "1")
+
+
+def refresh_view(work: Work, node: Any) -> None:
+    """REFRESH MATERIALIZED VIEW."""
+    if work.relation(node.relation) is None:
+        work.missing_relation(node.relation, "materialized view")
+
+
+def alter_view(work: Work, view: View, node: Any) -> View:
+    """ALTER VIEW ... SET and RESET of security_invoker."""
+    invoker = view.security_invoker
+    for item in node.cmds:
+        command = item.alter_table_cmd
+        for option in definition(command).list.items:
+            if option.WhichOneof("node") == "def_elem" and option.def_elem.defname == "security_invoker":
+                invoker = command.subtype == pb.AT_SetRelOptions and is_on(option.def_elem, "security_invoker")
+    return replace(view, security_invoker=invoker)

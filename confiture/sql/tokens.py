@@ -1,0 +1,62 @@
+"""Where the words of a statement stand, for what the parse tree has no location of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import postgast
+
+from confiture.models.source import Place
+from confiture.sql.tree import ParsedStatement, pb
+
+
+class Token(NamedTuple):
+    """A word or sign. `start` and `end` are characters of the rendered text, from 0."""
+
+    kind: str
+    """PostgreSQL's name of it: `INDEX`, `NULL_P`, `IDENT`, `ASCII_44` for a comma."""
+    start: int
+    end: int
+
+
+_COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+_DEPTHS = {"ASCII_40": 1, "ASCII_41": -1, "ASCII_91": 1, "ASCII_93": -1}
+_COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
+
+
+def tokens(statement: ParsedStatement) -> tuple[Token, ...]:
+    """The words of a statement, in order, without comments."""
+    text, offset = statement.text, statement.offset
+    encoded = text.encode()
+
+    def character(position: int) -> int:
+        return offset + (position if text.isascii() else len(encoded[:position].decode()))
+
+    found = ((pb.Token.Name(one.token), one.start, one.end) for one in postgast.scan(text).tokens)
+    return tuple(Token(kind, character(start), character(end)) for kind, start, end in found if kind not in _COMMENTS)
+
+
+def command_places(statement: ParsedStatement) -> tuple[Place, ...]:
+    """Where each command of an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
+    words = tokens(statement)
+    name = statement.at(statement.node.relation.location).offset
+    start = next(number for number, word in enumerate(words) if word.start == name) + 1
+    while words[start].kind == _DOT:
+        start += 2
+    if words[start].kind == _STAR:
+        start += 1
+    starts = [words[start], *_behind_commas(words[start:])]
+    return tuple(Place(rendered=statement.rendered, offset=word.start) for word in starts)
+
+
+def _behind_commas(words: Sequence[Token]) -> list[Token]:
+    """The words behind the commas that stand in no parentheses."""
+    found = []
+    depth = 0
+    for word, following in pairwise(words):
+        depth += _DEPTHS.get(word.kind, 0)
+        if word.kind == _COMMA and depth == 0:
+            found.append(following)
+    return found
