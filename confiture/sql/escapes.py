@@ -6,11 +6,14 @@ import re
 
 import postgast
 
+_WORTH_PARSING = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
 _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logical_emit_message)", re.IGNORECASE)
 
 
 def escapes(sql: str) -> tuple[str, ...]:
     """What of one statement a rollback leaves done, in words. Function bodies are not looked into."""
+    if not _WORTH_PARSING.search(sql):
+        return ()
     tree = postgast.parse(sql)
     found = []
     node = tree.stmts[0].stmt

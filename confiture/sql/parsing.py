@@ -11,6 +11,7 @@ from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import Isolation, Statement
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
+from confiture.sql.tree import Positions
 
 _TOO_DEEP = "split the statement, or put what is repeated into a list or a table"
 
@@ -52,13 +53,12 @@ def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem,
         return (), (SqlProblem("sql-syntax", "the SQL is nested too deeply", 0, _TOO_DEEP),)
     statements: list[Statement] = []
     problems: list[SqlProblem] = []
-    encoded = sql.encode()
+    positions = Positions.of(sql)
     for raw in tree.stmts:
         # the parser counts bytes here, and characters in its errors
-        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(encoded)
-        offset = len(encoded[: raw.stmt_location].decode())
-        text = encoded[raw.stmt_location : end].decode().rstrip()
-        statement = _statement(text, offset, raw.stmt)
+        offset = positions.characters(raw.stmt_location)
+        end = positions.characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(sql)
+        statement = _statement(sql[offset:end].rstrip(), offset, raw.stmt)
         refusal = refused(raw.stmt)
         if refusal:
             problems.append(SqlProblem(refusal.code, refusal.message, offset, refusal.hint))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import IndexBuild
+from confiture.sql.options import is_on
 
 _ALWAYS_OUTSIDE = {
     "alter_system_stmt",
@@ -36,7 +37,7 @@ def outside_transaction(node: Any) -> bool:
         case "index_stmt" | "drop_stmt":
             return bool(statement.concurrent)
         case "reindex_stmt":
-            return statement.kind in _REINDEX_MANY or _is_on(statement.params, "concurrently")
+            return statement.kind in _REINDEX_MANY or is_on(statement.params, "concurrently")
         case "vacuum_stmt":
             return bool(statement.is_vacuumcmd)
         case "cluster_stmt":
@@ -53,16 +54,6 @@ def outside_transaction(node: Any) -> bool:
 def partition_command(command: Any) -> Any:
     """What an ALTER TABLE command does with a partition; empty where it does something else."""
     return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a keyword of Python
-
-
-def _is_on(options: Any, name: str) -> bool:
-    """Whether an option of the form `(name)`, `(name true)` or `(name false)` is switched on."""
-    for option in options:
-        if option.def_elem.defname == name:
-            argument = option.def_elem.arg
-            written = argument.string.sval or argument.boolean.boolval or argument.integer.ival
-            return not argument.ByteSize() or str(written).lower() in ("true", "on", "1", "yes")
-    return False
 
 
 def refused(node: Any) -> Refusal | None:

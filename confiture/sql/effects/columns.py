@@ -1,0 +1,138 @@
+"""What commands of ALTER TABLE that work on a column lock, scan and rewrite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.models.catalog import Name, Table
+from confiture.models.trace import LockMode
+from confiture.sql.answers import Answer
+from confiture.sql.catalog.types import SERIALS
+from confiture.sql.dependents import index_reads, read_again_for
+from confiture.sql.effects.constraints import reference, scan_for_nulls
+from confiture.sql.effects.dropping import lock_partners, lock_referencing, lock_sequences
+from confiture.sql.effects.recording import Recorder
+from confiture.sql.tree import definition, pb, strings
+from confiture.sql.type_changes import keeps_order, rewrites, type_text
+from confiture.sql.volatility import domain_default_is_volatile, domain_of, is_volatile
+
+_AX = LockMode.ACCESS_EXCLUSIVE
+
+
+def add_column(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """ADD COLUMN."""
+    column = definition(command).column_def
+    if command.missing_ok and _has_column(recorder.table(members[0]), column.colname):
+        return
+    if column_rewrites(column, recorder) is not Answer.NO:
+        recorder.rewrite(members)
+    kinds = {one.constraint.contype: one.constraint for one in column.constraints}
+    default = kinds.get(pb.CONSTR_DEFAULT)
+    filled = default is not None or pb.CONSTR_GENERATED in kinds or pb.CONSTR_IDENTITY in kinds
+    for kind, constraint in kinds.items():
+        if kind in (pb.CONSTR_CHECK, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY) or (
+            kind == pb.CONSTR_NOTNULL and (default is None or is_virtual(column))
+        ):
+            recorder.scan(members)
+        elif kind == pb.CONSTR_FOREIGN:
+            reference(constraint, members, recorder, checks=filled and not constraint.skip_validation)
+
+
+def column_rewrites(column: Any, recorder: Recorder) -> Answer:
+    """Whether adding a column (a ColumnDef of the tree) writes a value into each row."""
+    catalog = recorder.catalog
+    kinds = {one.constraint.contype: one.constraint for one in column.constraints}
+    if is_virtual(column):
+        return Answer.NO
+    if pb.CONSTR_IDENTITY in kinds or pb.CONSTR_GENERATED in kinds or is_serial(column):
+        return Answer.YES
+    text = type_text(column.type_name, catalog)
+    domain = domain_of(text, catalog)
+    constrained = domain is not None and (domain.not_null or domain.checks)
+    default = kinds.get(pb.CONSTR_DEFAULT)
+    volatile = is_volatile(default.raw_expr, catalog) if default else domain_default_is_volatile(text, catalog)
+    return Answer.YES if constrained else volatile
+
+
+def is_virtual(column: Any) -> bool:
+    """Whether a ColumnDef of the tree is of a generated column that is computed when it is read."""
+    return any(
+        one.constraint.contype == pb.CONSTR_GENERATED and one.constraint.generated_kind == "v"
+        for one in column.constraints
+    )
+
+
+def is_serial(column: Any) -> bool:
+    """Whether a ColumnDef of the tree is of type serial."""
+    parts = strings(column.type_name.names)
+    return len(parts) == 1 and parts[0] in SERIALS
+
+
+def set_not_null(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """SET NOT NULL."""
+    scan_for_nulls([command.name], members, recorder)
+
+
+def drop_column(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """DROP COLUMN."""
+    for name in members:
+        table = recorder.table(name)
+        if table is None:
+            continue
+        lock_partners([key for key in table.foreign_keys if command.name in key.columns], recorder)
+        lock_sequences(name, recorder, column=command.name)
+        indexes = [one for one in table.indexes if index_reads(one, command.name)]
+        recorder.lock([Name(name.schema, index.name) for index in indexes], _AX)
+        if command.behavior == pb.DROP_CASCADE:
+            lock_referencing(name, recorder, columns=(command.name,))
+
+
+def alter_type(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """SET DATA TYPE."""
+    column = definition(command).column_def
+    using = column.raw_default if column.HasField("raw_default") else None
+    new = type_text(column.type_name, recorder.catalog)
+    for name in members:
+        table = recorder.table(name)
+        known = table.column(command.name) if table else None
+        stays = rewrites(command.name, known.type if known else None, new, using, recorder.catalog) is Answer.NO
+        if not stays:
+            recorder.rewrite([name])
+        if table and known and known.identity:
+            lock_sequences(name, recorder, column=command.name, mode=LockMode.SHARE_ROW_EXCLUSIVE)
+        if table and known:
+            collates = column.HasField("coll_clause")
+            _rebuild(table, command.name, recorder, fits=stays and keeps_order(known.type, new) and not collates)
+
+
+def _rebuild(table: Table, column: str, recorder: Recorder, *, fits: bool) -> None:
+    """Indexes, checks and foreign keys on a column are made anew when its type changes."""
+    if read_again_for(table, column, fits=fits):
+        recorder.scan([table.name])
+    indexes = [index.name for index in table.indexes if index_reads(index, column)]
+    recorder.lock([Name(table.name.schema, index) for index in indexes], _AX)
+    own = [key for key in table.foreign_keys if column in key.columns]
+    lock_partners(own, recorder)
+    others = lock_referencing(table.name, recorder, columns=(column,))
+    if not fits:
+        recorder.scan([key.target for key in own if key.target])
+        recorder.scan([*others, *([table.name] if others else [])])
+
+
+def change_identity(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """SET GENERATED and DROP IDENTITY: an identity column has a sequence."""
+    goes = command.subtype == pb.AT_DropIdentity
+    mode = LockMode.ACCESS_EXCLUSIVE if goes else LockMode.SHARE_ROW_EXCLUSIVE
+    lock_sequences(members[0], recorder, column=command.name, mode=mode)
+
+
+def set_expression(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+    """SET EXPRESSION of a generated column."""
+    table = recorder.table(members[0])
+    column = table.column(command.name) if table else None
+    if column is None or column.generated != "virtual":
+        recorder.rewrite(members)
+
+
+def _has_column(table: Table | None, column: str) -> bool:
+    return table is not None and table.column(column) is not None

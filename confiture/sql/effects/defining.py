@@ -1,0 +1,179 @@
+"""What CREATE, RENAME, COMMENT, GRANT and their kin lock and scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confiture.models.catalog import Name
+from confiture.models.trace import LockMode
+from confiture.sql.effects.dropping import lock_sequences
+from confiture.sql.effects.partitions import join_partitions
+from confiture.sql.effects.querying import Use, read
+from confiture.sql.effects.recording import Recorder
+from confiture.sql.tree import pb, strings
+
+_AX = LockMode.ACCESS_EXCLUSIVE
+_RELATIONS = (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE, pb.OBJECT_SEQUENCE)
+_PARTS = (pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
+"""What belongs to a table, whose name comes last in its own."""
+_GRANT_OPENS_TABLE = 18
+"""The version since which GRANT on a table takes a lock of it."""
+
+
+def create_table(node: Any, recorder: Recorder) -> None:
+    """CREATE TABLE: locks those that it refers to, inherits from, or becomes a partition of."""
+    if node.if_not_exists and recorder.catalog.relation(node.relation.schemaname or None, node.relation.relname):
+        return
+    constraints = [one.constraint for one in node.constraints]
+    for element in node.table_elts:
+        constraints.extend(one.constraint for one in element.column_def.constraints)
+        if element.WhichOneof("node") == "constraint":
+            constraints.append(element.constraint)
+        elif element.WhichOneof("node") == "table_like_clause":
+            recorder.lock([recorder.name(element.table_like_clause.relation)], LockMode.ACCESS_SHARE)
+    for constraint in constraints:
+        if constraint.contype == pb.CONSTR_FOREIGN and constraint.pktable.relname != node.relation.relname:
+            recorder.lock(recorder.whole(recorder.name(constraint.pktable)), LockMode.SHARE_ROW_EXCLUSIVE)
+    for parent in node.inh_relations:
+        _become_child(recorder.name(parent.range_var), recorder, partition=node.HasField("partbound"))
+
+
+def _become_child(parent: Name, recorder: Recorder, *, partition: bool) -> None:
+    recorder.lock([parent], _AX if partition else LockMode.SHARE_UPDATE_EXCLUSIVE)
+    if partition:
+        join_partitions(parent, recorder)
+
+
+def create_foreign_table(node: Any, recorder: Recorder) -> None:
+    """CREATE FOREIGN TABLE."""
+    create_table(node.base_stmt, recorder)
+
+
+def create_index(node: Any, recorder: Recorder) -> None:
+    """CREATE INDEX: of a partitioned table, on all its partitions."""
+    name = recorder.name(node.relation)
+    members = recorder.whole(name) if node.relation.inh else (name,)
+    recorder.lock(members, LockMode.SHARE_UPDATE_EXCLUSIVE if node.concurrent else LockMode.SHARE)
+    if not (node.if_not_exists and recorder.catalog.indexed(name.schema, node.idxname)):
+        recorder.scan(members)
+
+
+def create_view(node: Any, recorder: Recorder) -> None:
+    """CREATE VIEW; OR REPLACE locks the one that is there."""
+    read(node.query, recorder, Use.DEFINED)
+    if node.replace and recorder.name(node.view) in recorder.catalog.views:
+        recorder.lock([recorder.name(node.view)], _AX)
+
+
+def prepare(node: Any, recorder: Recorder) -> None:
+    """PREPARE."""
+    read(node.query, recorder, Use.DEFINED)
+
+
+def declare_cursor(node: Any, recorder: Recorder) -> None:
+    """DECLARE CURSOR, which reads nothing yet."""
+    read(node.query, recorder, Use.PLANNED)
+
+
+def create_table_as(node: Any, recorder: Recorder) -> None:
+    """CREATE TABLE AS and CREATE MATERIALIZED VIEW."""
+    read(node.query, recorder, Use.DEFINED if node.into.skip_data else Use.RUN)
+
+
+def create_trigger(node: Any, recorder: Recorder) -> None:
+    """CREATE TRIGGER: of a partitioned table, on all its partitions."""
+    name = recorder.name(node.relation)
+    recorder.lock(recorder.whole(name) if node.row else (name,), LockMode.SHARE_ROW_EXCLUSIVE)
+    if node.HasField("constrrel"):
+        recorder.lock([recorder.name(node.constrrel)], LockMode.ACCESS_SHARE)
+
+
+def policy(node: Any, recorder: Recorder) -> None:
+    """CREATE and ALTER POLICY."""
+    recorder.lock([recorder.name(node.table)], _AX)
+
+
+def create_rule(node: Any, recorder: Recorder) -> None:
+    """CREATE RULE; what its actions name is opened as well."""
+    recorder.lock([recorder.name(node.relation)], _AX)
+    for action in node.actions:
+        read(action, recorder, Use.DEFINED)
+
+
+def create_statistics(node: Any, recorder: Recorder) -> None:
+    """CREATE STATISTICS."""
+    recorder.lock(_ranges(node.relations, recorder), LockMode.SHARE_UPDATE_EXCLUSIVE)
+
+
+def publication(node: Any, recorder: Recorder) -> None:
+    """CREATE and ALTER PUBLICATION, where they name tables."""
+    tables = [one.publication_obj_spec.pubtable.relation for one in node.pubobjects]
+    named = [recorder.name(table) for table in tables if table.relname]
+    recorder.lock(named, LockMode.SHARE_UPDATE_EXCLUSIVE)
+
+
+def create_sequence(node: Any, recorder: Recorder) -> None:
+    """CREATE SEQUENCE: locks the table that is to own it."""
+    _own(node, recorder)
+
+
+def _own(node: Any, recorder: Recorder) -> None:
+    for option in node.options:
+        owner = strings(option.def_elem.arg.list.items) if option.def_elem.defname == "owned_by" else ()
+        if len(owner) > 1:
+            recorder.lock([recorder.named(owner[-3] if len(owner) > 2 else None, owner[-2])], LockMode.ACCESS_SHARE)
+
+
+def alter_sequence(node: Any, recorder: Recorder) -> None:
+    """ALTER SEQUENCE."""
+    recorder.lock(_existing(node.sequence, node.missing_ok, recorder), LockMode.SHARE_ROW_EXCLUSIVE)
+    _own(node, recorder)
+
+
+def rename(node: Any, recorder: Recorder) -> None:
+    """ALTER ... RENAME of relations, columns, constraints, triggers, policies, rules."""
+    if not node.HasField("relation") or node.rename_type == pb.OBJECT_ATTRIBUTE:
+        return
+    name = recorder.name(node.relation)
+    parts = recorder.is_partitioned(name) and node.rename_type == pb.OBJECT_TRIGGER
+    inherited = node.relation.inh and (parts or node.rename_type in (pb.OBJECT_COLUMN, pb.OBJECT_TABCONSTRAINT))
+    weak = node.rename_type == pb.OBJECT_INDEX
+    if node.rename_type == pb.OBJECT_TABCONSTRAINT and recorder.catalog.indexed(name.schema, node.subname):
+        recorder.lock([Name(name.schema, node.subname)], LockMode.SHARE_UPDATE_EXCLUSIVE)
+    recorder.lock(recorder.family(name, only=not inherited), LockMode.SHARE_UPDATE_EXCLUSIVE if weak else _AX)
+
+
+def set_schema(node: Any, recorder: Recorder) -> None:
+    """ALTER ... SET SCHEMA of relations."""
+    if node.HasField("relation"):
+        name = recorder.name(node.relation)
+        recorder.lock([name], _AX)
+        lock_sequences(name, recorder)
+
+
+def comment(node: Any, recorder: Recorder) -> None:
+    """COMMENT ON a relation, a column, an index, or something that belongs to a table."""
+    parts = strings(node.object.list.items)
+    if node.objtype in (pb.OBJECT_COLUMN, *_PARTS):
+        parts = parts[:-1]
+    if parts and node.objtype in (*_RELATIONS, *_PARTS, pb.OBJECT_COLUMN, pb.OBJECT_INDEX):
+        weak = node.objtype in _PARTS
+        name = recorder.named(parts[-2] if len(parts) > 1 else None, parts[-1])
+        recorder.lock([name], LockMode.ACCESS_SHARE if weak else LockMode.SHARE_UPDATE_EXCLUSIVE)
+
+
+def grant(node: Any, recorder: Recorder) -> None:
+    """GRANT and REVOKE on relations that are named."""
+    named = node.objtype in (pb.OBJECT_TABLE, pb.OBJECT_SEQUENCE) and node.targtype == pb.ACL_TARGET_OBJECT
+    if named and recorder.version >= _GRANT_OPENS_TABLE:
+        recorder.lock(_ranges(node.objects, recorder), LockMode.ACCESS_SHARE)
+
+
+def _ranges(nodes: Iterable[Any], recorder: Recorder) -> list[Name]:
+    return [recorder.name(node.range_var) for node in nodes if node.WhichOneof("node") == "range_var"]
+
+
+def _existing(range_var: Any, missing_ok: bool, recorder: Recorder) -> list[Name]:
+    name = recorder.name(range_var)
+    return [] if missing_ok and name not in recorder.catalog.sequences else [name]

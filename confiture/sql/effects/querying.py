@@ -1,0 +1,209 @@
+"""What queries and changes of rows lock and scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Any
+
+from confiture.models.catalog import Name, Sequence
+from confiture.models.trace import LockMode
+from confiture.sql.effects.dropping import referencing
+from confiture.sql.effects.recording import Recorder
+from confiture.sql.proofs import column_of, constant_of, flattened
+from confiture.sql.tree import pb, strings, walk
+
+_SEQUENCES = frozenset(("nextval", "currval", "setval"))
+_LEVELS = (pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt, pb.MergeStmt)
+
+
+class Use(Enum):
+    """How far a statement takes a query that it holds."""
+
+    DEFINED = 1
+    """Only the relations that it names are opened, as for a view."""
+    PLANNED = 2
+    """Also what lies below these, as for EXPLAIN."""
+    RUN = 3
+
+
+def read(query: Any, recorder: Recorder, use: Use = Use.RUN) -> None:
+    """A SELECT, INSERT, UPDATE, DELETE or MERGE, or a node that holds some."""
+    for level, known in _levels(query, frozenset()):
+        _level(level, known, recorder, use)
+
+
+def relations(name: Name, recorder: Recorder, *, only: bool = False) -> tuple[Name, ...]:
+    """What is locked with a relation that a query names: its partitions, and what a view reads."""
+    found = [name]
+    for one in found:
+        view = recorder.view(one)
+        below = view.relations if view and not view.materialized else recorder.family(one, only=only)
+        found.extend(other for other in below if other not in found)
+    return tuple(found)
+
+
+def _levels(node: Any, known: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    """The queries in a tree, each with the names of the common table expressions that it sees."""
+    if isinstance(node, _LEVELS):
+        if node.HasField("with_clause"):
+            known |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}
+        yield node, known
+    for descriptor, value in node.ListFields():
+        if descriptor.message_type is None:
+            continue
+        for child in value if _is_repeated(value) else (value,):
+            yield from _levels(child, known)
+
+
+def _is_repeated(value: Any) -> bool:
+    return not hasattr(value, "ListFields")
+
+
+def _level(node: Any, known: frozenset[str], recorder: Recorder, use: Use) -> None:
+    sources = list(_sources(node, known))
+    for source in sources:
+        name = recorder.name(source)
+        opened = (name,) if use is Use.DEFINED else relations(name, recorder, only=not source.inh)
+        recorder.lock(opened, LockMode.ACCESS_SHARE)
+    if use is Use.DEFINED:
+        target = [] if isinstance(node, pb.SelectStmt) else [recorder.name(node.relation)]
+        recorder.lock(target, LockMode.ROW_EXCLUSIVE)
+        return
+    if isinstance(node, pb.SelectStmt):
+        _lock_rows(node, sources, recorder)
+    else:
+        _change(node, recorder)
+        if not isinstance(node, pb.InsertStmt):
+            sources.append(node.relation)
+    _use_sequences(node, recorder)
+    if use is Use.RUN and not _stops_early(node):
+        conditions = list(_conditions(node))
+        for source in sources:
+            if not _picks_by_key(source, conditions, len(sources) == 1, recorder):
+                recorder.scan(relations(recorder.name(source), recorder, only=not source.inh))
+
+
+def _sources(node: Any, known: frozenset[str]) -> Iterator[Any]:
+    """The relations in FROM or USING."""
+    if isinstance(node, pb.DeleteStmt):
+        nodes: Iterable[Any] = node.using_clause
+    elif isinstance(node, pb.MergeStmt):
+        nodes = (node.source_relation,)
+    elif isinstance(node, pb.InsertStmt):
+        return
+    else:
+        nodes = node.from_clause
+    for one in nodes:
+        yield from _ranges(one, known)
+
+
+def _ranges(node: Any, known: frozenset[str]) -> Iterator[Any]:
+    match node.WhichOneof("node"):
+        case "range_var":
+            if node.range_var.schemaname or node.range_var.relname not in known:
+                yield node.range_var
+        case "join_expr":
+            yield from _ranges(node.join_expr.larg, known)
+            yield from _ranges(node.join_expr.rarg, known)
+        case "range_table_sample":
+            yield from _ranges(node.range_table_sample.relation, known)
+
+
+def _lock_rows(node: Any, sources: list[Any], recorder: Recorder) -> None:
+    """FOR UPDATE and its kin, of all sources or of those that it names."""
+    for clause in node.locking_clause:
+        wanted = {one.range_var.relname for one in clause.locking_clause.locked_rels}
+        for source in sources:
+            if not wanted or (source.alias.aliasname or source.relname) in wanted:
+                recorder.lock(relations(recorder.name(source), recorder, only=not source.inh), LockMode.ROW_SHARE)
+
+
+def _use_sequences(node: Any, recorder: Recorder) -> None:
+    """nextval() and its kin lock the sequence; which, is known where the name is a constant."""
+    for call in walk(node):
+        if isinstance(call, pb.FuncCall) and strings(call.funcname)[-1] in _SEQUENCES and call.args:
+            schema, _, name = (constant_of(call.args[0]) or "").rpartition(".")
+            found = recorder.catalog.relation(schema or None, name)
+            if isinstance(found, Sequence):
+                recorder.lock([found.name], LockMode.ROW_EXCLUSIVE)
+
+
+def _change(node: Any, recorder: Recorder) -> None:
+    inserts = isinstance(node, pb.InsertStmt)
+    name = recorder.name(node.relation)
+    changed = recorder.whole(name) if inserts else relations(name, recorder, only=not node.relation.inh)
+    if recorder.view(name):
+        changed = relations(name, recorder)
+    recorder.lock(changed, LockMode.ROW_EXCLUSIVE)
+    for one in changed:
+        _fire_foreign_keys(one, node, recorder)
+
+
+def _fire_foreign_keys(name: Name, node: Any, recorder: Recorder) -> None:
+    """Rows that refer to others lock these; rows that go are looked for where they are referred to."""
+    table = recorder.table(name)
+    if table is None:
+        return
+    if _deletes(node):
+        for other in referencing(name, recorder):
+            targets = (name, *recorder.ancestors(name))
+            keys = [key for key in recorder.catalog.tables[other].foreign_keys if key.target in targets]
+            follows = any(key.on_delete not in ("no action", "restrict") for key in keys)
+            recorder.lock([other], LockMode.ROW_EXCLUSIVE if follows else LockMode.ROW_SHARE)
+    if isinstance(node, pb.DeleteStmt):
+        return
+    updated = {target.res_target.name for target in node.target_list} if isinstance(node, pb.UpdateStmt) else None
+    for key in table.foreign_keys:
+        if key.target and (updated is None or updated & set(key.columns)):
+            recorder.lock(recorder.whole(key.target), LockMode.ROW_SHARE)
+
+
+def _deletes(node: Any) -> bool:
+    if isinstance(node, pb.MergeStmt):
+        return any(one.merge_when_clause.command_type == pb.CMD_DELETE for one in node.merge_when_clauses)
+    return isinstance(node, pb.DeleteStmt)
+
+
+def _stops_early(node: Any) -> bool:
+    """Whether a LIMIT ends a query before it has read all."""
+    return (
+        isinstance(node, pb.SelectStmt)
+        and node.HasField("limit_count")
+        and not (node.sort_clause or node.group_clause or node.distinct_clause)
+    )
+
+
+def _conditions(node: Any) -> Iterator[Any]:
+    if not isinstance(node, (pb.InsertStmt, pb.MergeStmt)) and node.HasField("where_clause"):
+        yield from flattened(node.where_clause)
+
+
+def _picks_by_key(source: Any, conditions: list[Any], alone: bool, recorder: Recorder) -> bool:
+    """Whether a condition compares the first column of an index with values that the query does not read."""
+    table = recorder.table(recorder.name(source))
+    if table is None:
+        return False
+    leading = {index.columns[0] for index in table.indexes if index.columns and not index.predicate}
+    label = source.alias.aliasname or source.relname
+    equal = {_equal_column(condition, label, alone) for condition in conditions}
+    return bool((equal & leading) - {None})
+
+
+def _equal_column(node: Any, label: str, alone: bool) -> str | None:
+    """The column of a source that a condition sets equal to something without columns."""
+    if node.WhichOneof("node") != "a_expr" or strings(node.a_expr.name)[-1] != "=":
+        return None
+    if node.a_expr.kind not in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY):
+        return None
+    for one, other in ((node.a_expr.lexpr, node.a_expr.rexpr), (node.a_expr.rexpr, node.a_expr.lexpr)):
+        fields = strings(one.column_ref.fields) if one.WhichOneof("node") == "column_ref" else ()
+        ours = (len(fields) == 1 and alone) or (len(fields) > 1 and fields[-2] == label)
+        if ours and not _reads(other):
+            return column_of(one)
+    return None
+
+
+def _reads(node: Any) -> bool:
+    """Whether an expression has columns or queries in it."""
+    return any(isinstance(part, (pb.ColumnRef, pb.SubLink)) for part in walk(node))
