@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.linters import Linter
 from benchmarks.server import Server
 from benchmarks.timing import Command, Contender
 from benchmarks.tools import Confiture, Tool
@@ -18,6 +19,7 @@ class Bench:
 
     server: Server
     peers: Sequence[Tool]
+    linters: Sequence[Linter] = ()
     asked_runs: int | None = None
     confiture: Confiture = field(default_factory=Confiture)
 

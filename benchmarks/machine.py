@@ -44,7 +44,7 @@ def conditions(server: Server, peers: Sequence[Peer], load_before: float) -> Con
         processors=os.cpu_count() or 1,
         load_before=load_before,
         load_after=load(),
-        versions=versions | {peer.name: peer.version for peer in peers if peer.tool},
+        versions=versions | {peer.name: peer.version for peer in peers if not peer.problem},
         settings=server.settings(),
-        missing={peer.name: peer.problem for peer in peers if peer.tool is None},
+        missing={peer.name: peer.problem for peer in peers if peer.problem},
     )

@@ -14,7 +14,8 @@ def print_result(console: Console, result: Result) -> None:
     """One benchmark as a table."""
     table = Table(title=escape(result.title), caption=escape(result.how), title_justify="left", caption_justify="left")
     table.add_column("program")
-    for heading in ("median ms", "min..max ms", "CPU ms", "ratio", "ratio by round"):
+    memory = ("peak MB",) if result.shows_memory else ()
+    for heading in ("median ms", "min..max ms", "CPU ms", *memory, "ratio", "ratio by round"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("target")
     for row in result.rows:
@@ -29,8 +30,9 @@ def print_result(console: Console, result: Result) -> None:
 def _cells(result: Result, row: Row) -> list[str]:
     sample = row.sample
     if sample.failure:
-        return ["failed", "", "", "", ""]
+        return ["failed", *[""] * (5 if result.shows_memory else 4)]
     times = [f"{sample.median_ms:.0f}", f"{sample.fastest_ms:.0f}..{sample.slowest_ms:.0f}", f"{sample.cpu_ms:.0f}"]
+    times += [f"{sample.peak_mb:.0f}"] if result.shows_memory else []
     if row.name == result.baseline:
         return [*times, "baseline", ""]
     ratio = result.ratio(row)

@@ -30,13 +30,17 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A benchmark's rows. `baseline` is the name of the row that the others are compared with."""
+    """A benchmark's rows. `baseline` is the name of the row that the others are compared with.
+
+    `shows_memory` gives the table a column for the memory that the programs had.
+    """
 
     name: str
     title: str
     how: str
     baseline: str
     rows: tuple[Row, ...]
+    shows_memory: bool = False
 
     def ratio(self, row: Row) -> Ratio | None:
         """The row's time over that of its baseline; None for the baseline itself, and where one of the two failed."""
@@ -72,6 +76,7 @@ class Result:
             "wall_ms": [round(run.wall_ms, 2) for run in row.sample.runs],
             "median_ms": round(row.sample.median_ms, 2),
             "cpu_ms": round(row.sample.cpu_ms, 2),
+            "peak_mb": round(row.sample.peak_mb, 1),
             "against": row.against or self.baseline,
             "ratio": round(ratio.of_medians, 3) if ratio else None,
             "ratio_lowest": round(ratio.lowest, 3) if ratio else None,

@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 
+from confiture.core.linting import check_settings
 from confiture.core.project import load_project
 from confiture.errors import Diagnostic, InputError
 from confiture.files.settings import Overrides, load_settings
@@ -27,7 +28,9 @@ def mistakes(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
-        load_project(load_settings(root, Overrides(), environ or {}), {})
+        settings = load_settings(root, Overrides(), environ or {})
+        load_project(settings, {})
+        check_settings(settings)
     except InputError as error:
         return list(error.diagnostics)
     return []
@@ -584,7 +587,10 @@ SETTINGS_MISTAKES = {
     "duplicate key": ("vars: {a: 1, a: 2}\n", ["1:14 duplicate-key: 'a' stands twice -> remove one"]),
     "sections left empty": (
         "linting:\n# x\nvars:\ndatabase:  # y\n",
-        ["1:8 wrong-type: mapping with rules, found nothing -> write it", "4:9 wrong-type: found nothing -> write it"],
+        [
+            "1:8 wrong-type: mapping with rules, postgres_version, -> write it",
+            "4:9 wrong-type: found nothing -> write it",
+        ],
     ),
     "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with database -> key: value"]),
     "bad YAML": ("a: b: c\n", ["1:5 bad-yaml: mapping values -> quotes"]),
@@ -611,13 +617,19 @@ SETTINGS_MISTAKES = {
     ),
     "rule without a type": (
         "linting: {rules: [{tables: x}]}\n",
-        ["1:19 missing-key: 'type' is missing -> one of requires"],
+        ["1:19 missing-key: 'type' is missing -> add `type:`"],
     ),
-    "rule of a strange type": ("linting: {rules: [{type: [x]}]}\n", ["1:19 missing-key: 'type' is missing -> one of"]),
+    "rule of a strange type": (
+        "linting: {rules: [{type: [x]}]}\n",
+        ["1:26 wrong-type: text, found a list -> write text"],
+    ),
     "rule that is no mapping": ("linting: {rules: [3]}\n", ["1:19 wrong-type: found the number 3 -> write a mapping"]),
     "rule with a strange key": (
         "linting: {rules: [{type: requires_column, colum: x}]}\n",
-        ["1:43 unknown-key: key of requires_column 'colum' -> did you mean 'column'?"],
+        [
+            "1:19 missing-key: needs the key 'column' -> add",
+            "1:43 unknown-key: key of requires_column 'colum' -> 'column'?",
+        ],
     ),
     "rule with a key twice": (
         "linting: {rules: [{type: requires_column, type: requires_column}]}\n",
@@ -627,9 +639,30 @@ SETTINGS_MISTAKES = {
         "linting: {rules: [&a {type: requires_column, <<: *a}]}\n",
         ["1:46 alias-loop: contains it -> remove the alias"],
     ),
+    "option of a rule of another type": (
+        "linting: {rules: [{type: requires_column, column: [x]}]}\n",
+        ["1:43 wrong-type: must be text -> write text"],
+    ),
+    "rule without a key that it needs": (
+        "linting: {rules: [{type: requires_column}]}\n",
+        ["1:19 missing-key: requires_column needs the key 'column' -> add `column:`"],
+    ),
+    "two rules with mistakes": (
+        "linting:\n  rules:\n    - type: no_such\n    - type: requires_primary_key\n      colum: x\n",
+        ["3:13 unknown-rule: 'no_such' -> --list-rules", "5:7 unknown-key: 'colum' -> known keys: type, tables"],
+    ),
+    "PostgreSQL too old for lint": (
+        "linting: {postgres_version: 9}\n",
+        ["1:29 wrong-value: does not know PostgreSQL 9 -> 14 to 18"],
+    ),
+    "plugin that is not there": (
+        "linting: {plugins: no.such_module}\n",
+        ["1:20 bad-plugin: 'no.such_module' cannot be imported -> a module that Python finds"],
+    ),
+    "plugin without rules": ("linting: {plugins: [json]}\n", ["1:21 bad-plugin: 'json' has no rules -> RULE"]),
     "severity": (
-        "linting: {rules: [{type: requires_column, severity: eror}]}\n",
-        ["1:53 wrong-type: one of error, warning, info -> did you mean 'error'?"],
+        "linting: {rules: [{type: requires_primary_key, severity: eror}]}\n",
+        ["1:58 wrong-type: one of error, warning, info -> did you mean 'error'?"],
     ),
     "taken name of a variable": ("vars: {name: x}\n", ["1:8 bad-name: is not a name for a variable -> another name"]),
     "variable that is not set": (

@@ -198,7 +198,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
 
 
 def test_the_rules_of_the_example_load_as_written() -> None:
-    rules = load_settings(REPOSITORY, Overrides(), {}).lint_rules
+    rules = load_settings(REPOSITORY, Overrides(), {}).linting.entries
     assert [rule.type for rule in rules] == [
         "requires_tenant_id",
         "requires_column",

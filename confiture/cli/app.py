@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import backfill, db, lint, locks, migrate, project
+from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.errors import ConfitureError
@@ -30,6 +30,8 @@ app.command(short_help="Write a new migration.")(project.new)
 app.command(short_help="Print the JSON Schema of the YAML files.")(project.schema)
 app.command(short_help="Find hazards before anything runs.")(lint.lint)
 app.command(short_help="Show the locks of running migrations.")(locks.locks)
+app.command(short_help="Hold a table against its defining query.")(reconcile.reconcile)
+app.command(short_help="Run the checks of applied migrations again.")(reconcile.verify)
 
 
 def _version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ from confiture.cli.options import (
     EnvOption,
     Format,
     FormatOption,
+    FullOption,
     OutOfOrderOption,
     RepeatOption,
     ReportOption,
@@ -39,6 +40,7 @@ def migrate(
     to: ToOption = None,
     repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
+    full: FullOption = False,
     yes: YesOption = False,
     report: ReportOption = None,
     out_of_order: OutOfOrderOption = False,
@@ -59,6 +61,7 @@ def migrate(
             dry_run=True,
             repeat=repeat,
             scale_to=scale_to,
+            full=full,
             yes=yes,
             report=report,
             out_of_order=out_of_order,
@@ -85,6 +88,7 @@ def up(
     dry_run: DryRunOption = False,
     repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
+    full: FullOption = False,
     yes: YesOption = False,
     report: ReportOption = None,
     out_of_order: OutOfOrderOption = False,
@@ -106,7 +110,7 @@ def up(
         confiture migrate up --dry-run --repeat 5 --report dry-run.html
     """
     with failures(form) as scope:
-        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=scale_to, yes=yes)
+        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=scale_to, yes=yes, full=full)
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.migrate import UpOptions
@@ -258,6 +262,9 @@ def validate(
     with failures(form) as scope:
         settings = scope.settings(config, env, "embedded")
         project = project_for(settings, var)
+        from confiture.core.linting import check_settings
+
+        check_settings(settings)
         if form is Format.TEXT:
             from confiture.report.words import count
 

@@ -26,6 +26,27 @@ class DataFormat(StrEnum):
     JSON = "json"
 
 
+class LintFormat(StrEnum):
+    """How findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+class FailOn(StrEnum):
+    """The least severity of a finding that ends lint with 1."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    NEVER = "never"
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The settings file; default: confiture.yaml here or above."),
@@ -58,6 +79,10 @@ RepeatOption = Annotated[
 ]
 OutOfOrderOption = Annotated[
     bool, typer.Option("--out-of-order", help="Also apply migrations that come before an applied one.")
+]
+FullOption = Annotated[
+    bool,
+    typer.Option("--full", help="With --dry-run: run batched backfills whole, not only a sample of their batches."),
 ]
 ScaleOption = Annotated[
     str | None,

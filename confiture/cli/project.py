@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ def init(
     with failures(Format.TEXT):
         from confiture.files.writing import create_project
 
-        for path in create_project(folder):
+        for path in create_project(folder, _entries()):
             typer.echo(f"wrote {path}")
         say("Next: `confiture new NAME` writes the first migration.")
 
@@ -47,7 +47,7 @@ def new(
         settings = scope.settings(config, None, "embedded")
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
         versions = [version for path in paths if (version := version_of_file(path))]
-        path = create_migration(name, settings.migrations, settings.root, versions)
+        path = create_migration(name, settings.migrations, settings.root, versions, _entries())
         typer.echo(os.path.relpath(path))
         say("Next: fill it in, then `confiture migrate validate`.")
 
@@ -67,15 +67,26 @@ def schema(
     """
     with failures(Format.TEXT) as scope:
         from confiture.files.json_schema import install_schemas, json_schema
+        from confiture.lint.configuration import entry_schemas
+        from confiture.lint.registry import known_rules
 
         if name not in ("migration", "settings"):
             raise typer.BadParameter("migration or settings", param_hint="NAME")
         if install:
             settings = scope.settings(config, None, "embedded")
-            install_schemas(settings.root)
+            install_schemas(settings.root, entry_schemas(known_rules(settings.linting, settings.root).values()))
             say(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
-        typer.echo(json.dumps(json_schema(name), indent=2))  # type: ignore[arg-type]
+        entries = _entries() if name == "settings" else ()
+        typer.echo(json.dumps(json_schema(name, entries), indent=2))  # type: ignore[arg-type]
+
+
+def _entries() -> list[dict[str, Any]]:
+    """The JSON Schemas of the settings' entries for the built-in rules."""
+    from confiture.lint.configuration import entry_schemas
+    from confiture.lint.registry import built_in_rules
+
+    return entry_schemas(built_in_rules().values())
 
 
 def overview() -> None:

@@ -109,17 +109,19 @@ def _write_page(page: Path, report: RunReport) -> None:
         say(f"wrote {page}")
 
 
-def rehearsal_options(*, dry_run: bool, repeat: int | None, scale_to: str | None, yes: bool) -> RehearsalOptions:
+def rehearsal_options(
+    *, dry_run: bool, repeat: int | None, scale_to: str | None, yes: bool, full: bool = False
+) -> RehearsalOptions:
     """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
     from confiture.core.run import RehearsalOptions
 
-    given = {"--repeat": repeat is not None, "--scale-to": scale_to is not None, "--yes": yes}
+    given = {"--repeat": repeat is not None, "--scale-to": scale_to is not None, "--yes": yes, "--full": full}
     useless = [option for option, is_given in given.items() if is_given]
     if useless and not dry_run:
         message = f"{', '.join(useless)} without --dry-run: a real run knows no such option"
         raise _bad_option(message, "add --dry-run, or leave it out")
     target = _scale_target(scale_to) if scale_to is not None else None
-    return RehearsalOptions(repeat=repeat or 1, scale_to=target, confirmed=yes)
+    return RehearsalOptions(repeat=repeat or 1, scale_to=target, confirmed=yes, full=full)
 
 
 def _scale_target(url: str) -> Database:

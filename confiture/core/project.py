@@ -18,7 +18,7 @@ from confiture.plan.ordering import find_version, ordered
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """A project whose files are all valid. `migrations` are in the order in which they run."""
+    """A project's files as data. `migrations` are in the order in which they run."""
 
     settings: Settings
     migrations: tuple[Migration, ...]
@@ -50,18 +50,27 @@ def load_project(settings: Settings, overrides: Mapping[str, Any]) -> Project:
     Raises InputError with every mistake in every file.
     """
     problems = Problems()
+    project = read_project(settings, overrides, problems)
+    problems.raise_if_any()
+    return project
+
+
+def read_project(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> Project:
+    """The same, with what is whole; every mistake is added to `problems`. A step with a mistake has no statements.
+
+    Raises InputError where there is no folder of migrations.
+    """
     folders = Folders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
     read = [read_migration(path, folders, problems) for path in migration_paths(settings.migrations, settings.root)]
     found = [migration for migration in read if migration is not None]
     # with a file missing from the picture, what others require of it cannot be judged
     complete = all(migration is not None and migration.is_whole for migration in read)
     migrations = ordered(found, problems) if complete else tuple(found)
-    planner = Planner(settings.environment, settings.variables, overrides, problems)
+    planner = Planner(settings.environment, settings.variables, overrides, problems, settings.tenancy.column)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)
         for migration in migrations
         if migration.steps(Phase.DOWN)
     }
-    problems.raise_if_any()
     return Project(settings=settings, migrations=migrations, ups=ups, downs=downs)

@@ -6,8 +6,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "catalog.sql", "dry_run/trace.sql", "backfill/backfill.sql")
-_STATE = ("state.sql", "backfill/state.sql")
+_FILES = ("queries.sql", "catalog.sql", "dry_run/trace.sql", "backfill/backfill.sql", "reconcile/reconcile.sql")
+_STATE = (("state.sql",), ("reconcile/state.sql", "backfill/state.sql"))
 """What each format of our tables added, from the first on."""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -28,4 +28,5 @@ def query(name: str) -> bytes:
 
 def state_ddl(since: int) -> bytes:
     """The statements that make our own tables, or what a format of them has more than the format `since`."""
-    return b"\n".join((files("confiture.core") / file).read_bytes() for file in _STATE[since:])
+    added = (file for files_of_format in _STATE[since:] for file in files_of_format)
+    return b"\n".join((files("confiture.core") / file).read_bytes() for file in added)

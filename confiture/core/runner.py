@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import psycopg
 
@@ -18,6 +18,7 @@ from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
 from confiture.core.failures import plain_failure
 from confiture.core.lock import ProjectLock
+from confiture.core.reconcile.evidence import record_proofs
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.session import Session
 from confiture.core.state import StateStore
@@ -110,6 +111,9 @@ class Runner:
         self.progress = progress
         started = time.perf_counter()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
+        if plan.direction is Direction.DOWN and self._installed:
+            # what a backfill noted is about what goes now; its triggers would stay
+            self._session.retrying(plan.version, 1, lambda: self._filler.give_up(self._connection, plan.version))
         if progress.committed == len(plan.segments):
             self._finish_without_steps(progress)
         for segment in plan.segments[progress.committed :]:
@@ -151,6 +155,7 @@ class Runner:
                 self._enter(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._state.record(progress.plan, segment, progress.attempt, _as_rows(records), duration_ms)
+                record_proofs(self._connection, progress.attempt, progress.plan.version, segment.number, records)
                 self._finish_after(progress, segment, duration_ms)
         self._installed = progress.begun = True
 
@@ -196,7 +201,7 @@ class Runner:
 
     def _withdraw_unbegun(self, progress: Progress, segment: Segment, fill: FillId) -> None:
         """Takes back the intent of a backfill that was refused before its first batch."""
-        if FillStore(self._connection, fill).begun() is None:
+        if not self._connection.closed and FillStore(self._connection, fill).begun() is None:
             with self._connection.transaction():
                 self._state.withdraw(progress.plan, segment, progress.attempt)
             progress.intended = False
@@ -306,7 +311,7 @@ def _is_whole(plan: PlannedMigration, segment: Segment) -> bool:
 
 
 def _as_rows(records: Sequence[StepRecord]) -> list[dict[str, object]]:
-    return [asdict(record) for record in records]
+    return [record.as_row() for record in records]
 
 
 def _first_line(text: str) -> str:

@@ -13,10 +13,14 @@ from confiture.core.checks import CURSOR_PREFIX, run_check
 from confiture.core.database import Connection
 from confiture.core.events import Emit
 from confiture.core.failures import statement_failure
+from confiture.core.reconcile.comparing import reconcile
+from confiture.core.reconcile.refusing import ReconcileRefused
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
-from confiture.models.plan import Isolation, PlannedStep, Segment, Statement, StepId
+from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segment, Statement, StepId
+from confiture.models.reconciling import Reconciled
+from confiture.plan.reconciling import difference_diagnostic, equal_sentence
 
 _WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
 
@@ -44,12 +48,21 @@ class CheckNotMet(StepFailed):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What the journal keeps of a step. `rows` is None where it wrote none by its nature."""
+    """What the journal keeps of a step. `rows` is None where it wrote none by its nature.
+
+    `proof` is what a reconcile found, which is kept apart; `number` is the step's within its phase.
+    """
 
     phase: str
     name: str
     rows: int | None
     duration_ms: float
+    number: int = 0
+    proof: Reconciled | None = None
+
+    def as_row(self) -> dict[str, object]:
+        """What goes into the journal."""
+        return {"phase": self.phase, "name": self.name, "rows": self.rows, "duration_ms": self.duration_ms}
 
 
 class StepRunner:
@@ -76,26 +89,38 @@ class StepRunner:
         self._spent_ms = 0.0
         try:
             self.set_timeouts(segment, step)
-            rows = self._statements(identity, step, observe)
+            rows, proof = self._statements(identity, step, observe)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._spent_ms))
             raise
-        self._emit(
-            StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=self._spent_ms, rows=rows, note=step.note)
+        note = equal_sentence(proof) if proof else step.note
+        self._emit(StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=self._spent_ms, rows=rows, note=note))
+        return StepRecord(
+            phase=step.phase.value,
+            name=step.label,
+            rows=rows,
+            duration_ms=self._spent_ms,
+            number=step.number,
+            proof=proof,
         )
-        return StepRecord(phase=step.phase.value, name=step.label, rows=rows, duration_ms=self._spent_ms)
 
-    def _statements(self, identity: StepId, step: PlannedStep, observe: Observe) -> int | None:
+    def _statements(
+        self, identity: StepId, step: PlannedStep, observe: Observe
+    ) -> tuple[int | None, Reconciled | None]:
+        """The rows that a step wrote, and what it proved."""
         written: list[int] = []
+        proof = None
         for statement in step.statements:
             before_ms = self._spent_ms
             if step.expect is not None:
                 self._check(step, statement, step.expect)
+            elif step.reconcile is not None:
+                proof = self._reconcile(step, step.reconcile)
             else:
                 written += self._execute(step, statement)
             observe(identity, statement, self._spent_ms - before_ms)
-        return sum(written) if written else None
+        return sum(written) if written else None, proof
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -130,8 +155,21 @@ class StepRunner:
                 "check-failed",
                 f"the check {step.name!r} does not hold",
                 detail=(f"expected {result.expected}", f"got {result.got}", *_query_lines(statement.text)),
+                hint="correct the data, the migration or `expect:`, then run again",
             )
             raise CheckNotMet(diagnostic, None)
+
+    def _reconcile(self, step: PlannedStep, planned: PlannedReconcile) -> Reconciled:
+        try:
+            with self._timed():
+                proof = reconcile(self._connection, step, planned)
+        except ReconcileRefused as refusal:
+            raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
+        except psycopg.Error as error:
+            raise StepFailed(statement_failure(error, step.statements[0], step.rendered), error.sqlstate) from error
+        if not proof.equal:
+            raise CheckNotMet(difference_diagnostic(step, proof), None)
+        return proof
 
     def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
         """Sets what a step asks for: in a transaction until its end, else for the session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +14,24 @@ SchemaName = Literal["migration", "settings"]
 SCHEMA_FOLDER = Path(".confiture/schema")
 
 
-def json_schema(name: SchemaName) -> dict[str, Any]:
+Entries = Sequence[dict[str, Any]]
+"""The schemas of the entries of `linting.rules`, one for each rule; none where the rules are not known."""
+
+
+def json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
     """The JSON Schema (2020-12) of migration files or of confiture.yaml."""
     body = migration_schema() if name == "migration" else settings_schema()
+    if name == "settings" and entries:
+        body["properties"]["linting"]["properties"]["rules"]["items"] = {"oneOf": list(entries)}
     title = "A Confiture migration" if name == "migration" else "Confiture settings (confiture.yaml)"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | body
 
 
-def install_schemas(root: Path) -> None:
+def install_schemas(root: Path, entries: Entries = ()) -> None:
     """Writes both schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them."""
     folder = root / SCHEMA_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (root / ".confiture" / ".gitignore").write_text("*\n", encoding="utf-8")
     for name in ("migration", "settings"):
-        text = json.dumps(json_schema(name), indent=2) + "\n"
+        text = json.dumps(json_schema(name, entries), indent=2) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
-
 from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
+from confiture.files.containers import Fields, Key, MapOf, Record
+from confiture.files.linting import LINTING, PATTERNS, lint_settings
 from confiture.files.migration import VARIABLES
 from confiture.files.passages import Passage
-from confiture.files.reader import Invalid, Reader, clipped, nearest
+from confiture.files.reader import Invalid, Reader, nearest
 from confiture.files.reading import parse_yaml, read_source, shown_path
-from confiture.files.shapes import Choice, Count, Duration, Flag, Text
-from confiture.models.settings import EMBEDDED, DatabaseSettings, LintRule, Settings, TenancySettings
+from confiture.files.shapes import Count, Duration, Flag, Text
+from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 
 FILE_NAME = "confiture.yaml"
@@ -26,78 +25,6 @@ _ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 # rather too much than a character of a password
 _SECRET = re.compile(r"(://)(.*)(?=@)|(pass\w*[\"']?\s*[:=])(.*)", re.IGNORECASE)
-
-_PATTERNS = ListOf(Text(), single=True)
-_SEVERITY = Choice(("error", "warning", "info"))
-
-
-def _rule(description: str, **options: str) -> dict[str, Any]:
-    keys = {
-        "type": Key(shape=Text(), description=description, required=True),
-        "tables": Key(shape=_PATTERNS, description="Patterns of the tables it judges; default: all."),
-        "except": Key(shape=_PATTERNS, description="Patterns of the tables it leaves alone."),
-        "severity": Key(shape=_SEVERITY, description="error, warning or info."),
-    }
-    return keys | {name: Key(shape=Text(), description=text) for name, text in options.items()}
-
-
-_RULES: dict[str, Record] = {
-    "requires_tenant_id": Record(_rule("Tables have the tenant column."), noun="key of requires_tenant_id"),
-    "requires_column": Record(
-        _rule("Tables have a column.", column="The column's name.", column_type="The column's type."),
-        noun="key of requires_column",
-    ),
-    "naming_convention": Record(
-        _rule(
-            "Tables are named by their side.",
-            write_side_prefix="The prefix of tables that are written to.",
-            read_side_prefix="The prefix of read models.",
-            static_prefix="The prefix of read models without tenants.",
-        ),
-        noun="key of naming_convention",
-    ),
-    "requires_primary_key": Record(_rule("Tables have a primary key."), noun="key of requires_primary_key"),
-    "requires_indexes_on_foreign_keys": Record(
-        _rule("Foreign keys have an index."), noun="key of requires_indexes_on_foreign_keys"
-    ),
-}
-
-
-class _LintRuleShape:
-    """One rule; its `type` says which further keys it has."""
-
-    def read(self, node: Node, reader: Reader) -> LintRule:
-        if not isinstance(node, MappingNode):
-            raise reader.wrong_type(node, "a mapping with the key `type`")
-        # the record below reads every key, and reports; this only looks ahead
-        unreported = Reader(reader.file, Problems())
-        type_node = next((value for key, value in unreported.pairs(node) if key.value == "type"), None)
-        if not isinstance(type_node, ScalarNode):
-            hint = f"add `type:`, one of {', '.join(_RULES)}"
-            raise reader.report(reader.span(node), "missing-key", "the key 'type' is missing", hint)
-        record = _RULES.get(type_node.value)
-        if record is None:
-            hint = nearest(type_node.value, list(_RULES)) or f"known rules: {', '.join(_RULES)}"
-            message = f"unknown rule {clipped(type_node.value)!r}"
-            raise reader.report(reader.span(type_node), "unknown-rule", message, hint)
-        fields = record.read(node, reader)
-        common = ("type", "tables", "except", "severity")
-        return LintRule(
-            type=fields["type"],
-            tables=tuple(fields.get("tables", ["*"])),
-            exempt=tuple(fields.get("except", [])),
-            severity=fields.get("severity", "error"),
-            options={name: value for name, value in fields.values.items() if name not in common},
-        )
-
-    def schema(self) -> dict[str, Any]:
-        return {
-            "oneOf": [
-                schema | {"properties": schema["properties"] | {"type": {"const": name}}}
-                for name, schema in ((name, record.schema()) for name, record in _RULES.items())
-            ]
-        }
-
 
 _DATABASE = Record(
     {
@@ -122,8 +49,8 @@ SETTINGS_SHAPE = Record(
             shape=Record(
                 {
                     "column": Key(shape=Text(), description="The column that names the tenant.", default="tenant_id"),
-                    "tables": Key(shape=_PATTERNS, description="Patterns of the tables that have it."),
-                    "except": Key(shape=_PATTERNS, description="Patterns of those that do not."),
+                    "tables": Key(shape=PATTERNS, description="Patterns of the tables that have it."),
+                    "except": Key(shape=PATTERNS, description="Patterns of those that do not."),
                 },
                 noun="key of tenancy",
             ),
@@ -142,13 +69,7 @@ SETTINGS_SHAPE = Record(
             ),
             description="Settings by environment, chosen with --env.",
         ),
-        "linting": Key(
-            shape=Record(
-                {"rules": Key(shape=ListOf(_LintRuleShape()), description="The rules that are switched on.")},
-                noun="key of linting",
-            ),
-            description="What `confiture lint` looks for.",
-        ),
+        "linting": Key(shape=LINTING, description="What `confiture lint` looks for."),
     }
 )
 
@@ -246,7 +167,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
         schemas=root / fields.get("schemas", "schemas"),
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_tenancy(tenancy) if tenancy else TenancySettings(),
-        lint_rules=tuple(fields["linting"].get("rules", [])) if "linting" in fields else (),
+        linting=lint_settings(fields.get("linting"), root, reader.file),
     )
 
 

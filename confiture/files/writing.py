@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.json_schema import SCHEMA_FOLDER, install_schemas
+from confiture.files.json_schema import SCHEMA_FOLDER, Entries, install_schemas
 from confiture.files.settings import FILE_NAME
 
 _SETTINGS = """\
@@ -45,10 +45,10 @@ down: []                # what undoes the migration:
 """
 
 
-def create_project(folder: Path) -> list[Path]:
-    """Makes a project in a folder: settings, empty folders, editor schemas. Gives what it wrote.
+def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
+    """Makes a project in a folder: settings, empty folders, editor schemas with `entries` for the rules of lint.
 
-    Raises InputError where there is a project already.
+    Gives what it wrote. Raises InputError where there is a project already.
     """
     settings = folder / FILE_NAME
     if settings.exists():
@@ -63,7 +63,7 @@ def create_project(folder: Path) -> list[Path]:
     for name in ("migrations", "schemas"):
         (folder / name).mkdir(exist_ok=True)
         written.append(folder / name)
-    install_schemas(folder)
+    install_schemas(folder, entries)
     ignored = folder / ".gitignore"
     lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
     if ".confiture/" not in lines:
@@ -72,7 +72,7 @@ def create_project(folder: Path) -> list[Path]:
     return written
 
 
-def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str]) -> Path:
+def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:
     """Writes a migration with the next version. Gives its path. Raises InputError for a name that is none."""
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not slug:
@@ -82,7 +82,7 @@ def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str
             )
         )
     folder.mkdir(parents=True, exist_ok=True)
-    install_schemas(root)
+    install_schemas(root, entries)
     path = folder / f"{next_version(versions)}_{slug}.yaml"
     schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
     _write(path, _MIGRATION.format(schema=schema, description=slug.replace("_", " ").capitalize()))

@@ -1,14 +1,25 @@
-"""Finds the rules: those of `confiture.lint.rules`, one a file."""
+"""Finds the rules: those of `confiture.lint.rules`, one a file, and those of users."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 
+from confiture.errors import Diagnostic, InputError
 from confiture.lint import rules
 from confiture.lint.rule import Rule
+from confiture.models.settings import LintSettings
+from confiture.models.source import SourceText
+
+ENTRY_POINTS = "confiture.rules"
+"""The group of entry points by which packages offer rules: each a rule, or a module with some."""
 
 
 @cache
@@ -16,3 +27,76 @@ def built_in_rules() -> Mapping[str, Rule]:
     """The rules that come with Confiture, by name."""
     modules = (import_module(f"{rules.__name__}.{module.name}") for module in iter_modules(rules.__path__))
     return {module.RULE.name: module.RULE for module in modules}
+
+
+def known_rules(settings: LintSettings, root: Path | None) -> Mapping[str, Rule]:
+    """The built-in rules, those of installed packages, and those of the modules that the settings name.
+
+    Modules are also looked for in the project's folder `root`. Raises InputError for what cannot be loaded, and for a
+    name that two rules have.
+    """
+    known = dict(built_in_rules())
+    for source, rule, origin in (*_offered(), *_named(settings, root)):
+        if rule.name in known:
+            hint = "give one of the two another name"
+            raise _refused(settings, source, f"{origin}: there is already a rule {rule.name!r}", hint)
+        known[rule.name] = rule
+    return known
+
+
+_Found = tuple[SourceText | None, Rule, str]
+
+
+def _offered() -> Iterator[_Found]:
+    for entry in entry_points(group=ENTRY_POINTS):
+        origin = f"the entry point {entry.name!r}"
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            message = f"{origin} of {ENTRY_POINTS} cannot be loaded: {type(error).__name__}: {error}"
+            hint = "mend or remove the package that offers it"
+            raise InputError(Diagnostic(code="bad-plugin", message=message, hint=hint)) from error
+        for rule in [loaded] if isinstance(loaded, Rule) else _rules_of(loaded):
+            yield None, rule, origin
+
+
+def _named(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
+    for source in settings.plugins:
+        name = source.text.strip()
+        try:
+            with _on_path(root):
+                module = import_module(name)
+        except Exception as error:
+            message = f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
+            hint = "name a module that Python finds, or one in the project's folder"
+            raise _refused(settings, source, message, hint) from error
+        found = list(_rules_of(module))
+        if not found:
+            raise _refused(settings, source, f"the module {name!r} has no rules", "give it a RULE, or a list RULES")
+        yield from ((source, rule, f"the module {name!r}") for rule in found)
+
+
+@contextmanager
+def _on_path(folder: Path | None) -> Iterator[None]:
+    """Lets Python find modules in a folder."""
+    entry = str(folder)
+    if folder is None or entry in sys.path:
+        yield
+        return
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+def _rules_of(module: ModuleType) -> Iterator[Rule]:
+    """The rules of a module: its RULE, and those of its RULES."""
+    offered = [getattr(module, "RULE", None), *getattr(module, "RULES", ())]
+    return (rule for rule in offered if isinstance(rule, Rule))
+
+
+def _refused(settings: LintSettings, source: SourceText | None, message: str, hint: str) -> InputError:
+    if source is None or settings.file is None:
+        return InputError(Diagnostic(code="bad-plugin", message=message, hint=hint))
+    return InputError(settings.file.diagnostic(source.start, "bad-plugin", message, hint=hint))

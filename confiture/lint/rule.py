@@ -36,12 +36,13 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """A key that a rule takes in the settings. `kind` is the type of its value."""
+    """A key that a rule takes in the settings. `kind` is the type of its value, `choices` the texts that it may be."""
 
     description: str
     kind: type[str | int | bool | list[str]] = str
     default: Any = None
     required: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,8 @@ class Hit:
     """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
 
     `relation` is the name of the table, or other object, that it is about: patterns of the settings are held against
-    it. `effect` and `hint` replace the rule's own where the case is special.
+    it. `effect`, `hint` and `severity` replace the rule's own where the case is special; a severity that the settings
+    give to the rule wins.
     """
 
     place: Place | None
@@ -86,6 +88,7 @@ class Hit:
     remedy: str | None = None
     effect: str | None = None
     hint: str | None = None
+    severity: Severity | None = None
     edits: tuple[Edit, ...] = ()
 
 
@@ -123,3 +126,8 @@ class StatementRule(Rule):
 
     kinds: frozenset[str]
     check: Callable[[StatementSubject], Iterable[Hit]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommentRule(Rule):
+    """Judges ignore comments; the engine holds them against what all other rules found."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from heapq import merge
+from itertools import islice
+from typing import Any, overload
 
 from confiture.models.catalog import PUBLIC, Catalog, Name, Relation, Table
-from confiture.models.plan import PlannedMigration, PlannedStep
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
-from confiture.models.source import Place
+from confiture.models.source import Place, Rendered
+from confiture.models.trace import LockMode
+from confiture.sql.catalog.builder import Misfit
 from confiture.sql.effects import Effects, effects_of
-from confiture.sql.tree import ParsedStatement
+from confiture.sql.tree import ParsedStatement, parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +35,112 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaSubject:
-    """A schema. `options` are those of the rule that judges it."""
+    """A schema. `options` are those of the rule that judges it.
+
+    `misfits` are the statements of the DDL files that did not fit: objects made twice, or named and not there. The
+    catalog may have what is named all the same: made by a migration, or further below.
+    """
 
     catalog: Catalog
     surroundings: Surroundings
     options: Mapping[str, Any]
+    misfits: Sequence[Misfit] = ()
+
+
+class Trees:
+    """The trees of statements. Only those of the last text are kept, so ask in order."""
+
+    def __init__(self) -> None:
+        self._rendered: Rendered | None = None
+        self._by_offset: Mapping[int, ParsedStatement] = {}
+
+    def of(self, rendered: Rendered) -> Mapping[int, ParsedStatement]:
+        """The statements of a text by their places in it."""
+        if self._rendered is not rendered:
+            self._rendered, self._by_offset = rendered, {one.offset: one for one in parsed(rendered)}
+        return self._by_offset
+
+
+class Transaction:
+    """The statements of one segment: those that were judged, and those that are still to come.
+
+    A statement's number is its place among them, from 0.
+    """
+
+    def __init__(self, segment: Segment, trees: Trees) -> None:
+        self._planned = [(step, statement.offset) for step in segment.steps for statement in step.statements]
+        kinds = (statement.node for step in segment.steps for statement in step.statements)
+        self._numbers: dict[str, list[int]] = {}
+        for number, kind in enumerate(kinds):
+            self._numbers.setdefault(kind, []).append(number)
+        self._judged: list[StatementSubject] = []
+        self._exclusive: list[int] = []
+        self._trees = trees
+
+    def __len__(self) -> int:
+        return len(self._planned)
+
+    def step(self, number: int) -> PlannedStep:
+        """The step that a statement belongs to."""
+        return self._planned[number][0]
+
+    def statement(self, number: int) -> ParsedStatement:
+        """A statement with its tree."""
+        step, offset = self._planned[number]
+        return self._trees.of(step.rendered)[offset]
+
+    def add(self, subject: StatementSubject) -> None:
+        """Notes that a statement was judged."""
+        if LockMode.ACCESS_EXCLUSIVE in subject.effects.locks.values():
+            self._exclusive.append(len(self._judged))
+        self._judged.append(subject)
+
+    def end(self) -> None:
+        """Lets go of what was judged: each of them holds on to the transaction, and to its tree."""
+        self._judged.clear()
+
+    def before(self, number: int) -> Sequence[StatementSubject]:
+        """The statements before one, in order."""
+        return _Beginning(self._judged, number)
+
+    def exclusive(self, stop: int) -> Iterator[int]:
+        """The numbers of the statements before `stop` that lock something in ACCESS EXCLUSIVE mode, in order."""
+        return iter(self._exclusive[: bisect_left(self._exclusive, stop)])
+
+    def of_kind(self, kinds: Iterable[str], start: int, stop: int) -> Iterator[int]:
+        """The numbers of the statements of some kinds from `start` to before `stop`, in order."""
+        lists = (self._numbers.get(kind, []) for kind in kinds)
+        return merge(*(numbers[bisect_left(numbers, start) : bisect_left(numbers, stop)] for numbers in lists))
+
+
+class _Beginning(Sequence["StatementSubject"]):
+    """The first items of a list that goes on growing."""
+
+    def __init__(self, items: list[StatementSubject], length: int) -> None:
+        self._items, self._length = items, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[StatementSubject]:
+        return islice(self._items, self._length)
+
+    @overload
+    def __getitem__(self, index: int) -> StatementSubject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[StatementSubject]: ...
+    def __getitem__(self, index: int | slice) -> StatementSubject | Sequence[StatementSubject]:
+        if isinstance(index, slice):
+            return self._items[slice(*index.indices(self._length))]
+        return self._items[range(self._length)[index]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatementSubject:
     """A statement of a migration, with the catalog as it is before it runs.
 
-    `created` are the relations that the same migration made: nobody uses them yet. `earlier` are the statements that
-    run before it in the same transaction.
+    `created` are the relations that the same migration made: nobody uses them yet. `transaction` holds the statements
+    that run in the same transaction; this one has the number `number` there.
     """
 
     statement: ParsedStatement
@@ -50,9 +148,30 @@ class StatementSubject:
     surroundings: Surroundings
     migration: PlannedMigration
     step: PlannedStep
-    created: frozenset[Name]
-    earlier: Sequence[StatementSubject]
+    created: Set[Name]
+    transaction: Transaction
+    number: int
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def earlier(self) -> Sequence[StatementSubject]:
+        """The statements that run before it in the same transaction. `earlier_of` finds those of a kind faster."""
+        return self.transaction.before(self.number)
+
+    def earlier_of(self, *kinds: str) -> Iterator[StatementSubject]:
+        """The statements of these kinds among them, in order."""
+        earlier = self.earlier
+        return (earlier[number] for number in self.transaction.of_kind(kinds, 0, self.number))
+
+    def earlier_exclusive(self) -> Iterator[StatementSubject]:
+        """The statements among them that lock something in ACCESS EXCLUSIVE mode, in order."""
+        earlier = self.earlier
+        return (earlier[number] for number in self.transaction.exclusive(self.number))
+
+    def later_of(self, *kinds: str) -> Iterator[ParsedStatement]:
+        """The statements of these kinds that run after it in the same transaction, in order."""
+        numbers = self.transaction.of_kind(kinds, self.number + 1, len(self.transaction))
+        return (self.transaction.statement(number) for number in numbers)
 
     @property
     def node(self) -> Any:

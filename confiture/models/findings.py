@@ -28,7 +28,8 @@ class Finding:
 
     `message` says what is wrong here, `effect` what happens in production, `hint` what to do instead in words and
     `remedy` the same as SQL ready to paste. `span` is None for what was found in a live database. `relation` is the
-    table, or other object, that it is about; `migration` the version of the migration that would run it.
+    table, or other object, that it is about; `migration` the version of the migration that would run it. `lines` are
+    the first and the last line of the statement, None where the finding is about no statement.
     """
 
     rule: str
@@ -42,6 +43,7 @@ class Finding:
     relation: str | None = None
     statement: str | None = None
     migration: str | None = None
+    lines: tuple[int, int] | None = field(default=None, compare=False)
     edits: tuple[Edit, ...] = field(default=(), compare=False)
 
     @property

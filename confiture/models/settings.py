@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from confiture.errors import Span
+from confiture.models.source import SourceFile, SourceText
+
 EMBEDDED = "embedded"
 """The database URL that stands for the project's own embedded server."""
+
+OLDEST_LINTED, NEWEST_LINTED = 14, 18
+"""The major versions of PostgreSQL that lint knows."""
 
 Severity = Literal["error", "warning", "info"]
 
@@ -38,14 +44,35 @@ class TenancySettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LintRule:
-    """A rule switched on in the settings; `options` holds what only this type of rule has."""
+class LintEntry:
+    """An entry of `linting.rules` as written: the type is that of some rule, which knows what `options` it takes.
+
+    None stands for what the entry leaves out. `spans` says where its keys stand, `span` where it begins.
+    """
 
     type: str
-    tables: tuple[str, ...] = ("*",)
+    tables: tuple[str, ...] | None = None
     exempt: tuple[str, ...] = ()
-    severity: Severity = "error"
-    options: Mapping[str, str] = field(default_factory=dict)
+    severity: Severity | Literal["off"] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict, compare=False)
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LintSettings:
+    """What lint looks for. `file` is the settings file, which the spans of the entries point into.
+
+    `postgres_version` is the major version that the migrations are meant for, None for that of the database, or the
+    newest. Findings of `block_migrations` or worse keep migrations from running; None: none do.
+    """
+
+    entries: tuple[LintEntry, ...] = ()
+    postgres_version: int | None = None
+    block_migrations: Severity | None = None
+    baseline: Path | None = None
+    plugins: tuple[SourceText, ...] = ()
+    file: SourceFile | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,4 +88,4 @@ class Settings:
     schemas: Path
     variables: Mapping[str, Any] = field(default_factory=dict)
     tenancy: TenancySettings = field(default_factory=TenancySettings)
-    lint_rules: tuple[LintRule, ...] = ()
+    linting: LintSettings = field(default_factory=LintSettings)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.errors import Problems
-from confiture.models.migration import BackfillStep, ReconcileStep
+from confiture.models.migration import BackfillStep, OnWrites, ReconcileStep
 from confiture.models.plan import Capture, PlannedBackfill, PlannedReconcile, TableRef
 from confiture.models.source import Rendered, SourceText
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
-from confiture.sql.backfills import read_fill
+from confiture.sql.backfills import read_fill, repeating_problem
 from confiture.sql.tree import parsed, table_ref
 
 
@@ -45,6 +45,9 @@ def planned_backfill(
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
     if fill is None:
         return None
+    if step.on_writes is OnWrites.CAPTURE and (repeating := repeating_problem(statements[0], source)):
+        problems.add(rendered.diagnostic(repeating.offset, repeating.code, repeating.message, hint=repeating.hint))
+        return None
     return PlannedBackfill(
         into=into,
         source=source,
@@ -56,6 +59,8 @@ def planned_backfill(
         on_writes=step.on_writes,
         captures=captures,
         target_columns=fill.target_columns,
+        conflict_columns=fill.conflict_columns,
+        constants=fill.constants,
         replica_lag_ms=step.throttle.replica_lag_ms,
         wal_bytes_per_s=step.throttle.wal_bytes_per_s,
         long_transaction_ms=step.throttle.long_transaction_ms,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confiture.models.events import Outcome
+from confiture.models.settings import Severity
 from confiture.models.trace import Blocks
 
 BLOCKS = {Blocks.READS: "red", Blocks.WRITES: "yellow", Blocks.DDL: "cyan", Blocks.STRONGER_DDL: "bright_black"}
@@ -15,6 +18,8 @@ OUTCOMES = {
     Outcome.ROLLED_BACK: "red",
     Outcome.STOPPED: "bold yellow",
 }
+
+SEVERITY: Mapping[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
 def css_class(blocks: Blocks) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, Span
+from confiture.models.findings import Finding
 from confiture.models.trace import RunWarning
+
+_LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
@@ -23,6 +26,21 @@ def warning_commands(warnings: Sequence[RunWarning], root: Path, environ: Mappin
         _command("warning", warning.code, warning.span, [warning.message, warning.hint], root, workspace) + "\n"
         for warning in warnings
     )
+
+
+def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
+    """One command a line, for what lint found: `::error`, `::warning` or `::notice`."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(
+        _command(_LEVELS[finding.severity], finding.rule, finding.span, told_lines(finding), root, workspace) + "\n"
+        for finding in findings
+    )
+
+
+def told_lines(finding: Finding) -> list[str]:
+    """A finding in lines of plain text: what is wrong, what happens, what to do, what to write."""
+    lines = [finding.message, finding.effect, f"next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
+    return [line for line in lines if line]
 
 
 def _annotation(diagnostic: Diagnostic, root: Path, workspace: Path) -> str:

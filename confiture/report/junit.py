@@ -1,14 +1,18 @@
-"""JUnit XML: a suite for each migration, a case for each step."""
+"""JUnit XML: a suite for each migration, a case for each step; for lint, a suite for each file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import groupby
 from xml.etree import ElementTree
 
-from confiture.errors import Diagnostic
+from confiture.errors import Diagnostic, Span
 from confiture.models.events import Outcome
+from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import MigrationReport, RunReport, StepReport
+from confiture.models.settings import Severity
+from confiture.report.github import told_lines
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -29,6 +33,42 @@ def diagnostics_xml(diagnostics: Sequence[Diagnostic]) -> str:
     root = ElementTree.Element("testsuites", name="confiture")
     _add_diagnostics(root, diagnostics)
     return _text(root)
+
+
+def findings_xml(report: LintReport, fails: Collection[Severity]) -> str:
+    """A suite for each file, a case for each finding: a failure where its severity is one of `fails`, else skipped."""
+    root = ElementTree.Element("testsuites", name="confiture lint")
+    for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
+        findings = list(here)
+        failures = sum(finding.severity in fails for finding in findings)
+        suite = _suite(root, path or report.source, len(findings), failures, len(findings) - failures)
+        for finding in findings:
+            _add_finding(suite, finding, fails)
+    if not report.findings:
+        _case(_suite(root, report.source, 1, 0, 0), "confiture lint", "nothing found", None)
+    return _text(root)
+
+
+def _suite(root: ElementTree.Element, name: str, tests: int, failures: int, skipped: int) -> ElementTree.Element:
+    counts = {"tests": str(tests), "failures": str(failures), "skipped": str(skipped), "time": "0"}
+    return ElementTree.SubElement(root, "testsuite", {"name": _clean(name), **counts})
+
+
+def _case(suite: ElementTree.Element, classname: str, name: str, span: Span | None) -> ElementTree.Element:
+    place = {"file": _clean(span.path), "line": str(span.line)} if span else {}
+    attributes = {"classname": _clean(classname), "name": _clean(name), **place, "time": "0"}
+    return ElementTree.SubElement(suite, "testcase", attributes)
+
+
+def _add_finding(suite: ElementTree.Element, finding: Finding, fails: Collection[Severity]) -> None:
+    place = f" (line {finding.span.line})" if finding.span else ""
+    case = _case(suite, finding.rule, finding.message + place, finding.span)
+    if finding.severity not in fails:
+        ElementTree.SubElement(case, "skipped", message=_clean(f"{finding.severity}: {finding.message}"))
+        return
+    failure = ElementTree.SubElement(case, "failure", type=finding.rule, message=_clean(finding.message))
+    first = [str(finding.span)] if finding.span else []
+    failure.text = _clean("\n".join(first + told_lines(finding)))
 
 
 def _add_migration(root: ElementTree.Element, migration: MigrationReport, diagnostics: Sequence[Diagnostic]) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked
+from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
-from confiture.plan.history import Standing
+from confiture.plan.history import Standing, Stopped
+
+if TYPE_CHECKING:
+    from confiture.lint.rule import Rule
 
 VERSION = 1
 
@@ -163,6 +167,67 @@ def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
     ]
 
 
+def lint_document(report: LintReport) -> dict[str, Any]:
+    """What lint found."""
+    return _document("confiture.lint") | {
+        "source": report.source,
+        "files": report.files,
+        "statements": report.statements,
+        "tables": report.tables,
+        "rules": report.rules,
+        "suppressed": report.suppressed,
+        "known": report.known,
+        "counts": {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES},
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "message": finding.message,
+        "effect": finding.effect,
+        "hint": finding.hint,
+        "remedy": finding.remedy,
+        "file": finding.span.path if finding.span else None,
+        "line": finding.span.line if finding.span else None,
+        "column": finding.span.column if finding.span else None,
+        "excerpt": finding.excerpt,
+        "relation": finding.relation,
+        "statement": finding.statement,
+        "migration": finding.migration,
+        "fixable": bool(finding.edits),
+        "fingerprint": finding.fingerprint,
+    }
+
+
+def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """The rules of lint."""
+    return _document("confiture.rules") | {
+        "rules": [
+            {
+                "name": rule.name,
+                "group": rule.group.value,
+                "severity": rule.severity,
+                "optional": rule.optional,
+                "summary": rule.summary,
+                "effect": rule.effect,
+                "hint": rule.hint,
+                "options": {
+                    name: {
+                        "description": option.description,
+                        "required": option.required,
+                        "default": option.default,
+                    }
+                    for name, option in rule.options.items()
+                },
+            }
+            for rule in sorted(rules.values(), key=lambda rule: rule.name)
+        ]
+    }
+
+
 def status_document(standing: Standing, environment: str, database: str) -> dict[str, Any]:
     """Where a database stands: `migrate status`."""
     return _document("confiture.status") | {
@@ -185,17 +250,32 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
             for row in standing.applied
         ],
         "pending": [{"version": plan.version, "name": plan.migration.name} for plan in standing.pending],
-        "unfinished": (
-            {
-                "version": standing.unfinished.version,
-                "name": standing.unfinished.name,
-                "state": standing.unfinished.state.value,
-            }
-            if standing.unfinished
-            else None
-        ),
+        "unfinished": _stopped(standing.stopped[0]) if standing.stopped else None,
+        "under_way": standing.under_way,
         "out_of_order": [plan.version for plan in standing.out_of_order],
         "drift": diagnostics_list(standing.drift),
+    }
+
+
+def _stopped(stopped: Stopped) -> dict[str, Any]:
+    step = stopped.next_step
+    return {
+        "version": stopped.row.version,
+        "name": stopped.row.name,
+        "state": stopped.row.state.value,
+        "segments_committed": stopped.committed,
+        "segments": stopped.segments,
+        "next_step": {
+            "phase": step.phase.value,
+            "number": step.number,
+            "part": step.part,
+            "name": step.label,
+            "file": step.span.path,
+            "line": step.span.line,
+            "begun": stopped.begun,
+        }
+        if step
+        else None,
     }
 
 
@@ -232,7 +312,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
         "skipped": step.skipped,
         "timeout_ms": step.timeout_ms,
         "lock_timeout_ms": step.lock_timeout_ms,
-        "statements": [statement.text for statement in step.statements],
+        "statements": [statement.written for statement in step.statements],
     }
 
 

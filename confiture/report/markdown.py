@@ -1,15 +1,17 @@
-"""Markdown, for pull requests: a dry run or a run in a few tables."""
+"""Markdown, for pull requests: a dry run, a run, or what lint found, in a few tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
+from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import RunReport
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
-from confiture.report.words import duration, rows
+from confiture.report.words import count, counted, duration, rows
 from confiture.report.work import work_of
 
 
@@ -33,6 +35,25 @@ def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
     """What is wrong where nothing ran."""
     lines = "\n".join(_diagnostics(diagnostics)) or "All valid."
     return f"### Confiture\n\n{lines}\n"
+
+
+def findings_markdown(report: LintReport) -> str:
+    """What lint found: a table for each file, and what each rule means."""
+    parts = ["### Confiture: lint", _cell(f"{counted(report.findings)} in {count(report.files, 'file')}.")]
+    for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
+        lines = ["| line | severity | rule | what |", "|---:|---|---|---|"]
+        for finding in here:
+            line = finding.span.line if finding.span else ""
+            lines.append(f"| {line} | {finding.severity} | `{finding.rule}` | {_cell(finding.message)} |")
+        parts += _section(_cell(path or report.source), lines)
+    meant = {finding.rule: finding for finding in report.findings}
+    parts += _section("Why", [_meaning(meant[rule]) for rule in sorted(meant)])
+    return "\n\n".join(parts) + "\n"
+
+
+def _meaning(finding: Finding) -> str:
+    hint = f" Next: {_cell(finding.hint)}." if finding.hint else ""
+    return f"- `{finding.rule}`: {_cell(finding.effect or finding.message)}{hint}"
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -54,6 +54,9 @@ def _print_step(console: Console, step: PlannedStep) -> None:
         console.print("\n".join(f"    {line}" for line in text.splitlines()), markup=False, soft_wrap=True)
     if step.expect is not None:
         console.print(f"    expects {escape(_expectation(step.expect))}")
+    if step.reconcile is not None:
+        by = f", by {step.reconcile.by}" if step.reconcile.by and not step.reconcile.by_default else ""
+        console.print(f"    must be what {escape(str(step.reconcile.table))} holds{escape(by)}")
 
 
 def _expectation(expect: Expectation) -> str:

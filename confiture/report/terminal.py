@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from confiture.errors import Diagnostic
+from confiture.errors import Diagnostic, Span
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import RunWarning
@@ -182,16 +182,25 @@ def _print_diagnostic(console: Console, diagnostic: Diagnostic) -> None:
     span = diagnostic.span
     if span:
         console.print(Text(f"  --> {span}", style="cyan"), soft_wrap=True)
-    if span and diagnostic.excerpt is not None:
-        number = str(span.line)
-        text, column = _window(diagnostic.excerpt, span.column - 1, console.width - len(number) - 4)
-        console.print(Text(f" {number} | ", style="cyan").append(text, style="default"), soft_wrap=True)
-        pointer = " " * cell_len(text[:column]) + "^"
-        console.print(Text(f" {' ' * len(number)} | ", style="cyan").append(pointer, style="red"), soft_wrap=True)
+        for line in excerpt_lines(console.width, span, diagnostic.excerpt):
+            console.print(line, soft_wrap=True)
     for detail in diagnostic.detail:
         print_text(console, Text(f"  {detail}"))
     if diagnostic.hint:
         print_text(console, Text("  next: ", style="green").append(diagnostic.hint, style="default"))
+
+
+def excerpt_lines(width: int, span: Span, excerpt: str | None) -> list[Text]:
+    """The line of a file that a place is in, and below it where; none where the line is not known."""
+    if excerpt is None:
+        return []
+    number = str(span.line)
+    text, column = _window(excerpt, span.column - 1, width - len(number) - 4)
+    pointer = " " * cell_len(text[:column]) + "^"
+    return [
+        Text(f" {number} | ", style="cyan").append(text, style="default"),
+        Text(f" {' ' * len(number)} | ", style="cyan").append(pointer, style="red"),
+    ]
 
 
 def _window(line: str, column: int, width: int) -> tuple[str, int]:

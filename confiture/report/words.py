@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from confiture.models.findings import SEVERITIES, Finding
+from confiture.models.settings import Severity
+
+_NOUNS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
+
 
 def duration(milliseconds: float | None) -> str:
     """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`; empty for None."""
@@ -25,6 +32,13 @@ def duration_in_prose(milliseconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """`1 row`, `20,000 rows`."""
     return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """`2 errors and 1 warning`; `Nothing found`."""
+    found = [(severity, sum(one.severity == severity for one in findings)) for severity in SEVERITIES]
+    parts = [count(number, _NOUNS[severity]) for severity, number in found if number]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts) or "Nothing found"
 
 
 def rows(number: int | None) -> str:

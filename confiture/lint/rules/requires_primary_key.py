@@ -6,13 +6,77 @@ from collections.abc import Iterable
 
 from confiture.lint.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
-from confiture.models.catalog import TableKind
+from confiture.lint.tables import Parts, parts_of, whole_tables
+from confiture.lint.writing import listed, qualified
+from confiture.models.catalog import Catalog, Index, Name, Table, TableKind
+from confiture.sql.tree import identifier
 
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table in subject.catalog.tables.values():
-        if table.primary_key is None and not table.is_partition and table.kind is not TableKind.FOREIGN:
-            yield Hit(place=table.place, relation=str(table.name), message=f"{table.name} has no primary key")
+    parts = parts_of(subject.catalog)
+    for table in whole_tables(subject.catalog):
+        if table.kind is TableKind.FOREIGN or _has_key(parts, table):
+            continue
+        key = next((index for index in table.indexes if _could_be_key(table, index)), None)
+        yield _hit_with_key(table, key) if key else _hit(subject.catalog, table)
+
+
+def _has_key(parts: Parts, table: Table) -> bool:
+    """Whether it, or each of the tables that hold its rows, has a primary key."""
+    if table.primary_key:
+        return True
+    below = parts.get(table.name, ())
+    return bool(below) and all(_has_key(parts, one) for one in below)
+
+
+def _could_be_key(table: Table, index: Index) -> bool:
+    """Whether a unique index tells all rows apart."""
+    columns = [column and table.column(column) for column in index.columns]
+    return (
+        index.unique
+        and index.valid
+        and index.predicate is None
+        and not index.nulls_not_distinct
+        and all(column and column.not_null for column in columns)
+        and not _is_deferrable(table, index.constraint)
+    )
+
+
+def _is_deferrable(table: Table, constraint: str | None) -> bool:
+    found = table.constraint(constraint) if constraint else None
+    return bool(found and found.deferrable)
+
+
+def _hit_with_key(table: Table, key: Index) -> Hit:
+    columns = [column for column in key.columns if column]
+    hint = f"{listed(columns)} could be the key: {identifier(key.name)} already keeps it unique and NOT NULL"
+    remedy = None
+    if key.constraint is None and not any(key.key_options) and not table.parents and table.kind is TableKind.TABLE:
+        remedy = (
+            f"ALTER TABLE {qualified(table.name)}\n"
+            f"    ADD CONSTRAINT {identifier(key.name)} PRIMARY KEY USING INDEX {identifier(key.name)};"
+        )
+    return Hit(
+        place=table.place,
+        relation=str(table.name),
+        message=f"{table.name} has no primary key, only a unique index",
+        effect="Once the table is published for logical replication each UPDATE and DELETE fails until it has a "
+        "replica identity, and what looks for a primary key, such as a batched backfill, finds none.",
+        hint=hint,
+        remedy=remedy,
+    )
+
+
+def _hit(catalog: Catalog, table: Table) -> Hit:
+    inherits = _inherited_key(catalog, table.parents)
+    message = f"{table.name} has no primary key"
+    if inherits:
+        message += f": that of {inherits} is not inherited"
+    return Hit(place=table.place, relation=str(table.name), message=message)
+
+
+def _inherited_key(catalog: Catalog, parents: tuple[Name, ...]) -> Name | None:
+    return next((name for name in parents if name in catalog.tables and catalog.tables[name].primary_key), None)
 
 
 RULE = SchemaRule(
@@ -20,7 +84,8 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="Tables have a primary key",
-    effect="Rows cannot be told apart: logical replication, upserts and batched backfills do not work on the table.",
+    effect="Rows cannot be told apart: batched backfills and upserts have no key to go by, and once the table is "
+    "published for logical replication each UPDATE and DELETE fails.",
     hint="add one; where no column is a natural key, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint)",)),

@@ -1,0 +1,284 @@
+"""`confiture lint`: what is wrong with the schema and dangerous in the migrations."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.cli.context import Scope, failures, parse_variables, say
+from confiture.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    EnvOption,
+    FailOn,
+    Format,
+    LintFormat,
+    VarOption,
+)
+from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
+
+if TYPE_CHECKING:
+    from confiture.core.linting import DatabaseFacts, LintOptions
+    from confiture.core.narrowing import Narrowing
+    from confiture.lint.rule import Rule
+    from confiture.models.findings import LintReport
+    from confiture.models.settings import Settings, Severity
+
+# how failures of the command itself are printed, where findings have a format of their own
+_FAILURES = {
+    LintFormat.JSON: Format.JSON,
+    LintFormat.GITHUB: Format.GITHUB,
+    LintFormat.JUNIT: Format.JUNIT,
+    LintFormat.MARKDOWN: Format.MARKDOWN,
+}
+
+
+def lint(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Show findings in these files or folders only.")
+    ] = None,
+    fail_on: Annotated[FailOn, typer.Option("--fail-on", help="End with 1 from this severity on.")] = FailOn.ERROR,
+    form: Annotated[
+        LintFormat, typer.Option("--format", help="How to print the findings, on stdout.")
+    ] = LintFormat.TEXT,
+    rule: Annotated[
+        list[str] | None, typer.Option("--rule", metavar="RULE", help="Judge by this rule only. Repeatable.")
+    ] = None,
+    changed_since: Annotated[
+        str | None,
+        typer.Option("--changed-since", metavar="REV", help="Only what differs from this revision of git."),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", metavar="FILE", help="Leave out the findings that this file knows.")
+    ] = None,
+    write_baseline: Annotated[
+        bool, typer.Option("--write-baseline", help="Write all findings into the baseline, and end with 0.")
+    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Change the files where a fix is sure.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Judge the schema of the database, and the migrations that it has not.")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="RULE", help="Say what a rule finds, why, and what to do.")
+    ] = None,
+    list_rules: Annotated[bool, typer.Option("--list-rules", help="List all rules.")] = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+) -> None:
+    """Find what is wrong with the schema and dangerous in the migrations, before anything runs.
+
+    Needs no database. Ends with 1 if there are errors; see --fail-on.
+
+    Examples:
+
+        confiture lint
+
+        confiture lint --changed-since origin/main --format github
+
+        confiture lint --explain create_index_blocking
+
+        confiture lint --live --env production
+    """
+    began = time.perf_counter()
+    with failures(_FAILURES.get(form, Format.TEXT)) as scope:
+        if explain is not None or list_rules:
+            _tell_rules(_known_rules(scope, config, env), explain, form)
+            return
+        settings = scope.settings(config, env, database if live else "embedded")
+        run = _Run(scope, settings, form, fail_on, began)
+        asked = _Asked(paths or (), changed_since, baseline, write_baseline)
+        run.lint(_options(var, rule), _facts(settings) if live else None, asked, fix=fix)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which of the findings are asked for."""
+
+    paths: Sequence[Path]
+    changed_since: str | None
+    baseline: Path | None
+    write_baseline: bool
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of lint: what it reads, and how it is told."""
+
+    scope: Scope
+    settings: Settings
+    form: LintFormat
+    fail_on: FailOn
+    began: float
+
+    def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _Asked, *, fix: bool) -> None:
+        """Lints and prints. Ends the command with 1 where findings are as bad as --fail-on says."""
+        from confiture.core.linting import lint_project
+
+        if asked.write_baseline:
+            self._write_baseline(lint_project(self.settings, options, facts), asked.baseline)
+            return
+        narrowing = self._narrowing(asked)
+        if fix:
+            if facts is not None:
+                raise _bad_option("--fix and --live exclude each other", "a database has no files to fix")
+            report = self._fix(options, narrowing)
+        else:
+            report = lint_project(self.settings, options, facts)
+        shown = narrowing.of(report)
+        self._print(shown)
+        fails = _severities(self.fail_on)
+        if any(finding.severity in fails for finding in shown.findings):
+            raise typer.Exit(ExitCode.FINDINGS)
+
+    def _narrowing(self, asked: _Asked) -> Narrowing:
+        from confiture.core.changes import changes_since
+        from confiture.core.narrowing import Narrowing, shown_paths
+        from confiture.lint.baseline import read_baseline
+
+        root = self.settings.root
+        baseline = asked.baseline.absolute() if asked.baseline else self.settings.linting.baseline
+        return Narrowing(
+            paths=shown_paths(asked.paths, root),
+            changes=changes_since(asked.changed_since, root) if asked.changed_since is not None else None,
+            baseline=read_baseline(baseline, root) if baseline else None,
+        )
+
+    def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
+        from confiture.core.fixing import fix
+        from confiture.core.linting import lint_project
+        from confiture.report.words import count
+
+        # settings and files are read anew each time, as the fixes leave them
+        fixes = fix(self.settings.root, lambda: lint_project(self.settings, options), narrowing.shows)
+        say(f"fixed {count(len(fixes.fixed), 'finding')}")
+        if fixes.refused:
+            say(f"left {count(len(fixes.refused), 'finding')} whose fix would have changed more than it should")
+        if any(finding.migration for finding in fixes.fixed):
+            say("a database that has a migration whose file was changed will call that drift: undo the change there")
+        return fixes.report
+
+    def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
+        from confiture.core.linting import is_broken_file
+        from confiture.files.settings import FILE_NAME
+        from confiture.lint.baseline import DEFAULT_NAME, baseline_text
+        from confiture.report.words import count
+
+        path = asked or self.settings.linting.baseline or self.settings.root / DEFAULT_NAME
+        findings = [finding for finding in report.findings if not is_broken_file(finding)]
+        try:
+            path.write_text(baseline_text(findings), encoding="utf-8")
+        except OSError as error:
+            message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
+            raise _bad_option(message, "--baseline names a file in a folder that you may write to") from error
+        say(f"wrote {count(len(findings), 'finding')} to {os.path.relpath(path)}")
+        if asked or not self.settings.linting.baseline:
+            shown = os.path.relpath(path.absolute(), self.settings.root)
+            say(f"Next: write `baseline: {shown}` below `linting:` in {FILE_NAME}.")
+
+    def _print(self, report: LintReport) -> None:
+        if self.form is not LintFormat.TEXT:
+            sys.stdout.write(self._document(report))
+            return
+        from confiture.report.findings import print_findings
+        from confiture.report.terminal import data_console
+
+        print_findings(data_console(), report, (time.perf_counter() - self.began) * 1000)
+
+    def _document(self, report: LintReport) -> str:
+        root, findings = self.settings.root, report.findings
+        match self.form:
+            case LintFormat.SARIF:
+                from confiture.lint.registry import known_rules
+                from confiture.report.machine import as_text
+                from confiture.report.sarif import sarif_document
+
+                return as_text(sarif_document(findings, known_rules(self.settings.linting, root), root, os.environ))
+            case LintFormat.GITHUB:
+                from confiture.report.github import finding_commands
+
+                return finding_commands(findings, root, os.environ)
+            case LintFormat.GITLAB:
+                from confiture.report.gitlab import code_quality
+
+                return code_quality(findings, root, os.environ)
+            case LintFormat.JUNIT:
+                from confiture.report.junit import findings_xml
+
+                return findings_xml(report, _severities(self.fail_on))
+            case LintFormat.MARKDOWN:
+                from confiture.report.markdown import findings_markdown
+
+                return findings_markdown(report)
+        from confiture.report.machine import as_text, lint_document
+
+        return as_text(lint_document(report))
+
+
+def _severities(least: FailOn) -> tuple[Severity, ...]:
+    """The severities from this one on."""
+    from confiture.models.findings import SEVERITIES
+
+    return SEVERITIES[: SEVERITIES.index(least.value) + 1] if least is not FailOn.NEVER else ()
+
+
+def _options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
+    from confiture.core.linting import LintOptions
+
+    return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()))
+
+
+def _facts(settings: Settings) -> DatabaseFacts:
+    from confiture.core.database import open_database
+    from confiture.core.lint_database import facts_of
+
+    with open_database(settings, say) as target:
+        return facts_of(target)
+
+
+def _known_rules(scope: Scope, config: Path | None, env: str | None) -> Mapping[str, Rule]:
+    """The rules that the project around knows; the built-in ones where there is no project."""
+    from confiture.lint.registry import known_rules
+    from confiture.models.settings import LintSettings
+
+    try:
+        settings = scope.settings(config, env, "embedded")
+    except ConfitureError as error:
+        if config is None and error.diagnostics[0].code == "no-project":
+            return known_rules(LintSettings(), None)
+        raise
+    return known_rules(settings.linting, settings.root)
+
+
+def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat) -> None:
+    from confiture.lint.configuration import rule_named
+
+    chosen = {explain: rule_named(explain, known)} if explain is not None else known
+    if form is LintFormat.JSON:
+        from confiture.report.machine import as_text, rules_document
+
+        sys.stdout.write(as_text(rules_document(chosen)))
+        return
+    if form is not LintFormat.TEXT:
+        raise _bad_option(f"rules are told as text or json, not as {form.value}", "--format json, or leave it out")
+    from confiture.report.findings import print_page, print_rules
+    from confiture.report.terminal import data_console
+
+    if explain is None:
+        print_rules(data_console(), known)
+        return
+    from confiture.lint.pages import page
+
+    print_page(data_console(), page(chosen[explain]))
+
+
+def _bad_option(message: str, hint: str) -> InputError:
+    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

@@ -1,0 +1,161 @@
+"""`confiture reconcile` and `confiture verify`: does what was proved still hold?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from confiture.cli.context import failures, project_for, say
+from confiture.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    DataFormat,
+    DataFormatOption,
+    EnvOption,
+    Format,
+    VarOption,
+)
+from confiture.errors import Diagnostic, ExitCode, InputError
+
+if TYPE_CHECKING:
+    from confiture.core.reconcile.alone import Asked
+    from confiture.models.reconciling import Verification
+
+
+def reconcile(
+    target: Annotated[str, typer.Argument(metavar="TABLE|VERSION", help="A table, or a migration with reconciles.")],
+    query: Annotated[
+        str | None, typer.Option("--sql", metavar="QUERY", help="The query that defines what the table must hold.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="The same, in a file.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="COLUMN", help="What tells rows apart; default: what is unique. Repeatable."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="COLUMN", help="Compare by this column first; default: the tenant's."),
+    ] = None,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+) -> None:
+    """Hold a table against its defining query: equal, or which rows are missing, extra, changed. Reads only.
+
+    Without a query, runs all `reconcile:` steps of a migration. Ends with 1 where something differs.
+
+    Examples:
+
+        confiture reconcile 004
+
+        confiture reconcile r_orders --file queries/r_orders.sql --by tenant_id
+
+        confiture reconcile r_totals --sql 'SELECT tenant_id, sum(amount) AS total FROM w_orders GROUP BY 1'
+    """
+    with failures(Format(form.value)) as scope:
+        settings = scope.settings(config, env, database)
+        asked = _asked(target, query, file, key, by)
+        project = None if asked else project_for(settings, var)
+        from confiture.core.database import open_database
+        from confiture.core.verify import not_holding, reconcile_again, reconcile_asked
+
+        with open_database(settings, say) as opened:
+            if asked:
+                found = reconcile_asked(settings, opened, asked)
+            elif project:
+                found = reconcile_again(project, opened, target, _tell)
+        if form is DataFormat.JSON:
+            _print_json(found, "confiture.reconcile")
+        else:
+            from confiture.report.reconciling import print_reconciled
+            from confiture.report.terminal import data_console
+
+            print_reconciled(data_console(), found)
+        if not_holding(found, strict=True):
+            raise typer.Exit(ExitCode.FINDINGS)
+
+
+def verify(
+    version: Annotated[str | None, typer.Argument(help="One migration; default: all that are applied.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 where a step cannot run any more.")] = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    var: VarOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+) -> None:
+    """Run again what applied migrations checked at their ends: checks of after_validation, and reconciles. Reads only.
+
+    Ends with 1 where something does not hold. A step whose tables or columns a later migration has changed cannot run
+    any more: that is told, and ends with 1 only if --strict.
+
+    Examples:
+
+        confiture verify
+
+        confiture verify 002 --env production --format json
+    """
+    with failures(Format(form.value)) as scope:
+        settings = scope.settings(config, env, database)
+        project = project_for(settings, var)
+        from confiture.core.database import open_database
+        from confiture.core.verify import not_holding
+        from confiture.core.verify import verify as run_again
+
+        with open_database(settings, say) as opened:
+            found = run_again(project, opened, version, _tell)
+        if form is DataFormat.JSON:
+            _print_json(found, "confiture.verify")
+        else:
+            from confiture.report.reconciling import print_verification
+            from confiture.report.terminal import data_console
+
+            print_verification(data_console(), found)
+        if not_holding(found, strict=strict):
+            raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _asked(table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None) -> Asked | None:
+    """The reconcile that the options describe; None where they name no query. Raises InputError."""
+    if query is not None and file is not None:
+        raise _bad_option("--sql and --file exclude each other", "give the query once")
+    if query is None and file is None:
+        if key or by is not None:
+            raise _bad_option("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
+        return None
+    from confiture.core.reconcile.alone import Asked
+
+    text = query if file is None else _read(file)
+    origin = "--sql" if file is None else str(file)
+    return Asked(table=table, sql=text or "", origin=origin, key=tuple(key or ()), by=by)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _bad_option(f"--file {file}: {error.strerror or error}", "name a file with one query") from error
+    except UnicodeDecodeError as error:
+        raise _bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
+
+
+def _bad_option(message: str, hint: str) -> InputError:
+    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
+
+
+def _tell(step: str) -> None:
+    """Who looks on sees which step runs; it may take a while."""
+    if sys.stderr.isatty():
+        say(f"{step} ...")
+
+
+def _print_json(found: Verification, layout: str) -> None:
+    from confiture.report.machine import as_text
+    from confiture.report.reconciling import verification_document
+
+    sys.stdout.write(as_text(verification_document(found, layout)))

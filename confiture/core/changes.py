@@ -1,0 +1,89 @@
+"""What git says has changed since a revision."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from confiture.errors import Diagnostic, InputError
+from confiture.models.findings import Finding
+
+_HUNK = re.compile(r"@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
+_EVERY_LINE = range(1, 2**31)
+
+Changes = Mapping[str, tuple[range, ...]]
+"""The changed lines of each changed file, by its path from the project's root."""
+
+
+def changes_since(revision: str, root: Path) -> Changes:
+    """What differs between the working tree and the revision, or where the two branches parted; new files as well.
+
+    Raises InputError where this is no work tree of git, or git does not know the revision.
+    """
+    if revision.startswith("-") or not revision.strip():
+        raise _refused(f"--changed-since {revision!r} is no revision", "name a branch, a tag or a commit")
+    base = _git(root, "merge-base", revision, "HEAD", may_fail=True).strip() or revision
+    _git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", asked=revision)
+    options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--relative", "--src-prefix=a/")
+    diff = _git(root, "-c", "core.quotePath=false", "diff", *options, "--dst-prefix=b/", base, "--", ".")
+    found = dict(_changed_lines(diff))
+    for path in _git(root, "diff", "--name-only", "-z", "--relative", base, "--", ".").split("\0"):
+        # of what git shows no lines, such as a name that it quotes, all may have changed
+        if path:
+            found.setdefault(path, (_EVERY_LINE,))
+    for path in _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
+        if path:
+            found[path] = (_EVERY_LINE,)
+    return found
+
+
+def _changed_lines(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
+    path, lines = "", list[range]()
+    for line in diff.split("\n"):
+        hunk = _HUNK.match(line)
+        if line.startswith("diff --git "):
+            if lines:
+                yield path, tuple(lines)
+            path, lines = "", []
+        elif line.startswith("+++ b/") and not path:
+            path = line.removeprefix("+++ b/").rstrip("\t")
+        elif hunk and path:
+            first, count = int(hunk["first"]), int(hunk["count"] or 1)
+            # where lines went away, the statement around them changed
+            lines.append(range(first, first + count) if count else range(first, first + 2))
+    if path and lines:
+        yield path, tuple(lines)
+
+
+def is_changed(finding: Finding, changes: Changes) -> bool:
+    """Whether a finding's statement, or its line where it is about none, is among the changes."""
+    if finding.span is None:
+        return False
+    first, last = finding.lines or (finding.span.line, finding.span.line)
+    return any(first < lines.stop and lines.start <= last for lines in changes.get(finding.span.path, ()))
+
+
+def _git(root: Path, *arguments: str, asked: str | None = None, may_fail: bool = False) -> str:
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    }
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, env=kept, capture_output=True, check=False)
+    except OSError as error:
+        raise _refused(
+            "--changed-since needs git, which cannot be run", "install git, or leave the option out"
+        ) from error
+    if done.returncode and not may_fail:
+        told = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
+        if "not a git repository" in told:
+            raise _refused("--changed-since: the project is in no git repository", "leave the option out")
+        hint = "fetch it first: CI often clones one commit only (actions/checkout: fetch-depth: 0)"
+        raise _refused(f"--changed-since: git does not know {asked!r}" if asked else f"git failed: {told}", hint)
+    return "" if done.returncode else done.stdout.decode("utf-8", "replace")
+
+
+def _refused(message: str, hint: str) -> InputError:
+    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

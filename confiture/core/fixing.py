@@ -1,0 +1,150 @@
+"""Applies the fixes that findings carry, and takes back those that do not stand the test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from confiture.errors import Diagnostic, InputError
+from confiture.models.findings import Edit, Finding, LintReport
+
+_MOST_PASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fixes:
+    """What was fixed, what was not although it could have been, and the report of what is left."""
+
+    fixed: tuple[Finding, ...]
+    refused: tuple[Finding, ...]
+    report: LintReport
+
+
+def fix(root: Path, lint: Callable[[], LintReport], wanted: Callable[[Finding], bool]) -> Fixes:
+    """Applies the fixes of the wanted findings, file by file, and lints again.
+
+    A file keeps a fix only if its finding is gone then, nothing new is found, and its comments are as before. Raises
+    InputError where a file cannot be written.
+    """
+    report = lint()
+    fixed: list[Finding] = []
+    refused: list[Finding] = []
+    for _ in range(_MOST_PASSES):
+        by_path = _by_path(finding for finding in report.findings if wanted(finding) and finding not in refused)
+        if not by_path:
+            break
+        for path, findings in by_path.items():
+            tried, report = _fix_file(root / path, findings, report, lint)
+            if tried:
+                fixed += tried
+            else:
+                refused += findings
+    return Fixes(fixed=tuple(fixed), refused=tuple(refused), report=report)
+
+
+def _by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
+    """The findings with a fix, by the one file that the fix changes."""
+    by_path: dict[str, list[Finding]] = {}
+    for finding in findings:
+        paths = {edit.path for edit in finding.edits}
+        if len(paths) == 1:
+            by_path.setdefault(paths.pop(), []).append(finding)
+    return by_path
+
+
+def _fix_file(
+    path: Path, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
+) -> tuple[tuple[Finding, ...], LintReport]:
+    """Fixes as much of a file as fits together. Gives the findings that are gone, none where the file is as it was."""
+    content = path.read_bytes()
+    text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    chosen = _apart(findings)
+    changed = _edited(text, [edit for finding in chosen for edit in finding.edits])
+    if changed == text or _comments(changed) != _comments(text):
+        return (), before
+    _write(path, _as_before(content, changed))
+    after = lint()
+    if _stands(before, after, chosen):
+        return chosen, after
+    _write(path, content)
+    # perhaps one of them is at fault
+    if len(chosen) > 1:
+        for finding in chosen:
+            gone, report = _fix_file(path, [finding], before, lint)
+            if gone:
+                return gone, report
+    return (), before
+
+
+def _apart(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings whose edits do not touch each other, the first ones first."""
+    taken: list[Edit] = []
+    chosen = []
+    for finding in findings:
+        if all(edit.end < other.start or other.end < edit.start for edit in finding.edits for other in taken):
+            taken += finding.edits
+            chosen.append(finding)
+    return tuple(chosen)
+
+
+def _edited(text: str, edits: Iterable[Edit]) -> str:
+    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def _as_before(content: bytes, text: str) -> bytes:
+    """The text with the byte order mark and the line ends that the file had."""
+    mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
+    return mark + (text.replace("\n", "\r\n") if b"\r\n" in content else text).encode()
+
+
+def _comments(text: str) -> list[str]:
+    """The comments of an SQL file, or of the SQL and the YAML of a migration as far as a scanner of SQL sees them."""
+    import postgast
+    from postgast import pg_query_pb2 as pb
+
+    encoded = text.encode()
+    kinds = (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
+    try:
+        tokens = postgast.scan(text).tokens
+    except postgast.PgQueryError:
+        return [line.strip() for line in text.split("\n") if line.lstrip().startswith(("#", "--"))]
+    return [encoded[token.start : token.end].decode() for token in tokens if token.token in kinds]
+
+
+def _stands(before: LintReport, after: LintReport, fixed: Sequence[Finding]) -> bool:
+    """Whether what was to be fixed is gone, and nothing else has come."""
+    return Counter(map(_identity, after.findings)) <= Counter(map(_identity, before.findings)) - Counter(
+        map(_identity, fixed)
+    )
+
+
+def _identity(finding: Finding) -> tuple[str, ...]:
+    """What stays the same of a finding while lines move."""
+    return (finding.rule, finding.span.path if finding.span else "", finding.relation or "", finding.message)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes the file whole or not at all, with its permissions. Raises InputError."""
+    target = path.resolve()
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(target.stat().st_mode)
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
+        hint = "make the file and its folder writable, or leave --fix out"
+        raise InputError(Diagnostic(code="unwritable-file", message=message, hint=hint)) from error

@@ -1,0 +1,36 @@
+"""Asks a database what lint wants to know of it."""
+
+from __future__ import annotations
+
+import psycopg
+
+from confiture.core.database import Database
+from confiture.core.failures import plain_failure
+from confiture.core.linting import DatabaseFacts
+from confiture.core.live_catalog import read_catalog, read_table_rows
+from confiture.core.standing import read_history
+from confiture.errors import DatabaseUnavailable
+from confiture.models.history import State
+
+
+def facts_of(database: Database) -> DatabaseFacts:
+    """The schema of a database, its version, its tables' sizes, the migrations that it has; reads only.
+
+    Raises DatabaseUnavailable.
+    """
+    connection = database.connect("lint")
+    try:
+        # bounds what reading may wait
+        connection.execute("SET lock_timeout = '5s'")
+        applied = [row.version for row in read_history(connection) if row.state is State.APPLIED]
+        return DatabaseFacts(
+            version=connection.info.server_version // 10_000,
+            table_rows=read_table_rows(connection),
+            catalog=read_catalog(connection),
+            applied=frozenset(applied),
+            label=database.label,
+        )
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(plain_failure(error, "the schema cannot be read")) from error
+    finally:
+        connection.close()

@@ -1,0 +1,220 @@
+"""Lints a project, or the migrations that are about to run."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confiture.core.project import Project, read_project
+from confiture.errors import Diagnostic, InputError, Problems
+from confiture.files.ddl import TEMPLATE_SUFFIX
+from confiture.files.reading import read_source
+from confiture.lint.configuration import active_rules, chosen
+from confiture.lint.engine import NOT_FOLLOWED, Judged, Replay, SchemaReader, judge_schema, together
+from confiture.lint.findings import found, heeding, in_order
+from confiture.lint.registry import known_rules
+from confiture.lint.subjects import Surroundings
+from confiture.models.catalog import Catalog, Name
+from confiture.models.findings import Finding, LintReport
+from confiture.models.plan import PlannedMigration
+from confiture.models.settings import NEWEST_LINTED, Settings
+from confiture.models.source import Rendered, SourceText
+from confiture.plan.ordering import version_key
+from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
+from confiture.sql.parsing import parse_statements
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LintOptions:
+    """What the command line says. `rules` are the only ones to judge; `variables` win over all others."""
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseFacts:
+    """What a database says that files do not.
+
+    Its major version, the estimated row counts of its tables, and for `confiture lint --live` its schema, the
+    versions of the migrations that it has, and how people call it.
+    """
+
+    version: int
+    table_rows: Mapping[Name, int] = field(default_factory=dict)
+    catalog: Catalog | None = None
+    applied: frozenset[str] = frozenset()
+    label: str = ""
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises InputError where the settings name rules, or keys of rules, that do not exist."""
+    active_rules(settings.linting, known_rules(settings.linting, settings.root))
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keeps Python from looking for cycles: among ten thousand tables that takes long, and there are next to none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_at_rest()
+def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts | None = None) -> LintReport:
+    """Everything that is wrong with the schema and the migrations of a project.
+
+    The schema is that of the DDL files, or of the database where `facts` has one; of its migrations, those that it has
+    not are judged then. Files that cannot be read are findings. Raises InputError where the settings are wrong, or
+    there is nothing to read.
+    """
+    known = known_rules(settings.linting, settings.root)
+    actives = active_rules(settings.linting, known)
+    actives = chosen(actives, options.rules, known) if options.rules else actives
+    surroundings = _surroundings(settings, facts)
+    problems = Problems()
+    live = facts.catalog if facts else None
+    paths = schema_paths(settings) if live is None else []
+    project = _project(settings, options.variables, problems, needed=live is None and not paths)
+    schema = SchemaReader()
+    for path in paths:
+        _read_file(path, settings, options.variables, schema, problems)
+    replay = Replay(actives, surroundings)
+    judged: list[Judged] = []
+    applied = {version_key(version) for version in facts.applied} if facts else set()
+    for plan in project.ups if project else ():
+        if version_key(plan.version) in applied:
+            replay.pass_over(plan)
+        else:
+            judged += replay.judge(plan)
+    catalog = live or together(schema.catalog, replay.catalog)
+    judged += judge_schema(actives, catalog, schema.misfits, surroundings)
+    ignores = [*schema.ignores, *replay.ignores]
+    findings, suppressed = heeding(found(judged), ignores, actives, known, all_judged=live is None)
+    return LintReport(
+        findings=in_order([*_broken([*problems, *schema.failures, *replay.failures]), *findings]),
+        files=len(paths) + (len(project.migrations) if project else 0),
+        statements=schema.statements + replay.statements,
+        tables=len(catalog.tables),
+        rules=len({active.rule.name for active in actives}),
+        suppressed=suppressed,
+        source=facts.label if facts and live else "files",
+    )
+
+
+def lint_plan(
+    migrations: Sequence[PlannedMigration],
+    earlier: Sequence[PlannedMigration],
+    settings: Settings,
+    facts: DatabaseFacts | None = None,
+) -> LintReport:
+    """What is dangerous in migrations that are about to run, the `earlier` ones having run.
+
+    Raises InputError where the settings are wrong.
+    """
+    known = known_rules(settings.linting, settings.root)
+    actives = active_rules(settings.linting, known)
+    replay = Replay(actives, _surroundings(settings, facts))
+    for plan in earlier:
+        replay.pass_over(plan)
+    judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan)]
+    findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
+    return LintReport(
+        findings=in_order([*_broken(replay.failures), *findings]),
+        files=len(migrations),
+        statements=replay.statements,
+        tables=len(replay.catalog.tables),
+        rules=len({active.rule.name for active in actives}),
+        suppressed=suppressed,
+    )
+
+
+def schema_paths(settings: Settings) -> list[Path]:
+    """The DDL files below the schemas folder in path order, hidden ones left out."""
+    found_paths = [
+        path
+        for path in settings.schemas.rglob("*")
+        if path.name.endswith((".sql", TEMPLATE_SUFFIX))
+        and not any(part.startswith(".") for part in path.relative_to(settings.schemas).parts)
+        and path.is_file()
+    ]
+    return sorted(found_paths)
+
+
+def _project(settings: Settings, variables: Mapping[str, Any], problems: Problems, *, needed: bool) -> Project | None:
+    """The project's migrations, None where there is no folder of them and none is `needed`."""
+    if not needed and not settings.migrations.exists():
+        return None
+    return read_project(settings, variables, problems)
+
+
+def _surroundings(settings: Settings, facts: DatabaseFacts | None) -> Surroundings:
+    version = settings.linting.postgres_version or (facts.version if facts else NEWEST_LINTED)
+    return Surroundings(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
+
+
+class _SchemaContext(RenderContext):
+    """What templates below the schemas folder see: no migration runs them here."""
+
+    __slots__ = ()
+
+    def names(self) -> dict[str, Any]:
+        return {**self.variables, "vars": self.variables, "environment": self.environment}
+
+
+def _read_file(
+    path: Path, settings: Settings, overrides: Mapping[str, Any], schema: SchemaReader, problems: Problems
+) -> None:
+    try:
+        file = read_source(path, settings.root)
+        rendered = _rendered(SourceText(text=file.text, file=file), settings, overrides)
+    except InputError as error:
+        problems.extend(error.diagnostics)
+        return
+    except TemplateProblem as problem:
+        # names that the settings do not know are left to the migrations that run the file
+        problems.extend(one for one in problem.diagnostics if one.code != "undefined-name")
+        return
+    try:
+        schema.read(rendered)
+    except Exception:
+        _, wrong = parse_statements(rendered.text)
+        if not wrong:
+            raise
+        problems.extend(rendered.diagnostic(one.offset, one.code, one.message, hint=one.hint) for one in wrong)
+
+
+def _rendered(source: SourceText, settings: Settings, overrides: Mapping[str, Any]) -> Rendered:
+    if not source.file.path.endswith(TEMPLATE_SUFFIX):
+        return verbatim(source)
+    context = _SchemaContext(
+        environment=settings.environment, version="", name="", variables={**settings.variables, **overrides}
+    )
+    return render(source, context)
+
+
+def is_broken_file(finding: Finding) -> bool:
+    """Whether the finding is that a file cannot be read. The codes of such have dashes, the names of rules have not."""
+    return "-" in finding.rule
+
+
+def _broken(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
+    """What cannot be read, as findings; a file that several migrations run is told once."""
+    for problem in {(one.code, one.span, one.message): one for one in problems}.values():
+        yield Finding(
+            rule=problem.code,
+            severity="warning" if problem.code == NOT_FOLLOWED else "error",
+            message=problem.message,
+            effect="; ".join(problem.detail),
+            hint=problem.hint or "",
+            span=problem.span,
+            excerpt=problem.excerpt,
+        )

@@ -1,0 +1,87 @@
+"""The columns of both sides: which are compared, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from confiture.models.reconciling import Omitted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column that is compared. `type` is the table's, as PostgreSQL writes it; the query's side is cast to it.
+
+    Where the type has no hash function or no order, `as_text` says that its text is compared.
+    """
+
+    name: str
+    type: str
+    number: int
+    is_collatable: bool = False
+    as_text: bool = False
+
+    @property
+    def alias(self) -> sql.Composable:
+        """What our queries call it."""
+        return sql.Identifier("e", f"c{self.number}")
+
+    def of(self, side: str) -> sql.Composed:
+        """The value of a side, in the form in which both sides are compared."""
+        return self._in_form(sql.Identifier(side, self.name))
+
+    def value(self, text: str | None) -> sql.Composed:
+        """A value, given as PostgreSQL prints it, in the same form."""
+        return self._in_form(sql.Literal(text))
+
+    def _in_form(self, value: sql.Composable) -> sql.Composed:
+        cast = sql.SQL("{}::{}").format(value, sql.SQL(self.type))
+        if self.as_text:
+            return sql.SQL('({})::text COLLATE "C"').format(cast)
+        # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
+        return sql.SQL('({}) COLLATE "C"').format(cast) if self.is_collatable else cast
+
+    def in_text(self) -> Column:
+        """The same, compared as text."""
+        return replace(self, as_text=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """How both sides are read. `name` is the table's, `columns` are in the query's order.
+
+    An empty `key` means that nothing tells rows apart but all their columns.
+    """
+
+    table: sql.Identifier
+    name: str
+    columns: tuple[Column, ...]
+    omitted: tuple[Omitted, ...]
+    key: tuple[Column, ...]
+    by: Column | None
+
+    @property
+    def telling(self) -> tuple[Column, ...]:
+        """The columns by which rows are found again on the other side."""
+        return self.key or self.columns
+
+    def expected(self, query: str) -> sql.Composed:
+        """What the table must hold: the columns c0, c1, ... and the group, as `part`."""
+        return sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(self._outputs("q"), sql.SQL(query))
+
+    def actual(self) -> sql.Composed:
+        """What the table holds, the same way."""
+        return sql.SQL("SELECT {} FROM {} AS t").format(self._outputs("t"), self.table)
+
+    def _outputs(self, side: str) -> sql.Composed:
+        outputs = [
+            sql.SQL("{} AS {}").format(column.of(side), sql.Identifier(f"c{column.number}")) for column in self.columns
+        ]
+        part = self.by.of(side) if self.by else sql.SQL("NULL::text")
+        return sql.SQL(", ").join([*outputs, sql.SQL("{} AS part").format(part)])
+
+
+def listed(columns: tuple[Column, ...]) -> sql.Composed:
+    """Columns as our queries name them, with commas."""
+    return sql.SQL(", ").join(column.alias for column in columns)

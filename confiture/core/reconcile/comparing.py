@@ -1,0 +1,143 @@
+"""Compares both sides: hashes of groups, then of buckets within those that differ, then rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from psycopg import sql
+
+from confiture.core.database import Connection, one_row
+from confiture.core.queries import query
+from confiture.core.reconcile.columns import Shape, listed
+from confiture.core.reconcile.refusing import translated
+from confiture.core.reconcile.shaping import shaped
+from confiture.models.plan import PlannedReconcile, PlannedStep
+from confiture.models.reconciling import Difference, DifferenceKind, Differences, Reconciled, Values
+
+_MOST_GROUPS = 100
+_MOST_ROWS = 200_000
+"""So many rows of both sides are compared one by one without looking for the buckets that differ."""
+_SHOWN = 10
+_ROW_HASH = sql.SQL("hash_record_extended(ROW(int8send(hash_record_extended(ROW({}), 1))), 1)")
+"""Why twice, says reconcile.sql. The seed is not 0, with which NULL and 0.0 have the same hash."""
+
+
+def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconcile) -> Reconciled:
+    """Holds a table against the step's query. Must be called inside a transaction.
+
+    Each comparison is one statement. Where the transaction is READ COMMITTED, as in a migration, what others commit
+    between the first and the next ones is seen by those.
+    Raises ReconcileRefused where the two cannot be compared, or the query fails, and psycopg.Error.
+    """
+    former = one_row(connection, "row_security")["setting"]
+    # a policy that hides rows becomes an error: what is not seen cannot be proved
+    connection.execute("SET LOCAL row_security = off")
+    result = _Comparison(connection, step, shaped(connection, step, planned)).result()
+    connection.execute(f"SET LOCAL row_security = {former}".encode())
+    return result
+
+
+class _Comparison:
+    """One comparison."""
+
+    def __init__(self, connection: Connection, step: PlannedStep, shape: Shape) -> None:
+        self._connection = connection
+        self._step = step
+        self._shape = shape
+        self._parts = {
+            "expected": shape.expected(step.statements[0].text),
+            "actual": shape.actual(),
+            "columns": listed(shape.columns),
+            "key": listed(shape.telling),
+            "hash": _ROW_HASH.format(listed(shape.columns)),
+        }
+
+    def result(self) -> Reconciled:
+        started = time.perf_counter()
+        (found,) = self._ask("hash_groups", most=sql.Literal(_MOST_GROUPS))
+        shape = self._shape
+        differences = self._differences(found) if found["differing"] else None
+        return Reconciled(
+            table=shape.name,
+            by=shape.by.name if shape.by else None,
+            key=tuple(column.name for column in shape.key),
+            compared=tuple(column.name for column in shape.columns),
+            as_text=tuple(column.name for column in shape.columns if column.as_text),
+            omitted=shape.omitted,
+            rows=found["rows"],
+            expected_rows=found["expected_rows"],
+            groups=found["groups"],
+            hash=found["hash"],
+            expected_hash=found["expected_hash"],
+            differing=found["differing"],
+            differing_groups=tuple(found["differing_groups"][:_SHOWN]),
+            differences=differences,
+            duration_ms=(time.perf_counter() - started) * 1000,
+        )
+
+    def _differences(self, found: dict[str, Any]) -> Differences:
+        chosen, rows = self._chosen_groups(found)
+        is_exact = True
+        if rows > _MOST_ROWS:
+            buckets, is_exact = self._buckets(chosen)
+            chosen = sql.SQL("{} AND {}").format(chosen, buckets)
+        (left,) = self._ask("differing_rows", chosen=chosen, texts=self._texts(), most=sql.Literal(_SHOWN))
+        shown = [difference for found in left["shown"] for difference in self._of_key(found)]
+        return Differences(
+            missing=left["missing"],
+            extra=left["extra"],
+            changed=left["changed"],
+            is_exact=is_exact,
+            rows=tuple(shown[:_SHOWN]),
+        )
+
+    def _chosen_groups(self, found: dict[str, Any]) -> tuple[sql.Composed, int]:
+        """The condition for rows of the groups that differ, and how many rows that are on both sides."""
+        by, values = self._shape.by, found["differing_groups"]
+        if by is None or found["differing"] > len(values):
+            return sql.SQL("{}").format(sql.SQL("true")), found["rows"] + found["expected_rows"]
+        part = sql.SQL("e.part = {}")
+        conditions = [sql.SQL("e.part IS NULL") if value is None else part.format(by.value(value)) for value in values]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)), found["differing_rows"]
+
+    def _buckets(self, chosen: sql.Composed) -> tuple[sql.Composed, bool]:
+        """The condition for rows in as many of the buckets that differ as can be looked at, and whether that is all."""
+        buckets = self._ask("hash_buckets", chosen=chosen)
+        taken: list[int] = []
+        rows = 0
+        for bucket in buckets:
+            rows += bucket["rows"]
+            if taken and rows > _MOST_ROWS:
+                break
+            taken.append(bucket["bucket"])
+        numbers = sql.SQL(", ").join(sql.Literal(bucket) for bucket in taken or [-1])
+        condition = sql.SQL("(hash_record_extended(ROW({}), 0) & 255) IN ({})").format(self._parts["key"], numbers)
+        return condition, len(taken) == len(buckets)
+
+    def _texts(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.SQL("{}::text").format(column.alias) for column in self._shape.columns)
+
+    def _of_key(self, found: Sequence[dict[str, Any]]) -> list[Difference]:
+        """The differences of one key: rows that one side lacks paired with those that it has too many."""
+        missing = [self._values(row) for row in found if row["surplus"] > 0 for _ in range(min(row["surplus"], _SHOWN))]
+        extra = [self._values(row) for row in found if row["surplus"] < 0 for _ in range(min(-row["surplus"], _SHOWN))]
+        return [self._difference(expected, actual) for expected, actual in zip_longest(missing, extra)]
+
+    def _values(self, row: dict[str, Any]) -> Values:
+        return {column.name: value for column, value in zip(self._shape.columns, row["values"], strict=True)}
+
+    def _difference(self, expected: Values | None, actual: Values | None) -> Difference:
+        kind = DifferenceKind.CHANGED
+        if expected is None or actual is None:
+            kind = DifferenceKind.EXTRA if expected is None else DifferenceKind.MISSING
+        known = expected or actual or {}
+        key = {column.name: known[column.name] for column in self._shape.telling}
+        return Difference(kind=kind, key=key, expected=expected, actual=actual)
+
+    def _ask(self, name: str, **parts: sql.Composable) -> list[dict[str, Any]]:
+        text = sql.SQL(query(name).decode()).format(**self._parts, **parts).as_string(self._connection)
+        with translated(self._step, text):
+            return self._connection.execute(text.encode()).fetchall()

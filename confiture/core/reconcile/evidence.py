@@ -1,0 +1,53 @@
+"""Keeps what reconcile steps proved, committed together with their segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Protocol
+
+from psycopg.types.json import Jsonb
+
+from confiture.core.database import Connection
+from confiture.core.queries import query
+from confiture.models.reconciling import Reconciled
+
+
+class Record(Protocol):
+    """A step that ran."""
+
+    @property
+    def phase(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def proof(self) -> Reconciled | None: ...
+
+
+def record_proofs(connection: Connection, attempt: str, version: str, segment: int, records: Iterable[Record]) -> None:
+    """Enters what the steps of a segment proved. Our tables must be there."""
+    for record in records:
+        if record.proof is not None:
+            where = {"attempt": attempt, "version": version, "segment": segment}
+            step = {"phase": record.phase, "number": record.number, "step": record.name}
+            connection.execute(query("record_reconciliation"), where | step | _described(record.proof))
+
+
+def _described(proof: Reconciled) -> dict[str, object]:
+    return {
+        "table": proof.table,
+        "rows": proof.rows,
+        "groups": proof.groups,
+        "by": proof.by,
+        "hash": proof.hash,
+        "compared": list(proof.compared),
+        "not_compared": Jsonb({omitted.column: omitted.reason for omitted in proof.omitted}),
+        "outcome": "equal" if proof.equal else "different",
+        "differences": Jsonb(asdict(proof.differences)) if proof.differences else None,
+        "duration_ms": proof.duration_ms,
+    }

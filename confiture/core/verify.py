@@ -1,0 +1,129 @@
+"""Runs again, read-only, what applied migrations checked and proved at their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+
+from confiture.core.database import Connection, Database
+from confiture.core.failures import plain_failure
+from confiture.core.project import Project
+from confiture.core.reconcile.alone import Asked, Rechecker, asked_step, require_comparable
+from confiture.core.standing import read_history
+from confiture.core.steps import step_id
+from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
+from confiture.models.history import State
+from confiture.models.migration import Phase
+from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
+from confiture.models.reconciling import Verdict, Verification, Verified
+from confiture.models.settings import Settings
+from confiture.plan.ordering import version_key
+
+Tell = Callable[[str], None]
+"""Is told the name of each step before it runs."""
+
+
+def verify(project: Project, database: Database, version: str | None, tell: Tell) -> Verification:
+    """The checks and reconciles of all applied migrations, or of one, as they stand now.
+
+    Raises InputError where that one is not applied, DatabaseUnavailable where the database cannot be asked.
+    """
+    wanted = None if version is None else project.plan_of(version, down=False)
+    with _connected(database, "verify") as connection:
+        plans, notes = _applied(connection, project, wanted)
+        rechecker = Rechecker(connection, project.settings.database.lock_timeout_ms)
+        steps = [_verified(rechecker, plan, segment, step, tell) for plan in plans for segment, step in _asking(plan)]
+    environment = project.settings.environment
+    return Verification(database=database.label, environment=environment, steps=tuple(steps), notes=tuple(notes))
+
+
+def reconcile_again(project: Project, database: Database, version: str, tell: Tell) -> Verification:
+    """All reconciles of one migration. Raises InputError where it has none, or one cannot be compared at all."""
+    plan = project.plan_of(version, down=False)
+    found = [(segment, step) for segment, step in _steps(plan) if step.reconcile and not step.skipped]
+    if not found:
+        message = f"{plan.migration.label} has no step `reconcile:`"
+        hint = "add one, or name a table: `confiture reconcile TABLE --sql QUERY`"
+        told = plan.migration.file.diagnostic(plan.migration.span, "no-reconcile", message, hint=hint)
+        raise InputError(told)
+    with _connected(database, "reconcile") as connection:
+        rechecker = Rechecker(connection, project.settings.database.lock_timeout_ms)
+        steps = [_verified(rechecker, plan, segment, step, tell) for segment, step in found]
+    require_comparable(steps)
+    return Verification(database=database.label, environment=project.settings.environment, steps=tuple(steps))
+
+
+def reconcile_asked(settings: Settings, database: Database, asked: Asked) -> Verification:
+    """A table against a query of the command line. Raises InputError where the two cannot be compared."""
+    step = asked_step(asked, settings.tenancy.column)
+    segment = Segment(number=1, steps=(step,), isolation=Isolation.TRANSACTIONAL)
+    with _connected(database, "reconcile") as connection:
+        rechecker = Rechecker(connection, settings.database.lock_timeout_ms)
+        found = rechecker.run("", step, step_id("", segment, step))
+    require_comparable([found])
+    return Verification(database=database.label, environment=settings.environment, steps=(found,))
+
+
+@contextmanager
+def _connected(database: Database, purpose: str) -> Iterator[Connection]:
+    """A connection for as long as the context lasts. What the database refuses of our own questions is told."""
+    connection = database.connect(purpose)
+    try:
+        yield connection
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(plain_failure(error, "the database cannot be asked")) from error
+    finally:
+        connection.close()
+
+
+def _applied(
+    connection: Connection, project: Project, wanted: PlannedMigration | None
+) -> tuple[Sequence[PlannedMigration], list[str]]:
+    """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
+    history = [row for row in read_history(connection) if row.state is State.APPLIED]
+    plans = {version_key(plan.version): plan for plan in project.ups}
+    if wanted is not None:
+        if version_key(wanted.version) not in {version_key(row.version) for row in history}:
+            raise InputError(
+                wanted.migration.file.diagnostic(
+                    wanted.migration.span,
+                    "not-applied",
+                    f"{wanted.migration.label} is not applied: there is nothing to verify",
+                    hint="`confiture migrate up` applies it",
+                )
+            )
+        return [wanted], []
+    found = [plans[version_key(row.version)] for row in history if version_key(row.version) in plans]
+    gone = [row for row in history if version_key(row.version) not in plans]
+    return found, [f"{row.version} {row.name}: its file is gone, so nothing of it was run" for row in gone]
+
+
+def _steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedStep]]:
+    return ((segment, step) for segment in plan.segments for step in segment.steps)
+
+
+def _asking(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedStep]]:
+    """What must hold for as long as the migration is applied: the end checks, and reconciles wherever they stand."""
+    return ((s, step) for s, step in _steps(plan) if step.phase is Phase.AFTER_VALIDATION or step.reconcile)
+
+
+def _verified(
+    rechecker: Rechecker, plan: PlannedMigration, segment: Segment, step: PlannedStep, tell: Tell
+) -> Verified:
+    label = plan.migration.label
+    identity = step_id(plan.version, segment, step)
+    reason = step.skipped
+    if not reason and step.expect is None and step.reconcile is None:
+        reason = "it is no query: what it does, it did once"
+    if reason:
+        return Verified(migration=label, step=identity, verdict=Verdict.SKIPPED, note=reason)
+    tell(f"{label}: {step.label}")
+    return rechecker.run(label, step, identity)
+
+
+def not_holding(found: Verification, *, strict: bool) -> tuple[Diagnostic, ...]:
+    """What ends the command with 1: what fails and, where `strict`, what cannot run any more."""
+    failing = found.of(Verdict.FAILS) + (found.of(Verdict.CANNOT_RUN) if strict else ())
+    return tuple(step.diagnostic for step in failing if step.diagnostic)

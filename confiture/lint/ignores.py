@@ -1,0 +1,104 @@
+"""Ignore comments: `-- confiture: ignore RULE, RULE -- reason`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from confiture.errors import Span
+from confiture.files.reader import nearest
+from confiture.lint.rule import Hit, Rule
+from confiture.models.source import Place, Rendered
+from confiture.sql.tree import ParsedStatement
+
+UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
+"""The rules that judge the comments themselves."""
+
+_SIGN = "confiture:"
+_COMMENT = re.compile(r"--\s*confiture:\s*ignore\b(?P<rules>.*?)(?:--(?P<reason>.*))?$")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ignore:
+    """An ignore comment: where it stands, and the range of the statement that it is for, in places of its file.
+
+    `first` and `last` are None where there is no statement.
+    """
+
+    rules: tuple[str, ...]
+    reason: str
+    place: Place
+    span: Span
+    first: Span | None
+    last: Span | None
+
+    def covers(self, rule: str, span: Span) -> bool:
+        """Whether it is meant for a finding of that rule at that place."""
+        if rule not in self.rules or self.first is None or self.last is None or span.path != self.first.path:
+            return False
+        return self.first <= span <= self.last
+
+
+def has_ignores(rendered: Rendered) -> bool:
+    """Whether a text may have ignore comments; false is sure."""
+    return _SIGN in rendered.text
+
+
+def ignores_in(rendered: Rendered, statements: Sequence[ParsedStatement]) -> Iterable[Ignore]:
+    """The ignore comments of a text, with the statements that they are for.
+
+    That is the statement around the comment, or the one that ends before it on its line, or the next one.
+    """
+    if not has_ignores(rendered):
+        return
+    ordered = sorted(statements, key=lambda statement: statement.offset)
+    for offset, match in _comments(rendered.text):
+        statement = _meant(rendered.text, offset, ordered)
+        yield Ignore(
+            rules=tuple(re.findall(r"[^\s,]+", match["rules"])),
+            reason=(match["reason"] or "").strip(),
+            place=Place(rendered=rendered, offset=offset),
+            span=rendered.span(offset),
+            first=statement.place.span if statement else None,
+            last=rendered.span(max(statement.end - 1, statement.offset)) if statement else None,
+        )
+
+
+def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
+    """The ignore comments and where they begin. The scanner tells them from text in quotes."""
+    import postgast
+    from postgast import pg_query_pb2 as pb
+
+    encoded = text.encode()
+    for token in postgast.scan(text).tokens:
+        if token.token == pb.Token.SQL_COMMENT:
+            match = _COMMENT.match(encoded[token.start : token.end].decode().rstrip())
+            if match:
+                yield len(encoded[: token.start].decode()), match
+
+
+def _meant(text: str, offset: int, statements: Sequence[ParsedStatement]) -> ParsedStatement | None:
+    around = next((one for one in statements if one.offset <= offset < one.end), None)
+    before = [one for one in statements if one.end <= offset and "\n" not in text[one.end : offset]]
+    behind = (one for one in statements if one.offset > offset)
+    return around or (before[-1] if before else next(behind, None))
+
+
+def unused_hits(ignore: Ignore, unused: Sequence[str], known: Mapping[str, Rule]) -> Iterator[Hit]:
+    """What is wrong with an ignore comment whose rules `unused` found nothing where it stands."""
+    if not ignore.rules:
+        yield Hit(place=ignore.place, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
+    for name in unused:
+        if name in known:
+            yield Hit(place=ignore.place, message=f"{name} finds nothing here")
+            continue
+        hint = nearest(name, list(known)) or "`confiture lint --list-rules` shows all"
+        yield Hit(place=ignore.place, message=f"there is no rule {name!r}", hint=hint)
+
+
+def unreasoned_hits(ignore: Ignore) -> Iterator[Hit]:
+    """What is wrong with an ignore comment that does not say why."""
+    if ignore.rules and not ignore.reason:
+        names = ", ".join(ignore.rules)
+        yield Hit(place=ignore.place, message=f"the comment does not say why {names} does not matter here")

@@ -1,0 +1,120 @@
+"""ATTACH PARTITION of a table whose rows no CHECK proves to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confiture.lint.altering import is_in_use
+from confiture.lint.remedies import LATER, lines, validate
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.sizes import is_small, name_of
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import qualified
+from confiture.models.catalog import ConstraintKind
+from confiture.sql.answers import Answer
+from confiture.sql.catalog.names import joined
+from confiture.sql.proofs import key_column, proves_bound
+from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    for one in alter_commands(subject.node):
+        if one.subtype == pb.AT_AttachPartition and subject.node.objtype == pb.OBJECT_TABLE:
+            partition = definition(one).partition_cmd
+            yield from _of_child(subject, partition)
+            yield from _of_default_partition(subject, partition)
+
+
+def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
+    if not is_in_use(subject, partition.name):
+        return
+    parent, child = subject.table(subject.node.relation), subject.table(partition.name)
+    key = parent.partition_key if parent else None
+    if child and proves_bound(child, key, partition.bound) is not Answer.NO:
+        return
+    name = subject.name(partition.name)
+    yield Hit(
+        place=subject.statement.at(partition.name.location),
+        relation=name,
+        severity=None if child else "warning",
+        message=f"{name} is read from end to end while it is locked: no valid CHECK "
+        + ("proves that its rows fit" if child else "is known that proves its rows to fit"),
+        remedy=_remedy(subject, partition, key),
+        hint="only a table that is empty attaches at once to a partitioned table by hash: attach it before it is filled"
+        if partition.bound.strategy == "h"
+        else None,
+    )
+
+
+def _of_default_partition(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
+    parent = subject.table(subject.node.relation)
+    children = subject.catalog.partitions(parent.name) if parent else ()
+    for default in children:
+        if (default.partition_bound or "").upper() != "DEFAULT" or default.name in subject.created:
+            continue
+        checked = any(one.kind is ConstraintKind.CHECK and one.validated for one in default.constraints)
+        if not checked and not is_small(subject, default.name):
+            yield Hit(
+                place=subject.statement.at(partition.name.location),
+                relation=str(default.name),
+                message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
+                effect="Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock).",
+                hint="give the default partition a valid CHECK that leaves out the new bound, then attach",
+            )
+
+
+def _remedy(subject: StatementSubject, partition: Any, key: str | None) -> str | None:
+    """A CHECK of the bound, proven before the partition is attached."""
+    column = key_column(key)
+    condition = _condition(identifier(column), partition.bound) if column else None
+    if condition is None:
+        return None
+    table = name_of(subject, partition.name)
+    name = joined(table.name, "bound", "check")
+    altered = f"ALTER TABLE {qualified(table)}"
+    return lines(
+        f"{altered} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
+        LATER,
+        validate(partition.name, name),
+        "-- and then:",
+        subject.statement.text,
+        f"{altered} DROP CONSTRAINT {identifier(name)}",
+    )
+
+
+def _condition(column: str, bound: Any) -> str | None:
+    parts = [f"{column} IS NOT NULL"]
+    if bound.strategy == "l":
+        values = ", ".join(expression_text(datum) for datum in bound.listdatums)
+        parts.append(f"{column} IN ({values})")
+    elif bound.strategy == "r":
+        for operator, datums in ((">=", bound.lowerdatums), ("<", bound.upperdatums)):
+            if datums and datums[0].WhichOneof("node") != "column_ref":
+                parts.append(f"{column} {operator} {expression_text(datums[0])}")
+    else:
+        return None
+    return " AND ".join(parts)
+
+
+_BEFORE = (
+    "CREATE TABLE w_events (id bigint NOT NULL, happened_on date NOT NULL) PARTITION BY RANGE (happened_on);"
+    " CREATE TABLE w_events_2025 (id bigint NOT NULL, happened_on date NOT NULL{check});"
+    " INSERT INTO w_events_2025 SELECT i, '2025-06-01' FROM generate_series(1, 100) i"
+)
+_ATTACH = "ALTER TABLE w_events ATTACH PARTITION w_events_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
+_PROOF = ", CHECK (happened_on >= '2025-01-01' AND happened_on < '2026-01-01')"
+
+RULE = StatementRule(
+    name="attach_without_proof",
+    group=Group.LOCKS,
+    severity="error",
+    summary="ATTACH PARTITION of a table that no CHECK proves to fit",
+    effect="The new partition is read from end to end while nobody can read or write it (ACCESS EXCLUSIVE lock).",
+    hint="give the table a CHECK of the bound, NOT VALID, validate it, then attach: that reads nothing",
+    kinds=frozenset({"alter_table_stmt"}),
+    check=_check,
+    claims=Claims(scans=("w_events_2025",)),
+    bad=Example(before=_BEFORE.format(check=""), sql=(_ATTACH,)),
+    good=Example(before=_BEFORE.format(check=_PROOF), sql=(_ATTACH,)),
+)

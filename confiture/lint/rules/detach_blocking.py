@@ -1,0 +1,69 @@
+"""DETACH PARTITION without CONCURRENTLY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confiture.lint.remedies import alter, command
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.catalog import Table
+from confiture.models.trace import LockMode
+from confiture.sql.tree import alter_commands, definition, pb
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    if subject.is_new(node.relation):
+        return
+    for one in alter_commands(node):
+        partition = definition(one).partition_cmd
+        if one.subtype != pb.AT_DetachPartition or partition.concurrent or subject.is_new(partition.name):
+            continue
+        parent, child = subject.name(node.relation), subject.name(partition.name)
+        default = _default_partition(subject)
+        yield Hit(
+            place=subject.place,
+            relation=parent,
+            message=f"nobody can read or write {parent}, with all its partitions, until {child} is detached",
+            remedy=None if default else _concurrently(node, partition),
+            hint=f"with the default partition {default.name} there is no CONCURRENTLY: detach it in a migration of its "
+            "own, with a short lock_timeout and retries"
+            if default
+            else None,
+        )
+
+
+def _default_partition(subject: StatementSubject) -> Table | None:
+    """Beside a default partition, PostgreSQL refuses CONCURRENTLY (55000)."""
+    table = subject.table(subject.node.relation)
+    children = subject.catalog.partitions(table.name) if table else ()
+    return next((child for child in children if (child.partition_bound or "").upper() == "DEFAULT"), None)
+
+
+def _concurrently(node: Any, partition: Any) -> str:
+    wanted = pb.PartitionCmd(name=partition.name, concurrent=True)
+    return alter(node.relation, command(pb.AT_DetachPartition, definition={"partition_cmd": wanted}), like=node) + ";"
+
+
+_BEFORE = (
+    "CREATE TABLE w_events (id bigint, happened_on date NOT NULL, PRIMARY KEY (id, happened_on))"
+    " PARTITION BY RANGE (happened_on);"
+    " CREATE TABLE w_events_2025 PARTITION OF w_events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
+)
+
+RULE = StatementRule(
+    name="detach_blocking",
+    group=Group.LOCKS,
+    severity="warning",
+    summary="DETACH PARTITION without CONCURRENTLY",
+    effect="All queries of the partitioned table wait, first for those that run now, then until this commits "
+    "(ACCESS EXCLUSIVE lock on both tables).",
+    hint="detach it CONCURRENTLY, as a statement of its own outside of transactions",
+    kinds=frozenset({"alter_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
+    bad=Example(before=_BEFORE, sql=("ALTER TABLE w_events DETACH PARTITION w_events_2025",)),
+    good=Example(before=_BEFORE, sql=("ALTER TABLE w_events DETACH PARTITION w_events_2025 CONCURRENTLY",)),
+)

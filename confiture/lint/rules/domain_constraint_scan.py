@@ -1,0 +1,145 @@
+"""A constraint of a domain that is held against all rows of tables that use the domain, or come to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from typing import Any
+
+from confiture.lint.altering import (
+    allows_no_null,
+    alters_table,
+    domain_chain,
+    domain_of,
+    fills_itself,
+    find_domain,
+    is_in_use,
+    new_columns,
+)
+from confiture.lint.remedies import LATER, alter, command, default_name, lines, ranged, validate
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.sizes import is_small
+from confiture.lint.subjects import StatementSubject
+from confiture.models.catalog import Domain, Name, Persistence, Table
+from confiture.models.trace import LockMode
+from confiture.sql.tree import definition, names, pb, walk
+
+_ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
+"""What PostgreSQL calls the kinds of ALTER DOMAIN that read tables."""
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    if subject.statement.kind == "alter_domain_stmt":
+        yield from _altering_domain(subject)
+    elif alters_table(subject) and is_in_use(subject, subject.node.relation):
+        yield from _adding_columns(subject)
+
+
+def _adding_columns(subject: StatementSubject) -> Iterable[Hit]:
+    """PostgreSQL writes the table anew for a new column whose domain has constraints, whatever its default."""
+    table = subject.name(subject.node.relation)
+    for column in new_columns(subject).values():
+        domain = domain_of(subject, column)
+        chain = domain_chain(subject, domain) if domain else ()
+        fails = allows_no_null(subject, column) and not fills_itself(subject, column)
+        if domain and not fails and any(one.checks or one.not_null for one in chain):
+            yield Hit(
+                place=subject.statement.at(column.location),
+                relation=table,
+                message=f"{table} is written anew, since {column.colname} is of the domain {domain.name}, which has"
+                " constraints",
+                effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
+                hint=f"make the column of type {chain[-1].type}, and what the domain demands a CHECK of the table, NOT"
+                " VALID first",
+            )
+
+
+def _altering_domain(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    if node.subtype not in (_ADD, _VALIDATE, _SET_NOT_NULL) or definition(node).constraint.skip_validation:
+        return
+    schema, name = names(node.type_name)
+    domain = find_domain(subject, schema, name)
+    used = list(_uses(subject, domain)) if domain else []
+    if domain and not used:
+        return
+    tables = list(dict.fromkeys(str(table.name) for table, _ in used))
+    shown = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
+    read = ", ".join(tables) or f"each table with a column of type {shown}"
+    location = definition(node).constraint.location if node.subtype == _ADD else -1
+    yield Hit(
+        place=subject.statement.at(location) if location > 0 else subject.place,
+        relation=shown,
+        message=f"all rows of {read} are read to prove what {shown} demands, and nobody can write there meanwhile",
+        remedy=_remedy(used, definition(node).constraint) if used and node.subtype != _VALIDATE else None,
+    )
+
+
+def _uses(subject: StatementSubject, domain: Domain) -> Iterator[tuple[Table, str]]:
+    """The columns that hold values of a domain, in tables that others use."""
+    types = {str(one) for one in _derived(subject, domain.name)}
+    for table in subject.catalog.tables.values():
+        is_new = table.name in subject.created or table.persistence is Persistence.TEMPORARY
+        if not is_new and not is_small(subject, table.name):
+            yield from ((table, column.name) for column in table.columns if column.type in types)
+
+
+def _derived(subject: StatementSubject, name: Name) -> Set[Name]:
+    """A domain, and the domains over it."""
+    found = {name}
+    domains = [one for one in subject.catalog.types.values() if isinstance(one, Domain)]
+    while True:
+        more = {one.name for one in domains if one.type in {str(base) for base in found}} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _remedy(used: Iterable[tuple[Table, str]], constraint: Any) -> str:
+    """Constraints of the tables instead, which can be proven without a lock."""
+    added, proven = [], []
+    for table, column in used:
+        if table.is_partition:
+            continue
+        name = default_name(table.name.name, pb.CONSTR_CHECK, (column,), table)
+        condition = _for_column(constraint, column)
+        check = pb.Constraint(
+            contype=pb.CONSTR_CHECK, conname=name, raw_expr=condition, skip_validation=True, is_enforced=True
+        )
+        added.append(alter(ranged(table.name), command(pb.AT_AddConstraint, definition={"constraint": check})))
+        proven.append(validate(ranged(table.name), name))
+    return lines(*added, LATER, *proven)
+
+
+def _for_column(constraint: Any, column: str) -> Any:
+    """The condition of a domain's constraint as one of a column."""
+    reference = pb.Node(column_ref=pb.ColumnRef(fields=[pb.Node(string=pb.String(sval=column))]))
+    if constraint.contype != pb.CONSTR_CHECK:
+        return pb.Node(null_test=pb.NullTest(arg=reference, nulltesttype=pb.IS_NOT_NULL))
+    condition = pb.Node()
+    condition.CopyFrom(constraint.raw_expr)
+    for node in walk(condition):
+        if node.DESCRIPTOR.name == "ColumnRef" and [one.string.sval for one in node.fields] == ["value"]:
+            node.CopyFrom(reference.column_ref)
+    return condition
+
+
+RULE = StatementRule(
+    name="domain_constraint_scan",
+    group=Group.CONSTRAINTS,
+    severity="error",
+    summary="A domain's constraint is held against all rows of the tables that use it",
+    effect="Writes to each table with a column of the domain wait until all rows of all of them are read (SHARE lock).",
+    hint="have the constraint at the tables instead, where it can be added NOT VALID and validated while writes go on;"
+    " or add it to the domain NOT VALID and leave it at that: it holds for new values",
+    kinds=frozenset({"alter_domain_stmt", "alter_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_orders": LockMode.SHARE}, scans=("w_orders",)),
+    bad=Example(
+        before="CREATE DOMAIN price AS numeric;\nCREATE TABLE w_orders (id bigint PRIMARY KEY, amount price)",
+        sql=("ALTER DOMAIN price ADD CONSTRAINT price_check CHECK (VALUE >= 0)",),
+    ),
+    good=Example(
+        before="CREATE DOMAIN price AS numeric;\nCREATE TABLE w_orders (id bigint PRIMARY KEY, amount price)",
+        sql=("ALTER DOMAIN price ADD CONSTRAINT price_check CHECK (VALUE >= 0) NOT VALID",),
+    ),
+)

@@ -1,0 +1,127 @@
+"""Dropping what clients may still use, or what holds rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.changes import is_unused
+from confiture.lint.objects import OTHERS, RELATIONS, dropped, found_name, is_made_again, is_new_object
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import enumerated, qualified
+from confiture.models.catalog import Name, View
+from confiture.models.trace import LockMode
+from confiture.sql.tokens import command_places
+from confiture.sql.tree import alter_commands, definition, identifier, pb
+
+_CONTRACT = "Clients that still name it fail from the moment that this commits."
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    match subject.statement.kind:
+        case "drop_stmt":
+            yield from _dropped_objects(subject)
+        case "alter_table_stmt":
+            yield from _dropped_columns(subject)
+        case _:
+            owners = ", ".join(role.role_spec.rolename or "the current role" for role in subject.node.roles)
+            message = f"DROP OWNED loses all tables, and all else, that belong to {owners}"
+            yield Hit(place=subject.place, message=message)
+
+
+def _dropped_objects(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    kind = RELATIONS.get(node.remove_type) or OTHERS.get(node.remove_type)
+    named = [one for one in dropped(node) if not is_new_object(subject, *one)] if kind else []
+    if node.remove_type == pb.OBJECT_TABLE:
+        for table in (str(found_name(subject, *one)) for one in named):
+            yield Hit(place=subject.place, relation=table, message=f"DROP TABLE loses {table} with all its rows")
+    elif node.remove_type == pb.OBJECT_SCHEMA and node.behavior == pb.DROP_CASCADE:
+        for _, schema in named:
+            message = f"DROP SCHEMA loses {schema} with all that is in it"
+            yield Hit(place=subject.place, relation=schema, message=message)
+    else:
+        missed = [one for one in named if not _is_trigger_function(subject, *one) and not is_made_again(subject, *one)]
+        called = [str(found_name(subject, *one)) for one in missed]
+        if called:
+            yield Hit(
+                place=subject.place,
+                relation=called[0],
+                message=f"the {kind} {called[0]} is dropped, whoever still uses it"
+                if len(called) == 1
+                else f"{enumerated(called)} are dropped, whoever still uses them",
+                effect=_CONTRACT,
+                severity="warning",
+            )
+
+
+def _is_trigger_function(subject: StatementSubject, schema: str | None, name: str) -> bool:
+    """Whether only triggers can call it: those that do keep it from being dropped."""
+    if subject.node.remove_type != pb.OBJECT_FUNCTION:
+        return False
+    names = [Name(one, name) for one in ((schema,) if schema else subject.catalog.search_path)]
+    known = [one for one in subject.catalog.functions.values() if one.signature.name in names]
+    return bool(known) and all(one.returns in ("trigger", "event_trigger") for one in known)
+
+
+def _dropped_columns(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    if is_unused(subject, node.relation):
+        return
+    found = subject.relation(node.relation)
+    if isinstance(found, View):
+        return
+    table = subject.table(node.relation)
+    called = subject.name(node.relation)
+    for number, command in enumerate(alter_commands(node)):
+        if command.subtype != pb.AT_DropColumn or _is_new_column(subject, command.name):
+            continue
+        column = table.column(command.name) if table else None
+        if table and column is None and command.missing_ok:
+            continue
+        remedy = None
+        if table and column and column.not_null and column.default is None and column.identity is None:
+            name = identifier(column.name)
+            remedy = (
+                "-- first, so that the next release need not write it; drop it once no release reads it\n"
+                f"ALTER TABLE {qualified(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
+            )
+        yield Hit(
+            place=command_places(subject.statement)[number],
+            relation=called,
+            message=f"DROP COLUMN loses {called}.{command.name} with all its values",
+            remedy=remedy,
+        )
+
+
+def _is_new_column(subject: StatementSubject, name: str) -> bool:
+    """Whether the same transaction added the column."""
+    table = subject.name(subject.node.relation)
+    return any(
+        command.subtype == pb.AT_AddColumn and definition(command).column_def.colname == name
+        for one in subject.earlier_of("alter_table_stmt")
+        if subject.name(one.node.relation) == table
+        for command in alter_commands(one.node)
+    )
+
+
+_BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY, coupon text)"
+
+RULE = StatementRule(
+    name="drop_object",
+    group=Group.DATA,
+    severity="error",
+    summary="Dropping a table, a column, or what else clients may still use",
+    effect="The rows or values are gone for good, clients that still name it fail at once, and the table is locked in "
+    "ACCESS EXCLUSIVE mode until the migration commits.",
+    hint="drop it one release after the last one that used it (contract), with a backup of what it holds, and say so "
+    "in an ignore comment",
+    kinds=frozenset({"drop_stmt", "alter_table_stmt", "drop_owned_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders DROP COLUMN coupon",)),
+    good=Example(
+        before=_BEFORE,
+        sql=("COMMENT ON COLUMN w_orders.coupon IS 'No release reads it since 2.4; to be dropped after 2.5'",),
+    ),
+)

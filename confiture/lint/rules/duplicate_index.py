@@ -1,0 +1,169 @@
+"""Indexes that another index of the table makes superfluous."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Constraint, Index, Name, Persistence, Table, TableKind, View
+from confiture.sql.tree import identifier
+
+_Key = tuple[str, str]
+"""The column or expression of a key, and its options."""
+
+
+_OPTIONS = re.compile(r"(?P<others>.*?) ?(?P<descending>DESC)?(?P<nulls> ?NULLS (?:FIRST|LAST))?")
+
+
+class _Pair(NamedTuple):
+    superfluous: Index
+    kept: Index
+    same: bool
+    """Whether both have the same keys, not one those that the other begins with."""
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    catalog = subject.catalog
+    for table in catalog.tables.values():
+        if table.persistence is not Persistence.TEMPORARY:
+            parents = [catalog.tables[name] for name in table.parents if table.is_partition and name in catalog.tables]
+            inherited = [index for parent in parents for index in parent.indexes]
+            for pair in _pairs(table.indexes):
+                if not any(_alike(pair.superfluous, index) for index in inherited):
+                    yield _hit(table, pair)
+    for view in catalog.views.values():
+        yield from (_hit(view, pair) for pair in _pairs(view.indexes))
+
+
+def _pairs(indexes: Sequence[Index]) -> Iterable[_Pair]:
+    """Each superfluous index once, with the one that is kept."""
+    groups: dict[tuple[str, str | None, _Key], list[Index]] = defaultdict(list)
+    for index in indexes:
+        if index.valid and not _excludes(index):
+            groups[index.method, index.predicate, _keys(index)[0]].append(index)
+    for group in groups.values():
+        if len(group) > 1:
+            yield from _among(group)
+
+
+def _excludes(index: Index) -> bool:
+    """Whether it serves an exclusion constraint, whose operators the catalog does not have."""
+    return index.constraint is not None and not index.unique
+
+
+def _among(group: Sequence[Index]) -> Iterable[_Pair]:
+    gone: set[str] = set()
+    newest_first = tuple(reversed(group))
+    for index in sorted(newest_first, key=_worth):
+        for other in group:
+            if other is not index and other.name not in gone and _makes_superfluous(other, index):
+                gone.add(index.name)
+                yield _Pair(index, other, _keys(other) == _keys(index))
+                break
+
+
+def _worth(index: Index) -> tuple[bool, bool, int]:
+    """The indexes that one would rather drop come first."""
+    return (index.constraint is not None, index.unique, len(index.columns))
+
+
+def _makes_superfluous(other: Index, index: Index) -> bool:
+    """Whether all that the index does, the other does as well."""
+    keys, others = _keys(index), _keys(other)
+    if index.unique:
+        same_rule = other.unique and other.nulls_not_distinct == index.nulls_not_distinct
+        return same_rule and keys == others and set(index.included) <= set(other.included)
+    covered = {*other.included, *(column for column in other.columns if column)}
+    if not set(index.included) <= covered:
+        return False
+    if index.method != "btree":
+        return keys == others
+    return others[: len(keys)] == keys
+
+
+def _keys(index: Index) -> tuple[_Key, ...]:
+    expressions = iter(index.expressions)
+    options = index.key_options or ("",) * len(index.columns)
+    columns = (f"({next(expressions, '')})" if column is None else column for column in index.columns)
+    keys = tuple(zip(columns, options, strict=True))
+    return _read_forward(keys) if index.method == "btree" else keys
+
+
+def _read_forward(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
+    """The keys with the first one ascending: an index is read in both directions."""
+    if not _turned(keys[0][1])[0]:
+        return keys
+    return tuple((column, _turned(options)[1]) for column, options in keys)
+
+
+def _turned(options: str) -> tuple[bool, str]:
+    """Whether a key descends, and what it says when the index is read backwards."""
+    found = _OPTIONS.fullmatch(options)
+    others, descending, nulls = found.groups() if found else (options, None, None)
+    direction = "" if descending else "DESC"
+    turned = f"{others} {direction} {'NULLS LAST' if nulls and direction else 'NULLS FIRST' if nulls else ''}"
+    return descending is not None, " ".join(turned.split())
+
+
+def _alike(one: Index, other: Index) -> bool:
+    """Whether an index of a partition may be the part of one of the whole table."""
+    return (one.method, _keys(one), one.predicate) == (other.method, _keys(other), other.predicate)
+
+
+def _hit(owner: Table | View, pair: _Pair) -> Hit:
+    index, kept = pair.superfluous, pair.kept
+    if pair.same:
+        message = f"{index.name} is the same index of {owner.name} as {kept.name}"
+    else:
+        message = f"{index.name} of {owner.name} has the columns that {kept.name} begins with"
+    return Hit(
+        place=index.place,
+        relation=str(owner.name),
+        message=message,
+        severity="warning" if pair.same else "info",
+        hint=f"drop {index.name}: {kept.name} serves the same queries",
+        remedy=_remedy(owner, index),
+    )
+
+
+def _remedy(owner: Table | View, index: Index) -> str:
+    constraint = _constraint(owner, index)
+    if constraint:
+        return f"ALTER TABLE {qualified(owner.name)} DROP CONSTRAINT {identifier(constraint.name)};"
+    # PostgreSQL drops no index of a partitioned table CONCURRENTLY
+    is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
+    how = "INDEX" if is_whole else "INDEX CONCURRENTLY"
+    return f"DROP {how} {qualified(Name(owner.name.schema, index.name))};"
+
+
+def _constraint(owner: Table | View, index: Index) -> Constraint | None:
+    return owner.constraint(index.constraint) if isinstance(owner, Table) and index.constraint else None
+
+
+RULE = SchemaRule(
+    name="duplicate_index",
+    group=Group.INDEXES,
+    severity="warning",
+    summary="Indexes that another index makes superfluous",
+    effect="Each write to the table keeps both indexes up to date; no query is the faster for it.",
+    hint="drop the one that the other makes superfluous",
+    check=_check,
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint);\n"
+            "CREATE INDEX w_orders_customer_id_idx ON w_orders (customer_id);\n"
+            "CREATE INDEX w_orders_by_customer ON w_orders (customer_id)",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint, placed_at timestamptz);\n"
+            "CREATE INDEX w_orders_customer_id_idx ON w_orders (customer_id, placed_at)",
+        ),
+    ),
+)

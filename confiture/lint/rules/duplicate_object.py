@@ -1,0 +1,39 @@
+"""Objects that are made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Claims, Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    for misfit in subject.misfits:
+        if misfit.code == "duplicate-object":
+            where = f": {misfit.first.span} makes it" if misfit.first else ""
+            yield Hit(place=misfit.place, relation=misfit.object, message=f"{misfit.message}{where}")
+
+
+RULE = SchemaRule(
+    name="duplicate_object",
+    group=Group.SCHEMA,
+    severity="error",
+    summary="Objects that are made twice",
+    effect="Whichever of both statements runs second fails.",
+    hint="keep one of both, or give the other a name of its own",
+    check=_check,
+    claims=Claims(error="42P07"),
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY)",
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, placed_at timestamptz)",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY)",
+            "CREATE TABLE w_order_notes (id bigint PRIMARY KEY, written_at timestamptz)",
+        ),
+    ),
+)

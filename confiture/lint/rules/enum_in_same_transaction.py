@@ -1,0 +1,195 @@
+"""A new label of an enum used in the transaction that adds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.catalog import PUBLIC, Catalog, Name
+from confiture.sql.tree import ParsedStatement, definition, names, pb, walk
+
+_USING = (
+    "insert_stmt",
+    "update_stmt",
+    "delete_stmt",
+    "merge_stmt",
+    "select_stmt",
+    "create_stmt",
+    "create_table_as_stmt",
+    "alter_table_stmt",
+    "view_stmt",
+    "index_stmt",
+    "create_policy_stmt",
+    "create_function_stmt",
+)
+_WITHIN_NEW_TYPE = 17
+"""From this version on, labels of a type that is itself new may be used at once."""
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    enum = _name(node.type_name, subject.catalog)
+    known = subject.catalog.types.get(enum)
+    if node.old_val or not node.new_val or node.new_val in getattr(known, "labels", ()):
+        return
+    if subject.version >= _WITHIN_NEW_TYPE and _is_new(enum, subject):
+        return
+    made = _Columns(enum, subject.catalog)
+    for statement in subject.later_of(*_USING):
+        location = next(_uses(statement, node.new_val, made), None)
+        if location is not None:
+            yield Hit(
+                place=statement.at(location),
+                relation=str(enum),
+                message=f"'{node.new_val}' is used in the transaction that adds it to {enum}",
+                remedy=f"-- in a migration of its own, before this one\n{subject.statement.text.strip()};",
+            )
+            return  # the transaction ends here
+
+
+def _is_new(enum: Name, subject: StatementSubject) -> bool:
+    made = subject.earlier_of("create_enum_stmt")
+    return any(_name(one.node.type_name, subject.catalog) == enum for one in made)
+
+
+def _name(nodes: Any, catalog: Catalog) -> Name:
+    """The type that a list of names means; one that the catalog lacks is in `public`."""
+    schema, name = names(nodes)
+    candidates = [Name(one, name) for one in ((schema,) if schema else catalog.search_path)]
+    return next((one for one in candidates if one in catalog.types), Name(schema or PUBLIC, name))
+
+
+class _Columns:
+    """Which columns are of the enum's type: those of the catalog, and those of tables made on the way."""
+
+    def __init__(self, enum: Name, catalog: Catalog) -> None:
+        self._enum = enum
+        self._catalog = catalog
+        self._made: dict[str, list[tuple[str, bool]]] = {}
+
+    def is_enum(self, type_name: Any) -> bool:
+        """Whether a type of the tree is the enum, or an array of it."""
+        return _name(type_name.names, self._catalog) == self._enum if type_name.names else False
+
+    def make(self, statement: Any) -> None:
+        """Notes a table that a CREATE TABLE makes."""
+        columns = [one.column_def for one in statement.table_elts if one.WhichOneof("node") == "column_def"]
+        self._made[statement.relation.relname] = [(one.colname, self.is_enum(one.type_name)) for one in columns]
+
+    def of(self, range_var: Any) -> list[tuple[str, bool]]:
+        """The columns of a table in order, and whether each is of the type."""
+        table = self._catalog.table(range_var.schemaname or None, range_var.relname)
+        if table is None:
+            return self._made.get(range_var.relname, [])
+        return [(column.name, column.type.removesuffix("[]") == str(self._enum)) for column in table.columns]
+
+
+def _uses(statement: ParsedStatement, label: str, columns: _Columns) -> Iterator[int]:
+    """The locations at which a statement makes a value of the enum from the label."""
+    nodes = list(walk(statement.node))
+    tables = _tables(nodes, columns)
+    for node in nodes:
+        found: Iterable[Any] = ()
+        match node.DESCRIPTOR.name:
+            case "TypeCast":
+                found = [node.arg] if columns.is_enum(node.type_name) else ()
+            case "A_Expr":
+                found = _compared(node, tables)
+            case "InsertStmt":
+                found = _inserted(node, columns)
+            case "UpdateStmt":
+                of_type = {name for name, is_enum in columns.of(node.relation) if is_enum}
+                targets = (one.res_target for one in node.target_list)
+                found = [one.val for one in targets if one.name in of_type]
+            case "ColumnDef":
+                constraints = (one.constraint for one in node.constraints)
+                defaults = [one.raw_expr for one in constraints if one.contype == pb.CONSTR_DEFAULT]
+                found = defaults if columns.is_enum(node.type_name) else ()
+            case "AlterTableStmt":
+                found = _new_defaults(node, columns)
+            case "CreateStmt":
+                columns.make(node)
+        for value in found:
+            yield from _labelled(value, label)
+
+
+def _tables(nodes: list[Any], columns: _Columns) -> Mapping[str, list[tuple[str, bool]]]:
+    """The columns of each table that a statement names, by what it is called."""
+    range_vars = [node for node in nodes if node.DESCRIPTOR.name == "RangeVar"]
+    policies = [node.table for node in nodes if node.DESCRIPTOR.name == "CreatePolicyStmt"]
+    return {one.alias.aliasname or one.relname: columns.of(one) for one in (*range_vars, *policies)}
+
+
+def _compared(node: Any, tables: Mapping[str, list[tuple[str, bool]]]) -> Iterator[Any]:
+    for side, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
+        if side.WhichOneof("node") == "column_ref" and _is_of_type(side.column_ref, tables):
+            yield from other.list.items or [other]
+
+
+def _is_of_type(column_ref: Any, tables: Mapping[str, list[tuple[str, bool]]]) -> bool:
+    parts = [part.string.sval for part in column_ref.fields]
+    owners = [tables.get(parts[-2], [])] if len(parts) > 1 else tables.values()
+    found = [is_enum for owner in owners for name, is_enum in owner if name == parts[-1]]
+    return bool(found) and all(found)
+
+
+def _inserted(node: Any, columns: _Columns) -> Iterator[Any]:
+    table = columns.of(node.relation)
+    listed = [one.res_target.name for one in node.cols] or [name for name, _ in table]
+    of_type = dict(table)
+    positions = [position for position, name in enumerate(listed) if of_type.get(name)]
+    select = node.select_stmt.select_stmt
+    rows = [row.list.items for row in select.values_lists]
+    rows = rows or [[target.res_target.val for target in select.target_list]]
+    for row in rows:
+        yield from (row[position] for position in positions if position < len(row))
+
+
+def _new_defaults(node: Any, columns: _Columns) -> Iterator[Any]:
+    of_type = dict(columns.of(node.relation))
+    for command in (one.alter_table_cmd for one in node.cmds):
+        if command.subtype == pb.AT_ColumnDefault and of_type.get(command.name):
+            yield definition(command)
+
+
+def _labelled(value: Any, label: str) -> Iterator[int]:
+    """The locations of the label among the results that an expression can have."""
+    match value.WhichOneof("node"):
+        case "a_const" if value.a_const.HasField("sval") and value.a_const.sval.sval == label:
+            yield value.a_const.location
+        case "a_array_expr":
+            for element in value.a_array_expr.elements:
+                yield from _labelled(element, label)
+        case "coalesce_expr":
+            for argument in value.coalesce_expr.args:
+                yield from _labelled(argument, label)
+        case "case_expr":
+            for when in value.case_expr.args:
+                yield from _labelled(when.case_when.result, label)
+            yield from _labelled(value.case_expr.defresult, label)
+
+
+_BEFORE = """CREATE TYPE order_stage AS ENUM ('placed', 'printed');
+CREATE TABLE w_orders (id bigint PRIMARY KEY, stage order_stage)"""
+
+RULE = StatementRule(
+    name="enum_in_same_transaction",
+    group=Group.TYPES,
+    severity="error",
+    summary="A new label of an enum used in the transaction that adds it",
+    effect="PostgreSQL refuses to use the label before the transaction that adds it has committed (55P04).",
+    hint="add the label in a migration of its own; it commits before the next one begins",
+    kinds=frozenset({"alter_enum_stmt"}),
+    check=_check,
+    claims=Claims(error="55P04"),
+    bad=Example(
+        before=_BEFORE,
+        sql=("ALTER TYPE order_stage ADD VALUE 'shipped'; INSERT INTO w_orders (id, stage) VALUES (1, 'shipped')",),
+    ),
+    good=Example(
+        before=_BEFORE,
+        sql=("ALTER TYPE order_stage ADD VALUE 'shipped'", "INSERT INTO w_orders (id, stage) VALUES (1, 'shipped')"),
+    ),
+)

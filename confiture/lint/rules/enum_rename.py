@@ -1,0 +1,53 @@
+"""Renaming a label of an enum that clients use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import literal
+from confiture.sql.tree import identifier, strings
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    if not node.old_val or _is_new(subject):
+        return
+    written = ".".join(identifier(part) for part in strings(node.type_name))
+    yield Hit(
+        place=subject.place,
+        relation=".".join(strings(node.type_name)),
+        message=f"'{node.old_val}' is no longer a label of {written}",
+        remedy=f"ALTER TYPE {written} ADD VALUE {literal(node.new_val)} AFTER {literal(node.old_val)};",
+    )
+
+
+def _is_new(subject: StatementSubject) -> bool:
+    """Whether the same transaction makes the type, or adds the label: nobody has used it yet."""
+    node = subject.node
+    for one in subject.earlier_of("create_enum_stmt", "alter_enum_stmt"):
+        is_made = one.statement.kind == "create_enum_stmt" or one.node.new_val == node.old_val
+        if is_made and strings(one.node.type_name) == strings(node.type_name):
+            return True
+    return False
+
+
+_BEFORE = """CREATE TYPE order_stage AS ENUM ('placed', 'done');
+CREATE TABLE w_orders (id bigint PRIMARY KEY, stage order_stage)"""
+_CLIENT = "-- the release that still runs\nINSERT INTO w_orders (id, stage) VALUES (1, 'done')"
+
+RULE = StatementRule(
+    name="enum_rename",
+    group=Group.TYPES,
+    severity="warning",
+    summary="Renaming a label of an enum",
+    effect="Clients and functions that still write or compare the old label get an error (22P02) once this commits.",
+    hint="add the new label, write it from the next release on, and change the old rows in batches; labels cannot be "
+    "dropped, so the old one stays",
+    kinds=frozenset({"alter_enum_stmt"}),
+    check=_check,
+    claims=Claims(error="22P02"),
+    bad=Example(before=_BEFORE, sql=("ALTER TYPE order_stage RENAME VALUE 'done' TO 'delivered'", _CLIENT)),
+    good=Example(before=_BEFORE, sql=("ALTER TYPE order_stage ADD VALUE 'delivered' AFTER 'done'", _CLIENT)),
+)

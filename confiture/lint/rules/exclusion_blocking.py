@@ -1,0 +1,56 @@
+"""EXCLUDE added to a table that others use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.altering import additions, alters_table, is_in_use, is_partitioned
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.trace import LockMode
+from confiture.sql.tree import pb
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    relation = subject.node.relation
+    if not alters_table(subject) or not is_in_use(subject, relation):
+        return
+    if is_partitioned(subject, relation) and not relation.inh:
+        return  # ONLY: the partitioned table itself has no rows to index
+    table = subject.name(relation)
+    for addition in additions(subject):
+        if addition.kind == pb.CONSTR_EXCLUSION:
+            yield Hit(
+                place=addition.place,
+                relation=table,
+                message=f"the index of the exclusion constraint is built, and all rows of {table} are held against it,"
+                f" while nobody can read or write {table}",
+            )
+
+
+RULE = StatementRule(
+    name="exclusion_blocking",
+    group=Group.CONSTRAINTS,
+    severity="error",
+    summary="An exclusion constraint is added to a table that exists",
+    effect="Every query of the table waits until the index is built and all rows are checked (ACCESS EXCLUSIVE lock).",
+    hint="PostgreSQL has no way to add one without the lock: make a new table with the constraint, fill it in batches"
+    " and swap the names; or do it while the table is idle",
+    kinds=frozenset({"alter_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_shipments": LockMode.ACCESS_EXCLUSIVE}, scans=("w_shipments",)),
+    bad=Example(
+        before="CREATE TABLE w_shipments (id bigint PRIMARY KEY, driven tstzrange)",
+        sql=("ALTER TABLE w_shipments ADD CONSTRAINT w_shipments_apart EXCLUDE USING gist (driven WITH &&)",),
+    ),
+    good=Example(
+        before="CREATE TABLE w_shipments (id bigint PRIMARY KEY, driven tstzrange)",
+        sql=(
+            "CREATE TABLE w_deliveries (\n"
+            "  id bigint PRIMARY KEY,\n"
+            "  driven tstzrange,\n"
+            "  CONSTRAINT w_deliveries_apart EXCLUDE USING gist (driven WITH &&)\n"
+            ")",
+        ),
+    ),
+)

@@ -1,0 +1,182 @@
+"""A foreign key that is made or dropped with its table, and locks the table that it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confiture.lint.remedies import LATER, alter, command, lines
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Constraint, Name, Table
+from confiture.models.trace import LockMode
+from confiture.sql.tree import alter_commands, identifier, pb, statement_text, strings
+
+_WORK = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "index_stmt", "copy_stmt")
+
+_ATTRIBUTES = {
+    pb.CONSTR_ATTR_DEFERRABLE: ("deferrable", True),
+    pb.CONSTR_ATTR_NOT_DEFERRABLE: ("deferrable", False),
+    pb.CONSTR_ATTR_DEFERRED: ("initdeferred", True),
+    pb.CONSTR_ATTR_IMMEDIATE: ("initdeferred", False),
+    pb.CONSTR_ATTR_ENFORCED: ("is_enforced", True),
+    pb.CONSTR_ATTR_NOT_ENFORCED: ("is_enforced", False),
+}
+"""What the tree writes behind a column's constraint, and where it belongs in a table's."""
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    match subject.statement.kind:
+        case "create_stmt":
+            yield from _of_new_table(subject)
+        case "drop_stmt" if subject.node.remove_type == pb.OBJECT_TABLE:
+            yield from _of_dropped_tables(subject)
+        case "alter_table_stmt":
+            yield from _of_dropped_keys(subject)
+
+
+def _of_new_table(subject: StatementSubject) -> Iterator[Hit]:
+    node = subject.node
+    if node.relation.relpersistence == "t" or (node.if_not_exists and subject.relation(node.relation)):
+        return
+    work = next(subject.later_of(*_WORK), None)
+    keys = [
+        (constraint, column)
+        for constraint, column in _written_keys(node)
+        if constraint.pktable.relname != node.relation.relname and not subject.is_new(constraint.pktable)
+    ]
+    for constraint, _ in keys:
+        parent = subject.name(constraint.pktable)
+        yield Hit(
+            place=subject.statement.at(constraint.location),
+            relation=parent,
+            severity="warning" if work else "info",
+            message=f"{parent} cannot be written to until this commits: {node.relation.relname} refers to it"
+            + (", and long work may follow in the same transaction" if work else ""),
+            remedy=_apart(node, keys),
+        )
+
+
+def _written_keys(node: Any) -> Iterator[tuple[Any, str | None]]:
+    """The foreign keys in a CREATE TABLE, each with the column that it stands at."""
+    for element in node.table_elts:
+        if element.WhichOneof("node") == "constraint" and element.constraint.contype == pb.CONSTR_FOREIGN:
+            yield element.constraint, None
+        for one in element.column_def.constraints:
+            if one.constraint.contype == pb.CONSTR_FOREIGN:
+                yield one.constraint, element.column_def.colname
+
+
+def _apart(node: Any, keys: list[tuple[Any, str | None]]) -> str:
+    """The table without its foreign keys, and each key in a migration of its own."""
+    table = pb.CreateStmt()
+    table.CopyFrom(node)
+    added = []
+    for constraint, column in keys:
+        key = pb.Constraint()
+        key.CopyFrom(constraint)
+        _take_out(table.table_elts, constraint, key)
+        for element in table.table_elts:
+            if element.WhichOneof("node") == "column_def":
+                _take_out(element.column_def.constraints, constraint, key)
+        if column and not key.fk_attrs:
+            key.fk_attrs.append(pb.Node(string=pb.String(sval=column)))
+        added += [LATER, alter(node.relation, command(pb.AT_AddConstraint, definition={"constraint": key}))]
+    return lines(statement_text("create_stmt", table), *added)
+
+
+def _take_out(nodes: Any, constraint: Any, key: Any) -> None:
+    """Takes a constraint out of a list, and DEFERRABLE and its kin behind it, which `key` is given."""
+    kept, inside = [], False
+    for one in nodes:
+        if one.constraint == constraint:
+            inside = True
+        elif inside and one.constraint.contype in _ATTRIBUTES:
+            attribute, value = _ATTRIBUTES[one.constraint.contype]
+            setattr(key, attribute, value)
+        else:
+            inside = False
+            kept.append(one)
+    del nodes[:]
+    nodes.extend(kept)
+
+
+def _of_dropped_tables(subject: StatementSubject) -> Iterator[Hit]:
+    going = {name for parts in _named(subject.node) if (name := _dropped(subject, parts))}
+    for name in going:
+        table = subject.catalog.tables[name]
+        if name not in subject.created:
+            yield from _of_keys(subject, table, table.foreign_keys, going)
+
+
+def _named(node: Any) -> list[tuple[str, ...]]:
+    return [strings(item.list.items) for item in node.objects]
+
+
+def _dropped(subject: StatementSubject, parts: tuple[str, ...]) -> Name | None:
+    table = subject.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1])
+    return table.name if table else None
+
+
+def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
+    table = subject.table(subject.node.relation)
+    if table is None or subject.is_new(subject.node.relation):
+        return
+    for one in alter_commands(subject.node):
+        if one.subtype == pb.AT_DropConstraint:
+            keys = [key for key in table.foreign_keys if key.name == one.name]
+        elif one.subtype == pb.AT_DropColumn:
+            keys = [key for key in table.foreign_keys if one.name in key.columns]
+        else:
+            continue
+        # the key is dropped on its own already: that is what is told to do
+        whole = one.subtype == pb.AT_DropConstraint and len(subject.node.cmds) == 1
+        yield from _of_keys(subject, table, keys, {table.name}, alone=whole)
+
+
+def _of_keys(
+    subject: StatementSubject, table: Table, keys: Iterable[Constraint], going: set[Name], *, alone: bool = False
+) -> Iterator[Hit]:
+    for key in keys:
+        if key.target is None or key.target in going or key.target in subject.created:
+            continue
+        if subject.effects.locks.get(key.target) is not LockMode.ACCESS_EXCLUSIVE:
+            continue  # a partition that goes leaves the key to its parent
+        altered = f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}"
+        yield Hit(
+            place=subject.place,
+            relation=str(key.target),
+            severity="info" if alone else "warning",
+            message=f"nobody can read or write {key.target} until this commits: {table.name} refers to it ({key.name})",
+            effect=_OF_DROPS,
+            hint=None if alone else "drop the foreign key first, in a migration of its own",
+            remedy=None if alone else lines(altered, LATER, subject.statement.text),
+        )
+
+
+_OF_DROPS = (
+    "Dropping a foreign key takes its triggers off the table that it refers to: all queries of that wait until this"
+    " commits (ACCESS EXCLUSIVE lock)."
+)
+
+RULE = StatementRule(
+    name="fk_locks_parent",
+    group=Group.LOCKS,
+    severity="warning",
+    summary="A foreign key that is made or dropped with its table locks the table that it refers to",
+    effect="Every INSERT, UPDATE and DELETE on the table that is referred to waits until this commits "
+    "(SHARE ROW EXCLUSIVE lock).",
+    hint="make the table without the foreign key, and add that in a migration of its own, which commits at once",
+    kinds=frozenset({"create_stmt", "drop_stmt", "alter_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_customers": LockMode.SHARE_ROW_EXCLUSIVE}),
+    bad=Example(
+        before="CREATE TABLE w_customers (id bigint PRIMARY KEY)",
+        sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES w_customers)",),
+    ),
+    good=Example(
+        before="CREATE TABLE w_customers (id bigint PRIMARY KEY)",
+        sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint NOT NULL)",),
+    ),
+)

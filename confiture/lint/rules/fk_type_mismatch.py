@@ -1,0 +1,103 @@
+"""Foreign keys between columns of different types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import column_place, whole_tables
+from confiture.lint.types import underlying, unmodified
+from confiture.models.catalog import Catalog, Column, Constraint, Table
+
+_INTEGERS = {"smallint": "32,767", "integer": "2,147,483,647", "bigint": "9,223,372,036,854,775,807"}
+_FAMILIES = {
+    **dict.fromkeys(("smallint", "integer", "bigint", "numeric", "real", "double precision"), "number"),
+    **dict.fromkeys(("text", "character varying", "character", "bpchar", "name"), "string"),
+    **dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), "date"),
+    **{name: name for name in ("uuid", "boolean", "bytea", "time without time zone", "jsonb")},
+}
+_PADDED = ("character", "bpchar")
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    catalog = subject.catalog
+    for table in whole_tables(catalog):
+        for key in table.foreign_keys:
+            target = catalog.tables.get(key.target) if key.target else None
+            for own, theirs in zip(key.columns, key.target_columns, strict=False):
+                column, referred = table.column(own), target.column(theirs) if target else None
+                if target and column and referred:
+                    yield from _compared(catalog, (table, column), (target, referred), key)
+
+
+def _compared(
+    catalog: Catalog, own: tuple[Table, Column], theirs: tuple[Table, Column], key: Constraint
+) -> Iterable[Hit]:
+    (table, column), (target, referred) = own, theirs
+    types = _bare(catalog, column), _bare(catalog, referred)
+    effect = _effect(*types)
+    if effect:
+        yield Hit(
+            place=column_place(table, column.name),
+            relation=str(table.name),
+            message=f"{table.name}.{column.name} is {column.type}, "
+            f"but {target.name}.{referred.name}, which {key.name} refers to, is {referred.type}",
+            effect=effect,
+            hint=f"make {column.name} {referred.type}, as what it refers to",
+        )
+
+
+def _bare(catalog: Catalog, column: Column) -> str:
+    return unmodified(underlying(catalog, column.type))
+
+
+def _effect(own: str, theirs: str) -> str | None:
+    """What a difference between types does; None where it does nothing, or the types are not known."""
+    families = _FAMILIES.get(own), _FAMILIES.get(theirs)
+    if own == theirs or None in families:
+        return None
+    if families[0] != families[1]:
+        return "PostgreSQL refuses the foreign key: nothing compares these types (42804)."
+    if own in _INTEGERS and theirs in _INTEGERS:
+        return _of_integers(own, theirs)
+    if families[0] == "string":
+        return _OF_STRINGS if (own in _PADDED) != (theirs in _PADDED) else None
+    return _OF_DATES if families[0] == "date" else _OF_NUMBERS
+
+
+def _of_integers(own: str, theirs: str) -> str | None:
+    """A wider column does no harm: integers of all widths compare by the same index."""
+    order = list(_INTEGERS)
+    if order.index(own) > order.index(theirs):
+        return None
+    return f"A row whose key is over {_INTEGERS[own]} cannot be referred to: the INSERT fails."
+
+
+_OF_STRINGS = "One side is padded with blanks, the other is not: each check converts, and blanks at the end decide."
+_OF_DATES = "The check compares instants with dates or local times: the session's time zone decides what is equal."
+_OF_NUMBERS = "Each check and join converts one side, whose index then does not serve."
+
+RULE = SchemaRule(
+    name="fk_type_mismatch",
+    group=Group.TYPES,
+    severity="warning",
+    summary="Foreign keys between columns of different types",
+    effect="The referring column cannot hold, or cannot quickly find, all that it may refer to.",
+    hint="give the column the type of what it refers to",
+    check=_check,
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_customers (id bigint PRIMARY KEY);\n"
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id integer REFERENCES w_customers);\n"
+            "CREATE INDEX w_orders_customer_id_idx ON w_orders (customer_id)",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_customers (id bigint PRIMARY KEY);\n"
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES w_customers);\n"
+            "CREATE INDEX w_orders_customer_id_idx ON w_orders (customer_id)",
+        ),
+    ),
+)

@@ -1,0 +1,117 @@
+"""A new serial, identity or stored generated column, which gets a value in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confiture.lint.altering import alters_table, is_in_use, is_serial, new_columns
+from confiture.lint.expanding import backfilled, kept_filled
+from confiture.lint.remedies import lines, set_not_null
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.sizes import name_of
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import literal, qualified
+from confiture.models.catalog import Name
+from confiture.models.trace import LockMode
+from confiture.sql.catalog.names import joined
+from confiture.sql.catalog.types import SERIALS
+from confiture.sql.tree import expression_text, identifier, pb, strings
+from confiture.sql.type_changes import type_text
+
+_VIRTUAL = 18
+"""The first version whose generated columns can be virtual."""
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    if not alters_table(subject) or not is_in_use(subject, subject.node.relation):
+        return
+    table = subject.name(subject.node.relation)
+    for column in new_columns(subject).values():
+        constraints = {one.constraint.contype: one.constraint for one in column.constraints}
+        generated = constraints.get(pb.CONSTR_GENERATED)
+        if generated is not None and generated.generated_kind == "s":
+            yield Hit(
+                place=subject.statement.at(generated.location),
+                relation=table,
+                message=f"{table} is written anew to store the generated column {column.colname} in each row",
+                remedy=(_virtual if subject.version >= _VIRTUAL else _filled_by_trigger)(subject, column, generated),
+                hint=_VIRTUAL_HINT if subject.version >= _VIRTUAL else _TRIGGER_HINT,
+            )
+        elif is_serial(column) or pb.CONSTR_IDENTITY in constraints:
+            what = "identity" if pb.CONSTR_IDENTITY in constraints else "serial"
+            yield Hit(
+                place=subject.statement.at(column.location),
+                relation=table,
+                message=f"{table} is written anew to number each row in the {what} column {column.colname}",
+                remedy=_numbered(subject, column, constraints.get(pb.CONSTR_IDENTITY)),
+            )
+
+
+def _virtual(subject: StatementSubject, column: Any, generated: Any) -> str:
+    return lines(f"{_added(subject, column)} GENERATED ALWAYS AS ({expression_text(generated.raw_expr)}) VIRTUAL")
+
+
+def _filled_by_trigger(subject: StatementSubject, column: Any, generated: Any) -> str:
+    table = name_of(subject, subject.node.relation)
+    return lines(
+        _added(subject, column),
+        *kept_filled(table, column.colname, generated.raw_expr),
+        backfilled(table, column.colname, expression_text(generated.raw_expr)),
+    )
+
+
+def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
+    """The column with a sequence as its default, filled in batches, and then made what was asked for."""
+    table, name = name_of(subject, subject.node.relation), identifier(column.colname)
+    sequence = qualified(Name(table.schema, joined(table.name, column.colname, "seq")))
+    altered = f"ALTER TABLE {qualified(table)}"
+    after = [set_not_null(subject.node.relation, column.colname)]
+    if identity is not None:
+        when = "ALWAYS" if identity.generated_when == "a" else "BY DEFAULT"
+        after += [
+            f"{altered} ALTER COLUMN {name} DROP DEFAULT",
+            "-- START with a number above the greatest one:",
+            f"{altered} ALTER COLUMN {name} ADD GENERATED {when} AS IDENTITY (START WITH 1)",
+        ]
+    return lines(
+        _added(subject, column),
+        f"CREATE SEQUENCE {sequence} OWNED BY {qualified(table)}.{name}",
+        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({literal(sequence)})",
+        backfilled(table, column.colname, "DEFAULT"),
+        "-- in a later migration, with a valid CHECK that it is NOT NULL:",
+        *after,
+    )
+
+
+def _added(subject: StatementSubject, column: Any) -> str:
+    """ADD COLUMN with the name and the type, and nothing else."""
+    written = strings(column.type_name.names)[-1]
+    type_name = SERIALS.get(written) if is_serial(column) else type_text(column.type_name, subject.catalog)
+    table = qualified(name_of(subject, subject.node.relation))
+    return f"ALTER TABLE {table} ADD COLUMN {identifier(column.colname)} {type_name}"
+
+
+_TRIGGER_HINT = "add a plain column, let a trigger fill it in new rows, and fill the rows that exist in batches"
+_VIRTUAL_HINT = f"make it VIRTUAL: computed when it is read, and without an index; to have it stored, {_TRIGGER_HINT}"
+_BEFORE = (
+    "CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric);"
+    " INSERT INTO w_orders SELECT i, i FROM generate_series(1, 100) i"
+)
+
+RULE = StatementRule(
+    name="generated_or_identity_column",
+    group=Group.LOCKS,
+    severity="error",
+    summary="A new column that is serial, identity, or generated and stored",
+    effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
+    hint="add a plain column with a sequence as its default, and fill the rows that exist in batches",
+    kinds=frozenset({"alter_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    bad=Example(
+        before=_BEFORE,
+        sql=("ALTER TABLE w_orders ADD COLUMN tax numeric GENERATED ALWAYS AS (amount * 0.2) STORED",),
+    ),
+    good=Example(before=_BEFORE, sql=("ALTER TABLE w_orders ADD COLUMN tax numeric",)),
+)

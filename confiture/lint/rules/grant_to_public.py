@@ -1,0 +1,54 @@
+"""Privileges for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.models.catalog import PUBLIC, Grant
+
+_EVERYBODY = "public"
+_BY_DEFAULT = frozenset(
+    {("function", "execute"), ("type", "usage"), ("database", "connect"), ("database", "temporary")}
+)
+"""What PostgreSQL itself gives to everybody: to say so again changes nothing."""
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    given: dict[tuple[str, str], list[Grant]] = {}
+    for grant in sorted(subject.catalog.grants):
+        if grant.grantee == _EVERYBODY and not _is_usual(grant):
+            given.setdefault((grant.kind, grant.object), []).append(grant)
+    for (kind, name), grants in given.items():
+        privileges = ", ".join(grant.privilege.upper() for grant in grants)
+        on = "" if kind == "table" else f"{kind.upper()} "
+        yield Hit(
+            place=grants[0].place,
+            relation=name,
+            message=f"everybody has {privileges} on the {kind} {name}",
+            remedy=f"REVOKE {privileges} ON {on}{name} FROM PUBLIC;",
+        )
+
+
+def _is_usual(grant: Grant) -> bool:
+    if grant.kind == "schema" and grant.object == PUBLIC:
+        return grant.privilege == "usage"
+    return (grant.kind, grant.privilege) in _BY_DEFAULT
+
+
+RULE = SchemaRule(
+    name="grant_to_public",
+    group=Group.SECURITY,
+    severity="warning",
+    summary="Privileges for everybody",
+    effect="Every role of the server that can connect has the privilege, also those made later and for something else.",
+    hint="grant it to the roles that need it",
+    check=_check,
+    bad=Example(
+        sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY); GRANT SELECT ON w_orders TO PUBLIC",),
+    ),
+    good=Example(
+        sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY); GRANT SELECT ON w_orders TO pg_monitor",),
+    ),
+)

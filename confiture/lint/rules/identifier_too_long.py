@@ -1,0 +1,88 @@
+"""Names that PostgreSQL cuts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import postgast
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.source import Place
+from confiture.sql.catalog.names import LONGEST, cut
+from confiture.sql.tree import pb
+
+_LONG = re.compile(r'"[^"]{64,}"|[\w$]{64,}')
+_MAYBE_LONG = re.compile(r'"[^"]{16,}"|[\w$]{16,}')
+"""What may have 64 bytes in a text that is not ASCII: a character has up to four."""
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    text = subject.statement.text
+    if not (_LONG if text.isascii() else _MAYBE_LONG).search(text):
+        return
+    encoded = text.encode()
+    seen: set[str] = set()
+    for token in postgast.scan(text).tokens:
+        name = _name(encoded[token.start : token.end].decode()) if token.token == pb.IDENT else ""
+        length = len(name.encode())
+        if length > LONGEST and name not in seen:
+            seen.add(name)
+            offset = subject.statement.offset + len(encoded[: token.start].decode())
+            yield Hit(
+                place=Place(rendered=subject.statement.rendered, offset=offset),
+                message=f"{name} has {length} bytes; what is made is called {cut(name)}",
+            )
+
+
+def _name(token: str) -> str:
+    return token[1:-1].replace('""', '"') if token.startswith('"') else token.lower()
+
+
+RULE = StatementRule(
+    name="identifier_too_long",
+    group=Group.SCHEMA,
+    severity="warning",
+    summary="Names of more than 63 bytes",
+    effect="PostgreSQL cuts the name with no more than a notice: two long names become one, and queries of the "
+    "catalogs that ask for the whole name find nothing.",
+    hint="shorten it to 63 bytes",
+    kinds=frozenset(
+        {
+            "alter_enum_stmt",
+            "alter_table_stmt",
+            "composite_type_stmt",
+            "create_domain_stmt",
+            "create_enum_stmt",
+            "create_function_stmt",
+            "create_policy_stmt",
+            "create_range_stmt",
+            "create_role_stmt",
+            "create_schema_stmt",
+            "create_seq_stmt",
+            "create_stats_stmt",
+            "create_stmt",
+            "create_table_as_stmt",
+            "create_trig_stmt",
+            "index_stmt",
+            "rename_stmt",
+            "rule_stmt",
+            "view_stmt",
+        }
+    ),
+    check=_check,
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, reprinted_because_the_customer_complained boolean,\n"
+            "    CONSTRAINT w_orders_reprinted_because_the_customer_complained_is_never_null_check\n"
+            "        CHECK (reprinted_because_the_customer_complained IS NOT NULL))",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, reprinted_because_the_customer_complained boolean,\n"
+            "    CONSTRAINT w_orders_reprinted_check CHECK (reprinted_because_the_customer_complained IS NOT NULL))",
+        ),
+    ),
+)

@@ -1,0 +1,73 @@
+"""Statements that name what does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Claims, Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.models.catalog import PUBLIC, Catalog, Name, Sequence
+from confiture.sql.catalog.builder import Misfit
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    for misfit in subject.misfits:
+        if misfit.code != "missing-object":
+            continue
+        if not _may_be_elsewhere(subject.catalog, misfit) and not _exists(subject.catalog, misfit.object):
+            yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)
+
+
+def _may_be_elsewhere(catalog: Catalog, misfit: Misfit) -> bool:
+    """Whether it is a schema, or is in one, that none of the files makes: then something else makes that."""
+    if misfit.message == f"schema {misfit.object} does not exist":
+        return True
+    schema = misfit.object.partition(".")[0]
+    is_relation = catalog.relation(None, schema) is not None
+    return "." in misfit.object and schema not in catalog.schemas and not is_relation
+
+
+def _exists(catalog: Catalog, text: str) -> bool:
+    """Whether anything of that name is there in the end: migrations need not run files in the order of their paths."""
+    schema, _, bare = text.rpartition(".")
+    name = Name(schema or PUBLIC, bare)
+    return (
+        catalog.relation(name.schema, bare) is not None
+        or name in catalog.types
+        or name in catalog.index_owners
+        or any(signature.name == name for signature in catalog.functions)
+        or _is_column(catalog, schema, bare)
+        or (not schema and any(table.constraint(bare) for table in catalog.tables.values()))
+    )
+
+
+def _is_column(catalog: Catalog, owner: str, column: str) -> bool:
+    schema, _, bare = owner.rpartition(".")
+    relation = catalog.relation(schema or PUBLIC, bare)
+    if relation is None or isinstance(relation, Sequence):
+        return False
+    return any(column == getattr(one, "name", one) for one in relation.columns)
+
+
+RULE = SchemaRule(
+    name="missing_reference",
+    group=Group.SCHEMA,
+    severity="error",
+    summary="Statements that name what does not exist",
+    effect="The statement fails, and with it the migration that runs the file.",
+    hint="mend the name, or make the object before",
+    check=_check,
+    claims=Claims(error="42P01"),
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_customers (id bigint PRIMARY KEY);\n"
+            "CREATE TABLE w_accounts (id bigint PRIMARY KEY REFERENCES w_customer)",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_customers (id bigint PRIMARY KEY);\n"
+            "CREATE TABLE w_accounts (id bigint PRIMARY KEY REFERENCES w_customers)",
+        ),
+    ),
+)

@@ -1,0 +1,124 @@
+"""A strong lock waited for without a limit, because the migration switched the limit off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confiture.lint.changes import is_new_name
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import shortened
+from confiture.models.catalog import Name
+from confiture.models.trace import Blocks
+from confiture.sql.tree import pb, strings
+
+_SETTING = "lock_timeout"
+_LONGEST_MS = 60_000
+"""Whoever waits longer than this might as well wait forever: others wait behind it."""
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
+_KINDS = (
+    "alter_table_stmt",
+    "alter_object_schema_stmt",
+    "alter_policy_stmt",
+    "cluster_stmt",
+    "create_policy_stmt",
+    "create_stmt",
+    "create_trig_stmt",
+    "drop_stmt",
+    "index_stmt",
+    "lock_stmt",
+    "refresh_mat_view_stmt",
+    "reindex_stmt",
+    "rename_stmt",
+    "rule_stmt",
+    "truncate_stmt",
+    "view_stmt",
+)
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    switches = [one for one in subject.earlier_of("select_stmt", "variable_set_stmt") if _sets(one)]
+    if not switches or not _switches_off(switches[-1]):
+        return
+    switched, *since = subject.earlier[switches[-1].number :]
+    waited = _waited_for(subject)
+    if waited and not any(one.statement.kind in _KINDS and _waited_for(one) for one in since):
+        yield Hit(
+            place=subject.place,
+            relation=str(waited[0]),
+            message=f"{', '.join(map(str, waited))} is waited for without a limit, after "
+            f"`{shortened(switched.statement.text)}`",
+            remedy=f"SET LOCAL {_SETTING} = '{subject.surroundings.settings.database.lock_timeout_ms}ms';",
+        )
+
+
+def _waited_for(subject: StatementSubject) -> list[Name]:
+    """The tables that others use and that the statement keeps them from reading or writing."""
+    strong = (Blocks.READS, Blocks.WRITES)
+    indexes = subject.catalog.index_owners
+    return [
+        name
+        for name, mode in subject.effects.locks.items()
+        if mode.blocks in strong and name not in indexes and not is_new_name(subject, name)
+    ]
+
+
+def _sets(subject: StatementSubject) -> bool:
+    """Whether a statement changes the setting."""
+    kind, node = subject.statement.kind, subject.node
+    if kind == "select_stmt":
+        return _set_config(node) is not None
+    return kind == "variable_set_stmt" and bool(node.name == _SETTING or node.kind == pb.VAR_RESET_ALL)
+
+
+def _switches_off(subject: StatementSubject) -> bool:
+    node = subject.node
+    if subject.statement.kind == "select_stmt":
+        return _is_too_long(_set_config(node))
+    # without a value, it is that of the server, which has no limit unless somebody gave it one
+    return _is_too_long(node.args[0].a_const) if node.kind == pb.VAR_SET_VALUE else True
+
+
+def _set_config(select: Any) -> Any:
+    """The value that a SELECT gives to the setting by set_config, None where it does not."""
+    for target in select.target_list:
+        call = target.res_target.val.func_call
+        name = strings(call.funcname)[-1:]
+        if name == ("set_config",) and len(call.args) > 1 and call.args[0].a_const.sval.sval == _SETTING:
+            return call.args[1].a_const
+    return None
+
+
+def _is_too_long(constant: Any) -> bool:
+    milliseconds = _milliseconds(constant)
+    return milliseconds is not None and not 0 < milliseconds <= _LONGEST_MS
+
+
+def _milliseconds(constant: Any) -> float | None:
+    """How long a value of the setting is, None where that is not readable."""
+    if constant.WhichOneof("val") == "ival":
+        return float(constant.ival.ival)
+    text = (constant.fval.fval or constant.sval.sval).strip()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz").strip()
+    try:
+        return float(number) * _UNITS[text[len(number) :].strip() or "ms"]
+    except (ValueError, KeyError):
+        return None
+
+
+_BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY)"
+
+RULE = StatementRule(
+    name="no_lock_timeout",
+    group=Group.TRANSACTIONS,
+    severity="warning",
+    summary="A strong lock after the migration switched lock_timeout off",
+    effect="While the statement waits behind one long query, every query of the table that comes after it waits as "
+    "well, and only the blocking budget (database.max_blocking) still ends that.",
+    hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or a step's own) and tries again",
+    kinds=frozenset(_KINDS),
+    check=_check,
+    bad=Example(before=_BEFORE, sql=("SET lock_timeout = 0; ALTER TABLE w_orders ADD COLUMN note text",)),
+    good=Example(before=_BEFORE, sql=("SET LOCAL lock_timeout = '500ms'; ALTER TABLE w_orders ADD COLUMN note text",)),
+)

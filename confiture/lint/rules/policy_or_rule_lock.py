@@ -1,0 +1,93 @@
+"""Policies, row security, rules and triggers, whose changes lock the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.trace import LockMode
+from confiture.sql.tree import alter_commands, pb
+
+_ALTERS = {
+    pb.AT_EnableRowSecurity: "ENABLE ROW LEVEL SECURITY",
+    pb.AT_DisableRowSecurity: "DISABLE ROW LEVEL SECURITY",
+    pb.AT_ForceRowSecurity: "FORCE ROW LEVEL SECURITY",
+    pb.AT_NoForceRowSecurity: "NO FORCE ROW LEVEL SECURITY",
+    pb.AT_EnableRule: "ENABLE RULE",
+    pb.AT_DisableRule: "DISABLE RULE",
+    pb.AT_EnableAlwaysRule: "ENABLE ALWAYS RULE",
+    pb.AT_EnableReplicaRule: "ENABLE REPLICA RULE",
+}
+_DROPS = {pb.OBJECT_POLICY: "DROP POLICY", pb.OBJECT_RULE: "DROP RULE", pb.OBJECT_TRIGGER: "DROP TRIGGER"}
+_STATEMENTS = {
+    "create_policy_stmt": ("CREATE POLICY", "table"),
+    "alter_policy_stmt": ("ALTER POLICY", "table"),
+    "rule_stmt": ("CREATE RULE", "relation"),
+    "create_trig_stmt": ("CREATE TRIGGER", "relation"),
+}
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    for verb, relation in _changes(subject):
+        if not subject.is_new(relation):
+            table = subject.name(relation)
+            writes = verb == "CREATE TRIGGER"
+            kept_from = "writing" if writes else "reading and writing"
+            yield Hit(
+                place=subject.place,
+                relation=table,
+                message=f"{verb} keeps others from {kept_from} {table} until it commits",
+                effect=_OF_TRIGGERS if writes else None,
+            )
+
+
+def _changes(subject: StatementSubject) -> Iterator[tuple[str, Any]]:
+    """What changes, in SQL's words, and the table it is on."""
+    node, kind = subject.node, subject.statement.kind
+    if kind == "alter_table_stmt":
+        verbs = [_ALTERS[one.subtype] for one in alter_commands(node) if one.subtype in _ALTERS]
+        if verbs:
+            yield verbs[0], node.relation
+    elif kind == "drop_stmt":
+        for item in node.objects if node.remove_type in _DROPS else ():
+            parts = [part.string.sval for part in item.list.items]
+            schema = parts[-3] if len(parts) > 2 else ""
+            yield _DROPS[node.remove_type], pb.RangeVar(schemaname=schema, relname=parts[-2])
+    else:
+        verb, field = _STATEMENTS[kind]
+        yield verb, getattr(node, field)
+
+
+_OF_TRIGGERS = (
+    "All writes of the table wait until this has waited for those that run now, and commits (SHARE ROW EXCLUSIVE lock)."
+)
+_BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id uuid NOT NULL)"
+
+RULE = StatementRule(
+    name="policy_or_rule_lock",
+    group=Group.LOCKS,
+    severity="info",
+    summary="A policy, row security, a rule or a trigger of a table in use changes",
+    effect="All queries of the table wait until this has waited for those that run now, and commits "
+    "(ACCESS EXCLUSIVE lock).",
+    hint="nothing is read or rewritten: a short lock_timeout with retries is enough, which Confiture has by default; "
+    "keep long work out of the same transaction",
+    kinds=frozenset({"alter_table_stmt", "drop_stmt", *_STATEMENTS}),
+    check=_check,
+    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    bad=Example(
+        before=_BEFORE,
+        sql=("CREATE POLICY one_tenant ON w_orders USING (tenant_id = current_setting('app.tenant')::uuid)",),
+    ),
+    good=Example(
+        before=_BEFORE,
+        sql=(
+            "CREATE TABLE w_refunds (id bigint PRIMARY KEY, tenant_id uuid NOT NULL);\n"
+            "ALTER TABLE w_refunds ENABLE ROW LEVEL SECURITY;\n"
+            "CREATE POLICY one_tenant ON w_refunds"
+            " USING (tenant_id = (SELECT current_setting('app.tenant')::uuid))",
+        ),
+    ),
+)

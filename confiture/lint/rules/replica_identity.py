@@ -1,0 +1,125 @@
+"""Changing by what logical replication finds rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confiture.lint.changes import is_new_name, is_unused
+from confiture.lint.objects import dropped
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Table
+from confiture.models.source import Place
+from confiture.sql.tokens import command_places
+from confiture.sql.tree import alter_commands, definition, pb
+
+_NOTHING, _FULL = "n", "f"
+_FULL_EFFECT = (
+    "Every UPDATE and DELETE writes the whole old row to the WAL, and a subscriber without a fitting index reads its "
+    "table from end to end for each of them."
+)
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    if subject.statement.kind == "drop_stmt":
+        yield from _dropped_indexes(subject)
+        return
+    node = subject.node
+    if is_unused(subject, node.relation):
+        return
+    table = subject.table(node.relation)
+    for number, command in enumerate(alter_commands(node)):
+        if command.subtype == pb.AT_ReplicaIdentity:
+            place = command_places(subject.statement)[number]
+            yield from _chosen(subject, table, place, definition(command).replica_identity_stmt.identity_type)
+        elif table and _drops_identity(table, command) and not _gets_another(subject):
+            yield _lost(table, command_places(subject.statement)[number])
+
+
+def _chosen(subject: StatementSubject, table: Table | None, place: Place, identity: str) -> Iterator[Hit]:
+    called = subject.name(subject.node.relation)
+    default = f"ALTER TABLE {qualified(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
+    if identity == _NOTHING:
+        message = f"the rows of {called} can no longer be found by logical replication"
+        yield Hit(place=place, relation=called, message=message, remedy=default)
+    elif identity == _FULL and (table is None or table.primary_key):
+        yield Hit(
+            place=place,
+            relation=called,
+            message=f"logical replication finds rows of {called} by all their columns",
+            effect=_FULL_EFFECT,
+            remedy=default,
+        )
+
+
+def _dropped_indexes(subject: StatementSubject) -> Iterator[Hit]:
+    if subject.node.remove_type == pb.OBJECT_INDEX:
+        for schema, name in dropped(subject.node):
+            owner = (subject.catalog.indexed(schema, name) or (None,))[0]
+            if not isinstance(owner, Table) or is_new_name(subject, owner.name):
+                continue
+            if owner.replica_identity == f"index {name}":
+                yield _lost(owner, subject.place)
+
+
+def _lost(table: Table, place: Place) -> Hit:
+    what = "primary key" if table.replica_identity == "default" else "index"
+    return Hit(
+        place=place,
+        relation=str(table.name),
+        message=f"{table.name} loses the {what} by which logical replication finds its rows",
+        hint="give the table the new key in the same transaction, or name another one: REPLICA IDENTITY USING INDEX",
+    )
+
+
+def _drops_identity(table: Table, command: Any) -> bool:
+    """Whether a command drops the key or index by which rows are found, or a column of it."""
+    key = table.primary_key.name if table.primary_key else None
+    wanted = f"index {key}" if table.replica_identity == "default" else table.replica_identity
+    index = next((one for one in table.indexes if wanted == f"index {one.name}"), None)
+    if index is None:
+        return False
+    if command.subtype == pb.AT_DropColumn:
+        return command.name in index.columns
+    return bool(command.subtype == pb.AT_DropConstraint and command.name == index.name)
+
+
+def _gets_another(subject: StatementSubject) -> bool:
+    """Whether the same transaction adds a primary key, or says by what else rows are found."""
+    called = subject.name(subject.node.relation)
+    following = [one.node for one in subject.later_of("alter_table_stmt") if subject.name(one.node.relation) == called]
+    return any(
+        command.subtype == pb.AT_ReplicaIdentity
+        or (command.subtype == pb.AT_AddConstraint and definition(command).constraint.contype == pb.CONSTR_PRIMARY)
+        or (command.subtype == pb.AT_AddColumn and _is_key(definition(command).column_def))
+        for node in (subject.node, *following)
+        for command in alter_commands(node)
+    )
+
+
+def _is_key(column: Any) -> bool:
+    return any(one.constraint.contype == pb.CONSTR_PRIMARY for one in column.constraints)
+
+
+_BEFORE = """CREATE TABLE w_orders (
+    id bigint PRIMARY KEY, code text NOT NULL, CONSTRAINT w_orders_code_key UNIQUE (code)
+);
+INSERT INTO w_orders (id, code) VALUES (1, 'A-1');
+CREATE PUBLICATION shop_events FOR TABLE w_orders"""
+_CLIENT = "UPDATE w_orders SET code = 'A-2' WHERE id = 1"
+
+RULE = StatementRule(
+    name="replica_identity",
+    group=Group.DATA,
+    severity="warning",
+    summary="Changing by what logical replication finds rows",
+    effect="Where the table is published, every UPDATE and DELETE of it fails (55000).",
+    hint="keep the primary key, or name a unique index over NOT NULL columns: REPLICA IDENTITY USING INDEX",
+    kinds=frozenset({"alter_table_stmt", "drop_stmt"}),
+    check=_check,
+    claims=Claims(error="55000"),
+    bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders REPLICA IDENTITY NOTHING", _CLIENT)),
+    good=Example(before=_BEFORE, sql=("ALTER TABLE w_orders REPLICA IDENTITY USING INDEX w_orders_code_key", _CLIENT)),
+)

@@ -1,0 +1,80 @@
+"""Tables of tenants have the tenant column."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import whole_tables
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Catalog, Name
+from confiture.models.settings import Settings
+from confiture.sql.tree import identifier
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    settings, catalog = subject.surroundings.settings, subject.catalog
+    column = settings.tenancy.column
+    themselves = _tenants(catalog, column)
+    kind = _usual_type(catalog, column)
+    for table in whole_tables(catalog):
+        if not table.columns or table.column(column) or table.name in themselves or _is_left_out(settings, table.name):
+            continue
+        yield Hit(
+            place=table.place,
+            relation=str(table.name),
+            message=f"{table.name} has no column {column}",
+            remedy=f"ALTER TABLE {qualified(table.name)} ADD COLUMN {identifier(column)} {kind};",
+        )
+
+
+def _is_left_out(settings: Settings, name: Name) -> bool:
+    """Whether the settings say of the table that it belongs to no tenant; patterns of the rule win over `tenancy`."""
+    tenancy = settings.tenancy
+    has_patterns = any(entry.type == RULE.name and entry.tables is not None for entry in settings.linting.entries)
+    if _matches(name, tenancy.exempt):
+        return True
+    return bool(tenancy.tables) and not has_patterns and not _matches(name, tenancy.tables)
+
+
+def _matches(name: Name, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(one, pattern) for pattern in patterns for one in (name.name, str(name)))
+
+
+def _tenants(catalog: Catalog, column: str) -> set[Name]:
+    """The tables that tenant columns refer to: there the tenant is the row."""
+    return {
+        key.target
+        for table in catalog.tables.values()
+        for key in table.foreign_keys
+        if key.columns == (column,) and key.target
+    }
+
+
+def _usual_type(catalog: Catalog, column: str) -> str:
+    """The type of the tenant column in most tables."""
+    found = (table.column(column) for table in catalog.tables.values())
+    types = Counter(one.type for one in found if one)
+    return types.most_common(1)[0][0] if types else "bigint"
+
+
+RULE = SchemaRule(
+    name="requires_tenant_id",
+    group=Group.SCHEMA,
+    severity="error",
+    summary="Tables of tenants have the tenant column",
+    effect="Nothing in a row says whose it is: no query, policy or check can keep the tenants apart.",
+    hint="add the tenant column, fill it, and make it NOT NULL; or take the table out with `except`",
+    optional=True,
+    check=_check,
+    bad=Example(sql=("CREATE TABLE r_order_list (order_id bigint PRIMARY KEY, amount numeric NOT NULL)",)),
+    good=Example(
+        sql=(
+            "CREATE TABLE r_order_list (tenant_id bigint NOT NULL, order_id bigint, amount numeric NOT NULL,\n"
+            "    PRIMARY KEY (tenant_id, order_id))",
+        ),
+    ),
+)

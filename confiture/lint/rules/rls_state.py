@@ -1,0 +1,136 @@
+"""Row security that does not do what its policies say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import lasting_tables
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Policy, Table
+
+_WRITES = ("all", "insert", "update", "delete")
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    for table in lasting_tables(subject.catalog):
+        if table.policies and not table.row_security:
+            yield _switched_off(table)
+        elif table.row_security and not table.policies and not table.is_partition:
+            yield _without_policy(table)
+        elif table.row_security:
+            yield from _open_policies(table)
+
+
+def _switched_off(table: Table) -> Hit:
+    return Hit(
+        place=table.policies[0].place or table.place,
+        relation=str(table.name),
+        message=f"{table.name} has policies, but its row security is off",
+        effect="The policies do nothing: whoever may read the table reads all rows, of all tenants.",
+        hint="switch it on",
+        remedy=f"ALTER TABLE {qualified(table.name)} ENABLE ROW LEVEL SECURITY;",
+        severity="error",
+    )
+
+
+def _without_policy(table: Table) -> Hit:
+    who = "nobody" if table.force_row_security else "nobody but its owner"
+    return Hit(
+        place=table.place,
+        relation=str(table.name),
+        message=f"{table.name} has row security but no policy",
+        effect=f"Without a policy {who} sees, changes or inserts a row.",
+        hint="where that is meant, say so in an ignore comment; else add a policy",
+        severity="info",
+    )
+
+
+def _open_policies(table: Table) -> Iterable[Hit]:
+    for policy in table.policies:
+        if not policy.permissive or _is_narrowed(table, policy):
+            continue
+        idle = [other for other in table.policies if _outdoes(policy, other)]
+        if idle:
+            yield _outdone(table, policy, idle)
+        elif policy.command in _WRITES and not policy.roles and _lets_all_pass(policy):
+            yield _open_to_all(table, policy)
+
+
+def _is_narrowed(table: Table, policy: Policy) -> bool:
+    """Whether a restrictive policy may stand behind it: then it is right that a permissive one lets all pass."""
+    return any(not other.permissive and _overlap(policy.command, other.command) for other in table.policies)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or "all" in (one, other)
+
+
+def _is_true(expression: str | None) -> bool:
+    return expression is not None and expression.strip("() ").lower() in ("true", "'t'::bool", "true::bool")
+
+
+def _lets_all_pass(policy: Policy) -> bool:
+    """Whether neither what it shows nor what it lets be written is limited."""
+    checked = policy.with_check if policy.with_check is not None else policy.using
+    if policy.command == "insert":
+        return _is_true(policy.with_check)
+    return _is_true(policy.using) and (policy.command == "delete" or _is_true(checked))
+
+
+def _outdoes(policy: Policy, other: Policy) -> bool:
+    """Whether the other lets nothing pass that this one does not: permissive policies add up."""
+    if other is policy or not other.permissive or _is_true(other.using) or _is_true(other.with_check):
+        return False
+    if policy.command not in ("all", other.command) or not _lets_all_pass(policy):
+        return False
+    return not policy.roles or (bool(other.roles) and set(other.roles) <= set(policy.roles))
+
+
+def _outdone(table: Table, policy: Policy, idle: Sequence[Policy]) -> Hit:
+    others = ", ".join(other.name for other in idle)
+    return Hit(
+        place=policy.place or table.place,
+        relation=str(table.name),
+        message=f"policy {policy.name} of {table.name} lets every row pass, which leaves {others} without effect",
+        effect="Permissive policies add up: a row passes where one of them is true, here always.",
+        hint=f"drop {policy.name}, or make the others AS RESTRICTIVE",
+    )
+
+
+def _open_to_all(table: Table, policy: Policy) -> Hit:
+    what = {"all": "read and write", "insert": "insert", "update": "change", "delete": "delete"}[policy.command]
+    return Hit(
+        place=policy.place or table.place,
+        relation=str(table.name),
+        message=f"policy {policy.name} of {table.name} lets every role {what} every row",
+        effect="The policy limits nothing: with it, row security is as if it were off for these statements.",
+        hint="name the roles that may (TO ...), or limit the rows",
+    )
+
+
+RULE = SchemaRule(
+    name="rls_state",
+    group=Group.SECURITY,
+    severity="warning",
+    summary="Row security that does not do what its policies say",
+    effect="Rows that the policies were to keep apart are not kept apart.",
+    hint="enable row security on tables that have policies, and let each policy limit something",
+    check=_check,
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);\n"
+            "CREATE POLICY tenant_isolation ON w_orders\n"
+            "    USING (tenant_id = (SELECT current_setting('app.tenant_id', true)::bigint))",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);\n"
+            "ALTER TABLE w_orders ENABLE ROW LEVEL SECURITY;\n"
+            "CREATE POLICY tenant_isolation ON w_orders\n"
+            "    USING (tenant_id = (SELECT current_setting('app.tenant_id', true)::bigint))",
+        ),
+    ),
+)

@@ -1,0 +1,40 @@
+"""Tables say what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import whole_tables
+from confiture.lint.writing import qualified
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    for table in whole_tables(subject.catalog):
+        if not table.comment:
+            yield Hit(
+                place=table.place,
+                relation=str(table.name),
+                message=f"{table.name} has no comment",
+                remedy=f"COMMENT ON TABLE {qualified(table.name)} IS 'What one row is';",
+            )
+
+
+RULE = SchemaRule(
+    name="table_comment",
+    group=Group.SCHEMA,
+    severity="info",
+    summary="Tables say what they hold",
+    effect="Who meets the table in psql or in a diagram has to guess what one row is.",
+    hint="say what one row is with COMMENT ON TABLE",
+    optional=True,
+    check=_check,
+    bad=Example(sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY)",)),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY);\n"
+            "COMMENT ON TABLE w_orders IS 'What a customer ordered, one row a job'",
+        ),
+    ),
+)

@@ -1,0 +1,26 @@
+"""Ignore comments that take nothing away."""
+
+from __future__ import annotations
+
+from confiture.lint.rule import CommentRule, Example, Group
+
+RULE = CommentRule(
+    name="unused_ignore",
+    group=Group.COMMENTS,
+    severity="warning",
+    summary="An ignore comment for a rule that finds nothing there, or that does not exist",
+    effect="The comment claims a hazard that is not there, and would hide the next one that comes to this statement.",
+    hint="remove the comment, or the rule's name from it",
+    bad=Example(
+        sql=(
+            "-- confiture: ignore requires_primary_key -- rows are only ever appended\n"
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY)",
+        )
+    ),
+    good=Example(
+        sql=(
+            "-- confiture: ignore requires_primary_key -- rows are only ever appended\n"
+            "CREATE TABLE w_order_events (order_id bigint NOT NULL)",
+        )
+    ),
+)

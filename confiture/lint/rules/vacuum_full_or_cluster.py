@@ -1,0 +1,57 @@
+"""VACUUM FULL and CLUSTER, which write whole tables anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confiture.lint.altering import is_in_use
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.sizes import name_of
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.writing import qualified
+from confiture.models.trace import LockMode
+from confiture.sql.options import is_on
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    node = subject.node
+    if subject.statement.kind == "cluster_stmt":
+        verb, tables = "CLUSTER", [node.relation] if node.HasField("relation") else []
+    elif node.is_vacuumcmd and is_on(node.options, "full"):
+        verb, tables = "VACUUM FULL", [one.vacuum_relation.relation for one in node.rels]
+    else:
+        return
+    if not tables:
+        what = "every table that was clustered before" if verb == "CLUSTER" else "every table of the database"
+        yield Hit(place=subject.place, message=f"{verb} writes {what} anew")
+    for table in tables:
+        if is_in_use(subject, table):
+            yield _hit(subject, verb, table)
+
+
+def _hit(subject: StatementSubject, verb: str, table: Any) -> Hit:
+    name = subject.name(table)
+    return Hit(
+        place=subject.statement.at(table.location),
+        relation=name,
+        message=f"{verb} writes {name} and its indexes anew",
+        remedy=f"VACUUM (ANALYZE) {qualified(name_of(subject, table))};",
+    )
+
+
+_BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY); INSERT INTO w_orders SELECT generate_series(1, 100)"
+
+RULE = StatementRule(
+    name="vacuum_full_or_cluster",
+    group=Group.LOCKS,
+    severity="error",
+    summary="VACUUM FULL or CLUSTER",
+    effect="All of the table is written anew while nobody can read or write it (ACCESS EXCLUSIVE lock).",
+    hint="plain VACUUM makes the space usable again; pg_repack or pg_squeeze give it back without the lock",
+    kinds=frozenset({"vacuum_stmt", "cluster_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    bad=Example(before=_BEFORE, sql=("CLUSTER w_orders USING w_orders_pkey",)),
+    good=Example(before=_BEFORE, sql=("VACUUM (ANALYZE) w_orders",)),
+)

@@ -1,0 +1,175 @@
+"""Columns whose type runs out, or loses something."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import is_small, whole_tables
+from confiture.lint.types import unmodified
+from confiture.models.catalog import Catalog, Column, Table
+from confiture.models.settings import Severity
+
+_KINDS = "kinds"
+_HABIT = 20
+"""Columns up to which each is told. What more have is how the schema is written, and told once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Weakness:
+    """What is wrong with a type. `problem` completes "the column ..."."""
+
+    severity: Severity
+    problem: str
+    effect: str
+    hint: str
+
+
+_WEAKNESSES = {
+    "integer_key": _Weakness(
+        severity="warning",
+        problem="takes its {type} values from a sequence",
+        effect="Once the sequence passes {most}, each INSERT fails; widening the column then rewrites the whole table "
+        "under an ACCESS EXCLUSIVE lock, and each table that refers to it.",
+        hint="make it bigint while the table is small",
+    ),
+    "money": _Weakness(
+        severity="warning",
+        problem="is of type money",
+        effect="What a stored value reads as depends on lc_monetary of the server: another locale shows other amounts.",
+        hint="use numeric with a scale, and a column for the currency",
+    ),
+    "timetz": _Weakness(
+        severity="warning",
+        problem="is a time of day with a time zone",
+        effect="Without a date nobody knows whether summer time holds, so the same value means different instants.",
+        hint="use timestamptz for an instant, time for a time of day",
+    ),
+    "char": _Weakness(
+        severity="info",
+        problem="is of type {type}",
+        effect="PostgreSQL pads each value with blanks up to the length, which take room and come back with it.",
+        hint="use text, with CHECK (length(...) = ...) where the length matters",
+    ),
+    "timestamp": _Weakness(
+        severity="info",
+        problem="is a timestamp without time zone",
+        effect="The value names no instant: each session reads and compares it in a time zone of its own.",
+        hint="use timestamptz, which takes the same 8 bytes",
+    ),
+    "json": _Weakness(
+        severity="info",
+        problem="is of type json",
+        effect="Each access parses the text anew, there is no equality, and so no DISTINCT, GROUP BY or GIN index.",
+        hint="use jsonb, unless the text has to stay as it came",
+    ),
+    "serial": _Weakness(
+        severity="info",
+        problem="is a serial column",
+        effect="Its sequence needs privileges of its own, and an INSERT with a value of its own leaves it behind.",
+        hint="use GENERATED ALWAYS AS IDENTITY",
+    ),
+    "varchar": _Weakness(
+        severity="info",
+        problem="is of type {type}",
+        effect="An INSERT fails on the first longer value, and shortening the column reads or rewrites the table.",
+        hint="use text, with a CHECK that can be changed where the length matters",
+    ),
+}
+_BY_TYPE = {
+    "money": "money",
+    "time with time zone": "timetz",
+    "character": "char",
+    "bpchar": "char",
+    "timestamp without time zone": "timestamp",
+    "json": "json",
+}
+_LARGEST = {"smallint": "32,767", "integer": "2,147,483,647"}
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    found = _weak_columns(subject)
+    for kind, columns in found.items():
+        weakness = _WEAKNESSES[kind]
+        if weakness.severity == "info" and len(columns) > _HABIT:
+            yield _habit(*columns[0], weakness)
+        else:
+            yield from (_hit(table, column, weakness) for table, column in columns)
+
+
+def _weak_columns(subject: SchemaSubject) -> Mapping[str, Sequence[tuple[Table, Column]]]:
+    """The columns by what is wrong with them."""
+    wanted = set(subject.options[_KINDS])
+    found: dict[str, list[tuple[Table, Column]]] = defaultdict(list)
+    for table in whole_tables(subject.catalog):
+        inherited = _inherited(subject.catalog, table)
+        for column in table.columns:
+            if column.name not in inherited:
+                for kind in wanted.intersection(_kinds(column)):
+                    if kind != "integer_key" or not is_small(subject, table.name):
+                        found[kind].append((table, column))
+    return found
+
+
+def _inherited(catalog: Catalog, table: Table) -> set[str]:
+    parents = (catalog.tables[name] for name in table.parents if name in catalog.tables)
+    return {column.name for parent in parents for column in parent.columns}
+
+
+def _kinds(column: Column) -> Iterable[str]:
+    bare = unmodified(column.type).removesuffix("[]")
+    from_sequence = column.generated is None and (column.default or "").lower().startswith("nextval(")
+    if bare in _LARGEST and (from_sequence or column.identity):
+        yield "integer_key"
+    if from_sequence:
+        yield "serial"
+    if bare in _BY_TYPE:
+        yield _BY_TYPE[bare]
+    if column.type.startswith("character varying("):
+        yield "varchar"
+
+
+def _hit(table: Table, column: Column, weakness: _Weakness) -> Hit:
+    problem = weakness.problem.format(type=column.type)
+    return Hit(
+        place=column.place or table.place,
+        relation=str(table.name),
+        message=f"{table.name}.{column.name} {problem}",
+        effect=weakness.effect.format(most=_LARGEST.get(column.type, "")),
+        hint=weakness.hint,
+        severity=weakness.severity,
+    )
+
+
+def _habit(table: Table, column: Column, weakness: _Weakness) -> Hit:
+    """One hit for what the whole schema does."""
+    hit = _hit(table, column, weakness)
+    return replace(hit, message=f"{hit.message}, as are at least {_HABIT} other columns")
+
+
+RULE = SchemaRule(
+    name="weak_type",
+    group=Group.TYPES,
+    severity="warning",
+    summary="Columns whose type runs out, or loses something",
+    effect="The type gives less than its values need; changing it later rewrites the table.",
+    hint="use bigint, text, numeric, timestamptz and jsonb",
+    options={
+        _KINDS: Option(
+            description="What it looks for.",
+            kind=list[str],
+            choices=tuple(_WEAKNESSES),
+            default=[kind for kind in _WEAKNESSES if kind not in ("serial", "varchar")],
+        )
+    },
+    check=_check,
+    bad=Example(
+        sql=("CREATE TABLE w_orders (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount money)",),
+    ),
+    good=Example(
+        sql=("CREATE TABLE w_orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount numeric(12, 2))",),
+    ),
+)

@@ -1,0 +1,49 @@
+"""Indexes with many key columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tables import whole_tables
+
+_MOST = "max_columns"
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    most = subject.options[_MOST]
+    for table in whole_tables(subject.catalog):
+        for index in table.indexes:
+            if index.method == "btree" and not index.unique and len(index.columns) > most:
+                yield Hit(
+                    place=index.place,
+                    relation=str(table.name),
+                    message=f"{index.name} of {table.name} has {len(index.columns)} key columns, more than {most}",
+                )
+
+
+RULE = SchemaRule(
+    name="wide_index",
+    group=Group.INDEXES,
+    severity="info",
+    summary="Indexes with many key columns",
+    effect="The index grows almost as large as the table and slows each write; its last columns seldom help.",
+    hint="keep the columns that narrow the search; what is only read can stand in INCLUDE",
+    options={_MOST: Option(description="How many key columns an index may have.", kind=int, default=4)},
+    check=_check,
+    bad=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint, customer_id bigint, status text,\n"
+            "    placed_at timestamptz, amount numeric);\n"
+            "CREATE INDEX w_orders_list_idx ON w_orders (tenant_id, customer_id, status, placed_at, amount)",
+        ),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint, customer_id bigint, status text,\n"
+            "    placed_at timestamptz, amount numeric);\n"
+            "CREATE INDEX w_orders_list_idx ON w_orders (tenant_id, customer_id, placed_at) INCLUDE (status, amount)",
+        ),
+    ),
+)

@@ -1,0 +1,53 @@
+"""Types of columns, as PostgreSQL means them."""
+
+from __future__ import annotations
+
+import re
+
+import postgast
+
+from confiture.models.catalog import PUBLIC, Catalog, Domain, Name
+from confiture.sql.catalog import types
+
+_MODIFIER = re.compile(r"\([^)]*\)")
+
+
+def unmodified(type_: str) -> str:
+    """A type without its length or precision."""
+    return _MODIFIER.sub("", type_)
+
+
+def underlying(catalog: Catalog, type_: str) -> str:
+    """The type that a domain is over, however many lie between; any other type as it is."""
+    seen: set[Name] = set()
+    while True:
+        schema, _, name = unmodified(type_).rpartition(".")
+        key = Name(schema or PUBLIC, name)
+        domain = catalog.types.get(key)
+        if not isinstance(domain, Domain) or key in seen:
+            return type_
+        seen.add(key)
+        type_ = domain.type
+
+
+def spelled(text: str) -> str:
+    """A type as people write it, spelled as the catalog has it (`int8` is `bigint`); what is no type stays as it is."""
+    try:
+        node = postgast.parse(f"SELECT NULL::{text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    except postgast.PgQueryError:
+        return text
+    if not node.HasField("type_cast"):
+        return text
+    return types.built_in(node.type_cast.type_name) or types.SERIALS.get(text.lower(), text)
+
+
+def is_of_type(catalog: Catalog, type_: str, wanted: str) -> bool:
+    """Whether a column of a type is what is wanted: the same type, or a domain over it.
+
+    What is wanted without length or precision, any length will do for.
+    """
+    asked = spelled(wanted)
+    found = {type_, underlying(catalog, type_)}
+    if asked == unmodified(asked):
+        found |= {unmodified(one) for one in found}
+    return asked in found

@@ -1,0 +1,45 @@
+"""Singular and plural of words that tables are called by. Words that are not listed may be either."""
+
+from __future__ import annotations
+
+_WORDS = """
+account actor address album amount answer application appointment article artist asset assignment attachment
+author badge batch bill book booking brand bucket budget campaign card cart category certificate channel
+charge city claim client code comment company config connection contact contract country course credit cursor
+customer dashboard deal delivery department deposit device discount document domain driver email employee
+event exam example feature file filter flag folder friend game grade group guest holiday image import incident
+ingredient integration invitation invoice issue item job key label language layer lead lesson license like
+line link list location lock machine manager member membership merchant message metric model module month
+movie note notification offer office option order organization owner package page parcel partner party patient
+payment payout permission phone photo plan player playlist policy position post price problem process product
+profile project promotion property purchase question queue quote rating reaction receipt recipe record refund
+region relation reminder report request reservation resource response result review reward role room route
+rule sale schedule school score season section segment sender service session shipment shop size skill slot
+song source state statement step store street student subscription supplier survey table tag task teacher team
+template tenant ticket token tool topic track transaction transfer transition trip type unit upload user value
+variant vehicle vendor venue version video view visit voucher wallet warehouse webhook week wish worker
+workspace year zone
+"""
+_IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women", "status": "statuses"}
+
+
+def _regular(word: str) -> str:
+    if word.endswith(("s", "x", "ch", "sh")):
+        return word + "es"
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + "s"
+
+
+_PLURALS = {word: _regular(word) for word in _WORDS.split()} | _IRREGULAR
+_SINGULARS = {plural: word for word, plural in _PLURALS.items()}
+
+
+def plural_of(word: str) -> str | None:
+    """The plural of a word that is surely in the singular."""
+    return _PLURALS.get(word)
+
+
+def singular_of(word: str) -> str | None:
+    """The singular of a word that is surely in the plural."""
+    return _SINGULARS.get(word)

@@ -1,0 +1,41 @@
+"""Writes names and statements for messages and remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from confiture.models.catalog import PUBLIC, Name
+from confiture.sql.tree import identifier
+
+NEXT = "-- and so on, each committed by itself"
+"""Follows the first of several batches."""
+
+
+def qualified(name: Name) -> str:
+    """The name of an object as SQL writes it, with its schema unless that is `public`."""
+    bare = identifier(name.name)
+    return bare if name.schema == PUBLIC else f"{identifier(name.schema)}.{bare}"
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """The beginning of a statement on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as SQL writes them, with commas between them."""
+    return ", ".join(map(identifier, names))
+
+
+def enumerated(names: Sequence[str], longest: int = 4) -> str:
+    """Names in a sentence, the first of them where they are many."""
+    if len(names) > longest:
+        return f"{', '.join(names[: longest - 1])} and {len(names) - longest + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    doubled = text.replace("'", "''")
+    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"

@@ -1,0 +1,146 @@
+"""What holding a table against its defining query gave, and what verifying applied migrations gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from confiture.errors import Diagnostic
+from confiture.models.plan import StepId
+
+Values = Mapping[str, str | None]
+"""Values by column, as PostgreSQL prints them; None for NULL."""
+
+
+class DifferenceKind(StrEnum):
+    """What is wrong with a row."""
+
+    MISSING = "missing"
+    """The query gives it, the table does not have it."""
+    EXTRA = "extra"
+    """The table has it, the query does not give it."""
+    CHANGED = "changed"
+    """Both have a row of this key, with other values."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A row that differs: its key, and what each side has; None for the side that has no such row."""
+
+    kind: DifferenceKind
+    key: Values
+    expected: Values | None
+    actual: Values | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that differ in a changed row."""
+        expected, actual = self.expected or {}, self.actual or {}
+        return tuple(name for name in expected if name in actual and expected[name] != actual[name])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Differences:
+    """The rows that differ. Where `is_exact` is false, only a part was looked at: the numbers are the least there are.
+
+    `rows` are the first of them, in the order of the key.
+    """
+
+    missing: int
+    extra: int
+    changed: int
+    is_exact: bool
+    rows: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Omitted:
+    """A column that was not compared, and why."""
+
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconciled:
+    """A table held against its defining query.
+
+    `by` is the column by which both sides were put into groups, None where all rows are one group. The hashes are sums
+    over the rows, as text: they do not fit into a bigint. `compared` are the columns, `as_text` those of them whose
+    type has no hash function, so that their text was compared. `key` is empty where nothing tells rows apart.
+    `differing_groups` are the first of those that differ, None for NULL. `differences` is None where both sides equal.
+    """
+
+    table: str
+    by: str | None
+    key: tuple[str, ...]
+    compared: tuple[str, ...]
+    as_text: tuple[str, ...]
+    omitted: tuple[Omitted, ...]
+    rows: int
+    expected_rows: int
+    groups: int
+    hash: str
+    expected_hash: str
+    differing: int = 0
+    differing_groups: tuple[str | None, ...] = ()
+    differences: Differences | None = None
+    duration_ms: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether every group has the same number of rows, and the same hash, on both sides."""
+        return self.differing == 0
+
+    def as_document(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        found = asdict(self)
+        del found["differing"], found["differing_groups"]
+        found["equal"] = self.equal
+        found["groups_differing"] = self.differing
+        found["first_groups_differing"] = list(self.differing_groups)
+        found["duration_ms"] = round(self.duration_ms, 3)
+        return found
+
+
+class Verdict(StrEnum):
+    """How a step of an applied migration stands today."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    CANNOT_RUN = "cannot run"
+    """What it asks for is not there any more, as a later migration changed it; or it would write."""
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """A check or a reconcile that was run again. `diagnostic` says why it does not hold or cannot run."""
+
+    migration: str
+    step: StepId
+    verdict: Verdict
+    duration_ms: float = 0.0
+    note: str | None = None
+    reconciled: Reconciled | None = None
+    diagnostic: Diagnostic | None = None
+
+    def lasting(self, duration_ms: float) -> Verified:
+        """The same, with the time that it took."""
+        return replace(self, duration_ms=duration_ms)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verification:
+    """All steps that were run again, in the order of their migrations. `notes` say what was left out."""
+
+    database: str
+    environment: str
+    steps: tuple[Verified, ...]
+    notes: tuple[str, ...] = ()
+
+    def of(self, verdict: Verdict) -> tuple[Verified, ...]:
+        """Those with that verdict."""
+        return tuple(step for step in self.steps if step.verdict is verdict)

@@ -1,0 +1,99 @@
+"""SARIF 2.1.0, the format of GitHub's code scanning and of many editors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from confiture import __version__
+from confiture.lint.rule import Rule
+from confiture.models.findings import Edit, Finding
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+_ROOT = "%SRCROOT%"
+
+
+def sarif_document(
+    findings: Sequence[Finding], rules: Mapping[str, Rule], root: Path, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """What lint found. Lines and columns count from 1, columns in characters."""
+    repository = Path(environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or Path.cwd())
+    names = sorted({finding.rule for finding in findings})
+    driver = {
+        "name": "confiture",
+        "version": __version__,
+        "rules": [_rule(name, rules.get(name)) for name in names],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(finding, names.index(finding.rule), root, repository) for finding in findings],
+    }
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(name: str, rule: Rule | None) -> dict[str, Any]:
+    """A rule as SARIF describes it; None for what files are refused for before any rule judges them."""
+    if rule is None:
+        return {"id": name, "defaultConfiguration": {"level": "error"}}
+    return {
+        "id": name,
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": rule.effect},
+        "help": {"text": f"Next: {rule.hint}."},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "properties": {"tags": [rule.group.value]},
+    }
+
+
+def _result(finding: Finding, index: int, root: Path, repository: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "ruleIndex": index,
+        "level": _LEVELS[finding.severity],
+        "message": {"text": _message(finding)},
+        "partialFingerprints": {"confiture/v1": finding.fingerprint},
+    }
+    if finding.span:
+        region: dict[str, Any] = {"startLine": finding.span.line, "startColumn": finding.span.column}
+        if finding.excerpt is not None:
+            region["snippet"] = {"text": finding.excerpt}
+        place = {"artifactLocation": _file(finding.span.path, root, repository), "region": region}
+        result["locations"] = [{"physicalLocation": place}]
+    if finding.edits:
+        result["fixes"] = [_fix(finding, root, repository)]
+    return result
+
+
+def _message(finding: Finding) -> str:
+    parts = [finding.message, finding.effect, f"Next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
+    return "\n".join(part for part in parts if part)
+
+
+def _file(path: str, root: Path, repository: Path) -> dict[str, str]:
+    relative = os.path.relpath(root / path, repository)
+    return {"uri": quote(Path(relative).as_posix()), "uriBaseId": _ROOT}
+
+
+def _fix(finding: Finding, root: Path, repository: Path) -> dict[str, Any]:
+    by_file: dict[str, list[Edit]] = {}
+    for edit in finding.edits:
+        by_file.setdefault(edit.path, []).append(edit)
+    changes = [
+        {
+            "artifactLocation": _file(path, root, repository),
+            "replacements": [
+                {
+                    "deletedRegion": {"charOffset": edit.start, "charLength": edit.end - edit.start},
+                    "insertedContent": {"text": edit.text},
+                }
+                for edit in edits
+            ],
+        }
+        for path, edits in by_file.items()
+    ]
+    return {"description": {"text": finding.hint or finding.message}, "artifactChanges": changes}

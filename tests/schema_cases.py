@@ -1,0 +1,56 @@
+"""Lets one schema rule judge a few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from confiture.lint.configuration import default_of
+from confiture.lint.engine import SchemaReader, judge_schema
+from confiture.lint.findings import found
+from confiture.lint.registry import built_in_rules
+from confiture.lint.subjects import Surroundings
+from confiture.models.catalog import Name
+from confiture.models.findings import Finding
+from confiture.models.settings import LintEntry, LintSettings, TenancySettings
+from confiture.plan.rendering import verbatim
+from confiture.sql.parsing import parse_statements
+from tests.lint_examples import SETTINGS, source
+
+
+def lint(
+    rule: str,
+    *texts: str,
+    options: Mapping[str, Any] | None = None,
+    folder: str = "schemas",
+    rows: Mapping[Name, int] | None = None,
+    tenancy: TenancySettings | None = None,
+    entries: Sequence[LintEntry] = (),
+) -> tuple[Finding, ...]:
+    """What one rule finds in a schema of one or several files."""
+    reader = SchemaReader()
+    for number, text in enumerate(texts, start=1):
+        reader.read(verbatim(source(f"{folder}/{number:02}.sql", text)))
+    settings = replace(SETTINGS, tenancy=tenancy or TenancySettings(), linting=LintSettings(entries=tuple(entries)))
+    surroundings = Surroundings(settings=settings, postgres_version=18, table_rows=rows or {})
+    active = default_of(built_in_rules()[rule], options)
+    return found(judge_schema([active], reader.catalog, reader.misfits, surroundings))
+
+
+def assert_finds(findings: Sequence[Finding], *fragments: str) -> None:
+    """Each finding, in order, has one of the fragments in its message; each remedy parses."""
+    messages = [finding.message for finding in findings]
+    assert len(messages) == len(fragments), messages
+    for message, fragment in zip(messages, fragments, strict=True):
+        assert fragment in message, messages
+    for finding in findings:
+        if finding.remedy:
+            statements, problems = parse_statements(finding.remedy)
+            assert statements and not problems, finding.remedy
+
+
+def case(name: str, sql: str, *fragments: str, **options: Any) -> Any:
+    return pytest.param(sql, fragments, options, id=name)

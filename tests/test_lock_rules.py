@@ -1,0 +1,162 @@
+"""The rules on locks, rewrites and narrower types where their examples do not reach: what they leave alone, and how."""
+
+from __future__ import annotations
+
+import pytest
+
+from confiture.lint.registry import built_in_rules
+from confiture.lint.rule import Example
+from confiture.models.findings import Finding
+from tests.fix_servers import Database
+from tests.lint_examples import lint_example
+
+BEFORE = """
+CREATE TABLE w_customers (id bigint PRIMARY KEY, country varchar(40), seen timestamp, note text, number bigint);
+CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES w_customers, amount numeric(10,2));
+CREATE TABLE w_events (id bigint NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
+CREATE TABLE w_events_2024 PARTITION OF w_events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE w_old (id bigint NOT NULL, at timestamptz NOT NULL CHECK (at >= '2020-01-01' AND at < '2021-01-01'));
+CREATE DOMAIN price AS numeric CHECK (VALUE > 0);
+CREATE FUNCTION one() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE FUNCTION dice() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 4; END';
+CREATE TEMPORARY TABLE scratch (id bigint);
+"""
+
+
+def found(rule: str, sql: str, version: int = 18) -> list[Finding]:
+    """What one rule finds in a migration."""
+    findings = lint_example(built_in_rules()[rule], Example(before=BEFORE, sql=(sql,)), version)
+    return [finding for finding in findings if finding.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql"),
+    [
+        ("volatile_default", "ALTER TABLE w_orders ADD COLUMN at timestamptz DEFAULT now()"),
+        ("volatile_default", "ALTER TABLE w_orders ADD COLUMN n int DEFAULT one()"),
+        ("volatile_default", "ALTER TABLE w_orders ALTER COLUMN id SET DEFAULT dice()"),
+        ("volatile_default", "ALTER TABLE w_orders ADD COLUMN IF NOT EXISTS id uuid DEFAULT gen_random_uuid()"),
+        ("volatile_default", "CREATE TABLE w_new (id bigint); ALTER TABLE w_new ADD COLUMN n int DEFAULT dice()"),
+        ("volatile_default", "ALTER TABLE scratch ADD COLUMN n int DEFAULT dice()"),
+        (
+            "generated_or_identity_column",
+            "ALTER TABLE w_orders ADD COLUMN n numeric GENERATED ALWAYS AS (amount) VIRTUAL",
+        ),
+        ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN country TYPE varchar(80)"),
+        ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN country TYPE text USING country::text"),
+        ("type_rewrite", "ALTER TABLE w_orders ALTER COLUMN amount TYPE numeric(12,2)"),
+        ("type_rewrite", "SET timezone = 'UTC'; ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz"),
+        ("narrowing_type", "ALTER TABLE w_customers ALTER COLUMN note TYPE varchar(5) USING left(note, 5)"),
+        ("narrowing_type", "ALTER TABLE w_orders ALTER COLUMN amount TYPE double precision"),
+        ("storage_rewrite", "ALTER TABLE w_orders SET LOGGED"),
+        ("storage_rewrite", "ALTER TABLE w_events SET TABLESPACE pg_default"),
+        (
+            "attach_without_proof",
+            "ALTER TABLE w_events ATTACH PARTITION w_old FOR VALUES FROM ('2019-01-01') TO ('2022-01-01')",
+        ),
+        ("detach_blocking", "ALTER TABLE w_events DETACH PARTITION w_events_2024 FINALIZE"),
+        ("refresh_blocking", "REFRESH MATERIALIZED VIEW r_any WITH NO DATA"),
+        ("fk_locks_parent", "DROP TABLE w_orders, w_customers"),
+        ("fk_locks_parent", "ALTER TABLE w_orders DROP COLUMN amount"),
+        ("fk_locks_parent", "CREATE TEMPORARY TABLE t (id bigint)"),
+        ("policy_or_rule_lock", "CREATE TABLE w_new (id bigint); CREATE POLICY p ON w_new USING (true)"),
+        ("vacuum_full_or_cluster", "VACUUM (FULL off) w_orders"),
+    ],
+)
+def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
+    assert found(rule, sql) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql", "severity", "message"),
+    [
+        (
+            "volatile_default",
+            "ALTER TABLE w_orders ADD COLUMN n int DEFAULT dice()",
+            "error",
+            "w_orders is written anew, as dice() gives each row another n",
+        ),
+        (
+            "volatile_default",
+            "ALTER TABLE w_orders ADD COLUMN n uuid DEFAULT ulid()",
+            "warning",
+            "w_orders is written anew if ulid() is volatile, and gives each row another n",
+        ),
+        (
+            "volatile_default",
+            "ALTER TABLE w_orders ADD COLUMN p price",
+            "error",
+            "w_orders is written anew for p: the constraints of domain price are tried row by row",
+        ),
+        (
+            "type_rewrite",
+            "ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz",
+            "warning",
+            "w_customers is written anew to make seen timestamp with time zone, unless the session's TimeZone is UTC"
+            " (it is timestamp without time zone)",
+        ),
+        (
+            "narrowing_type",
+            "ALTER TABLE w_customers ALTER COLUMN country TYPE varchar(2) USING country::varchar(2)",
+            "error",
+            "w_customers.country is character varying(40); values that character varying(2) cannot hold are cut or"
+            " rounded",
+        ),
+        (
+            "attach_without_proof",
+            "ALTER TABLE w_events ATTACH PARTITION w_old FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+            None,
+            "",
+        ),
+        (
+            "fk_locks_parent",
+            "DROP TABLE w_orders",
+            "warning",
+            "nobody can read or write w_customers until this commits:"
+            " w_orders refers to it (w_orders_customer_id_fkey)",
+        ),
+        (
+            "storage_rewrite",
+            "ALTER INDEX w_orders_pkey SET TABLESPACE fast",
+            "error",
+            "SET TABLESPACE copies all of index w_orders_pkey",
+        ),
+    ],
+)
+def test_what_is_found_says_how_sure_it_is(rule: str, sql: str, severity: str | None, message: str) -> None:
+    told = [(finding.severity, finding.message) for finding in found(rule, sql)]
+    assert told == ([(severity, message)] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql"),
+    [
+        ("volatile_default", "ALTER TABLE w_orders ADD COLUMN a int, ADD COLUMN t uuid DEFAULT gen_random_uuid()"),
+        ("generated_or_identity_column", "ALTER TABLE w_orders ADD COLUMN n bigserial"),
+        (
+            "generated_or_identity_column",
+            "ALTER TABLE w_orders ADD COLUMN n numeric GENERATED ALWAYS AS (amount * 2) STORED",
+        ),
+        ("type_rewrite", "ALTER TABLE w_orders ALTER COLUMN amount TYPE text USING amount || ' CHF'"),
+        ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz"),
+        ("narrowing_type", "ALTER TABLE w_customers ALTER COLUMN number TYPE varchar(10)"),
+        (
+            "fk_locks_parent",
+            "CREATE TABLE w_new (id bigint PRIMARY KEY, c bigint CONSTRAINT k REFERENCES w_customers ON DELETE CASCADE"
+            " DEFERRABLE INITIALLY DEFERRED, o bigint, FOREIGN KEY (o) REFERENCES w_orders)",
+        ),
+        ("detach_blocking", "ALTER TABLE w_events DETACH PARTITION w_events_2024"),
+    ],
+)
+def test_what_to_write_instead_runs(rule: str, sql: str, database: Database) -> None:
+    database.execute(BEFORE)
+    version = database.server.version
+    (remedy, *_) = {finding.remedy for finding in found(rule, sql, version)}
+    assert remedy
+    with database.connect() as connection:
+        for statement in statements_of(remedy):
+            connection.execute(statement.encode())
+
+
+def statements_of(remedy: str) -> list[str]:
+    return [line for line in remedy.splitlines() if not line.startswith("--")]
