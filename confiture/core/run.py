@@ -17,6 +17,7 @@ from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
+from confiture.core.hazards import hazards, refuse_hazards
 from confiture.core.lock import ProjectLock, project_lock
 from confiture.core.locks import holders
 from confiture.core.outcome import explain_failure, explain_rehearsal
@@ -36,7 +37,7 @@ from confiture.errors import (
     MigrationFailed,
     MigrationStopped,
 )
-from confiture.models.events import MigrationFinished, Noted, Outcome, RunFinished, RunStarted
+from confiture.models.events import Linted, MigrationFinished, Noted, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.trace import StatementTrace
@@ -55,10 +56,11 @@ Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
 class RehearsalOptions:
     """How often a dry run is repeated, and the database by whose row counts its times are scaled.
 
-    `confirmed` is needed where the environment is protected.
+    `confirmed` is needed where the environment is protected. With `full`, batched backfills are not only sampled.
     """
 
     repeat: int = 1
+    full: bool = False
     scale_to: Database | None = None
     confirmed: bool = False
 
@@ -127,6 +129,7 @@ class Run:
             self._start(plan)
             if not plan.migrations:
                 return
+            self._lint(plan, history)
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
@@ -135,6 +138,14 @@ class Run:
                     self._rehearse(plan, session, history)
                 else:
                     self._apply(plan, session, history, lock)
+
+    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> None:
+        """Tells what lint finds in the plan. Raises HazardsFound where the settings do not let that run."""
+        if plan.direction is Direction.DOWN:
+            return
+        findings = hazards(self._project, plan, history, self._connection)
+        refuse_hazards(findings, self._project.settings.linting.block_migrations)
+        self._emit(Linted(findings=findings))
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Tells that the run ended."""
@@ -160,7 +171,7 @@ class Run:
         options = self._manner.rehearsal
         scale = self._scale(options.scale_to)
         self._note_holders(plan)
-        rehearsal = Rehearsal(session, self._emit)
+        rehearsal = Rehearsal(session, self._emit, full=options.full)
         threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
         runs = []
         try:
@@ -212,7 +223,7 @@ class Run:
             self._emit(Noted(text=holder))
 
     def _apply(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
-        filler = Filler(self._database, self._project.settings.database, self._emit)
+        filler = Filler(self._database, self._project.settings.database, self._emit, lock.require)
         runner = Runner(session, lock, self._emit, chain_end(history, CHAIN_START), self._predicted(plan), filler)
         try:
             runner.apply(plan, self._left_midway(history))

@@ -70,14 +70,14 @@ class Session:
         try:
             for step in segment.steps:
                 self._tell_if_unwatched()
-                records.append(self.steps.run(version, segment, step, self._held_to_budget(segment, step, observe)))
+                records.append(self.steps.run(version, segment, step, self.held_to_budget(segment, step, observe)))
         except BaseException:
             # whoever rolls back now must not be cancelled
             self._watch.release()
             raise
         return [record for record in records if record is not None]
 
-    def _held_to_budget(self, segment: Segment, step: PlannedStep, observe: Observe) -> Observe:
+    def held_to_budget(self, segment: Segment, step: PlannedStep, observe: Observe) -> Observe:
         """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
 
         def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -88,7 +88,8 @@ class PlannedBackfill:
     """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
 
     An empty `key` means the primary key of `source`. `target_columns` says of the columns of `source` that the
-    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE.
+    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE. `conflict_columns` are
+    those of its ON CONFLICT, `constants` the columns of `into` that get the same value in each row.
     """
 
     into: TableRef
@@ -101,6 +102,8 @@ class PlannedBackfill:
     on_writes: OnWrites
     captures: tuple[Capture, ...]
     target_columns: Mapping[str, str] | None
+    conflict_columns: tuple[str, ...] = ()
+    constants: Mapping[str, str | int] = field(default_factory=dict)
     replica_lag_ms: int | None = None
     wal_bytes_per_s: int | None = None
     long_transaction_ms: int | None = None
@@ -111,12 +114,14 @@ class PlannedBackfill:
 class PlannedReconcile:
     """How a table is held against its defining query, the step's one statement.
 
-    An empty `key` means the primary key.
+    An empty `key` means the primary key, or what else is unique. Where `by_default`, the file does not name `by`: a
+    query that does not return it is compared as one group.
     """
 
     table: TableRef
     key: tuple[str, ...]
     by: str | None
+    by_default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,6 +135,7 @@ class StatementTrace:
     indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
     None where the role may not ask for it. So is `waited_ms`, how long it waited for locks, without waits shorter than
     the server's `deadlock_timeout`. `instead_of` is the statement as written, where its transactional form ran.
+    A batch of a backfill that was sampled `stands_for` that many times its work.
     """
 
     step: StepId
@@ -152,6 +153,7 @@ class StatementTrace:
     waited_ms: float | None = None
     notices: tuple[str, ...] = ()
     instead_of: str | None = None
+    stands_for: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ must stay within the batch key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import postgast
@@ -24,11 +24,14 @@ class Fill:
     """The statement of a backfill, understood.
 
     `alias` is what its query calls the driving table. `target_columns` are the columns of that table which an INSERT
-    takes as they are, with their names in the target; None for UPDATE and DELETE.
+    takes as they are, with their names in the target; None for UPDATE and DELETE. `conflict_columns` are those that its
+    ON CONFLICT names, `constants` the columns of the target that get the same value in each row.
     """
 
     alias: str
     target_columns: Mapping[str, str] | None
+    conflict_columns: tuple[str, ...] = ()
+    constants: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def read_fill(
@@ -41,16 +44,60 @@ def read_fill(
         return None, (problem,)
 
 
-def grouping_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
-    """What of the query would fall apart if it were cut by this key; None where nothing does."""
+def cutting_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
+    """What of the statement would fall apart if it were cut by this key; None where nothing does."""
     query = _query(statement)
-    if query is None:
-        return None
     try:
-        _require_whole_groups(statement, query, alias, key)
+        if query is not None:
+            _require_whole_groups(statement, query, alias, key)
+        elif statement.kind == "update_stmt":
+            _require_kept_key(statement, alias, key)
     except SqlProblem as problem:
         return problem
     return None
+
+
+def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
+    """Why rows cannot be filled again when others have written them; None where they can."""
+    written = statement.node.relation if statement.kind == "insert_stmt" else None
+    reads = [
+        table
+        for table in postgast.find_nodes(statement.node, pb.RangeVar)
+        if table is not written and table.relname == source.name
+    ]
+    if len(reads) > 1:
+        return SqlProblem(
+            "not-captured",
+            f"the statement reads {source} more than once: a write to one row may change what belongs to other keys",
+            statement.offset,
+            "`on_writes: ignore` while nobody writes; or two backfills, the first into a table of what the other reads",
+        )
+    return _compounding(statement) if statement.kind == "update_stmt" else None
+
+
+def _compounding(statement: ParsedStatement) -> SqlProblem | None:
+    """An UPDATE whose second run gives something else than the first: it reads what it sets, and does not say where it
+    is done.
+    """
+    node = statement.node
+    assigned = {target.res_target.name for target in node.target_list}
+    read = assigned & {name for target in node.target_list for name in _columns_read(target.res_target.val)}
+    rest = [part for part in _conjuncts(node.where_clause) if not _is_mark(part.column_ref)]
+    if not read or any(assigned & set(_columns_read(part)) for part in rest):
+        return None
+    names = ", ".join(sorted(read))
+    return SqlProblem(
+        "backfill-compounds",
+        f"the UPDATE makes {names} from {names}: a row that others write meanwhile would get it twice",
+        statement.offset,
+        f"say where it is done, WHERE {{{{ batch }}}} AND (... {names} ...); or set another column",
+    )
+
+
+def _columns_read(expression: Any) -> Iterator[str]:
+    for column in postgast.find_nodes(expression, pb.ColumnRef):
+        if all(field.WhichOneof("node") == "string" for field in column.fields):
+            yield strings(column.fields)[-1]
 
 
 def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
@@ -87,11 +134,16 @@ class _Reading:
         condition = (query if query is not None else statement.node).where_clause
         self._require_mark(condition)
         alias = self._alias(query)
+        if key and (problem := cutting_problem(statement, alias, key)):
+            raise problem
         if query is None:
             return Fill(alias=alias, target_columns=None)
-        if key:
-            _require_whole_groups(statement, query, alias, key)
-        return Fill(alias=alias, target_columns=_targets(statement.node, query, alias))
+        return Fill(
+            alias=alias,
+            target_columns=_targets(statement.node, query, alias),
+            conflict_columns=_conflict_columns(statement.node),
+            constants=_constants(statement.node, query),
+        )
 
     def _require_target(self) -> None:
         relation = self._statement.node.relation
@@ -127,6 +179,9 @@ class _Reading:
         asked = self._asked_alias
         found = [one for one in tables if one.relname == self._source.name and asked in (None, _called(one))]
         if len(found) == 1:
+            if any(found[0] == table for table in _optional(clauses)):
+                message = f"an outer join makes rows without {_called(found[0])}: these would be in no batch"
+                raise self._problem("backfill-source", message, "drive by the other table, or join the other way round")
             return _called(found[0])
         called = f" AS {asked}" if asked else ""
         if found:
@@ -173,6 +228,19 @@ def _tables(clauses: Iterable[Any]) -> Iterator[Any]:
             yield from _tables((item.join_expr.larg, item.join_expr.rarg))
 
 
+def _optional(clauses: Iterable[Any]) -> Iterator[Any]:
+    """The tables of a FROM for which an outer join may put NULL."""
+    for item in clauses:
+        if item.WhichOneof("node") != "join_expr":
+            continue
+        join = item.join_expr
+        if join.jointype in (pb.JOIN_LEFT, pb.JOIN_FULL):
+            yield from _tables((join.rarg,))
+        if join.jointype in (pb.JOIN_RIGHT, pb.JOIN_FULL):
+            yield from _tables((join.larg,))
+        yield from _optional((join.larg, join.rarg))
+
+
 def _called(table: Any) -> str:
     return str(table.alias.aliasname or table.relname)
 
@@ -200,6 +268,19 @@ def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, ke
     for window in _windows(query, outputs):
         parts = {_column_of(item, (), alias) for item in window.partition_clause}
         _require(statement, parts, key, "PARTITION BY", "a window would see only its batch")
+
+
+def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
+    """Raises SqlProblem where an UPDATE moves rows along the key by which it walks."""
+    node = statement.node
+    moved = [target.res_target.name for target in node.target_list if target.res_target.name in key]
+    if moved and _called(node.relation) == alias:
+        raise SqlProblem(
+            "backfill-key-written",
+            f"the UPDATE sets {', '.join(moved)} of the batch key: rows would move before or behind the walk",
+            statement.offset,
+            "batch by another key (`key:`)",
+        )
 
 
 def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
@@ -288,4 +369,24 @@ def _targets(insert: Any, query: Any, alias: str) -> dict[str, str]:
         source = _column_of(target.res_target.val, (), alias)
         if source is not None:
             found.setdefault(source, column.res_target.name)
+    return found
+
+
+def _conflict_columns(insert: Any) -> tuple[str, ...]:
+    """The columns of ON CONFLICT (...); none where it has none, or names expressions."""
+    elements = [element.index_elem for element in insert.on_conflict_clause.infer.index_elems]
+    return tuple(element.name for element in elements) if all(element.name for element in elements) else ()
+
+
+def _constants(insert: Any, query: Any) -> dict[str, str | int]:
+    """The columns of the target that an INSERT with a list gives one text or whole number."""
+    found: dict[str, str | int] = {}
+    for column, target in zip(insert.cols, query.target_list, strict=False):
+        value = target.res_target.val
+        while value.WhichOneof("node") == "type_cast":
+            value = value.type_cast.arg
+        if value.WhichOneof("node") == "a_const" and value.a_const.HasField("sval"):
+            found[column.res_target.name] = value.a_const.sval.sval
+        elif value.WhichOneof("node") == "a_const" and value.a_const.HasField("ival"):
+            found[column.res_target.name] = value.a_const.ival.ival
     return found

@@ -1,9 +1,27 @@
 -- name: key_source
--- The table, its columns, and its primary key and btree indexes as lists of columns: what a batch key can be made of.
+-- The table, its columns (name, type, base type, whether NULL is ruled out), and its primary key and btree indexes: what
+-- a batch key can be made of. A column of an index is its name, null where its order is not that of ORDER BY, and its
+-- direction.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        nullif(c.reltuples, -1)::bigint AS rows,
        ARRAY(
-           SELECT ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull::text]
+           SELECT ARRAY[
+               a.attname::text,
+               format_type(a.atttypid, a.atttypmod),
+               (
+                   WITH RECURSIVE under AS (
+                       SELECT a.atttypid AS oid
+                       UNION ALL
+                       SELECT t.typbasetype FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype <> 0
+                   )
+                   SELECT format_type(oid, -1) FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype = 0
+               ),
+               (a.attnotnull AND NOT EXISTS (
+                   -- since 18 a column may be NOT NULL for new rows only
+                   SELECT FROM pg_constraint k
+                   WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
+               ))::text
+           ]
            FROM pg_attribute a
            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            ORDER BY a.attnum
@@ -22,8 +40,14 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            SELECT jsonb_agg(i.columns)
            FROM (
                SELECT (
-                   SELECT jsonb_agg(a.attname ORDER BY u.position)
+                   SELECT jsonb_agg(
+                              jsonb_build_array(
+                                  CASE WHEN o.opcdefault AND i.indcollation[u.position - 1] = a.attcollation THEN a.attname END,
+                                  i.indoption[u.position - 1]
+                              ) ORDER BY u.position
+                          )
                    FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS u (attnum, position)
+                   JOIN pg_opclass o ON o.oid = i.indclass[u.position - 1]
                    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.attnum AND u.attnum <> 0
                    WHERE u.position <= i.indnkeyatts
                ) AS columns
@@ -131,6 +155,54 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 ORDER BY 2, 3;
 
+-- name: captured_columns
+-- Of columns that are said to hold the batch key: which are there, and can be noted without a cast that may fail.
+SELECT u.name, a.attname IS NOT NULL AS is_there, format_type(a.atttypid, a.atttypmod) AS type,
+       coalesce(b.oid = to_regtype(u.type)::oid OR EXISTS (
+           SELECT FROM pg_cast c
+           WHERE c.castsource = b.oid AND c.casttarget = to_regtype(u.type)::oid AND c.castcontext = 'i'
+       ), false) AS fits
+FROM unnest(%(names)s::text[], %(types)s::text[]) AS u (name, type)
+LEFT JOIN pg_attribute a
+       ON a.attrelid = %(table)s::oid AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN LATERAL (
+    WITH RECURSIVE under AS (
+        SELECT a.atttypid AS oid
+        UNION ALL
+        SELECT t.typbasetype FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype <> 0
+    )
+    SELECT oid FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype = 0
+) AS b ON true;
+
+-- name: partitions
+SELECT n.nspname::text AS schema, c.relname::text AS name
+FROM pg_partition_tree(to_regclass(%(table)s)) p
+JOIN pg_class c ON c.oid = p.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE p.level > 0 AND c.relkind IN ('r', 'p');
+
+-- name: cascades
+-- Foreign keys by which deleting rows of a table changes others.
+SELECT k.conname::text AS name, k.conrelid::regclass::text AS table
+FROM pg_constraint k
+WHERE k.confrelid = to_regclass(%(table)s) AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+ORDER BY 1, 2;
+
+-- name: remember_written
+UPDATE confiture.backfills
+SET written_before = %(rows)s
+WHERE attempt = %(attempt)s AND segment = %(segment)s;
+
+-- name: written_before
+SELECT b.written_before AS rows
+FROM confiture.backfills b
+WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
+
+-- name: unfinished_of_version
+SELECT b.attempt::text AS attempt, b.segment, b.number
+FROM confiture.backfills b
+WHERE b.version = %(version)s AND b.state <> 'done';
+
 -- name: written_so_far
 -- Rows written to tables since the server's statistics began, partitions included, as far as they are told yet.
 SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint AS rows
@@ -144,9 +216,13 @@ JOIN pg_stat_all_tables s ON s.relid = p.relid;
 
 -- name: pressure
 -- What the server tells of its replicas, its WAL and its oldest transaction. Only some roles see the replicas.
-SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NOT NULL) AS replicas,
-       (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
-       (SELECT extract(epoch FROM max(r.replay_lag)) * 1000 FROM pg_stat_replication r)::double precision AS lag_ms,
+SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
+       (
+           -- what a replica that has caught up took for it is no lag
+           SELECT extract(epoch FROM max(r.replay_lag)) * 1000
+           FROM pg_stat_replication r
+           WHERE r.replay_lsn < pg_current_wal_flush_lsn()
+       )::double precision AS lag_ms,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal_bytes,
        (
            SELECT extract(epoch FROM max(clock_timestamp() - a.xact_start)) * 1000
@@ -188,6 +264,11 @@ FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE t.tgname = ANY (%(names)s) AND t.tgparentid = 0;
+
+-- name: capture_installed
+SELECT EXISTS (
+    SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(name)s AND t.tgenabled = 'A'
+) AS installed;
 
 -- name: capture_functions
 SELECT p.proname::text AS name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -64,8 +65,9 @@ class BatchRunner:
         self._store = store
         self._watch = watch
 
-    def run(self, part: Range, rows: int) -> Batch | None:
-        """Commits the next batch of a range, of about `rows` rows; None where the range is done.
+    def run(self, part: Range, rows: int, before: Callable[[], None] | None = None) -> Batch | None:
+        """Commits the next batch of a range, of about `rows` rows; None where the range is done. `before` is called in
+        its transaction, before its statement.
 
         Raises BatchFailed for what the statement did, psycopg.Error for all else. Nothing of the batch is then
         committed, unless the connection was lost while committing: then the range knows.
@@ -73,7 +75,7 @@ class BatchRunner:
         with self._watch.segment():
             try:
                 with self._connection.transaction():
-                    batch = self._fill(part, rows)
+                    batch = self._fill(part, rows, before)
                     self._watch.release()
             except (BatchFailed, psycopg.Error) as failure:
                 over = self._watch.over_budget
@@ -83,7 +85,7 @@ class BatchRunner:
                 raise BatchFailed(over_budget(over, self._max_blocking_ms, failed), rows, None) from failure
         return batch
 
-    def _fill(self, part: Range, rows: int) -> Batch | None:
+    def _fill(self, part: Range, rows: int, before: Callable[[], None] | None) -> Batch | None:
         started = time.perf_counter()
         self._connection.execute("SET LOCAL synchronous_commit = off")
         position = self._store.lock_range(part.number)
@@ -93,8 +95,11 @@ class BatchRunner:
         if stretch is None:
             self._store.move_range(part.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
             return None
-        written = self._execute(stretch.piece, rows)
+        # counted before: a DELETE leaves nothing to count
         source_rows = rows if stretch.is_full else self._count(stretch.piece)
+        if before is not None:
+            before()
+        written = self._execute(stretch.piece, rows)
         duration_ms = (time.perf_counter() - started) * 1000
         self._store.move_range(
             part.number, stretch.then, source_rows=source_rows, written_rows=written, busy_ms=duration_ms

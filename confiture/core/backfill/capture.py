@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from confiture.core.backfill.keys import BatchKey, Values
-from confiture.core.database import Connection
+from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 
@@ -49,7 +49,7 @@ class Capture:
     def make_notes(self) -> None:
         """Makes the table of notes, unless it is there."""
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(_note_column(place)), sql.SQL(column.type))
+            sql.SQL("{} {}").format(sql.Identifier(_note_column(place)), sql.SQL(column.note_type))
             for place, column in enumerate(self._key.columns)
         )
         self._connection.execute(
@@ -76,6 +76,24 @@ class Capture:
             )
             # what replication applies counts too
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
+        self._install_on_partitions(target, function)
+
+    def _install_on_partitions(self, table: sql.Identifier, function: sql.Identifier) -> None:
+        """A trigger for rows is on each partition already, one for TRUNCATE is not."""
+        trigger = sql.Identifier(f"{self._trigger}_truncate")
+        for row in self._connection.execute(query("partitions"), {"table": table.as_string(self._connection)}):
+            partition = sql.Identifier(row["schema"], row["name"])
+            self._connection.execute(
+                sql.SQL(
+                    "CREATE OR REPLACE TRIGGER {} AFTER TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION {}()"
+                ).format(trigger, partition, function)
+            )
+            self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(partition, trigger))
+
+    def is_installed(self, table: CapturedTable) -> bool:
+        """Whether the writes of a table are noted, those of replication included."""
+        told = {"table": sql.Identifier(*table.name).as_string(self._connection), "name": self._trigger}
+        return bool(one_row(self._connection, "capture_installed", **told)["installed"])
 
     def take(self, limit: int) -> tuple[int, list[Values]]:
         """Takes the oldest notes, `limit` at the most, and returns their number and their keys, each once.
@@ -91,7 +109,7 @@ class Capture:
             notes=self._notes,
             limit=sql.Literal(limit),
             keys=sql.SQL("ARRAY[{}]").format(
-                sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns)
+                sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True))
             ),
             columns=sql.SQL(", ").join(columns),
         )
@@ -100,10 +118,22 @@ class Capture:
             raise Truncated
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
+    def clear(self, target: Name, columns: Sequence[str], own: sql.Composable) -> None:
+        """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""
+        same = sql.SQL(" AND ").join(
+            sql.SQL("t.{} = n.{}").format(sql.Identifier(column), sql.Identifier(_note_column(place)))
+            for place, column in enumerate(columns)
+        )
+        self._connection.execute(
+            sql.SQL("DELETE FROM {} AS t USING {} AS n WHERE {} AND {}").format(
+                sql.Identifier(*target), self._notes, same, own
+            )
+        )
+
     def keys_condition(self, keys: Sequence[Values], columns: Sequence[sql.Composable]) -> sql.Composed:
         """The condition that these columns are one of the keys."""
         lists = [
-            sql.SQL("{}::{}[]").format(sql.Literal([key[place] for key in keys]), sql.SQL(column.type))
+            sql.SQL("{}::{}[]").format(sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type))
             for place, column in enumerate(self._key.columns)
         ]
         return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(

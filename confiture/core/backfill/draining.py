@@ -18,15 +18,19 @@ from confiture.core.backfill.batches import batch_failure, with_condition
 from confiture.core.backfill.capture import Capture, CapturedTable, Truncated
 from confiture.core.backfill.keys import Values
 from confiture.core.backfill.source import failed
+from confiture.core.backfill.tables import own_rows
 from confiture.core.backfill.work import Work
 from confiture.core.steps import StepFailed
 
 _NOTES = 2_000
 """How many notes one drain takes."""
+_ALL_NOTES = 1_000_000
 _LAST_NOTES = 500
 """The last drain begins when no more than these are left: others wait for it."""
 _LOCK_TIMEOUT_MS = 500
 _RETRYABLE = frozenset({"55P03", "40P01", "40001", "57014"})
+_TAKEN = frozenset({"23505", "23P01"})
+"""Another row of the target is in the way."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
@@ -37,22 +41,34 @@ class Draining:
         self._work = work
         self._connection = work.connection
         self._capture = capture
+        self.refilled = 0
+        """How many notes were taken."""
+        self._clears = False
+        """Whether a drain deletes the rows of all notes first: those of one were in the way of another's."""
 
     def all(self, tables: Sequence[CapturedTable]) -> float:
-        """Drains until nothing is left, and ends the backfill. Returns for how many milliseconds writers were kept out.
+        """Drains until nothing is left, and ends the backfill. Returns for how many milliseconds writers were kept out,
+        the wait for the lock included: they queue behind it.
 
-        Raises StepFailed and psycopg.Error.
+        Raises StepFailed, psycopg.Error and Cancelled.
         """
         attempt = 0
         while True:
+            self._work.pulse.between()
             try:
-                while self._drain() > _LAST_NOTES:
-                    attempt = 0
+                # what was too much for the last one is not left to it again
+                while self._drain() > max(_LAST_NOTES >> attempt, 1):
+                    self._work.pulse.between(self._waiting_for())
                 return self._last(tables)
             except (psycopg.Error, StepFailed) as error:
+                if error.sqlstate in _TAKEN and not self._clears and self._work.backfill.target_columns:
+                    self._clears = True
+                    continue
                 attempt += 1
-                if error.sqlstate not in _RETRYABLE or attempt > self._work.retries:
+                if error.sqlstate not in _RETRYABLE:
                     raise
+                if attempt > self._work.retries:
+                    raise self._given_up(error) from error
                 longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
                 time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, protects nothing
 
@@ -62,17 +78,43 @@ class Draining:
             return self._take(_NOTES)
 
     def _last(self, tables: Sequence[CapturedTable]) -> float:
+        budget_ms = self._work.max_blocking_ms
+        lock_timeout_ms = min(_LOCK_TIMEOUT_MS, max(budget_ms // 2, 1)) if budget_ms else _LOCK_TIMEOUT_MS
         with self._connection.transaction():
             self._connection.execute(
-                f"SET LOCAL confiture.filling = 'on'; SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}".encode()
+                f"SET LOCAL confiture.filling = 'on'; SET LOCAL lock_timeout = {lock_timeout_ms}".encode()
             )
             names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
-            self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
-            locked = time.perf_counter()
-            while self._take(_NOTES):
-                pass
+            asked = time.perf_counter()
+            if tables:
+                self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+            while True:
+                self._keep_within(budget_ms, asked)
+                if not self._take(_ALL_NOTES):
+                    break
             self._work.store.end()
-        return (time.perf_counter() - locked) * 1000
+        return (time.perf_counter() - asked) * 1000
+
+    def _keep_within(self, budget_ms: int, asked: float) -> None:
+        """Ends the last drain, which keeps writers out, when they have waited for as long as they may."""
+        if not budget_ms:
+            return
+        left_ms = budget_ms - (time.perf_counter() - asked) * 1000
+        if left_ms < 1:
+            raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
+        self._connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
+
+    def _given_up(self, error: psycopg.Error | StepFailed) -> StepFailed:
+        told = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()
+        return failed(
+            self._work.step,
+            "not-drained",
+            f"what others wrote could not be brought in: {self._work.retries} times, the last: {told}",
+            "look with `confiture locks` for a transaction that stays open there; `confiture migrate up` goes on",
+        )
+
+    def _waiting_for(self) -> str:
+        return f"fills again what others wrote, {self.refilled:,} writes so far"
 
     def _take(self, limit: int) -> int:
         """Fills again what some notes are about; returns how many notes that were."""
@@ -87,6 +129,7 @@ class Draining:
             ) from error
         if keys:
             self._refill(keys)
+        self.refilled += notes
         return notes
 
     def _refill(self, keys: Sequence[Values]) -> None:
@@ -94,9 +137,14 @@ class Draining:
         work = self._work
         targets = work.backfill.target_columns
         if targets is not None:
-            columns = [sql.Identifier(targets[column.name]) for column in work.key.columns]
-            gone = self._capture.keys_condition(keys, columns)
-            self._connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(*work.into), gone))
+            names = [targets[column.name] for column in work.key.columns]
+            own = own_rows(work.backfill)
+            if self._clears:
+                self._capture.clear(work.into, names, own)
+            gone = self._capture.keys_condition(keys, [sql.Identifier("t", name) for name in names])
+            self._connection.execute(
+                sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*work.into), gone, own)
+            )
         read = [work.key.column(place) for place in range(len(work.key))]
         condition = self._capture.keys_condition(keys, read).as_string(self._connection)
         (statement,) = work.step.statements

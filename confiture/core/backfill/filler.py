@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+from confiture.core.backfill.capture import remove_capture
 from confiture.core.backfill.filling import Filling, Orders
-from confiture.core.backfill.store import FillId
+from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
+from confiture.core.queries import query
 from confiture.core.steps import StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import Segment
@@ -17,7 +20,10 @@ from confiture.models.settings import DatabaseSettings
 class Filler:
     """Runs the batched backfills of a run, on one database."""
 
-    def __init__(self, database: Database, settings: DatabaseSettings, emit: Emit) -> None:
+    def __init__(
+        self, database: Database, settings: DatabaseSettings, emit: Emit, require_lock: Callable[[], None]
+    ) -> None:
+        self._require_lock = require_lock
         self._database = database
         self._settings = settings
         self._emit = emit
@@ -29,7 +35,13 @@ class Filler:
         """
         (step,) = segment.steps
         identity = step_id(version, segment, step)
-        orders = Orders(connection=connection, database=self._database, settings=self._settings, emit=self._emit)
+        orders = Orders(
+            connection=connection,
+            database=self._database,
+            settings=self._settings,
+            emit=self._emit,
+            require_lock=self._require_lock,
+        )
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
@@ -39,5 +51,19 @@ class Filler:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
-        self._emit(StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=record.duration_ms, rows=record.rows))
+        self._emit(
+            StepFinished(
+                step=identity,
+                outcome=Outcome.DONE,
+                duration_ms=record.duration_ms,
+                rows=record.rows,
+                note=filling.note,
+            )
+        )
         return record
+
+    def give_up(self, connection: Connection, version: str) -> None:
+        """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
+        for row in connection.execute(query("unfinished_of_version"), {"version": version}).fetchall():
+            remove_capture(connection, row["number"])
+            FillStore(connection, FillId(attempt=row["attempt"], segment=row["segment"])).forget()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -13,14 +13,15 @@ from confiture.core.backfill.batches import BatchFailed
 from confiture.core.backfill.gate import Gate
 from confiture.core.backfill.guard import refuse_bad_plan
 from confiture.core.backfill.keys import BatchKey
-from confiture.core.backfill.listening import Cancelled, Listening
+from confiture.core.backfill.listening import Listening
+from confiture.core.backfill.pulse import Cancelled, Pulse
 from confiture.core.backfill.ranges import split
 from confiture.core.backfill.source import Source, failed, find_source
 from confiture.core.backfill.store import Begun, FillId, FillStore, Range
 from confiture.core.backfill.tables import resolved
 from confiture.core.backfill.walking import last_key
 from confiture.core.backfill.work import Work
-from confiture.core.backfill.worker import Job, Message, Worker, as_step_failure
+from confiture.core.backfill.worker import Job, Message, Worker, as_step_failure, prepare_session
 from confiture.core.backfill.writes import Writes, writes_for
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
@@ -29,15 +30,20 @@ from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest
 
+_PATIENCE_S, _CANCEL_AGAIN_S = 3.0, 0.1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """What a filling works with. `connection` is in autocommit and belongs to the run."""
+    """What a filling works with. `connection` is in autocommit and belongs to the run; `require_lock` raises where the
+    project's lock is lost.
+    """
 
     connection: Connection
     database: Database
     settings: DatabaseSettings
     emit: Emit
+    require_lock: Callable[[], None]
 
 
 class Filling:
@@ -62,16 +68,14 @@ class Filling:
         then stays, and the next run goes on behind it.
         """
         started = time.perf_counter()
+        prepare_session(self._orders.connection)
         source = find_source(self._orders.connection, self._step, self._backfill)
         begun = self._store.begun()
         self._require_same(begun, source)
         work = self._work(source, begun.number if begun else self._enter(source))
-        writes = self._prepared(work, is_ready=begun is not None and begun.state != "preparing")
+        writes = self._prepared(work, begun.state if begun else "preparing")
         if begun is None or begun.state != "done":
-            ranges = self._store.open_ranges()
-            if ranges:
-                self._send_workers(work, ranges, writes)
-            self.note = writes.settle()
+            self._fill_all(work, writes)
         writes.release()
         return StepRecord(
             phase=self._step.phase.value,
@@ -79,6 +83,19 @@ class Filling:
             rows=self._store.totals().written_rows,
             duration_ms=(time.perf_counter() - started) * 1000,
         )
+
+    def _fill_all(self, work: Work, writes: Writes) -> None:
+        try:
+            ranges = self._store.open_ranges()
+            if ranges:
+                self._send_workers(work, ranges, writes)
+            self.note = writes.settle()
+        except Cancelled:
+            raise self._cancelled(writes) from None
+        except psycopg.Error as error:
+            if self._orders.connection.closed:
+                raise
+            raise as_step_failure(error, self._step, work.key) from error
 
     def _require_same(self, begun: Begun | None, source: Source) -> None:
         if begun is not None and begun.fingerprint != self._fingerprint(source):
@@ -95,25 +112,36 @@ class Filling:
         columns = [column.name for column in source.key.columns]
         return digest(self._step.statements[0].text, columns, self._backfill.on_writes, captures)
 
-    def _prepared(self, work: Work, *, is_ready: bool) -> Writes:
+    def _prepared(self, work: Work, state: str) -> Writes:
         """Sees to it that nothing others write goes unseen, then fixes what is to be filled.
 
         What is refused here leaves nothing behind.
         """
+        is_ready = state != "preparing"
         try:
             writes = writes_for(work)
         except StepFailed:
             self._forget_unready(is_ready=is_ready)
             raise
         if is_ready:
+            if state != "done":
+                writes.require()
             return writes
         try:
             writes.prepare()
             self._cut(work)
+        except Cancelled:
+            raise self._cancelled(writes) from None
         except StepFailed:
             writes.release()
             self._forget_unready(is_ready=False)
             raise
+        except psycopg.Error as error:
+            if self._orders.connection.closed:
+                raise
+            writes.release()
+            self._forget_unready(is_ready=False)
+            raise as_step_failure(error, self._step, work.key) from error
         return writes
 
     def _forget_unready(self, *, is_ready: bool) -> None:
@@ -125,6 +153,8 @@ class Filling:
             connection=self._orders.connection,
             emit=self._orders.emit,
             retries=self._orders.settings.retries,
+            max_blocking_ms=self._orders.settings.max_blocking_ms,
+            pulse=Pulse(self._store, self._orders.require_lock),
             step=self._step,
             backfill=self._backfill,
             key=source.key,
@@ -152,7 +182,7 @@ class Filling:
             end = last_key(connection, work.key) or ()
             self._store.fix_end(end)
             if end:
-                refuse_bad_plan(work, end)
+                refuse_bad_plan(connection, self._step, work.key, end)
             parts = split(connection, work.key, end, self._backfill.workers) if end else []
             for number, (start, stop) in enumerate(parts, start=1):
                 self._store.add_range(number, start, stop)
@@ -169,6 +199,7 @@ class Filling:
             fill=self._fill,
             batch_rows=self._backfill.batch_rows,
             batch_time_ms=self._backfill.batch_time_ms,
+            clears=writes.clears,
         )
         count = min(self._backfill.workers, len(open_ranges))
         workers = [Worker(number, job, ranges, self._gate, self._outbox) for number in range(1, count + 1)]
@@ -176,23 +207,22 @@ class Filling:
             worker.thread.start()
         try:
             errors = Listening(work, self._identity, self._gate, self._outbox, workers, writes).until_all_are_gone()
-        except Cancelled:
-            self._gate.end()
-            self._join(workers)
-            raise self._cancelled(writes) from None
         except BaseException:
-            self._gate.end()
-            for worker in workers:
-                worker.interrupt()
+            self._send_home(workers)
             raise
-        finally:
-            self._join(workers)
         if errors:
             raise self._as_raised(errors[0], work.key)
 
-    def _join(self, workers: Sequence[Worker]) -> None:
+    def _send_home(self, workers: Sequence[Worker]) -> None:
+        """Ends all batches. A cancel that arrives between two statements is lost, so it is sent again and again; who
+        waits for a server that does not answer is left behind, and holds nothing there.
+        """
+        self._gate.end()
+        deadline = time.monotonic() + _PATIENCE_S
         for worker in workers:
-            worker.thread.join()
+            while worker.thread.is_alive() and time.monotonic() < deadline:
+                worker.interrupt()
+                worker.thread.join(timeout=_CANCEL_AGAIN_S)
 
     def _cancelled(self, writes: Writes) -> StepFailed:
         """Takes away what the backfill had made for itself; the rows that it filled stay."""

@@ -9,59 +9,61 @@ import psycopg
 from psycopg import sql
 
 from confiture.core.backfill.batches import batch_failure, with_condition
-from confiture.core.backfill.keys import Piece, Values
+from confiture.core.backfill.keys import BatchKey, Piece, Values
 from confiture.core.backfill.source import failed
 from confiture.core.backfill.walking import Position, Walk
-from confiture.core.backfill.work import Work
+from confiture.core.database import Connection
 from confiture.core.steps import StepFailed
+from confiture.models.plan import PlannedStep
 
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "
 _TIMES_THE_BATCH = 10
 """An estimate that is off by more than this is a plan for another amount of rows."""
 
 
-def refuse_bad_plan(work: Work, end: Values) -> None:
+def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, end: Values) -> None:
     """Plans the first batch. Raises StepFailed, with the plan, where it would read the whole driving table, or where
     PostgreSQL expects many times the rows of a batch.
 
     A table that is not much larger than a batch may be read whole.
     """
-    stretch = Walk(work.connection, work.key, end).next(Position(), work.backfill.batch_rows)
+    rows = step.backfill.batch_rows if step.backfill else 1
+    stretch = Walk(connection, key, end).next(Position(), rows)
     if stretch is None:
         return
-    nodes = list(_nodes(_plan(work, stretch.piece)))
-    limit = work.backfill.batch_rows * _TIMES_THE_BATCH
+    nodes = list(_nodes(_plan(connection, step, key, stretch.piece)))
+    limit = rows * _TIMES_THE_BATCH
     for node in nodes:
-        if node.get("Alias") != work.key.alias:
+        if node.get("Alias") != key.alias:
             continue
-        if node["Plan Rows"] > limit or (node["Node Type"] == "Seq Scan" and _has_more_rows(work, limit)):
+        if node["Plan Rows"] > limit or (node["Node Type"] == "Seq Scan" and _has_more_rows(connection, key, limit)):
             raise failed(
-                work.step,
+                step,
                 "bad-plan",
-                f"PostgreSQL plans {node['Node Type']} on {work.key.table} for a batch, and expects"
-                f" {node['Plan Rows']:,} rows of it; a batch has {work.backfill.batch_rows:,}",
-                f"ANALYZE {work.key.table}; look at what else the WHERE says, and at the index on the batch key",
+                f"PostgreSQL plans {node['Node Type']} on {key.table} for a batch, and expects"
+                f" {node['Plan Rows']:,} rows of it; a batch has {rows:,}",
+                f"ANALYZE {key.table}; look at what else the WHERE says, and at the index on the batch key",
                 detail=tuple(_lines(nodes)),
             )
 
 
-def _plan(work: Work, piece: Piece) -> dict[str, Any]:
+def _plan(connection: Connection, step: PlannedStep, key: BatchKey, piece: Piece) -> dict[str, Any]:
     """The plan of a batch. Raises StepFailed where the statement itself is wrong."""
-    (statement,) = work.step.statements
-    condition = work.key.predicate(piece).as_string(work.connection)
+    (statement,) = step.statements
+    condition = key.predicate(piece).as_string(connection)
     text = f"{_EXPLAIN}{with_condition(statement, condition)}"
     try:
-        row = work.connection.execute(text.encode()).fetchone()
+        row = connection.execute(text.encode()).fetchone()
     except psycopg.Error as error:
-        told = batch_failure(error, statement, work.step, condition, prefix=len(_EXPLAIN))
+        told = batch_failure(error, statement, step, condition, prefix=len(_EXPLAIN))
         raise StepFailed(told, error.sqlstate) from error
     plan: dict[str, Any] = row["QUERY PLAN"][0]["Plan"] if row else {}
     return plan
 
 
-def _has_more_rows(work: Work, number: int) -> bool:
-    query = sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(work.key.source, number)
-    return work.connection.execute(query).fetchone() is not None
+def _has_more_rows(connection: Connection, key: BatchKey, number: int) -> bool:
+    query = sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(key.source, number)
+    return connection.execute(query).fetchone() is not None
 
 
 def _nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -15,18 +15,32 @@ from psycopg import sql
 from confiture.models.catalog import Name
 
 Values = tuple[str, ...]
+_DATED = ("date", "timestamp")
+_WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "text"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL writes it."""
+    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length."""
 
     name: str
     type: str
+    base: str = ""
 
     def literal(self, value: str) -> sql.Composed:
         """A value of the column as SQL."""
         return sql.SQL("{}::").format(sql.Literal(value)) + sql.SQL(self.type)
+
+    def text(self, value: sql.Composable) -> sql.Composed:
+        """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
+        printed = "to_json({}) #>> '{{}}'" if (self.base or self.type).startswith(_DATED) else "{}::text"
+        return sql.SQL(printed).format(value)
+
+    @property
+    def note_type(self) -> str:
+        """A type that takes whatever equals a value of the column: columns of other tables are often wider."""
+        base = self.base or self.type
+        return _WIDER.get(base, base)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +74,10 @@ class BatchKey:
     def column(self, position: int) -> sql.Composed:
         """A column (counted from 0) as queries name it."""
         return sql.Identifier(self.alias, self.columns[position].name) + sql.SQL("")
+
+    def text(self, position: int) -> sql.Composed:
+        """The text of a column's value."""
+        return self.columns[position].text(self.column(position))
 
     @property
     def source(self) -> sql.Composed:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
@@ -11,18 +9,12 @@ from queue import Empty, SimpleQueue
 from confiture.core.backfill.batches import Batch
 from confiture.core.backfill.gate import Gate
 from confiture.core.backfill.pressure import Pressure
+from confiture.core.backfill.pulse import BEAT_S, PAUSED
 from confiture.core.backfill.work import Work
 from confiture.core.backfill.worker import Gone, Message, Retry, Waited, Worker
 from confiture.core.backfill.writes import Writes
 from confiture.models.events import BackfillProgressed, BatchRetried, Blocked
 from confiture.models.plan import StepId
-
-_TICK_S = 1.0
-PAUSED = "paused; `confiture backfill resume` goes on"
-
-
-class Cancelled(Exception):
-    """Somebody asked for the backfill to be cancelled."""
 
 
 class Listening:
@@ -39,7 +31,6 @@ class Listening:
     ) -> None:
         self._emit = work.emit
         self._identity = identity
-        self._store = work.store
         self._gate = gate
         self._outbox = outbox
         self._workers = workers
@@ -47,15 +38,15 @@ class Listening:
         self._estimated_rows = work.estimated_rows
         self._retries = work.retries
         self._pressure = Pressure(work, gate)
-        self._runner = f"{socket.gethostname()}, pid {os.getpid()}"
+        self._pulse = work.pulse
         before = work.store.totals()
         self._batches, self._source_rows, self._written_rows = before.batches, before.source_rows, before.written_rows
         self._rows_before = before.source_rows
         self._began = time.monotonic()
 
     def until_all_are_gone(self) -> list[BaseException]:
-        """Listens until the last worker went home; returns what sent them there. Raises Cancelled, and psycopg.Error
-        where our own connection is lost.
+        """Listens until the last worker went home; returns what sent them there. Raises Cancelled, and what is raised
+        where our own connection or the lock is lost.
         """
         errors: list[BaseException] = []
         working = len(self._workers)
@@ -64,7 +55,7 @@ class Listening:
             now = time.monotonic()
             if now >= next_tick:
                 self._tick()
-                next_tick = now + _TICK_S
+                next_tick = now + BEAT_S
             try:
                 message = self._outbox.get(timeout=max(next_tick - time.monotonic(), 0.01))
             except Empty:
@@ -111,12 +102,11 @@ class Listening:
         """Once a second: gives a sign of life, hears what it is asked to do, and sees whether it can go on."""
         self._writes.look()
         batch_rows = max(worker.batch_rows for worker in self._workers)
-        asked = self._store.beat(runner=self._runner, batch_rows=batch_rows, waiting_for=self._gate.reason)
-        if asked == "cancel":
-            raise Cancelled
-        if asked == "pause":
+        if self._pulse.beat(batch_rows, self._gate.reason):
             self._gate.close(PAUSED)
         elif not self._gate.ended:
+            if self._gate.reason == PAUSED:
+                self._gate.open()
             self._pressure.look()
         self._tell()
 

@@ -1,7 +1,8 @@
 """Looks at what the server suffers from, and holds the workers back for it: first slower, then not at all.
 
 A signal at half of its limit slows down, at its limit it stops. Workers go on when all signals have been below half
-for two looks: one that is just below its limit would only bring the next stop.
+for two looks: one that is just below its limit would only bring the next stop. They go on slowly, and faster with each
+look: at full speed at once, the next stop would be near.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from confiture.models.events import Noted
 
 _SLOW_AT = 0.5
 _CALM_LOOKS = 2
-_REST_STEP, _LONGEST_REST = 0.5, 8.0
+_REST_STEP, _LONGEST_REST, _SHORTEST_REST = 0.5, 8.0, 0.4
+_REST_LEFT = 0.7
+"""How much of the rest is left after another look at which all was calm."""
 _QUERY_TIMEOUT_MS = 5_000
 
 
@@ -40,6 +43,7 @@ class Pressure:
         self._gate = gate
         self._wal: tuple[float, int] | None = None
         self._rest = 0.0
+        self._reason = ""
         self._calm = _CALM_LOOKS
         self._told_blind = False
 
@@ -49,6 +53,7 @@ class Pressure:
         if worst is not None and worst.share >= 1.0:
             self._calm = 0
             self._rest = _LONGEST_REST
+            self._reason = worst.reason
             self._gate.close(worst.reason)
             return
         if worst is not None and worst.share >= _SLOW_AT:
@@ -56,12 +61,18 @@ class Pressure:
             if self._gate.is_closed:
                 return
             self._rest = min(self._rest + _REST_STEP, _LONGEST_REST)
+            self._reason = worst.reason
             self._gate.slow_down(self._rest, worst.reason)
             return
         self._calm += 1
-        if self._calm >= _CALM_LOOKS:
+        if self._calm < _CALM_LOOKS:
+            return
+        self._rest *= _REST_LEFT
+        if self._rest < _SHORTEST_REST:
             self._rest = 0.0
             self._gate.open()
+        else:
+            self._gate.slow_down(self._rest, f"getting faster again, after this: {self._reason}")
 
     def _signals(self) -> Iterator[Signal]:
         limits = self._work.backfill

@@ -19,19 +19,20 @@ def split(connection: Connection, key: BatchKey, end: Values, workers: int) -> l
 
     The cuts are keys of rows sampled from the table.
     """
-    cuts = _cuts(connection, key, end, workers * _PARTS_PER_WORKER) if workers > 1 else []
-    ends = [*cuts, end]
+    found = cuts(connection, key, end, workers * _PARTS_PER_WORKER) if workers > 1 else []
+    ends = [*found, end]
     starts = [
         Position(),
-        *(starting_behind(connection, key, cut, stop) for cut, stop in zip(cuts, ends[1:], strict=True)),
+        *(starting_behind(connection, key, cut, stop) for cut, stop in zip(found, ends[1:], strict=True)),
     ]
     return list(zip(starts, ends, strict=True))
 
 
-def _cuts(connection: Connection, key: BatchKey, end: Values, parts: int) -> list[Values]:
+def cuts(connection: Connection, key: BatchKey, end: Values, parts: int) -> list[Values]:
+    """Keys before `end`, in order, that cut the table into about equal parts; none where it is small."""
     pages = one_row(connection, "pages", table=str(sql.Identifier(*key.table).as_string(connection)))["pages"]
     percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
-    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(key.column(place)) for place in range(len(key)))
+    columns = sql.SQL(", ").join(key.text(place) for place in range(len(key)))
     row_of = sql.SQL("({})").format(key.order())
     stop = sql.SQL("({})").format(
         sql.SQL(", ").join(column.literal(value) for column, value in zip(key.columns, end, strict=True))

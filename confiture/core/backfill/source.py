@@ -13,8 +13,11 @@ from confiture.core.steps import StepFailed
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
 from confiture.plan.rendering import quote_identifier
-from confiture.sql.backfills import grouping_problem
+from confiture.sql.backfills import cutting_problem
 from confiture.sql.tree import parsed
+
+_ORDERS = ({0}, {3})
+"""pg_index.indoption of an index in ascending order, and of one in descending order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +45,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
         message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise failed(step, "no-batch-index", message, hint)
-    problem = grouping_problem(parsed(step.rendered)[0], backfill.alias, names)
+    problem = cutting_problem(parsed(step.rendered)[0], backfill.alias, names)
     if problem:
         raise failed(step, problem.code, problem.message, problem.hint)
     return Source(key=key, estimated_rows=row["rows"])
@@ -55,22 +58,24 @@ def failed(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[
 
 
 def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str]) -> list[KeyColumn]:
-    known = {name: (type_, not_null == "true") for name, type_, not_null in row["columns"]}
+    known = {name: (type_, base, not_null == "true") for name, type_, base, not_null in row["columns"]}
     found = []
     for name in names:
         if name not in known:
             raise failed(step, "no-batch-key", f"{row['name']} has no column {name}", "look at `key:`")
-        type_, not_null = known[name]
+        type_, base, not_null = known[name]
         if not not_null:
             message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
             hint = f"batch by other columns, or first ALTER TABLE {row['name']} ALTER COLUMN {name} SET NOT NULL"
             raise failed(step, "no-batch-key", message, hint)
-        found.append(KeyColumn(name=name, type=type_))
+        found.append(KeyColumn(name=name, type=type_, base=base))
     return found
 
 
-def _leads(index: Sequence[str | None], names: Sequence[str]) -> bool:
-    return list(index[: len(names)]) == list(names)
+def _leads(index: Sequence[tuple[str | None, int]], names: Sequence[str]) -> bool:
+    """Whether an index reads in the order of the key, forwards or backwards."""
+    leading = index[: len(names)]
+    return [name for name, _ in leading] == list(names) and {option for _, option in leading} in _ORDERS
 
 
 def _quoted(name: str) -> str:

@@ -12,6 +12,7 @@ CREATE TABLE confiture.backfills (
     end_key        text[],
     fingerprint    text NOT NULL,
     estimated_rows bigint,
+    written_before bigint,
     state          text NOT NULL CHECK (state IN ('preparing', 'filling', 'draining', 'done')),
     control        text NOT NULL DEFAULT 'run' CHECK (control IN ('run', 'pause', 'cancel')),
     waiting_for    text,
@@ -25,6 +26,8 @@ CREATE TABLE confiture.backfills (
 COMMENT ON TABLE confiture.backfills IS 'Batched backfills, running or done';
 COMMENT ON COLUMN confiture.backfills.number IS 'Names its triggers, and its table of keys that others wrote';
 COMMENT ON COLUMN confiture.backfills.end_key IS 'The greatest key when it began; what comes later is not its work';
+COMMENT ON COLUMN confiture.backfills.written_before IS
+    'What statistics counted on the tables that it reads, where nobody was to write them';
 COMMENT ON COLUMN confiture.backfills.control IS 'What the run is asked to do; it looks before each batch';
 COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign of life';
 

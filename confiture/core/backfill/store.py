@@ -131,11 +131,20 @@ class FillStore:
         row = self._connection.execute(query("backfill_totals"), self._fill.parameters).fetchone() or {}
         return Totals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
-    def beat(self, *, runner: str, batch_rows: int, waiting_for: str | None) -> str:
+    def beat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str:
         """Gives a sign of life, and returns what the backfill is asked to do."""
         told = {"runner": runner, "batch_rows": batch_rows, "waiting_for": waiting_for}
         row = self._connection.execute(query("beat"), self._fill.parameters | told).fetchone()
         return str(row["control"]) if row else "cancel"
+
+    def remember_written(self, rows: int) -> None:
+        """Keeps how many rows had been written to the tables that it reads."""
+        self._connection.execute(query("remember_written"), self._fill.parameters | {"rows": rows})
+
+    def written_before(self) -> int | None:
+        """What `remember_written` kept; None where it was not called."""
+        row = self._connection.execute(query("written_before"), self._fill.parameters).fetchone()
+        return None if row is None else row["rows"]
 
     def end(self) -> None:
         """Enters that all is done."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
+
 from confiture.core.backfill.capture import CapturedTable
 from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.source import failed
@@ -66,6 +68,7 @@ def captured_tables(
             )
         if listed:
             _require_capturable(step, table, listed, key)
+            _require_columns(connection, step, table, listed, key)
             found.append(CapturedTable(name=table.name, columns=listed, is_filled=table.name == into))
     return tuple(found)
 
@@ -94,6 +97,63 @@ def _require_capturable(step: PlannedStep, table: ReadTable, columns: Sequence[s
         why = _WITHOUT_TRIGGERS.get(table.kind, "inherited by other tables, whose writes its triggers do not see")
         hint = "if nobody writes to it meanwhile: captures: {...: []}"
         raise failed(step, "not-captured", f"writes to {table.name} cannot be noted: it is {why}", hint)
+
+
+def _require_columns(
+    connection: Connection, step: PlannedStep, table: ReadTable, columns: Sequence[str], key: BatchKey
+) -> None:
+    """A trigger that fails would fail the writes of others: what it does is made sure of before."""
+    told = {"table": table.oid, "names": list(columns), "types": [column.note_type for column in key.columns]}
+    for row, column in zip(connection.execute(query("captured_columns"), told), key.columns, strict=True):
+        if not row["is_there"]:
+            raise failed(step, "not-captured", f"{table.name} has no column {row['name']}", "look at `captures:`")
+        if not row["fits"]:
+            raise failed(
+                step,
+                "not-captured",
+                f"{table.name}.{row['name']} is {row['type']}, the batch key's {column.name} is {column.type}",
+                "name a column of the same type",
+            )
+
+
+def require_replaceable(connection: Connection, step: PlannedStep, backfill: PlannedBackfill, into: Name) -> None:
+    """Raises StepFailed where the target may hold rows that are not the backfill's own, or where others hang on its
+    rows: those of keys that others write are deleted and made anew.
+    """
+    targets = backfill.target_columns
+    if targets is None:
+        return
+    name = sql.Identifier(*into)
+    cascades = connection.execute(query("cascades"), {"table": name.as_string(connection)}).fetchall()
+    if cascades:
+        raise failed(
+            step,
+            "target-referenced",
+            f"rows of {into} are deleted and made anew where others write meanwhile, and with them go those of others",
+            "make these foreign keys after the backfill; or on_writes: ignore",
+            detail=tuple(f"foreign key {row['name']} of {row['table']}" for row in cascades),
+        )
+    own = {*targets.values(), *backfill.constants}
+    if backfill.conflict_columns and own.issuperset(backfill.conflict_columns):
+        return
+    if connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(name)).fetchone() is not None:
+        raise failed(
+            step,
+            "target-not-empty",
+            f"{into} has rows already, and nothing says whose they are: they would be replaced where others write",
+            f"empty {into}; or say ON CONFLICT (...) with columns that are the batch key, or the same in each row",
+        )
+
+
+def own_rows(backfill: PlannedBackfill) -> sql.Composed:
+    """The condition that rows of the target, called t, are the backfill's own: it may share the table with others."""
+    constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
+    conditions = [
+        sql.SQL("t.{} = {}").format(sql.Identifier(column), sql.Literal(value))
+        for column, value in constants
+        if value is not None
+    ]
+    return sql.SQL(" AND ").join([*conditions, sql.SQL("true")])
 
 
 def _resolve(connection: Connection, tables: Sequence[TableRef]) -> tuple[ReadTable, ...]:

@@ -80,8 +80,8 @@ class Walk:
         column = self._key.column(last)
         is_end = sql.SQL("{} >= {}").format(column, self._key.columns[last].literal(self._end[last]))
         row = self._first(
-            sql.SQL("SELECT {column}::text AS value, {is_end} AS is_end{body} OFFSET {skip} LIMIT 1").format(
-                column=column, is_end=is_end, body=self._body(rest), skip=rows - 1
+            sql.SQL("SELECT {text} AS value, {is_end} AS is_end{body} OFFSET {skip} LIMIT 1").format(
+                text=self._key.text(last), is_end=is_end, body=self._body(rest), skip=rows - 1
             )
         )
         if row is None:
@@ -118,14 +118,17 @@ class Walk:
     def _values(self, rest: Piece, rows: int) -> dict[str, Any] | None:
         """The value `rows` rows further on, and the last one before it; None where there are no rows at all."""
         column = self._key.column(len(rest.prefix))
+        text = self._key.columns[len(rest.prefix)].text
         return self._first(
             sql.SQL(
-                "SELECT nth.value::text AS nth, previous.value::text AS previous"
+                "SELECT {nth} AS nth, {previous} AS previous"
                 " FROM (SELECT{body} LIMIT 1) AS present"
                 " LEFT JOIN LATERAL (SELECT {column} AS value{body} OFFSET {skip} LIMIT 1) AS nth ON true"
                 " LEFT JOIN LATERAL (SELECT {column} AS value FROM {source} WHERE {rest} AND {column} < nth.value"
                 " ORDER BY {column} DESC LIMIT 1) AS previous ON true"
             ).format(
+                nth=text(sql.SQL("nth.value")),
+                previous=text(sql.SQL("previous.value")),
                 column=column,
                 body=self._body(rest),
                 skip=rows - 1,
@@ -145,7 +148,7 @@ class Walk:
 
 def last_key(connection: Connection, key: BatchKey) -> Values | None:
     """The greatest key that the table has now; None where it is empty."""
-    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(key.column(position)) for position in range(len(key)))
+    columns = sql.SQL(", ").join(key.text(position) for position in range(len(key)))
     descending = sql.SQL(", ").join(sql.SQL("{} DESC").format(key.column(position)) for position in range(len(key)))
     query = sql.SQL("SELECT ARRAY[{}] AS key FROM {} ORDER BY {} LIMIT 1").format(columns, key.source, descending)
     row = connection.execute(query).fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from confiture.core.backfill.keys import BatchKey
+from confiture.core.backfill.pulse import Pulse
 from confiture.core.backfill.store import FillStore
 from confiture.core.database import Connection
 from confiture.core.events import Emit
@@ -16,13 +17,16 @@ from confiture.models.plan import PlannedBackfill, PlannedStep
 class Work:
     """One backfill: its step, its key, the table that it fills, its number, and the run's connection (in autocommit).
 
-    `retries` is how often is tried again what fails for want of a lock; `estimated_rows` is what the planner believes
-    the driving table to have, None where it was never analysed.
+    `retries` is how often is tried again what fails for want of a lock, `max_blocking_ms` for how long others may wait
+    for one of ours (0: for ever), `pulse` its sign of life; `estimated_rows` is what the planner believes the driving
+    table to have, None where it was never analysed.
     """
 
     connection: Connection
     emit: Emit
     retries: int
+    max_blocking_ms: int
+    pulse: Pulse
     step: PlannedStep
     backfill: PlannedBackfill
     key: BatchKey

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -28,9 +28,12 @@ from confiture.models.settings import DatabaseSettings
 _TOO_MUCH = frozenset({"57014", "55P03", OVER_BUDGET})
 """After these a smaller batch has a better chance: too slow, no lock in time, others waited too long."""
 _AGAIN = RETRYABLE | _TOO_MUCH | {"25006", "57P01", "57P02", "57P03"}
+_TAKEN = frozenset({"23505", "23P01"})
+"""Another row of the target is in the way."""
 _BAD_DATA = ("22", "23")
 """Classes of SQLSTATE that say that one row is wrong."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+_CLIENT_CHECK_MS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +47,8 @@ class Job:
     fill: FillId
     batch_rows: int
     batch_time_ms: int
+    clears: Callable[[Connection], Callable[[], None]] | None
+    """Makes what deletes rows of the target that are stale, and will be made anew; None where none are known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +91,8 @@ class Worker:
         self._outbox = outbox
         self._pace = Pace(job.batch_rows, job.batch_time_ms)
         self._connection: Connection | None = None
+        self._clearing = False
+        """Whether stale rows of the target are deleted before the next batch, because one was in its way."""
         self._suspects = 0
         """How many of the next rows hold one that is wrong; 0 where none is known to."""
         self.thread = threading.Thread(target=self._work, name=f"backfill {number}", daemon=True)
@@ -97,8 +104,10 @@ class Worker:
 
     def interrupt(self) -> None:
         """Cancels the statement at hand."""
-        if self._connection is not None:
-            self._connection.cancel_safe(timeout=2)
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1)
 
     def _work(self) -> None:
         error: BaseException | None = None
@@ -116,8 +125,8 @@ class Worker:
         failures = 0
         while not self._gate.ended:
             try:
-                with self._line() as (runner, watch):
-                    for batch in self._batches(runner, watch, part):
+                with self._line() as (connection, runner, watch):
+                    for batch in self._batches(connection, runner, watch, part):
                         failures = 0
                         self._outbox.put(batch)
                 return
@@ -126,7 +135,7 @@ class Worker:
                 self._try_again(failure, failures)
 
     @contextmanager
-    def _line(self) -> Iterator[tuple[BatchRunner, BlockingWatch]]:
+    def _line(self) -> Iterator[tuple[Connection, BatchRunner, BlockingWatch]]:
         """A connection with who watches it, for as long as it lasts."""
         job = self._job
         with ExitStack() as stack:
@@ -138,21 +147,25 @@ class Worker:
             try:
                 store = FillStore(connection, job.fill)
                 runner = BatchRunner(connection, job.step, job.key, store, watch, job.settings.max_blocking_ms)
-                yield runner, watch
+                yield connection, runner, watch
             finally:
                 self._connection = None
 
-    def _batches(self, runner: BatchRunner, watch: BlockingWatch, part: Range) -> Iterator[Batch]:
+    def _batches(
+        self, connection: Connection, runner: BatchRunner, watch: BlockingWatch, part: Range
+    ) -> Iterator[Batch]:
         last_s = 0.0
         while self._gate.passed(last_s):
             try:
-                batch = runner.run(part, self.batch_rows)
+                clear = self._job.clears(connection) if self._clearing and self._job.clears else None
+                batch = runner.run(part, self.batch_rows, clear)
             finally:
                 self._tell_of(watch.waiters)
             if batch is None:
                 return
             last_s = batch.duration_ms / 1000
             self._suspects = max(self._suspects - batch.source_rows, 0)
+            self._clearing = False
             self._pace.done(batch.source_rows, batch.duration_ms)
             yield batch
             if batch.is_last:
@@ -171,7 +184,10 @@ class Worker:
             return
         wait_s = 0.0
         if isinstance(failure, BatchFailed) and (failure.sqlstate or "")[:2] in _BAD_DATA:
-            if failure.rows == 1:
+            if failure.rows == 1 and failure.sqlstate in _TAKEN and self._job.clears and not self._clearing:
+                # by a row whose key others have written since, perhaps: it is to be made anew anyway
+                self._clearing = True
+            elif failure.rows == 1 and attempt > 1:
                 raise failure
             # the row that is wrong is found by halves; what is right before it is committed on the way
             self._suspects = failure.rows
@@ -217,5 +233,19 @@ def _prepare(connection: Connection, step: PlannedStep, settings: DatabaseSettin
     lock_timeout = settings.lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
     connection.execute(
         f"SET lock_timeout = {lock_timeout}; SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
-        " SET idle_in_transaction_session_timeout = 0; SET confiture.filling = 'on'".encode()
+        " SET idle_session_timeout = 0; SET confiture.filling = 'on'".encode()
+    )
+    prepare_session(connection)
+    # where we are killed, the server process soon lets go of its range
+    with suppress(psycopg.errors.InvalidParameterValue):
+        connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
+
+
+def prepare_session(connection: Connection) -> None:
+    """Settings of every session that fills. Without row security a policy is an error: with it, the rows that it hides
+    would silently be left out.
+    """
+    connection.execute(
+        "SET row_security = off; SET extra_float_digits = 1; SET idle_in_transaction_session_timeout = 0;"
+        " SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
     )

@@ -13,9 +13,9 @@ import psycopg
 from confiture.core.backfill.capture import Capture, CapturedTable, remove_capture
 from confiture.core.backfill.draining import Draining
 from confiture.core.backfill.source import failed
-from confiture.core.backfill.tables import captured_tables, read_tables
+from confiture.core.backfill.tables import captured_tables, own_rows, read_tables, require_replaceable
 from confiture.core.backfill.work import Work
-from confiture.core.database import one_row
+from confiture.core.database import Connection, one_row
 from confiture.core.failures import plain_failure
 from confiture.core.steps import StepFailed
 from confiture.models.events import Noted
@@ -31,6 +31,13 @@ class Writes(Protocol):
 
     def prepare(self) -> None:
         """Called before the first batch; may be called again after a crash."""
+
+    def require(self) -> None:
+        """Called where a backfill goes on. Raises StepFailed where what `prepare` made is not there any more."""
+
+    @property
+    def clears(self) -> Callable[[Connection], Callable[[], None]] | None:
+        """Makes what deletes rows of the target that will be made anew; None where none are known."""
 
     def look(self) -> None:
         """Called about once a second meanwhile. Raises StepFailed where the backfill cannot go on."""
@@ -51,15 +58,42 @@ class NotedWrites:
         self._draining = Draining(work, self._capture)
         self._tables = tables
 
+    @property
+    def clears(self) -> Callable[[Connection], Callable[[], None]] | None:
+        work, targets = self._work, self._work.backfill.target_columns
+        if targets is None:
+            return None
+        names = [targets[column.name] for column in work.key.columns]
+
+        def clearing(connection: Connection) -> Callable[[], None]:
+            capture = Capture(connection, work.number, work.key)
+            return partial(capture.clear, work.into, names, own_rows(work.backfill))
+
+        return clearing
+
     def prepare(self) -> None:
+        work = self._work
+        require_replaceable(work.connection, work.step, work.backfill, work.into)
         self._work.connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
         self._retrying(self._capture.make_notes)
         for place, table in enumerate(self._tables):
+            self._work.pulse.between()
             self._retrying(partial(self._install, table, place))
 
     def _install(self, table: CapturedTable, place: int) -> None:
         with self._work.connection.transaction():
             self._capture.install(table, place)
+
+    def require(self) -> None:
+        work = self._work
+        missing = [table for table in self._tables if not self._capture.is_installed(table)]
+        if missing:
+            raise failed(
+                work.step,
+                "capture-lost",
+                f"the triggers that note what others write are gone from {', '.join(str(table.name) for table in missing)}",
+                f"`confiture backfill cancel`, empty {work.backfill.into}, and run again",
+            )
 
     def look(self) -> None:
         return None
@@ -67,7 +101,8 @@ class NotedWrites:
     def settle(self) -> str | None:
         self._work.store.mark_draining()
         locked_ms = self._draining.all(self._tables)
-        return f"others could not write for {locked_ms:.0f} ms at the end"
+        again = f"{self._draining.refilled:,} writes of others filled again; " if self._draining.refilled else ""
+        return f"{again}others could not write for {locked_ms:.0f} ms at the end"
 
     def release(self) -> None:
         connection = self._work.connection
@@ -100,13 +135,21 @@ class RefusedWrites:
         self._work = work
         tables = read_tables(work.connection, work.step)
         self._tables = [table.oid for table in tables if table.name != work.into]
-        self._before = self._written()
+        self._before = work.store.written_before()
+
+    @property
+    def clears(self) -> Callable[[Connection], Callable[[], None]] | None:
+        return None
 
     def prepare(self) -> None:
+        self._before = self._written()
+        self._work.store.remember_written(self._before)
+
+    def require(self) -> None:
         return None
 
     def look(self) -> None:
-        written = self._written() - self._before
+        written = self._written() - (self._before or 0)
         if written > 0:
             raise failed(
                 self._work.step,

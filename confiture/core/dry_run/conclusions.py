@@ -57,4 +57,4 @@ def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
 
 def _total_ms(run: Traces, scale: Scale | None) -> float:
     factors = scale.factors(run) if scale else (1.0,) * len(run)
-    return sum(trace.duration_ms * factor for trace, factor in zip(run, factors, strict=True))
+    return sum(trace.duration_ms * trace.stands_for * factor for trace, factor in zip(run, factors, strict=True))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from confiture.core.concurrently import rehearsed_away
 from confiture.core.database import one_row
+from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, Sampling
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.resuming import Unfinished, fitted
@@ -16,7 +17,7 @@ from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.core.steps import StepFailed
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
-from confiture.models.plan import Isolation, Plan, PlannedMigration, Segment
+from confiture.models.plan import Isolation, Plan, PlannedMigration, PlannedStep, Segment
 from confiture.models.trace import StatementTrace
 from confiture.plan.building import transactional_form
 from confiture.plan.ordering import VersionKey, version_key
@@ -29,9 +30,13 @@ _ARTEFACT = (
 
 
 class Rehearsal:
-    """Runs plans over one session and rolls them back. Between segments it does what commits would have done."""
+    """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
 
-    def __init__(self, session: Session, emit: Emit) -> None:
+    With `full`, batched backfills run as a whole; otherwise a sample of their batches does.
+    """
+
+    def __init__(self, session: Session, emit: Emit, *, full: bool) -> None:
+        self._sampling = Sampling(session.connection, emit, full=full)
         self._session = session
         self._connection = session.connection
         self._emit = emit
@@ -71,16 +76,29 @@ class Rehearsal:
         self.progress = Progress(plan, str(uuid.uuid4()))
         started_ms = tracer.elapsed_ms()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
+        was_sampled = False
         for segment in plan.segments[done:]:
             self._session.reset()
             tracer.begin_segment()
             intended = unfinished is not None and unfinished.intended and segment is plan.segments[done]
             if not self._already_done(segment, intended=intended):
-                self._run_steps(plan, segment, tracer)
+                if segment.isolation is Isolation.BATCHED:
+                    was_sampled |= self._sample(plan, segment, tracer)
+                else:
+                    self._run_steps(plan, _unjudged(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
             self._segments_before += 1
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _sample(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
+        """Runs batches of a backfill; whether that was only a sample."""
+        (step,) = segment.steps
+        observe = self._session.held_to_budget(segment, step, tracer.observe)
+        sampled = self._sampling.run(plan.version, segment, tracer.overlook, observe)
+        self._check_constraints()
+        tracer.weigh(sampled.batches, sampled.times)
+        return not sampled.is_whole
 
     def _run_steps(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> None:
         try:
@@ -113,6 +131,17 @@ class Rehearsal:
             self._connection.execute(f"SET CONSTRAINTS {names['everything']} IMMEDIATE".encode())
         if names["deferred"]:
             self._connection.execute(f"SET CONSTRAINTS {names['deferred']} DEFERRED".encode())
+
+
+def _unjudged(segment: Segment) -> Segment:
+    """The segment with its checks only run: what they ask for is not there where a backfill was sampled."""
+    return replace(segment, steps=tuple(map(_unjudged_step, segment.steps)))
+
+
+def _unjudged_step(step: PlannedStep) -> PlannedStep:
+    if step.reconcile is not None and not step.skipped:
+        return replace(step, reconcile=None, statements=(), skipped=SKIPPED)
+    return replace(step, expect=None, note=UNJUDGED) if step.expect is not None else step
 
 
 def _in_transaction(plan: PlannedMigration, segment: Segment) -> Segment:

@@ -145,6 +145,19 @@ class Tracer:
         ]
         self._segment_began = len(self.traces)
 
+    def overlook(self) -> None:
+        """Takes in what was read since the last look without tracing it: the dry run's own preparations."""
+        with self._clock.stopped():
+            position, *touched = self._touched()
+            self._seen |= {row["oid"]: _counters(row) for row in touched}
+            self._wal = position["mark"]
+            self._told()
+
+    def weigh(self, count: int, times: float) -> None:
+        """Notes that each of the last `count` statements stands for that many times its work."""
+        weighed = [replace(trace, stands_for=times) for trace in self.traces[len(self.traces) - count :]]
+        self.traces[len(self.traces) - count :] = weighed
+
     def elapsed_ms(self) -> float:
         """Milliseconds since the tracer was made, without those that looking took."""
         return self._clock.now_ms()
