@@ -70,9 +70,10 @@ def _document(scope: Scope, report: RunReport) -> str:
 
         return as_text(run_document(report))
     if scope.form is Format.GITHUB:
-        from confiture.report.github import error_commands, warning_commands
+        from confiture.report.github import error_commands, finding_commands, warning_commands
 
-        warnings = warning_commands(report.warnings, scope.root, os.environ)
+        warnings = finding_commands(report.findings, scope.root, os.environ)
+        warnings += warning_commands(report.warnings, scope.root, os.environ)
         return warnings + error_commands(report.diagnostics, scope.root, os.environ)
     if scope.form is Format.MARKDOWN:
         from confiture.report.markdown import run_markdown

@@ -11,7 +11,7 @@ import psycopg
 
 from confiture.core.backfill.filler import Filler
 from confiture.core.database import Connection, Database, one_row, require_usable
-from confiture.core.dry_run.conclusions import conclude, partial, predictions
+from confiture.core.dry_run.conclusions import Known, conclude, partial, predictions
 from confiture.core.dry_run.predictions import Prediction, Predictions
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
@@ -38,6 +38,7 @@ from confiture.errors import (
     MigrationStopped,
 )
 from confiture.models.events import Linted, MigrationFinished, Noted, Outcome, RunFinished, RunStarted
+from confiture.models.findings import Finding
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.trace import StatementTrace
@@ -129,23 +130,25 @@ class Run:
             self._start(plan)
             if not plan.migrations:
                 return
-            self._lint(plan, history)
+            findings = self._lint(plan, history)
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
                 session = Session(self._connection, settings, watch, self._emit, self._manner.retryable)
                 if self._manner.dry_run:
-                    self._rehearse(plan, session, history)
+                    self._rehearse(plan, session, history, findings)
                 else:
                     self._apply(plan, session, history, lock)
 
-    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> None:
-        """Tells what lint finds in the plan. Raises HazardsFound where the settings do not let that run."""
+    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> tuple[Finding, ...]:
+        """What lint finds in the plan. Raises HazardsFound where the settings do not let that run."""
         if plan.direction is Direction.DOWN:
-            return
+            return ()
         findings = hazards(self._project, plan, history, self._connection)
         refuse_hazards(findings, self._project.settings.linting.block_migrations)
-        self._emit(Linted(findings=findings))
+        if not self._manner.dry_run:
+            self._emit(Linted(findings=findings))
+        return findings
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Tells that the run ended."""
@@ -167,21 +170,24 @@ class Run:
             )
         )
 
-    def _rehearse(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...]) -> None:
+    def _rehearse(
+        self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], findings: tuple[Finding, ...]
+    ) -> None:
         options = self._manner.rehearsal
         scale = self._scale(options.scale_to)
         self._note_holders(plan)
         rehearsal = Rehearsal(session, self._emit, full=options.full)
         threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
+        known = Known(threshold_ms=threshold_ms, findings=findings)
         runs = []
         try:
             for _ in range(options.repeat):
                 rehearsal.run(plan, self._left_midway(history))
                 runs.append(rehearsal.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            self._emit(partial(rehearsal.traces, rehearsal.tries, threshold_ms))
+            self._emit(partial(rehearsal.traces, rehearsal.tries, known))
             raise explain_rehearsal(error, rehearsal.progress) from error
-        self._emit(conclude(runs, rehearsal.tries, scale, threshold_ms))
+        self._emit(conclude(runs, rehearsal.tries, scale, known))
         for note in scale.notes(runs[-1]) if scale else ():
             self._emit(Noted(text=note))
         record = track_record(history)

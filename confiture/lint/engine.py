@@ -102,9 +102,11 @@ class Replay(_Reader):
             for number in range(len(transaction)):
                 self._apply(transaction.statement(number))
 
-    def judge(self, migration: PlannedMigration) -> Iterator[Judged]:
-        """Applies a migration, and gives what rules find in each of its statements."""
-        created: set[Name] = set()
+    def judge(self, migration: PlannedMigration, created: set[Name]) -> Iterator[Judged]:
+        """Applies a migration, and gives what rules find in each of its statements.
+
+        `created` are relations that nobody uses yet; those that the migration makes are added.
+        """
         texts: dict[int, tuple[Rendered, list[ParsedStatement]]] = {}
         for segment in migration.segments:
             self._builder.begin_file()

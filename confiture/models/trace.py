@@ -158,7 +158,10 @@ class StatementTrace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunWarning:
-    """Something measured that production would feel, and the way out. `measured_ms` is None where no time was."""
+    """Something that production would feel, and the way out. `measured_ms` is None where no time was measured.
+
+    `rule` is the rule of lint that knows of it, and `remedy` its SQL to write instead of the `statement`.
+    """
 
     code: str
     message: str
@@ -166,6 +169,9 @@ class RunWarning:
     table: str | None = None
     measured_ms: float | None = None
     span: Span | None = None
+    statement: str | None = None
+    rule: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

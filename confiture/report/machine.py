@@ -36,6 +36,7 @@ def run_document(report: RunReport) -> dict[str, Any]:
             "rows_affected": sum(migration.rows for migration in report.migrations),
             "migrations": [_migration(migration) for migration in report.migrations],
             "notes": list(report.notes),
+            "findings": [_finding(finding) for finding in report.findings],
             "blocked": [_blocked(blocked) for blocked in report.blocked],
             "diagnostics": diagnostics_list(report.diagnostics),
         }
@@ -76,6 +77,8 @@ def _warning(warning: RunWarning) -> dict[str, Any]:
         "code": warning.code,
         "message": warning.message,
         "hint": warning.hint,
+        "rule": warning.rule,
+        "remedy": warning.remedy,
         "table": warning.table,
         "measured_ms": _rounded(warning.measured_ms),
         "file": warning.span.path if warning.span else None,

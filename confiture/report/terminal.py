@@ -160,10 +160,15 @@ def _work(report: RunReport) -> list[Table | Text]:
 
 
 def _warning(warning: RunWarning) -> list[Table | Text]:
-    lines = [Text("warning: ", style="bold yellow").append(warning.message, style="bold default")]
+    named = f"warning[{warning.rule}]: " if warning.rule else "warning: "
+    lines = [Text(named, style="bold yellow").append(warning.message, style="bold default")]
     if warning.span:
         lines.append(Text(f"  --> {warning.span}", style="cyan", no_wrap=True))
-    return [*lines, Text("  next: ", style="green").append(warning.hint, style="default")]
+    lines.append(Text("  next: ", style="green").append(warning.hint, style="default"))
+    for number, line in enumerate((warning.remedy or "").strip().splitlines()):
+        label = "  instead: " if number == 0 else " " * len("  instead: ")
+        lines.append(Text(label, style="green", no_wrap=True).append(line, style="default"))
+    return [*lines]
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:

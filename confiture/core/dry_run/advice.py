@@ -96,6 +96,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
             table=lock.relation,
             measured_ms=lock.held_ms,
             span=trace.step.span,
+            statement=trace.instead_of or trace.text,
         )
 
 
@@ -126,6 +127,7 @@ def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                     table=relation,
                     measured_ms=trace.duration_ms,
                     span=trace.step.span,
+                    statement=trace.instead_of or trace.text,
                 )
 
 
@@ -143,6 +145,7 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                     table=rows.table,
                     measured_ms=trace.duration_ms,
                     span=trace.step.span,
+                    statement=trace.instead_of or trace.text,
                 )
 
 
@@ -164,6 +167,7 @@ def _unseen_locks(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                     hint="apply what comes before on a copy, and rehearse the rest there",
                     table=table,
                     span=trace.step.span,
+                    statement=trace.instead_of or trace.text,
                 )
         held |= {lock.relation for trace in segment for lock in trace.locks if _hides(lock)}
 

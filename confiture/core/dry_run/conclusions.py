@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
+from confiture.core.dry_run.merging import merged
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.dry_run.scaling import Scale
 from confiture.models.events import Rehearsed
+from confiture.models.findings import Finding
 from confiture.models.trace import Estimate, StatementTrace
 
 Traces = Sequence[StatementTrace]
 
 
-def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | None, threshold_ms: float) -> Rehearsed:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What warnings depend on besides the traces.
+
+    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found.
+    """
+
+    threshold_ms: float
+    findings: tuple[Finding, ...] = ()
+
+
+def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | None, known: Known) -> Rehearsed:
     """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
 
-    `tries` are all runs, those that were broken off and tried again included. `threshold_ms` is how long a table may be
-    kept from readers or writers without a warning.
+    `tries` are all runs, those that were broken off and tried again included.
     """
-    last = runs[-1]
-    return Rehearsed(
-        statements=tuple(last),
-        warnings=warnings(last, threshold_ms),
-        leftovers=leftovers(tries),
-        estimate=_estimate(runs, scale),
-    )
+    return replace(partial(runs[-1], tries, known), estimate=_estimate(runs, scale))
 
 
-def partial(traces: Traces, tries: Sequence[Traces], threshold_ms: float) -> Rehearsed:
+def partial(traces: Traces, tries: Sequence[Traces], known: Known) -> Rehearsed:
     """What is told of a run that failed on the way: what was seen until then, and no estimate."""
     return Rehearsed(
-        statements=tuple(traces), warnings=warnings(traces, threshold_ms), leftovers=leftovers(tries), estimate=None
+        statements=tuple(traces),
+        warnings=merged(warnings(traces, known.threshold_ms), known.findings, traces),
+        leftovers=leftovers(tries),
+        estimate=None,
     )
 
 
