@@ -77,6 +77,6 @@ def test_what_lint_knows_is_told_with_its_time_where_no_limit_was_passed(index_o
 
 def test_a_table_that_the_same_run_made_is_no_hazard(shop_18):
     shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")
-    shop_18.migration("001_table", "ddl: [sql: CREATE TABLE w_orders (id int PRIMARY KEY, note text)]")
+    shop_18.migration("001_table", "ddl: [sql: 'CREATE TABLE w_orders (id int PRIMARY KEY, note text)']")
     shop_18.migration("002_index", "ddl: [sql: CREATE INDEX w_orders_note_idx ON w_orders (note)]")
     assert migrate_up(shop_18).code == 0

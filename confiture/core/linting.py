@@ -94,7 +94,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
         if version_key(plan.version) in applied:
             replay.pass_over(plan)
         else:
-            judged += replay.judge(plan, set())
+            judged += replay.judge(plan)
     catalog = live or together(schema.catalog, replay.catalog)
     judged += judge_schema(actives, catalog, schema.misfits, surroundings)
     ignores = [*schema.ignores, *replay.ignores]

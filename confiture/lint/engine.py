@@ -102,12 +102,13 @@ class Replay(_Reader):
             for number in range(len(transaction)):
                 self._apply(transaction.statement(number))
 
-    def judge(self, migration: PlannedMigration, created: set[Name]) -> Iterator[Judged]:
+    def judge(self, migration: PlannedMigration, created: set[Name] | None = None) -> Iterator[Judged]:
         """Applies a migration, and gives what rules find in each of its statements.
 
         `created` are relations that nobody uses yet; those that the migration makes are added.
         """
-        texts: dict[int, tuple[Rendered, list[ParsedStatement]]] = {}
+        created = set() if created is None else created
+        texts: dict[int, list[ParsedStatement]] = {}
         for segment in migration.segments:
             self._builder.begin_file()
             transaction = Transaction(segment, self._trees)
@@ -119,13 +120,11 @@ class Replay(_Reader):
                 renamed = _renamed(subject)
                 created |= self._apply(subject.statement)
                 _follow(renamed, created)
-                rendered = subject.step.rendered
-                if has_ignores(rendered):
-                    texts.setdefault(id(rendered), (rendered, []))[1].append(subject.statement)
+                texts.setdefault(id(subject.step.rendered), []).append(subject.statement)
                 self.statements += 1
             transaction.end()
-        for rendered, statements in texts.values():
-            self.ignores += ignores_in(rendered, statements)
+        for statements in texts.values():
+            self.ignores += ignores_in(statements[0].rendered, statements)
 
     def _subject(
         self, migration: PlannedMigration, transaction: Transaction, number: int, created: Set[Name]
