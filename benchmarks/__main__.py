@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from benchmarks import atomic, blocking, dry_run, lint, nothing_pending, small_migrations, startup
+from benchmarks import atomic, backfill, blocking, dry_run, lint, nothing_pending, small_migrations, startup
 from benchmarks.bench import Bench
 from benchmarks.machine import conditions, load
 from benchmarks.peers import install_peers
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "atomic": atomic.run,
     "dry-run": dry_run.run,
     "blocking": blocking.run,
+    "backfill": backfill.run,
     "lint": lint.run,
 }
 

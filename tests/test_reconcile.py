@@ -68,6 +68,26 @@ def test_a_dry_run_proves_it_as_well(shop, database):
     assert database.value("SELECT to_regclass('confiture.reconciliations')") is None
 
 
+def test_what_falls_back_to_text_does_so_within_the_transaction(shop, database):
+    """Types are tried in savepoints, whose failures must not end it, also under the eyes of a dry run."""
+    database.execute(SOURCE + "CREATE TABLE r_documents (id int PRIMARY KEY, document json)")
+    before = """INSERT INTO r_documents VALUES (1, '{"a": 1}')"""
+    _migration(shop, before=before, table="r_documents", query="""SELECT 1 AS id, '{"a": 1}'::json AS document""")
+    for run in (dry_run, migrate_up):
+        assert _note(run(shop).expect(0)) == "1 row equal; compared as text: document"
+
+
+def test_the_plan_shows_it(shop_18):
+    _migration(shop_18, more="by: tenant_id")
+    assert "must be what r_orders holds, by tenant_id" in shop_18.run("migrate", "show", "1").out
+
+
+def test_another_table_is_drift(shop, database):
+    _ran(shop, database).expect(0)
+    _migration(shop, table="w_orders")
+    assert migrate_up(shop).expect(7).diagnostic.code == "drift"
+
+
 def test_rows_that_differ_are_named(shop, database):
     before = (
         "DELETE FROM r_orders WHERE order_id = 4; UPDATE r_orders SET amount = 99, note = NULL WHERE order_id = 7;"

@@ -6,7 +6,14 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "catalog.sql", "dry_run/trace.sql", "backfill/backfill.sql", "reconcile/reconcile.sql")
+_FILES = (
+    "queries.sql",
+    "catalog.sql",
+    "dry_run/trace.sql",
+    "backfill/backfill.sql",
+    "reconcile/reconcile.sql",
+    "tenancy/tenancy.sql",
+)
 _STATE = (("state.sql",), ("reconcile/state.sql", "backfill/state.sql"))
 """What each format of our tables added, from the first on."""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)

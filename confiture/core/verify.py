@@ -82,10 +82,11 @@ def _applied(
     connection: Connection, project: Project, wanted: PlannedMigration | None
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
     """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
-    history = [row for row in read_history(connection) if row.state is State.APPLIED]
+    rows = {version_key(row.version): row for row in read_history(connection) if row.state is State.APPLIED}
     plans = {version_key(plan.version): plan for plan in project.ups}
     if wanted is not None:
-        if version_key(wanted.version) not in {version_key(row.version) for row in history}:
+        only = version_key(wanted.version)
+        if only not in rows:
             raise InputError(
                 wanted.migration.file.diagnostic(
                     wanted.migration.span,
@@ -94,10 +95,15 @@ def _applied(
                     hint="`confiture migrate up` applies it",
                 )
             )
-        return [wanted], []
-    found = [plans[version_key(row.version)] for row in history if version_key(row.version) in plans]
-    gone = [row for row in history if version_key(row.version) not in plans]
-    return found, [f"{row.version} {row.name}: its file is gone, so nothing of it was run" for row in gone]
+        rows = {only: rows[only]}
+    notes = []
+    for key, row in rows.items():
+        plan = plans.get(key)
+        if plan is None:
+            notes.append(f"{row.version} {row.name}: its file is gone, so nothing of it was run")
+        elif plan.checksum != row.checksum:
+            notes.append(f"{plan.migration.label}: its file changed since it was applied; what was run is as it is now")
+    return [plans[key] for key in rows if key in plans], notes
 
 
 def _steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedStep]]:

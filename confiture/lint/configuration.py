@@ -13,6 +13,7 @@ from confiture.files.reader import clipped, nearest
 from confiture.lint.rule import Hit, Option, Rule
 from confiture.models.settings import LintEntry, LintSettings, Severity
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActiveRule:
     """A rule as it is set: its severity (None: as the rule says), its options, and the tables that it judges."""

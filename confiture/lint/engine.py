@@ -85,6 +85,29 @@ class SchemaReader(_Reader):
         self.ignores += ignores_in(rendered, statements)
 
 
+class _Commented:
+    """The statements of those texts that may have ignore comments; others are let go."""
+
+    def __init__(self) -> None:
+        self._rendered: Rendered | None = None
+        self._texts: dict[int, tuple[Rendered, list[ParsedStatement]]] = {}
+        self._current: list[ParsedStatement] | None = None
+
+    def add(self, statement: ParsedStatement) -> None:
+        if statement.rendered is not self._rendered:
+            # a text is searched once, not for each of its statements
+            self._rendered, self._current = statement.rendered, None
+            if has_ignores(statement.rendered):
+                key = id(statement.rendered)
+                self._current = self._texts.setdefault(key, (statement.rendered, []))[1]
+        if self._current is not None:
+            self._current.append(statement)
+
+    def ignores(self) -> Iterator[Ignore]:
+        for rendered, statements in self._texts.values():
+            yield from ignores_in(rendered, statements)
+
+
 class Replay(_Reader):
     """Replays migrations over a catalog of their own, and lets the statement rules judge them."""
 
@@ -108,7 +131,7 @@ class Replay(_Reader):
         `created` are relations that nobody uses yet; those that the migration makes are added.
         """
         created = set() if created is None else created
-        texts: dict[int, list[ParsedStatement]] = {}
+        noted = _Commented()
         for segment in migration.segments:
             self._builder.begin_file()
             transaction = Transaction(segment, self._trees)
@@ -120,11 +143,10 @@ class Replay(_Reader):
                 renamed = _renamed(subject)
                 created |= self._apply(subject.statement)
                 _follow(renamed, created)
-                texts.setdefault(id(subject.step.rendered), []).append(subject.statement)
+                noted.add(subject.statement)
                 self.statements += 1
             transaction.end()
-        for statements in texts.values():
-            self.ignores += ignores_in(statements[0].rendered, statements)
+        self.ignores += noted.ignores()
 
     def _subject(
         self, migration: PlannedMigration, transaction: Transaction, number: int, created: Set[Name]

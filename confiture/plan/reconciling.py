@@ -69,8 +69,10 @@ def shortened(one: str | None, other: str | None = None) -> str:
     if one is None:
         return "NULL"
     text = one.replace("\n", "\\n")
+    if text in ("", "NULL"):
+        return f"'{text}'"
     if len(text) <= _LONGEST_VALUE:
-        return text if text else "''"
+        return text
     same = 0
     if other is not None:
         pairs = zip(text, other.replace("\n", "\\n"), strict=False)

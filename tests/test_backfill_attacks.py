@@ -1,0 +1,446 @@
+"""Backfills under attack: what would silently give a wrong result is refused, or made right."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from confiture.models.events import BackfillProgressed, StepFinished
+from tests.engine import migrate_down, migrate_up, wait_until
+from tests.fix_projects import Project
+from tests.fix_servers import Database, Roles
+from tests.test_backfill import CUSTOMERS, DIFFERENT, SQL, fill, schema
+
+_SLOWLY = (
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
+    "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
+)
+_SLOW_BATCHES = "batch_rows: 10\nbatch_time: 5ms"
+_OURS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'confiture%'"
+
+
+@pytest.fixture
+def made(shop: Project, database: Database) -> Project:
+    schema(database)
+    return shop
+
+
+@pytest.fixture
+def made_18(shop_18: Project, database_18: Database) -> Project:
+    schema(database_18)
+    return shop_18
+
+
+def once(work: Callable[[], object]) -> Callable[[object], None]:
+    """A listener that does something when the backfill is under way."""
+    done: list[bool] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, BackfillProgressed) and event.batches and not done:
+            done.append(True)
+            work()
+
+    return listen
+
+
+def step(shop: Project, text: str) -> None:
+    shop.write("migrations/001_fill.yaml", f"after_ddl:\n  - name: fill\n    backfill:\n{text}")
+
+
+KEYS = {
+    "timestamptz": "timestamptz '2024-10-27 00:00:00+00' + n * interval '7 minutes'",
+    "date": "date '2024-01-01' + n",
+    "text": "'Ä''\\%%' || n % 7 || chr(97 + n % 26) || n",
+    "numeric": "n / 10.0 + CASE n % 3 WHEN 0 THEN 0.00 ELSE 0 END",
+    "uuid": "md5(n::text)::uuid",
+    "real": "n / 7.0",
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_keys_mean_the_same_in_every_session(shop, database, kind):
+    """Each run, and each session of it, may have another time zone and another DateStyle."""
+    database.execute(
+        f"""
+        CREATE SCHEMA "My Schema";
+        CREATE DOMAIN "My Schema"."Key" AS {kind};
+        CREATE TABLE "My Schema"."From" ("Key" "My Schema"."Key" PRIMARY KEY, n int);
+        INSERT INTO "My Schema"."From" SELECT ({KEYS[kind]})::{kind}, n FROM generate_series(1, 500) n;
+        CREATE TABLE "My Schema"."To" ("K" {kind} PRIMARY KEY, n int);
+        ANALYZE;
+        ALTER DATABASE {database.name} SET DateStyle = 'SQL, DMY';
+        ALTER DATABASE {database.name} SET TimeZone = 'America/St_Johns';
+        """
+    )
+    step(
+        shop,
+        """      into: '"My Schema"."To"'
+      from: '"My Schema"."From"'
+      alias: f
+      batch_rows: 40
+      batch_time: 5ms
+      sql: INSERT INTO "My Schema"."To" ("K", n) SELECT f."Key", 1000 / (f.n - 300) FROM "My Schema"."From" f WHERE {{ batch }}
+""",
+    )
+    assert migrate_up(shop).code == 5, "row 300 is wrong"
+    database.execute(
+        f"ALTER DATABASE {database.name} SET DateStyle = 'Postgres, MDY';"
+        f"ALTER DATABASE {database.name} SET TimeZone = 'Europe/Berlin';"
+    )
+    database.execute('DELETE FROM "My Schema"."From" WHERE n = 300')
+    ran = migrate_up(shop)
+    assert ran.code == 0, ran.error
+    assert database.value('SELECT count(*) FROM "My Schema"."To"') == 499
+
+
+def test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, database):
+    schema(database)
+    database.execute(
+        """
+        ALTER TABLE w_customers RENAME TO old;
+        CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id)) PARTITION BY HASH (id);
+        CREATE TABLE p0 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE p1 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        INSERT INTO w_customers SELECT * FROM old;
+        ANALYZE w_customers;
+        """
+    )
+    database.execute(_SLOWLY)
+    fill(shop, _SLOW_BATCHES)
+    ran = migrate_up(
+        shop, once(lambda: database.execute("DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500"))
+    )
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+    assert database.rows(_OURS) == []
+
+
+def test_a_truncated_partition_ends_it(shop, database):
+    test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, database)
+    database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
+    ran = migrate_up(shop, once(lambda: database.execute("TRUNCATE p0")))
+    assert (ran.code, ran.codes) == (5, ["source-truncated"])
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "sql", "captures", "code"),
+    [
+        ("INSERT INTO r_totals VALUES (1, 1, 1, 1)", "batch_rows: 10", SQL, None, "target-not-empty"),
+        (
+            "CREATE TABLE w_child (tenant_id int, customer_id int,"
+            " FOREIGN KEY (tenant_id, customer_id) REFERENCES r_totals ON DELETE CASCADE)",
+            "batch_rows: 10",
+            SQL,
+            None,
+            "target-referenced",
+        ),
+        (
+            "ALTER TABLE w_orders ADD COLUMN whose text",
+            "batch_rows: 10",
+            SQL,
+            "w_orders: [tenant_id, whose]",
+            "not-captured",
+        ),
+        ("SELECT", "batch_rows: 10", SQL, "w_orders: [tenant_id, nobody]", "not-captured"),
+        (
+            "ALTER TABLE w_customers ADD COLUMN a int NOT NULL DEFAULT 1;CREATE INDEX ON w_customers (a DESC, id)",
+            "key: [a, id]",
+            SQL.replace("c.id\n", "c.id, c.a\n"),
+            None,
+            "no-batch-index",
+        ),
+        (
+            "ALTER TABLE w_customers ALTER name SET NOT NULL; CREATE INDEX ON w_customers (name text_pattern_ops)",
+            "key: [name]",
+            SQL.replace("c.id\n", "c.id, c.name\n"),
+            None,
+            "no-batch-index",
+        ),
+        (
+            'ALTER TABLE w_customers ALTER name SET NOT NULL; CREATE INDEX ON w_customers (name COLLATE "POSIX")',
+            "key: [name]",
+            SQL.replace("c.id\n", "c.id, c.name\n"),
+            None,
+            "no-batch-index",
+        ),
+    ],
+)
+def test_what_would_lose_data_is_refused_and_leaves_nothing(made_18, database_18, before, options, sql, captures, code):
+    database_18.execute(before)
+    fill(made_18, options, sql, captures or "w_orders: [tenant_id, customer_id]")
+    before_it = database_18.rows("TABLE r_totals")
+    ran = migrate_up(made_18)
+    assert ran.codes == [code]
+    assert ran.code == 4, "nothing was begun"
+    assert ran.diagnostic.hint
+    assert database_18.rows("TABLE r_totals") == before_it
+    assert database_18.rows(_OURS) == []
+    assert database_18.rows("SELECT FROM confiture.backfills") == []
+
+
+def test_rows_of_others_in_the_same_table_stay(made, database):
+    database.execute(
+        "ALTER TABLE r_totals ADD COLUMN kind text DEFAULT 'other';"
+        "ALTER TABLE r_totals DROP CONSTRAINT r_totals_pkey, ADD PRIMARY KEY (kind, tenant_id, customer_id);"
+        "INSERT INTO r_totals SELECT tenant_id, id, 0, 0, 'other' FROM w_customers;" + _SLOWLY
+    )
+    mine = (
+        SQL.replace("orders, total)", "orders, total, kind)")
+        .replace("amount), 0)", "amount), 0), 'mine'")
+        .replace(
+            "c.tenant_id, c.id\n",
+            "c.tenant_id, c.id\n          ON CONFLICT (kind, tenant_id, customer_id) DO NOTHING\n",
+        )
+    )
+    fill(made, _SLOW_BATCHES, mine)
+    ran = migrate_up(made, once(lambda: database.execute("DELETE FROM w_customers WHERE id < 900")))
+    assert ran.code == 0, ran.error
+    assert database.value("SELECT count(*) FROM r_totals WHERE kind = 'other'") == CUSTOMERS
+    assert database.value(DIFFERENT.replace("FROM r_totals", "FROM r_totals WHERE kind = 'mine'")) == 0
+
+
+def test_a_value_that_moved_to_another_row_is_in_nobody_s_way(made, database):
+    """The target is unique by name as well, and others swap names between what is filled and what is not."""
+    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE;" + _SLOWLY)
+    sql = SQL.replace("orders, total)", "orders, total, name)").replace("amount), 0)", "amount), 0), c.name")
+    fill(made, _SLOW_BATCHES, sql)
+    swap = """
+        UPDATE w_customers c SET name = o.name FROM w_customers o
+        WHERE (c.tenant_id, c.id) IN (SELECT tenant_id, id FROM w_customers ORDER BY 1, 2 LIMIT 10)
+          AND o.id = (SELECT id FROM w_customers ORDER BY tenant_id DESC, id DESC LIMIT 1) AND c.id =
+          (SELECT id FROM w_customers ORDER BY tenant_id, id LIMIT 1);
+        UPDATE w_customers SET name = 'n' || (SELECT id FROM w_customers ORDER BY tenant_id, id LIMIT 1)
+        WHERE id = (SELECT id FROM w_customers ORDER BY tenant_id DESC, id DESC LIMIT 1)
+    """
+    ran = migrate_up(made, once(lambda: database.execute(swap)))
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+    wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
+    assert database.value(wrong) == 0
+
+
+def test_two_rows_that_swap_a_unique_value_are_drained_together(made, database):
+    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE;" + _SLOWLY)
+    sql = SQL.replace("orders, total)", "orders, total, name)").replace("amount), 0)", "amount), 0), c.name")
+    fill(made, _SLOW_BATCHES, sql)
+    rotate = """
+        UPDATE w_customers c SET name = 'm' || o.n
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM w_customers) o WHERE o.id = c.id;
+        UPDATE w_customers SET name = 'n' || (id % 3000) + 1
+    """
+    ran = migrate_up(made, once(lambda: database.execute(rotate)))
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+    wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
+    assert database.value(wrong) == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        (
+            "INSERT INTO t (id, n) SELECT c.id, p.n FROM s c JOIN s p ON p.id = c.parent WHERE {{ batch }}",
+            "not-captured",
+        ),
+        ("UPDATE t SET n = n + 1 FROM s c WHERE c.id = t.id AND {{ batch }}", "backfill-compounds"),
+        (
+            "INSERT INTO t (id, n) SELECT c.id, o.n FROM s c RIGHT JOIN o ON o.id = c.id WHERE {{ batch }}",
+            "backfill-source",
+        ),
+        (
+            "INSERT INTO t (id, n) SELECT c.id, o.n FROM o FULL JOIN s c ON o.id = c.id WHERE {{ batch }}",
+            "backfill-source",
+        ),
+    ],
+)
+def test_statements_whose_batches_do_not_add_up_are_refused(project, sql, code):
+    step(project, f"      into: t\n      from: s\n      alias: c\n      key: [id]\n      sql: {sql}\n")
+    assert f"error[{code}]" in project.run("migrate", "validate", expect=2).err
+
+
+def test_an_update_that_moves_its_own_key_is_refused(project):
+    step(
+        project,
+        "      into: s\n      from: s\n      key: [id]\n      sql: UPDATE s SET id = id + 1 WHERE {{ batch }}\n",
+    )
+    assert "error[backfill-key-written]" in project.run("migrate", "validate", expect=2).err
+
+
+def test_rows_that_a_policy_hides_are_not_left_out_silently(made, roles: Roles):
+    database = roles.database
+    database.execute(
+        f"""
+        GRANT CREATE ON DATABASE {database.name} TO {roles.migrator};
+        ALTER TABLE w_customers OWNER TO {roles.migrator};
+        ALTER TABLE w_orders OWNER TO {roles.migrator};
+        ALTER TABLE r_totals OWNER TO {roles.migrator};
+        ALTER TABLE w_customers ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE w_customers FORCE ROW LEVEL SECURITY;
+        CREATE POLICY mine ON w_customers USING (tenant_id = 7);
+        """
+    )
+    fill(made)
+    ran = migrate_up(made, url=roles.url(roles.migrator))
+    assert ran.code == 4
+    assert ran.codes == ["42501"]
+    assert database.rows(_OURS) == []
+
+
+def test_a_role_that_owns_only_some_tables_leaves_nothing(made, roles: Roles):
+    database = roles.database
+    database.execute(
+        f"""
+        GRANT CREATE ON DATABASE {database.name} TO {roles.migrator};
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO {roles.migrator};
+        ALTER TABLE w_customers OWNER TO {roles.migrator};
+        ALTER TABLE r_totals OWNER TO {roles.migrator};
+        """
+    )
+    fill(made)
+    ran = migrate_up(made, url=roles.url(roles.migrator))
+    assert (ran.code, ran.codes) == (4, ["42501"])
+    assert database.rows(_OURS) == []
+
+
+def test_a_delete_counts_the_rows_that_it_walked_over(made, database):
+    step(
+        made,
+        """      into: w_customers
+      from: w_customers
+      alias: c
+      batch_rows: 70
+      captures: {}
+      sql: DELETE FROM w_customers c WHERE {{ batch }} AND c.id > 5
+""",
+    )
+    ran = migrate_up(made)
+    assert ran.code == 0, ran.error
+    done = database.rows("SELECT sum(source_rows), sum(written_rows) FROM confiture.backfill_ranges")
+    assert done == [(CUSTOMERS, CUSTOMERS - 5)]
+
+
+def test_writes_between_two_runs_are_seen_where_nobody_was_to_write(made, database):
+    fill(made, "batch_rows: 512\non_writes: ignore", SQL.replace("count(o.id)", "100 / (c.id - 2000)"), "")
+    assert migrate_up(made).code == 5
+    with database.connect() as connection:
+        connection.execute("DELETE FROM w_customers WHERE id = 2000")
+        if database.server.version > 14:
+            connection.execute("SELECT pg_stat_force_next_flush()")
+            connection.execute("SELECT 1")
+    wait_until(
+        lambda: database.value("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'w_customers'"), "it is told"
+    )
+    ran = migrate_up(made)
+    assert (ran.code, ran.codes) == (5, ["source-written"])
+
+
+def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
+    """While a batch is under way that would take a minute."""
+    slow = SQL.replace("count(o.id)", "count(o.id) + CASE WHEN c.id = 2000 THEN length(pg_sleep(60)::text) ELSE 0 END")
+    fill(made, "batch_rows: 100\nworkers: 2", slow)
+    running = made.start("migrate", "up")
+    wait_until(
+        lambda: database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+        "it is in the batch",
+    )
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 5, err
+    assert "interrupted" in err
+    assert database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 0
+    filled = database.value("SELECT count(*) FROM r_totals")
+    database.execute("DELETE FROM w_customers WHERE id = 2000")
+    ran = migrate_up(made)
+    assert ran.code == 0, ran.error
+    assert filled and database.value(DIFFERENT) == 0
+
+
+def test_a_lost_lock_stops_the_fill(made, database):
+    database.execute(_SLOWLY)
+    fill(made, _SLOW_BATCHES)
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    ran = migrate_up(made, once(lambda: database.rows(cut)))
+    assert ran.code == 5
+    assert "holds the lock is lost" in ran.diagnostic.message
+    assert migrate_up(made).code == 0
+    assert database.value(DIFFERENT) == 0
+
+
+def test_a_lost_main_connection_leaves_what_the_next_run_goes_on_with(made, database):
+    database.execute(_SLOWLY)
+    fill(made, _SLOW_BATCHES)
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'confiture migrate%' AND datname = current_database()"
+    )
+    assert migrate_up(made, once(lambda: database.rows(cut))).code == 5
+    assert migrate_up(made).code == 0
+    assert database.value(DIFFERENT) == 0
+
+
+def test_triggers_that_somebody_dropped_are_missed(made, database):
+    fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
+    assert migrate_up(made).code == 5
+    (trigger, *_) = database.rows(_OURS)
+    database.execute(f"DROP TRIGGER {trigger[0].removesuffix('_truncate')} ON w_orders")
+    ran = migrate_up(made)
+    assert (ran.code, ran.codes) == (5, ["capture-lost"])
+
+
+def test_what_is_undone_midway_takes_its_triggers_with_it(made, database):
+    fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
+    made.write(
+        "migrations/001_fill.yaml",
+        (made.root / "migrations/001_fill.yaml").read_text() + "down:\n  - sql: TRUNCATE r_totals\n",
+    )
+    assert migrate_up(made).code == 5
+    assert len(database.rows(_OURS)) == 4
+    assert migrate_down(made).code == 0
+    assert database.rows(_OURS) == []
+    assert database.rows("SELECT FROM confiture.backfills") == []
+
+
+def test_a_writer_that_stays_open_is_waited_for(made, database):
+    database.execute(_SLOWLY)
+    fill(made, _SLOW_BATCHES)
+    writer = psycopg.connect(database.url)
+
+    def write() -> None:
+        writer.execute("DELETE FROM w_orders WHERE customer_id < 100")
+
+    def commit(event: object) -> None:
+        if isinstance(event, BackfillProgressed) and event.source_rows >= CUSTOMERS:
+            writer.commit()
+
+    ran = migrate_up(made, once(write), commit)
+    writer.close()
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+    note = next(event.note for event in ran.events if isinstance(event, StepFinished))
+    assert note and "others could not write for" in note
+
+
+def test_the_session_of_the_run_is_as_it_was(made, database):
+    """What comes after a backfill sees none of its settings."""
+    fill(made)
+    text = (made.root / "migrations/001_fill.yaml").read_text()
+    after = "".join(
+        f"  - check: SELECT current_setting('{name}')\n    expect: {value}\n"
+        for name, value in {"lock_timeout": "2s", "row_security": '"on"', "statement_timeout": '"0"'}.items()
+    )
+    made.write("migrations/001_fill.yaml", f"{text}after_validation:\n{after}")
+    ran = migrate_up(made)
+    assert ran.code == 0, ran.error
+
+
+def test_more_workers_than_there_is_to_do(made, database):
+    database.execute("DELETE FROM w_customers WHERE id > 3")
+    fill(made, "workers: 9")
+    assert migrate_up(made).code == 0
+    assert database.value(DIFFERENT) == 0

@@ -1,0 +1,84 @@
+"""A rule finds in a database what it finds in the files that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from confiture.core.live_catalog import read_catalog
+from confiture.lint.configuration import default_of
+from confiture.lint.engine import judge_schema
+from confiture.lint.findings import found
+from confiture.lint.registry import built_in_rules
+from confiture.lint.subjects import Surroundings
+from tests import test_index_rules, test_schema_rules, test_security_rules, test_type_rules
+from tests.fix_servers import Database
+from tests.lint_examples import SETTINGS
+from tests.schema_cases import lint
+
+_MODULES = (test_schema_rules, test_index_rules, test_type_rules, test_security_rules)
+_BEFORE = {
+    "requires_indexes_on_foreign_keys": test_index_rules._CUSTOMERS,
+    "duplicate_index": test_index_rules._T,
+    "wide_index": test_index_rules._T,
+}
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {"requires_column": {"column_type": None, "not_null": False}}
+# of the session that ran the file, which the file alone does not tell
+_OF_THE_SESSION = "SEARCH_PATH FROM CURRENT"
+# every database has these roles, so they outlive a case
+_ROLES = ("admin",)
+
+
+def cases() -> Iterator[object]:
+    """The cases of the rules' own tests that are one text of SQL, by rule."""
+    for rule in built_in_rules():
+        for module in _MODULES:
+            if list(_cases_of(module, rule)):
+                yield pytest.param(rule, module, id=rule)
+
+
+def _cases_of(module: ModuleType, rule: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    marks = getattr(getattr(module, f"test_{rule}", None), "pytestmark", ())
+    for mark in marks:
+        if mark.args[0] == ("sql", "fragments", "options"):
+            for case in mark.args[1]:
+                sql, _, options = case.values
+                yield case.id, f"{_BEFORE.get(rule, '')} {sql}", {**_OPTIONS.get(rule, {}), **options}
+
+
+@pytest.mark.parametrize(("rule", "module"), list(cases()))
+def test_a_database_is_judged_like_its_files(rule: str, module: ModuleType, database: Database) -> None:
+    judged = 0
+    with psycopg.connect(database.url, autocommit=True, row_factory=dict_row) as connection:
+        for name, sql, options in _cases_of(module, rule):
+            if _made(connection, sql) and _OF_THE_SESSION not in sql.upper():
+                active = default_of(built_in_rules()[rule], options)
+                catalog = read_catalog(connection)
+                surroundings = Surroundings(settings=SETTINGS, postgres_version=database.server.version)
+                live = found(judge_schema([active], catalog, (), surroundings))
+                files = lint(rule, sql, options=options)
+                assert sorted(one.message for one in live) == sorted(one.message for one in files), name
+                judged += 1
+    assert judged > 0
+
+
+def _made(connection: psycopg.Connection, sql: str) -> bool:
+    """Whether the server took the SQL, in a database that is empty before."""
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+    for row in connection.execute(schemas).fetchall():
+        connection.execute(f'DROP SCHEMA "{row["nspname"]}" CASCADE'.encode())  # type: ignore[call-overload]
+    connection.execute("CREATE SCHEMA public")
+    for role in _ROLES:
+        connection.execute(
+            f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$".encode()
+        )
+    try:
+        connection.execute(sql.encode())
+    except psycopg.Error:
+        return False
+    return True
