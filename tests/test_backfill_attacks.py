@@ -15,10 +15,10 @@ from tests.fix_servers import Database, Roles
 from tests.test_backfill import CUSTOMERS, DIFFERENT, SQL, fill, schema
 
 _SLOWLY = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
     "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
 )
-_SLOW_BATCHES = "batch_rows: 10\nbatch_time: 5ms"
+_SLOW_BATCHES = "batch_rows: 10\nbatch_time: 60ms"
 _OURS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'confiture%'"
 
 

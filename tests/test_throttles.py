@@ -16,10 +16,10 @@ from tests.fix_servers import PG15, Database, Roles, Server
 from tests.test_backfill import DIFFERENT, fill, schema
 
 _SLOWLY = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
     "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
 )
-_SMALL = "batch_rows: 5\nbatch_time: 1ms\nthrottle: {{{}}}"
+_SMALL = "batch_rows: 10\nbatch_time: 60ms\nthrottle: {{{}}}"
 
 
 @pytest.fixture

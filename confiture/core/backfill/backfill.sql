@@ -267,7 +267,7 @@ WHERE t.tgname = ANY (%(names)s) AND t.tgparentid = 0;
 
 -- name: capture_installed
 SELECT EXISTS (
-    SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(name)s AND t.tgenabled = 'A'
+    SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(trigger)s AND t.tgenabled = 'A'
 ) AS installed;
 
 -- name: capture_functions

@@ -92,7 +92,7 @@ class Capture:
 
     def is_installed(self, table: CapturedTable) -> bool:
         """Whether the writes of a table are noted, those of replication included."""
-        told = {"table": sql.Identifier(*table.name).as_string(self._connection), "name": self._trigger}
+        told = {"table": sql.Identifier(*table.name).as_string(self._connection), "trigger": self._trigger}
         return bool(one_row(self._connection, "capture_installed", **told)["installed"])
 
     def take(self, limit: int) -> tuple[int, list[Values]]:

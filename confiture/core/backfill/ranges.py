@@ -38,9 +38,14 @@ def cuts(connection: Connection, key: BatchKey, end: Values, parts: int) -> list
         sql.SQL(", ").join(column.literal(value) for column, value in zip(key.columns, end, strict=True))
     )
     query = sql.SQL(
-        "SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key FROM {source} TABLESAMPLE SYSTEM ({percent})"
-        " WHERE {row} < {stop} ORDER BY {order}"
+        "SELECT n.key FROM (SELECT s.key, s.nth, max(s.nth) OVER () AS found FROM ("
+        "SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key, dense_rank() OVER (ORDER BY {order}) AS nth"
+        " FROM {source} TABLESAMPLE SYSTEM ({percent}) WHERE {row} < {stop} ORDER BY {order}) AS s) AS n"
+        " WHERE n.found >= {least} AND n.nth * {parts} / n.found <> (n.nth - 1) * {parts} / n.found AND n.nth < n.found"
+        " ORDER BY n.nth"
     ).format(
+        least=sql.Literal(max(_MIN_SAMPLE, parts)),
+        parts=sql.Literal(parts),
         order=key.order(),
         columns=columns,
         source=key.source,
@@ -48,7 +53,4 @@ def cuts(connection: Connection, key: BatchKey, end: Values, parts: int) -> list
         row=row_of,
         stop=stop,
     )
-    sampled = [tuple(row["key"]) for row in connection.execute(query)]
-    if len(sampled) < max(_MIN_SAMPLE, parts):
-        return []
-    return [sampled[len(sampled) * part // parts] for part in range(1, parts)]
+    return [tuple(row["key"]) for row in connection.execute(query)]

@@ -88,10 +88,11 @@ class NotedWrites:
         work = self._work
         missing = [table for table in self._tables if not self._capture.is_installed(table)]
         if missing:
+            names = ", ".join(str(table.name) for table in missing)
             raise failed(
                 work.step,
                 "capture-lost",
-                f"the triggers that note what others write are gone from {', '.join(str(table.name) for table in missing)}",
+                f"the triggers that note what others write are gone from {names}",
                 f"`confiture backfill cancel`, empty {work.backfill.into}, and run again",
             )
 

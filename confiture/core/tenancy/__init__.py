@@ -1,0 +1,1 @@
+"""Tenants: which tables are theirs, and whether queries keep them apart."""

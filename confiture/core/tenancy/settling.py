@@ -1,0 +1,273 @@
+"""Settles what a query leaves to chance, so that two runs over the same rows give the same.
+
+Volatile calls in what a query returns become NULL, and their columns are not compared. Ties, in which PostgreSQL may
+take either row, are broken by the rows themselves. What can not be settled is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import postgast
+
+from confiture.core.tenancy.refusing import NotProvable
+from confiture.sql.tree import names, pb, walk
+
+IN_ANY_ORDER = frozenset(
+    {"any_value", "array_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "string_agg", "xmlagg"}
+)
+"""Aggregates whose result depends on the order of their rows."""
+_BY_PLACE = frozenset({"row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"})
+"""Window functions that tell rows of the same rank apart."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callee:
+    """What a function's name means: the worst of its overloads. `returns` is None where they differ.
+
+    `is_own` is whether it is none of PostgreSQL's own.
+    """
+
+    volatility: str
+    """`volatile`, `stable` or `immutable`."""
+    returns: str | None
+    is_own: bool
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of a query: of its output columns, by place from 0, those not compared, and why."""
+
+    left_out: dict[int, str] = field(default_factory=dict)
+    within: list[str] = field(default_factory=list)
+    """The volatile calls deeper inside, which are NULL now."""
+
+
+def called_functions(query: Any) -> set[tuple[str | None, str]]:
+    """The functions that a query calls: schema, where it is said, and name."""
+    return {names(node.funcname) for node in walk(query) if type(node) is pb.FuncCall}
+
+
+def settle(query: Any, functions: Mapping[tuple[str | None, str], Callee]) -> Settled:
+    """Settles a query (a SelectStmt) in place. Raises NotProvable."""
+    settling = _Settling(functions)
+    settling.calls(query, is_outermost=True)
+    for node in walk(query):
+        if type(node) is pb.SelectStmt:
+            _break_ties(node, settling.settled.left_out if node is query else {})
+    return settling.settled
+
+
+class _Settling:
+    """Goes through one query."""
+
+    def __init__(self, functions: Mapping[tuple[str | None, str], Callee]) -> None:
+        self._functions = functions
+        self.settled = Settled()
+
+    def calls(self, select: Any, *, is_outermost: bool, is_distinct: bool = False) -> None:
+        """Replaces volatile calls in what a SELECT returns, and refuses others."""
+        is_distinct = is_distinct or bool(select.distinct_clause)
+        if select.HasField("larg"):
+            merges = is_distinct or not (select.op == pb.SETOP_UNION and select.all)
+            for branch in (select.larg, select.rarg):
+                self.calls(branch, is_outermost=is_outermost, is_distinct=merges)
+        for place, target in enumerate(select.target_list):
+            volatile = [*self._replaced(target.res_target.val, is_distinct=is_distinct)]
+            if volatile and is_outermost:
+                self.settled.left_out[place] = f"{volatile[0]}() is volatile"
+            else:
+                self.settled.within += volatile
+        for other, value in select.ListFields():
+            if other.name not in ("target_list", "larg", "rarg"):
+                self._rest(value)
+
+    def _replaced(self, node: Any, *, is_distinct: bool) -> Iterator[str]:
+        """The volatile functions whose calls were replaced, in an expression that a SELECT returns."""
+        kind = node.WhichOneof("node")
+        if kind == "func_call":
+            call = node.func_call
+            callee = self._judged(call)
+            if callee.volatility == "volatile":
+                schema, name = names(call.funcname)
+                if is_distinct or callee.returns is None:
+                    raise NotProvable(f"{name}() is volatile, and decides which rows there are")
+                node.CopyFrom(_null(callee.returns))
+                yield f"{schema}.{name}" if schema else name
+                return
+        if kind == "sub_link":
+            self._rest(node.sub_link)
+        elif kind:
+            for inner in _children(getattr(node, kind)):
+                yield from self._replaced(inner, is_distinct=is_distinct)
+
+    def _rest(self, value: Any) -> None:
+        """Looks into clauses that do not return columns; subqueries in them are queries of their own."""
+        for node in _topmost(value):
+            if type(node) is pb.SelectStmt:
+                self.calls(node, is_outermost=False)
+            elif self._judged(node).volatility == "volatile":
+                raise NotProvable(
+                    f"{names(node.funcname)[1]}() is volatile, and decides which rows there are",
+                    "such a query gives other rows each time it runs",
+                )
+
+    def _judged(self, call: Any) -> Callee:
+        schema, name = names(call.funcname)
+        callee = self._functions.get((schema, name))
+        if callee is None:
+            raise NotProvable(f"there is no function {name}")
+        if callee.is_own and callee.volatility == "stable":
+            raise NotProvable(
+                f"{name}() is not immutable: it may read tables behind the query's back",
+                "declare it IMMUTABLE if it reads none, or write out what it does",
+            )
+        if callee.is_own and callee.volatility == "volatile" and callee.returns is None:
+            raise NotProvable(f"{name}() is volatile, and what it returns is not known")
+        return callee
+
+
+def _children(message: Any) -> Iterator[Any]:
+    """The nodes right below a message."""
+    for _, value in message.ListFields():
+        for one in value if type(value) is _REPEATED else (value,):
+            if type(one) is pb.Node:
+                yield one
+            elif hasattr(one, "ListFields"):
+                yield from _children(one)
+
+
+_REPEATED = type(pb.SelectStmt().target_list)
+
+
+def _topmost(value: Any) -> Iterator[Any]:
+    """The queries, not those within them, and the calls outside of queries, below a field's value."""
+    for one in value if type(value) is _REPEATED else (value,):
+        if not hasattr(one, "ListFields"):
+            continue
+        if type(one) is pb.SelectStmt:
+            yield one
+            continue
+        if type(one) is pb.FuncCall:
+            yield one
+        for _, inner in one.ListFields():
+            yield from _topmost(inner)
+
+
+def _null(type_name: str) -> Any:
+    return _expression(f"CAST(NULL AS {type_name})")
+
+
+def _expression(text: str) -> Any:
+    return postgast.parse(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+
+
+def _break_ties(select: Any, left_out: Mapping[int, str]) -> None:
+    """Orders what has ties by something more, so that whichever row comes first is the same each time."""
+    for call in _calls_of(select):
+        _order_aggregate(call)
+    rows = _whole_rows(select)
+    for window in _windows_by_place(select):
+        window.order_clause.extend(_ascending(one) for one in rows)
+    if not (select.HasField("limit_count") or select.HasField("limit_offset") or _is_distinct_on(select)):
+        return
+    if _is_distinct_on(select) and not select.sort_clause:
+        select.sort_clause.extend(_ascending(one) for one in select.distinct_clause)
+    if rows and (not select.distinct_clause or _is_distinct_on(select)):
+        select.sort_clause.extend(_ascending(one) for one in rows)
+    else:
+        _order_by_places(select, left_out)
+
+
+def _is_distinct_on(select: Any) -> bool:
+    return any(one.WhichOneof("node") for one in select.distinct_clause)
+
+
+def _calls_of(select: Any) -> Iterator[Any]:
+    """The function calls of a SELECT, without those of its subqueries."""
+    for name in ("target_list", "having_clause", "sort_clause"):
+        value = getattr(select, name)
+        if type(value) is _REPEATED or select.HasField(name):
+            yield from (one for one in _topmost_calls(value))
+
+
+def _topmost_calls(value: Any) -> Iterator[Any]:
+    return (one for one in _topmost(value) if type(one) is pb.FuncCall)
+
+
+def _order_aggregate(call: Any) -> None:
+    name = names(call.funcname)[1]
+    if name in IN_ANY_ORDER and not call.HasField("over") and not call.agg_distinct and not call.agg_within_group:
+        call.agg_order.extend(_ascending(_as_text(argument)) for argument in call.args)
+
+
+def _windows_by_place(select: Any) -> Iterator[Any]:
+    """The windows in which rows of the same rank are told apart, each to be changed in place."""
+    named = {one.window_def.name: one.window_def for one in select.window_clause}
+    done: set[str] = set()
+    for call in _calls_of(select):
+        name = names(call.funcname)[1]
+        if not call.HasField("over") or (name not in _BY_PLACE and name not in IN_ANY_ORDER):
+            continue
+        window = named.get(call.over.name, call.over) if call.over.name else call.over
+        if window is call.over or call.over.name not in done:
+            done.add(call.over.name)
+            yield window
+
+
+def _whole_rows(select: Any) -> Sequence[Any]:
+    """Expressions that tell the rows of a SELECT apart: what it groups by, or each of its sources' rows as text."""
+    if select.HasField("larg") or select.values_lists:
+        return ()
+    if select.group_clause:
+        if any(one.WhichOneof("node") != "column_ref" for one in select.group_clause):
+            return ()
+        return [_as_text(one) for one in select.group_clause]
+    found = [name for item in select.from_clause for name in _aliases(item)]
+    return [_as_text(_row(name)) for name in found if name] if all(found) else ()
+
+
+def _aliases(item: Any) -> Iterator[str | None]:
+    kind = item.WhichOneof("node")
+    if kind == "join_expr":
+        join = item.join_expr
+        if join.HasField("alias"):
+            yield join.alias.aliasname
+            return
+        yield from _aliases(join.larg)
+        yield from _aliases(join.rarg)
+    elif kind == "range_var":
+        yield item.range_var.alias.aliasname or item.range_var.relname
+    elif kind in ("range_subselect", "range_function"):
+        yield getattr(item, kind).alias.aliasname or None
+    else:
+        yield None
+
+
+def _order_by_places(select: Any, left_out: Mapping[int, str]) -> None:
+    first = select
+    while first.HasField("larg"):
+        first = first.larg
+    for place, target in enumerate(first.target_list):
+        value = target.res_target.val
+        if value.WhichOneof("node") == "column_ref" and value.column_ref.fields[-1].WhichOneof("node") == "a_star":
+            return
+        if place not in left_out:
+            select.sort_clause.append(_ascending(pb.Node(a_const=pb.A_Const(ival=pb.Integer(ival=place + 1)))))
+
+
+def _row(name: str) -> Any:
+    fields = [pb.Node(string=pb.String(sval=name)), pb.Node(a_star=pb.A_Star())]
+    return pb.Node(row_expr=pb.RowExpr(args=[pb.Node(column_ref=pb.ColumnRef(fields=fields))], row_format=1))
+
+
+def _as_text(node: Any) -> Any:
+    cast = _expression("CAST(NULL AS text)")
+    cast.type_cast.arg.CopyFrom(node)
+    return cast
+
+
+def _ascending(node: Any) -> Any:
+    return pb.Node(sort_by=pb.SortBy(node=node, sortby_dir=pb.SORTBY_DEFAULT, sortby_nulls=pb.SORTBY_NULLS_DEFAULT))

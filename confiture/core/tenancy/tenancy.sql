@@ -1,0 +1,64 @@
+-- The isolation proof. Names of ours have a space, lest they hide tables of the query.
+
+-- name: functions_called
+-- What functions of these names are, all overloads together.
+SELECT n.nspname::text AS schema, p.proname::text AS name,
+       CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
+       CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(p.prorettype, NULL) END AS returns
+FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_type t ON t.oid = p.prorettype
+WHERE p.proname = ANY (%(names)s);
+
+-- name: isolation_differences
+-- For each tenant: rows that the query makes from all data and not from the tenant's alone (foreign), the other way round
+-- (lost), and rows that it makes from the tenant's data for somebody else, beyond what it makes from no data (astray).
+WITH "confiture tenants" AS MATERIALIZED (
+    SELECT unnest({tenants}::text[]) AS tenant
+), "confiture whole" AS (
+    SELECT p.tenant, {row} AS "row", count(*) AS times
+    FROM "confiture tenants" p
+    JOIN ({all}) AS q ({columns}) ON q.{tenant} = CAST(p.tenant AS {type})
+    WHERE q.{tenant} = ANY ({tenants}::{type}[])
+    GROUP BY 1, 2
+), "confiture alone" AS (
+    SELECT "confiture probe".tenant, coalesce(q.{tenant} = CAST("confiture probe".tenant AS {type}), false) AS is_own,
+           {row} AS "row", count(*) AS times
+    FROM "confiture tenants" AS "confiture probe"
+    CROSS JOIN LATERAL ({one}) AS q ({columns})
+    GROUP BY 1, 2, 3
+), "confiture nobody" AS (
+    SELECT {row} AS "row", count(*) AS times
+    FROM ({none}) AS q ({columns})
+    GROUP BY 1
+), "confiture differing" AS (
+    SELECT tenant, CASE WHEN coalesce(w.times, 0) > coalesce(a.times, 0) THEN 'foreign' ELSE 'lost' END AS kind,
+           "row", abs(coalesce(w.times, 0) - coalesce(a.times, 0)) AS times
+    FROM "confiture whole" w
+    FULL JOIN (SELECT * FROM "confiture alone" WHERE is_own) AS a USING (tenant, "row")
+    WHERE coalesce(w.times, 0) <> coalesce(a.times, 0)
+    UNION ALL
+    SELECT a.tenant, 'astray', "row", a.times - coalesce(n.times, 0)
+    FROM "confiture alone" a
+    LEFT JOIN "confiture nobody" n USING ("row")
+    WHERE NOT a.is_own AND a.times > coalesce(n.times, 0)
+), "confiture counted" AS (
+    SELECT tenant, kind, "row", (sum(times) OVER (PARTITION BY tenant, kind))::bigint AS found,
+           row_number() OVER (PARTITION BY tenant, kind ORDER BY "row") AS place
+    FROM "confiture differing"
+)
+SELECT c.tenant, c.kind, c."row", c.found, t.compared
+FROM (SELECT coalesce(sum(times), 0)::bigint AS compared FROM "confiture whole") AS t
+LEFT JOIN "confiture counted" c ON c.place <= {shown}
+ORDER BY c.tenant, c.kind, c.place;
+
+-- name: isolation_shared
+-- Rows that several tenants lay claim to, the chosen ones among them.
+SELECT min(q.{tenant}::text) FILTER (WHERE q.{tenant} = ANY ({tenants}::{type}[])) AS tenant,
+       array_agg(DISTINCT q.{tenant}::text) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
+FROM ({all}) AS q ({columns})
+WHERE {known}
+GROUP BY {group}
+HAVING count(DISTINCT q.{tenant}) > 1 AND bool_or(q.{tenant} = ANY ({tenants}::{type}[]))
+ORDER BY 1, 3
+LIMIT {shown};

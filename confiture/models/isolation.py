@@ -1,0 +1,177 @@
+"""What proving the isolation of tenants gave: of one query, of a migration; and which tables belong to tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from confiture.models.catalog import Name
+from confiture.models.plan import StepId
+
+Values = Mapping[str, str | None]
+"""Values by column, as PostgreSQL prints them; None for NULL."""
+
+
+class Standing(StrEnum):
+    """How a statement stands."""
+
+    ISOLATED = "isolated"
+    """No difference for any tenant that was looked at."""
+    MIXED = "mixed"
+    """Rows of some tenant depend on another's, or reach another."""
+    NOT_PROVABLE = "not provable"
+    """It cannot be proved: `reason` says why. Not a word about whether it mixes."""
+    NO_TENANTS = "no tenants"
+    """The tables that it reads hold no tenant's rows: there was nothing to look at."""
+    NOTHING_READ = "reads no tenant's rows"
+
+
+class LeakKind(StrEnum):
+    """What a difference is."""
+
+    FOREIGN = "foreign"
+    """The tenant gets these rows only because other tenants' rows are there."""
+    LOST = "lost"
+    """The tenant's own rows would make these, which other tenants' rows keep it from getting."""
+    ASTRAY = "astray"
+    """The tenant's own rows make these, which are another tenant's, or nobody's."""
+    SHARED = "shared"
+    """Several tenants lay claim to one row: which of them gets it is left to chance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leak:
+    """Rows of a tenant that differ: how many, and the first of them."""
+
+    tenant: str
+    kind: LeakKind
+    rows: int
+    shown: tuple[Values, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A column that was not compared, and why."""
+
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """The tenants that were looked at, of how many, and how they were chosen."""
+
+    tenants: tuple[str, ...]
+    total: int
+    how: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of them."""
+        return len(self.tenants) == self.total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IsolationProof:
+    """Whether a statement keeps the tenants apart, by the data that there are.
+
+    `rows` are those of the chosen tenants that were compared, `compared` their columns. `proved` is what of the
+    statement was: a MERGE is proved action by action. `sample` is None where it did not come to choosing tenants.
+    """
+
+    standing: Standing
+    reason: str | None = None
+    hint: str | None = None
+    sample: Sample | None = None
+    rows: int = 0
+    compared: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    proved: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    duration_ms: float = 0.0
+
+    def lasting(self, duration_ms: float) -> IsolationProof:
+        """The same, with the time that it took."""
+        return replace(self, duration_ms=duration_ms)
+
+    def as_document(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        found = asdict(self)
+        found["standing"] = self.standing.value
+        found["leaks"] = [{**leak, "kind": leak["kind"].value} for leak in found["leaks"]]
+        found["duration_ms"] = round(self.duration_ms, 3)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProvedStatement:
+    """A statement of a step, and its proof. `line` and `column` are where it begins, in the step's file."""
+
+    migration: str
+    step: StepId
+    line: int
+    text: str
+    target: str
+    """What it writes, for people: `r_orders`, `view v_orders`."""
+    proof: IsolationProof
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Isolation:
+    """All statements that were proved, in the order of their migrations."""
+
+    database: str
+    environment: str
+    column: str
+    statements: tuple[ProvedStatement, ...]
+
+    def of(self, standing: Standing) -> tuple[ProvedStatement, ...]:
+        """Those that stand so."""
+        return tuple(one for one in self.statements if one.proof.standing is standing)
+
+
+class Belonging(StrEnum):
+    """How a table belongs to tenants."""
+
+    TENANT = "tenant"
+    """Each row names its tenant."""
+    REGISTRY = "registry"
+    """Each row is a tenant: tenant columns refer to it."""
+    BY_KEY = "by foreign key"
+    """Its rows do not name their tenant, but refer to rows that do."""
+    SHARED = "shared"
+    """No tenant's: the same for all."""
+    LEFT_OUT = "left out"
+    """The settings say that it is no tenant's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hop:
+    """A foreign key on the way to the tenant: these columns of a table refer to those of another."""
+
+    table: Name
+    columns: tuple[str, ...]
+    target: Name
+    target_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappedTable:
+    """A table, how it belongs to tenants, and why. `column` holds the tenant at the end of `path`."""
+
+    name: Name
+    belonging: Belonging
+    why: str
+    column: str | None = None
+    path: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenancyMap:
+    """All tables of a schema. `source` is `files` or the database."""
+
+    source: str
+    column: str
+    tables: tuple[MappedTable, ...]

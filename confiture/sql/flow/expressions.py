@@ -1,0 +1,211 @@
+"""Expressions as nodes: columns and constants, seen through casts; the equalities that conditions say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from confiture.models.catalog import Catalog
+from confiture.sql.answers import Answer
+from confiture.sql.flow.relations import Column, Constant, Node, Source
+from confiture.sql.flow.scopes import Scope
+from confiture.sql.tree import expression_text, pb, strings, walk
+from confiture.sql.volatility import is_volatile
+
+Pair = tuple[Node, Node]
+
+_WHOLE = frozenset({"smallint", "integer", "bigint"})
+_TEXT = frozenset({"text", "character varying"})
+_INTO = {
+    **dict.fromkeys(_WHOLE, frozenset({*_WHOLE, "numeric", "text", "character varying"})),
+    **dict.fromkeys(_TEXT, _TEXT),
+    "uuid": frozenset({"uuid", "text", "character varying"}),
+}
+"""Casts that keep different values different, by the type that is cast."""
+_TYPE_NAMES = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "varchar": "character varying",
+}
+_STRICT = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "~", "~~", "!~~", "~~*", "@>", "<@", "&&"})
+
+
+class Expressions:
+    """Reads expressions of one statement, given the sources that it has so far."""
+
+    def __init__(self, catalog: Catalog, sources: dict[int, Source]) -> None:
+        self._catalog = catalog
+        self._sources = sources
+        self.scalars: dict[int, Node] = {}
+        """Subqueries that stand for a tenant, by their place."""
+
+    def node(self, expression: Any, scope: Scope, *, has_variables: bool = False) -> Node | None:
+        """The column or constant that an expression is, None where it is something else."""
+        kind = expression.WhichOneof("node")
+        if kind == "column_ref":
+            return self._column(expression.column_ref, scope, has_variables)
+        if kind == "type_cast":
+            found = self.node(expression.type_cast.arg, scope, has_variables=has_variables)
+            if isinstance(found, Column) and not self._keeps_apart(found, expression.type_cast.type_name):
+                return None
+            return found
+        if kind == "a_const":
+            return _constant(expression.a_const)
+        if kind == "param_ref":
+            return Constant(f"${expression.param_ref.number}")
+        if kind == "sub_link":
+            return self._scalar(expression.sub_link, scope, has_variables)
+        if kind in _MAY_BE_CONSTANT and self._is_constant(expression):
+            return Constant(expression_text(expression))
+        return None
+
+    def type_of(self, node: Node) -> str:
+        """The type of a column, empty where it is not known."""
+        if isinstance(node, Column) and node.source in self._sources:
+            output = self._sources[node.source].output(node.key)
+            return output.type if output else ""
+        return ""
+
+    def pairs(self, condition: Any, scope: Scope, *, has_variables: bool = False) -> Iterator[Pair]:
+        """The equalities that hold where a condition (one of several joined by AND) is true."""
+        if condition.WhichOneof("node") != "a_expr":
+            return
+        node = condition.a_expr
+        is_one_of_one = node.kind == pb.AEXPR_IN and len(node.rexpr.list.items) == 1
+        if strings(node.name)[-1] != "=" or not (node.kind == pb.AEXPR_OP or is_one_of_one):
+            return
+        right = node.rexpr.list.items[0] if is_one_of_one else node.rexpr
+        if node.lexpr.WhichOneof("node") == "row_expr" and right.WhichOneof("node") == "row_expr":
+            sides = list(zip(node.lexpr.row_expr.args, right.row_expr.args, strict=False))
+        else:
+            sides = [(node.lexpr, right)]
+        for one, other in sides:
+            found = (
+                self.node(one, scope, has_variables=has_variables),
+                self.node(other, scope, has_variables=has_variables),
+            )
+            if found[0] is not None and found[1] is not None and self._comparable(found[0], found[1]):
+                yield found[0], found[1]
+
+    def refused_nulls(self, condition: Any, scope: Scope) -> Iterator[int]:
+        """The sources without whose row a condition (one of several joined by AND) cannot be true."""
+        kind = condition.WhichOneof("node")
+        sides: list[Any] = []
+        if kind == "a_expr" and condition.a_expr.kind in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_LIKE):
+            if strings(condition.a_expr.name)[-1] in _STRICT:
+                sides = [condition.a_expr.lexpr, condition.a_expr.rexpr]
+        elif kind == "null_test" and condition.null_test.nulltesttype == pb.IS_NOT_NULL:
+            sides = [condition.null_test.arg]
+        for side in sides:
+            if side.WhichOneof("node") in ("column_ref", "type_cast"):
+                found = self.node(side, scope)
+                if isinstance(found, Column):
+                    yield found.source
+
+    def _column(self, node: Any, scope: Scope, has_variables: bool) -> Node | None:
+        if any(part.WhichOneof("node") != "string" for part in node.fields):
+            return None
+        parts = strings(node.fields)
+        found = scope.resolve(parts)
+        if found is None and has_variables and scope.item(parts[0]) is None:
+            return Constant(f"variable {'.'.join(parts)}")
+        return found
+
+    def _keeps_apart(self, column: Column, type_name: Any) -> bool:
+        if type_name.typmods or type_name.array_bounds:
+            return False
+        name = strings(type_name.names)[-1]
+        known = self.type_of(column)
+        return _TYPE_NAMES.get(name, name) in _INTO.get(known.split("(")[0], {known})
+
+    def _comparable(self, one: Node, other: Node) -> bool:
+        """Whether equality of the two says that the values are the same, not only alike."""
+        types = [self.type_of(node).split("(")[0] for node in (one, other)]
+        if "" in types or types[0] == types[1]:
+            return True
+        return any({*types} <= family for family in ({*_WHOLE, "numeric"}, _TEXT))
+
+    def _scalar(self, node: Any, scope: Scope, has_variables: bool) -> Node | None:
+        if node.location in self.scalars:
+            return self.scalars[node.location]
+        select = node.subselect.select_stmt
+        if node.sub_link_type != pb.EXPR_SUBLINK or len(select.target_list) != 1 or select.from_clause:
+            return None
+        if select.HasField("where_clause") or select.HasField("with_clause") or select.HasField("limit_count"):
+            return None
+        return self.node(select.target_list[0].res_target.val, scope, has_variables=has_variables)
+
+    def _is_constant(self, expression: Any) -> bool:
+        for one in walk(expression):
+            if isinstance(one, pb.ColumnRef | pb.SubLink | pb.SetToDefault):
+                return False
+            if isinstance(one, pb.FuncCall) and (one.HasField("over") or is_aggregate(one)):
+                return False
+        return is_volatile(expression, self._catalog) is Answer.NO
+
+
+_MAY_BE_CONSTANT = frozenset(
+    {"func_call", "a_expr", "coalesce_expr", "sqlvalue_function", "case_expr", "min_max_expr", "bool_expr"}
+)
+
+
+def _constant(node: Any) -> Constant | None:
+    if node.isnull:
+        return None
+    kind = node.WhichOneof("val")
+    if kind == "ival":
+        return Constant(str(node.ival.ival))
+    if kind == "sval":
+        text = node.sval.sval
+        return Constant(text if text.isdigit() else f"'{text}'")
+    return Constant(str(node))
+
+
+def conjuncts(condition: Any) -> Iterator[Any]:
+    """The conditions that a condition joins by AND; none where it is empty."""
+    kind = condition.WhichOneof("node")
+    if kind == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
+        for part in condition.bool_expr.args:
+            yield from conjuncts(part)
+    elif kind is not None:
+        yield condition
+
+
+def subqueries(expression: Any) -> Iterator[Any]:
+    """The SubLinks of an expression, without those inside of others."""
+    return (one for one in walk(expression, without="SelectStmt") if isinstance(one, pb.SubLink))
+
+
+def aggregates(expression: Any) -> Iterator[Any]:
+    """The calls of aggregates in an expression, without those in subqueries."""
+    for one in walk(expression, without="SelectStmt"):
+        if isinstance(one, pb.FuncCall) and not one.HasField("over") and is_aggregate(one):
+            yield one
+        elif isinstance(one, pb.JsonObjectAgg | pb.JsonArrayAgg) and not one.constructor.HasField("over"):
+            yield one.constructor
+
+
+def is_aggregate(call: Any) -> bool:
+    """Whether a FuncCall is one of an aggregate that comes with PostgreSQL."""
+    return bool(call.agg_star or call.agg_within_group or strings(call.funcname)[-1] in _AGGREGATES)
+
+
+_AGGREGATES = frozenset(
+    (
+        "any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg "
+        "json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict "
+        "jsonb_agg jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique "
+        "jsonb_object_agg_unique_strict max min mode percentile_cont percentile_disc range_agg range_intersect_agg "
+        "regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop "
+        "stddev_samp string_agg sum var_pop var_samp variance xmlagg"
+    ).split()
+)
+_WINDOWS = frozenset(
+    "cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number".split()
+)
+
+
+def is_known_function(name: str) -> bool:
+    """Whether a name is that of an aggregate or window function that comes with PostgreSQL."""
+    return name in _AGGREGATES or name in _WINDOWS

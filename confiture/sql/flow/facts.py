@@ -1,0 +1,43 @@
+"""What the catalog and the settings say of tables, looked up once for a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from confiture.models.catalog import Catalog, Constraint, Name, Table
+from confiture.models.settings import TenancySettings
+from confiture.sql.flow.belonging import owning_key, tenant_column
+from confiture.sql.flow.keys import table_keys
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(slots=True)
+class Facts:
+    """Which tables are tenants', and which keys they have."""
+
+    catalog: Catalog
+    tenancy: TenancySettings
+    _columns: dict[Name, str | None] = field(default_factory=dict)
+    _owning: dict[Name, Constraint | None] = field(default_factory=dict)
+    _keys: dict[Name, tuple[frozenset[str], ...]] = field(default_factory=dict)
+
+    def tenant_column(self, table: Table) -> str | None:
+        """The column by which its rows name their tenant."""
+        return _once(self._columns, table, lambda: tenant_column(table, self.catalog, self.tenancy))
+
+    def owning_key(self, table: Table) -> Constraint | None:
+        """The foreign key by which it belongs to tenants where it has no such column."""
+        return _once(self._owning, table, lambda: owning_key(table, self.catalog, self.tenancy))
+
+    def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
+        """Its unique keys."""
+        return _once(self._keys, table, lambda: table_keys(table, bool(self.catalog.partitions(table.name))))
+
+
+def _once(known: dict[Name, _Found], table: Table, look_up: Callable[[], _Found]) -> _Found:
+    if table.name not in known:
+        known[table.name] = look_up()
+    return known[table.name]
