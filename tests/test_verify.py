@@ -181,3 +181,20 @@ def test_nothing_is_left_behind(shop_18, database_18: Database):
     told = shop_18.run("reconcile", "r", "--sql", "SELECT 1 AS id").out
     assert "r: 1 row equal (" in told
     assert database_18.value("SELECT to_regnamespace('confiture')") is None
+
+
+def test_what_holds_only_once_is_left_out(shop_18, database_18):
+    shop_18.migration(
+        "001_table",
+        """
+        ddl: [sql: CREATE TABLE t (id int)]
+        after_validation:
+          - name: it is empty
+            check: SELECT count(*) FROM t
+            expect: 0
+            once: true
+        """,
+    )
+    shop_18.run("migrate", "up")
+    database_18.execute("INSERT INTO t VALUES (1)")
+    assert "skipped" in shop_18.run("verify").out

@@ -123,6 +123,8 @@ def _verified(
     reason = step.skipped
     if not reason and step.expect is None and step.reconcile is None:
         reason = "it is no query: what it does, it did once"
+    if step.once:
+        reason = "`once`: it held right after the migration"
     if reason:
         return Verified(migration=label, step=identity, verdict=Verdict.SKIPPED, note=reason)
     tell(f"{label}: {step.label}")

@@ -11,7 +11,7 @@ from confiture.files.containers import Fields, Key, ListOf, Record
 from confiture.files.ddl import TEMPLATE_SUFFIX
 from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader
-from confiture.files.shapes import Duration, NamedFile, PlainValue, Text
+from confiture.files.shapes import Duration, Flag, NamedFile, PlainValue, Text
 from confiture.models.migration import (
     AnyStep,
     CheckStep,
@@ -70,6 +70,11 @@ _STEP = Record(
         ),
         "backfill": Key(shape=BACKFILL, description="A fill in batches that resumes, each committed by itself."),
         "reconcile": Key(shape=RECONCILE, description="Proves that a table equals its defining query."),
+        "once": Key(
+            shape=Flag(),
+            description="Holds only right after the migration: `confiture verify` leaves it out.",
+            default=False,
+        ),
         "when": Key(
             shape=Passage(also=("bool",)), description="A Jinja condition: the step is skipped if it is false."
         ),
@@ -124,6 +129,7 @@ def step_of(fields: Fields) -> AnyStep:
         "span": fields.span,
         "name": fields.get("name"),
         "when": fields.get("when"),
+        "once": fields.get("once", False),
         "timeout_ms": fields.get("timeout"),
         "lock_timeout_ms": fields.get("lock_timeout"),
     }

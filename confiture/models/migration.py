@@ -64,12 +64,13 @@ class Step:
     """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
 
     `name` is what the file calls it, None where it does not; `when` a Jinja expression that must hold for the step to
-    run.
+    run. What holds `once` is not asked again when the migration is verified later.
     """
 
     span: Span
     name: str | None = None
     when: SourceText | None = None
+    once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
 

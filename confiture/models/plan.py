@@ -142,6 +142,7 @@ class PlannedStep:
     expect: Expectation | None = None
     backfill: PlannedBackfill | None = None
     reconcile: PlannedReconcile | None = None
+    once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
     skipped: str | None = None

@@ -91,6 +91,7 @@ class Planner:
             rendered=rendered,
             statements=statements,
             expect=step.expect if isinstance(step, CheckStep) else None,
+            once=step.once,
             timeout_ms=step.timeout_ms,
             lock_timeout_ms=step.lock_timeout_ms,
             skipped="`when` is false" if skipped else None,
