@@ -9,7 +9,17 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from benchmarks import atomic, backfill, blocking, dry_run, lint, nothing_pending, small_migrations, startup
+from benchmarks import (
+    atomic,
+    backfill,
+    backfill_chaos,
+    blocking,
+    dry_run,
+    lint,
+    nothing_pending,
+    small_migrations,
+    startup,
+)
 from benchmarks.bench import Bench
 from benchmarks.machine import conditions, load
 from benchmarks.peers import install_peers
@@ -25,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "dry-run": dry_run.run,
     "blocking": blocking.run,
     "backfill": backfill.run,
+    "backfill-chaos": backfill_chaos.run,
     "lint": lint.run,
 }
 

@@ -67,7 +67,7 @@ def run(bench: Bench) -> Result:
         how=(
             f"{runs} rounds; whole processes, confiture's start and the tables that it makes for itself included; "
             "work_mem 128 MB on both sides; batches begin at 10,000 rows; the target is emptied before each run and "
-            "compared with its defining query after it; the bars are for the fill, less what is spent on nothing to fill"
+            "compared with its defining query after it; the bars are for the fill, less what nothing to fill takes"
         ),
         baseline=_PSQL,
         rows=(*rows_of(samples, {}), *less),

@@ -10,17 +10,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from confiture.core.server.embedded import EmbeddedServer
+from tests.databases import Databases
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
-_names = count(1)
+# no test pulls the plug
+_CARELESS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def server_18() -> Iterator[Server]:
     with _folder() as folder:
         embedded = EmbeddedServer(folder)
         with embedded.using() as url:
-            yield Server(18, url, embedded.program("psql").parent)
+            server = Server(18, url, embedded.program("psql").parent)
+            _hasten(server)
+            yield server
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +89,16 @@ def server_15() -> Iterator[Server]:
     if not (PG15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is not installed")
     with _folder() as folder:
-        yield from _server_15(folder)
+        for server in _server_15(folder):
+            _hasten(server)
+            yield server
+
+
+def _hasten(server: Server) -> None:
+    """Lets a server write as little as it may. Not by its options: those of the embedded one are the product's."""
+    for name, value in _CARELESS.items():
+        server.execute(f"ALTER SYSTEM SET {name} = {value}")
+    server.execute("SELECT pg_reload_conf()")
 
 
 def _server_15(folder: Path) -> Iterator[Server]:
@@ -148,11 +160,15 @@ def database_18(server_18: Server) -> Iterator[Database]:
 
 
 def _database(server: Server) -> Iterator[Database]:
-    name = f"test_{os.getpid()}_{next(_names)}"
-    server.execute(f"CREATE DATABASE {name}")
+    databases = _databases(server)
+    name = databases.take()
     yield Database(server, name)
-    with psycopg.connect(server.admin_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    databases.give_back(name)
+
+
+@cache
+def _databases(server: Server) -> Databases:
+    return Databases(server.admin_url)
 
 
 @dataclass(frozen=True)

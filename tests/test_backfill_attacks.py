@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
 from confiture.models.events import BackfillProgressed, StepFinished
+from tests import fix_servers
 from tests.engine import migrate_down, migrate_up, wait_until
 from tests.fix_projects import Project
-from tests.fix_servers import Database, Roles
+from tests.fix_servers import PG15, Database, Roles, Server
 from tests.test_backfill import CUSTOMERS, DIFFERENT, SQL, fill, schema
 
 _SLOWLY = (
@@ -19,6 +20,7 @@ _SLOWLY = (
     "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
 )
 _SLOW_BATCHES = "batch_rows: 10\nbatch_time: 60ms"
+_WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'confiture backfill (%'"
 _OURS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'confiture%'"
 
 
@@ -82,7 +84,9 @@ def test_keys_mean_the_same_in_every_session(shop, database, kind):
       alias: f
       batch_rows: 40
       batch_time: 5ms
-      sql: INSERT INTO "My Schema"."To" ("K", n) SELECT f."Key", 1000 / (f.n - 300) FROM "My Schema"."From" f WHERE {{ batch }}
+      sql: |
+        INSERT INTO "My Schema"."To" ("K", n)
+        SELECT f."Key", 1000 / (f.n - 300) FROM "My Schema"."From" f WHERE {{ batch }}
 """,
     )
     assert migrate_up(shop).code == 5, "row 300 is wrong"
@@ -123,6 +127,32 @@ def test_a_truncated_partition_ends_it(shop, database):
     database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
     ran = migrate_up(shop, once(lambda: database.execute("TRUNCATE p0")))
     assert (ran.code, ran.codes) == (5, ["source-truncated"])
+
+
+def test_partitions_that_come_and_go_are_seen(shop, database):
+    schema(database)
+    database.execute(
+        """
+        ALTER TABLE w_customers RENAME TO old;
+        CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id)) PARTITION BY RANGE (id);
+        CREATE TABLE p0 PARTITION OF w_customers FOR VALUES FROM (0) TO (2000);
+        CREATE TABLE p1 PARTITION OF w_customers FOR VALUES FROM (2000) TO (9000);
+        INSERT INTO w_customers SELECT * FROM old;
+        CREATE TABLE p2 (LIKE w_customers INCLUDING ALL);
+        INSERT INTO p2 SELECT 1, 9000 + g, 'attached' FROM generate_series(1, 50) g;
+        ANALYZE w_customers;
+        """
+    )
+    database.execute(_SLOWLY)
+    fill(shop, _SLOW_BATCHES)
+    attach = "ALTER TABLE w_customers ATTACH PARTITION p2 FOR VALUES FROM (9000) TO (10000)"
+    ran = migrate_up(shop, once(lambda: database.execute(attach)))
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+    assert database.value("SELECT count(*) FROM r_totals WHERE customer_id > 9000") == 50
+    database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
+    ran = migrate_up(shop, once(lambda: database.execute("DROP TABLE p0")))
+    assert (ran.code, ran.codes) == (5, ["partitions-changed"])
 
 
 @pytest.mark.parametrize(
@@ -444,3 +474,74 @@ def test_more_workers_than_there_is_to_do(made, database):
     fill(made, "workers: 9")
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
+
+
+@pytest.fixture
+def crashing(project: Project) -> Iterator[tuple[Project, Database, Callable[[], None]]]:
+    """A server of its own, that can be stopped without any warning and started again."""
+    if not (PG15 / "pg_ctl").exists():
+        pytest.skip("PostgreSQL 15 is not installed")
+    with fix_servers._folder() as folder:
+        servers = fix_servers._server_15(folder)
+        server: Server = next(servers)
+        run = fix_servers._unprivileged(folder)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+        control = [PG15 / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w"]
+
+        def crash() -> None:
+            run([*control, "-m", "immediate", "stop"])
+            run([*control, "-o", options, "start"])
+
+        server.execute("CREATE DATABASE shop")
+        database = Database(server, "shop")
+        project.environ["DATABASE_URL"] = database.url
+        schema(database)
+        yield project, database, crash
+        servers.close()
+
+
+def test_a_crash_of_the_server_takes_back_no_more_than_its_own_progress(crashing):
+    """Batches do not wait for the disk: what is lost of them is lost together with how far they came."""
+    shop, database, crash = crashing
+    database.execute(_SLOWLY)
+    fill(shop, _SLOW_BATCHES + "\nworkers: 2")
+    for _ in range(3):
+        running = shop.start("migrate", "up")
+        wait_until(lambda: database.value(_WORKERS), "it fills")
+        crash()
+        _, err = running.communicate(timeout=60)
+        assert running.returncode == 5, err
+        filled = database.value("SELECT count(*) FROM r_totals")
+        assert filled == database.value("SELECT coalesce(sum(written_rows), 0) FROM confiture.backfill_ranges")
+        database.execute("UPDATE w_orders SET amount = amount + 1 WHERE customer_id % 100 = 0")
+    ran = migrate_up(shop)
+    assert ran.code == 0, ran.error
+    assert database.value(DIFFERENT) == 0
+
+
+def test_a_writer_that_never_ends_is_told_of_and_what_it_wrote_is_not_lost(made_18, database_18):
+    """Nobody is kept out for longer than `max_blocking` while the last drain waits for it."""
+    settings = "migrations: migrations\nschemas: schemas\ndatabase: {max_blocking: 200ms, retries: 2}\n"
+    made_18.write("confiture.yaml", settings)
+    fill(made_18, _SLOW_BATCHES)
+    database_18.execute(_SLOWLY)
+    writer = psycopg.connect(database_18.url)
+    ran = migrate_up(made_18, once(lambda: writer.execute("DELETE FROM w_orders WHERE customer_id < 100")))
+    assert (ran.code, ran.codes) == (5, ["not-drained"])
+    assert "draining" in made_18.run("backfill", "status").out
+    writer.commit()
+    writer.close()
+    assert migrate_up(made_18).code == 0
+    assert database_18.value(DIFFERENT) == 0
+
+
+def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
+    """Every row is written ten times over while the batches run, with a trigger of the user's in the way."""
+    fill(made_18, _SLOW_BATCHES)
+    database_18.execute(_SLOWLY)
+    flood = "".join("UPDATE w_orders SET amount = amount + 1;" for _ in range(10))
+    ran = migrate_up(made_18, once(lambda: database_18.execute(flood)))
+    assert ran.code == 0, ran.error
+    assert database_18.value(DIFFERENT) == 0
+    note = next(event.note for event in ran.events if isinstance(event, StepFinished))
+    assert note and "60,000 writes of others filled again" in note

@@ -102,7 +102,8 @@ def test_long_locks_and_rewrites_are_warned_of_with_the_way_out(filled: Project,
     assert found["long-lock"]["table"] == "w_orders"
     assert "ACCESS EXCLUSIVE" in found["long-lock"]["message"]
     assert "migration of its own" in found["long-lock"]["hint"]
-    assert "new type" in found["rewrite"]["hint"]
+    assert found["rewrite"]["rule"] == "type_rewrite"
+    assert "second column" in found["rewrite"]["hint"]
     assert found["rewrite"]["file"] == "migrations/001_alter.yaml"
     assert found["rewrite"]["line"] == 3
 
@@ -128,10 +129,24 @@ def test_each_segment_releases_its_locks(shop: Project, database: Database) -> N
     assert held["w_tenants"] < 500, "001 commits before 002 sleeps"
 
 
-def test_a_lock_that_an_earlier_migration_hides_is_warned_of(shop: Project, database: Database) -> None:
+def test_a_lock_that_an_earlier_migration_hides_is_known_by_its_text(shop: Project, database: Database) -> None:
     database.execute(TABLES)
     shop.migration("001_a", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}]")
-    shop.migration("002_b", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN b int}, {sql: DROP TABLE w_tenants}]")
+    shop.migration("002_b", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN b int}, {sql: SELECT pg_sleep(0.2)}]")
+    report = rehearse(shop).json
+    first, second = (lock for lock in report["locks"] if lock["relation"] == "w_orders")
+    assert (first["seen"], second["seen"]) == (True, False)
+    assert first["mode"] == second["mode"] == "AccessExclusiveLock"
+    assert second["held_ms"] >= 200, "until its own migration ends"
+    assert first["taken_ms"] + first["held_ms"] <= second["taken_ms"]
+    assert not any(warning["code"] == "lock-unseen" for warning in report["warnings"])
+
+
+def test_a_lock_that_is_hidden_and_not_known_is_warned_of(shop: Project, database: Database) -> None:
+    database.execute(TABLES)
+    shop.migration("001_a", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}]")
+    alter = "DO $$ BEGIN EXECUTE 'ALTER TABLE w_orders ALTER COLUMN a TYPE bigint'; END $$"
+    shop.migration("002_b", f'ddl: [{{sql: "{alter}"}}, {{sql: ALTER TABLE w_tenants ADD COLUMN c int}}]')
     found = [(w["code"], w["table"], w["file"]) for w in rehearse(shop).json["warnings"]]
     assert ("lock-unseen", "w_orders", "migrations/002_b.yaml") in found
     assert not any(table == "w_tenants" for _, table, _ in found)

@@ -258,7 +258,7 @@ def test_a_plan_is_judged_after_what_ran_before(project: Project) -> None:
     project.migration("002_b", f"ddl: [{{sql: '-- confiture: ignore {KEY} -- x\n\n CREATE INDEX j ON t (id)'}}]")
     settings_ = load_settings(project.root, Overrides(), {})
     first, second = load_project(settings_, {}).ups
-    report = lint_plan([second], [first], settings_)
+    report = lint_plan([second], [first], settings_).report
     # what other rules find there, or not, cannot be told from a plan: no comment counts as unused
     assert [f"{one.migration} {one.rule} {one.relation}" for one in report.findings] == [f"002 {INDEX} t"]
     assert (report.files, report.statements) == (1, 1)

@@ -15,6 +15,7 @@ from confiture.cli.options import (
     DataFormatOption,
     DryRunOption,
     EnvOption,
+    EventsOption,
     Format,
     FormatOption,
     FullOption,
@@ -27,7 +28,7 @@ from confiture.cli.options import (
     WaitOption,
     YesOption,
 )
-from confiture.cli.running import rehearsal_options, run_and_report
+from confiture.cli.running import Copies, rehearsal_options, run_and_report
 from confiture.errors import Diagnostic, ExitCode, InputError
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
@@ -43,6 +44,7 @@ def migrate(
     full: FullOption = False,
     yes: YesOption = False,
     report: ReportOption = None,
+    events: EventsOption = None,
     out_of_order: OutOfOrderOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -64,6 +66,7 @@ def migrate(
             full=full,
             yes=yes,
             report=report,
+            events=events,
             out_of_order=out_of_order,
             config=config,
             env=env,
@@ -91,6 +94,7 @@ def up(
     full: FullOption = False,
     yes: YesOption = False,
     report: ReportOption = None,
+    events: EventsOption = None,
     out_of_order: OutOfOrderOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -108,6 +112,8 @@ def up(
         confiture migrate up --to 004 --env production
 
         confiture migrate up --dry-run --repeat 5 --report dry-run.html
+
+        confiture migrate up --events run.jsonl
     """
     with failures(form) as scope:
         rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=scale_to, yes=yes, full=full)
@@ -123,7 +129,8 @@ def up(
             lock_wait_ms=parse_wait(wait),
             rehearsal=rehearsal,
         )
-        run_and_report(scope, settings, report, lambda target, emit: run_up(project, target, options, emit))
+        copies = Copies(report=report, events=events)
+        run_and_report(scope, settings, copies, lambda target, emit: run_up(project, target, options, emit))
 
 
 @app.command(short_help="Undo applied migrations.")
@@ -138,6 +145,7 @@ def down(
     repeat: RepeatOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
+    events: EventsOption = None,
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,
@@ -173,7 +181,8 @@ def down(
             lock_wait_ms=parse_wait(wait),
             rehearsal=rehearsal,
         )
-        run_and_report(scope, settings, report, lambda target, emit: run_down(project, target, options, emit))
+        copies = Copies(report=report, events=events)
+        run_and_report(scope, settings, copies, lambda target, emit: run_down(project, target, options, emit))
 
 
 @app.command(short_help="Show what is applied, pending, changed.")

@@ -92,6 +92,10 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Dry run although the env
 ReportOption = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Also write the report as one HTML page.")
 ]
+EventsOption = Annotated[
+    Path | None,
+    typer.Option("--events", metavar="FILE", help="Also write what happens, as it happens, as JSON lines."),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Run everything for real in one transaction, report, and roll it back."),

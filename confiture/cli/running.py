@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,16 @@ if TYPE_CHECKING:
     from confiture.models.settings import Settings
 
 
-def run_and_report(scope: Scope, settings: Settings, page: Path | None, work: Callable[[Database, Emit], None]) -> None:
-    """Does the work on the database of the settings; `page` is where the report goes as HTML, too.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copies:
+    """The files that a run is written to as well: `report` as one HTML page, `events` as JSON lines."""
+
+    report: Path | None
+    events: Path | None
+
+
+def run_and_report(scope: Scope, settings: Settings, copies: Copies, work: Callable[[Database, Emit], None]) -> None:
+    """Does the work on the database of the settings, shows it and writes the copies asked for.
 
     Ends the command with the exit code of what went wrong.
     """
@@ -33,25 +43,43 @@ def run_and_report(scope: Scope, settings: Settings, page: Path | None, work: Ca
     from confiture.report.live import view_for
     from confiture.report.terminal import talk_console
 
-    if page is not None:
-        _require_writable(page)
+    if copies.report is not None:
+        _require_writable(copies.report)
+        if copies.report == copies.events:
+            raise _bad_option("--report and --events name the same file", "write each to a file of its own")
     folding = Folding()
+    listeners: list[Emit] = [folding]
     error: ConfitureError | None = None
-    with open_database(settings, say) as target:
+    with ExitStack() as stack:
+        if copies.events is not None:
+            from confiture.report.events import EventFile
+
+            listeners.append(stack.enter_context(EventFile(copies.events)))
+        target = stack.enter_context(open_database(settings, say))
+        view = view_for(talk_console())
+        emitter = Emitter(*listeners, view)
         try:
-            with view_for(talk_console()) as view:
-                work(target, Emitter(folding, view))
+            with view:
+                work(target, emitter)
         except ConfitureError as failure:
             error = failure
+        finally:
+            _tell_failures(emitter.failures)
     if error and folding.report.outcome is None:
         raise error  # it never began: there is no run to report
     print_report(scope, folding.report)
-    if page is not None:
-        _write_page(page, folding.report)
+    if copies.report is not None:
+        _write_page(copies.report, folding.report)
     if error:
         if scope.form is Format.TEXT:
             print_failure(scope, error.diagnostics)
         raise typer.Exit(error.exit_code)
+
+
+def _tell_failures(failures: Sequence[Exception]) -> None:
+    """Says what failed to listen to the run, which went on without it."""
+    for failure in failures:
+        say(f"not all of the run could be shown or written: {failure}")
 
 
 def print_report(scope: Scope, report: RunReport) -> None:

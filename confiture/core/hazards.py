@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from confiture.core.database import Connection
-from confiture.core.linting import DatabaseFacts, lint_plan
+from confiture.core.linting import DatabaseFacts, PlanJudgement, lint_plan
 from confiture.core.live_catalog import read_table_rows
 from confiture.core.project import Project
 from confiture.errors import Diagnostic, HazardsFound
@@ -18,17 +18,15 @@ from confiture.plan.ordering import version_key
 _VERSION = 10_000
 
 
-def hazards(
-    project: Project, plan: Plan, history: Sequence[AppliedMigration], connection: Connection
-) -> tuple[Finding, ...]:
-    """What lint finds in the migrations of a plan, with the version and the table sizes of the database.
+def hazards(project: Project, plan: Plan, history: Sequence[AppliedMigration], connection: Connection) -> PlanJudgement:
+    """What lint says of the migrations of a plan, with the version and the table sizes of the database.
 
     Raises psycopg.Error, and InputError where the settings name rules that do not exist.
     """
     applied = {version_key(row.version) for row in history if row.state is State.APPLIED}
     earlier = [migration for migration in project.ups if version_key(migration.version) in applied]
     facts = DatabaseFacts(version=connection.info.server_version // _VERSION, table_rows=read_table_rows(connection))
-    return lint_plan(plan.migrations, earlier, project.settings, facts).findings
+    return lint_plan(plan.migrations, earlier, project.settings, facts)
 
 
 def refuse_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:

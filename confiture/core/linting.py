@@ -23,9 +23,11 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.plan import PlannedMigration
 from confiture.models.settings import NEWEST_LINTED, Settings
 from confiture.models.source import Rendered, SourceText
+from confiture.models.trace import LockMode
 from confiture.plan.ordering import version_key
 from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
 from confiture.sql.parsing import parse_statements
+from confiture.sql.tree import Parse, Trees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,17 @@ class DatabaseFacts:
     catalog: Catalog | None = None
     applied: frozenset[str] = frozenset()
     label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanJudgement:
+    """What lint says of a plan: its findings, and what each statement (by its text) locks by what is known of it.
+
+    Statements whose locks nobody knows from their text, such as DO, are not in `locks`.
+    """
+
+    report: LintReport
+    locks: Mapping[str, Mapping[Name, LockMode]]
 
 
 def check_settings(settings: Settings) -> None:
@@ -83,11 +96,13 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     problems = Problems()
     live = facts.catalog if facts else None
     paths = schema_paths(settings) if live is None else []
-    project = _project(settings, options.variables, problems, needed=live is None and not paths)
-    schema = SchemaReader()
+    trees = Trees()  # of what the migrations run, which is mostly DDL files of the schema
+    needed = live is None and not paths
+    project = _project(settings, options.variables, problems, trees.keep, needed=needed)
+    schema = SchemaReader(trees.find)
     for path in paths:
         _read_file(path, settings, options.variables, schema, problems)
-    replay = Replay(actives, surroundings)
+    replay = Replay(actives, surroundings, trees.find)
     judged: list[Judged] = []
     applied = {version_key(version) for version in facts.applied} if facts else set()
     for plan in project.ups if project else ():
@@ -115,8 +130,8 @@ def lint_plan(
     earlier: Sequence[PlannedMigration],
     settings: Settings,
     facts: DatabaseFacts | None = None,
-) -> LintReport:
-    """What is dangerous in migrations that are about to run, the `earlier` ones having run.
+) -> PlanJudgement:
+    """What is dangerous in migrations that are about to run, the `earlier` ones having run; and what they lock.
 
     Raises InputError where the settings are wrong.
     """
@@ -129,7 +144,7 @@ def lint_plan(
     created: set[Name] = set()
     judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]
     findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
-    return LintReport(
+    report = LintReport(
         findings=in_order([*_broken(replay.failures), *findings]),
         files=len(migrations),
         statements=replay.statements,
@@ -137,6 +152,7 @@ def lint_plan(
         rules=len({active.rule.name for active in actives}),
         suppressed=suppressed,
     )
+    return PlanJudgement(report=report, locks=replay.locks)
 
 
 def schema_paths(settings: Settings) -> list[Path]:
@@ -151,11 +167,13 @@ def schema_paths(settings: Settings) -> list[Path]:
     return sorted(found_paths)
 
 
-def _project(settings: Settings, variables: Mapping[str, Any], problems: Problems, *, needed: bool) -> Project | None:
+def _project(
+    settings: Settings, variables: Mapping[str, Any], problems: Problems, parse: Parse, *, needed: bool
+) -> Project | None:
     """The project's migrations, None where there is no folder of them and none is `needed`."""
     if not needed and not settings.migrations.exists():
         return None
-    return read_project(settings, variables, problems)
+    return read_project(settings, variables, problems, parse)
 
 
 def _surroundings(settings: Settings, facts: DatabaseFacts | None) -> Surroundings:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import postgast
+
 from confiture.errors import InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import migration_paths, read_migration
@@ -14,6 +16,7 @@ from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.plan.building import Planner
 from confiture.plan.ordering import find_version, ordered
+from confiture.sql.tree import Parse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +58,11 @@ def load_project(settings: Settings, overrides: Mapping[str, Any]) -> Project:
     return project
 
 
-def read_project(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> Project:
+def read_project(
+    settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = postgast.parse
+) -> Project:
     """The same, with what is whole; every mistake is added to `problems`. A step with a mistake has no statements.
+    `parse` gives the trees of texts.
 
     Raises InputError where there is no folder of migrations.
     """
@@ -66,7 +72,7 @@ def read_project(settings: Settings, overrides: Mapping[str, Any], problems: Pro
     # with a file missing from the picture, what others require of it cannot be judged
     complete = all(migration is not None and migration.is_whole for migration in read)
     migrations = ordered(found, problems) if complete else tuple(found)
-    planner = Planner(settings.environment, settings.variables, overrides, problems, settings.tenancy.column)
+    planner = Planner(settings.environment, settings.variables, overrides, problems, settings.tenancy.column, parse)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)

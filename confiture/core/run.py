@@ -38,7 +38,6 @@ from confiture.errors import (
     MigrationStopped,
 )
 from confiture.models.events import Linted, MigrationFinished, Noted, Outcome, RunFinished, RunStarted
-from confiture.models.findings import Finding
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.trace import StatementTrace
@@ -130,25 +129,28 @@ class Run:
             self._start(plan)
             if not plan.migrations:
                 return
-            findings = self._lint(plan, history)
+            known = self._lint(plan, history)
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
                 session = Session(self._connection, settings, watch, self._emit, self._manner.retryable)
                 if self._manner.dry_run:
-                    self._rehearse(plan, session, history, findings)
+                    self._rehearse(plan, session, history, known)
                 else:
                     self._apply(plan, session, history, lock)
 
-    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> tuple[Finding, ...]:
-        """What lint finds in the plan. Raises HazardsFound where the settings do not let that run."""
+    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> Known:
+        """What lint knows of the plan. Raises HazardsFound where the settings do not let that run."""
+        threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
         if plan.direction is Direction.DOWN:
-            return ()
-        findings = hazards(self._project, plan, history, self._connection)
+            return Known(threshold_ms=threshold_ms)
+        judgement = hazards(self._project, plan, history, self._connection)
+        findings = judgement.report.findings
         refuse_hazards(findings, self._project.settings.linting.block_migrations)
         if not self._manner.dry_run:
             self._emit(Linted(findings=findings))
-        return findings
+        locks = {text: {str(name): mode for name, mode in locks.items()} for text, locks in judgement.locks.items()}
+        return Known(threshold_ms=threshold_ms, findings=findings, locks=locks)
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Tells that the run ended."""
@@ -170,15 +172,11 @@ class Run:
             )
         )
 
-    def _rehearse(
-        self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], findings: tuple[Finding, ...]
-    ) -> None:
+    def _rehearse(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], known: Known) -> None:
         options = self._manner.rehearsal
         scale = self._scale(options.scale_to)
         self._note_holders(plan)
         rehearsal = Rehearsal(session, self._emit, full=options.full)
-        threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
-        known = Known(threshold_ms=threshold_ms, findings=findings)
         runs = []
         try:
             for _ in range(options.repeat):

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+import postgast
+
 from confiture.errors import Diagnostic
 from confiture.lint.configuration import ActiveRule
 from confiture.lint.ignores import Ignore, has_ignores, ignores_in
 from confiture.lint.rule import Hit, SchemaRule, StatementRule
-from confiture.lint.subjects import SchemaSubject, StatementSubject, Surroundings, Transaction, Trees
+from confiture.lint.subjects import SchemaSubject, Statements, StatementSubject, Surroundings, Transaction
 from confiture.models.catalog import Catalog, Name
 from confiture.models.plan import PlannedMigration
 from confiture.models.source import Place, Rendered
+from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import CatalogBuilder, Misfit
-from confiture.sql.effects import Effects
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.sql.effects import Effects, is_followed
+from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
 
@@ -70,6 +73,10 @@ class _Reader:
 class SchemaReader(_Reader):
     """Builds a catalog from DDL files, one after the other. The texts must parse."""
 
+    def __init__(self, parse: Parse = postgast.parse) -> None:
+        super().__init__()
+        self._parse = parse
+
     @property
     def misfits(self) -> Sequence[Misfit]:
         """What did not fit: made twice, or named and not there."""
@@ -77,7 +84,7 @@ class SchemaReader(_Reader):
 
     def read(self, rendered: Rendered) -> None:
         """Applies a file. Raises what `parsed` raises."""
-        statements = parsed(rendered)
+        statements = parsed(rendered, self._parse)
         self._builder.begin_file()
         for statement in statements:
             self._apply(statement)
@@ -111,17 +118,21 @@ class _Commented:
 class Replay(_Reader):
     """Replays migrations over a catalog of their own, and lets the statement rules judge them."""
 
-    def __init__(self, actives: Iterable[ActiveRule], surroundings: Surroundings) -> None:
+    def __init__(
+        self, actives: Iterable[ActiveRule], surroundings: Surroundings, parse: Parse = postgast.parse
+    ) -> None:
         super().__init__()
         self._surroundings = surroundings
         self._by_kind = _by_kind(actives)
-        self._trees = Trees()
+        self._texts = Statements(parse)
+        self.locks: dict[str, Mapping[Name, LockMode]] = {}
+        """What the judged statements lock by their texts, those left out of which nobody knows from here."""
 
     def pass_over(self, migration: PlannedMigration) -> None:
         """Applies a migration without judging it."""
         for segment in migration.segments:
             self._builder.begin_file()
-            transaction = Transaction(segment, self._trees)
+            transaction = Transaction(segment, self._texts)
             for number in range(len(transaction)):
                 self._apply(transaction.statement(number))
 
@@ -134,7 +145,7 @@ class Replay(_Reader):
         noted = _Commented()
         for segment in migration.segments:
             self._builder.begin_file()
-            transaction = Transaction(segment, self._trees)
+            transaction = Transaction(segment, self._texts)
             for number in range(len(transaction)):
                 subject = self._subject(migration, transaction, number, created)
                 self._work_out(subject)
@@ -165,7 +176,9 @@ class Replay(_Reader):
     def _work_out(self, subject: StatementSubject) -> None:
         """Works out what later statements ask of this one: the catalog will have changed by then."""
         try:
-            _ = subject.effects
+            locks = subject.effects.locks
+            if is_followed(subject.statement.kind):
+                self.locks[subject.statement.text] = locks
         except Exception as error:
             self._failed(subject.statement, error)
             subject.__dict__["effects"] = Effects()

@@ -17,7 +17,7 @@ from confiture.models.source import Place, Rendered
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import Misfit
 from confiture.sql.effects import Effects, effects_of
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +47,18 @@ class SchemaSubject:
     misfits: Sequence[Misfit] = ()
 
 
-class Trees:
-    """The trees of statements. Only those of the last text are kept, so ask in order."""
+class Statements:
+    """The statements of texts with their trees. Only those of the last text are kept, so ask in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
         self._rendered: Rendered | None = None
         self._by_offset: Mapping[int, ParsedStatement] = {}
 
     def of(self, rendered: Rendered) -> Mapping[int, ParsedStatement]:
         """The statements of a text by their places in it."""
         if self._rendered is not rendered:
-            self._rendered, self._by_offset = rendered, {one.offset: one for one in parsed(rendered)}
+            self._rendered, self._by_offset = rendered, {one.offset: one for one in parsed(rendered, self._parse)}
         return self._by_offset
 
 
@@ -67,7 +68,7 @@ class Transaction:
     A statement's number is its place among them, from 0.
     """
 
-    def __init__(self, segment: Segment, trees: Trees) -> None:
+    def __init__(self, segment: Segment, statements: Statements) -> None:
         self._planned = [(step, statement.offset) for step in segment.steps for statement in step.statements]
         kinds = (statement.node for step in segment.steps for statement in step.statements)
         self._numbers: dict[str, list[int]] = {}
@@ -75,7 +76,7 @@ class Transaction:
             self._numbers.setdefault(kind, []).append(number)
         self._judged: list[StatementSubject] = []
         self._exclusive: list[int] = []
-        self._trees = trees
+        self._statements = statements
 
     def __len__(self) -> int:
         return len(self._planned)
@@ -87,7 +88,7 @@ class Transaction:
     def statement(self, number: int) -> ParsedStatement:
         """A statement with its tree."""
         step, offset = self._planned[number]
-        return self._trees.of(step.rendered)[offset]
+        return self._statements.of(step.rendered)[offset]
 
     def add(self, subject: StatementSubject) -> None:
         """Notes that a statement was judged."""

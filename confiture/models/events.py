@@ -106,9 +106,11 @@ class BackfillProgressed:
 
     `estimated_rows` is what the planner believes there is in all, None where the table was never analysed;
     `remaining_s` follows from it and from the rate of this run, waits included. `waiting_for` says why it waits now.
+    `elapsed_s` counts from when this run began to fill.
     """
 
     step: StepId
+    elapsed_s: float
     source_rows: int
     written_rows: int
     batches: int

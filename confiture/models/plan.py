@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -187,16 +187,32 @@ class StepChecksum:
     checksum: str
 
 
+class Checksums(NamedTuple):
+    """What identifies the up phases of a migration, blind to white space and comments: as a whole, and step by step."""
+
+    whole: str
+    steps: tuple[StepChecksum, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
-    """A migration cut into segments. `checksum` covers the up phases, blind to white space and comments."""
+    """A migration cut into segments. `checksums` works them out at the first call: not every command needs them."""
 
     migration: Migration
     direction: Direction
     segments: tuple[Segment, ...]
     on_error: tuple[Segment, ...]
-    checksum: str
-    step_checksums: tuple[StepChecksum, ...]
+    checksums: Callable[[], Checksums] = field(compare=False, repr=False)
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the up phases."""
+        return self.checksums().whole
+
+    @property
+    def step_checksums(self) -> tuple[StepChecksum, ...]:
+        """The checksum of each step of these."""
+        return self.checksums().steps
 
     @property
     def version(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from confiture.errors import Diagnostic
-from confiture.models.events import Blocked, Outcome
+from confiture.models.events import BackfillProgressed, Blocked, Outcome
 from confiture.models.findings import Finding
 from confiture.models.plan import Direction, StepId
 from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, worst_locks
@@ -40,6 +41,55 @@ class MigrationReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """What a backfill did between two looks at it, in seconds from when this run began to fill.
+
+    `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next was to take at its
+    end, `retries` how many batches were tried again. It was held back for `held_back_s`, by `held_back_by` at the longest.
+    """
+
+    start_s: float
+    end_s: float
+    source_rows: int
+    batches: int
+    batch_rows: int
+    retries: int = 0
+    held_back_s: float = 0.0
+    held_back_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillReport:
+    """A batched backfill of the run, up to the `last` that was told of it.
+
+    `first` says what earlier runs had committed. `stretches` follow each other without gaps; there are few hundred
+    however long it takes. `held_back_s` says for how many seconds it was held back (slowed down or stopped) by what.
+    """
+
+    first: BackfillProgressed
+    last: BackfillProgressed
+    stretches: tuple[Stretch, ...] = ()
+    retries: int = 0
+    untold_retries: int = 0
+    """Those since `last`."""
+    held_back_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def median_batch_rows(self) -> float | None:
+        """Half of the batches of this run took no more rows of the driving table; None before the first one.
+
+        Batches between the same two looks count as equal.
+        """
+        told = sorted((one.source_rows / one.batches, one.batches) for one in self.stretches if one.batches)
+        half, seen = sum(batches for _, batches in told) / 2, 0
+        for size, batches in told:
+            seen += batches
+            if seen >= half:
+                return size
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
     """A whole run."""
 
@@ -61,6 +111,7 @@ class RunReport:
     """What the rollback of a dry run did not take back."""
     estimate: Estimate | None = None
     blocked: tuple[Blocked, ...] = ()
+    backfills: tuple[BackfillReport, ...] = ()
 
     @property
     def locks(self) -> tuple[LockTrace, ...]:

@@ -59,7 +59,8 @@ class LockTrace:
     `taken_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
     start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an
     upper bound; a wait for the lock that the server told of is not in it. `real_mode` is the mode that the statement
-    takes as written, where its transactional form ran.
+    takes as written, where its transactional form ran. A lock `by_text` was not seen, as the dry run still held it from
+    an earlier segment: the statement's text says that the real run takes it again.
     """
 
     relation: str
@@ -68,6 +69,7 @@ class LockTrace:
     taken_ms: float
     released_ms: float
     real_mode: LockMode | None = None
+    by_text: bool = False
 
     @property
     def felt(self) -> LockMode:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any, Literal
+
+import postgast
 
 from confiture.errors import Problems
 from confiture.models.migration import (
@@ -22,9 +25,10 @@ from confiture.models.plan import BATCH, Direction, Isolation, Plan, PlannedMigr
 from confiture.models.settings import TenancySettings
 from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
-from confiture.plan.checksums import migration_checksum, step_checksums
+from confiture.plan.checksums import checksums_of
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.sql.parsing import parse_statements
+from confiture.sql.tree import Parse
 
 _PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
 _QUERIES = ("select_stmt",)
@@ -35,7 +39,7 @@ class Planner:
     """Plans migrations for one environment. What is wrong goes to `problems`.
 
     `variables` are those of the settings; `overrides` those of the command line, which win over the migration's.
-    `tenant` is the column that names the tenant.
+    `tenant` is the column that names the tenant. `parse` gives the trees of texts.
     """
 
     def __init__(
@@ -45,7 +49,9 @@ class Planner:
         overrides: Mapping[str, Any],
         problems: Problems,
         tenant: str = TenancySettings().column,
+        parse: Parse = postgast.parse,
     ) -> None:
+        self._parse_text = parse
         self._tenant = tenant
         self._environment = environment
         self._variables = variables
@@ -63,14 +69,12 @@ class Planner:
         going_up = direction is Direction.UP
         phases = UP_PHASES if going_up else (Phase.DOWN,)
         steps = [step for phase in phases for step in self._steps(migration, phase, context)]
-        checksums = step_checksums(migration)
         return PlannedMigration(
             migration=migration,
             direction=direction,
             segments=cut_into_segments(steps),
             on_error=cut_into_segments(self._steps(migration, Phase.ON_ERROR, context)) if going_up else (),
-            checksum=migration_checksum(migration, checksums),
-            step_checksums=checksums,
+            checksums=cache(partial(checksums_of, migration)),
         )
 
     def _steps(self, migration: Migration, phase: Phase, context: RenderContext) -> Iterable[PlannedStep]:
@@ -132,7 +136,7 @@ class Planner:
             return False
 
     def _parse(self, step: AnyStep, rendered: Rendered) -> tuple[Statement, ...]:
-        statements, problems = parse_statements(rendered.text)
+        statements, problems = parse_statements(rendered.text, self._parse_text)
         for problem in problems:
             self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
         if isinstance(step, CheckStep | ReconcileStep) and not problems:

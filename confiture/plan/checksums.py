@@ -18,7 +18,7 @@ from confiture.models.migration import (
     ReconcileStep,
     summary,
 )
-from confiture.models.plan import PlannedStep, StepChecksum
+from confiture.models.plan import Checksums, PlannedStep, StepChecksum
 from confiture.sql.parsing import normalized
 
 _TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
@@ -28,6 +28,12 @@ CHAIN_START = "0" * 64
 def digest(*parts: object) -> str:
     """The SHA-256 (64 hexadecimal digits) of values that JSON can hold."""
     return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def checksums_of(migration: Migration) -> Checksums:
+    """The checksums of a migration."""
+    steps = step_checksums(migration)
+    return Checksums(migration_checksum(migration, steps), steps)
 
 
 def step_checksums(migration: Migration) -> tuple[StepChecksum, ...]:

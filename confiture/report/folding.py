@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from confiture.models.events import (
+    BackfillProgressed,
+    BatchRetried,
     Blocked,
     Event,
     Linted,
@@ -21,6 +23,7 @@ from confiture.models.events import (
 )
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport, StepReport
+from confiture.report.stretches import progressed, retried
 
 
 class Folding:
@@ -73,6 +76,10 @@ def _with_remark(report: RunReport, event: Event) -> RunReport:
     match event:
         case Blocked():
             return replace(report, blocked=(*report.blocked, event))
+        case BackfillProgressed():
+            return replace(report, backfills=progressed(report.backfills, event))
+        case BatchRetried():
+            return replace(report, backfills=retried(report.backfills, event))
         case Rehearsed():
             return replace(
                 report,

@@ -11,7 +11,7 @@ from confiture.errors import Diagnostic
 from confiture.models.events import Blocked
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
-from confiture.models.reports import MigrationReport, RunReport
+from confiture.models.reports import BackfillReport, MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import Standing, Stopped
@@ -36,8 +36,9 @@ def run_document(report: RunReport) -> dict[str, Any]:
             "rows_affected": sum(migration.rows for migration in report.migrations),
             "migrations": [_migration(migration) for migration in report.migrations],
             "notes": list(report.notes),
-            "findings": [_finding(finding) for finding in report.findings],
+            "findings": [finding_object(finding) for finding in report.findings],
             "blocked": [_blocked(blocked) for blocked in report.blocked],
+            "backfills": [_backfill(backfill) for backfill in report.backfills],
             "diagnostics": diagnostics_list(report.diagnostics),
         }
         | (_measured(report) if report.dry_run else {})
@@ -53,6 +54,28 @@ def _blocked(blocked: Blocked) -> dict[str, Any]:
     }
 
 
+def _backfill(backfill: BackfillReport) -> dict[str, Any]:
+    first, last = backfill.first, backfill.last
+    return {
+        "version": last.step.version,
+        "phase": last.step.phase.value,
+        "step": last.step.name,
+        "segment": last.step.segment,
+        "filled_ms": _rounded(last.elapsed_s * 1000),
+        "source_rows": last.source_rows,
+        "written_rows": last.written_rows,
+        "batches": last.batches,
+        "source_rows_before": first.source_rows,
+        "written_rows_before": first.written_rows,
+        "batches_before": first.batches,
+        "retries": backfill.retries,
+        "median_batch_rows": _rounded(backfill.median_batch_rows),
+        "held_back": [
+            {"reason": reason, "seconds": round(seconds, 3)} for reason, seconds in backfill.held_back_s.items()
+        ],
+    }
+
+
 def _measured(report: RunReport) -> dict[str, Any]:
     """What only a dry run has."""
     found = report.estimate
@@ -65,14 +88,15 @@ def _measured(report: RunReport) -> dict[str, Any]:
         "estimate_runs": found.runs if found else 0,
         "estimate_scaled": found.scaled if found else False,
         "locked_tables": list(report.locked_tables),
-        "warnings": [_warning(warning) for warning in report.warnings],
+        "warnings": [warning_object(warning) for warning in report.warnings],
         "locks": [_lock(lock) for lock in report.locks],
-        "statements": [_statement(statement) for statement in report.statements],
+        "statements": [statement_object(statement) for statement in report.statements],
         "leftovers": list(report.leftovers),
     }
 
 
-def _warning(warning: RunWarning) -> dict[str, Any]:
+def warning_object(warning: RunWarning) -> dict[str, Any]:
+    """A warning of a dry run."""
     return {
         "code": warning.code,
         "message": warning.message,
@@ -91,6 +115,7 @@ def _lock(lock: LockTrace) -> dict[str, Any]:
         "relation": lock.relation,
         "kind": lock.kind,
         "mode": lock.mode.value,
+        "seen": not lock.by_text,
         "real_mode": lock.felt.value,
         "blocks": lock.felt.blocks.value,
         "taken_ms": _rounded(lock.taken_ms),
@@ -98,7 +123,8 @@ def _lock(lock: LockTrace) -> dict[str, Any]:
     }
 
 
-def _statement(statement: StatementTrace) -> dict[str, Any]:
+def statement_object(statement: StatementTrace) -> dict[str, Any]:
+    """What a rehearsed statement was seen to do. Times are milliseconds."""
     return {
         "number": statement.number,
         "version": statement.step.version,
@@ -154,20 +180,22 @@ def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
 
 
 def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    """Each mistake as an object; lines and columns count from 1."""
-    return [
-        {
-            "code": diagnostic.code,
-            "message": diagnostic.message,
-            "file": diagnostic.span.path if diagnostic.span else None,
-            "line": diagnostic.span.line if diagnostic.span else None,
-            "column": diagnostic.span.column if diagnostic.span else None,
-            "excerpt": diagnostic.excerpt,
-            "detail": list(diagnostic.detail),
-            "hint": diagnostic.hint,
-        }
-        for diagnostic in diagnostics
-    ]
+    """Each mistake as an object."""
+    return [diagnostic_object(diagnostic) for diagnostic in diagnostics]
+
+
+def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
+    """A mistake; lines and columns count from 1."""
+    return {
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "file": diagnostic.span.path if diagnostic.span else None,
+        "line": diagnostic.span.line if diagnostic.span else None,
+        "column": diagnostic.span.column if diagnostic.span else None,
+        "excerpt": diagnostic.excerpt,
+        "detail": list(diagnostic.detail),
+        "hint": diagnostic.hint,
+    }
 
 
 def lint_document(report: LintReport) -> dict[str, Any]:
@@ -181,11 +209,12 @@ def lint_document(report: LintReport) -> dict[str, Any]:
         "suppressed": report.suppressed,
         "known": report.known,
         "counts": {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES},
-        "findings": [_finding(finding) for finding in report.findings],
+        "findings": [finding_object(finding) for finding in report.findings],
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """What lint found at one place."""
     return {
         "rule": finding.rule,
         "severity": finding.severity,

@@ -11,7 +11,7 @@ from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import Isolation, Statement
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
-from confiture.sql.tree import Positions
+from confiture.sql.tree import Parse, Positions
 
 _TOO_DEEP = "split the statement, or put what is repeated into a list or a table"
 
@@ -37,7 +37,9 @@ class SqlProblem(Exception):
         self.code, self.message, self.offset, self.hint = code, message, offset, hint
 
 
-def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
+def parse_statements(
+    sql: str, parse: Parse = postgast.parse
+) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
     """The statements of a text, and what is wrong with those that may not stand in a migration.
 
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
@@ -46,7 +48,7 @@ def parse_statements(sql: str) -> tuple[tuple[Statement, ...], tuple[SqlProblem,
         hint = "remove the character"
         return (), (SqlProblem("sql-syntax", "SQL cannot hold the character U+0000", sql.index("\0"), hint),)
     try:
-        tree = postgast.parse(sql)
+        tree = parse(sql)
     except postgast.PgQueryError as error:
         return (), (_syntax_problem(sql, error),)
     except DecodeError:

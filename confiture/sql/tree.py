@@ -17,7 +17,9 @@ from confiture.models.source import Place, Rendered
 from confiture.sql.expressions import expression_text, identifier
 
 __all__ = [
+    "Parse",
     "ParsedStatement",
+    "Trees",
     "alter_commands",
     "column_names",
     "definition",
@@ -94,12 +96,32 @@ class ParsedStatement:
         return Place(rendered=self.rendered, offset=self.positions.characters(location))
 
 
-def parsed(rendered: Rendered) -> tuple[ParsedStatement, ...]:
-    """The statements of a text. Raises postgast.PgQueryError or DecodeError where it does not parse."""
+Parse = Callable[[str], Any]
+"""Gives the tree of a text. Raises postgast.PgQueryError or DecodeError where it does not parse."""
+
+
+class Trees:
+    """Keeps the trees of texts that are read more than once. Nobody may change them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+
+    def keep(self, text: str) -> Any:
+        """The tree of a text that will be asked for again."""
+        tree = self._kept[text] = self.find(text)
+        return tree
+
+    def find(self, text: str) -> Any:
+        """The tree of a text, parsed now unless it was kept."""
+        return self._kept.get(text) or postgast.parse(text)
+
+
+def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedStatement, ...]:
+    """The statements of a text. Raises what `parse` raises."""
     text = rendered.text
     positions = Positions.of(text)
     found = []
-    for raw in postgast.parse(text).stmts:
+    for raw in parse(text).stmts:
         start = positions.characters(raw.stmt_location)
         end = positions.characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(text)
         kind = raw.stmt.WhichOneof("node")

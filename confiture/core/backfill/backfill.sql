@@ -181,6 +181,16 @@ JOIN pg_class c ON c.oid = p.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.level > 0 AND c.relkind IN ('r', 'p');
 
+-- name: leaves
+SELECT p.relid::oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name
+FROM pg_partition_tree(to_regclass(%(table)s)) p
+JOIN pg_class c ON c.oid = p.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE p.level > 0 AND p.isleaf;
+
+-- name: notes_comment
+SELECT coalesce(obj_description(to_regclass(%(notes)s), 'pg_class'), '') AS comment;
+
 -- name: cascades
 -- Foreign keys by which deleting rows of a table changes others.
 SELECT k.conname::text AS name, k.conrelid::regclass::text AS table

@@ -6,8 +6,8 @@ there, and committed, before the first batch: a batch sees what was committed be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -117,6 +117,38 @@ class Capture:
         if any(None in row["key"] for row in rows):
             raise Truncated
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
+
+    def known_leaves(self) -> set[int]:
+        """The partitions that hold the rows of captured tables, as they were when `remember_leaves` was called."""
+        row = one_row(self._connection, "notes_comment", notes=self._notes.as_string(self._connection))
+        return {int(oid) for oid in row["comment"].split(",") if oid}
+
+    def remember_leaves(self, oids: Iterable[int]) -> None:
+        """Keeps which partitions there are, as the comment of the notes."""
+        kept = sql.Literal(",".join(map(str, sorted(oids))))
+        self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._notes, kept))
+
+    def leaves(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
+        """The partitions of captured tables now, each with its table's columns."""
+        found = {}
+        for table in tables:
+            name = sql.Identifier(*table.name).as_string(self._connection)
+            for row in self._connection.execute(query("leaves"), {"table": name}):
+                found[row["oid"]] = replace(table, name=Name(row["schema"], row["name"]))
+        return found
+
+    def note_all(self, table: CapturedTable) -> None:
+        """Notes the keys of all rows of a table: nobody has seen how they came there."""
+        columns = [sql.Identifier(column) for column in table.columns]
+        self._connection.execute(
+            sql.SQL("INSERT INTO {notes} ({into}) SELECT {columns} FROM {table} WHERE {present}").format(
+                notes=self._notes,
+                into=sql.SQL(", ").join(sql.Identifier(_note_column(place)) for place in range(len(columns))),
+                columns=sql.SQL(", ").join(columns),
+                table=sql.Identifier(*table.name),
+                present=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(column) for column in columns),
+            )
+        )
 
     def clear(self, target: Name, columns: Sequence[str], own: sql.Composable) -> None:
         """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""

@@ -56,6 +56,7 @@ class Draining:
         while True:
             self._work.pulse.between()
             try:
+                self._note_new_partitions(tables)
                 # what was too much for the last one is not left to it again
                 while self._drain() > max(_LAST_NOTES >> attempt, 1):
                     self._work.pulse.between(self._waiting_for())
@@ -88,12 +89,33 @@ class Draining:
             asked = time.perf_counter()
             if tables:
                 self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+            if self._capture.leaves(tables).keys() != self._capture.known_leaves():
+                raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
             while True:
                 self._keep_within(budget_ms, asked)
                 if not self._take(_ALL_NOTES):
                     break
             self._work.store.end()
         return (time.perf_counter() - asked) * 1000
+
+    def _note_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
+        """Notes what came with partitions that were attached meanwhile. Raises StepFailed where some are gone, and with
+        them what could tell their keys.
+        """
+        leaves, known = self._capture.leaves(tables), self._capture.known_leaves()
+        if known - leaves.keys():
+            raise failed(
+                self._work.step,
+                "partitions-changed",
+                "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled from"
+                " them is still there",
+                f"`confiture backfill cancel`, TRUNCATE {self._work.backfill.into}, and run again",
+            )
+        if leaves.keys() - known:
+            with self._connection.transaction():
+                for oid in leaves.keys() - known:
+                    self._capture.note_all(leaves[oid])
+                self._capture.remember_leaves(leaves)
 
     def _keep_within(self, budget_ms: int, asked: float) -> None:
         """Ends the last drain, which keeps writers out, when they have waited for as long as they may."""

@@ -118,6 +118,7 @@ class Listening:
         self._emit(
             BackfillProgressed(
                 step=self._identity,
+                elapsed_s=elapsed_s,
                 source_rows=self._source_rows,
                 written_rows=self._written_rows,
                 batches=self._batches,

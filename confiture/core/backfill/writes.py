@@ -79,6 +79,7 @@ class NotedWrites:
         for place, table in enumerate(self._tables):
             self._work.pulse.between()
             self._retrying(partial(self._install, table, place))
+        self._capture.remember_leaves(self._capture.leaves(self._tables))
 
     def _install(self, table: CapturedTable, place: int) -> None:
         with self._work.connection.transaction():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import groupby
 
 from confiture.models.trace import Blocks, LockMode, LockTrace, RunWarning, StatementTrace, worst_locks
@@ -34,16 +34,19 @@ _WAYS_OUT = {
 _ANY_WAY_OUT = "do it when the table is idle, or split it into steps that each hold the lock for a moment"
 
 
-def warnings(traces: Sequence[StatementTrace], threshold_ms: float) -> tuple[RunWarning, ...]:
+def warnings(
+    traces: Sequence[StatementTrace], threshold_ms: float, known: Set[str] = frozenset()
+) -> tuple[RunWarning, ...]:
     """What the traces of one dry run give reason to warn of, the worst first.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without a warning.
+    `threshold_ms` is how long a table may be kept from readers or writers without a warning. `known` are the texts of
+    statements whose locks are all in their traces, seen or not.
     """
     found = [
         *_long_locks(traces, threshold_ms),
         *_rewrites(traces),
         *_large_writes(traces),
-        *_unseen_locks(traces),
+        *_unseen_locks(traces, known),
     ]
     return tuple(sorted(found, key=lambda warning: -(warning.measured_ms or 0)))
 
@@ -149,13 +152,13 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                 )
 
 
-def _unseen_locks(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
+def _unseen_locks(traces: Sequence[StatementTrace], known: Set[str]) -> Iterable[RunWarning]:
     """One warning for each table of each segment whose lock an earlier segment of the same transaction may hide."""
-    held: set[str] = set()
+    held: dict[str, LockMode] = {}
     for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
         segment = tuple(together)
         told: set[str] = set()
-        for trace in segment if held else ():
+        for trace in (trace for trace in segment if held and trace.text not in known):
             for table in sorted(_touched(trace, held) - told):
                 told.add(table)
                 yield RunWarning(
@@ -169,7 +172,9 @@ def _unseen_locks(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
                     span=trace.step.span,
                     statement=trace.instead_of or trace.text,
                 )
-        held |= {lock.relation for trace in segment for lock in trace.locks if _hides(lock)}
+        for lock in (lock for trace in segment for lock in trace.locks if _hides(lock)):
+            strongest = held.get(lock.relation, lock.mode)
+            held[lock.relation] = max(strongest, lock.mode, key=lambda mode: mode.strength)
 
 
 def _hides(lock: LockTrace) -> bool:
@@ -177,7 +182,7 @@ def _hides(lock: LockTrace) -> bool:
     return lock.is_queried and lock.mode.blocks in (Blocks.READS, Blocks.WRITES)
 
 
-def _touched(trace: StatementTrace, held: Set[str]) -> Set[str]:
+def _touched(trace: StatementTrace, held: Mapping[str, LockMode]) -> Set[str]:
     """Of these relations, those that a statement may lock strongly; not those whose lock is seen or known."""
     if trace.instead_of:
         return set()
@@ -186,7 +191,8 @@ def _touched(trace: StatementTrace, held: Set[str]) -> Set[str]:
         found |= {scan.table for scan in trace.scans} | {rows.table for rows in trace.rows}
         named = named_relations([trace.text])
         found |= {relation for relation in held if any(same_relation(relation, name) for name in named)}
-    return (found & held) - {lock.relation for lock in trace.locks if _hides(lock)}
+    seen = {lock.relation for lock in trace.locks if lock.mode.strength >= held.get(lock.relation, lock.mode).strength}
+    return (found & held.keys()) - seen
 
 
 def _is_query(text: str) -> bool:

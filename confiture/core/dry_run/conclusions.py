@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
 from confiture.core.dry_run.merging import merged
 from confiture.core.dry_run.predictions import Prediction
+from confiture.core.dry_run.retaken import with_retaken
 from confiture.core.dry_run.scaling import Scale
 from confiture.models.events import Rehearsed
 from confiture.models.findings import Finding
-from confiture.models.trace import Estimate, StatementTrace
+from confiture.models.trace import Estimate, LockMode, StatementTrace
 
 Traces = Sequence[StatementTrace]
 
@@ -21,11 +22,13 @@ Traces = Sequence[StatementTrace]
 class Known:
     """What warnings depend on besides the traces.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found.
+    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found, and
+    `locks` what statements, by their texts, are known to lock: relations with the strongest mode.
     """
 
     threshold_ms: float
     findings: tuple[Finding, ...] = ()
+    locks: Mapping[str, Mapping[str, LockMode]] = field(default_factory=dict)
 
 
 def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | None, known: Known) -> Rehearsed:
@@ -38,9 +41,10 @@ def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | Non
 
 def partial(traces: Traces, tries: Sequence[Traces], known: Known) -> Rehearsed:
     """What is told of a run that failed on the way: what was seen until then, and no estimate."""
+    complete = with_retaken(traces, known.locks)
     return Rehearsed(
-        statements=tuple(traces),
-        warnings=merged(warnings(traces, known.threshold_ms), known.findings, traces),
+        statements=complete,
+        warnings=merged(warnings(complete, known.threshold_ms, known.locks.keys()), known.findings, complete),
         leftovers=leftovers(tries),
         estimate=None,
     )

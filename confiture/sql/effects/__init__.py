@@ -10,7 +10,7 @@ from confiture.sql.effects import altering, defining, domains, dropping, maintai
 from confiture.sql.effects.recording import Effects, Recorder
 from confiture.sql.tree import ParsedStatement
 
-__all__ = ["Effects", "effects_of"]
+__all__ = ["Effects", "effects_of", "is_followed"]
 
 _KINDS: Mapping[str, Callable[[Any, Recorder], None]] = {
     "alter_table_move_all_stmt": altering.move_all,
@@ -52,6 +52,11 @@ _KINDS: Mapping[str, Callable[[Any, Recorder], None]] = {
     "view_stmt": defining.create_view,
 }
 """All other statements (DO, CALL, CREATE FUNCTION, SET, ...) lock no relation, or nobody knows from here which."""
+
+
+def is_followed(kind: str) -> bool:
+    """Whether the effects of a kind of statement are known from its text."""
+    return kind in _KINDS
 
 
 def effects_of(statement: ParsedStatement, catalog: Catalog, version: int) -> Effects:

@@ -59,6 +59,8 @@ class Relation:
     fixed: frozenset[Node] = frozenset()
     expose: Callable[[], None] | None = field(default=None, compare=False)
     """Writes the tenant's column into the query's output, where that can be done."""
+    retarget: Callable[[int], None] | None = field(default=None, compare=False)
+    """Makes an output of the query (by number) the tenant's column."""
 
     @property
     def is_lost(self) -> bool:

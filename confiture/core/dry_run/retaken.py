@@ -1,0 +1,47 @@
+"""Adds locks that a dry run cannot see: those that the real run takes again after a commit.
+
+All segments of a dry run share one transaction, so what an earlier segment locked is held still, and taking it once
+more leaves no trace. What statements lock by their texts tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from confiture.models.trace import LockMode, LockTrace, StatementTrace
+from confiture.sql.actions import same_relation
+
+_Held = dict[tuple[str, LockMode], LockTrace]
+
+
+def with_retaken(
+    traces: Sequence[StatementTrace], locks: Mapping[str, Mapping[str, LockMode]]
+) -> tuple[StatementTrace, ...]:
+    """The traces with the locks that were hidden. `locks` are the strongest modes by statement and relation."""
+    complete: list[StatementTrace] = []
+    held: _Held = {}
+    for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
+        segment = tuple(together)
+        end_ms = max(trace.started_ms + trace.duration_ms for trace in segment)
+        taken: set[tuple[str, LockMode]] = set()
+        for trace in segment:
+            hidden = tuple(_hidden(trace, locks.get(trace.text, {}), held, taken, end_ms))
+            taken |= {(lock.relation, lock.mode) for lock in (*trace.locks, *hidden)}
+            complete.append(replace(trace, locks=(*trace.locks, *hidden)))
+        held |= {(lock.relation, lock.mode): lock for trace in segment for lock in trace.locks}
+    return tuple(complete)
+
+
+def _hidden(
+    trace: StatementTrace,
+    locks: Mapping[str, LockMode],
+    held: _Held,
+    taken: set[tuple[str, LockMode]],
+    end_ms: float,
+) -> Iterator[LockTrace]:
+    for name, mode in locks.items():
+        for (relation, held_mode), lock in held.items():
+            if held_mode is mode and (relation, mode) not in taken and same_relation(relation, name):
+                yield replace(lock, taken_ms=trace.started_ms, released_ms=end_ms, real_mode=None, by_text=True)

@@ -1,0 +1,189 @@
+"""Where rows are put together: GROUP BY and aggregates, DISTINCT, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.tenancy import Grade, Leak
+from confiture.sql.flow.expressions import aggregates
+from confiture.sql.flow.joins import State
+from confiture.sql.flow.keys import rows_of, settled
+from confiture.sql.flow.outputs import Targets
+from confiture.sql.flow.relations import Column, Node, Relation
+from confiture.sql.flow.work import Work, location_of
+from confiture.sql.tree import pb, strings
+
+
+def after_groups(work: Work, select: Any, targets: Targets, state: State, own: frozenset[int]) -> State:
+    """The groups of rows: each must be of one tenant."""
+    if not state.reads or not state.members:
+        return state
+    always, sets = _grouped(targets, select.group_clause)
+    kept = state.fixed(own) | (always & state.members) | _settled(work, always, state, own)
+    if kept:
+        return State(True, kept)
+    for alternatives in sets:
+        if alternatives and all(one & state.members for one in alternatives):
+            return State(True, frozenset().union(*alternatives) & state.members)
+    work.report(
+        Leak.GROUPING,
+        Grade.ERROR,
+        _message(work, select),
+        _place(select),
+        fix=_fix(work, select, state, own),
+    )
+    return State(True)
+
+
+def _message(work: Work, select: Any) -> str:
+    if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
+        return f"a grouping set leaves out {work.column}: its groups have rows of all tenants"
+    if select.group_clause:
+        return f"GROUP BY leaves out {work.column}: a group can have rows of several tenants"
+    return "the aggregate is over the rows of all tenants"
+
+
+def _place(select: Any) -> int:
+    if select.group_clause:
+        return location_of(select.group_clause[0])
+    for item in select.target_list:
+        for call in aggregates(item):
+            return int(getattr(call, "location", -1))
+    return location_of(select.having_clause) if select.HasField("having_clause") else -1
+
+
+def _fix(work: Work, select: Any, state: State, own: frozenset[int]) -> Callable[[], None] | None:
+    if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
+        return None
+    node = work.visible(state.members, own)
+    if node is None:
+        return None
+    column = work.reference(node)
+    shown = {one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
+             for one in select.target_list
+             if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"}
+
+    def write() -> None:
+        select.group_clause.insert(0, column)
+        if work.column not in shown and not select.group_clause[1:]:
+            select.target_list.append(pb.Node(res_target=pb.ResTarget(name=work.column, val=column)))
+
+    return write
+
+
+def _grouped(targets: Targets, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
+    """The nodes that all groups have, and of each list of grouping sets the nodes of each set."""
+    always: set[Node] = set()
+    sets: list[list[frozenset[Node]]] = []
+    for item in clause:
+        if item.WhichOneof("node") == "grouping_set":
+            sets.append(list(_alternatives(targets, item.grouping_set)))
+        else:
+            always.update(_nodes(targets, [item]))
+    return frozenset(always), sets
+
+
+def _alternatives(targets: Targets, node: Any) -> Iterable[frozenset[Node]]:
+    if node.kind != pb.GROUPING_SET_SETS:
+        # ROLLUP and CUBE have the group of all rows among theirs
+        yield frozenset()
+        return
+    for item in node.content:
+        if item.WhichOneof("node") == "grouping_set":
+            yield from _alternatives(targets, item.grouping_set)
+        else:
+            yield frozenset(_nodes(targets, [item]))
+
+
+def _nodes(targets: Targets, items: Iterable[Any]) -> Iterable[Node]:
+    for item in items:
+        if item.WhichOneof("node") == "row_expr":
+            yield from _nodes(targets, item.row_expr.args)
+        elif item.WhichOneof("node") == "list":
+            yield from _nodes(targets, item.list.items)
+        elif item.WhichOneof("node") == "coalesce_expr":
+            # members are the same in a row, so the first that is set is as good as each
+            args = [targets.node(one) for one in item.coalesce_expr.args]
+            yield from [one for one in args if one is not None] if len(args) == 1 else []
+        else:
+            found = targets.named(item)
+            if found is not None:
+                yield found
+
+
+def _settled(work: Work, given: Iterable[Node], state: State, own: frozenset[int]) -> frozenset[Node]:
+    """The members that are settled by a key among the nodes `given`."""
+    sources = [work.sources[number] for number in own if number in work.sources and number not in work.nullable]
+    return frozenset(settled(rows_of(sources, work.facts), frozenset(given), work.facts)) & state.members
+
+
+def after_distinct(
+    work: Work, select: Any, targets: Targets, relation: Relation, state: State, own: frozenset[int]
+) -> Relation:
+    """The rows of DISTINCT: rows of several tenants must not become one."""
+    if relation.fixed or relation.is_lost and not state.members:
+        return relation
+    on = [item for item in select.distinct_clause if item.WhichOneof("node")]
+    if on:
+        nodes = frozenset(_nodes(targets, on))
+        if nodes & state.members or _settled(work, nodes, state, own):
+            return relation
+    else:
+        nodes = frozenset(
+            node for item in select.target_list if (node := targets.node(item.res_target.val)) is not None
+        )
+        if relation.tenants or _settled(work, nodes, state, own):
+            return relation
+    message = f"DISTINCT leaves out {work.column}: rows of several tenants become one"
+    work.report(Leak.GROUPING, Grade.ERROR, message, _distinct_place(select, on), fix=_distinct_fix(work, select, on, state, own, relation))
+    return replace(relation, tenants=frozenset())
+
+
+def _distinct_place(select: Any, on: Sequence[Any]) -> int:
+    return location_of(on[0] if on else select.target_list[0])
+
+
+def _distinct_fix(
+    work: Work, select: Any, on: Sequence[Any], state: State, own: frozenset[int], relation: Relation
+) -> Callable[[], None] | None:
+    if not on:
+        return relation.expose
+    node = work.visible(state.members, own)
+    if node is None:
+        return None
+    column = work.reference(node)
+
+    def write() -> None:
+        select.distinct_clause.insert(0, column)
+        if select.sort_clause:
+            by = pb.SortBy(node=column, sortby_dir=pb.SORTBY_DEFAULT, sortby_nulls=pb.SORTBY_NULLS_DEFAULT)
+            select.sort_clause.insert(0, pb.Node(sort_by=by))
+
+    return write
+
+
+def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int]) -> None:
+    """Reports windows over rows of several tenants."""
+    if not state.reads or not state.members or state.fixed(own):
+        return
+    for call, window in targets.windows():
+        nodes = frozenset(_nodes(targets, window.partition_clause))
+        if nodes & state.members or _settled(work, nodes, state, own):
+            continue
+        name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
+        message = f"the window of {name} is not partitioned by {work.column}: it has rows of all tenants"
+        location = int(getattr(call, "location", -1))
+        work.report(Leak.GROUPING, Grade.ERROR, message, location, fix=_window_fix(work, window, state, own))
+
+
+def _window_fix(work: Work, window: Any, state: State, own: frozenset[int]) -> Callable[[], None] | None:
+    node = work.visible(state.members, own)
+    if node is None:
+        return None
+    column = work.reference(node)
+    return lambda: window.partition_clause.insert(0, column)
+
+
+__all__ = ["Column", "after_distinct", "after_groups", "check_windows"]

@@ -1,0 +1,331 @@
+"""Whether tenants stay apart where relations meet: joins, WHERE, and the subqueries in expressions.
+
+Of the rows that come out of a join it is known which nodes hold the tenant of a row, or NULL (the members). All that
+do hold one in a row hold the same, and the rows of a tenant are the same whether other tenants have rows or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from confiture.models.tenancy import Grade, Leak
+from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
+from confiture.sql.flow.keys import picked, prove, rows_of
+from confiture.sql.flow.relations import Column, Constant, Equalities, Node, Relation
+from confiture.sql.flow.scopes import Around, Scope
+from confiture.sql.flow.sources import Join, Leaf, Query, Tree
+from confiture.sql.flow.work import Work, add_condition, equation, location_of
+from confiture.sql.tree import pb, strings
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether tenants' rows were read, and which nodes hold the tenant of each row."""
+
+    reads: bool = False
+    members: frozenset[Node] = frozenset()
+
+    def is_fixed(self, own: frozenset[int]) -> bool:
+        """Whether all rows are those of one tenant, which a constant or a query around this one names."""
+        return any(isinstance(one, Constant) or one.source not in own for one in self.members)
+
+    def fixed(self, own: frozenset[int]) -> frozenset[Node]:
+        """The members that name that tenant."""
+        return frozenset(one for one in self.members if isinstance(one, Constant) or one.source not in own)
+
+
+@dataclass(slots=True)
+class Flow:
+    """FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
+
+    work: Work
+    scope: Scope
+    around: Around
+    query: Query
+    holder: Any
+    is_plain: bool = True
+    """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
+    own: frozenset[int] = frozenset()
+
+    def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
+        """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
+        expressions, scope = self.work.expressions, self.scope
+        conditions = list(conjuncts(self.holder.where_clause))
+        pairs: list[Pair] = []
+        refused: set[int] = set()
+        trees = list(trees)
+        as_joins: set[int] = set()
+        for condition in conditions:
+            pairs += expressions.pairs(condition, scope, has_variables=self.around.has_variables)
+            refused.update(expressions.refused_nulls(condition, scope))
+            member_of = self._membership(condition)
+            if member_of:
+                as_joins.add(condition.sub_link.location)
+                trees.append(member_of[0])
+                pairs += member_of[1]
+        # an equality of NULL is not true
+        refused.update(side.source for pair in pairs for side in pair if isinstance(side, Column))
+        if not trees:
+            return self.subqueries(self.holder.where_clause, State(), as_joins)
+        tree = trees[0]
+        for other in trees[1:]:
+            tree = Join("inner", tree, other, leak=leak)
+        self.own = tree.sources | scope.sources()
+        equal = Equalities(pairs)
+        state = self._combine(tree, equal, frozenset(refused))
+        state = State(state.reads, equal.reach(state.members)) if state.reads else state
+        state = self._within_around(state, tree, equal)
+        return self.subqueries(self.holder.where_clause, state, as_joins)
+
+    def _membership(self, condition: Any) -> tuple[Leaf, list[Pair]] | None:
+        """`x IN (SELECT ...)` as a join; None for other conditions."""
+        if condition.WhichOneof("node") != "sub_link" or condition.sub_link.sub_link_type != pb.ANY_SUBLINK:
+            return None
+        link = condition.sub_link
+        if link.oper_name and strings(link.oper_name)[-1] != "=":
+            return None
+        around = self.around.inside(self.scope, is_joined=True)
+        relation = self.query(self.work, link.subselect.select_stmt, around)
+        source = self.work.source("IN", _without_names(relation), link)
+        tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
+        pairs: list[Pair] = []
+        for expression, key in zip(tested, source.keys, strict=False):
+            node = self.work.expressions.node(expression, self.scope, has_variables=self.around.has_variables)
+            if node is not None:
+                pairs.append((node, Column(source.number, key)))
+        return Leaf(source), pairs
+
+    def _combine(self, tree: Tree, equal: Equalities, refused: frozenset[int]) -> State:
+        """What comes out of a tree, of the rows for which `equal` holds and that have a row of each of `refused`."""
+        if isinstance(tree, Leaf):
+            relation = tree.source.relation
+            return State(relation.reads, equal.reach(tree.source.members()) if relation.reads else frozenset())
+        kind = _reduced(tree, refused)
+        if kind == "inner":
+            inside = equal.extended(tree.pairs)
+            both = refused | tree.refused
+            left, right = self._combine(tree.left, inside, both), self._combine(tree.right, inside, both)
+            state = self._meeting(tree, left, right, inside)
+            members = inside.reach(left.members | right.members)
+        elif kind == "full":
+            inside, nothing = Equalities(tree.pairs), Equalities()
+            left = self._combine(tree.left, nothing, frozenset())
+            right = self._combine(tree.right, nothing, frozenset())
+            self.work.nullable.update(tree.sources)
+            state = self._meeting(tree, left, right, inside)
+            members = self._after_full(tree, left, right, inside)
+        else:
+            kept, added = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
+            inside = equal.extended(tree.pairs)
+            left = self._combine(kept, equal, refused)
+            right = self._combine(added, inside, tree.refused)
+            self.work.nullable.update(added.sources)
+            state = self._meeting(tree, left, right, inside)
+            members = self._after_left(kept, added, left, right, inside)
+        if tree.node is not None:
+            state = self.subqueries(tree.node.quals, State(state, members), frozenset(), tree.scope)
+            return state
+        return State(state, members if state else frozenset())
+
+    def _after_left(self, kept: Tree, added: Tree, left: State, right: State, inside: Equalities) -> frozenset[Node]:
+        if not right.reads:
+            return left.members
+        if left.reads:
+            return left.members | _columns(right.members, added.sources)
+        single = _single(inside.reach(right.members), kept.sources)
+        outside = {one for one in right.members if not isinstance(one, Column) or one.source not in kept.sources}
+        lateral = {one for source in self._leaves(added) for one in source.relation.fixed}
+        return frozenset(outside) | single | frozenset(lateral)
+
+    def _after_full(self, tree: Join, left: State, right: State, inside: Equalities) -> frozenset[Node]:
+        members = _columns(left.members | right.members, tree.sources) | (left.members & right.members)
+        for one, other, side in ((left, right, tree.right), (right, left, tree.left)):
+            if one.reads and not other.reads:
+                members = one.members | _single(inside.reach(one.members), side.sources)
+        found = [merged for merged, one, other in tree.merged if _holds(one, left, members) and _holds(other, right, members)]
+        return members | frozenset(found)
+
+    def _leaves(self, tree: Tree) -> Iterable[Any]:
+        return (self.work.sources[number] for number in tree.sources if number in self.work.sources)
+
+    def _meeting(self, tree: Join, left: State, right: State, equal: Equalities) -> bool:
+        """Whether tenants' rows are in a join; reports it where nothing keeps them apart."""
+        if left.reads and right.reads and left.members and right.members and not self._linked(left, right, equal):
+            self._report_join(tree, left, right, equal)
+        return left.reads or right.reads
+
+    def _linked(self, left: State, right: State, equal: Equalities) -> bool:
+        if equal.reach(left.members) & equal.reach(right.members):
+            return True
+        for one, other, why in prove(self._rows(equal), equal, self.work.facts):
+            equal.add(one, other)
+            if why and equal.reach(left.members) & equal.reach(right.members):
+                self.work.proofs[why] = None
+        return bool(equal.reach(left.members) & equal.reach(right.members))
+
+    def _rows(self, equal: Equalities) -> list[Any]:
+        numbers = {node.source for node in equal.nodes() if isinstance(node, Column)}
+        sources = [self.work.sources[number] for number in sorted(numbers) if number in self.work.sources]
+        return list(rows_of(sources, self.work.facts))
+
+    def _report_join(self, tree: Join, left: State, right: State, equal: Equalities) -> None:
+        work = self.work
+        here = self._named(tree.left, left)
+        there = self._named(tree.right, right)
+        grade, how = self._grade(equal, tree.left.sources, tree.right.sources)
+        quals = tree.node.quals if tree.node is not None and tree.node.HasField("quals") else None
+        location = location_of(quals) if quals is not None else getattr(there.node, "location", -1)
+        if tree.leak is Leak.REACH:
+            message = f"rows of {here.label} are matched with {there.label} without {work.column}: {how}"
+        else:
+            message = f"{there.label} is joined to {here.label} without {work.column}: {how}"
+        work.report(
+            tree.leak, grade, message, location, relation=here.label.split()[0], fix=self._fix(tree, left, right)
+        )
+
+    def _grade(self, equal: Equalities, one: frozenset[int], other: frozenset[int]) -> tuple[Grade, str]:
+        """How bad it is where two sides meet without their tenants being equal."""
+        rows = self._rows(equal)
+        for side in (one, other):
+            row = picked(rows, equal, side, self.work.facts)
+            if row:
+                return Grade.WARNING, f"the key picks one row of {row.table.name}, but the other side may be of another tenant"
+        if any(source.table is None and not source.relation.is_complete for source in self._leaves_of(one | other)):
+            return Grade.WARNING, "its keys are not known"
+        return Grade.ERROR, "rows of different tenants meet"
+
+    def _leaves_of(self, numbers: frozenset[int]) -> Iterable[Any]:
+        return (self.work.sources[number] for number in numbers if number in self.work.sources)
+
+    def _named(self, tree: Tree, state: State) -> Any:
+        """The source of a tree that a message names: one with tenants."""
+        members = {one.source for one in state.members if isinstance(one, Column)}
+        found = [self.work.sources[one] for one in sorted(tree.sources) if one in members]
+        return found[0] if found else self.work.sources[min(tree.sources)]
+
+    def _fix(self, tree: Join, left: State, right: State) -> Callable[[], None] | None:
+        work = self.work
+        sides = []
+        for state, side in ((left, tree.left), (right, tree.right)):
+            own = frozenset(one for one in state.members if isinstance(one, Column) and one.source in side.sources)
+            node = work.visible(own, side.sources)
+            if node is None:
+                hidden = next((work.sources[one.source] for one in sorted(own) if isinstance(one, Column)), None)
+                return hidden.relation.expose if hidden else None
+            sides.append(node)
+        one, other = (work.reference(node) for node in sides)
+        if tree.node is None:
+            return lambda: add_condition(self.holder, "where_clause", equation(other, one))
+        if tree.node.using_clause:
+            if isinstance(sides[0], Column) and isinstance(sides[1], Column) and sides[0].key == sides[1].key:
+                name = pb.Node(string=pb.String(sval=sides[0].key))
+                return lambda: tree.node.using_clause.append(name)
+            return None
+        return lambda: add_condition(tree.node, "quals", equation(other, one))
+
+    def _within_around(self, state: State, tree: Tree, equal: Equalities) -> State:
+        """The same for a subquery that must belong to the tenant of the rows of the query around it."""
+        scope = self.around.scope
+        if not state.reads or not state.members or scope is None or state.is_fixed(self.own):
+            return state
+        around = _members_of(scope, self.work)
+        if not around:
+            return state
+        outside = State(True, around)
+        if self._linked(state, outside, equal):
+            return State(True, equal.reach(state.members))
+        if self.around.is_joined and (self.is_plain or not self._is_correlated(equal)):
+            return state
+        self._report_subquery(state, around, tree, equal)
+        return State(True, state.members | around)
+
+    def _is_correlated(self, equal: Equalities) -> bool:
+        return any(isinstance(one, Column) and one.source not in self.own for one in equal.nodes())
+
+    def _report_subquery(self, state: State, around: frozenset[Node], tree: Tree, equal: Equalities) -> None:
+        work = self.work
+        source = self._named(tree, state)
+        outer = frozenset(one.source for one in around if isinstance(one, Column))
+        grade, how = self._grade(equal, self.own, outer)
+        inside, outside = work.visible(state.members, self.own), work.visible(around, outer)
+        fix = None
+        if inside is not None and outside is not None:
+            condition = equation(work.reference(inside), work.reference(outside))
+            fix = lambda: add_condition(self.holder, "where_clause", condition)  # noqa: E731 - bound to this query
+        elif inside is None:
+            fix = source.relation.expose
+        message = f"the subquery reads {source.label} without {work.column}: {how}"
+        location = getattr(source.node, "location", -1)
+        work.report(Leak.JOIN, grade, message, location, relation=source.label.split()[0], fix=fix)
+
+    def subqueries(
+        self, expression: Any, state: State, seen: Iterable[int] = (), scope: Scope | None = None
+    ) -> State:
+        """Goes through the subqueries of an expression that is evaluated for each row of `state`."""
+        if expression.DESCRIPTOR.name == "Node" and expression.WhichOneof("node") is None:
+            return state
+        known = set(seen)
+        for link in subqueries(expression):
+            if link.location in known:
+                continue
+            relation = self.query(self.work, link.subselect.select_stmt, self.around.inside(scope or self.scope))
+            state = self._after_subquery(link, relation, state)
+        return state
+
+    def _after_subquery(self, link: Any, relation: Relation, state: State) -> State:
+        if not relation.reads or relation.is_lost or relation.fixed & state.members:
+            return state
+        if not state.reads and relation.fixed:
+            return State(True, relation.fixed)
+        if not state.reads and link.sub_link_type == pb.EXPR_SUBLINK and 0 in relation.tenants:
+            source = self.work.source("", relation, link)
+            node = Column(source.number, source.keys[0])
+            self.work.expressions.scalars[link.location] = node
+            self.own |= {source.number}
+            return State(True, frozenset({node}))
+        if state.reads and not state.members:
+            return state
+        message = "the subquery reads rows of all tenants, or of another than the query around it"
+        self.work.report(Leak.JOIN, Grade.ERROR, message, link.location)
+        return State(True, state.members)
+
+
+def _without_names(relation: Relation) -> Relation:
+    """A relation whose columns no name reaches, as those of a subquery in an expression."""
+    return replace(relation, expose=None)
+
+
+def _reduced(tree: Join, refused: frozenset[int]) -> str:
+    """The kind of a join, given that rows must have a row of each of `refused`."""
+    keeps_left = tree.kind in ("left", "full") and not refused & tree.right.sources
+    keeps_right = tree.kind in ("right", "full") and not refused & tree.left.sources
+    if keeps_left and keeps_right:
+        return "full"
+    if keeps_left:
+        return "left"
+    return "right" if keeps_right else "inner"
+
+
+def _columns(members: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
+    return frozenset(one for one in members if isinstance(one, Column) and one.source in sources)
+
+
+def _single(nodes: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
+    """The one node of these sources; none where there are several, which rows without a match may have different."""
+    found = _columns(nodes, sources)
+    return found if len(found) == 1 else frozenset()
+
+
+def _holds(node: Node, side: State, members: frozenset[Node]) -> bool:
+    return not side.reads or node in members
+
+
+def _members_of(scope: Scope, work: Work) -> frozenset[Node]:
+    """The tenants of what a scope names; where that reads none, of the scope around it."""
+    found = [work.sources[number] for number in scope.sources() if number in work.sources]
+    members = frozenset(node for source in found if source.relation.reads for node in source.members())
+    if members or scope.outer is None:
+        return members
+    return _members_of(scope.outer, work)

@@ -1,0 +1,205 @@
+"""The columns that a SELECT gives, and which of them hold the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from confiture.sql.flow.expressions import aggregates
+from confiture.sql.flow.joins import State
+from confiture.sql.flow.keys import rows_of
+from confiture.sql.flow.relations import Column, Node, Origin, Output, Relation
+from confiture.sql.flow.scopes import Around, Scope
+from confiture.sql.flow.work import Work
+from confiture.sql.tree import pb, result_name, strings, walk
+
+
+class Targets:
+    """The output list of one SELECT."""
+
+    def __init__(self, work: Work, select: Any, scope: Scope, around: Around) -> None:
+        self.work, self.select, self.scope, self.around = work, select, scope, around
+
+    def node(self, expression: Any) -> Node | None:
+        """The column or constant that an expression is."""
+        return self.work.expressions.node(expression, self.scope, has_variables=self.around.has_variables)
+
+    def named(self, expression: Any) -> Node | None:
+        """The same for an item of GROUP BY, DISTINCT ON or ORDER BY: a number or a name may stand for an output."""
+        kind = expression.WhichOneof("node")
+        if kind == "a_const" and expression.a_const.WhichOneof("val") == "ival":
+            return self._numbered(expression.a_const.ival.ival)
+        found = self.node(expression)
+        if found is None and kind == "column_ref" and len(expression.column_ref.fields) == 1:
+            name = expression.column_ref.fields[0].string.sval
+            for target in self.select.target_list:
+                value = target.res_target
+                if (value.name or result_name(value.val)) == name and not _is_star(value.val):
+                    return self.node(value.val)
+        return found
+
+    def aggregates(self) -> bool:
+        """Whether the output list, or the order of rows, aggregates."""
+        return any(True for one in (*self.select.target_list, *self.select.sort_clause) for _ in aggregates(one))
+
+    def windows(self) -> Iterator[tuple[Any, Any]]:
+        """The calls over windows, each with the definition of its window."""
+        named = {one.window_def.name: one.window_def for one in self.select.window_clause}
+        for item in (*self.select.target_list, *self.select.sort_clause, *self.select.distinct_clause):
+            for call in walk(item, without="SelectStmt"):
+                if "over" in call.DESCRIPTOR.fields_by_name and call.HasField("over"):
+                    over = call.over
+                    while not over.partition_clause and (over.name or over.refname) in named:
+                        base = named[over.name or over.refname]
+                        if base == over:
+                            break
+                        over = base
+                    yield call, over
+
+    def has_windows(self) -> bool:
+        """Whether something is worked out over a window."""
+        return any(True for _ in self.windows())
+
+    def relation(self, state: State, before: frozenset[Node], own: frozenset[int], *, is_grouped: bool) -> Relation:
+        """What the SELECT gives. `before` are the members before rows were grouped."""
+        outputs: list[Output] = []
+        tenants: set[int] = set()
+        shown: set[Node] = set()
+        is_complete = True
+        for target in self.select.target_list:
+            value = target.res_target.val
+            if _is_star(value):
+                found, complete = self._star(value)
+                is_complete = is_complete and complete
+            else:
+                node = self._tenant(value, state, before, is_grouped=is_grouped)
+                name = target.res_target.name or result_name(value) or "?column?"
+                found = [(name, node if node is not None else self.node(value))]
+            for name, one in found:
+                if one in state.members:
+                    tenants.add(len(outputs))
+                    shown.add(one)
+                outputs.append(self._output(name, one, is_grouped=is_grouped))
+        if state.reads and not self.select.distinct_clause:
+            for one in sorted(state.members - shown, key=str):
+                if isinstance(one, Column) and one.source in own:
+                    tenants.add(len(outputs))
+                    outputs.append(self._output("", one, is_grouped=is_grouped)._replace(is_hidden=True))
+        if not state.reads:
+            return Relation(outputs=tuple(outputs), is_complete=is_complete)
+        return Relation(
+            outputs=tuple(outputs),
+            is_complete=is_complete,
+            reads=True,
+            tenants=frozenset(tenants),
+            fixed=state.fixed(own),
+            expose=self._expose(state, own),
+            retarget=self._retarget(state, own),
+        )
+
+    def _numbered(self, number: int) -> Node | None:
+        """The output of that number (from 1)."""
+        nodes: list[Node | None] = []
+        for target in self.select.target_list:
+            value = target.res_target.val
+            nodes += [one for _, one in self._star(value)[0]] if _is_star(value) else [self.node(value)]
+        return nodes[number - 1] if 0 < number <= len(nodes) else None
+
+    def _star(self, value: Any) -> tuple[list[tuple[str, Node]], bool]:
+        if value.WhichOneof("node") != "column_ref":
+            return [], False
+        fields = value.column_ref.fields
+        alias = fields[-2].string.sval if len(fields) > 1 else None
+        scope: Scope | None = self.scope
+        while scope is not None and alias is not None and all(item.alias != alias for item in scope.items):
+            scope = scope.outer
+        if scope is None:
+            return [], False
+        return list(scope.star(alias)), scope.star_is_complete(alias)
+
+    def _tenant(self, value: Any, state: State, before: frozenset[Node], *, is_grouped: bool) -> Node | None:
+        """A member that an expression is equal to, or NULL; None where it is something else.
+
+        All members that a row has are the same. So are those of the rows of a group, where the group has a member.
+        """
+        kind = value.WhichOneof("node")
+        members = before if is_grouped and state.members else state.members
+        found = self.node(value)
+        if found is not None:
+            return found if found in state.members else None
+        if kind == "type_cast":
+            return None
+        parts: list[Any] = []
+        if kind == "coalesce_expr":
+            parts = list(value.coalesce_expr.args)
+            first = self.node(parts[0])
+            if first in state.members and self._is_set(first):
+                return first
+        elif kind == "case_expr":
+            parts = [one.case_when.result for one in value.case_expr.args]
+            parts += [value.case_expr.defresult] if value.case_expr.HasField("defresult") else []
+        elif kind == "min_max_expr":
+            parts = list(value.min_max_expr.args)
+        elif kind == "func_call" and strings(value.func_call.funcname)[-1] in ("min", "max", "any_value"):
+            if is_grouped and not value.func_call.HasField("over") and self.node(value.func_call.args[0]) in members:
+                return min(state.members, key=str, default=None)
+        nodes = [self._tenant(part, state, before, is_grouped=is_grouped) for part in parts]
+        return nodes[0] if nodes and all(one is not None for one in nodes) else None
+
+    def _is_set(self, node: Node | None) -> bool:
+        """Whether a column is never NULL."""
+        if not isinstance(node, Column) or node.source in self.work.nullable:
+            return False
+        output = self.work.sources[node.source].output(node.key)
+        return output is not None and not output.may_be_null
+
+    def _output(self, name: str, node: Node | None, *, is_grouped: bool) -> Output:
+        if not isinstance(node, Column) or node.source not in self.work.sources:
+            return Output(name=name)
+        output = self.work.sources[node.source].output(node.key)
+        if output is None:
+            return Output(name=name)
+        origin = None
+        if output.origin:
+            origin = Origin((node.source, *output.origin.row), output.origin.table, output.origin.column)
+        has_sets = any(one.WhichOneof("node") == "grouping_set" for one in self.select.group_clause)
+        return Output(
+            name=name, type=output.type, origin=origin, may_be_null=has_sets or not self._is_set(node)
+        )
+
+    def _expose(self, state: State, own: frozenset[int]) -> Callable[[], None] | None:
+        node = self.work.visible(state.members, own)
+        if node is None:
+            return next(
+                (
+                    source.relation.expose
+                    for one in sorted(state.members, key=str)
+                    if isinstance(one, Column) and (source := self.work.sources.get(one.source)) and source.relation.expose
+                ),
+                None,
+            )
+        column = self.work.reference(node)
+        name = "" if isinstance(node, Column) and node.key == self.work.column else self.work.column
+        return lambda: self.select.target_list.append(pb.Node(res_target=pb.ResTarget(name=name, val=column)))
+
+    def _retarget(self, state: State, own: frozenset[int]) -> Callable[[int], None] | None:
+        node = self.work.visible(state.members, own)
+        if node is None or any(_is_star(one.res_target.val) for one in self.select.target_list):
+            return None
+        column = self.work.reference(node)
+
+        def write(number: int) -> None:
+            if number < len(self.select.target_list):
+                self.select.target_list[number].res_target.val.CopyFrom(column)
+
+        return write
+
+
+def _is_star(value: Any) -> bool:
+    kind = value.WhichOneof("node")
+    if kind == "column_ref":
+        return bool(value.column_ref.fields) and value.column_ref.fields[-1].WhichOneof("node") == "a_star"
+    return kind == "a_indirection" and any(one.WhichOneof("node") == "a_star" for one in value.a_indirection.indirection)
+
+
+__all__ = ["Targets", "rows_of"]
