@@ -19,7 +19,11 @@ from benchmarks.timing import Command, CommandFailed, Run, Sample, environment
 
 KILLS = 20
 WRITERS = 2
-_BATCH_ROWS = 200
+_BATCH_ROWS = 500
+_SLOWLY = """
+    CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END';
+    CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()
+"""
 _OURS = (
     "SELECT pid FROM pg_stat_activity"
     " WHERE application_name LIKE 'confiture backfill (%' AND datname = current_database()"
@@ -56,8 +60,8 @@ def run(bench: Bench) -> Result:
         title=f"A backfill of {CUSTOMERS:,} rows, killed {KILLS} times",
         how=(
             f"the times are for how long others could not write at its end; each kill -9 goes to the client, half of "
-            f"them after one to a server process of it; batches of about {_BATCH_ROWS} rows, 2 workers; compared with "
-            f"the defining query at the end. {'; '.join(told)}"
+            f"them after one to a server process of it; batches of about {_BATCH_ROWS} rows, each held up for 100 "
+            f"ms, so that most kills meet one; 2 workers; compared with the defining query at the end. {'; '.join(told)}"
         ),
         baseline=_QUIET,
         rows=rows_of(samples, {_BUSY: "under 1,000 ms"}),
@@ -74,9 +78,11 @@ class _Found:
 
 def _round(bench: Bench, database: str, writers: int, seed: int) -> _Found:
     make_shop(bench, database, CUSTOMERS)
-    options = ["workers: 2", f"batch_rows: {_BATCH_ROWS}", "batch_time: 15ms", "on_writes: capture"]
+    options = ["workers: 2", f"batch_rows: {_BATCH_ROWS}", "batch_time: 110ms", "on_writes: capture"]
     up = bench.confiture.up(project(bench, database, options), bench.server.socket, database, "--format", "json")
     url = bench.server.url(database)
+    with psycopg.connect(url) as connection:
+        connection.execute(_SLOWLY)
     crowd = [_Writer(url, seed + number) for number in range(writers)]
     for writer in crowd:
         writer.start()

@@ -134,7 +134,8 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
     database.execute(
         """
         ALTER TABLE w_customers RENAME TO old;
-        CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id)) PARTITION BY RANGE (id);
+        CREATE TABLE w_customers (LIKE old) PARTITION BY RANGE (id);
+        ALTER TABLE w_customers ADD PRIMARY KEY (tenant_id, id);
         CREATE TABLE p0 PARTITION OF w_customers FOR VALUES FROM (0) TO (2000);
         CREATE TABLE p1 PARTITION OF w_customers FOR VALUES FROM (2000) TO (9000);
         INSERT INTO w_customers SELECT * FROM old;

@@ -174,3 +174,241 @@ def test_leaky(shop_18: Shop, statement: str, kind: LeakKind) -> None:
     proof = shop_18.prove(statement)
     assert proof.standing is Standing.MIXED, proof
     assert kind in {leak.kind for leak in proof.leaks}, proof.leaks
+
+
+def test_sample_says_how_it_was_chosen(shop_18: Shop) -> None:
+    shop_18.execute("INSERT INTO w_orders SELECT t, o, 1, 1 FROM generate_series(10, 60) t, generate_series(1, t) o")
+    found = shop_18.prove("SELECT tenant_id, id FROM w_orders", tenants=7).sample
+    assert found is not None and found.total == 55 and not found.is_whole
+    assert found.how == "the 3 largest, the 2 smallest, 2 at random (seed 6)"
+    assert found.tenants[:3] == ("60", "59", "58") and found.tenants[-2:] == ("3", "4")
+    assert found == shop_18.prove("SELECT tenant_id, id FROM w_orders", tenants=7).sample
+
+
+def test_one_tenant_and_none(shop_18: Shop) -> None:
+    shop_18.execute("DELETE FROM w_orders; DELETE FROM w_customers WHERE tenant_id > 1")
+    assert shop_18.standing("SELECT tenant_id, id FROM w_orders") is Standing.NO_TENANTS
+    one = shop_18.prove(FILL)
+    assert one.standing is Standing.ISOLATED and one.sample is not None and one.sample.tenants == ("1",)
+
+
+def test_more_tenants_than_fit_one_question(shop_18: Shop) -> None:
+    shop_18.execute("INSERT INTO w_orders SELECT t, 1, 1, 1 FROM generate_series(10, 130) t")
+    proof = shop_18.prove(
+        "SELECT o.tenant_id, x.id FROM w_orders o JOIN w_orders x ON x.id = o.id AND x.tenant_id > 120"
+    )
+    assert proof.sample is not None and proof.sample.total == 125
+    assert {leak.tenant for leak in proof.leaks} > {"1", "130"}
+
+
+@pytest.mark.parametrize(
+    ("type_name", "values"),
+    [
+        ("uuid", ("'11111111-1111-1111-1111-111111111111'", "'22222222-2222-2222-2222-222222222222'")),
+        ("text", ("'it''s {one} 100%s'", "'zwei'")),
+        ("varchar(10)", ("'a'", "'b'")),
+        ("bigint", ("1", "2")),
+        ("smallint", ("1", "2")),
+    ],
+)
+def test_types_of_tenants(shop: Shop, type_name: str, values: tuple[str, str]) -> None:
+    shop.execute(
+        f'CREATE SCHEMA "My Shop"; CREATE TABLE "My Shop"."Order" (tenant_id {type_name}, "Id" int, "a ""b" text);'
+        f"INSERT INTO \"My Shop\".\"Order\" VALUES ({values[0]}, 1, 'x'), ({values[1]}, 1, 'y'), (NULL, 1, 'z')"
+    )
+    clean = shop.prove('SELECT tenant_id, "Id", "a ""b" FROM "My Shop"."Order"')
+    assert clean.standing is Standing.ISOLATED and clean.sample is not None and clean.sample.total == 2, clean
+    leaky = shop.prove('SELECT a.tenant_id, b."a ""b" FROM "My Shop"."Order" a JOIN "My Shop"."Order" b USING ("Id")')
+    assert leaky.standing is Standing.MIXED and leaky.leaks[0].shown[0]['a "b'] is not None
+
+
+def test_rows_of_no_tenant_are_not_a_tenant_s(shop_18: Shop) -> None:
+    shop_18.execute("ALTER TABLE w_orders DROP CONSTRAINT w_orders_pkey, ALTER tenant_id DROP NOT NULL")
+    shop_18.execute("INSERT INTO w_orders VALUES (NULL, 1, 1, 5)")
+    assert shop_18.standing("SELECT tenant_id, count(*) FROM w_orders GROUP BY 1") is Standing.ISOLATED
+    query = "SELECT c.tenant_id, o.amount FROM w_customers c JOIN w_orders o ON o.tenant_id = c.tenant_id"
+    assert shop_18.standing(query) is Standing.ISOLATED
+    assert shop_18.kinds(f"{query} OR o.tenant_id IS NULL") == {LeakKind.FOREIGN}
+
+
+def test_filling_a_tenant_column(shop_18: Shop) -> None:
+    """Rows without a tenant are given one: no other tenant may lay claim to them."""
+    shop_18.execute("UPDATE w_notes SET order_id = 100 + id")
+    shop_18.execute("INSERT INTO w_orders VALUES (1, 101, 1, 1), (2, 102, 1, 1)")
+    fill = (
+        "UPDATE w_notes n SET tenant_id = o.tenant_id FROM w_orders o WHERE o.id = n.order_id AND n.tenant_id IS NULL"
+    )
+    assert shop_18.standing(fill) is Standing.ISOLATED
+    shop_18.execute("INSERT INTO w_orders VALUES (3, 102, 1, 1)")
+    (leak,) = shop_18.prove(fill).leaks
+    assert (leak.kind, leak.rows) == (LeakKind.SHARED, 1)
+    assert leak.shown == ({"id": "2", "tenant_id": "2, 3"},)
+
+
+def test_registry_rows_are_tenants(shop_18: Shop) -> None:
+    shop_18.execute(
+        "CREATE TABLE tenants (id bigint PRIMARY KEY, plan text); INSERT INTO tenants SELECT t, 'p' FROM generate_series(1, 5) t;"
+        "ALTER TABLE w_orders ADD FOREIGN KEY (tenant_id) REFERENCES tenants"
+    )
+    good = (
+        "SELECT t.id AS tenant_id, count(o.id) FROM tenants t LEFT JOIN w_orders o ON o.tenant_id = t.id GROUP BY t.id"
+    )
+    proof = shop_18.prove(good)
+    assert proof.standing is Standing.ISOLATED and proof.sample is not None and proof.sample.total == 5
+    assert shop_18.kinds("SELECT o.tenant_id, t.plan FROM w_orders o CROSS JOIN tenants t") == {LeakKind.FOREIGN}
+
+
+def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
+    shop_18.execute(
+        "CREATE TABLE w_boxes (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);"
+        "CREATE TABLE w_labels (box_id bigint NOT NULL REFERENCES w_boxes, text text);"
+        "INSERT INTO w_boxes VALUES (1, 1), (2, 2); INSERT INTO w_labels VALUES (1, 'a'), (2, 'b')"
+    )
+    shop_18.tenancy = TenancySettings(tables=("w_*",))
+    good = "SELECT b.tenant_id, l.text FROM w_boxes b JOIN w_labels l ON l.box_id = b.id"
+    assert shop_18.standing(good) is Standing.ISOLATED
+    assert shop_18.kinds("SELECT b.tenant_id, l.text FROM w_boxes b CROSS JOIN w_labels l") == {LeakKind.FOREIGN}
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("INSERT INTO r_totals (customer_id, total) SELECT customer_id, amount FROM w_orders", "writes no tenant_id"),
+        ("INSERT INTO r_static_kinds SELECT id, 'x' FROM w_orders", "writes r_static_kinds"),
+        ("SELECT id FROM w_orders", "returns no tenant_id"),
+        ("SELECT tenant_id FROM w_orders WHERE random() < 0.5", "random() is volatile"),
+        ("SELECT DISTINCT tenant_id, gen_random_uuid() FROM w_orders", "gen_random_uuid() is volatile"),
+        ("SELECT tenant_id FROM w_orders TABLESAMPLE system (10)", "TABLESAMPLE"),
+        ("SELECT tenant_id, own(1) FROM w_orders", "own() is not immutable"),
+        ("SELECT x.tenant_id FROM r_not_made_yet x", "r_not_made_yet is not there"),
+        ("UPDATE r_not_made_yet SET a = 1", "r_not_made_yet is not there"),
+        ("WITH d AS (DELETE FROM w_orders RETURNING *) SELECT tenant_id FROM d", "a WITH query writes rows"),
+        ("SELECT nextval('none')::bigint AS tenant_id, id FROM w_orders", "made anew each time"),
+        ("SELECT tenant_id, no_such FROM w_orders", "does not exist"),
+    ],
+)
+def test_what_cannot_be_proved_is_not(shop_18: Shop, statement: str, reason: str) -> None:
+    shop_18.execute("CREATE FUNCTION own(int) RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM w_orders'")
+    proof = shop_18.prove(statement)
+    assert proof.standing is Standing.NOT_PROVABLE
+    assert reason in str(proof.reason)
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1 AS tenant_id", "INSERT INTO w_notes VALUES (1, 2)", "CREATE TABLE x ()"]
+)
+def test_nothing_read(shop_18: Shop, statement: str) -> None:
+    assert shop_18.standing(statement) is Standing.NOTHING_READ
+
+
+def test_own_functions(shop_18: Shop) -> None:
+    shop_18.execute("CREATE FUNCTION f(bigint) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1'")
+    shop_18.execute("CREATE SEQUENCE numbers")
+    assert shop_18.standing("SELECT tenant_id, f(id) FROM w_orders") is Standing.ISOLATED
+    proof = shop_18.prove("WITH o AS (SELECT tenant_id, nextval('numbers') n FROM w_orders) SELECT * FROM o")
+    assert proof.standing is Standing.ISOLATED
+    assert [(one.column, one.reason) for one in proof.left_out] == [("nextval()", "volatile, in a subquery")]
+    assert shop_18.database.value("SELECT is_called FROM numbers") is False
+
+
+def test_batches_and_locks_are_taken_out(shop_18: Shop) -> None:
+    fill = FILL.replace("GROUP BY", f"WHERE {BATCH} GROUP BY")
+    assert shop_18.standing(fill) is Standing.ISOLATED
+    assert shop_18.standing("SELECT tenant_id FROM w_orders FOR UPDATE") is Standing.ISOLATED
+
+
+def test_search_path(shop_18: Shop) -> None:
+    """Names are looked up as the session does, those in views as the view did."""
+    shop_18.execute(
+        "CREATE SCHEMA app; CREATE TABLE app.w_orders (tenant_id int, id int); SET search_path = app, public"
+    )
+    shop_18.execute("INSERT INTO app.w_orders VALUES (7, 1)")
+    found = shop_18.prove("SELECT tenant_id, id FROM w_orders").sample
+    assert found is not None and found.tenants == ("7",)
+    of_view = shop_18.prove("SELECT * FROM v_orders").sample
+    assert of_view is not None and of_view.total == 4
+
+
+def test_row_security_is_not_taken_for_isolation(shop: Shop) -> None:
+    shop.execute(
+        "ALTER TABLE w_orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON w_orders USING (tenant_id = 1);"
+        f"CREATE ROLE {shop.database.name}_r; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {shop.database.name}_r;"
+        f"SET ROLE {shop.database.name}_r"
+    )
+    proof = shop.prove("SELECT tenant_id, id FROM w_orders")
+    shop.execute(f"RESET ROLE; DROP OWNED BY {shop.database.name}_r; DROP ROLE {shop.database.name}_r")
+    assert proof.standing is Standing.NOT_PROVABLE
+    assert "row-level security" in str(proof.reason) and "BYPASSRLS" in str(proof.hint)
+
+
+def test_within_a_transaction_that_goes_on(shop: Shop) -> None:
+    """As in a dry run: what it wrote is seen, nothing is taken back, and it can go on writing."""
+    with shop.connection.transaction():
+        shop.execute("CREATE TABLE w_new (tenant_id bigint, id bigint); INSERT INTO w_new VALUES (1, 1), (2, 1)")
+        assert shop.standing("SELECT a.tenant_id, b.id FROM w_new a JOIN w_new b USING (id)") is Standing.MIXED
+        assert shop.standing("SELECT nothing FROM w_new") is Standing.NOT_PROVABLE
+        shop.execute("INSERT INTO w_new VALUES (3, 1)")
+    assert shop.database.value("SELECT count(*) FROM w_new") == 3
+
+
+def test_nothing_is_written(shop: Shop) -> None:
+    before = shop.database.rows("SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1")
+    for statement in (
+        FILL,
+        CLEAN[-1],
+        "DELETE FROM w_orders",
+        "UPDATE w_orders SET amount = 0",
+        "CREATE TABLE y AS TABLE w_orders",
+    ):
+        shop.prove(statement)
+    shop.execute("SELECT pg_stat_force_next_flush()" if shop.database.server.version > 14 else "SELECT 1")
+    after = shop.database.rows("SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1")
+    assert after == before
+    assert shop.database.value("SELECT to_regclass('y') IS NULL") is True
+
+
+def test_time_limit(shop_18: Shop) -> None:
+    shop_18.execute("INSERT INTO w_orders SELECT 1, o, 1, 1 FROM generate_series(100, 3000) o")
+    slow = "SELECT a.tenant_id, sum(b.id * c.id) FROM w_orders a, w_orders b, w_orders c GROUP BY 1"
+    proof = shop_18.prove(slow, timeout_ms=50)
+    assert proof.standing is Standing.NOT_PROVABLE
+    assert proof.reason == "it took longer than 50 ms"
+
+
+def test_old_views_of_materialized_rows(shop_18: Shop) -> None:
+    """A materialized view that shows the tenant is read as a table; one that does not, as its definition."""
+    shop_18.execute(
+        "CREATE MATERIALIZED VIEW m_shown AS SELECT tenant_id, count(*) n FROM w_orders GROUP BY 1;"
+        "CREATE MATERIALIZED VIEW m_hidden AS SELECT count(*) n FROM w_orders"
+    )
+    shown = "SELECT c.tenant_id, m.n FROM w_customers c JOIN m_shown m USING (tenant_id)"
+    assert shop_18.standing(shown) is Standing.ISOLATED
+    assert shop_18.kinds("SELECT c.tenant_id, m.n FROM w_customers c, m_hidden m") == {LeakKind.FOREIGN, LeakKind.LOST}
+
+
+PROJECT = """
+tenancy:
+  tables: [w_*, r_*]
+  except: [r_static_*]
+migrations: migrations
+schemas: schemas
+"""
+
+
+def test_command(shop_18: Shop, project) -> None:
+    project.environ["DATABASE_URL"] = shop_18.database.url
+    project.write("confiture.yaml", PROJECT)
+    steps = "".join(f"      {line}\n" for line in FILL.strip().splitlines())
+    project.migration("001_fill", f"after_ddl:\n  - name: fill\n    sql: |\n{steps}")
+    clean = project.run("tenancy", "prove", "001", "--format", "json")
+    (found,) = clean.json["statements"]
+    assert (found["standing"], found["target"], found["line"]) == ("isolated", "r_totals", 4)
+    assert found["sample"] == {"tenants": ["1", "2", "3", "4"], "total": 4, "how": "all"}
+    project.migration("002_mix", f"after_ddl:\n  - sql: |\n{steps.replace(' AND o.tenant_id = c.tenant_id', '')}")
+    mixed = project.run("tenancy", "prove", "--tenants", "2", expect=1)
+    assert "r_totals mixes tenants" in mixed.out
+    assert "2 of 4 tenants were looked at: the largest, the smallest." in mixed.out
+    assert "that it gets only because of other tenants' rows" in mixed.out
+    assert shop_18.database.value("SELECT count(*) FROM r_totals") == 0
+    project.run("tenancy", "prove", "--tenants", "2", "--all", expect=2)
+    project.run("tenancy", "prove", "009", expect=2)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from confiture import __version__
-from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile
+from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.errors import ConfitureError
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(migrate.app, name="migrate", short_help="Run, rehearse and undo migrations.")
 app.add_typer(backfill.app, name="backfill", short_help="Look at batched backfills, pause and resume them.")
+app.add_typer(tenancy.app, name="tenancy", short_help="Show whose tables are whose, prove that tenants stay apart.")
 app.add_typer(db.app, name="db", short_help="The project's own PostgreSQL server.")
 app.command(short_help="Make a new project.")(project.init)
 app.command(short_help="Write a new migration.")(project.new)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import postgast
+
 from confiture.core.project import Project, read_project
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import TEMPLATE_SUFFIX
@@ -153,6 +155,21 @@ def lint_plan(
         suppressed=suppressed,
     )
     return PlanJudgement(report=report, locks=replay.locks)
+
+
+def files_catalog(settings: Settings, variables: Mapping[str, Any]) -> Catalog:
+    """The schema that the DDL files and the migrations make. Raises InputError with every mistake in them."""
+    problems = Problems()
+    paths = schema_paths(settings)
+    project = _project(settings, variables, problems, postgast.parse, needed=not paths)
+    schema = SchemaReader()
+    for path in paths:
+        _read_file(path, settings, variables, schema, problems)
+    problems.raise_if_any()
+    replay = Replay((), _surroundings(settings, None))
+    for plan in project.ups if project else ():
+        replay.pass_over(plan)
+    return together(schema.catalog, replay.catalog)
 
 
 def schema_paths(settings: Settings) -> list[Path]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Set
 from collections.abc import Sequence as Ordered
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import NamedTuple
 
 from confiture.models.source import Place
+from confiture.models.values import value
 
 PUBLIC = "public"
 TEMPORARY = "pg_temp"
@@ -56,7 +57,7 @@ class ConstraintKind(StrEnum):
     EXCLUSION = "exclusion"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Column:
     """A column. Its type is empty where it is not known, as of some columns of CREATE TABLE AS.
 
@@ -79,7 +80,7 @@ class Column:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Constraint:
     """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
 
@@ -102,7 +103,7 @@ class Constraint:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Index:
     """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
 
@@ -127,7 +128,7 @@ class Index:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Policy:
     """A row security policy. `command` is `all`, `select`, `insert`, `update` or `delete`; no `roles` means PUBLIC."""
 
@@ -140,7 +141,7 @@ class Policy:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Trigger:
     """A trigger that users defined."""
 
@@ -154,7 +155,7 @@ class Trigger:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Table:
     """A table. `parents` are those it inherits from, or the one it is a partition of.
 
@@ -203,7 +204,7 @@ class Table:
         return next((one for one in self.constraints if one.name == name), None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class View:
     """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
 
@@ -222,7 +223,7 @@ class View:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Enum:
     """An enum type, its labels in their order."""
 
@@ -231,7 +232,7 @@ class Enum:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Domain:
     """A domain over a type. `checks` are its constraints: name and expression, and whether it is proven."""
 
@@ -243,7 +244,7 @@ class Domain:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Composite:
     """A composite type: its attributes by name and type."""
 
@@ -252,7 +253,7 @@ class Composite:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Range:
     """A range type over the values of another type."""
 
@@ -274,7 +275,7 @@ class Signature(NamedTuple):
         return f"{self.name}({', '.join(self.arguments)})"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Function:
     """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
 
@@ -294,7 +295,7 @@ class Function:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Sequence:
     """A sequence. `owner` is the table and column it belongs to, as that of a serial or identity column does."""
 
@@ -303,7 +304,7 @@ class Sequence:
     place: Place | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+@value(frozen=True, kw_only=True, slots=True, order=True)
 class Grant:
     """A privilege on an object that was given to a role; `public` is everyone.
 
@@ -322,7 +323,7 @@ class Grant:
 Relation = Table | View | Sequence
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Catalog:
     """All objects of a schema.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from confiture.errors import Span
 from confiture.models.catalog import Name
 from confiture.models.plan import StepId
 
@@ -107,14 +108,13 @@ class IsolationProof:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProvedStatement:
-    """A statement of a step, and its proof. `line` and `column` are where it begins, in the step's file."""
+    """A statement of a step, where it begins, the relation that it writes or defines, and its proof."""
 
     migration: str
     step: StepId
-    line: int
+    span: Span
     text: str
     target: str
-    """What it writes, for people: `r_orders`, `view v_orders`."""
     proof: IsolationProof
 
 

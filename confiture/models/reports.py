@@ -44,8 +44,9 @@ class MigrationReport:
 class Stretch:
     """What a backfill did between two looks at it, in seconds from when this run began to fill.
 
-    `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next was to take at its
-    end, `retries` how many batches were tried again. It was held back for `held_back_s`, by `held_back_by` at the longest.
+    `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next one was to take at
+    its end, `retries` how many batches were tried again. It was held back for `held_back_s`, the longest by
+    `held_back_by`.
     """
 
     start_s: float

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from confiture.errors import Diagnostic, Span
+from confiture.models.values import value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,7 @@ class Rendered:
         return self.source.file.diagnostic(self.span(offset), code, message, detail=detail, hint=hint)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Place:
     """A character (from 0) of a rendered text. Where that stands in its file is worked out when somebody asks."""
 

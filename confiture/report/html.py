@@ -9,6 +9,7 @@ from typing import Any
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks
 from confiture.report.colours import css_class
+from confiture.report.pace import LEFT, RIGHT, picture
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, duration, rows
@@ -42,6 +43,9 @@ def run_page(report: RunReport) -> str:
             (_LEFT + tick * _WIDTH // _TICKS, duration(total_ms * tick / _TICKS) if tick else "0")
             for tick in range(_TICKS + 1)
         ],
+        pictures=[picture(backfill) for backfill in report.backfills],
+        picture_left=LEFT,
+        picture_right=RIGHT,
         loop_y=lambda index: index * _LANE_HEIGHT + _FIRST_LANE,
         rows=rows,
         duration=duration,

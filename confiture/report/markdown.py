@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from re import findall
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import RunReport
+from confiture.models.trace import RunWarning
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
 from confiture.report.words import count, counted, duration, rows
@@ -20,7 +22,7 @@ def run_markdown(report: RunReport) -> str:
     title = "Dry run" if report.dry_run else f"Migrate {report.direction.value}"
     parts = [f"### Confiture: {title}", _cell(run_sentence(report))]
     parts += [_cell(sentence) for sentence in estimate_sentences(report)]
-    parts += _section("Warnings", [f"- **{_cell(w.message)}** {_cell(w.hint)}" for w in report.warnings])
+    parts += _section("Warnings", [line for warning in report.warnings for line in _warning(warning)])
     parts += _section("Errors", _diagnostics(report.diagnostics))
     parts += _section("Waited for us", [f"- {_cell(line)}" for line in blocked_sentences(report)])
     parts += _section("Locks", _locks(report))
@@ -71,6 +73,16 @@ def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[str]:
     return lines
 
 
+def _warning(warning: RunWarning) -> list[str]:
+    place = f"`{warning.span}` " if warning.span else ""
+    rule = f" `{warning.rule}`" if warning.rule else ""
+    lines = [f"- {place}**{_cell(warning.message)}**{rule}", f"  - next: {_cell(warning.hint)}"]
+    if warning.remedy:
+        fence = "`" * max([3, *(len(run) + 1 for run in findall("`+", warning.remedy))])
+        lines += [f"    {line}".rstrip() for line in ("", f"{fence}sql", *warning.remedy.strip().split("\n"), fence, "")]
+    return lines
+
+
 def _locks(report: RunReport) -> list[str]:
     found = lanes(report.locks)
     if not found:
@@ -87,8 +99,9 @@ def _steps(report: RunReport) -> list[str]:
     for migration in report.migrations:
         for step in migration.steps:
             result = "ok" if step.outcome is Outcome.DONE else step.outcome.value
+            note = f" ({_cell(step.note)})" if step.note else ""
             lines.append(
-                f"| {_cell(migration.version)} | {step.step.phase.value} | {_cell(step.step.name)}"
+                f"| {_cell(migration.version)} | {step.step.phase.value} | {_cell(step.step.name)}{note}"
                 f" | {rows(step.rows)} | {duration(step.duration_ms)} | {result} |"
             )
     return lines if len(lines) > 2 else []

@@ -14,6 +14,7 @@ from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import TableRef
 from confiture.models.source import Place, Rendered
+from confiture.models.values import value
 from confiture.sql.expressions import expression_text, identifier
 
 __all__ = [
@@ -71,7 +72,7 @@ class Positions:
         return byte - self.extra[index - 1] if index else byte
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class ParsedStatement:
     """A statement with its parse tree. `offset` and `end` are characters of the rendered text, from 0.
 

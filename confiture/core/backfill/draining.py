@@ -107,8 +107,8 @@ class Draining:
             raise failed(
                 self._work.step,
                 "partitions-changed",
-                "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled from"
-                " them is still there",
+                "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled"
+                " from them is still there",
                 f"`confiture backfill cancel`, TRUNCATE {self._work.backfill.into}, and run again",
             )
         if leaves.keys() - known:

@@ -58,7 +58,7 @@ def leftovers(tries: Sequence[Sequence[StatementTrace]]) -> tuple[str, ...]:
         dead.update(_dead_rows(traces))
     told = [f"{table} keeps {count:,} dead rows until it is vacuumed" for table, count in dead.most_common() if count]
     everything = [trace for traces in tries for trace in traces]
-    sequences = {lock.relation for trace in everything for lock in trace.locks if _gives_numbers(lock)}
+    sequences = {name for traces in tries for name in _used_sequences(traces)}
     if sequences:
         told.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
     texts = dict.fromkeys(trace.text for trace in everything)
@@ -79,9 +79,19 @@ def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
     return dead
 
 
-def _gives_numbers(lock: LockTrace) -> bool:
-    """nextval and setval take this mode, and they alone; what DDL does to a sequence is taken back."""
-    return lock.kind == "sequence" and lock.mode is LockMode.ROW_EXCLUSIVE
+def _used_sequences(traces: Sequence[StatementTrace]) -> set[str]:
+    """Sequences that one try took numbers from, or set: nextval and setval take this mode. So does ALTER SEQUENCE, but
+    in a new file, and what is done to that is taken back.
+    """
+    used: set[str] = set()
+    renewed: set[str] = set()
+    for trace in traces:
+        renewed.update(trace.rewrites)
+        taken = {
+            lock.relation for lock in trace.locks if lock.kind == "sequence" and lock.mode is LockMode.ROW_EXCLUSIVE
+        }
+        used |= taken - renewed
+    return used
 
 
 def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[RunWarning]:
@@ -92,7 +102,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
         yield RunWarning(
             code="long-lock",
             message=(
-                f"{lock.relation} is held in {lock.felt.sql} for up to {_seconds(lock.held_ms)}{waiting}:"
+                f"{lock.relation} is held in {lock.felt.sql} for up to {seconds(lock.held_ms)}{waiting}:"
                 f" {lock.felt.blocks.value} wait"
             ),
             hint=_way_out(lock, trace),
@@ -106,7 +116,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
 def _way_out(lock: LockTrace, trace: StatementTrace) -> str:
     if trace.duration_ms < _OWN_SHARE * lock.held_ms:
         return (
-            f"its statement takes {_seconds(trace.duration_ms)}, then what follows keeps the lock:"
+            f"its statement takes {seconds(trace.duration_ms)}, then what follows keeps the lock:"
             " put what follows into a migration of its own, or this statement last"
         )
     return next((_WAYS_OUT[action] for action in actions(trace.text) if action in _WAYS_OUT), _ANY_WAY_OUT)
@@ -125,7 +135,7 @@ def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
             if relation in queried:
                 yield RunWarning(
                     code="rewrite",
-                    message=f"{relation} is rewritten in {_seconds(trace.duration_ms)}",
+                    message=f"{relation} is rewritten in {seconds(trace.duration_ms)}",
                     hint=_WAYS_OUT[Action.ALTER_TYPE if Action.ALTER_TYPE in done else Action.ADD_COLUMN],
                     table=relation,
                     measured_ms=trace.duration_ms,
@@ -201,7 +211,8 @@ def _is_query(text: str) -> bool:
     return all(statement.node in _QUERIES for statement in statements)
 
 
-def _seconds(milliseconds: float) -> str:
+def seconds(milliseconds: float) -> str:
+    """A measured time within a sentence."""
     if milliseconds < 1:
         return "under 1 ms"
     return f"{milliseconds / 1000:.1f} s" if milliseconds >= 950 else f"{milliseconds:.0f} ms"

@@ -66,7 +66,8 @@ def predictions(
 
 
 def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
-    return estimate([_total_ms(run, scale) for run in runs], scaled=scale is not None)
+    sampled = any(trace.stands_for != 1 for run in runs for trace in run)
+    return estimate([_total_ms(run, scale) for run in runs], scaled=scale is not None, sampled=sampled)
 
 
 def _total_ms(run: Traces, scale: Scale | None) -> float:

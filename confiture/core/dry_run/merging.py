@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from confiture.models.findings import Finding
+from confiture.core.dry_run.advice import seconds
+from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
-from confiture.sql.actions import same_relation
+from confiture.sql.actions import named_relations, same_relation
 
 
 def merged(
@@ -16,11 +17,12 @@ def merged(
     """The warnings of a dry run together with the findings of lint, the longest measured first.
 
     A finding that was also seen, for the same table in the same statement, brings its rule and its SQL to that warning;
-    one that was not is told with what was measured of it. Findings that are only notes are left to lint.
+    one that was not is told with what was measured of it. Of several findings the worst explains what was seen.
+    Findings that are only notes are left to lint.
     """
     left = list(warnings)
     records = []
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)):
         if finding.severity == "info":
             continue
         seen = [warning for warning in left if _is_same(finding, warning)]
@@ -35,8 +37,13 @@ def _is_same(finding: Finding, warning: RunWarning) -> bool:
         and finding.statement == warning.statement
         and finding.relation is not None
         and warning.table is not None
-        and same_relation(finding.relation, warning.table)
+        and (same_relation(finding.relation, warning.table) or _goes_with(warning.table, finding.statement))
     )
+
+
+def _goes_with(table: str, statement: str) -> bool:
+    """Whether a statement does not name a table that it was seen to touch: a partition, or what inherits."""
+    return not any(same_relation(table, name) for name in named_relations([statement]))
 
 
 def _seen(finding: Finding, warnings: Sequence[RunWarning]) -> RunWarning:
@@ -54,7 +61,9 @@ def _seen(finding: Finding, warnings: Sequence[RunWarning]) -> RunWarning:
 
 def _unseen(finding: Finding, traces: Sequence[StatementTrace]) -> RunWarning:
     lock = _worst_lock(finding, traces)
-    measured = f"; here for up to {lock.held_ms:.0f} ms" if lock and lock.held_ms >= 1 else ""
+    measured = ""
+    if lock and lock.held_ms >= 1:
+        measured = f"; {lock.relation} is held in {lock.felt.sql} for up to {seconds(lock.held_ms)}"
     return RunWarning(
         code=finding.rule,
         rule=finding.rule,

@@ -169,7 +169,7 @@ def _note(batches: list[_Batch], total: int) -> str:
     )
     if len(batches) > 1:
         low, high = (max(bound * total / 1000, 0.0) for bound in _bounds(batches))
-        text += f" ({low:.1f} to {high:.1f} s by the batches' spread, {LEVEL_PERCENT} % of cases)"
+        text += f" ({low:.1f} to {high:.1f} s by the batches' spread; commits and the growing of batches are not in it)"
     return f"{text}; `--full` runs all"
 
 

@@ -40,7 +40,7 @@ def prove_statement(
     """Whether a statement keeps so many tenants apart, None for all; `catalog` is that of the database as it is.
 
     Writes nothing. Inside of a transaction it leaves that as it was: it may be asked in the middle of a dry run, before
-    the statement runs there. `timeout_ms` bounds each of its queries. Raises psycopg.Error where the connection is gone.
+    the statement runs there. `timeout_ms` bounds each query. Raises psycopg.Error where the connection is lost.
     """
     started = time.perf_counter()
     try:

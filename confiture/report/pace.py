@@ -1,0 +1,228 @@
+"""Draws a backfill over time: rows a second above, rows in a batch below, shaded where it was held back."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from confiture.models.reports import BackfillReport, Stretch
+from confiture.report.stretches import without_numbers
+from confiture.report.words import count, duration
+
+LEFT, RIGHT = 84, 984
+_FEWEST_STRETCHES = 3
+_SHADES = 4
+_WINDOWS = 60
+_BATCHES_A_WINDOW = 4
+_MOST_TICKS = 9
+_STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+_ROUND = (1, 2, 4, 5, 10)
+_PX_A_CHARACTER = 6.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """A curve within its frame, in px of the picture. `points` are SVG's; `ticks` hold y and label, the greatest first."""
+
+    title: str
+    style: str
+    top: int
+    bottom: int
+    points: str
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shade:
+    """A stretch of time in which the backfill was held back, in px. `label` is empty where there is no room for it."""
+
+    x: float
+    width: float
+    style: str
+    title: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """All that the page shows of a backfill; `panels` is empty where it was too short to draw."""
+
+    name: str
+    sentence: str
+    panels: tuple[Panel, ...] = ()
+    shades: tuple[Shade, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
+    """Style and meaning of each colour of the shades."""
+    retries: tuple[tuple[float, str], ...] = ()
+    """Where batches were tried again: x, and how many."""
+    ticks: tuple[tuple[float, str], ...] = ()
+    window_s: float = 0.0
+    """Over how many seconds the rate is a mean."""
+
+
+def picture(backfill: BackfillReport) -> Picture:
+    """What the page shows of a backfill."""
+    stretches, step = backfill.stretches, backfill.last.step
+    name = f"{step.version} {step.phase.value}: {step.name}"
+    sentence = told(backfill)
+    if len(stretches) < _FEWEST_STRETCHES:
+        return Picture(name=name, sentence=sentence)
+    across = _Across(start_s=stretches[0].start_s, end_s=stretches[-1].end_s)
+    styles = _styles(backfill.held_back_s)
+    window_s = _window_s(backfill)
+    return Picture(
+        name=name,
+        sentence=sentence,
+        panels=(
+            _panel("Rows a second", "rate", (28, 178), across, _rates(stretches, window_s)),
+            _panel("Rows in a batch", "size", (216, 296), across, _sizes(backfill)),
+        ),
+        shades=_shades(stretches, across, styles),
+        legend=tuple(
+            (styles[cause], f"{cause}: {duration(seconds * 1000)}") for cause, seconds in _longest_first(backfill)
+        ),
+        retries=tuple(
+            (across.x((one.start_s + one.end_s) / 2), f"batches tried again: {one.retries:,}")
+            for one in stretches
+            if one.retries
+        ),
+        ticks=across.ticks(),
+        window_s=window_s,
+    )
+
+
+def told(backfill: BackfillReport) -> str:
+    """What a backfill did in this run, in a sentence."""
+    first, last = backfill.first, backfill.last
+    rows, seconds = last.source_rows - first.source_rows, last.elapsed_s - first.elapsed_s
+    parts = [f"{count(rows, 'row')} of the driving table in {duration(seconds * 1000)}"]
+    if rows and seconds:
+        parts.append(f"{rows / seconds:,.0f} a second")
+    median = backfill.median_batch_rows
+    if median is not None:
+        parts.append(f"{last.batches - first.batches:,} batches of {median:,.0f} (median)")
+    if backfill.retries:
+        parts.append(f"{backfill.retries:,} tried again")
+    if first.source_rows:
+        parts.append(f"{count(first.source_rows, 'row')} were done by earlier runs")
+    return f"{', '.join(parts)}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Across:
+    """The axis of time."""
+
+    start_s: float
+    end_s: float
+
+    def x(self, at_s: float) -> float:
+        """Where a moment is."""
+        return round(LEFT + (at_s - self.start_s) / (self.end_s - self.start_s) * (RIGHT - LEFT), 1)
+
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Round times, and where they are."""
+        span_s = self.end_s - self.start_s
+        step_s = next((step for step in _STEPS_S if span_s / step < _MOST_TICKS), math.ceil(span_s / 86400) * 10800)
+        times = [number * step_s for number in range(int(span_s / step_s) + 1)]
+        return tuple((self.x(self.start_s + time), _clock(time, span_s)) for time in times)
+
+
+def _clock(time_s: float, span_s: float) -> str:
+    if span_s < 120:
+        return f"{time_s:g} s"
+    unit, name = (60, "min") if span_s < 7200 else (3600, "h")
+    whole, rest = divmod(round(time_s), unit)
+    return f"{whole}:{rest * 60 // unit:02d} {name}" if rest else f"{whole} {name}"
+
+
+def _panel(
+    title: str, style: str, reach: tuple[int, int], across: _Across, curve: Sequence[tuple[float, float]]
+) -> Panel:
+    top, bottom = reach
+    greatest = _rounded_up(max(value for _, value in curve))
+    points = " ".join(
+        f"{across.x(at_s)},{round(bottom - value / greatest * (bottom - top), 1)}" for at_s, value in curve
+    )
+    ticks = ((top, greatest), ((top + bottom) / 2, greatest / 2), (bottom, 0.0))
+    return Panel(
+        title=title,
+        style=style,
+        top=top,
+        bottom=bottom,
+        points=points,
+        ticks=tuple((y, f"{value:,g}" if value < 10 else f"{value:,.0f}") for y, value in ticks),
+    )
+
+
+def _rounded_up(value: float) -> float:
+    """The next number that is easy to read, and so is its half."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
+    return next(digit * power for digit in _ROUND if digit * power >= value)
+
+
+def _window_s(backfill: BackfillReport) -> float:
+    """Long enough for some batches: rows come in lumps, one for each."""
+    span_s = backfill.last.elapsed_s - backfill.first.elapsed_s
+    batches = backfill.last.batches - backfill.first.batches
+    busy_s = span_s - sum(backfill.held_back_s.values())
+    return min(max(span_s / _WINDOWS, _BATCHES_A_WINDOW * busy_s / max(batches, 1)), span_s)
+
+
+def _rates(stretches: Sequence[Stretch], window_s: float) -> list[tuple[float, float]]:
+    """Rows a second, at each look the mean over the window around it."""
+    times = [stretches[0].start_s, *(one.end_s for one in stretches)]
+    done = [0, *accumulate(one.source_rows for one in stretches)]
+
+    def done_at(at_s: float) -> float:
+        place = min(bisect_right(times, at_s), len(times) - 1)
+        before, after = times[place - 1], times[place]
+        return done[place - 1] + (done[place] - done[place - 1]) * (at_s - before) / ((after - before) or 1.0)
+
+    curve = []
+    for at_s in times:
+        start, end = max(at_s - window_s / 2, times[0]), min(at_s + window_s / 2, times[-1])
+        curve.append((at_s, (done_at(end) - done_at(start)) / (end - start)))
+    return curve
+
+
+def _sizes(backfill: BackfillReport) -> list[tuple[float, float]]:
+    first = backfill.first
+    return [(first.elapsed_s, first.batch_rows), *((one.end_s, one.batch_rows) for one in backfill.stretches)]
+
+
+def _longest_first(backfill: BackfillReport) -> list[tuple[str, float]]:
+    return sorted(backfill.held_back_s.items(), key=lambda item: -item[1])
+
+
+def _styles(held_back_s: Mapping[str, float]) -> dict[str, str]:
+    """A colour for each cause; those that cost least share one."""
+    causes = sorted(held_back_s, key=lambda cause: -held_back_s[cause])
+    return {cause: f"hold{min(place, _SHADES - 1)}" for place, cause in enumerate(causes)}
+
+
+def _shades(stretches: Sequence[Stretch], across: _Across, styles: Mapping[str, str]) -> tuple[Shade, ...]:
+    spans: list[tuple[float, float, str, str]] = []
+    for one in stretches:
+        if one.held_back_by is None or not one.held_back_s:
+            continue
+        cause, end_s = without_numbers(one.held_back_by), one.start_s + one.held_back_s
+        if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], one.start_s, abs_tol=0.001):
+            spans[-1] = (spans[-1][0], end_s, cause, spans[-1][3])
+        else:
+            spans.append((one.start_s, end_s, cause, one.held_back_by))
+    return tuple(_shade(span, across, styles) for span in spans)
+
+
+def _shade(span: tuple[float, float, str, str], across: _Across, styles: Mapping[str, str]) -> Shade:
+    start_s, end_s, cause, reason = span
+    x, width = across.x(start_s), round(across.x(end_s) - across.x(start_s), 1)
+    return Shade(
+        x=x,
+        width=max(width, 1.0),
+        style=styles[cause],
+        title=f"held back for {duration((end_s - start_s) * 1000)}: {reason}",
+        label=cause if width > len(cause) * _PX_A_CHARACTER + 8 else "",
+    )
