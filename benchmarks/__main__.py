@@ -19,6 +19,7 @@ from benchmarks import (
     nothing_pending,
     small_migrations,
     startup,
+    tenancy,
 )
 from benchmarks.bench import Bench
 from benchmarks.machine import conditions, load
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "backfill": backfill.run,
     "backfill-chaos": backfill_chaos.run,
     "lint": lint.run,
+    "tenancy": tenancy.run,
 }
 
 

@@ -61,7 +61,8 @@ def run(bench: Bench) -> Result:
         how=(
             f"the times are for how long others could not write at its end; each kill -9 goes to the client, half of "
             f"them after one to a server process of it; batches of about {_BATCH_ROWS} rows, each held up for 100 "
-            f"ms, so that most kills meet one; 2 workers; compared with the defining query at the end. {'; '.join(told)}"
+            f"ms, so that most kills meet one; 2 workers; compared with the defining query at the end. "
+            f"{'; '.join(told)}"
         ),
         baseline=_QUIET,
         rows=rows_of(samples, {_BUSY: "under 1,000 ms"}),

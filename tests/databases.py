@@ -74,7 +74,10 @@ class Databases:
         if uses < _USES and self._emptied(name):
             self._resting.append((name, uses))
         else:
-            self._do("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            self.drop(name)
+
+    def drop(self, name: str) -> None:
+        self._do("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def _emptied(self, name: str) -> bool:
         try:

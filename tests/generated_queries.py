@@ -1,4 +1,4 @@
-"""Generates schemas, adversarial data and statements, to hold the analysis of tenants against what really happens.
+"""Generates statements, to hold the analysis of tenants against what really happens.
 
 A statement is built with some care: each time it could compare tenants it does so with that probability. With full
 care most statements keep tenants apart, with less most do not. The same seed gives the same.
@@ -8,167 +8,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-TENANT = "tenant_id"
-TENANTS = (1, 2, 3)
-EMPTY_TENANT = 4
+from tests.generated_schemas import OUT, ROW, TENANT, TENANTS, Column, Relation, Source, World, Worlds
+
 CARES = (1.0, 1.0, 0.9, 0.6)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of something in FROM. `kind` is `tenant`, `number` or `text`."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A table or view."""
-
-    name: str
-    columns: tuple[Column, ...]
-
-    @property
-    def has_tenant(self) -> bool:
-        return any(one.kind == "tenant" for one in self.columns)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something in FROM, under a name."""
-
-    alias: str
-    columns: tuple[Column, ...]
-
-    def of(self, kind: str) -> list[str]:
-        return [f"{self.alias}.{one.name}" for one in self.columns if one.kind == kind]
-
-
-@dataclass
-class World:
-    """A schema with data: the statements that make it."""
-
-    statements: list[str] = field(default_factory=list)
-    tables: list[Relation] = field(default_factory=list)
-    lookups: list[Relation] = field(default_factory=list)
-    views: list[Relation] = field(default_factory=list)
-
-
-ROW = (
-    Column(TENANT, "tenant"),
-    Column("id", "number"),
-    Column("ref", "number"),
-    Column("val", "number"),
-    Column("txt", "text"),
-)
-OUT = (Column(TENANT, "tenant"), Column("a", "number"), Column("b", "number"), Column("s", "text"))
-
-
 def world(seed: int) -> World:
-    """A schema with data."""
-    return _Worlds(random.Random(seed)).made()
-
-
-class _Worlds:
-    """Makes a schema: tables that are keyed and refer to each other in different ways, and views on them."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._world = World()
-        self._rows: dict[str, list[tuple[int | None, int]]] = {}
-        self._keys: dict[str, str] = {}
-
-    def made(self) -> World:
-        self._lookups()
-        has_registry = self._chance.random() < 0.5
-        if has_registry:
-            self._say("CREATE TABLE tenants (id bigint PRIMARY KEY, name text)")
-            self._say(f"INSERT INTO tenants SELECT t, 'tenant ' || t FROM generate_series(1, {EMPTY_TENANT}) t")
-        for number, name in enumerate(("w_a", "w_b", "w_c", "w_d")):
-            self._table(name, [f"w_{'abcd'[other]}" for other in range(number)], has_registry)
-        self._say("CREATE TABLE r_out (tenant_id bigint, a bigint, b bigint, s text, UNIQUE (tenant_id, a))")
-        self._say("INSERT INTO r_out SELECT t, n, n, 'x' FROM generate_series(1, 3) t, generate_series(1, 3) n")
-        self._say("CREATE TABLE r_loose (a bigint PRIMARY KEY, tenant_id bigint, b bigint, s text)")
-        self._say("INSERT INTO r_loose SELECT n, 1 + n % 3, n, 'x' FROM generate_series(1, 6) n")
-        self._world.tables.append(Relation("r_out", OUT))
-        self._views()
-        return self._world
-
-    def _say(self, text: str) -> None:
-        self._world.statements.append(text)
-
-    def _lookups(self) -> None:
-        self._say("CREATE TABLE l_kinds (id bigint PRIMARY KEY, name text)")
-        self._say("INSERT INTO l_kinds VALUES (1, 'one'), (2, 'two'), (3, NULL)")
-        self._world.lookups.append(Relation("l_kinds", (Column("id", "number"), Column("name", "text"))))
-
-    def _table(self, name: str, earlier: Sequence[str], has_registry: bool) -> None:
-        chance = self._chance
-        key = chance.choice(("both", "both", "id", "id and both", "none"))
-        nullable = key != "both" and chance.random() < 0.4
-        tenant = "tenant_id bigint" + ("" if nullable else " NOT NULL")
-        if has_registry and chance.random() < 0.7:
-            tenant += " REFERENCES tenants"
-        parts = [tenant, "id bigint NOT NULL", "ref bigint", "val bigint", "txt text"]
-        parts += {"both": ["PRIMARY KEY (tenant_id, id)"], "id": ["PRIMARY KEY (id)"], "none": []}.get(
-            key, ["PRIMARY KEY (id)", "UNIQUE (tenant_id, id)"]
-        )
-        target = chance.choice(earlier) if earlier and chance.random() < 0.8 else None
-        reference = self._reference(target)
-        parts += [reference] if reference else []
-        self._say(f"CREATE TABLE {name} ({', '.join(parts)})")
-        self._fill(name, key, nullable, target, reference)
-        self._keys[name] = key
-        self._world.tables.append(Relation(name, ROW))
-
-    def _reference(self, target: str | None) -> str | None:
-        """A foreign key to a table, of a kind that its keys allow."""
-        if target is None:
-            return None
-        kinds = {
-            "both": ["FOREIGN KEY (tenant_id, ref) REFERENCES {} (tenant_id, id)"],
-            "id": ["FOREIGN KEY (ref) REFERENCES {} (id)"],
-            "id and both": [
-                "FOREIGN KEY (tenant_id, ref) REFERENCES {} (tenant_id, id)",
-                "FOREIGN KEY (ref) REFERENCES {} (id)",
-            ],
-        }.get(self._keys[target])
-        return self._chance.choice(kinds).format(target) if kinds and self._chance.random() < 0.8 else None
-
-    def _fill(self, name: str, key: str, nullable: bool, target: str | None, reference: str | None) -> None:
-        chance = self._chance
-        rows: list[tuple[int | None, int]] = []
-        values: list[str] = []
-        for tenant in (*TENANTS, *([None] if nullable else [])):
-            for number in range(1, 1 + (6 if tenant == 1 else chance.randint(2, 4))):
-                place = number if key in ("both", "none") else len(rows) + 1
-                rows.append((tenant, place))
-                ref = self._ref(tenant, target, reference)
-                value = chance.choice(("0", "1", "1", "2", "3", "NULL"))
-                text = chance.choice(("'x'", "'y'", "'z'", "NULL"))
-                values.append(f"({'NULL' if tenant is None else tenant}, {place}, {ref}, {value}, {text})")
-        self._rows[name] = rows
-        self._say(f"INSERT INTO {name} VALUES {', '.join(values)}")
-
-    def _ref(self, tenant: int | None, target: str | None, reference: str | None) -> str:
-        """A row to refer to: another tenant's wherever no key forbids it."""
-        if target is None or self._chance.random() < 0.1:
-            return str(self._chance.randint(1, 6)) if target is None else "NULL"
-        rows = self._rows[target]
-        if reference and "tenant_id" in reference and tenant is not None:
-            rows = [row for row in rows if row[0] == tenant]
-        return str(self._chance.choice(rows)[1]) if rows else "NULL"
-
-    def _views(self) -> None:
-        for number in range(4):
-            name = f"v_{number}"
-            query = Builder(self._chance, self._world, self._chance.choice(CARES), depth=1).body(3)
-            kind = "MATERIALIZED VIEW" if self._chance.random() < 0.1 else "VIEW"
-            self._say(f"CREATE {kind} {name} AS {query.text}")
-            self._world.views.append(Relation(name, query.columns))
+    """A schema: tables, and views on them."""
+    chance = random.Random(seed)
+    made = Worlds(chance).made()
+    for number in range(4):
+        name = f"v_{number}"
+        query = Builder(chance, made, chance.choice(CARES), depth=1).body(3)
+        made.statements.append(f"CREATE VIEW {name} AS {query.text}")
+        made.views.append(Relation(name, query.columns))
+    return made
 
 
 @dataclass(frozen=True)
@@ -195,6 +51,8 @@ class Builder:
         self._depth = depth
         self._names = 0
         self._common: list[Relation] = []
+        self._unused: list[Relation] = []
+        """WITH queries that nothing reads yet: the next FROM does."""
 
     def statement(self) -> str:
         kind = self._chance.choices(
@@ -221,9 +79,7 @@ class Builder:
 
     def _query(self) -> str:
         """A query with the columns of OUT, perhaps with WITH queries and set operations."""
-        parts = []
-        for _ in range(self._chance.choice((0, 0, 1, 1, 2))):
-            parts.append(self._with_query())
+        parts = [self._with_query() for _ in range(self._chance.choice((0, 0, 1, 1, 2)))]
         recursive = self._chance.random() < 0.08
         if recursive:
             parts.append(self._recursive())
@@ -237,14 +93,18 @@ class Builder:
     def _with_query(self) -> str:
         name = self._name("q")
         query = self.body(self._chance.randint(2, 4))
-        self._common.append(Relation(name, query.columns))
+        self._has(Relation(name, query.columns))
         return f"{name} AS {self._pick(('', '', 'MATERIALIZED '))}({query.text})"
+
+    def _has(self, relation: Relation) -> None:
+        self._common.append(relation)
+        self._unused.append(relation)
 
     def _recursive(self) -> str:
         name = self._name("r")
         table = self._pick(self._tables())
         tenant = f" AND o.{TENANT} = r.{TENANT}" if self._is_careful() else ""
-        self._common.append(Relation(name, (Column(TENANT, "tenant"), Column("id", "number"), Column("d", "number"))))
+        self._has(Relation(name, (Column(TENANT, "tenant"), Column("id", "number"), Column("d", "number"))))
         return (
             f"{name} ({TENANT}, id, d) AS (SELECT {TENANT}, id, 1::bigint FROM {table} WHERE val = 1"
             f" UNION SELECT {self._pick((f'r.{TENANT}', f'o.{TENANT}'))}, o.id, r.d + 1 FROM {name} r"
@@ -335,7 +195,9 @@ class Builder:
     def _source(self) -> tuple[Source, str]:
         alias = self._name("t")
         kind = self._chance.choices(("table", "lookup", "view", "common", "query"), (10, 1, 2, 4, 2))[0]
-        if kind == "common" and self._common:
+        if self._unused:
+            relation = self._unused.pop()
+        elif kind == "common" and self._common:
             relation = self._pick(self._common)
         elif kind == "view" and self._world.views:
             relation = self._pick(self._world.views)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -17,12 +17,12 @@ from confiture.lint.configuration import ActiveRule, default_of
 from confiture.lint.engine import Judged, Replay, SchemaReader, judge_schema, together
 from confiture.lint.findings import found, heeding
 from confiture.lint.registry import built_in_rules
-from confiture.lint.rule import Claims, Example, Rule, SchemaRule
+from confiture.lint.rule import Claims, Example, Group, Rule, SchemaRule
 from confiture.lint.subjects import Surroundings
 from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, Migration, Phase
 from confiture.models.plan import Direction, Isolation, PlannedMigration, Segment, StepId
-from confiture.models.settings import DatabaseSettings, Settings
+from confiture.models.settings import DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.trace import LockMode
 from confiture.plan.building import Planner
@@ -33,6 +33,7 @@ from tests.engine import wait_until
 SETTINGS = Settings(
     root=Path("/"), environment="test", database=DatabaseSettings(), migrations=Path("/m"), schemas=Path("/s")
 )
+TENANCY = TenancySettings(tables=("w_*", "r_*"), exempt=("r_static_*",), is_set=True)
 _BEFORE = "before.sql"
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
 
@@ -59,7 +60,8 @@ def rules_for(rule: Rule, example: Example) -> tuple[ActiveRule, ...]:
 def lint_example(rule: Rule, example: Example, version: int) -> tuple[Finding, ...]:
     """What lint finds in the SQL of an example, not in what is there before."""
     actives = rules_for(rule, example)
-    surroundings = Surroundings(settings=SETTINGS, postgres_version=version)
+    settings = replace(SETTINGS, tenancy=TENANCY) if rule.group is Group.TENANCY else SETTINGS
+    surroundings = Surroundings(settings=settings, postgres_version=version)
     replay = Replay(actives, surroundings)
     replay.pass_over(planned("0", _BEFORE, example.before))
     texts = {f"{number:03}.sql": text for number, text in enumerate(example.sql, 1)}

@@ -11,13 +11,16 @@ import pytest
 
 from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
+from confiture.core.dry_run.merging import merged
 from confiture.core.dry_run.predictions import Prediction, Predictions
 from confiture.core.dry_run.scaling import Scale
 from confiture.core.dry_run.trace import _Clock
 from confiture.errors import Span
+from confiture.models.findings import Finding
 from confiture.models.migration import Phase
 from confiture.models.plan import StepId
-from confiture.models.trace import LockMode, LockTrace, StatementTrace, TableRows, TableScan, worst_locks
+from confiture.models.settings import Severity
+from confiture.models.trace import LockMode, LockTrace, RunWarning, StatementTrace, TableRows, TableScan, worst_locks
 
 
 def lock(relation: str, mode: LockMode, held_ms: float = 0.0, kind: str = "table") -> LockTrace:
@@ -113,6 +116,63 @@ def test_rows_of_a_file_that_the_transaction_made_go_with_it() -> None:
 def test_only_sequences_that_gave_out_numbers_are_left_behind(mode: LockMode, told: bool) -> None:
     found = leftovers([[trace("SELECT 1", lock("ids", mode, kind="sequence"))]])
     assert found == (("sequences keep the numbers they gave out: ids",) if told else ())
+
+
+def test_what_alter_sequence_does_is_taken_back() -> None:
+    alter = trace("ALTER SEQUENCE ids RESTART", lock("ids", LockMode.ROW_EXCLUSIVE, kind="sequence"), rewrites=("ids",))
+    use = trace("SELECT nextval('ids')", lock("ids", LockMode.ROW_EXCLUSIVE, kind="sequence"))
+    assert leftovers([[alter, use]]) == ()
+    assert leftovers([[use, alter]]) == ("sequences keep the numbers they gave out: ids",)
+
+
+ADD_TOKEN = "ALTER TABLE big ADD COLUMN token uuid DEFAULT gen_random_uuid()"
+
+
+def finding(rule: str, severity: Severity, statement: str) -> Finding:
+    return Finding(rule=rule, severity=severity, message=rule, hint=f"mend {rule}", relation="big", statement=statement)
+
+
+def rewrite(table: str, statement: str) -> RunWarning:
+    message = f"{table} is rewritten in 2.0 s"
+    return RunWarning(code="rewrite", message=message, hint="", table=table, measured_ms=2_000, statement=statement)
+
+
+def test_the_worst_finding_explains_what_was_seen() -> None:
+    findings = [finding("merge_alters", "warning", ADD_TOKEN), finding("volatile_default", "error", ADD_TOKEN)]
+    seen, other = merged([rewrite("big", ADD_TOKEN)], findings, [])
+    assert (seen.rule, seen.hint, seen.message) == (
+        "volatile_default",
+        "mend volatile_default",
+        "big is rewritten in 2.0 s",
+    )
+    assert (other.rule, other.measured_ms) == ("merge_alters", None)
+
+
+def test_what_partitions_feel_goes_with_their_table() -> None:
+    statement = "ALTER TABLE big ALTER COLUMN a TYPE bigint"
+    rewrites = [rewrite("big_1", statement), rewrite("big_2", statement), rewrite("big_1", "SELECT other()")]
+    merge, left = merged(rewrites, [finding("type_rewrite", "error", statement)], [])
+    assert (merge.rule, merge.message) == ("type_rewrite", "big_1 is rewritten in 2.0 s; big_2 is rewritten in 2.0 s")
+    assert (left.rule, left.statement) == (None, "SELECT other()")
+
+
+def test_what_only_lint_knows_is_told_with_the_lock_that_its_statement_holds() -> None:
+    add = trace(ADD_TOKEN, lock("big", LockMode.ACCESS_EXCLUSIVE, 9_679), rewrites=("big",))
+    (told,) = merged([], [finding("volatile_default", "error", ADD_TOKEN)], [add])
+    assert told.message == "volatile_default; the statement holds ACCESS EXCLUSIVE on big for up to 9.7 s"
+
+
+def test_a_rewrite_that_did_not_happen_is_not_told() -> None:
+    retype = "ALTER TABLE big ALTER COLUMN a TYPE varchar(20)"
+    findings = [finding("type_rewrite", "warning", retype)]
+    assert merged([], findings, [trace(retype, lock("big", LockMode.ACCESS_EXCLUSIVE, 1))]) == ()
+    assert len(merged([], findings, [])) == 1, "it did not run: nothing is known"
+
+
+def test_an_estimate_from_samples_of_backfills_claims_no_certainty() -> None:
+    found = estimate([100.0, 101.0, 99.0], sampled=True)
+    assert found.production_ms == pytest.approx(100)
+    assert (found.low_ms, found.high_ms, found.confidence_percent, found.level_percent) == (None, None, None, None)
 
 
 SCALE = Scale(here={"big": 100, "small": 0, "never": -1}, there={"big": 1_000, "small": 5, "never": 5})

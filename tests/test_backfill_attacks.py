@@ -546,3 +546,19 @@ def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
     assert database_18.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
     assert note and "60,000 writes of others filled again" in note
+
+
+def test_giving_up_does_not_queue_in_front_of_others(made_18, database_18):
+    """The triggers' tables are in use: it tries again and again, and others pass between."""
+    fill(made_18, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
+    assert migrate_up(made_18).code == 5
+    reader = psycopg.connect(database_18.url)
+    reader.execute("SELECT FROM w_orders LIMIT 1")
+    running = made_18.start("backfill", "cancel")
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DROP TRIGGER%'"
+    wait_until(lambda: database_18.value(waits), "it waits for the lock")
+    assert database_18.value("SELECT count(*) FROM w_orders") == 2 * CUSTOMERS
+    reader.close()
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert database_18.rows(_OURS) == []

@@ -17,7 +17,7 @@ from confiture.errors import Span
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation, StepId
 from confiture.models.trace import LockMode, StatementTrace
-from confiture.sql.parsing import parse_statements
+from confiture.sql.parsing import parse_statements, without_concurrently
 from tests.fix_servers import Server
 from tests.test_matrix import SHORT, matrix_database
 
@@ -63,7 +63,7 @@ def trace_all(
     with connection.transaction(force_rollback=True), tracer.tracing():
         tracer.begin_segment()
         for statement in statements:
-            text = statement.text if statement.isolation is Isolation.TRANSACTIONAL else statement.fallback
+            text = without_concurrently(statement.text) if statement.concurrently else statement.text
             started = tracer.elapsed_ms()
             connection.execute(text)
             tracer.observe(STEP, statement, tracer.elapsed_ms() - started)

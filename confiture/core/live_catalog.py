@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from psycopg.pq import TransactionStatus
+
 from confiture.core.database import Connection
 from confiture.core.queries import query
 from confiture.models.catalog import (
@@ -55,10 +57,13 @@ _EVENTS = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
 def read_catalog(connection: Connection) -> Catalog:
     """The catalog of the database, without what belongs to extensions, to the server and to ourselves.
 
-    Reads in one transaction of its own. Raises psycopg.Error.
+    Reads in one transaction of its own, or within the one that is under way, as of which it then is. Raises
+    psycopg.Error.
     """
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    is_alone = connection.info.transaction_status is TransactionStatus.IDLE
+    with connection.transaction(force_rollback=True):
+        if is_alone:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute("SET LOCAL search_path = public")
         return _Reading(connection).catalog()
 

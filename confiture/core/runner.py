@@ -227,7 +227,7 @@ class Runner:
         if already_done(self._connection, statement, intended=progress.intended, emit=self._emit):
             self._emit(Noted(text=f"an earlier run had already done: {_first_line(statement.text)}"))
             return []
-        if statement.fallback is not None:
+        if statement.concurrently:
             # CONCURRENTLY keeps out neither reads nor writes, and cancelling it would cost the whole build
             return self._session.run_steps(progress.plan.version, segment)
         with self._session.watched(progress.plan.version, segment.number):

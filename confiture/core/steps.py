@@ -174,7 +174,7 @@ class StepRunner:
     def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
         """Sets what a step asks for: in a transaction until its end, else for the session."""
         lock_timeout = step.lock_timeout_ms
-        if lock_timeout is None and any(statement.fallback for statement in step.statements):
+        if lock_timeout is None and any(statement.concurrently for statement in step.statements):
             # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up costs the whole build
             lock_timeout = 0
         self._configure(segment, "statement_timeout", step.timeout_ms)

@@ -24,7 +24,10 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 def shown_path(path: Path, root: Path) -> str:
     """How people are shown a path: relative to the project's root where it lies below it."""
-    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    try:
+        shown = path.relative_to(root).as_posix()
+    except ValueError:
+        shown = str(path)
     return os.fsencode(shown).decode("utf-8", "replace")
 
 

@@ -176,6 +176,7 @@ def _tenancy(fields: Fields) -> TenancySettings:
         column=fields.get("column", "tenant_id"),
         tables=tuple(fields.get("tables", [])),
         exempt=tuple(fields.get("except", [])),
+        is_set=True,
     )
 
 

@@ -31,6 +31,7 @@ class Group(StrEnum):
     TRANSACTIONS = "Transactions"
     SCHEMA = "Schema"
     SECURITY = "Security"
+    TENANCY = "Tenancy"
     COMMENTS = "Ignore comments"
 
 

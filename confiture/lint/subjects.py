@@ -14,9 +14,11 @@ from confiture.models.catalog import PUBLIC, Catalog, Name, Relation, Table
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
 from confiture.models.source import Place, Rendered
+from confiture.models.tenancy import Verdict
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import Misfit
 from confiture.sql.effects import Effects, effects_of
+from confiture.sql.flow import analyse
 from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 
@@ -193,6 +195,11 @@ class StatementSubject:
     def effects(self) -> Effects:
         """What the statement locks, scans and rewrites, as far as that is known without running it."""
         return effects_of(self.statement, self.catalog, self.version)
+
+    @cached_property
+    def tenancy(self) -> Verdict:
+        """Whether the statement can bring rows of one tenant to another."""
+        return analyse(self.statement, self.catalog, self.surroundings.settings.tenancy)
 
     def relation(self, range_var: Any) -> Relation | None:
         """What a name in the tree means, as far as the catalog knows it."""

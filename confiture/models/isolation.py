@@ -37,7 +37,9 @@ class LeakKind(StrEnum):
     LOST = "lost"
     """The tenant's own rows would make these, which other tenants' rows keep it from getting."""
     ASTRAY = "astray"
-    """The tenant's own rows make these, which are another tenant's, or nobody's."""
+    """The tenant's own rows make these, which are another tenant's."""
+    UNOWNED = "unowned"
+    """The tenant's own rows make these, which name no tenant."""
     SHARED = "shared"
     """Several tenants lay claim to one row: which of them gets it is left to chance."""
 

@@ -45,8 +45,8 @@ class IndexBuild:
 class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
-    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `fallback` is the transactional form of a
-    statement that cannot run in a transaction, None where it has none; `instead_of` is the statement as written, where
+    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `concurrently` is whether
+    only CONCURRENTLY keeps it out of transactions, so that it has a form that can run in one; `instead_of` is the statement as written, where
     this is its transactional form.
     """
 
@@ -56,7 +56,7 @@ class Statement:
     isolation: Isolation = Isolation.TRANSACTIONAL
     builds: IndexBuild | None = None
     drops: IndexBuild | None = None
-    fallback: str | None = None
+    concurrently: bool = False
     instead_of: str | None = None
 
     @property

@@ -36,11 +36,15 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenancySettings:
-    """Which column names the tenant, and which tables (glob patterns) have it."""
+    """Which column names the tenant, and which tables (glob patterns) have it.
+
+    `is_set` is whether the settings say anything of it: rules about tenants are silent where they do not.
+    """
 
     column: str = "tenant_id"
     tables: tuple[str, ...] = ()
     exempt: tuple[str, ...] = ()
+    is_set: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,13 +50,15 @@ class Leak(StrEnum):
 class Reason:
     """One thing that keeps a statement from being safe. `place` is the offending expression, `relation` the table.
 
+    For a view or a function `place` is where that was defined, None where it was read from a database.
+
     `corrected` is the statement with all that can be mended mended; None where nothing sure can be written.
     """
 
     leak: Leak
     grade: Grade
     message: str
-    place: Place
+    place: Place | None
     relation: str | None = None
     corrected: str | None = None
 

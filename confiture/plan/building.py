@@ -27,7 +27,7 @@ from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.checksums import checksums_of
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
-from confiture.sql.parsing import parse_statements
+from confiture.sql.parsing import parse_statements, without_concurrently
 from confiture.sql.tree import Parse
 
 _PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
@@ -211,13 +211,13 @@ def _transactional(step: PlannedStep) -> PlannedStep:
     if not outside:
         return step
     (statement,) = outside
-    if statement.fallback is None:
+    if not statement.concurrently:
         return replace(step, statements=(), skipped="cannot run in a transaction, so not in a dry run either")
     plain = replace(
         statement,
-        text=statement.fallback,
+        text=without_concurrently(statement.text),
         isolation=Isolation.TRANSACTIONAL,
-        fallback=None,
+        concurrently=False,
         instead_of=statement.text,
     )
     return replace(

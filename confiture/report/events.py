@@ -35,11 +35,11 @@ class EventFile:
         try:
             # a pipe that nobody empties must not hold up a migration: what cannot be written at once is an error
             self._file = os.open(path, flags | os.O_NONBLOCK, 0o666)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise InputError(
                 Diagnostic(
                     code="bad-option",
-                    message=f"--events {path} cannot be written: {getattr(error, 'strerror', None) or error}",
+                    message=f"--events {path} cannot be written: {error.strerror}",
                     hint="--events names a file that you may write to, in a folder that exists, or a pipe that is read",
                 )
             ) from error

@@ -79,7 +79,9 @@ def _warning(warning: RunWarning) -> list[str]:
     lines = [f"- {place}**{_cell(warning.message)}**{rule}", f"  - next: {_cell(warning.hint)}"]
     if warning.remedy:
         fence = "`" * max([3, *(len(run) + 1 for run in findall("`+", warning.remedy))])
-        lines += [f"    {line}".rstrip() for line in ("", f"{fence}sql", *warning.remedy.strip().split("\n"), fence, "")]
+        lines += [
+            f"    {line}".rstrip() for line in ("", f"{fence}sql", *warning.remedy.strip().split("\n"), fence, "")
+        ]
     return lines
 
 

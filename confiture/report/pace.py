@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from confiture.models.events import BackfillProgressed
 from confiture.models.reports import BackfillReport, Stretch
-from confiture.report.stretches import without_numbers
+from confiture.report.stretches import evened, without_numbers
 from confiture.report.words import count, duration
 
 LEFT, RIGHT = 84, 984
@@ -25,7 +26,7 @@ _PX_A_CHARACTER = 6.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """A curve within its frame, in px of the picture. `points` are SVG's; `ticks` hold y and label, the greatest first."""
+    """A curve within its frame, in px. `points` are those of SVG; `ticks` hold y and label, the greatest first."""
 
     title: str
     style: str
@@ -65,24 +66,26 @@ class Picture:
 
 def picture(backfill: BackfillReport) -> Picture:
     """What the page shows of a backfill."""
-    stretches, step = backfill.stretches, backfill.last.step
+    step = backfill.last.step
     name = f"{step.version} {step.phase.value}: {step.name}"
     sentence = told(backfill)
-    if len(stretches) < _FEWEST_STRETCHES:
+    if len(backfill.stretches) < _FEWEST_STRETCHES:
         return Picture(name=name, sentence=sentence)
+    stretches = evened(backfill.stretches)
     across = _Across(start_s=stretches[0].start_s, end_s=stretches[-1].end_s)
     styles = _styles(backfill.held_back_s)
-    window_s = _window_s(backfill)
+    window_s = _window_s(backfill, len(stretches))
     return Picture(
         name=name,
         sentence=sentence,
         panels=(
             _panel("Rows a second", "rate", (28, 178), across, _rates(stretches, window_s)),
-            _panel("Rows in a batch", "size", (216, 296), across, _sizes(backfill)),
+            _panel("Rows in a batch", "size", (216, 296), across, _sizes(backfill.first, stretches)),
         ),
         shades=_shades(stretches, across, styles),
         legend=tuple(
-            (styles[cause], f"{cause}: {duration(seconds * 1000)}") for cause, seconds in _longest_first(backfill)
+            (styles[cause], f"held back for {duration(seconds * 1000)}: {cause}")
+            for cause, seconds in _longest_first(backfill)
         ),
         retries=tuple(
             (across.x((one.start_s + one.end_s) / 2), f"batches tried again: {one.retries:,}")
@@ -163,12 +166,13 @@ def _rounded_up(value: float) -> float:
     return next(digit * power for digit in _ROUND if digit * power >= value)
 
 
-def _window_s(backfill: BackfillReport) -> float:
-    """Long enough for some batches: rows come in lumps, one for each."""
+def _window_s(backfill: BackfillReport, stretches: int) -> float:
+    """Long enough for two looks, and for some batches: rows come in lumps, one for each."""
     span_s = backfill.last.elapsed_s - backfill.first.elapsed_s
     batches = backfill.last.batches - backfill.first.batches
     busy_s = span_s - sum(backfill.held_back_s.values())
-    return min(max(span_s / _WINDOWS, _BATCHES_A_WINDOW * busy_s / max(batches, 1)), span_s)
+    batch_s, look_s = busy_s / max(batches, 1), span_s / stretches
+    return min(max(span_s / _WINDOWS, _BATCHES_A_WINDOW * batch_s, 2 * look_s), span_s)
 
 
 def _rates(stretches: Sequence[Stretch], window_s: float) -> list[tuple[float, float]]:
@@ -188,9 +192,8 @@ def _rates(stretches: Sequence[Stretch], window_s: float) -> list[tuple[float, f
     return curve
 
 
-def _sizes(backfill: BackfillReport) -> list[tuple[float, float]]:
-    first = backfill.first
-    return [(first.elapsed_s, first.batch_rows), *((one.end_s, one.batch_rows) for one in backfill.stretches)]
+def _sizes(first: BackfillProgressed, stretches: Sequence[Stretch]) -> list[tuple[float, float]]:
+    return [(first.elapsed_s, first.batch_rows), *((one.end_s, one.batch_rows) for one in stretches)]
 
 
 def _longest_first(backfill: BackfillReport) -> list[tuple[str, float]]:
@@ -208,11 +211,12 @@ def _shades(stretches: Sequence[Stretch], across: _Across, styles: Mapping[str, 
     for one in stretches:
         if one.held_back_by is None or not one.held_back_s:
             continue
-        cause, end_s = without_numbers(one.held_back_by), one.start_s + one.held_back_s
+        cause = without_numbers(one.held_back_by)
         if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], one.start_s, abs_tol=0.001):
-            spans[-1] = (spans[-1][0], end_s, cause, spans[-1][3])
+            spans[-1] = (spans[-1][0], one.start_s + one.held_back_s, cause, spans[-1][3])
         else:
-            spans.append((one.start_s, end_s, cause, one.held_back_by))
+            # where only a part of it was held back, that is likely to go on in the next one
+            spans.append((one.end_s - one.held_back_s, one.end_s, cause, one.held_back_by))
     return tuple(_shade(span, across, styles) for span in spans)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
+from itertools import groupby
 
 from confiture.models.events import BackfillProgressed, BatchRetried
 from confiture.models.reports import BackfillReport, Stretch
@@ -50,7 +53,7 @@ def _after(one: BackfillReport, event: BackfillProgressed) -> BackfillReport:
     return replace(
         one,
         last=event,
-        stretches=_thinned((*one.stretches, stretch)),
+        stretches=_bounded((*one.stretches, stretch)),
         untold_retries=0,
         held_back_s=held_back_s,
     )
@@ -61,18 +64,19 @@ def without_numbers(reason: str) -> str:
     return _NUMBER_OUTSIDE_PARENTHESES.sub("…", reason)
 
 
-def _thinned(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
-    """The same stretches; where they are too many, neighbours are joined until all are about equally long."""
-    if len(stretches) <= MOST_STRETCHES:
-        return stretches
-    shortest_s = (stretches[-1].end_s - stretches[0].start_s) / (MOST_STRETCHES / 2)
-    joined = [stretches[0]]
-    for stretch in stretches[1:]:
-        if joined[-1].end_s - joined[-1].start_s < shortest_s:
-            joined[-1] = _joined(joined[-1], stretch)
-        else:
-            joined.append(stretch)
-    return tuple(joined)
+def _bounded(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+    return stretches if len(stretches) <= MOST_STRETCHES else evened(stretches)
+
+
+def evened(stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
+    """The same stretches, those that begin within the same cell of time joined: at most half as many as are kept.
+
+    Cells last a power of two, so that those of one thinning fill those of the next.
+    """
+    span_s = stretches[-1].end_s - stretches[0].start_s
+    cell_s = 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (MOST_STRETCHES / 2)))
+    cells = groupby(stretches, key=lambda stretch: stretch.start_s // cell_s)
+    return tuple(reduce(_joined, within) for _, within in cells)
 
 
 def _joined(first: Stretch, second: Stretch) -> Stretch:

@@ -39,6 +39,7 @@ _KINDS = {
     LeakKind.FOREIGN: "that it gets only because of other tenants' rows",
     LeakKind.LOST: "that other tenants' rows keep it from getting",
     LeakKind.ASTRAY: "that are made of its data for somebody else",
+    LeakKind.UNOWNED: "that are made of its data without a tenant",
     LeakKind.SHARED: "that other tenants lay claim to as well",
 }
 _MOST_LEAKS = 5

@@ -99,12 +99,20 @@ def _statement(text: str, offset: int, node: Any) -> Statement:
         isolation=Isolation.OUTSIDE,
         builds=builds,
         drops=drops,
-        fallback=_fallback(text),
+        concurrently=_is_concurrent(node),
     )
 
 
-def _fallback(text: str) -> str | None:
-    """The statement without CONCURRENTLY, where that is what keeps it out of transactions."""
+def _is_concurrent(node: Any) -> bool:
+    """Whether a statement that cannot run in a transaction could without CONCURRENTLY."""
+    kind = node.WhichOneof("node")
+    if kind == "reindex_stmt":
+        return node.reindex_stmt.kind in (pb.REINDEX_OBJECT_INDEX, pb.REINDEX_OBJECT_TABLE)
+    return kind in ("index_stmt", "drop_stmt", "alter_table_stmt")
+
+
+def without_concurrently(text: str) -> str:
+    """A statement without the word that keeps it out of transactions."""
     tree = postgast.parse(text)
     node = tree.stmts[0].stmt
     kind = node.WhichOneof("node")
@@ -115,12 +123,10 @@ def _fallback(text: str) -> str | None:
     elif kind == "alter_table_stmt":
         for command in node.alter_table_stmt.cmds:
             partition_command(command).concurrent = False
-    elif kind == "reindex_stmt" and node.reindex_stmt.kind in (pb.REINDEX_OBJECT_INDEX, pb.REINDEX_OBJECT_TABLE):
+    else:
         kept = [option for option in node.reindex_stmt.params if option.def_elem.defname != "concurrently"]
         del node.reindex_stmt.params[:]
         node.reindex_stmt.params.extend(kept)
-    else:
-        return None
     return str(postgast.deparse(tree))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,10 @@ __all__ = [
     "Parse",
     "ParsedStatement",
     "Trees",
+    "LEAVES",
     "alter_commands",
+    "below",
+    "branches",
     "column_names",
     "definition",
     "expression_of",
@@ -182,6 +185,15 @@ def walk(node: Any, without: str = "") -> Iterator[Any]:
 
     `without` is a kind of message to leave out with all that is below it.
     """
+    return _walk(node, frozenset([getattr(pb, without)] if without else []))
+
+
+def branches(node: Any) -> Iterator[Any]:
+    """The same, without what holds neither queries nor calls: columns, constants and types."""
+    return _walk(node, LEAVES)
+
+
+def _walk(node: Any, without: Set[type[Message]]) -> Iterator[Any]:
     waiting = [node]
     while waiting:
         current = waiting.pop()
@@ -189,40 +201,53 @@ def walk(node: Any, without: str = "") -> Iterator[Any]:
             kind = current.WhichOneof("node")
             if kind:
                 waiting.append(getattr(current, kind))
-            continue
-        if without and current.DESCRIPTOR.name == without:
-            continue
-        yield current
-        below: list[Any] = []
-        for _, value in current.ListFields():
-            if type(value) is _REPEATED:
-                below.extend(value)
-            elif isinstance(value, Message):
-                below.append(value)
-        below.reverse()
-        waiting += below
+        elif type(current) not in without:
+            yield current
+            waiting += reversed(below(current))
+
+
+def below(node: Any) -> list[Any]:
+    """The messages right below one, in the order of the tree, wrappers among them."""
+    found: list[Any] = []
+    for _, value in node.ListFields():
+        if type(value) is _REPEATED:
+            found += value
+        elif isinstance(value, Message):
+            found.append(value)
+    return found
 
 
 _REPEATED = type(pb.SelectStmt().target_list)
+LEAVES = frozenset({pb.ColumnRef, pb.A_Const, pb.TypeName})
+"""Kinds of messages below which there are neither queries nor calls."""
 
 
 def column_names(node: Any) -> tuple[str, ...]:
     """The columns that an expression reads, each once, without the names of their tables."""
-    return tuple(dict.fromkeys(_column_names(node)))
+    found: dict[str, None] = {}
+    _note_columns(node, found)
+    return tuple(found)
 
 
-def _column_names(node: Any) -> Iterator[str]:
-    kind = node.WhichOneof("node") if node.DESCRIPTOR.name == "Node" else None
+def _note_columns(node: Any, found: dict[str, None]) -> None:
+    kind = node.WhichOneof("node") if type(node) is pb.Node else ""
     if kind in ("a_const", "sqlvalue_function"):
         return
-    parts = _PARTS.get(kind or "")
-    if parts:  # what checks mostly are; looking at every field of the tree takes five times as long
-        for part in parts(getattr(node, kind or "")):
-            yield from _column_names(part)
-        return
-    for one in walk(node):
-        if one.DESCRIPTOR.name == "ColumnRef" and one.fields and one.fields[-1].WhichOneof("node") == "string":
-            yield one.fields[-1].string.sval
+    if kind == "column_ref":
+        _note_column(node.column_ref, found)
+    elif kind in _PARTS:  # what checks mostly are; looking at every field of the tree takes five times as long
+        for part in _PARTS[kind](getattr(node, kind)):
+            _note_columns(part, found)
+    else:
+        for one in walk(node):
+            if type(one) is pb.ColumnRef:
+                _note_column(one, found)
+
+
+def _note_column(reference: Any, found: dict[str, None]) -> None:
+    fields = reference.fields
+    if fields and fields[-1].WhichOneof("node") == "string":
+        found[fields[-1].string.sval] = None
 
 
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
@@ -240,9 +265,12 @@ _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
 }
 
 
+_NOT_READ = LEAVES | {pb.IntoClause}
+
+
 def relations_read(node: Any) -> Iterator[Any]:
     """The RangeVars that a query reads, without those that name one of its WITH queries."""
-    nodes = list(walk(node, without="IntoClause"))
+    nodes = list(_walk(node, _NOT_READ))
     common = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
     for one in nodes:
         if type(one) is pb.RangeVar and (one.schemaname or one.relname not in common):
@@ -381,5 +409,6 @@ def renamed_column(expression: str, old: str, new: str) -> str:
 
 def statement_text(kind: str, node: Any) -> str:
     """A statement of the tree as SQL, without its semicolon; `kind` is the tree's name of it (`update_stmt`)."""
-    tree = pb.ParseResult(stmts=[pb.RawStmt(stmt=pb.Node(**{kind: node}))])
+    tree = pb.ParseResult()
+    getattr(tree.stmts.add().stmt, kind).CopyFrom(node)
     return str(postgast.deparse(tree))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import psycopg
 
 from confiture.core.backfill.capture import has_capture, remove_capture
 from confiture.core.backfill.store import FillId, FillStore
+from confiture.core.backfill.writes import LOCK_TIMEOUT_MS
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
+from confiture.core.failures import plain_failure
 from confiture.core.lock import LOCK_KEY, project_lock
 from confiture.core.queries import query
 from confiture.core.state import StateStore
-from confiture.errors import Diagnostic, InputError
+from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.backfills import BackfillState
+
+_TRIES, _WAIT_S = 20, 0.5
 
 
 def backfills(connection: Connection) -> tuple[BackfillState, ...]:
@@ -53,11 +60,23 @@ def unfinished(connection: Connection, version: str | None) -> BackfillState:
 
 
 def clean(connection: Connection) -> int:
-    """Takes away triggers that backfills left which are done. Returns of how many. Raises psycopg.Error."""
+    """Takes away triggers that backfills left which are done. Returns of how many. Raises DatabaseUnavailable."""
     done = [one for one in backfills(connection) if one.state == "done" and has_capture(connection, one.number)]
     for one in done:
-        remove_capture(connection, one.number)
+        _remove_capture(connection, one.number)
     return len(done)
+
+
+def _remove_capture(connection: Connection, number: int) -> None:
+    """Drops triggers without keeping others waiting for long: they queue behind whoever waits for the lock."""
+    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+    for _ in range(_TRIES):
+        try:
+            return remove_capture(connection, number)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            failure = error
+            time.sleep(_WAIT_S)
+    raise DatabaseUnavailable(plain_failure(failure, "the triggers of the backfill cannot be removed")) from failure
 
 
 def withdraw(connection: Connection, database: Database, backfill: BackfillState, emit: Emit, wait_ms: int) -> None:
@@ -66,7 +85,7 @@ def withdraw(connection: Connection, database: Database, backfill: BackfillState
     The rows that it filled stay. Raises LockHeld where a run is at it after all.
     """
     with project_lock(database, "backfill cancel", wait_ms, emit, connection):
-        remove_capture(connection, backfill.number)
+        _remove_capture(connection, backfill.number)
         with connection.transaction():
             FillStore(connection, _id(backfill)).forget()
             connection.execute(query("delete_journal"), _id(backfill).parameters)

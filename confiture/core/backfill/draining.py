@@ -25,7 +25,7 @@ from confiture.core.steps import StepFailed
 _NOTES = 2_000
 """How many notes one drain takes."""
 _ALL_NOTES = 1_000_000
-_LAST_NOTES = 500
+_LAST_NOTES, _FEW_NOTES = 500, 20
 """The last drain begins when no more than these are left: others wait for it."""
 _LOCK_TIMEOUT_MS = 500
 _RETRYABLE = frozenset({"55P03", "40P01", "40001", "57014"})
@@ -43,6 +43,8 @@ class Draining:
         self._capture = capture
         self.refilled = 0
         """How many notes were taken."""
+        self._deadline: float | None = None
+        """When writers have been kept out for as long as they may be; None while they are not."""
         self._clears = False
         """Whether a drain deletes the rows of all notes first: those of one were in the way of another's."""
 
@@ -58,7 +60,7 @@ class Draining:
             try:
                 self._note_new_partitions(tables)
                 # what was too much for the last one is not left to it again
-                while self._drain() > max(_LAST_NOTES >> attempt, 1):
+                while self._drain() > max(_LAST_NOTES >> attempt, _FEW_NOTES):
                     self._work.pulse.between(self._waiting_for())
                 return self._last(tables)
             except (psycopg.Error, StepFailed) as error:
@@ -91,11 +93,14 @@ class Draining:
                 self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
             if self._capture.leaves(tables).keys() != self._capture.known_leaves():
                 raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
-            while True:
-                self._keep_within(budget_ms, asked)
-                if not self._take(_ALL_NOTES):
-                    break
-            self._work.store.end()
+            self._deadline = asked + budget_ms / 1000 if budget_ms else None
+            try:
+                while self._take(_ALL_NOTES):
+                    pass
+                self._keep_within()
+                self._work.store.end()
+            finally:
+                self._deadline = None
         return (time.perf_counter() - asked) * 1000
 
     def _note_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
@@ -117,11 +122,11 @@ class Draining:
                     self._capture.note_all(leaves[oid])
                 self._capture.remember_leaves(leaves)
 
-    def _keep_within(self, budget_ms: int, asked: float) -> None:
-        """Ends the last drain, which keeps writers out, when they have waited for as long as they may."""
-        if not budget_ms:
+    def _keep_within(self) -> None:
+        """Called before each statement: ends the last drain when writers have waited for as long as they may."""
+        if self._deadline is None:
             return
-        left_ms = budget_ms - (time.perf_counter() - asked) * 1000
+        left_ms = (self._deadline - time.perf_counter()) * 1000
         if left_ms < 1:
             raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
         self._connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
@@ -140,6 +145,7 @@ class Draining:
 
     def _take(self, limit: int) -> int:
         """Fills again what some notes are about; returns how many notes that were."""
+        self._keep_within()
         try:
             notes, keys = self._capture.take(limit)
         except Truncated as error:
@@ -163,6 +169,7 @@ class Draining:
             own = own_rows(work.backfill)
             if self._clears:
                 self._capture.clear(work.into, names, own)
+            self._keep_within()
             gone = self._capture.keys_condition(keys, [sql.Identifier("t", name) for name in names])
             self._connection.execute(
                 sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*work.into), gone, own)
@@ -170,6 +177,7 @@ class Draining:
         read = [work.key.column(place) for place in range(len(work.key))]
         condition = self._capture.keys_condition(keys, read).as_string(self._connection)
         (statement,) = work.step.statements
+        self._keep_within()
         try:
             self._connection.execute(with_condition(statement, condition).encode())
         except psycopg.Error as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from confiture.core.backfill.capture import remove_capture
 from confiture.core.backfill.filling import Filling, Orders
 from confiture.core.backfill.store import FillId, FillStore
+from confiture.core.backfill.writes import LOCK_TIMEOUT_MS
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
 from confiture.core.queries import query
@@ -64,6 +65,8 @@ class Filler:
 
     def give_up(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
+        # others queue behind whoever waits to drop a trigger
+        connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
         for row in connection.execute(query("unfinished_of_version"), {"version": version}).fetchall():
             remove_capture(connection, row["number"])
             FillStore(connection, FillId(attempt=row["attempt"], segment=row["segment"])).forget()

@@ -21,7 +21,7 @@ from confiture.core.steps import StepFailed
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites
 
-_LOCK_TIMEOUT_MS = 500
+LOCK_TIMEOUT_MS = 500
 _RETRYABLE = frozenset({"55P03", "40P01"})
 _LONGEST_WAIT_S = 2.0
 
@@ -74,7 +74,7 @@ class NotedWrites:
     def prepare(self) -> None:
         work = self._work
         require_replaceable(work.connection, work.step, work.backfill, work.into)
-        self._work.connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
+        self._work.connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
         self._retrying(self._capture.make_notes)
         for place, table in enumerate(self._tables):
             self._work.pulse.between()
@@ -109,7 +109,7 @@ class NotedWrites:
     def release(self) -> None:
         connection = self._work.connection
         try:
-            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}".encode())
+            connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
             self._retrying(lambda: remove_capture(connection, self._work.number))
         except (StepFailed, psycopg.Error) as error:
             hint = "`confiture backfill clean` removes them"

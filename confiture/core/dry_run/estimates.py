@@ -23,7 +23,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, sampled: bool 
     One more run is drawn from the same distribution as those seen: with n runs of mean m and deviation s it falls
     within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample).
     Nothing is known of the spread from one run, and nothing of the confidence from a scaled one. Where backfills were
-    only `sampled`, neither is known: the spread of the samples says nothing of commits, checkpoints and growing batches.
+    only `sampled`, neither is known: the spread of samples says nothing of commits, checkpoints and growing batches.
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)

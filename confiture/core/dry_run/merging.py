@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from confiture.core.dry_run.advice import seconds
+from confiture.lint.registry import built_in_rules
 from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.sql.actions import named_relations, same_relation
@@ -18,17 +19,24 @@ def merged(
 
     A finding that was also seen, for the same table in the same statement, brings its rule and its SQL to that warning;
     one that was not is told with what was measured of it. Of several findings the worst explains what was seen.
-    Findings that are only notes are left to lint.
+    Findings that are only notes are left to lint, and those that the dry run refutes are left out.
     """
     left = list(warnings)
     records = []
     for finding in sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)):
-        if finding.severity == "info":
+        if finding.severity == "info" or _is_refuted(finding, traces):
             continue
         seen = [warning for warning in left if _is_same(finding, warning)]
         left = [warning for warning in left if warning not in seen]
         records.append(_seen(finding, seen) if seen else _unseen(finding, traces))
     return tuple(sorted([*records, *left], key=lambda warning: -(warning.measured_ms or 0)))
+
+
+def _is_refuted(finding: Finding, traces: Sequence[StatementTrace]) -> bool:
+    """Whether its rule says that a table is written anew, and the statement ran and neither did that nor read any."""
+    rule = built_in_rules().get(finding.rule)
+    ran = [trace for trace in traces if finding.statement == trace.text]
+    return bool(rule and rule.claims.rewrites and ran) and not any(trace.rewrites or trace.scans for trace in ran)
 
 
 def _is_same(finding: Finding, warning: RunWarning) -> bool:
@@ -63,7 +71,7 @@ def _unseen(finding: Finding, traces: Sequence[StatementTrace]) -> RunWarning:
     lock = _worst_lock(finding, traces)
     measured = ""
     if lock and lock.held_ms >= 1:
-        measured = f"; {lock.relation} is held in {lock.felt.sql} for up to {seconds(lock.held_ms)}"
+        measured = f"; the statement holds {lock.felt.sql} on {lock.relation} for up to {seconds(lock.held_ms)}"
     return RunWarning(
         code=finding.rule,
         rule=finding.rule,

@@ -12,7 +12,8 @@ WHERE p.proname = ANY (%(names)s);
 
 -- name: isolation_differences
 -- For each tenant: rows that the query makes from all data and not from the tenant's alone (foreign), the other way round
--- (lost), and rows that it makes from the tenant's data for somebody else, beyond what it makes from no data (astray).
+-- (lost), and rows that it makes from the tenant's data for somebody else (astray) or for nobody (unowned), beyond what
+-- it makes from no data.
 WITH "confiture tenants" AS MATERIALIZED (
     SELECT unnest({tenants}::text[]) AS tenant
 ), "confiture whole" AS (
@@ -23,10 +24,10 @@ WITH "confiture tenants" AS MATERIALIZED (
     GROUP BY 1, 2
 ), "confiture alone" AS (
     SELECT "confiture probe".tenant, coalesce(q.{tenant} = CAST("confiture probe".tenant AS {type}), false) AS is_own,
-           {row} AS "row", count(*) AS times
+           q.{tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
     FROM "confiture tenants" AS "confiture probe"
     CROSS JOIN LATERAL ({one}) AS q ({columns})
-    GROUP BY 1, 2, 3
+    GROUP BY 1, 2, 3, 4
 ), "confiture nobody" AS (
     SELECT {row} AS "row", count(*) AS times
     FROM ({none}) AS q ({columns})
@@ -38,7 +39,7 @@ WITH "confiture tenants" AS MATERIALIZED (
     FULL JOIN (SELECT * FROM "confiture alone" WHERE is_own) AS a USING (tenant, "row")
     WHERE coalesce(w.times, 0) <> coalesce(a.times, 0)
     UNION ALL
-    SELECT a.tenant, 'astray', "row", a.times - coalesce(n.times, 0)
+    SELECT a.tenant, CASE WHEN a.is_unowned THEN 'unowned' ELSE 'astray' END, "row", a.times - coalesce(n.times, 0)
     FROM "confiture alone" a
     LEFT JOIN "confiture nobody" n USING ("row")
     WHERE NOT a.is_own AND a.times > coalesce(n.times, 0)
@@ -55,7 +56,7 @@ ORDER BY c.tenant, c.kind, c.place;
 -- name: isolation_shared
 -- Rows that several tenants lay claim to, the chosen ones among them.
 SELECT min(q.{tenant}::text) FILTER (WHERE q.{tenant} = ANY ({tenants}::{type}[])) AS tenant,
-       array_agg(DISTINCT q.{tenant}::text) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
+       array_agg(DISTINCT q.{tenant}::text) FILTER (WHERE q.{tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
 FROM ({all}) AS q ({columns})
 WHERE {known}
 GROUP BY {group}

@@ -1,4 +1,4 @@
-"""ATTACH PARTITION of a table whose rows no CHECK proves to fit."""
+"""ATTACH PARTITION of a table whose rows no CHECK proves to fit, and new partitions beside an unproven DEFAULT."""
 
 from __future__ import annotations
 
@@ -19,11 +19,21 @@ from confiture.sql.tree import alter_commands, definition, expression_text, iden
 
 
 def _check(subject: StatementSubject) -> Iterable[Hit]:
+    if subject.statement.kind == "create_stmt":
+        yield from _of_new_partition(subject)
+        return
     for one in alter_commands(subject.node):
         if one.subtype == pb.AT_AttachPartition and subject.node.objtype == pb.OBJECT_TABLE:
             partition = definition(one).partition_cmd
             yield from _of_child(subject, partition)
-            yield from _of_default_partition(subject, partition)
+            yield from _of_default_partition(subject, subject.node.relation, partition.name)
+
+
+def _of_new_partition(subject: StatementSubject) -> Iterator[Hit]:
+    node = subject.node
+    is_there = node.if_not_exists and subject.relation(node.relation) is not None
+    if node.HasField("partbound") and not node.partbound.is_default and not is_there:
+        yield from _of_default_partition(subject, node.inh_relations[0].range_var, node.relation)
 
 
 def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
@@ -47,8 +57,8 @@ def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
     )
 
 
-def _of_default_partition(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
-    parent = subject.table(subject.node.relation)
+def _of_default_partition(subject: StatementSubject, whole: Any, part: Any) -> Iterator[Hit]:
+    parent = subject.table(whole)
     children = subject.catalog.partitions(parent.name) if parent else ()
     for default in children:
         if (default.partition_bound or "").upper() != "DEFAULT" or default.name in subject.created:
@@ -56,11 +66,11 @@ def _of_default_partition(subject: StatementSubject, partition: Any) -> Iterator
         checked = any(one.kind is ConstraintKind.CHECK and one.validated for one in default.constraints)
         if not checked and not is_small(subject, default.name):
             yield Hit(
-                place=subject.statement.at(partition.name.location),
+                place=subject.statement.at(part.location),
                 relation=str(default.name),
                 message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
                 effect="Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock).",
-                hint="give the default partition a valid CHECK that leaves out the new bound, then attach",
+                hint="first give the default partition a CHECK that leaves out the new bound, and VALIDATE it",
             )
 
 
@@ -112,7 +122,7 @@ RULE = StatementRule(
     summary="ATTACH PARTITION of a table that no CHECK proves to fit",
     effect="The new partition is read from end to end while nobody can read or write it (ACCESS EXCLUSIVE lock).",
     hint="give the table a CHECK of the bound, NOT VALID, validate it, then attach: that reads nothing",
-    kinds=frozenset({"alter_table_stmt"}),
+    kinds=frozenset({"alter_table_stmt", "create_stmt"}),
     check=_check,
     claims=Claims(scans=("w_events_2025",)),
     bad=Example(before=_BEFORE.format(check=""), sql=(_ATTACH,)),

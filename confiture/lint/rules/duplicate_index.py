@@ -96,7 +96,7 @@ def _keys(index: Index) -> tuple[_Key, ...]:
 
 def _read_forward(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
     """The keys with the first one ascending: an index is read in both directions."""
-    if not _turned(keys[0][1])[0]:
+    if "DESC" not in keys[0][1] or not _turned(keys[0][1])[0]:
         return keys
     return tuple((column, _turned(options)[1]) for column, options in keys)
 

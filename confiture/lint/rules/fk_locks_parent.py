@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.remedies import LATER, alter, command, lines
+from confiture.lint.remedies import LATER, alter, command, default_name, lines, validate
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import qualified
@@ -15,6 +15,8 @@ from confiture.sql.tree import alter_commands, identifier, pb, statement_text, s
 
 _WORK = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "index_stmt", "copy_stmt")
 
+_KEYS_OF_PARTITIONED = 18
+"""The first version that adds NOT VALID foreign keys to partitioned tables."""
 _ATTRIBUTES = {
     pb.CONSTR_ATTR_DEFERRABLE: ("deferrable", True),
     pb.CONSTR_ATTR_NOT_DEFERRABLE: ("deferrable", False),
@@ -54,7 +56,7 @@ def _of_new_table(subject: StatementSubject) -> Iterator[Hit]:
             severity="warning" if work else "info",
             message=f"{parent} cannot be written to until this commits: {node.relation.relname} refers to it"
             + (", and long work may follow in the same transaction" if work else ""),
-            remedy=_apart(node, keys),
+            remedy=_apart(subject, keys),
         )
 
 
@@ -68,11 +70,14 @@ def _written_keys(node: Any) -> Iterator[tuple[Any, str | None]]:
                 yield one.constraint, element.column_def.colname
 
 
-def _apart(node: Any, keys: list[tuple[Any, str | None]]) -> str:
-    """The table without its foreign keys, and each key in a migration of its own."""
+def _apart(subject: StatementSubject, keys: list[tuple[Any, str | None]]) -> str:
+    """The table without its foreign keys, and each key in a migration of its own, proven in another one."""
+    node = subject.node
     table = pb.CreateStmt()
     table.CopyFrom(node)
-    added = []
+    added: list[str] = []
+    proven: list[str] = []
+    names: set[str] = set()
     for constraint, column in keys:
         key = pb.Constraint()
         key.CopyFrom(constraint)
@@ -82,8 +87,16 @@ def _apart(node: Any, keys: list[tuple[Any, str | None]]) -> str:
                 _take_out(element.column_def.constraints, constraint, key)
         if column and not key.fk_attrs:
             key.fk_attrs.append(pb.Node(string=pb.String(sval=column)))
+        if key.is_enforced and (subject.version >= _KEYS_OF_PARTITIONED or not node.HasField("partspec")):
+            # the table may be filled by then
+            key.conname = key.conname or default_name(
+                node.relation.relname, key.contype, strings(key.fk_attrs), None, names
+            )
+            key.skip_validation, key.initially_valid = True, False
+            names.add(key.conname)
+            proven.append(validate(node.relation, key.conname))
         added += [LATER, alter(node.relation, command(pb.AT_AddConstraint, definition={"constraint": key}))]
-    return lines(statement_text("create_stmt", table), *added)
+    return lines(statement_text("create_stmt", table), *added, *((LATER, *proven) if proven else ()))
 
 
 def _take_out(nodes: Any, constraint: Any, key: Any) -> None:

@@ -1,13 +1,13 @@
-"""A new serial, identity or stored generated column, which gets a value in every row."""
+"""A serial, identity or stored generated column that is new, or gets another expression: each row gets its value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.altering import alters_table, is_in_use, is_serial, new_columns
 from confiture.lint.expanding import backfilled, kept_filled
-from confiture.lint.remedies import lines, set_not_null
+from confiture.lint.remedies import lines, not_null
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
@@ -16,7 +16,8 @@ from confiture.models.catalog import Name
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.names import joined
 from confiture.sql.catalog.types import SERIALS
-from confiture.sql.tree import expression_text, identifier, pb, strings
+from confiture.sql.tokens import command_places
+from confiture.sql.tree import alter_commands, expression_text, identifier, pb, strings
 from confiture.sql.type_changes import type_text
 
 _VIRTUAL = 18
@@ -46,6 +47,22 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
                 message=f"{table} is written anew to number each row in the {what} column {column.colname}",
                 remedy=_numbered(subject, column, constraints.get(pb.CONSTR_IDENTITY)),
             )
+    yield from _of_expressions(subject, table)
+
+
+def _of_expressions(subject: StatementSubject, table: str) -> Iterator[Hit]:
+    known = subject.table(subject.node.relation)
+    for number, one in enumerate(alter_commands(subject.node)):
+        if one.subtype != pb.AT_SetExpression:
+            continue
+        column = known.column(one.name) if known else None
+        if column is None or column.generated != "virtual":
+            yield Hit(
+                place=command_places(subject.statement)[number],
+                relation=table,
+                message=f"{table} is written anew to compute {one.name} in each row again",
+                hint=f"leave the column as it is and have the new expression in another one: {_TRIGGER_HINT}",
+            )
 
 
 def _virtual(subject: StatementSubject, column: Any, generated: Any) -> str:
@@ -66,7 +83,7 @@ def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
     table, name = name_of(subject, subject.node.relation), identifier(column.colname)
     sequence = qualified(Name(table.schema, joined(table.name, column.colname, "seq")))
     altered = f"ALTER TABLE {qualified(table)}"
-    after = [set_not_null(subject.node.relation, column.colname)]
+    after = [*not_null(subject, column.colname)]
     if identity is not None:
         when = "ALWAYS" if identity.generated_when == "a" else "BY DEFAULT"
         after += [
@@ -79,7 +96,6 @@ def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
         f"CREATE SEQUENCE {sequence} OWNED BY {qualified(table)}.{name}",
         f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({literal(sequence)})",
         backfilled(table, column.colname, "DEFAULT"),
-        "-- in a later migration, with a valid CHECK that it is NOT NULL:",
         *after,
     )
 
@@ -103,7 +119,7 @@ RULE = StatementRule(
     name="generated_or_identity_column",
     group=Group.LOCKS,
     severity="error",
-    summary="A new column that is serial, identity, or generated and stored",
+    summary="A serial, identity or stored generated column that is new, or gets another expression",
     effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
     hint="add a plain column with a sequence as its default, and fill the rows that exist in batches",
     kinds=frozenset({"alter_table_stmt"}),

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from confiture.lint.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
+from confiture.lint.writing import qualified
 from confiture.models.catalog import PUBLIC, Grant
+from confiture.sql.tree import identifier
 
 _EVERYBODY = "public"
 _BY_DEFAULT = frozenset(
@@ -20,15 +22,23 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
     for grant in sorted(subject.catalog.grants):
         if grant.grantee == _EVERYBODY and not _is_usual(grant):
             given.setdefault((grant.kind, grant.object), []).append(grant)
+    relations = (*subject.catalog.tables, *subject.catalog.views) if given else ()
+    written = {str(one): qualified(one) for one in relations}
     for (kind, name), grants in given.items():
-        privileges = ", ".join(grant.privilege.upper() for grant in grants)
-        on = "" if kind == "table" else f"{kind.upper()} "
+        privileges = ", ".join(_in_sql(grant.privilege) for grant in grants)
+        on = ("" if kind == "table" else f"{kind.upper()} ") + written.get(name, name)
         yield Hit(
             place=grants[0].place,
             relation=name,
             message=f"everybody has {privileges} on the {kind} {name}",
-            remedy=f"REVOKE {privileges} ON {on}{name} FROM PUBLIC;",
+            remedy=f"REVOKE {privileges} ON {on} FROM PUBLIC;",
         )
+
+
+def _in_sql(privilege: str) -> str:
+    """A privilege as GRANT writes it, with the column that it is on, if any."""
+    name, _, column = privilege.removesuffix(")").partition(" (")
+    return f"{name.upper()} ({identifier(column)})" if column else name.upper()
 
 
 def _is_usual(grant: Grant) -> bool:

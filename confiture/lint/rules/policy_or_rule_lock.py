@@ -20,6 +20,16 @@ _ALTERS = {
     pb.AT_EnableAlwaysRule: "ENABLE ALWAYS RULE",
     pb.AT_EnableReplicaRule: "ENABLE REPLICA RULE",
 }
+_TRIGGERS = {
+    pb.AT_EnableTrig: "ENABLE TRIGGER",
+    pb.AT_EnableTrigAll: "ENABLE TRIGGER",
+    pb.AT_EnableTrigUser: "ENABLE TRIGGER",
+    pb.AT_EnableAlwaysTrig: "ENABLE ALWAYS TRIGGER",
+    pb.AT_EnableReplicaTrig: "ENABLE REPLICA TRIGGER",
+    pb.AT_DisableTrig: "DISABLE TRIGGER",
+    pb.AT_DisableTrigAll: "DISABLE TRIGGER",
+    pb.AT_DisableTrigUser: "DISABLE TRIGGER",
+}
 _DROPS = {pb.OBJECT_POLICY: "DROP POLICY", pb.OBJECT_RULE: "DROP RULE", pb.OBJECT_TRIGGER: "DROP TRIGGER"}
 _STATEMENTS = {
     "create_policy_stmt": ("CREATE POLICY", "table"),
@@ -33,7 +43,7 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
     for verb, relation in _changes(subject):
         if not subject.is_new(relation):
             table = subject.name(relation)
-            writes = verb == "CREATE TRIGGER"
+            writes = verb == "CREATE TRIGGER" or verb in _TRIGGERS.values()
             kept_from = "writing" if writes else "reading and writing"
             yield Hit(
                 place=subject.place,
@@ -47,7 +57,10 @@ def _changes(subject: StatementSubject) -> Iterator[tuple[str, Any]]:
     """What changes, in SQL's words, and the table it is on."""
     node, kind = subject.node, subject.statement.kind
     if kind == "alter_table_stmt":
-        verbs = [_ALTERS[one.subtype] for one in alter_commands(node) if one.subtype in _ALTERS]
+        # what takes the stronger lock is told
+        verbs = [
+            kinds[one.subtype] for kinds in (_ALTERS, _TRIGGERS) for one in alter_commands(node) if one.subtype in kinds
+        ]
         if verbs:
             yield verbs[0], node.relation
     elif kind == "drop_stmt":

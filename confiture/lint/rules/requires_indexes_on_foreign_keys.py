@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from confiture.lint.keys import is_indexed, narrows
+from confiture.lint.remedies import attach_index, lines
 from confiture.lint.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
 from confiture.lint.tables import is_small, lasting_tables, parts_of
 from confiture.lint.writing import listed, qualified
-from confiture.models.catalog import Catalog, Constraint, Index, Table, TableKind
+from confiture.models.catalog import Catalog, Constraint, Index, Name, Table, TableKind
 from confiture.sql.catalog.names import chosen, of_columns
 from confiture.sql.tree import identifier
 
@@ -83,12 +84,27 @@ def _behind_tenant(subject: SchemaSubject, table: Table, key: Constraint) -> Ind
 
 
 def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:
-    # PostgreSQL builds no index of a partitioned table CONCURRENTLY
-    how = "INDEX" if table.kind is TableKind.PARTITIONED else "INDEX CONCURRENTLY"
-    name = chosen(
+    return lines(*_indexed(catalog, table, key))
+
+
+def _indexed(catalog: Catalog, table: Table, key: Constraint) -> Iterator[str]:
+    """The statements that make the index: CONCURRENTLY, and of a partitioned table partition by partition."""
+    name = _index_name(catalog, table, key)
+    parts = catalog.partitions(table.name)
+    how, only = (
+        ("INDEX", "ONLY " if parts else "") if table.kind is TableKind.PARTITIONED else ("INDEX CONCURRENTLY", "")
+    )
+    yield f"CREATE {how} {identifier(name)} ON {only}{qualified(table.name)} ({listed(key.columns)})"
+    for part in parts if only else ():
+        yield from _indexed(catalog, part, key)
+        own = Name(part.name.schema, _index_name(catalog, part, key))
+        yield attach_index(Name(table.name.schema, name), own)
+
+
+def _index_name(catalog: Catalog, table: Table, key: Constraint) -> str:
+    return chosen(
         table.name.name, of_columns(key.columns), "idx", lambda one: catalog.indexed(table.name.schema, one) is not None
     )
-    return f"CREATE {how} {identifier(name)} ON {qualified(table.name)} ({listed(key.columns)});"
 
 
 RULE = SchemaRule(

@@ -26,6 +26,7 @@ class Wanted:
     """A constraint of the tree, with the column it was written at, and what the attributes behind it say."""
 
     node: Any
+    kind: int
     column: str | None = None
     deferrable: bool = False
     enforced: bool = True
@@ -51,10 +52,10 @@ def add_all(work: Work, draft: TableDraft, wanted: Sequence[Wanted], *, new: boo
     seen: dict[tuple[object, ...], Wanted] = {}
     ordered = sorted(wanted, key=_order)
     for one in ordered:
-        if one.node.contype not in INDEXED or one.node.indexname:
+        if one.kind not in INDEXED or one.node.indexname:
             continue
         prior = seen.setdefault(_index_key(one), one)
-        if prior is not one and one.node.contype != pb.CONSTR_PRIMARY:
+        if prior is not one and one.kind != pb.CONSTR_PRIMARY:
             prior.name = prior.name or one.name
             one.redundant = True
     for one in ordered:
@@ -76,13 +77,12 @@ _ORDER = {pb.CONSTR_CHECK: 0, pb.CONSTR_NOTNULL: 1, pb.CONSTR_PRIMARY: 2, pb.CON
 
 
 def _order(wanted: Wanted) -> int:
-    return _ORDER.get(wanted.node.contype, 3)
+    return _ORDER.get(wanted.kind, 3)
 
 
 def add(work: Work, draft: TableDraft, wanted: Wanted, *, new: bool = False) -> None:
     """Adds a constraint to a table that is `new`, or that existed."""
-    kind = wanted.node.contype
-    name = wanted.name
+    kind, name = wanted.kind, wanted.name
     if name and name in draft.constraints:
         work.duplicate("constraint", name, draft.constraints[name].place, wanted.node.location)
         return
@@ -99,7 +99,7 @@ def add(work: Work, draft: TableDraft, wanted: Wanted, *, new: bool = False) -> 
 def add_not_null(work: Work, draft: TableDraft, wanted: Wanted) -> None:
     """NOT NULL at a column, or as a table constraint of PostgreSQL 18."""
     node = wanted.node
-    name = wanted.column or (strings(node.keys)[0] if node.keys else "")
+    name = wanted.column or next(iter(strings(node.keys)), "")
     column = draft.columns.get(name)
     if column is None:
         work.missing_column(draft.name, name, node.location)
@@ -203,7 +203,7 @@ def _is_self(work: Work, draft: TableDraft, node: Any) -> bool:
 
 def _add_indexed(work: Work, draft: TableDraft, wanted: Wanted) -> None:
     node = wanted.node
-    kind = INDEXED[node.contype]
+    kind = INDEXED[wanted.kind]
     if node.indexname:
         _use_index(work, draft, wanted, kind)
         return
@@ -260,7 +260,7 @@ def _exclusion_keys(draft: TableDraft, node: Any) -> _Keys:
         columns=tuple(one.name or None for one in elements),
         names=tuple(one.name or result_name(one.expr) or "expr" for one in elements),
         expressions=tuple(expression_text(one.expr) for one in elements if not one.name),
-        options=key_options(node.access_method, draft.columns, elements),
+        options=key_options(node.access_method, draft.columns.get, elements),
         reads=columns_read(elements, node.where_clause if node.HasField("where_clause") else None),
     )
 

@@ -54,22 +54,26 @@ def _require(work: Work, relation: Table | View, index: Index) -> None:
 def index_of(work: Work, relation: Table | View, node: Any, name: str) -> Index:
     """The index of an IndexStmt."""
     elements = [one.index_elem for one in node.index_params]
-    columns = {one.name: one for one in relation.columns} if isinstance(relation, Table) else {}
-    included = tuple(one.index_elem.name for one in node.index_including_params)
+    included = tuple([one.index_elem.name for one in node.index_including_params])
+    column = relation.column if isinstance(relation, Table) else _no_column
     predicate = node.where_clause if node.HasField("where_clause") else None
     return Index(
         name=name,
         method=node.access_method or "btree",
-        columns=tuple(one.name or None for one in elements),
-        expressions=tuple(expression_text(one.expr) for one in elements if not one.name),
+        columns=tuple([one.name or None for one in elements]),
+        expressions=tuple([expression_text(one.expr) for one in elements if not one.name]),
         included=included,
-        key_options=key_options(node.access_method, columns, elements),
+        key_options=key_options(node.access_method, column, elements),
         unique=node.unique,
         nulls_not_distinct=node.nulls_not_distinct,
         predicate=None if predicate is None else expression_text(predicate),
         reads=columns_read(elements, predicate),
         place=work.at(-1),
     )
+
+
+def _no_column(name: str) -> None:
+    """The columns of views have no collations of their own."""
 
 
 def generated_name(work: Work, relation: Table | View, node: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confiture.models.catalog import Column
@@ -44,6 +44,9 @@ _DEFAULT_CLASSES = frozenset(
 """Operator classes that are the default of their type: said or not, the index is the same."""
 
 
+_Column = Callable[[str], Column | None]
+
+
 def columns_read(elements: Iterable[Any], predicate: Any = None) -> tuple[str, ...]:
     """The columns that index elements and a predicate read, each once."""
     found: dict[str, None] = {}
@@ -54,19 +57,22 @@ def columns_read(elements: Iterable[Any], predicate: Any = None) -> tuple[str, .
     return tuple(found)
 
 
-def key_options(method: str, columns: Mapping[str, Column], elements: Iterable[Any]) -> tuple[str, ...]:
-    """What each key says besides its column or expression and is not the default; empty where none says anything."""
-    options = tuple(_options(method, columns, element) for element in elements)
+def key_options(method: str, column: _Column, elements: Iterable[Any]) -> tuple[str, ...]:
+    """What each key says besides its column or expression and is not the default; empty where none says anything.
+
+    `column` gives the columns by their names.
+    """
+    options = tuple([_options(method, column, element) for element in elements])
     return options if any(options) else ()
 
 
-def _options(method: str, columns: Mapping[str, Column], element: Any) -> str:
+def _options(method: str, column: _Column, element: Any) -> str:
     words: list[str] = []
-    column = columns.get(element.name)
-    own = column.collation if column else None
-    collation = strings(element.collation)[-1] if element.collation else None
-    if collation and collation != (own or "default").rpartition(".")[2]:
-        words += ["COLLATE", identifier(collation)]
+    if element.collation:
+        collation = strings(element.collation)[-1]
+        keyed = column(element.name)
+        if collation != (keyed and keyed.collation or "default").rpartition(".")[2]:
+            words += ["COLLATE", identifier(collation)]
     if element.opclass and not _is_default(method, strings(element.opclass)[-1]):
         words.append(identifier(strings(element.opclass)[-1]))
     descending = element.ordering == pb.SORTBY_DESC

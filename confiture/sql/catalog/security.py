@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from confiture.models.catalog import Function, Name, Policy, Sequence
+from confiture.models.catalog import Function, Name, Policy, Sequence, Table
 from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
 from confiture.sql.catalog.functions import function_of, function_text
 from confiture.sql.catalog.resolving import user_type, written
-from confiture.sql.catalog.work import DefaultGrant, TableDraft, Work, thawed
+from confiture.sql.catalog.work import DefaultGrant, Work
 from confiture.sql.tree import column_names, expression_text, names, pb, walk
 
 _ALL = {
@@ -44,9 +44,8 @@ def create_policy(work: Work, node: Any) -> None:
     if found:
         work.duplicate("policy", f"{node.policy_name} of {table.name}", found.place)
         return
-    draft = thawed(table)
-    _require_columns(work, draft, node)
-    draft.policies[node.policy_name] = Policy(
+    _require_columns(work, table, node)
+    policy = Policy(
         name=node.policy_name,
         command=node.cmd_name or "all",
         permissive=node.permissive,
@@ -55,7 +54,7 @@ def create_policy(work: Work, node: Any) -> None:
         with_check=expression_text(node.with_check) if node.HasField("with_check") else None,
         place=work.at(-1),
     )
-    work.put(draft)
+    work.tables[table.name] = replace(table, policies=(*table.policies, policy))
 
 
 def alter_policy(work: Work, node: Any) -> None:
@@ -63,29 +62,29 @@ def alter_policy(work: Work, node: Any) -> None:
     table = work.table(node.table)
     if table is None:
         return
-    draft = thawed(table)
-    policy = draft.policies.get(node.policy_name)
+    policy = next((one for one in table.policies if one.name == node.policy_name), None)
     if policy is None:
         work.missing("policy", f"{node.policy_name} of {table.name}")
         return
-    _require_columns(work, draft, node)
-    draft.policies[policy.name] = replace(
+    _require_columns(work, table, node)
+    altered = replace(
         policy,
         roles=_roles(node.roles) if node.roles else policy.roles,
         using=expression_text(node.qual) if node.HasField("qual") else policy.using,
         with_check=expression_text(node.with_check) if node.HasField("with_check") else policy.with_check,
     )
-    work.put(draft)
+    policies = tuple(altered if one is policy else one for one in table.policies)
+    work.tables[table.name] = replace(table, policies=policies)
 
 
-def _require_columns(work: Work, draft: TableDraft, node: Any) -> None:
+def _require_columns(work: Work, table: Table, node: Any) -> None:
     """Notes which columns are not there, unless the expression has queries with columns of their own."""
-    known = {draft.name.name, *draft.columns, *SYSTEM_COLUMNS}
+    known = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
     for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
         unknown = [column for column in column_names(expression) if column not in known]
         if unknown and not any(type(one) is pb.SubLink for one in walk(expression)):
             for column in unknown:
-                work.missing_column(draft.name, column)
+                work.missing_column(table.name, column)
 
 
 def _roles(nodes: Any) -> tuple[str, ...]:

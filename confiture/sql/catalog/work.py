@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from confiture.models.catalog import (
@@ -85,17 +85,26 @@ class TableDraft:
         return next((one.name for one in self.constraints.values() if one.kind == "primary key"), None)
 
 
-_NAMED = ("columns", "constraints", "indexes", "policies", "triggers")
-_FIELDS = tuple(one.name for one in fields(TableDraft))
-
-
 def thawed(table: Table) -> TableDraft:
     """A table to change."""
-    values = {name: getattr(table, name) for name in _FIELDS}
-    for name in _NAMED:
-        values[name] = {one.name: one for one in values[name]}
-    values["parents"] = list(table.parents)
-    return TableDraft(**values)
+    return TableDraft(
+        name=table.name,
+        kind=table.kind,
+        columns={one.name: one for one in table.columns},
+        constraints={one.name: one for one in table.constraints},
+        indexes={one.name: one for one in table.indexes},
+        persistence=table.persistence,
+        parents=list(table.parents),
+        partition_key=table.partition_key,
+        partition_bound=table.partition_bound,
+        row_security=table.row_security,
+        force_row_security=table.force_row_security,
+        policies={one.name: one for one in table.policies},
+        triggers={one.name: one for one in table.triggers},
+        replica_identity=table.replica_identity,
+        comment=table.comment,
+        place=table.place,
+    )
 
 
 def frozen(draft: TableDraft) -> Table:
@@ -141,7 +150,8 @@ class Work:
         self.dependents: dict[Name, set[Name]] = {}
         """Tables and views that may depend on a relation or type; whether they still do is for the reader to see."""
 
-        self.constraint_names: Counter[Name] = Counter()
+        self.constraint_names: defaultdict[Name, int] = defaultdict(int)
+        """How many constraints of a schema have a name."""
         self.overloads: dict[Name, set[Signature]] = {}
         """The functions of each name."""
         self.function_types: set[str] = set()

@@ -11,10 +11,10 @@ from confiture.models.trace import LockMode
 from confiture.sql.effects.dropping import referencing
 from confiture.sql.effects.recording import Recorder
 from confiture.sql.proofs import column_of, constant_of, flattened
-from confiture.sql.tree import pb, strings, walk
+from confiture.sql.tree import LEAVES, below, branches, pb, strings, walk
 
 _SEQUENCES = frozenset(("nextval", "currval", "setval"))
-_LEVELS = (pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt, pb.MergeStmt)
+_LEVELS = frozenset((pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt, pb.MergeStmt))
 
 
 class Use(Enum):
@@ -29,7 +29,7 @@ class Use(Enum):
 
 def read(query: Any, recorder: Recorder, use: Use = Use.RUN) -> None:
     """A SELECT, INSERT, UPDATE, DELETE or MERGE, or a node that holds some."""
-    for level, known in _levels(query, frozenset()):
+    for level, known in _levels(query):
         _level(level, known, recorder, use)
 
 
@@ -43,21 +43,17 @@ def relations(name: Name, recorder: Recorder, *, only: bool = False) -> tuple[Na
     return tuple(found)
 
 
-def _levels(node: Any, known: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+def _levels(query: Any) -> Iterator[tuple[Any, frozenset[str]]]:
     """The queries in a tree, each with the names of the common table expressions that it sees."""
-    if isinstance(node, _LEVELS):
-        if node.HasField("with_clause"):
-            known |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}
-        yield node, known
-    for descriptor, value in node.ListFields():
-        if descriptor.message_type is None:
-            continue
-        for child in value if _is_repeated(value) else (value,):
-            yield from _levels(child, known)
-
-
-def _is_repeated(value: Any) -> bool:
-    return not hasattr(value, "ListFields")
+    waiting: list[tuple[Any, frozenset[str]]] = [(query, frozenset())]
+    while waiting:
+        node, known = waiting.pop()
+        if type(node) in _LEVELS:
+            if node.HasField("with_clause"):
+                known |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}
+            yield node, known
+        if type(node) not in LEAVES:
+            waiting += [(child, known) for child in reversed(below(node))]
 
 
 def _level(node: Any, known: frozenset[str], recorder: Recorder, use: Use) -> None:
@@ -121,7 +117,7 @@ def _lock_rows(node: Any, sources: list[Any], recorder: Recorder) -> None:
 
 def _use_sequences(node: Any, recorder: Recorder) -> None:
     """nextval() and its kin lock the sequence; which, is known where the name is a constant."""
-    for call in walk(node):
+    for call in branches(node):
         if isinstance(call, pb.FuncCall) and strings(call.funcname)[-1] in _SEQUENCES and call.args:
             schema, _, name = (constant_of(call.args[0]) or "").rpartition(".")
             found = recorder.catalog.relation(schema or None, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -192,17 +193,23 @@ def is_aggregate(call: Any) -> bool:
 
 
 _AGGREGATES = frozenset(
-    (
-        "any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg "
-        "json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict "
-        "jsonb_agg jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique "
-        "jsonb_object_agg_unique_strict max min mode percentile_cont percentile_disc range_agg range_intersect_agg "
-        "regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop "
-        "stddev_samp string_agg sum var_pop var_samp variance xmlagg"
-    ).split()
+    re.findall(
+        r"\w+",
+        """
+        any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg
+        json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict
+        jsonb_agg jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique
+        jsonb_object_agg_unique_strict max min mode percentile_cont percentile_disc range_agg range_intersect_agg
+        regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop
+        stddev_samp string_agg sum var_pop var_samp variance xmlagg
+        """,
+    )
 )
 _WINDOWS = frozenset(
-    "cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number".split()
+    re.findall(
+        r"\w+",
+        "cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number",
+    )
 )
 
 

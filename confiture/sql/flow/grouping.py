@@ -11,7 +11,7 @@ from confiture.sql.flow.expressions import aggregates
 from confiture.sql.flow.joins import State
 from confiture.sql.flow.keys import rows_of, settled
 from confiture.sql.flow.outputs import Targets
-from confiture.sql.flow.relations import Column, Node, Relation
+from confiture.sql.flow.relations import Node, Relation
 from confiture.sql.flow.work import Work, location_of
 from confiture.sql.tree import pb, strings
 
@@ -21,6 +21,7 @@ def after_groups(work: Work, select: Any, targets: Targets, state: State, own: f
     if not state.reads or not state.members:
         return state
     always, sets = _grouped(targets, select.group_clause)
+    always |= _tenants_of(targets, select.group_clause, state)
     kept = state.fixed(own) | (always & state.members) | _settled(work, always, state, own)
     if kept:
         return State(True, kept)
@@ -35,6 +36,17 @@ def after_groups(work: Work, select: Any, targets: Targets, state: State, own: f
         fix=_fix(work, select, state, own),
     )
     return State(True)
+
+
+def _tenants_of(targets: Targets, clause: Sequence[Any], state: State) -> frozenset[Node]:
+    """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
+    found: set[Node] = set()
+    for item in clause:
+        if item.WhichOneof("node") == "coalesce_expr" and targets.holds_tenant(
+            item, state, state.members, is_grouped=False
+        ):
+            found.update(node for one in item.coalesce_expr.args if (node := targets.node(one)) is not None)
+    return frozenset(found)
 
 
 def _message(work: Work, select: Any) -> str:
@@ -61,9 +73,11 @@ def _fix(work: Work, select: Any, state: State, own: frozenset[int]) -> Callable
     if node is None:
         return None
     column = work.reference(node)
-    shown = {one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
-             for one in select.target_list
-             if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"}
+    shown = {
+        one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
+        for one in select.target_list
+        if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"
+    }
 
     def write() -> None:
         select.group_clause.insert(0, column)
@@ -103,10 +117,6 @@ def _nodes(targets: Targets, items: Iterable[Any]) -> Iterable[Node]:
             yield from _nodes(targets, item.row_expr.args)
         elif item.WhichOneof("node") == "list":
             yield from _nodes(targets, item.list.items)
-        elif item.WhichOneof("node") == "coalesce_expr":
-            # members are the same in a row, so the first that is set is as good as each
-            args = [targets.node(one) for one in item.coalesce_expr.args]
-            yield from [one for one in args if one is not None] if len(args) == 1 else []
         else:
             found = targets.named(item)
             if found is not None:
@@ -119,16 +129,23 @@ def _settled(work: Work, given: Iterable[Node], state: State, own: frozenset[int
     return frozenset(settled(rows_of(sources, work.facts), frozenset(given), work.facts)) & state.members
 
 
+def _keep_apart(work: Work, targets: Targets, nodes: frozenset[Node], state: State, own: frozenset[int]) -> bool:
+    """Whether rows that are the same in these nodes are of one tenant."""
+    if any(targets.leads(one, state.members) for one in nodes & state.members):
+        return True
+    return bool(_settled(work, nodes, state, own))
+
+
 def after_distinct(
     work: Work, select: Any, targets: Targets, relation: Relation, state: State, own: frozenset[int]
 ) -> Relation:
     """The rows of DISTINCT: rows of several tenants must not become one."""
-    if relation.fixed or relation.is_lost and not state.members:
+    if relation.fixed or (relation.is_lost and not state.members):
         return relation
     on = [item for item in select.distinct_clause if item.WhichOneof("node")]
     if on:
         nodes = frozenset(_nodes(targets, on))
-        if nodes & state.members or _settled(work, nodes, state, own):
+        if _keep_apart(work, targets, nodes, state, own):
             return relation
     else:
         nodes = frozenset(
@@ -137,7 +154,13 @@ def after_distinct(
         if relation.tenants or _settled(work, nodes, state, own):
             return relation
     message = f"DISTINCT leaves out {work.column}: rows of several tenants become one"
-    work.report(Leak.GROUPING, Grade.ERROR, message, _distinct_place(select, on), fix=_distinct_fix(work, select, on, state, own, relation))
+    work.report(
+        Leak.GROUPING,
+        Grade.ERROR,
+        message,
+        _distinct_place(select, on),
+        fix=_distinct_fix(work, select, on, state, own, relation),
+    )
     return replace(relation, tenants=frozenset())
 
 
@@ -170,7 +193,7 @@ def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int
         return
     for call, window in targets.windows():
         nodes = frozenset(_nodes(targets, window.partition_clause))
-        if nodes & state.members or _settled(work, nodes, state, own):
+        if _keep_apart(work, targets, nodes, state, own):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
         message = f"the window of {name} is not partitioned by {work.column}: it has rows of all tenants"
@@ -184,6 +207,3 @@ def _window_fix(work: Work, window: Any, state: State, own: frozenset[int]) -> C
         return None
     column = work.reference(node)
     return lambda: window.partition_clause.insert(0, column)
-
-
-__all__ = ["Column", "after_distinct", "after_groups", "check_windows"]

@@ -6,6 +6,7 @@ do hold one in a row hold the same, and the rows of a tenant are the same whethe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,8 @@ from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.sources import Join, Leaf, Query, Tree
 from confiture.sql.flow.work import Work, add_condition, equation, location_of
 from confiture.sql.tree import pb, strings
+
+_ROW = re.compile(r"variable (?:new|old)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Flow:
         state = self._combine(tree, equal, frozenset(refused))
         state = State(state.reads, equal.reach(state.members)) if state.reads else state
         state = self._within_around(state, tree, equal)
+        if self.around.is_trigger:
+            self._within_trigger(state, tree, equal)
         return self.subqueries(self.holder.where_clause, state, as_joins)
 
     def _membership(self, condition: Any) -> tuple[Leaf, list[Pair]] | None:
@@ -107,14 +112,14 @@ class Flow:
             inside = equal.extended(tree.pairs)
             both = refused | tree.refused
             left, right = self._combine(tree.left, inside, both), self._combine(tree.right, inside, both)
-            state = self._meeting(tree, left, right, inside)
+            reads = self._meeting(tree, left, right, inside)
             members = inside.reach(left.members | right.members)
         elif kind == "full":
             inside, nothing = Equalities(tree.pairs), Equalities()
             left = self._combine(tree.left, nothing, frozenset())
             right = self._combine(tree.right, nothing, frozenset())
-            self.work.nullable.update(tree.sources)
-            state = self._meeting(tree, left, right, inside)
+            self.work.nullable.update(tree.left.sources | tree.right.sources)
+            reads = self._meeting(tree, left, right, inside)
             members = self._after_full(tree, left, right, inside)
         else:
             kept, added = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
@@ -122,12 +127,11 @@ class Flow:
             left = self._combine(kept, equal, refused)
             right = self._combine(added, inside, tree.refused)
             self.work.nullable.update(added.sources)
-            state = self._meeting(tree, left, right, inside)
+            reads = self._meeting(tree, left, right, inside)
             members = self._after_left(kept, added, left, right, inside)
         if tree.node is not None:
-            state = self.subqueries(tree.node.quals, State(state, members), frozenset(), tree.scope)
-            return state
-        return State(state, members if state else frozenset())
+            return self.subqueries(tree.node.quals, State(reads, members), frozenset(), tree.scope)
+        return State(reads, members if reads else frozenset())
 
     def _after_left(self, kept: Tree, added: Tree, left: State, right: State, inside: Equalities) -> frozenset[Node]:
         if not right.reads:
@@ -144,7 +148,9 @@ class Flow:
         for one, other, side in ((left, right, tree.right), (right, left, tree.left)):
             if one.reads and not other.reads:
                 members = one.members | _single(inside.reach(one.members), side.sources)
-        found = [merged for merged, one, other in tree.merged if _holds(one, left, members) and _holds(other, right, members)]
+        found = [
+            merged for merged, one, other in tree.merged if _holds(one, left, members) and _holds(other, right, members)
+        ]
         return members | frozenset(found)
 
     def _leaves(self, tree: Tree) -> Iterable[Any]:
@@ -191,7 +197,10 @@ class Flow:
         for side in (one, other):
             row = picked(rows, equal, side, self.work.facts)
             if row:
-                return Grade.WARNING, f"the key picks one row of {row.table.name}, but the other side may be of another tenant"
+                return (
+                    Grade.WARNING,
+                    f"the key picks one row of {row.table.name}, but the other side may be of another tenant",
+                )
         if any(source.table is None and not source.relation.is_complete for source in self._leaves_of(one | other)):
             return Grade.WARNING, "its keys are not known"
         return Grade.ERROR, "rows of different tenants meet"
@@ -241,6 +250,16 @@ class Flow:
         self._report_subquery(state, around, tree, equal)
         return State(True, state.members | around)
 
+    def _within_trigger(self, state: State, tree: Tree, equal: Equalities) -> None:
+        """Reports what a trigger finds by the row that was written, but not by the tenant of that row."""
+        by_row = [one for one in equal.nodes() if isinstance(one, Constant) and _ROW.match(one.text)]
+        if not by_row or not state.reads or not state.members or state.is_fixed(self.own):
+            return
+        source = self._named(tree, state)
+        grade, how = self._grade(equal, self.own, frozenset())
+        message = f"the trigger finds rows of {source.label} without the {self.work.column} of its row: {how}"
+        self.work.report(Leak.REACH, grade, message, relation=source.label.split()[0])
+
     def _is_correlated(self, equal: Equalities) -> bool:
         return any(isinstance(one, Column) and one.source not in self.own for one in equal.nodes())
 
@@ -260,9 +279,7 @@ class Flow:
         location = getattr(source.node, "location", -1)
         work.report(Leak.JOIN, grade, message, location, relation=source.label.split()[0], fix=fix)
 
-    def subqueries(
-        self, expression: Any, state: State, seen: Iterable[int] = (), scope: Scope | None = None
-    ) -> State:
+    def subqueries(self, expression: Any, state: State, seen: Iterable[int] = (), scope: Scope | None = None) -> State:
         """Goes through the subqueries of an expression that is evaluated for each row of `state`."""
         if expression.DESCRIPTOR.name == "Node" and expression.WhichOneof("node") is None:
             return state

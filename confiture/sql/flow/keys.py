@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confiture.models.catalog import Constraint, Name, Table, TableKind
-from confiture.sql.flow.belonging import is_always_set, referred, unique_keys
+from confiture.sql.flow.belonging import referred, unique_keys
 from confiture.sql.flow.relations import Column, Equalities, Node, Origin, Output, Source
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def prove(rows: Iterable[Row], equal: Equalities, facts: Facts) -> Iterator[tupl
     pointers = [pointer for row in rows for pointer in _pointers(row, facts)]
     for number, one in enumerate(pointers):
         for other in pointers[number + 1 :]:
-            if one.target == other.target and all(equal.same(node, other.nodes[key]) for key, node in one.nodes.items()):
+            if one.target == other.target and all(
+                equal.same(node, other.nodes[key]) for key, node in one.nodes.items()
+            ):
                 yield one.tenant, other.tenant, one.why or other.why
 
 
@@ -93,8 +95,7 @@ def _by_foreign_key(row: Row, foreign: Constraint, name: str, tenant: Node, fact
         if not foreign.validated or foreign.deferrable:
             return
         why = (
-            f"{foreign.name} refers to {target.name} together with {name}, "
-            f"and {', '.join(pairs)} alone is unique there"
+            f"{foreign.name} refers to {target.name} together with {name}, and {', '.join(pairs)} alone is unique there"
         )
     for key in facts.unique_keys(target):
         if key <= pairs.keys() and all(pairs[one] in row.columns for one in key):
@@ -139,6 +140,3 @@ def settled(rows: Iterable[Row], given: frozenset[Node], facts: Facts) -> Iterat
 def table_keys(table: Table, has_children: bool) -> tuple[frozenset[str], ...]:
     """The unique keys of a table; none where tables that inherit from it have rows of their own."""
     return () if has_children and table.kind is TableKind.TABLE else unique_keys(table)
-
-
-__all__ = ["VIRTUAL", "Row", "is_always_set", "picked", "prove", "rows_of", "settled", "table_keys"]

@@ -7,8 +7,7 @@ from typing import Any
 
 from confiture.sql.flow.expressions import aggregates
 from confiture.sql.flow.joins import State
-from confiture.sql.flow.keys import rows_of
-from confiture.sql.flow.relations import Column, Node, Origin, Output, Relation
+from confiture.sql.flow.relations import Column, Constant, Node, Origin, Output, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.work import Work
 from confiture.sql.tree import pb, result_name, strings, walk
@@ -68,13 +67,16 @@ class Targets:
         is_complete = True
         for target in self.select.target_list:
             value = target.res_target.val
+            found: list[tuple[str, Node | None]]
             if _is_star(value):
-                found, complete = self._star(value)
+                columns, complete = self._star(value)
+                found = list(columns)
                 is_complete = is_complete and complete
             else:
-                node = self._tenant(value, state, before, is_grouped=is_grouped)
+                if self.holds_tenant(value, state, before, is_grouped=is_grouped):
+                    tenants.add(len(outputs))
                 name = target.res_target.name or result_name(value) or "?column?"
-                found = [(name, node if node is not None else self.node(value))]
+                found = [(name, self.node(value))]
             for name, one in found:
                 if one in state.members:
                     tenants.add(len(outputs))
@@ -117,34 +119,42 @@ class Targets:
             return [], False
         return list(scope.star(alias)), scope.star_is_complete(alias)
 
-    def _tenant(self, value: Any, state: State, before: frozenset[Node], *, is_grouped: bool) -> Node | None:
-        """A member that an expression is equal to, or NULL; None where it is something else.
+    def holds_tenant(self, value: Any, state: State, before: frozenset[Node], *, is_grouped: bool) -> bool:
+        """Whether an expression is the tenant of the row, or NULL.
 
         All members that a row has are the same. So are those of the rows of a group, where the group has a member.
         """
         kind = value.WhichOneof("node")
-        members = before if is_grouped and state.members else state.members
         found = self.node(value)
         if found is not None:
-            return found if found in state.members else None
-        if kind == "type_cast":
-            return None
+            return found in state.members
         parts: list[Any] = []
         if kind == "coalesce_expr":
             parts = list(value.coalesce_expr.args)
             first = self.node(parts[0])
             if first in state.members and self._is_set(first):
-                return first
+                return True
         elif kind == "case_expr":
             parts = [one.case_when.result for one in value.case_expr.args]
             parts += [value.case_expr.defresult] if value.case_expr.HasField("defresult") else []
         elif kind == "min_max_expr":
             parts = list(value.min_max_expr.args)
         elif kind == "func_call" and strings(value.func_call.funcname)[-1] in ("min", "max", "any_value"):
-            if is_grouped and not value.func_call.HasField("over") and self.node(value.func_call.args[0]) in members:
-                return min(state.members, key=str, default=None)
-        nodes = [self._tenant(part, state, before, is_grouped=is_grouped) for part in parts]
-        return nodes[0] if nodes and all(one is not None for one in nodes) else None
+            is_aggregate = is_grouped and not value.func_call.HasField("over")
+            is_one = any(isinstance(one, Constant) or self._is_set(one) for one in state.members)
+            return is_aggregate and is_one and self.node(value.func_call.args[0]) in before
+        return bool(parts) and all(self.holds_tenant(one, state, before, is_grouped=is_grouped) for one in parts)
+
+    def leads(self, node: Node, members: frozenset[Node]) -> bool:
+        """Whether a row without a value in this member has none in any."""
+        if not isinstance(node, Column) or node.source not in self.scope.sources():
+            return True
+        source = self.work.sources[node.source]
+        if node.source in self.work.nullable:
+            return False
+        output = source.output(node.key)
+        is_only = not any(isinstance(one, Column) and one.source == node.source and one != node for one in members)
+        return is_only or source.table is not None or (output is not None and not output.may_be_null)
 
     def _is_set(self, node: Node | None) -> bool:
         """Whether a column is never NULL."""
@@ -163,9 +173,7 @@ class Targets:
         if output.origin:
             origin = Origin((node.source, *output.origin.row), output.origin.table, output.origin.column)
         has_sets = any(one.WhichOneof("node") == "grouping_set" for one in self.select.group_clause)
-        return Output(
-            name=name, type=output.type, origin=origin, may_be_null=has_sets or not self._is_set(node)
-        )
+        return Output(name=name, type=output.type, origin=origin, may_be_null=has_sets or not self._is_set(node))
 
     def _expose(self, state: State, own: frozenset[int]) -> Callable[[], None] | None:
         node = self.work.visible(state.members, own)
@@ -174,7 +182,9 @@ class Targets:
                 (
                     source.relation.expose
                     for one in sorted(state.members, key=str)
-                    if isinstance(one, Column) and (source := self.work.sources.get(one.source)) and source.relation.expose
+                    if isinstance(one, Column)
+                    and (source := self.work.sources.get(one.source))
+                    and source.relation.expose
                 ),
                 None,
             )
@@ -199,7 +209,6 @@ def _is_star(value: Any) -> bool:
     kind = value.WhichOneof("node")
     if kind == "column_ref":
         return bool(value.column_ref.fields) and value.column_ref.fields[-1].WhichOneof("node") == "a_star"
-    return kind == "a_indirection" and any(one.WhichOneof("node") == "a_star" for one in value.a_indirection.indirection)
-
-
-__all__ = ["Targets", "rows_of"]
+    return kind == "a_indirection" and any(
+        one.WhichOneof("node") == "a_star" for one in value.a_indirection.indirection
+    )

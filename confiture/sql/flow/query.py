@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import aggregates
 from confiture.sql.flow.grouping import after_distinct, after_groups, check_windows
 from confiture.sql.flow.joins import Flow, State
 from confiture.sql.flow.outputs import Targets
-from confiture.sql.flow.relations import Constant, Node, Origin, Output, Relation
-from confiture.sql.flow.scopes import Around, Scope
-from confiture.sql.flow.sources import build, renamed
+from confiture.sql.flow.relations import Node, Origin, Output, Relation
+from confiture.sql.flow.scopes import Around, Item, Scope
+from confiture.sql.flow.sources import Tree, build, renamed
 from confiture.sql.flow.work import Work, location_of
 from confiture.sql.tree import pb, strings
 
@@ -111,7 +109,7 @@ def _union(work: Work, select: Any, left: Relation, right: Relation) -> Relation
             if one.retarget and number not in one.tenants:
                 one.retarget(number)
 
-    able = len(exposes) == 2 or len(reading) == 2 and bool(exposes)
+    able = len(exposes) == 2 or (len(reading) == 2 and bool(exposes))
     return Relation(
         outputs=outputs,
         is_complete=complete,
@@ -189,7 +187,8 @@ def _values(work: Work, select: Any, around: Around) -> Relation:
 
 
 def _simple(work: Work, select: Any, around: Around) -> Relation:
-    trees, items = [], []
+    trees: list[Tree] = []
+    items: list[Item] = []
     for node in select.from_clause:
         tree, found = build(work, node, items, around, query)
         trees.append(tree)
@@ -227,6 +226,3 @@ def _limited(work: Work, select: Any, relation: Relation) -> Relation:
     message = "LIMIT and OFFSET count over the rows of all tenants"
     work.report(Leak.LIMIT, Grade.ERROR, message, location_of(getattr(select, name)))
     return replace(relation, tenants=frozenset())
-
-
-__all__ = ["Constant", "aggregates", "query", "with_queries"]

@@ -121,6 +121,8 @@ class Equalities:
 
     def add(self, one: Node, other: Node) -> None:
         """Notes that two are equal."""
+        self._parents.setdefault(one, one)
+        self._parents.setdefault(other, other)
         self._parents[self._root(one)] = self._root(other)
 
     def same(self, one: Node, other: Node) -> bool:

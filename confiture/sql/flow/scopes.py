@@ -68,9 +68,9 @@ class Scope:
 
     def sources(self) -> frozenset[int]:
         """The numbers of this query's own sources."""
-        return frozenset(node.source for item in self.items for node in item.columns.values() if isinstance(node, Column)) | {
-            item.source for item in self.items if item.source is not None
-        }
+        return frozenset(
+            node.source for item in self.items for node in item.columns.values() if isinstance(node, Column)
+        ) | {item.source for item in self.items if item.source is not None}
 
     def _qualified(self, alias: str, name: str) -> Node | None:
         return next((item.get(name) for item in self.items if item.alias == alias), None)
@@ -89,13 +89,15 @@ class Scope:
 class Around:
     """What surrounds a query: the WITH queries it can name, and the scope of the query it stands in.
 
-    Where `has_variables`, names that no table has are variables of a function. A query that `is_joined` stands in FROM,
+    Where `has_variables`, names that no table has are variables of a function, and in one of a trigger (`is_trigger`)
+    those of the row that was written. A query that `is_joined` stands in FROM,
     or behind IN: conditions outside of it may still tie its tenants.
     """
 
     common: Mapping[str, Relation] = field(default_factory=dict)
     scope: Scope | None = None
     has_variables: bool = False
+    is_trigger: bool = False
     is_joined: bool = False
 
     def inside(self, scope: Scope | None, *, is_joined: bool = False) -> Around:

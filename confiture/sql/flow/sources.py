@@ -53,7 +53,8 @@ class Join:
     sources: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sources = self.left.sources | self.right.sources
+        own = {one.source for one, _, _ in self.merged if isinstance(one, Column)}
+        self.sources = self.left.sources | self.right.sources | own
 
 
 Tree = Leaf | Join
@@ -128,7 +129,7 @@ def table_relation(work: Work, table: Table) -> Relation:
 
 
 def _not_known(work: Work, node: Any) -> Relation:
-    """A relation that the catalog does not have. A name that the settings' patterns fit is taken for a tenants' table."""
+    """A relation that the catalog does not have. Where the patterns fit its name, it is a tenants' table."""
     if node.schemaname in ("pg_catalog", "information_schema") or node.relname.startswith("pg_"):
         return Relation(is_complete=False)
     name = Name(node.schemaname or "public", node.relname)

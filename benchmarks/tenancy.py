@@ -1,0 +1,68 @@
+"""Is what the analysis of tenants calls safe, safe? Generated statements, held against what they do to data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.bench import Bench
+from benchmarks.results import Result, Row
+from benchmarks.timing import Run, Sample
+from confiture.models.isolation import Standing
+from confiture.models.tenancy import Grade
+from tests.tenancy_trials import EMPTY, Tally, Trial, trials
+
+SCHEMAS, STATEMENTS, FILLINGS = 100, 100, 3
+LEAST_PRECISION = 0.9
+_DATABASE = "tenancy"
+_PROVED, _ANALYSED = "isolation proofs", "static analysis"
+_MEANT = "0 unsound, precision at least 90 %"
+
+
+def run(bench: Bench) -> Result:
+    """Analyses and proves generated statements. `--runs` is how many schemas there are."""
+    schemas = bench.runs(SCHEMAS)
+    bench.server.create_anew(_DATABASE)
+    by_schema: list[list[Trial]] = [
+        list(trials(bench.server.url(_DATABASE), [number], STATEMENTS, FILLINGS)) for number in range(schemas)
+    ]
+    found = [trial for schema in by_schema for trial in schema]
+    return Result(
+        name="tenancy",
+        title=f"{len(found):,} generated statements on {schemas} generated schemas",
+        how=f"{_told(found)} A round is the {STATEMENTS} statements of a schema, by our own clock.",
+        baseline=_PROVED,
+        rows=(
+            Row(name=_PROVED, sample=_sample([sum(one.proof.duration_ms for one in schema) for schema in by_schema])),
+            Row(name=_ANALYSED, sample=_judged(by_schema, found), target=_MEANT),
+        ),
+    )
+
+
+def _told(found: Sequence[Trial]) -> str:
+    tally = Tally.of(found)
+    by_grade = "; ".join(
+        f"{grade.value}: {tally.number(Standing.ISOLATED, grade):,} keep tenants apart, "
+        f"{tally.number(Standing.MIXED, grade):,} do not, {tally.number(EMPTY, grade):,} made no row"
+        for grade in Grade
+    )
+    unprovable = tally.number(Standing.NOT_PROVABLE)
+    unsound = sum(trial.is_unsound for trial in found)
+    return (
+        f"{FILLINGS} sets of data each. Called {by_grade}; {unprovable:,} cannot be proved. "
+        f"Unsound (called safe, but mix): {unsound}. Precision (share called safe or warned of, "
+        f"of those that make rows and keep tenants apart): {tally.precision:.1%}."
+    )
+
+
+def _judged(by_schema: Sequence[Sequence[Trial]], found: Sequence[Trial]) -> Sample:
+    unsound = [trial for trial in found if trial.is_unsound]
+    if unsound:
+        return Sample(failure=f"calls {len(unsound)} safe that mix tenants, the first: {unsound[0].told()}")
+    precision = Tally.of(found).precision
+    if precision < LEAST_PRECISION:
+        return Sample(failure=f"calls too much an error: precision {precision:.1%}")
+    return _sample([sum(trial.analysed_ms for trial in schema) for schema in by_schema])
+
+
+def _sample(times_ms: Sequence[float]) -> Sample:
+    return Sample([Run(wall_ms=one, cpu_ms=one) for one in times_ms])

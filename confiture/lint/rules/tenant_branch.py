@@ -1,0 +1,42 @@
+"""A branch of UNION, INTERSECT or EXCEPT that drops the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.BRANCH)
+
+
+RULE = StatementRule(
+    name="tenant_branch",
+    group=Group.TENANCY,
+    severity="error",
+    summary="A branch of a set operation drops the tenant",
+    effect="The rows of that branch get a tenant that is not theirs.",
+    hint="give the tenant column at the same place in each branch",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT tenant_id, id, 0 FROM w_customers UNION ALL\n"
+            "SELECT id, customer_id, amount FROM w_orders WHERE amount < 0",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT tenant_id, id, 0 FROM w_customers UNION ALL\n"
+            "SELECT tenant_id, customer_id, amount FROM w_orders WHERE amount < 0",
+        ),
+    ),
+)

@@ -1,0 +1,40 @@
+"""Aggregates, DISTINCT and windows over the rows of several tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.GROUPING)
+
+
+RULE = StatementRule(
+    name="tenant_grouping",
+    group=Group.TENANCY,
+    severity="error",
+    summary="Rows of several tenants are put together",
+    effect="What one tenant reads is worked out of the rows of others.",
+    hint="add the tenant column to GROUP BY, DISTINCT ON or PARTITION BY",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT min(tenant_id), customer_id, sum(amount) FROM w_orders GROUP BY customer_id",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT tenant_id, customer_id, sum(amount) FROM w_orders GROUP BY tenant_id, customer_id",
+        ),
+    ),
+)

@@ -1,0 +1,46 @@
+"""Tenants' tables that are joined without their tenants being equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.JOIN)
+
+
+RULE = StatementRule(
+    name="tenant_join",
+    group=Group.TENANCY,
+    severity="error",
+    summary="Tenants' tables are joined without their tenant",
+    effect="Where ids are the same, or one is wrong, rows of different tenants are put together.",
+    hint="compare the tenant columns too; a foreign key on both columns proves that they are equal",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT c.tenant_id, c.id, sum(o.amount)\n"
+            "FROM w_customers c\n"
+            "LEFT JOIN w_orders o ON o.customer_id = c.id\n"
+            "GROUP BY c.tenant_id, c.id",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT c.tenant_id, c.id, sum(o.amount)\n"
+            "FROM w_customers c\n"
+            "LEFT JOIN w_orders o ON o.customer_id = c.id AND o.tenant_id = c.tenant_id\n"
+            "GROUP BY c.tenant_id, c.id",
+        ),
+    ),
+)

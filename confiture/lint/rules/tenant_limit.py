@@ -1,0 +1,40 @@
+"""LIMIT and OFFSET over the rows of all tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.LIMIT)
+
+
+RULE = StatementRule(
+    name="tenant_limit",
+    group=Group.TENANCY,
+    severity="error",
+    summary="LIMIT and OFFSET count over all tenants",
+    effect="Whether a tenant gets its rows depends on how many rows others have.",
+    hint="limit within each tenant: by a LATERAL subquery, or by row_number() OVER (PARTITION BY the tenant)",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT tenant_id, id, 0 FROM w_customers ORDER BY id LIMIT 100",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT tenant_id, id, 0 FROM w_customers WHERE tenant_id = 1 ORDER BY id LIMIT 100",
+        ),
+    ),
+)

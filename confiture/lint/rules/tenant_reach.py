@@ -1,0 +1,41 @@
+"""UPDATE, DELETE, MERGE and ON CONFLICT that reach rows of other tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.REACH)
+
+
+RULE = StatementRule(
+    name="tenant_reach",
+    group=Group.TENANCY,
+    severity="error",
+    summary="Rows are changed by rows of other tenants",
+    effect="A row of one tenant changes or deletes that of another.",
+    hint="compare the tenant columns too",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "UPDATE w_orders o SET amount = 0 FROM w_customers c\n"
+            "WHERE c.id = o.customer_id AND c.name = 'Closed' AND o.id >= 1 AND o.id < 501",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "UPDATE w_orders o SET amount = 0 FROM w_customers c\n"
+            "WHERE c.id = o.customer_id AND c.tenant_id = o.tenant_id\n"
+            "AND c.name = 'Closed' AND o.id >= 1 AND o.id < 501",
+        ),
+    ),
+)

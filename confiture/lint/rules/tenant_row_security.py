@@ -1,0 +1,54 @@
+"""Tenants' tables without row security."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.subjects import SchemaSubject
+from confiture.lint.tenancy import tenant_tables
+from confiture.lint.writing import qualified
+from confiture.models.catalog import Persistence, Table
+
+
+def _check(subject: SchemaSubject) -> Iterable[Hit]:
+    for table, _ in tenant_tables(subject):
+        if table.persistence is Persistence.TEMPORARY:
+            continue
+        if not table.row_security:
+            yield _hit(table, "has no row security", "ENABLE")
+        elif subject.options["forced"] and not table.force_row_security:
+            yield _hit(table, "does not bind its owner to its row security", "FORCE")
+
+
+def _hit(table: Table, what: str, verb: str) -> Hit:
+    return Hit(
+        place=table.place,
+        relation=str(table.name),
+        message=f"{table.name} {what}",
+        remedy=f"ALTER TABLE {qualified(table.name)} {verb} ROW LEVEL SECURITY;",
+    )
+
+
+RULE = SchemaRule(
+    name="tenant_row_security",
+    group=Group.TENANCY,
+    severity="warning",
+    summary="A tenants' table has no row security, or its owner passes it by",
+    effect="One forgotten condition in a query shows the rows of all tenants: nothing else holds them apart.",
+    hint="enable it, with a policy that compares the tenant column; FORCE it where the application owns the table",
+    options={"forced": Option(description="Whether owners must be bound too.", kind=bool, default=False)},
+    optional=True,
+    check=_check,
+    bad=Example(
+        sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)",),
+    ),
+    good=Example(
+        sql=(
+            "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);\n"
+            "ALTER TABLE w_orders ENABLE ROW LEVEL SECURITY;\n"
+            "CREATE POLICY tenant_isolation ON w_orders\n"
+            "    USING (tenant_id = (SELECT current_setting('app.tenant_id', true)::bigint))",
+        ),
+    ),
+)

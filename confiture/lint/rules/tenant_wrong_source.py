@@ -1,0 +1,40 @@
+"""A tenant column that is not written from the tenant of the rows read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.WRONG_SOURCE)
+
+
+RULE = StatementRule(
+    name="tenant_wrong_source",
+    group=Group.TENANCY,
+    severity="error",
+    summary="The tenant is written from something else",
+    effect="Rows of one tenant are stored as those of another, who then sees them.",
+    hint="write the tenant column of the rows that are read",
+    kinds=CHANGING,
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT 1, customer_id, sum(amount) FROM w_orders GROUP BY tenant_id, customer_id",
+        ),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=(
+            "INSERT INTO r_spending (tenant_id, customer_id, total)\n"
+            "SELECT 1, customer_id, sum(amount) FROM w_orders WHERE tenant_id = 1 GROUP BY customer_id",
+        ),
+    ),
+)

@@ -1,0 +1,164 @@
+"""The door to the analysis: a statement and a catalog to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import postgast
+from google.protobuf.message import DecodeError
+
+from confiture.models.catalog import Catalog, View
+from confiture.models.plan import BATCH
+from confiture.models.settings import TenancySettings
+from confiture.models.source import Place
+from confiture.models.tenancy import Grade, Leak, Reason, Verdict
+from confiture.sql.flow.calls import check_calls
+from confiture.sql.flow.changes import change
+from confiture.sql.flow.facts import Facts
+from confiture.sql.flow.functions import body_statements, is_definer, is_trigger
+from confiture.sql.flow.query import query
+from confiture.sql.flow.relations import Relation
+from confiture.sql.flow.scopes import Around
+from confiture.sql.flow.work import Issue, Work
+from confiture.sql.tree import ParsedStatement, pb, statement_text, strings
+
+_QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})
+_BODIES = frozenset({"do_stmt", "create_function_stmt"})
+ANALYSED = _QUERIES | _BODIES | {"view_stmt"}
+"""The kinds of statements that are analysed; all others are safe by what they are."""
+_OUTSIDE = Around()
+_ROUNDS = 12
+_ORDER = (Grade.SAFE, Grade.UNKNOWN, Grade.WARNING, Grade.ERROR)
+
+
+def analyse(statement: ParsedStatement, catalog: Catalog, tenancy: TenancySettings) -> Verdict:
+    """Whether a statement can bring rows of one tenant to another, given the catalog as it is before it runs.
+
+    It is safe where for every tenant the rows that it makes for it from all data are the ones that it makes from the
+    tenant's data alone. Tables that are no tenants' count as the same for all.
+    """
+    if statement.kind not in ANALYSED:
+        return Verdict(grade=Grade.SAFE)
+    facts = Facts(catalog, tenancy)
+    if statement.kind in _BODIES:
+        return _of_body(statement, facts)
+    work = examined(statement.kind, statement.node, facts)
+    corrected = _corrected(statement, facts) if any(issue.fix for issue in work.issues) else None
+    reasons = tuple(
+        Reason(
+            leak=issue.leak,
+            grade=issue.grade,
+            message=issue.message,
+            place=_place(statement, issue),
+            relation=issue.relation,
+            corrected=corrected if issue.fix else None,
+        )
+        for issue in sorted(work.issues, key=lambda one: -_ORDER.index(one.grade))
+    )
+    return Verdict(grade=worst(work.issues), reasons=reasons, proofs=tuple(work.proofs))
+
+
+def analyse_view(view: View, catalog: Catalog, tenancy: TenancySettings) -> Verdict:
+    """Whether a view brings rows of one tenant to another, or hides whose they are."""
+    facts = Facts(catalog, tenancy)
+    tree = postgast.parse(view.query).stmts[0].stmt.select_stmt
+    work = Work(facts=facts, views={view.name: None})
+    check_calls(work, tree)
+    relation = query(work, tree, Around())
+    shown = pb.RangeVar(relname=str(view.name), location=-1)
+    _check_shown(work, relation, shown, "materialized view" if view.materialized else "view", view.columns)
+    return _verdict(work.issues, work.proofs, view.place)
+
+
+def _of_body(statement: ParsedStatement, facts: Facts) -> Verdict:
+    """The verdict on a function or DO block: that on each statement in it that changes rows.
+
+    One that only reads gives its caller what the caller may see, unless it reads with the rights of its owner.
+    """
+    whole = Work(facts=facts)
+    is_definer_ = is_definer(statement.node)
+    around = Around(has_variables=True, is_trigger=is_trigger(statement.node))
+    for kind, node in body_statements(whole, statement.text, statement.node, statement.kind):
+        if kind in _QUERIES and (kind != "select_stmt" or is_definer_):
+            inner = examined(kind, node, facts, around)
+            shown = " ".join(statement_text(kind, node).split())
+            for issue in inner.issues:
+                whole.report(issue.leak, issue.grade, f"{issue.message} (in: {shown[:80]})", relation=issue.relation)
+            whole.proofs.update(inner.proofs)
+    return _verdict(whole.issues, whole.proofs, statement.place)
+
+
+def _verdict(issues: Sequence[Issue], proofs: Iterable[str], place: Place | None) -> Verdict:
+    reasons = tuple(
+        Reason(leak=issue.leak, grade=issue.grade, message=issue.message, place=place, relation=issue.relation)
+        for issue in sorted(issues, key=lambda one: -_ORDER.index(one.grade))
+    )
+    return Verdict(grade=worst(issues), reasons=reasons, proofs=tuple(proofs))
+
+
+def worst(issues: Sequence[Issue]) -> Grade:
+    """The grade of all of them together."""
+    return max((issue.grade for issue in issues), key=_ORDER.index, default=Grade.SAFE)
+
+
+def _place(statement: ParsedStatement, issue: Issue) -> Place:
+    return statement.at(issue.location) if issue.location > 0 else statement.place
+
+
+def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> Work:
+    """What was found in the tree of a statement."""
+    work = Work(facts=facts)
+    check_calls(work, node)
+    if kind == "select_stmt":
+        relation = query(work, node, around)
+        if node.HasField("into_clause"):
+            _check_shown(work, relation, node.into_clause.rel, "new table")
+    elif kind == "create_table_as_stmt":
+        if node.query.WhichOneof("node") == "select_stmt":
+            relation = query(work, node.query.select_stmt, around)
+            _check_shown(work, relation, node.into.rel, "new table")
+    elif kind == "view_stmt":
+        relation = query(work, node.query.select_stmt, around)
+        names = strings(node.aliases)
+        _check_shown(work, relation, node.view, "view", names)
+    else:
+        change(work, kind, node, around)
+    return work
+
+
+def _check_shown(work: Work, relation: Relation, node: Any, what: str, names: Sequence[str] = ()) -> None:
+    """Reports a view or table whose rows do not say whose they are."""
+    if not relation.reads or relation.fixed or relation.is_lost:
+        return
+    called = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
+    shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
+    if work.column in shown:
+        return
+    grade = Grade.WARNING if what == "view" or shown else Grade.ERROR
+    how = f"only as {', '.join(sorted(shown))}" if shown else "not"
+    message = f"the {what} {node.relname} shows the tenant of its rows {how}: it has no column {work.column}"
+    fix = relation.expose if not shown and not names else None
+    work.report(Leak.HIDDEN, grade, message, node.location, relation=node.relname, fix=fix)
+
+
+def _corrected(statement: ParsedStatement, facts: Facts) -> str | None:
+    """The statement with all that can be mended mended, None where that does not make it safe."""
+    node = type(statement.node)()
+    node.CopyFrom(statement.node)
+    work = examined(statement.kind, node, facts)
+    for _ in range(_ROUNDS):
+        issue = next((one for one in work.issues if one.fix), None)
+        if issue is None or issue.fix is None:
+            break
+        issue.fix()
+        try:
+            text = statement_text(statement.kind, node)
+            raw = postgast.parse(text).stmts[0].stmt
+        except (postgast.PgQueryError, DecodeError):
+            return None
+        node = getattr(raw, statement.kind)
+        work = examined(statement.kind, node, facts)
+    if worst(work.issues) not in (Grade.SAFE, Grade.UNKNOWN):
+        return None
+    return statement_text(statement.kind, node).replace(BATCH, "{{ batch }}")

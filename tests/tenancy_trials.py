@@ -1,0 +1,118 @@
+"""Holds what the analysis says of generated statements against what they do to generated data."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import dict_row
+
+from confiture.core.live_catalog import read_catalog
+from confiture.core.tenancy.proving import prove_statement
+from confiture.models.isolation import IsolationProof, Standing
+from confiture.models.settings import TenancySettings
+from confiture.models.source import SourceFile, SourceText
+from confiture.models.tenancy import Grade, Verdict
+from confiture.plan.rendering import verbatim
+from confiture.sql.flow import analyse
+from confiture.sql.tree import ParsedStatement, parsed
+from tests.generated_queries import statement, world
+from tests.generated_schemas import World, filling
+
+TENANCY = TenancySettings()
+EMPTY = "empty"
+_STATEMENTS_OF_A_WORLD = 1_000_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A statement, what the analysis says of it, and what it does."""
+
+    made: World
+    seed: int
+    text: str
+    verdict: Verdict
+    proof: IsolationProof
+    analysed_ms: float
+
+    @property
+    def standing(self) -> str:
+        """How it stands; `EMPTY` where it made no row for any tenant, so that nothing could differ."""
+        is_empty = self.proof.standing is Standing.ISOLATED and not self.proof.rows
+        return EMPTY if is_empty else self.proof.standing.value
+
+    @property
+    def is_unsound(self) -> bool:
+        """Whether it was called safe and is not."""
+        return self.verdict.is_safe and self.proof.standing is Standing.MIXED
+
+    def told(self) -> str:
+        """All that it takes to look into it."""
+        leaks = "\n".join(f"  {leak.kind} {leak.tenant}: {leak.rows} rows, {leak.shown}" for leak in self.proof.leaks)
+        schema = ";\n".join(self.made.statements)
+        return f"{self.text};\nseed {self.seed}, {self.verdict.grade}, {self.verdict.proofs}\n{leaks}\n{schema};\n"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many statements there were of each kind: what was said of them, and how they stand."""
+
+    counts: Counter[tuple[Grade, str]]
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial]) -> Tally:
+        return cls(Counter((trial.verdict.grade, trial.standing) for trial in trials))
+
+    def number(self, standing: str, *grades: Grade) -> int:
+        """Those that stand so, of these grades, or of all."""
+        return sum(self.counts[grade, standing] for grade in grades or Grade)
+
+    @property
+    def precision(self) -> float:
+        """The share of statements that make rows, without a difference, that are called safe, or warned of."""
+        return self.number(Standing.ISOLATED, Grade.SAFE, Grade.WARNING) / self.number(Standing.ISOLATED)
+
+
+def trials(url: str, worlds: Iterable[int], statements: int, fillings: int = 1) -> Iterator[Trial]:
+    """So many statements on each world, each proved with several sets of data. The database must be of no value."""
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        for number in worlds:
+            yield from _trials_of(connection, number, statements, fillings)
+
+
+def _trials_of(connection: psycopg.Connection[dict], number: int, statements: int, fillings: int) -> Iterator[Trial]:
+    made = world(number)
+    _make(connection, ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *made.statements])
+    catalog = read_catalog(connection)
+    seeds = range(number * _STATEMENTS_OF_A_WORLD, number * _STATEMENTS_OF_A_WORLD + statements)
+    texts = {seed: statement(seed, made) for seed in seeds}
+    proofs: dict[int, IsolationProof] = {}
+    for data in range(fillings):
+        with connection.transaction(force_rollback=True):
+            _make(connection, filling(number * 100 + data, made))
+            connection.execute("ANALYZE")
+            for seed, text in texts.items():
+                known = proofs.get(seed)
+                if known is None or known.standing is Standing.ISOLATED:
+                    proof = prove_statement(connection, _parsed(text), catalog, TENANCY, None)
+                    if known and known.rows > proof.rows and proof.standing is Standing.ISOLATED:
+                        continue
+                    proofs[seed] = proof
+    for seed, text in texts.items():
+        tree = _parsed(text)
+        began = time.perf_counter()
+        verdict = analyse(tree, catalog, TENANCY)
+        yield Trial(made, seed, text, verdict, proofs[seed], (time.perf_counter() - began) * 1000)
+
+
+def _make(connection: psycopg.Connection[dict], statements: Sequence[str]) -> None:
+    for one in statements:
+        connection.execute(one.encode())
+
+
+def _parsed(text: str) -> ParsedStatement:
+    (found,) = parsed(verbatim(SourceText(text=text, file=SourceFile(path="generated.sql", text=text))))
+    return found

@@ -1,0 +1,23 @@
+"""What the analysis calls safe never mixes tenants: statements are generated, and held against what they do."""
+
+from __future__ import annotations
+
+from confiture.models.isolation import Standing
+from confiture.models.tenancy import Grade
+from tests.fix_servers import Database
+from tests.tenancy_trials import Tally, trials
+
+WORLDS, STATEMENTS = 10, 50
+
+
+def test_what_is_called_safe_is(database_18: Database) -> None:
+    found = list(trials(database_18.url, range(WORLDS), STATEMENTS))
+    tally = Tally.of(found)
+    unsound = [trial.told() for trial in found if trial.is_unsound]
+    assert not unsound, "\n".join(unsound)
+    # a generator that makes no mistakes, or nothing else, would prove nothing
+    assert tally.number(Standing.MIXED) > WORLDS * STATEMENTS / 10
+    assert tally.number(Standing.ISOLATED) > WORLDS * STATEMENTS / 4
+    assert tally.number(Standing.ISOLATED, Grade.SAFE) > WORLDS * STATEMENTS / 10
+    assert tally.number(Standing.NOT_PROVABLE) < WORLDS * STATEMENTS / 50
+    assert tally.precision >= 0.9, tally.counts
