@@ -48,7 +48,8 @@ def _told(found: Sequence[Trial]) -> str:
     unprovable = tally.number(Standing.NOT_PROVABLE)
     unsound = sum(trial.is_unsound for trial in found)
     return (
-        f"{FILLINGS} sets of data each. Called {by_grade}; {unprovable:,} cannot be proved. "
+        f"{FILLINGS} sets of data each, more where it is called an error. "
+        f"Called {by_grade}; {unprovable:,} cannot be proved. "
         f"Unsound (called safe, but mix): {unsound}. Precision (share called safe or warned of, "
         f"of those that make rows and keep tenants apart): {tally.precision:.1%}."
     )

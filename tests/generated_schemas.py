@@ -146,7 +146,8 @@ def filling(seed: int, made: World) -> list[str]:
         here: list[tuple[int | None, int]] = []
         values = []
         for tenant in (*TENANTS, *([None] if keys.nullable else [])):
-            for number in range(1, 1 + (9 if tenant == 1 else chance.randint(3, 6))):
+            number_of_rows = 8 if tenant == 1 else chance.choice((0, 3, 4, 5, 6))
+            for number in chance.sample(range(1, 10), number_of_rows):
                 place = number if keys.kind in ("both", "none") else len(here) + 1
                 here.append((tenant, place))
                 ref = _reference_to(chance, tenant, keys, rows)
@@ -155,7 +156,11 @@ def filling(seed: int, made: World) -> list[str]:
                 values.append(f"({'NULL' if tenant is None else tenant}, {place}, {ref}, {value}, {text})")
         rows[name] = here
         statements.append(f"INSERT INTO {name} VALUES {', '.join(values)}")
-    numbers = ", ".join(f"({tenant}, {n}, {chance.randint(0, 3)}, 'x')" for tenant in TENANTS for n in range(1, 5))
+    numbers = ", ".join(
+        f"({tenant}, {n}, {chance.randint(0, 3)}, 'x{tenant if own_texts else ''}')"
+        for tenant in TENANTS
+        for n in chance.sample(range(1, 7), 4)
+    )
     statements.append(f"INSERT INTO r_out VALUES {numbers}")
     loose = ", ".join(f"({n}, {chance.choice(TENANTS)}, {n}, 'x')" for n in range(8))
     return [*statements, f"INSERT INTO r_loose VALUES {loose}"]

@@ -128,6 +128,9 @@ def test_the_remedy_of_a_foreign_key_satisfies_the_rule() -> None:
     for sql in (
         "CREATE TABLE t (c bigint REFERENCES w_customers)",
         "CREATE TABLE t (c bigint REFERENCES w_customers) PARTITION BY LIST (c)",
+        "CREATE TABLE t (c bigint REFERENCES w_customers) PARTITION BY LIST (c);"
+        " CREATE TABLE t_1 PARTITION OF t FOR VALUES IN (1) PARTITION BY HASH (c);"
+        " CREATE TABLE t_1_0 PARTITION OF t_1 FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
         'CREATE SCHEMA s; CREATE TABLE s."T" ("C" bigint REFERENCES w_customers)',
         f"CREATE TABLE {'t' * 60} (c bigint REFERENCES w_customers)",
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from confiture.lint.registry import built_in_rules
+from confiture.lint.remedies import LATER
 from confiture.lint.rule import Example
 from confiture.models.findings import Finding
 from tests.fix_servers import Database
@@ -16,6 +17,9 @@ CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES w_cu
 CREATE TABLE w_events (id bigint NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE w_events_2024 PARTITION OF w_events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
 CREATE TABLE w_old (id bigint NOT NULL, at timestamptz NOT NULL CHECK (at >= '2020-01-01' AND at < '2021-01-01'));
+CREATE TABLE w_calls (kind bigint NOT NULL) PARTITION BY LIST (kind);
+CREATE TABLE w_calls_rest PARTITION OF w_calls DEFAULT;
+CREATE TABLE w_sums (one bigint, twice bigint GENERATED ALWAYS AS (one * 2) STORED);
 CREATE DOMAIN price AS numeric CHECK (VALUE > 0);
 CREATE FUNCTION one() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
 CREATE FUNCTION dice() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 4; END';
@@ -60,6 +64,8 @@ def found(rule: str, sql: str, version: int = 18) -> list[Finding]:
         ("fk_locks_parent", "ALTER TABLE w_orders DROP COLUMN amount"),
         ("fk_locks_parent", "CREATE TEMPORARY TABLE t (id bigint)"),
         ("policy_or_rule_lock", "CREATE TABLE w_new (id bigint); CREATE POLICY p ON w_new USING (true)"),
+        ("attach_without_proof", "CREATE TABLE IF NOT EXISTS w_calls_rest PARTITION OF w_calls FOR VALUES IN (1)"),
+        ("policy_or_rule_lock", "ALTER TABLE scratch DISABLE TRIGGER ALL"),
         ("vacuum_full_or_cluster", "VACUUM (FULL off) w_orders"),
     ],
 )
@@ -107,6 +113,24 @@ def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
             "ALTER TABLE w_events ATTACH PARTITION w_old FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
             None,
             "",
+        ),
+        (
+            "policy_or_rule_lock",
+            "ALTER TABLE w_orders DISABLE TRIGGER ALL",
+            "info",
+            "DISABLE TRIGGER keeps others from writing w_orders until it commits",
+        ),
+        (
+            "generated_or_identity_column",
+            "ALTER TABLE w_sums ALTER COLUMN twice SET EXPRESSION AS (one * 3)",
+            "error",
+            "w_sums is written anew to compute twice in each row again",
+        ),
+        (
+            "attach_without_proof",
+            "CREATE TABLE w_calls_1 PARTITION OF w_calls FOR VALUES IN (1)",
+            "error",
+            "w_calls_rest is read while it is locked: rows of the new partition may be in it",
         ),
         (
             "fk_locks_parent",
@@ -160,3 +184,18 @@ def test_what_to_write_instead_runs(rule: str, sql: str, database: Database) -> 
 
 def statements_of(remedy: str) -> list[str]:
     return [line for line in remedy.splitlines() if not line.startswith("--")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql"),
+    [
+        ("generated_or_identity_column", "ALTER TABLE w_orders ADD COLUMN n bigint GENERATED ALWAYS AS IDENTITY"),
+        ("fk_locks_parent", "CREATE TABLE w_new (id bigint PRIMARY KEY, c bigint REFERENCES w_customers)"),
+    ],
+)
+@pytest.mark.parametrize("version", [15, 18])
+def test_what_to_write_instead_has_no_errors(rule: str, sql: str, version: int) -> None:
+    remedy = found(rule, sql, version)[0].remedy or ""
+    steps = tuple(remedy.split(f"{LATER}\n"))
+    findings = lint_example(built_in_rules()[rule], Example(before=BEFORE, sql=steps), version)
+    assert [finding.rule for finding in findings if finding.severity == "error"] == []

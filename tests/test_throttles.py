@@ -60,11 +60,13 @@ def test_a_query_of_the_user_s_stops_it_until_it_is_true(made, database_18):
 
 def test_a_pause_ends_although_something_else_slows_it_down(made, database_18):
     """What it says that it waits for must be true, and a pause that is over must be over."""
-    fill(made, _SMALL.format("long_transaction: 1h"))
+    database_18.execute("CREATE TABLE may_go (yes bool); INSERT INTO may_go VALUES (false)")
+    fill(made, _SMALL.format("long_transaction: 1h, query: SELECT yes FROM may_go"))
     running = made.start("migrate", "up")
-    wait_until(_says(made, "filling"), "it fills")
+    wait_until(_says(made, "query says to wait"), "it waits")
     made.run("backfill", "pause")
     wait_until(_says(made, "paused"), "it pauses")
+    database_18.execute("UPDATE may_go SET yes = true")
     other = psycopg.connect(database_18.url)
     other.execute("SELECT 1")
     made.run("backfill", "resume")

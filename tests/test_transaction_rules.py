@@ -7,6 +7,7 @@ import pytest
 from confiture.lint.configuration import default_of
 from confiture.lint.engine import Replay, judge_schema
 from confiture.lint.registry import built_in_rules
+from confiture.lint.rule import Hit
 from confiture.lint.subjects import Surroundings
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database
@@ -203,8 +204,18 @@ def test_opaque_sql(text: str, found: int) -> None:
     ],
 )
 def test_grant_to_public(text: str, found: list[str]) -> None:
+    assert [hit.relation for hit in granted(text)] == found
+
+
+def test_a_grant_is_taken_back_by_its_quoted_names() -> None:
+    made = 'CREATE TABLE stock."Odd one" ("Id" bigint)'
+    (hit,) = granted(f'{made}; GRANT SELECT ("Id"), INSERT ON stock."Odd one" TO PUBLIC')
+    assert hit.remedy == 'REVOKE INSERT, SELECT ("Id") ON stock."Odd one" FROM PUBLIC;'
+
+
+def granted(text: str) -> list[Hit]:
     surroundings = Surroundings(settings=SETTINGS, postgres_version=18)
     replay = Replay((), surroundings)
     replay.pass_over(planned("0", "before.sql", f"{BEFORE}; {text}"))
     rule = default_of(built_in_rules()["grant_to_public"])
-    assert [one.hit.relation for one in judge_schema((rule,), replay.catalog, (), surroundings)] == found
+    return [one.hit for one in judge_schema((rule,), replay.catalog, (), surroundings)]

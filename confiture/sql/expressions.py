@@ -110,7 +110,7 @@ def _constant(node: Any) -> str:
 
 
 def _column(node: Any) -> str:
-    return ".".join(identifier(name) for name in _names(node.fields))
+    return ".".join([identifier(name) for name in _names(node.fields)])
 
 
 def _call(node: Any) -> str:
@@ -206,7 +206,7 @@ _BARE_SELECT = {"target_list", "limit_option", "op"}
 
 
 def _names(nodes: Any) -> tuple[str, ...]:
-    names = tuple(node.string.sval for node in nodes)
+    names = tuple([node.string.sval for node in nodes])
     if "" in names:  # a star, or a subscript
         raise _Unknown
     return names

@@ -126,9 +126,10 @@ def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedSta
     positions = Positions.of(text)
     found = []
     for raw in parse(text).stmts:
-        start = positions.characters(raw.stmt_location)
-        end = positions.characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(text)
-        kind = raw.stmt.WhichOneof("node")
+        location, length, node = raw.stmt_location, raw.stmt_len, raw.stmt
+        start = positions.characters(location)
+        end = positions.characters(location + length) if length else len(text)
+        kind = node.WhichOneof("node")
         found.append(
             ParsedStatement(
                 rendered=rendered,
@@ -136,7 +137,7 @@ def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedSta
                 offset=start,
                 end=end,
                 kind=kind,
-                node=getattr(raw.stmt, kind),
+                node=getattr(node, kind),
                 positions=positions,
             )
         )

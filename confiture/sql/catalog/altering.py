@@ -99,7 +99,8 @@ def _drop_column(work: Work, draft: TableDraft, command: Any) -> None:
 
 
 def _add_constraint(work: Work, draft: TableDraft, command: Any) -> None:
-    add_all(work, draft, [Wanted(definition(command).constraint)])
+    constraint = definition(command).constraint
+    add_all(work, draft, [Wanted(constraint, constraint.contype)])
 
 
 def _drop_constraint(work: Work, draft: TableDraft, command: Any) -> None:

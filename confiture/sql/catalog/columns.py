@@ -39,7 +39,7 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
         constraint = item.constraint
         what = constraint.contype
         if what in _CONSTRAINTS:
-            wanted.append(Wanted(constraint, name))
+            wanted.append(Wanted(constraint, what, name))
         elif what == pb.CONSTR_DEFAULT:
             default = default_text(work, kind, constraint.raw_expr)
             note_sequence(work, draft.name, default)
@@ -65,8 +65,9 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
             collation=collation,
             place=work.at(node.location),
         )
-    if not_null and not any(one.node.contype in _NOT_NULLS for one in wanted):
-        wanted.append(Wanted(pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location), name))
+    if not_null and not any(one.kind in _NOT_NULLS for one in wanted):
+        implied = pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location)
+        wanted.append(Wanted(implied, pb.CONSTR_NOTNULL, name))
     return wanted
 
 

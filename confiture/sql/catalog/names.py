@@ -19,7 +19,7 @@ def cut(name: str, length: int = LONGEST) -> str:
 def joined(first: str, second: str | None, label: str) -> str:
     """`first_second_label`: the longer of both parts is shortened until the name fits."""
     plain = f"{first}_{second}_{label}" if second else f"{first}_{label}"
-    if len(plain) * 4 <= LONGEST or len(plain.encode()) <= LONGEST:
+    if (len(plain) if plain.isascii() else len(plain.encode())) <= LONGEST:
         return plain
     available = LONGEST - len(label.encode()) - 1 - (1 if second else 0)
     one, other = len(first.encode()), len(second.encode()) if second else 0
@@ -35,10 +35,10 @@ def joined(first: str, second: str | None, label: str) -> str:
 def chosen(first: str, second: str | None, label: str, taken: Callable[[str], bool]) -> str:
     """The first free name of `first_second_label`, `..._label1`, `..._label2`."""
     name = joined(first, second, label)
-    numbers = count(1)
-    while taken(name):
-        name = joined(first, second, f"{label}{next(numbers)}")
-    return name
+    if not taken(name):
+        return name
+    numbered = (joined(first, second, f"{label}{number}") for number in count(1))
+    return next(other for other in numbered if not taken(other))
 
 
 def of_columns(columns: Iterable[str]) -> str:

@@ -66,7 +66,7 @@ def _elements(work: Work, draft: TableDraft, nodes: Any) -> tuple[list[Wanted], 
         if which == "column_def":
             wanted += add_column(work, draft, element.column_def, merge=inherited)
         elif which == "constraint":
-            wanted.append(Wanted(element.constraint))
+            wanted.append(Wanted(element.constraint, element.constraint.contype))
         elif which == "table_like_clause":
             likes += copy_columns(work, draft, element.table_like_clause)
     return wanted, likes

@@ -127,7 +127,7 @@ BUILT_IN = frozenset(
     ]
 ) | frozenset(ALIASES)
 
-_SYSTEM: tuple[tuple[str, ...], ...] = ((), ("pg_catalog",))
+_SYSTEM = ("pg_catalog",)
 _FIELDS = {
     4: "year",
     2: "month",
@@ -159,7 +159,7 @@ _PLAIN = {
 def built_in(type_name: Any, *, bare: bool = False) -> str | None:
     """The spelling of a type of PostgreSQL's own, None for all others; `bare` is without modifiers."""
     parts = strings(type_name.names)
-    if not parts or parts[-1] not in BUILT_IN or parts[:-1] not in _SYSTEM:
+    if not parts or parts[-1] not in BUILT_IN or (len(parts) > 1 and parts[:-1] != _SYSTEM):
         return None
     text = without_modifiers(parts[-1]) if bare else with_modifiers(parts[-1], type_name.typmods)
     return f"{text}[]" if type_name.array_bounds else text
@@ -174,7 +174,7 @@ def with_modifiers(name: str, nodes: Any) -> str:
     """A type of PostgreSQL's own with its modifiers, by its name in pg_type."""
     if not nodes and name in _PLAIN:
         return _PLAIN[name]
-    modifiers = tuple(_modifier(node) for node in nodes)
+    modifiers = tuple([_modifier(node) for node in nodes])
     if name in _TIMES:
         base, zone = _TIMES[name]
         precision = f"({min(int(modifiers[0]), 6)})" if modifiers and modifiers[0].isdigit() else ""

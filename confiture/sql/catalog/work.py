@@ -247,7 +247,8 @@ class Work:
 
     def constraint_name(self, schema: str, first: str, second: str | None, label: str) -> str:
         """A free name for a constraint."""
-        return chosen(first, second, label, lambda name: Name(schema, name) in self.constraint_names)
+        # a Name is a tuple, and takes longer to make than one
+        return chosen(first, second, label, lambda name: (schema, name) in self.constraint_names)
 
     def index_name(self, schema: str, first: str, second: str | None, label: str, *, constraint: bool) -> str:
         """A free name for an index or sequence, and for the constraint that an index serves."""

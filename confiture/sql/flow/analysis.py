@@ -14,7 +14,7 @@ from confiture.models.settings import TenancySettings
 from confiture.models.source import Place
 from confiture.models.tenancy import Grade, Leak, Reason, Verdict
 from confiture.sql.flow.calls import check_calls
-from confiture.sql.flow.changes import change
+from confiture.sql.flow.changes import change, check_lacking
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.functions import body_statements, is_definer, is_trigger
 from confiture.sql.flow.query import query
@@ -114,6 +114,11 @@ def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> W
         relation = query(work, node, around)
         if node.HasField("into_clause"):
             _check_shown(work, relation, node.into_clause.rel, "new table")
+        else:
+            for number in sorted(relation.tenants):
+                output = relation.outputs[number]
+                if output.name == work.column and not output.is_hidden:
+                    check_lacking(work, output, work.column, -1)
     elif kind == "create_table_as_stmt":
         if node.query.WhichOneof("node") == "select_stmt":
             relation = query(work, node.query.select_stmt, around)
@@ -134,6 +139,8 @@ def _check_shown(work: Work, relation: Relation, node: Any, what: str, names: Se
     called = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
     shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
     if work.column in shown:
+        place = next(number for number in sorted(relation.tenants) if called[number] == work.column)
+        check_lacking(work, relation.outputs[place], f"{what} {node.relname}: {work.column}", node.location)
         return
     grade = Grade.WARNING if what == "view" or shown else Grade.ERROR
     how = f"only as {', '.join(sorted(shown))}" if shown else "not"

@@ -20,9 +20,14 @@ _READERS = re.compile(
 
 def check_calls(work: Work, node: Any) -> None:
     """Reports calls of functions that may read tables, or that nobody knows, and conditions that are left to chance."""
+    work.has_subqueries = work.has_windows = False
     for one in walk(node):
         if isinstance(one, pb.FuncCall):
             _check(work, one)
+        elif isinstance(one, pb.SubLink):
+            work.has_subqueries = True
+        elif isinstance(one, pb.WindowDef):
+            work.has_windows = True
         elif isinstance(one, pb.SelectStmt | pb.UpdateStmt | pb.DeleteStmt) and one.HasField("where_clause"):
             _check_chance(work, one.where_clause)
         elif isinstance(one, pb.JoinExpr) and one.HasField("quals"):

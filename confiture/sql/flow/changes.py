@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.belonging import referred
+from confiture.sql.flow.belonging import is_meant, referred
 from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow, State
 from confiture.sql.flow.keys import picked, rows_of
@@ -44,6 +44,15 @@ def _insert(work: Work, node: Any, around: Around) -> Relation:
     return _returned(work, node, target)
 
 
+def check_lacking(work: Work, output: Output, called: str, location: int) -> None:
+    """Reports a tenant column that an outer join may leave NULL in rows of tenants."""
+    if output.may_lack:
+        message = (
+            f"{called} may be NULL in rows of tenants: an outer join does not always have the row it is taken from"
+        )
+        work.report(Leak.WRONG_SOURCE, Grade.WARNING, message, location)
+
+
 class _Written:
     """The tenant column among the columns that an INSERT writes."""
 
@@ -69,7 +78,10 @@ class _Written:
             self._check_default(name)
             return
         place = list(self._columns).index(name)
-        if not relation.reads or place in relation.tenants:
+        if not relation.reads:
+            return
+        if place in relation.tenants:
+            check_lacking(work, relation.outputs[place], f"{target.name}.{name}", self._node.relation.location)
             return
         if not relation.is_complete and place >= len(relation.outputs):
             work.unknown(f"the columns of the query are not known: what {target.name}.{name} gets cannot be told")
@@ -136,9 +148,11 @@ class _Written:
         )
 
     def _report_no_column(self) -> None:
-        message = (
-            f"{self._target.name} has no {self._work.column}: rows of tenants go into a table that does not say whose"
-        )
+        called, tenancy = self._target.name, self._work.facts.tenancy
+        if tenancy.tables and is_meant(called, tenancy):
+            self._work.unknown(f"{called} has no {self._work.column} yet: whose its rows are is not known")
+            return
+        message = f"{called} has no {self._work.column}: rows of tenants go into a table that does not say whose"
         self._work.report(
             Leak.NOT_WRITTEN,
             Grade.WARNING,
@@ -212,8 +226,7 @@ def _returned(work: Work, node: Any, target: Target) -> Relation:
 def _update_or_delete(work: Work, node: Any, around: Around, *, is_update: bool) -> Relation:
     target = Target.of(work, node.relation)
     assigned = _assigned(node, target.tenant) if is_update else None
-    settles = assigned is not None and not _is_tied(node.where_clause, target.tenant)
-    source = _target_source(work, node, around, is_shared=settles)
+    source = named(work, node.relation, Around(), query)
     trees: list[Tree] = [Leaf(source)]
     items = [Item.of(source)]
     for clause in node.from_clause if is_update else node.using_clause:
@@ -221,6 +234,10 @@ def _update_or_delete(work: Work, node: Any, around: Around, *, is_update: bool)
         trees.append(tree)
         items += found
     flow = Flow(work, Scope(tuple(items), around.scope), around, query, node, is_plain=True)
+    settles = assigned is not None and not _is_tied(work, node, flow, Column(source.number, target.tenant or ""))
+    if settles:
+        # rows that get their tenant only now are nobody's yet
+        source.relation = replace(source.relation, reads=False, tenants=frozenset())
     state = flow.run(trees, Leak.REACH)
     for item in node.target_list if is_update else ():
         state = flow.subqueries(item, state)
@@ -241,14 +258,6 @@ def _report_shared_target(work: Work, target: Target, node: Any) -> None:
     work.report(Leak.REACH, Grade.WARNING, message, node.relation.location, relation=str(target.name))
 
 
-def _target_source(work: Work, node: Any, around: Around, *, is_shared: bool) -> Source:
-    """The rows that are changed. Where they get their tenant only now (`is_shared`), they are nobody's yet."""
-    source = named(work, node.relation, Around(), query)
-    if is_shared:
-        source.relation = replace(source.relation, reads=False, tenants=frozenset())
-    return source
-
-
 def _assigned(node: Any, column: str | None) -> Any | None:
     """What an UPDATE sets the tenant column to."""
     for item in node.target_list:
@@ -257,14 +266,14 @@ def _assigned(node: Any, column: str | None) -> Any | None:
     return None
 
 
-def _is_tied(condition: Any, column: str | None) -> bool:
-    """Whether a WHERE compares a column of that name with something: then the rows have their tenant already."""
-    for part in conjuncts(condition):
-        if part.WhichOneof("node") == "a_expr" and strings(part.a_expr.name)[-1] == "=":
-            for side in (part.a_expr.lexpr, part.a_expr.rexpr):
-                if side.WhichOneof("node") == "column_ref" and strings(side.column_ref.fields)[-1] == column:
-                    return True
-    return False
+def _is_tied(work: Work, node: Any, flow: Flow, tenant: Node) -> bool:
+    """Whether WHERE compares the tenant of the rows with something: then they have one already."""
+    return any(
+        tenant in pair
+        for condition in conjuncts(node.where_clause)
+        for with_nulls in (False, True)
+        for pair in work.expressions.pairs(condition, flow.scope, with_nulls=with_nulls)
+    )
 
 
 def _check_settling(
@@ -335,8 +344,14 @@ def _merge(work: Work, node: Any, around: Around) -> Relation:
         for condition in conjuncts(node.join_condition)
         for pair in work.expressions.pairs(condition, scope, has_variables=around.has_variables)
     ]
+    loose = [
+        pair
+        for condition in conjuncts(node.join_condition)
+        for pair in work.expressions.pairs(condition, scope, with_nulls=True)
+    ]
     join = Join("full", Leaf(into), tree, pairs, frozenset(), None, scope, (), Leak.REACH)
     flow = Flow(work, scope, around, query, pb.SelectStmt())
+    flow.loose = loose
     before = len(work.issues)
     state = flow.run([join], Leak.REACH)
     _mend_on(work, node, before)
@@ -402,6 +417,10 @@ def _merge_fix(work: Work, action: Any, target: Target, flow: Flow, state: State
 
 def _check_written(work: Work, target: Target, value: Any, flow: Flow, state: State) -> None:
     node = work.expressions.node(value, flow.scope, has_variables=flow.around.has_variables)
+    if isinstance(node, Column) and node in state.members:
+        output = work.sources[node.source].output(node.key)
+        if output is not None:
+            check_lacking(work, output, f"{target.name}.{target.tenant}", location_of(value))
     if node not in state.members:
         message = f"{target.name}.{target.tenant} gets a value that is not the tenant of the rows read"
         others = flow.scope.sources() - {min(flow.scope.sources())}

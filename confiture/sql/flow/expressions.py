@@ -68,13 +68,19 @@ class Expressions:
             return output.type if output else ""
         return ""
 
-    def pairs(self, condition: Any, scope: Scope, *, has_variables: bool = False) -> Iterator[Pair]:
-        """The equalities that hold where a condition (one of several joined by AND) is true."""
+    def pairs(
+        self, condition: Any, scope: Scope, *, has_variables: bool = False, with_nulls: bool = False
+    ) -> Iterator[Pair]:
+        """The equalities that hold where a condition (one of several joined by AND) is true.
+
+        Or those of IS NOT DISTINCT FROM (`with_nulls`), where two that are NULL count as equal.
+        """
         if condition.WhichOneof("node") != "a_expr":
             return
         node = condition.a_expr
         is_one_of_one = node.kind == pb.AEXPR_IN and len(node.rexpr.list.items) == 1
-        if strings(node.name)[-1] != "=" or not (node.kind == pb.AEXPR_OP or is_one_of_one):
+        is_equality = node.kind == pb.AEXPR_NOT_DISTINCT if with_nulls else node.kind == pb.AEXPR_OP or is_one_of_one
+        if strings(node.name)[-1] != "=" or not is_equality:
             return
         right = node.rexpr.list.items[0] if is_one_of_one else node.rexpr
         if node.lexpr.WhichOneof("node") == "row_expr" and right.WhichOneof("node") == "row_expr":

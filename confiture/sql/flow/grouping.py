@@ -131,7 +131,7 @@ def _settled(work: Work, given: Iterable[Node], state: State, own: frozenset[int
 
 def _keep_apart(work: Work, targets: Targets, nodes: frozenset[Node], state: State, own: frozenset[int]) -> bool:
     """Whether rows that are the same in these nodes are of one tenant."""
-    if any(targets.leads(one, state.members) for one in nodes & state.members):
+    if any(targets.leads(one) for one in nodes & state.members):
         return True
     return bool(_settled(work, nodes, state, own))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
@@ -51,6 +51,7 @@ class Flow:
     is_plain: bool = True
     """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
     own: frozenset[int] = frozenset()
+    loose: list[Pair] = field(default_factory=list)
 
     def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
@@ -63,6 +64,7 @@ class Flow:
         for condition in conditions:
             pairs += expressions.pairs(condition, scope, has_variables=self.around.has_variables)
             refused.update(expressions.refused_nulls(condition, scope))
+            self.loose += expressions.pairs(condition, scope, with_nulls=True)
             member_of = self._membership(condition)
             if member_of:
                 as_joins.add(condition.sub_link.location)
@@ -112,12 +114,14 @@ class Flow:
             inside = equal.extended(tree.pairs)
             both = refused | tree.refused
             left, right = self._combine(tree.left, inside, both), self._combine(tree.right, inside, both)
+            inside = inside.extended(self._leading(tree))
             reads = self._meeting(tree, left, right, inside)
             members = inside.reach(left.members | right.members)
         elif kind == "full":
             inside, nothing = Equalities(tree.pairs), Equalities()
             left = self._combine(tree.left, nothing, frozenset())
             right = self._combine(tree.right, nothing, frozenset())
+            inside = inside.extended(self._leading(tree))
             self.work.nullable.update(tree.left.sources | tree.right.sources)
             reads = self._meeting(tree, left, right, inside)
             members = self._after_full(tree, left, right, inside)
@@ -126,12 +130,24 @@ class Flow:
             inside = equal.extended(tree.pairs)
             left = self._combine(kept, equal, refused)
             right = self._combine(added, inside, tree.refused)
+            inside = inside.extended(self._leading(tree))
             self.work.nullable.update(added.sources)
             reads = self._meeting(tree, left, right, inside)
             members = self._after_left(kept, added, left, right, inside)
         if tree.node is not None:
             return self.subqueries(tree.node.quals, State(reads, members), frozenset(), tree.scope)
         return State(reads, members if reads else frozenset())
+
+    def _leading(self, tree: Join) -> list[Pair]:
+        """The equalities by IS NOT DISTINCT FROM that tie tenants: where both are NULL the rows are no tenant's."""
+        loose = tree.loose if tree.node is not None else self.loose
+        return [pair for pair in loose if all(self._leads(node) for node in pair)]
+
+    def _leads(self, node: Node) -> bool:
+        if not isinstance(node, Column):
+            return True
+        output = self.work.sources[node.source].output(node.key) if node.source in self.work.sources else None
+        return node.source not in self.work.nullable and not (output is not None and output.may_lack)
 
     def _after_left(self, kept: Tree, added: Tree, left: State, right: State, inside: Equalities) -> frozenset[Node]:
         if not right.reads:
@@ -281,15 +297,42 @@ class Flow:
 
     def subqueries(self, expression: Any, state: State, seen: Iterable[int] = (), scope: Scope | None = None) -> State:
         """Goes through the subqueries of an expression that is evaluated for each row of `state`."""
-        if expression.DESCRIPTOR.name == "Node" and expression.WhichOneof("node") is None:
+        if not self.work.has_subqueries or expression.WhichOneof("node") is None:
             return state
         known = set(seen)
         for link in subqueries(expression):
             if link.location in known:
                 continue
-            relation = self.query(self.work, link.subselect.select_stmt, self.around.inside(scope or self.scope))
+            around = self.around.inside(scope or self.scope)
+            if self._is_of_same_tenant(link, around, state):
+                continue
+            relation = self.query(self.work, link.subselect.select_stmt, around)
             state = self._after_subquery(link, relation, state)
         return state
+
+    def _is_of_same_tenant(self, link: Any, around: Around, state: State) -> bool:
+        """Whether a test such as `(tenant_id, id) NOT IN (SELECT tenant_id, ...)` compares the tenants of rows.
+
+        A tenant that is NULL makes the test unknown, so there must be none.
+        """
+        if link.sub_link_type != pb.ANY_SUBLINK or link.testexpr.WhichOneof("node") != "row_expr" or not state.members:
+            return False
+        if around.scope is None or (link.oper_name and strings(link.oper_name)[-1] != "="):
+            return False
+        inside = self.around.inside(around.scope, is_joined=True)
+        relation = self.query(self.work, link.subselect.select_stmt, inside)
+        for number in sorted(relation.tenants):
+            output = relation.outputs[number]
+            if output.is_hidden or number >= len(link.testexpr.row_expr.args):
+                continue
+            node = self.work.expressions.node(link.testexpr.row_expr.args[number], around.scope)
+            if node is None or node not in state.members:
+                continue
+            if output.may_be_null or not self._leads(node):
+                message = f"where {self.work.column} is NULL, NOT IN depends on the rows of other tenants"
+                self.work.report(Leak.JOIN, Grade.WARNING, message, link.location)
+            return True
+        return False
 
     def _after_subquery(self, link: Any, relation: Relation, state: State) -> State:
         if not relation.reads or relation.is_lost or relation.fixed & state.members:

@@ -43,6 +43,8 @@ class Targets:
 
     def windows(self) -> Iterator[tuple[Any, Any]]:
         """The calls over windows, each with the definition of its window."""
+        if not self.work.has_windows:
+            return
         named = {one.window_def.name: one.window_def for one in self.select.window_clause}
         for item in (*self.select.target_list, *self.select.sort_clause, *self.select.distinct_clause):
             for call in walk(item, without="SelectStmt"):
@@ -73,20 +75,23 @@ class Targets:
                 found = list(columns)
                 is_complete = is_complete and complete
             else:
-                if self.holds_tenant(value, state, before, is_grouped=is_grouped):
-                    tenants.add(len(outputs))
                 name = target.res_target.name or result_name(value) or "?column?"
                 found = [(name, self.node(value))]
             for name, one in found:
+                output = self._output(name, one)
                 if one in state.members:
                     tenants.add(len(outputs))
                     shown.add(one)
-                outputs.append(self._output(name, one, is_grouped=is_grouped))
+                    output = output._replace(may_lack=not self.leads(one))
+                elif one is None and self.holds_tenant(value, state, before, is_grouped=is_grouped):
+                    tenants.add(len(outputs))
+                    output = output._replace(may_lack=not self._leads(value, before))
+                outputs.append(output)
         if state.reads and not self.select.distinct_clause:
             for one in sorted(state.members - shown, key=str):
                 if isinstance(one, Column) and one.source in own:
                     tenants.add(len(outputs))
-                    outputs.append(self._output("", one, is_grouped=is_grouped)._replace(is_hidden=True))
+                    outputs.append(self._output("", one)._replace(is_hidden=True, may_lack=not self.leads(one)))
         if not state.reads:
             return Relation(outputs=tuple(outputs), is_complete=is_complete)
         return Relation(
@@ -145,16 +150,35 @@ class Targets:
             return is_aggregate and is_one and self.node(value.func_call.args[0]) in before
         return bool(parts) and all(self.holds_tenant(one, state, before, is_grouped=is_grouped) for one in parts)
 
-    def leads(self, node: Node, members: frozenset[Node]) -> bool:
-        """Whether a row without a value in this member has none in any."""
+    def leads(self, node: Node | None) -> bool:
+        """Whether a row in which this member is NULL is no tenant's."""
         if not isinstance(node, Column) or node.source not in self.scope.sources():
             return True
-        source = self.work.sources[node.source]
-        if node.source in self.work.nullable:
-            return False
-        output = source.output(node.key)
-        is_only = not any(isinstance(one, Column) and one.source == node.source and one != node for one in members)
-        return is_only or source.table is not None or (output is not None and not output.may_be_null)
+        output = self.work.sources[node.source].output(node.key)
+        return node.source not in self.work.nullable and not (output is not None and output.may_lack)
+
+    def _leads(self, value: Any, members: frozenset[Node]) -> bool:
+        """The same for an expression that holds the tenant."""
+        node = self.node(value)
+        kind = value.WhichOneof("node")
+        if node is not None:
+            return self.leads(node)
+        if kind == "func_call":
+            return self.leads(self.node(value.func_call.args[0]))
+        if kind == "case_expr":
+            parts = [one.case_when.result for one in value.case_expr.args]
+            return value.case_expr.HasField("defresult") and all(
+                self._leads(one, members) for one in (*parts, value.case_expr.defresult)
+            )
+        args = value.coalesce_expr.args if kind == "coalesce_expr" else value.min_max_expr.args
+        nodes = [self.node(one) for one in args]
+        covered = {one.source for one in nodes if isinstance(one, Column) and not self._lacks(one)}
+        sources = {one.source for one in members if isinstance(one, Column)}
+        return sources <= covered or any(self._leads(one, members) for one in args)
+
+    def _lacks(self, node: Column) -> bool:
+        output = self.work.sources[node.source].output(node.key)
+        return output is not None and output.may_lack
 
     def _is_set(self, node: Node | None) -> bool:
         """Whether a column is never NULL."""
@@ -163,7 +187,7 @@ class Targets:
         output = self.work.sources[node.source].output(node.key)
         return output is not None and not output.may_be_null
 
-    def _output(self, name: str, node: Node | None, *, is_grouped: bool) -> Output:
+    def _output(self, name: str, node: Node | None) -> Output:
         if not isinstance(node, Column) or node.source not in self.work.sources:
             return Output(name=name)
         output = self.work.sources[node.source].output(node.key)

@@ -159,7 +159,8 @@ def _aligned(left: Relation, right: Relation) -> tuple[Output, ...]:
             origin = Origin((*one.origin.row, -1, *other.origin.row), *one.origin[1:])
         kind = one.type if one.type == other.type else ""
         nullable = one.may_be_null or other.may_be_null
-        outputs.append(Output(name=one.name, type=kind, origin=origin, may_be_null=nullable))
+        lacks = one.may_lack or other.may_lack
+        outputs.append(Output(name=one.name, type=kind, origin=origin, may_be_null=nullable, may_lack=lacks))
     return tuple(outputs)
 
 
@@ -224,5 +225,5 @@ def is_limited(select: Any) -> bool:
 def _limited(work: Work, select: Any, relation: Relation) -> Relation:
     name = "limit_count" if select.HasField("limit_count") else "limit_offset"
     message = "LIMIT and OFFSET count over the rows of all tenants"
-    work.report(Leak.LIMIT, Grade.ERROR, message, location_of(getattr(select, name)))
+    work.report(Leak.LIMIT, Grade.WARNING, message, location_of(getattr(select, name)))
     return replace(relation, tenants=frozenset())

@@ -34,13 +34,17 @@ class Origin(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A column of a relation. `is_hidden`: no name reaches it, but the rows have it, so keys can prove with it."""
+    """A column of a relation. `is_hidden`: no name reaches it, but the rows have it, so keys can prove with it.
+
+    One that holds the tenant `may_lack` it where it is NULL in some rows that are a tenant's.
+    """
 
     name: str
     type: str = ""
     origin: Origin | None = None
     may_be_null: bool = True
     is_hidden: bool = False
+    may_lack: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

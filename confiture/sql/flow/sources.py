@@ -11,6 +11,7 @@ import postgast
 from confiture.models.catalog import Name, Table, View
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.belonging import is_meant, matches
+from confiture.sql.flow.calls import check_calls
 from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
 from confiture.sql.flow.keys import VIRTUAL
 from confiture.sql.flow.relations import Column, Node, Origin, Output, Relation, Source
@@ -50,6 +51,8 @@ class Join:
     scope: Scope | None = None
     merged: Sequence[tuple[Node, Node, Node]] = ()
     leak: Leak = Leak.JOIN
+    loose: Sequence[Pair] = ()
+    """The equalities where two that are NULL count as equal."""
     sources: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +153,7 @@ def _view(work: Work, view: View, node: Any, query: Query) -> Relation:
         work.views[view.name] = None
         inner = Work(facts=work.facts, views=work.views)
         tree = postgast.parse(view.query).stmts[0].stmt
+        check_calls(inner, tree.select_stmt)
         found = renamed(query(inner, tree.select_stmt, Around()), view.columns)
         work.views[view.name] = replace(found, expose=None, retarget=None)
         worst = [issue for issue in inner.issues if issue.grade is Grade.ERROR] or inner.issues
@@ -196,11 +200,13 @@ def _join(work: Work, node: Any, before: Sequence[Item], around: Around, query: 
     pairs: list[Pair] = [(one, other) for _, one, other in using]
     scope = Scope((*here, *there), around.scope)
     refused: set[int] = {side.source for pair in pairs for side in pair if isinstance(side, Column)}
+    loose: list[Pair] = []
     for condition in conjuncts(node.quals):
+        loose += work.expressions.pairs(condition, scope, with_nulls=True)
         pairs += work.expressions.pairs(condition, scope, has_variables=around.has_variables)
         refused.update(work.expressions.refused_nulls(condition, scope))
     items, merged = _merged(work, kind, using, [*here, *there])
-    tree = Join(kind, left, right, pairs, frozenset(refused), node, scope, merged)
+    tree = Join(kind, left, right, pairs, frozenset(refused), node, scope, merged, loose=loose)
     if node.HasField("alias"):
         items = [_under_alias(node.alias, items)]
     return tree, items

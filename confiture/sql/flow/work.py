@@ -42,6 +42,9 @@ class Work:
     """Sources that an outer join may leave without a row."""
     views: dict[Name, Relation | None] = field(default_factory=dict)
     """The views that were read, None while one is being read."""
+    has_subqueries: bool = True
+    has_windows: bool = True
+    """What the statement may have: most have neither, and need not be searched for them again and again."""
     expressions: Expressions = field(init=False)
 
     def __post_init__(self) -> None:
