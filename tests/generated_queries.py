@@ -50,6 +50,7 @@ class Builder:
         self._care = care
         self._depth = depth
         self._names = 0
+        self._joins_by_key = chance.random() < 0.2
         self._common: list[Relation] = []
         self._unused: list[Relation] = []
         """WITH queries that nothing reads yet: the next FROM does."""
@@ -159,6 +160,12 @@ class Builder:
         first, text = self._source()
         sources, where = [first], []
         for _ in range(self._chance.choice((0, 0, 1, 1, 1, 2))):
+            linked = self._linked(sources) if self._joins_by_key else None
+            if linked:
+                source, written = linked
+                text += written
+                sources.append(source)
+                continue
             source, written = self._source()
             kind = self._chance.choices(
                 ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN", ",", "LATERAL", "USING"),
@@ -208,7 +215,26 @@ class Builder:
             return Source(alias, query.columns), f"({query.text}) AS {alias}"
         else:
             relation = self._pick(self._world.tables)
-        return Source(alias, relation.columns), f"{relation.name} {self._pick(('', 'AS '))}{alias}"
+        return Source(alias, relation.columns, relation.name), f"{relation.name} {self._pick(('', 'AS '))}{alias}"
+
+    def _linked(self, sources: Sequence[Source]) -> tuple[Source, str] | None:
+        """A join by what one table refers to in another, often without the tenant: sometimes a key keeps them apart."""
+        keys = self._world.keys
+        pairs = [
+            (other, name, "ref", "id") if keys[other.relation].target == name else (other, name, "id", "ref")
+            for other in sources
+            for name in keys
+            if other.relation in keys and (keys[other.relation].target == name or keys[name].target == other.relation)
+        ]
+        if not pairs:
+            return None
+        other, name, mine, theirs = self._pick(pairs)
+        source = Source(self._name("t"), ROW, name)
+        conditions = [f"{other.alias}.{mine} = {source.alias}.{theirs}"]
+        if self._chance.random() < 0.3:
+            conditions.append(f"{other.alias}.{TENANT} = {source.alias}.{TENANT}")
+        kind = self._pick(("JOIN", "JOIN", "LEFT JOIN"))
+        return source, f" {kind} {name} {source.alias} ON {' AND '.join(self._shuffled(conditions))}"
 
     def _inner(self, width: int) -> Query:
         self._depth -= 1

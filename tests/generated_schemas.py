@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 TENANT = "tenant_id"
 TENANTS = (1, 2, 3)
 EMPTY_TENANT = 4
+WEAK = ("NOT VALID", "NOT ENFORCED")
+"""Foreign keys that hold nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Source:
-    """Something in FROM, under a name."""
+    """Something in FROM, under a name; `relation` is the table that it is."""
 
     alias: str
     columns: tuple[Column, ...]
+    relation: str = ""
 
     def of(self, kind: str) -> list[str]:
         return [f"{self.alias}.{one.name}" for one in self.columns if one.kind == kind]
@@ -111,8 +114,12 @@ class Worlds:
         )
         target = chance.choice(earlier) if earlier and chance.random() < 0.8 else None
         reference = self._reference(target)
-        parts += [reference] if reference else []
+        weak = chance.choice(WEAK) if reference and chance.random() < 0.15 else ""
+        parts += [reference] if reference and not weak else []
         self._say(f"CREATE TABLE {name} ({', '.join(parts)})")
+        if weak:
+            reference = f"{reference} {weak}"
+            self._say(f"ALTER TABLE {name} ADD {reference}")
         self._world.keys[name] = Keys(kind, nullable, target, reference)
         self._world.tables.append(Relation(name, ROW))
 
@@ -140,7 +147,9 @@ def filling(seed: int, made: World) -> list[str]:
     """
     chance = random.Random(seed)
     own_values, own_texts = ((False, True), (True, True), (False, False), (True, False))[seed % 4]
-    statements = ["INSERT INTO l_kinds VALUES (1, 'one'), (2, 'two'), (3, NULL)"]
+    # rows older than a foreign key that is NOT VALID
+    statements = ["SET LOCAL session_replication_role = replica"]
+    statements += ["INSERT INTO l_kinds VALUES (1, 'one'), (2, 'two'), (3, NULL)"]
     rows: dict[str, list[tuple[int | None, int]]] = {}
     for name, keys in made.keys.items():
         here: list[tuple[int | None, int]] = []
@@ -174,6 +183,6 @@ def _reference_to(
     if chance.random() < 0.1:
         return "NULL"
     allowed = rows[keys.target]
-    if keys.reference and "tenant_id" in keys.reference and tenant is not None:
+    if keys.reference and "tenant_id" in keys.reference and not keys.reference.endswith(WEAK) and tenant is not None:
         allowed = [row for row in allowed if row[0] == tenant]
     return str(chance.choice(allowed)[1]) if allowed else "NULL"

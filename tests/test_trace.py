@@ -15,7 +15,7 @@ from confiture.core.database import Connection
 from confiture.core.dry_run.trace import Tracer
 from confiture.errors import Span
 from confiture.models.migration import Phase
-from confiture.models.plan import Isolation, StepId
+from confiture.models.plan import StepId
 from confiture.models.trace import LockMode, StatementTrace
 from confiture.sql.parsing import parse_statements, without_concurrently
 from tests.fix_servers import Server

@@ -85,7 +85,8 @@ def _tell_failures(failures: Sequence[Exception]) -> None:
 def print_report(scope: Scope, report: RunReport) -> None:
     """The report on stdout, in the format asked for."""
     if scope.form in (Format.TEXT, Format.GITHUB):
-        from confiture.report.terminal import data_console, print_run
+        from confiture.report.runs import print_run
+        from confiture.report.terminal import data_console
 
         print_run(data_console(), report)
     if scope.form is not Format.TEXT:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,19 +69,6 @@ def check_settings(settings: Settings) -> None:
     active_rules(settings.linting, known_rules(settings.linting, settings.root))
 
 
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keeps Python from looking for cycles: among ten thousand tables that takes long, and there are next to none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_collector_at_rest()
 def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts | None = None) -> LintReport:
     """Everything that is wrong with the schema and the migrations of a project.
 

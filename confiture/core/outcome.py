@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -30,12 +31,18 @@ _POLL_S = 0.25
 
 
 def explain_rehearsal(error: BaseException, progress: Progress | None) -> ConfitureError:
-    """The error that a user is told of a failed dry run: nothing of it is left in any case."""
+    """The error that a user is told of a failed dry run: nothing of it is left in any case. It ends as the real run
+    would, which by then has committed the segments before.
+    """
     if isinstance(error, ConfitureError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return MigrationFailed(_interrupted("nothing of a dry run is committed: run it again"))
     diagnostic = _diagnostic(error, progress)
+    if progress is not None and progress.committed:
+        of = f"{progress.committed} of {len(progress.plan.segments)} segments of {progress.plan.migration.label}"
+        would = f"a real run would have committed {of} by then, and stop midway"
+        return MigrationStopped(replace(diagnostic, detail=(*diagnostic.detail, would)))
     return CheckFailed(diagnostic) if isinstance(error, CheckNotMet) else MigrationFailed(diagnostic)
 
 

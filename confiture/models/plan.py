@@ -45,9 +45,9 @@ class IndexBuild:
 class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
-    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `concurrently` is whether
-    only CONCURRENTLY keeps it out of transactions, so that it has a form that can run in one; `instead_of` is the statement as written, where
-    this is its transactional form.
+    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `concurrently` is whether only CONCURRENTLY
+    keeps it out of transactions, so that it has a form that can run in one; `instead_of` is the statement as written,
+    where this is that form.
     """
 
     text: str

@@ -1,23 +1,14 @@
-"""The colours of what locks keep out and of how things end: one map for all reports."""
+"""The colours of what locks keep out and of findings: one map for all reports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from confiture.models.events import Outcome
 from confiture.models.settings import Severity
 from confiture.models.trace import Blocks
 
 BLOCKS = {Blocks.READS: "red", Blocks.WRITES: "yellow", Blocks.DDL: "cyan", Blocks.STRONGER_DDL: "bright_black"}
 """At a terminal."""
-
-OUTCOMES = {
-    Outcome.DONE: "green",
-    Outcome.SKIPPED: "dim",
-    Outcome.FAILED: "bold red",
-    Outcome.ROLLED_BACK: "red",
-    Outcome.STOPPED: "bold yellow",
-}
 
 SEVERITY: Mapping[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 

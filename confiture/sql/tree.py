@@ -18,10 +18,10 @@ from confiture.models.values import value
 from confiture.sql.expressions import expression_text, identifier
 
 __all__ = [
+    "LEAVES",
     "Parse",
     "ParsedStatement",
     "Trees",
-    "LEAVES",
     "alter_commands",
     "below",
     "branches",
@@ -210,11 +210,11 @@ def _walk(node: Any, without: Set[type[Message]]) -> Iterator[Any]:
 def below(node: Any) -> list[Any]:
     """The messages right below one, in the order of the tree, wrappers among them."""
     found: list[Any] = []
-    for _, value in node.ListFields():
-        if type(value) is _REPEATED:
-            found += value
-        elif isinstance(value, Message):
-            found.append(value)
+    for _, part in node.ListFields():
+        if type(part) is _REPEATED:
+            found += part
+        elif isinstance(part, Message):
+            found.append(part)
     return found
 
 

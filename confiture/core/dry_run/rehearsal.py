@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from confiture.core.concurrently import rehearsed_away
 from confiture.core.database import one_row
+from confiture.core.dry_run.refusals import refuse_what_fails, without_false_forms
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, Sampling
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
@@ -73,7 +74,7 @@ class Rehearsal:
     def _migrate(self, plan: PlannedMigration, unfinished: Unfinished | None, tracer: Tracer) -> None:
         done = unfinished.committed if unfinished else 0
         plan = fitted(plan, unfinished) if unfinished else plan
-        self.progress = Progress(plan, str(uuid.uuid4()))
+        self.progress = Progress(plan, str(uuid.uuid4()), committed=done)
         started_ms = tracer.elapsed_ms()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
         was_sampled = False
@@ -87,6 +88,7 @@ class Rehearsal:
                 else:
                     self._run_steps(plan, _unjudged(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
+            self.progress.committed += 1
             self._segments_before += 1
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
@@ -102,6 +104,9 @@ class Rehearsal:
 
     def _run_steps(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> None:
         try:
+            if segment.isolation is Isolation.OUTSIDE:
+                refuse_what_fails(self._connection, segment)
+                segment = without_false_forms(self._connection, segment)
             self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe)
             self._check_constraints()
         except StepFailed as failure:

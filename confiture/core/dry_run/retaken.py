@@ -27,7 +27,7 @@ def with_retaken(
         end_ms = max(trace.started_ms + trace.duration_ms for trace in segment)
         taken: set[tuple[str, LockMode]] = set()
         for trace in segment:
-            hidden = tuple(_hidden(trace, locks.get(trace.text, {}), held, taken, end_ms))
+            hidden = tuple(_hidden(trace, locks, held, taken, end_ms))
             taken |= {(lock.relation, lock.mode) for lock in (*trace.locks, *hidden)}
             complete.append(replace(trace, locks=(*trace.locks, *hidden)))
         held |= {(lock.relation, lock.mode): lock for trace in segment for lock in trace.locks}
@@ -36,12 +36,20 @@ def with_retaken(
 
 def _hidden(
     trace: StatementTrace,
-    locks: Mapping[str, LockMode],
+    locks: Mapping[str, Mapping[str, LockMode]],
     held: _Held,
     taken: set[tuple[str, LockMode]],
     end_ms: float,
 ) -> Iterator[LockTrace]:
-    for name, mode in locks.items():
+    """The locks of a statement that were held already, in the mode that it takes or, in its transactional form, in any
+    mode that hides that.
+    """
+    seen = {(lock.relation, lock.felt) for lock in trace.locks}
+    for name, mode in locks.get(trace.instead_of or trace.text, {}).items():
         for (relation, held_mode), lock in held.items():
-            if held_mode is mode and (relation, mode) not in taken and same_relation(relation, name):
-                yield replace(lock, taken_ms=trace.started_ms, released_ms=end_ms, real_mode=None, by_text=True)
+            hides = held_mode is mode or (trace.instead_of and held_mode.strength > mode.strength)
+            if hides and (relation, mode) not in taken | seen and same_relation(relation, name):
+                taken.add((relation, mode))
+                yield replace(
+                    lock, mode=mode, taken_ms=trace.started_ms, released_ms=end_ms, real_mode=None, by_text=True
+                )

@@ -152,3 +152,11 @@ JOIN pg_stat_activity a ON a.pid = h.pid
 WHERE a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '1 second'
 GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start
 ORDER BY a.xact_start, a.pid;
+
+-- name: relation_kind
+SELECT c.relkind::text AS kind,
+       EXISTS (
+           SELECT FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partdefid <> 0
+       ) AS has_default
+FROM pg_class c
+WHERE c.oid = to_regclass(%(relation)s);

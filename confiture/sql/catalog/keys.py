@@ -71,7 +71,7 @@ def _options(method: str, column: _Column, element: Any) -> str:
     if element.collation:
         collation = strings(element.collation)[-1]
         keyed = column(element.name)
-        if collation != (keyed and keyed.collation or "default").rpartition(".")[2]:
+        if collation != ((keyed and keyed.collation) or "default").rpartition(".")[2]:
             words += ["COLLATE", identifier(collation)]
     if element.opclass and not _is_default(method, strings(element.opclass)[-1]):
         words.append(identifier(strings(element.opclass)[-1]))

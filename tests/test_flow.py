@@ -1,0 +1,191 @@
+"""What the analysis says of each construct, and that what it calls safe is so on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from confiture.core.live_catalog import read_catalog
+from confiture.core.tenancy.proving import prove_statement
+from confiture.models.catalog import Catalog
+from confiture.models.isolation import Standing
+from confiture.models.settings import TenancySettings
+from confiture.models.source import SourceFile, SourceText
+from confiture.models.tenancy import Grade, Leak
+from confiture.plan.rendering import verbatim
+from confiture.sql.catalog.builder import CatalogBuilder
+from confiture.sql.flow import analyse
+from confiture.sql.tree import ParsedStatement, parsed
+from tests.fix_servers import Server
+from tests.fix_servers import _database as new_database
+from tests.flow_cases import CASES, DATA, SCHEMA, Case
+
+TENANCY = TenancySettings()
+
+
+def statements(text: str) -> tuple[ParsedStatement, ...]:
+    return parsed(verbatim(SourceText(text=text, file=SourceFile(path="m.sql", text=text))))
+
+
+def catalog_of(text: str) -> Catalog:
+    builder = CatalogBuilder()
+    for statement in statements(text):
+        builder.apply(statement)
+    return builder.catalog
+
+
+CATALOG = catalog_of(SCHEMA)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
+def test_the_verdict_is_right(case: Case) -> None:
+    (statement,) = statements(case.sql)
+    verdict = analyse(statement, CATALOG, TENANCY)
+    told = [(reason.leak, reason.message) for reason in verdict.reasons]
+    assert verdict.grade is case.grade, told
+    assert {reason.leak for reason in verdict.reasons} == set(case.leaks), told
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
+def test_what_is_corrected_is_clean(case: Case) -> None:
+    (statement,) = statements(case.sql)
+    for reason in analyse(statement, CATALOG, TENANCY).reasons:
+        if reason.corrected:
+            (again,) = statements(reason.corrected)
+            assert analyse(again, CATALOG, TENANCY).is_safe, reason.corrected
+
+
+@pytest.fixture(scope="module")
+def filled(server_18: Server) -> Iterator[psycopg.Connection]:
+    for database in new_database(server_18):
+        database.execute(SCHEMA + DATA)
+        with psycopg.connect(database.url, row_factory=dict_row) as connection:
+            yield connection
+
+
+def _provable(case: Case) -> bool:
+    return not case.sql.startswith(("CREATE VIEW", "UPDATE w_new", "SELECT"))
+
+
+PROVABLE = [case for case in CASES if _provable(case)]
+
+
+@pytest.mark.parametrize("case", PROVABLE, ids=[case.sql for case in PROVABLE])
+def test_data_says_the_same(case: Case, filled: psycopg.Connection) -> None:
+    """What is safe mixes nothing; what the analysis corrects, neither."""
+    live = read_catalog(filled)
+    (statement,) = statements(case.sql)
+    verdict = analyse(statement, live, TENANCY)
+    assert verdict.grade is case.grade
+    texts = {reason.corrected for reason in verdict.reasons if reason.corrected}
+    if verdict.is_safe:
+        texts.add(case.sql)
+    for text in sorted(filter(None, texts)):
+        (one,) = statements(text)
+        proof = prove_statement(filled, one, live, TENANCY, None)
+        filled.rollback()
+        assert proof.standing is not Standing.MIXED, (text, proof.leaks)
+
+
+def test_the_example_of_the_design_is_clean_and_its_mistakes_are_graded() -> None:
+    catalog = catalog_of(
+        "CREATE TABLE w_customers (id bigint PRIMARY KEY, tenant_id bigint NOT NULL);"
+        "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL, customer_id bigint, amount numeric);"
+        "CREATE TABLE r_lifetime (id uuid, tenant_id bigint, customer_id bigint, total numeric, orders bigint)"
+    )
+    query = "SELECT gen_random_uuid(), c.tenant_id, c.id, sum(o.amount), count(o.id) FROM w_customers c"
+    target = "INSERT INTO r_lifetime (id, tenant_id, customer_id, total, orders)"
+    by_key = f"{target} {query} LEFT JOIN w_orders o ON c.id = o.customer_id GROUP BY c.tenant_id, c.id"
+    right = by_key.replace("customer_id GROUP", "customer_id AND c.tenant_id = o.tenant_id GROUP")
+    without = (
+        by_key.replace("tenant_id, ", "")
+        .replace("c.tenant_id, ", "")
+        .replace("c.c.", "c.")
+        .replace(", c.id, sum", ", c.id, sum")
+    )
+    found = [analyse(statements(text)[0], catalog, TENANCY) for text in (right, by_key, without)]
+    assert [verdict.grade for verdict in found] == [Grade.SAFE, Grade.WARNING, Grade.ERROR]
+    corrected = found[1].reasons[0].corrected
+    assert corrected is not None
+    assert "o.tenant_id = c.tenant_id" in corrected
+
+
+def test_the_place_is_that_of_the_offending_expression() -> None:
+    text = "SELECT 1;\nINSERT INTO r_out (tenant_id, a)\nSELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
+    (reason,) = analyse(statements(text)[1], CATALOG, TENANCY).reasons
+    assert reason.place is not None
+    assert text[reason.place.offset :] == "b.ref = a.id"
+
+
+def test_proofs_say_which_key_makes_it_safe() -> None:
+    text = "INSERT INTO r_out SELECT k.tenant_id, k.id, u.val FROM w_k k JOIN w_u u ON u.id = k.u_id"
+    (proof,) = analyse(statements(text)[0], CATALOG, TENANCY).proofs
+    assert proof.startswith("w_k_tenant_id_u_id_fkey refers to w_u together with tenant_id")
+
+
+FUNCTION = "CREATE FUNCTION f(who bigint) RETURNS {returns} LANGUAGE {language} {more} AS $$ {body} $$"
+BODIES = (
+    ("void", "sql", "", "INSERT INTO r_out SELECT tenant_id, id, val FROM w_a", Grade.SAFE, set()),
+    ("void", "sql", "", "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a WHERE tenant_id = who", Grade.SAFE, set()),
+    ("void", "sql", "", "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a", Grade.ERROR, {Leak.GROUPING}),
+    ("bigint", "sql", "", "SELECT count(*) FROM w_a", Grade.SAFE, set()),
+    ("bigint", "sql", "SECURITY DEFINER", "SELECT count(*) FROM w_a", Grade.ERROR, {Leak.GROUPING}),
+    ("void", "plpgsql", "", "BEGIN DELETE FROM w_a WHERE tenant_id = who; END", Grade.SAFE, set()),
+    ("void", "plpgsql", "", "BEGIN EXECUTE 'DELETE FROM w_a'; END", Grade.UNKNOWN, {Leak.DYNAMIC}),
+    (
+        "void",
+        "plpgsql",
+        "",
+        "BEGIN IF who > 1 THEN UPDATE r_out r SET b = 1 FROM w_a a WHERE a.id = r.a; END IF; END",
+        Grade.ERROR,
+        {Leak.REACH},
+    ),
+    ("void", "plpython3u", "", "pass", Grade.UNKNOWN, {Leak.UNKNOWN}),
+)
+
+
+@pytest.mark.parametrize(("returns", "language", "more", "body", "grade", "leaks"), BODIES)
+def test_bodies_of_functions_are_analysed(
+    returns: str, language: str, more: str, body: str, grade: Grade, leaks: set[Leak]
+) -> None:
+    text = FUNCTION.format(returns=returns, language=language, more=more, body=body)
+    verdict = analyse(statements(text)[0], CATALOG, TENANCY)
+    assert (verdict.grade, {reason.leak for reason in verdict.reasons}) == (grade, leaks)
+
+
+@pytest.mark.parametrize(
+    ("body", "grade"),
+    [
+        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id AND tenant_id = NEW.tenant_id", Grade.SAFE),
+        ("INSERT INTO r_out VALUES (NEW.tenant_id, NEW.id, 0)", Grade.SAFE),
+        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id", Grade.ERROR),
+        ("UPDATE r_key SET b = b + 1 WHERE a = NEW.id", Grade.WARNING),
+    ],
+)
+def test_triggers_keep_to_the_tenant_of_their_row(body: str, grade: Grade) -> None:
+    text = f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
+    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is grade
+
+
+def test_a_do_block_is_analysed_too() -> None:
+    text = "DO $$ BEGIN UPDATE r_out r SET b = 1 FROM w_a a WHERE a.id = r.a; END $$"
+    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is Grade.ERROR
+
+
+def test_tables_that_are_not_in_the_ddl_are_never_safe() -> None:
+    tenancy = TenancySettings(tables=("w_*",))
+    text = "INSERT INTO w_other (tenant_id, a) SELECT tenant_id, id FROM w_elsewhere"
+    assert analyse(statements(text)[0], CATALOG, tenancy).grade is Grade.UNKNOWN
+
+
+def test_the_mark_of_a_batch_is_left_alone() -> None:
+    text = (
+        "INSERT INTO r_out (tenant_id, a) SELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
+        ' WHERE "confiture batch"'
+    )
+    (reason,) = analyse(statements(text)[0], CATALOG, TENANCY).reasons
+    assert reason.corrected is not None
+    assert "WHERE {{ batch }}" in reason.corrected
