@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -25,8 +26,14 @@ from tests.generated_schemas import World, filling
 
 TENANCY = TenancySettings()
 EMPTY = "empty"
-_MORE = 3
 _STATEMENTS_OF_A_WORLD = 1_000_000
+
+
+class Spent(NamedTuple):
+    """Time, in milliseconds: by the clock, and of our own process."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,8 @@ class Trial:
     text: str
     verdict: Verdict
     proof: IsolationProof
-    analysed_ms: float
+    analysing: Spent
+    proving: Spent
 
     @property
     def standing(self) -> str:
@@ -78,38 +86,43 @@ class Tally:
         return self.number(Standing.ISOLATED, Grade.SAFE, Grade.WARNING) / self.number(Standing.ISOLATED)
 
 
-def trials(url: str, worlds: Iterable[int], statements: int, fillings: int = 1) -> Iterator[Trial]:
+def trials(
+    url: str, worlds: Iterable[int], statements: int, fillings: int = 1, at_most: int | None = None
+) -> Iterator[Trial]:
     """So many statements on each world, each proved with several sets of data. The database must be of no value.
 
-    What is called an error is proved with more of them: that it differs nowhere should not be by luck.
+    What is called an error is proved with more of them, `at_most` so many: that it differs nowhere should not be luck.
     """
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute("SET jit = off")
         for number in worlds:
-            yield from _trials_of(connection, number, statements, fillings)
+            yield from _trials_of(connection, number, statements, (fillings, at_most or fillings))
 
 
-def _trials_of(connection: psycopg.Connection[dict], number: int, statements: int, fillings: int) -> Iterator[Trial]:
+def _trials_of(
+    connection: psycopg.Connection[dict], number: int, statements: int, fillings: tuple[int, int]
+) -> Iterator[Trial]:
     made = world(number)
     _make(connection, ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *made.statements])
     catalog = read_catalog(connection)
     seeds = range(number * _STATEMENTS_OF_A_WORLD, number * _STATEMENTS_OF_A_WORLD + statements)
     found = [_judged(made, seed, catalog) for seed in seeds]
-    for data in range(fillings * _MORE):
+    least, most = fillings
+    for data in range(most):
         with connection.transaction(force_rollback=True):
             _make(connection, filling(number * 100 + data, made))
-            found = [_proved(connection, trial, catalog, must=data < fillings) for trial in found]
+            found = [_proved(connection, trial, catalog, must=data < least) for trial in found]
     yield from found
 
 
 def _judged(made: World, seed: int, catalog: Catalog) -> Trial:
     text = statement(seed, made)
     tree = _parsed(text)
-    began = time.perf_counter()
+    began = _now()
     verdict = analyse(tree, catalog, TENANCY)
-    analysed_ms = (time.perf_counter() - began) * 1000
+    spent = _since(began)
     unknown = IsolationProof(standing=Standing.ISOLATED)
-    return Trial(made=made, seed=seed, text=text, verdict=verdict, proof=unknown, analysed_ms=analysed_ms)
+    return Trial(made=made, seed=seed, text=text, verdict=verdict, proof=unknown, analysing=spent, proving=Spent())
 
 
 def _proved(connection: psycopg.Connection[dict], trial: Trial, catalog: Catalog, *, must: bool) -> Trial:
@@ -117,10 +130,21 @@ def _proved(connection: psycopg.Connection[dict], trial: Trial, catalog: Catalog
     is_open = trial.proof.standing in (Standing.ISOLATED, Standing.NO_TENANTS)
     if not is_open or not (must or trial.verdict.grade in (Grade.ERROR, Grade.UNKNOWN)):
         return trial
+    began = _now()
     proof = prove_statement(connection, _parsed(trial.text), catalog, TENANCY, None)
-    spent_ms = trial.proof.duration_ms + proof.duration_ms
+    spent = _since(began)
+    proving = Spent(trial.proving.wall_ms + spent.wall_ms, trial.proving.cpu_ms + spent.cpu_ms)
     better = trial.proof if proof.standing is Standing.ISOLATED and proof.rows < trial.proof.rows else proof
-    return replace(trial, proof=better.lasting(spent_ms))
+    return replace(trial, proof=better, proving=proving)
+
+
+def _now() -> Spent:
+    return Spent(time.perf_counter() * 1000, time.process_time() * 1000)
+
+
+def _since(began: Spent) -> Spent:
+    now = _now()
+    return Spent(now.wall_ms - began.wall_ms, now.cpu_ms - began.cpu_ms)
 
 
 def _make(connection: psycopg.Connection[dict], statements: Sequence[str]) -> None:

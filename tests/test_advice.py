@@ -198,7 +198,8 @@ def test_statements_that_could_not_be_scaled_are_named() -> None:
 
 def test_a_scaled_range_has_no_level() -> None:
     assert estimate([1.0], scaled=True).level_percent is None
-    assert estimate([1.0]).level_percent == 90
+    assert estimate([1.0, 1.1]).level_percent == 90
+    assert estimate([1.0]).level_percent is None, "there is no range"
 
 
 @pytest.mark.parametrize(

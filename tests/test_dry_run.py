@@ -176,6 +176,23 @@ def test_what_cannot_be_scaled_is_named(shop: Project, database: Database) -> No
     assert any("'slow one'" in note and "uncounted" in note and "not scaled" in note for note in notes)
 
 
+def test_where_nothing_is_scaled_there_is_no_scaled_range(filled: Project, database: Database) -> None:
+    empty = f"{database.name}_empty"
+    database.server.execute(f"CREATE DATABASE {empty}")
+    try:
+        report = rehearse(filled, "--scale-to", Database(database.server, empty).url).json
+    finally:
+        database.server.execute(f"DROP DATABASE {empty} WITH (FORCE)")
+    (note,) = (note for note in report["notes"] if "scaled" in note)
+    assert note.startswith("nothing is scaled: for none of the tables")
+    assert report["estimate_scaled"] is False
+    assert (report["estimated_range_low_ms"], report["estimated_range_high_ms"]) == (None, None)
+    assert report["estimated_range_percent"] is None
+    filled.run("migrate", "up")
+    (applied,) = filled.run("migrate", "status", "--format", "json").json["applied"]
+    assert applied["predicted_ms"] is None, "nothing was predicted of the other database"
+
+
 @pytest.mark.parametrize(
     "drop",
     ["DEALLOCATE ALL", "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$", "SELECT forget()"],
@@ -283,6 +300,21 @@ def test_who_holds_locks_beforehand_is_named(filled: Project, database: Database
         report = rehearse(filled, expect=4).json
     assert any("the report" in note and "ACCESS SHARE on w_orders" in note for note in report["notes"])
     assert report["diagnostics"][0]["code"] == "55P03"
+
+
+def test_who_came_in_the_way_later_is_named_behind_a_lock_timeout(filled: Project, database: Database) -> None:
+    filled.write(
+        "confiture.yaml", "database: {lock_timeout: 1500ms, retries: 0}\nmigrations: migrations\nschemas: schemas\n"
+    )
+    with database.connect(application_name="the early") as early, database.connect(application_name="the late") as late:
+        early.execute("BEGIN")
+        early.execute("SELECT count(*) FROM w_tenants")
+        time.sleep(1.1)
+        filled.migration("000_first", "ddl: [{sql: 'SELECT count(*) FROM w_tenants'}]")
+        late.execute("BEGIN")
+        late.execute("SELECT count(*) FROM w_orders")
+        notes = rehearse(filled, expect=4).json["notes"]
+    assert [name for note in notes for name in ("the early", "the late") if name in note] == ["the early", "the late"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, None])

@@ -28,6 +28,7 @@ def test_quantile_and_probability_undo_each_other(probability: float, freedom: i
 def test_one_run_leaves_range_and_confidence_unknown() -> None:
     found = estimate([120.0])
     assert (found.production_ms, found.low_ms, found.high_ms, found.confidence_percent) == (120.0, None, None, None)
+    assert found.level_percent is None
 
 
 def test_equal_runs_are_certain() -> None:

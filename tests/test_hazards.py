@@ -51,6 +51,38 @@ def test_an_ignore_comment_lets_it_run(index_on_a_table_in_use):
     assert migrate_up(index_on_a_table_in_use).code == 0
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE w_adopted ALTER COLUMN id SET NOT NULL",
+        "ALTER TABLE w_adopted ALTER COLUMN note TYPE varchar(20)",
+        "ALTER TABLE w_adopted ALTER COLUMN note TYPE text",
+    ],
+)
+def test_what_the_database_knows_of_a_table_is_known_here(shop_18, database_18, statement):
+    """Also of a table that no migration made."""
+    database_18.execute(
+        "CREATE TABLE w_adopted (id bigint PRIMARY KEY, note varchar(10));"
+        "INSERT INTO w_adopted SELECT generate_series(1, 5000); ANALYZE w_adopted"
+    )
+    shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")
+    shop_18.migration("001_it", f"ddl: [sql: '{statement}']")
+    assert migrate_up(shop_18).code == 0
+
+
+def test_an_index_that_cannot_be_built_concurrently_is_known_here(shop_18, database_18):
+    database_18.execute("CREATE TABLE w_parts (id int) PARTITION BY RANGE (id)")
+    shop_18.write("confiture.yaml", "linting: {block_migrations: error}\n")
+    shop_18.migration("001_it", "ddl: [sql: CREATE INDEX CONCURRENTLY i ON w_parts (id)]")
+    assert migrate_up(shop_18).codes == ["concurrently_on_partitioned"]
+
+
+def test_a_dry_run_measures_what_a_run_would_refuse(index_on_a_table_in_use):
+    index_on_a_table_in_use.write("confiture.yaml", "linting: {block_migrations: error}\n")
+    result = index_on_a_table_in_use.run("migrate", "up", "--dry-run", "--format", "json")
+    assert [warning["rule"] for warning in result.json["warnings"]] == ["create_index_blocking"]
+
+
 def test_a_table_known_to_be_small_is_no_hazard(shop_18, database_18):
     database_18.execute("CREATE TABLE w_orders (id int PRIMARY KEY, note text); ANALYZE w_orders")
     shop_18.write("confiture.yaml", "linting: {block_migrations: warning}\n")

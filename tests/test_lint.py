@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from confiture.core.database import Database as Target
 from confiture.core.lint_database import facts_of
-from confiture.core.linting import LintOptions, lint_plan, lint_project
+from confiture.core.linting import DatabaseFacts, LintOptions, lint_plan, lint_project
 from confiture.core.project import load_project
 from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
 from confiture.lint.engine import FAILED, NOT_FOLLOWED
+from confiture.models.catalog import Catalog, Column, Name, Table
 from tests.engine import migrate_up
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
@@ -253,12 +254,14 @@ def test_installed_packages_offer_rules(project: Project) -> None:
 # plans and databases
 
 
-def test_a_plan_is_judged_after_what_ran_before(project: Project) -> None:
+def test_a_plan_is_judged_by_the_schema_of_its_database(project: Project) -> None:
     project.migration("001_a", "ddl: [{sql: CREATE TABLE t (id int)}, {sql: CREATE INDEX i ON u (id)}]")
     project.migration("002_b", f"ddl: [{{sql: '-- confiture: ignore {KEY} -- x\n\n CREATE INDEX j ON t (id)'}}]")
     settings_ = load_settings(project.root, Overrides(), {})
-    first, second = load_project(settings_, {}).ups
-    report = lint_plan([second], [first], settings_).report
+    _, second = load_project(settings_, {}).ups
+    table = Table(name=Name("public", "t"), columns=(Column(name="id", type="integer"),))
+    facts = DatabaseFacts(version=18, catalog=Catalog(tables={table.name: table}))
+    report = lint_plan([second], settings_, facts).report
     # what other rules find there, or not, cannot be told from a plan: no comment counts as unused
     assert [f"{one.migration} {one.rule} {one.relation}" for one in report.findings] == [f"002 {INDEX} t"]
     assert (report.files, report.statements) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -57,7 +58,7 @@ def test_an_ordinary_role_is_told_who_holds_locks(tables: Database, roles: Roles
         session(tables.url, "BEGIN", "SELECT * FROM a", name="the report"),
         session(roles.url(roles.reader), name="psql") as connection,
     ):
-        (told,) = holders(connection, ["a", "b"])
+        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
     assert told.startswith("the report (postgres, process ")
     assert "holds ACCESS SHARE on a, " in told
     assert "pg_read_all_stats" in told
@@ -76,7 +77,7 @@ def test_each_relation_is_told_with_its_own_modes(tables: Database) -> None:
         young.execute("COMMIT")
         young.execute("BEGIN")
         young.execute("SELECT * FROM a")
-        (told,) = holders(connection, ["a", "b"])
+        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
     assert "holds ACCESS SHARE on a and SHARE, ROW EXCLUSIVE on b, and has been in its transaction for" in told
 
 
@@ -91,3 +92,77 @@ def test_locks_in_other_databases_are_not_told(tables: Database) -> None:
             assert holders(connection, ["a"]) == ()
     finally:
         tables.server.execute(f"DROP DATABASE {copy} WITH (FORCE)")
+
+
+@pytest.fixture
+def prepared(tables: Database) -> Iterator[Database]:
+    """Tables of which a transaction that is prepared holds one."""
+    if tables.value("SHOW max_prepared_transactions") == "0":
+        pytest.skip("this server prepares no transactions")
+    tables.execute("BEGIN; SELECT * FROM a; UPDATE b SET id = 1; PREPARE TRANSACTION 'the left one'")
+    yield tables
+    tables.execute("ROLLBACK PREPARED 'the left one'")
+
+
+def test_prepared_transactions_are_told(prepared: Database) -> None:
+    aged = "SELECT prepared + interval '1.2 seconds' < clock_timestamp() FROM pg_prepared_xacts"
+    wait_until(lambda: prepared.value(aged), "a second passes")
+    with session(prepared.url, name="psql") as connection:
+        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
+    assert told.startswith("the prepared transaction 'the left one' (postgres) holds ACCESS SHARE on a and ROW EXCLUSIVE")
+    assert "ROLLBACK PREPARED" in told
+
+
+def test_who_waits_for_a_prepared_transaction_is_told_so(prepared: Database) -> None:
+    with (
+        session(prepared.url, "BEGIN") as waiting,
+        session(prepared.url, name="psql") as connection,
+        ThreadPoolExecutor() as pool,
+    ):
+        pid = waiting.info.backend_pid
+        waits = pool.submit(lambda: waiting.execute("SET LOCAL lock_timeout = '20s'; LOCK a"))
+        asks = f"SELECT count(*) = 1 FROM pg_locks WHERE pid = {pid} AND NOT granted"
+        wait_until(lambda: prepared.value(asks), "it waits")
+        (seen,) = running_sessions(connection)
+        connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            waits.result()
+    (blocker,) = seen.blockers
+    assert (blocker.pid, blocker.application_name) == (None, "prepared transaction 'the left one'")
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(locks_view([seen], "the database"))
+    assert "waits for prepared transaction 'the left one' (postgres, prepared): it ends by COMMIT" in shown.get()
+
+
+def test_what_a_transaction_has_made_is_not_locked_for_anybody(tables: Database) -> None:
+    with (
+        session(tables.url, "BEGIN", "CREATE TABLE made (id int PRIMARY KEY)", "SELECT * FROM a"),
+        session(tables.url, name="psql") as connection,
+    ):
+        (seen,) = running_sessions(connection)
+    assert [lock.relation for lock in seen.locks] == ["a"]
+
+
+def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
+    tables.execute(
+        "CREATE TABLE c AS SELECT generate_series(1, 20) AS id; ALTER TABLE c SET (parallel_workers = 2);"
+        "CREATE FUNCTION slowly(int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE COST 100000 AS"
+        " 'BEGIN PERFORM pg_sleep(30); RETURN $1; END'"
+    )
+    settings = "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"
+    with (
+        session(tables.url, settings) as working,
+        session(tables.url, name="psql") as connection,
+        ThreadPoolExecutor() as pool,
+    ):
+        pid = working.info.backend_pid
+        works = pool.submit(lambda: working.execute("SELECT sum(slowly(id)) FROM c"))
+        begun = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE leader_pid = {pid}"
+        wait_until(lambda: tables.value(begun), "workers run")
+        seen = running_sessions(connection)
+        connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            works.result()
+    assert [one.pid for one in seen] == [pid]
+    assert [lock.relation for lock in seen[0].locks] == ["c"]

@@ -18,9 +18,9 @@ from confiture.plan.history import Standing
 from confiture.report.folding import Folding
 from confiture.report.html import run_page
 from confiture.report.markdown import run_markdown
+from confiture.report.runs import print_run
 from confiture.report.sentences import estimate_sentences, run_sentence
 from confiture.report.standing import print_status
-from confiture.report.runs import print_run
 from confiture.report.timeline import lanes, run_end_ms
 
 LONG_NAME = "w_customers_of_the_northern_region"

@@ -86,3 +86,44 @@ def test_what_is_wrong_with_the_statement_is_told_in_its_place(filled):
 
 def test_full_belongs_to_a_dry_run(filled):
     assert "--full without --dry-run" in filled.run("migrate", "up", "--full", expect=2).err
+
+
+def test_rows_of_a_sample_are_marked_as_such(filled, tmp_path):
+    page = tmp_path / "page.html"
+    report = filled.run("migrate", "up", "--dry-run", "--format", "json", "--report", str(page)).json
+    (migration,) = report["migrations"]
+    marks = {step["name"]: step["rows_affected_sampled"] for step in migration["steps"]}
+    assert marks == {"fill": True, "all are there": False}
+    assert (report["rows_affected_sampled"], migration["rows_affected_sampled"]) == (True, True)
+    assert "Rows written (of backfills a sample)" in page.read_text()
+    report = filled.run("migrate", "up", "--dry-run", "--full", "--format", "json").json
+    assert not report["rows_affected_sampled"]
+    assert not any(step["rows_affected_sampled"] for step in report["migrations"][0]["steps"])
+
+
+@pytest.mark.parametrize(("full", "name", "rows"), [((), "10 batches, a sample", 1_000), (("--full",), "60 batches", ROWS)])
+def test_batches_are_one_line_with_their_sums(filled, tmp_path, full, name, rows):
+    page = tmp_path / "page.html"
+    report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json", "--report", str(page)).json
+    batches = [statement for statement in report["statements"] if statement["step"] == "fill"]
+    assert len(batches) > 9
+    written = sum(table["inserted"] for batch in batches for table in batch["rows"])
+    shown = page.read_text()
+    assert shown.count(f"fill ({name})") == 1
+    assert shown.count("<details>") == 2
+    assert f"r_sums: {written:,} inserted" in shown
+    markdown = filled.run("migrate", "up", "--dry-run", *full, "--format", "markdown").out
+    assert markdown.count("- 001 fill") == 1
+    assert filled.run("migrate", "up", "--dry-run", *full).out.count("001 fill (") <= 1
+
+
+@pytest.mark.parametrize("full", [(), ("--full",)])
+def test_the_lock_that_only_the_real_run_takes_is_told(filled, full):
+    captured = FILL.replace("batch_rows: 100", "batch_rows: 100\n      on_writes: capture")
+    filled.write("migrations/001_fill.yaml", captured)
+    report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json").json
+    note = report["migrations"][0]["steps"][0]["note"]
+    assert "takes SHARE ROW EXCLUSIVE on w_orders for a moment at its start and at its end" in note
+    filled.write("migrations/001_fill.yaml", captured.replace("capture", "ignore"))
+    report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json").json
+    assert "SHARE ROW EXCLUSIVE" not in (report["migrations"][0]["steps"][0]["note"] or "")

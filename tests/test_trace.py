@@ -187,3 +187,15 @@ def test_locks_and_counters_of_many_statements_are_told_apart(measured: tuple[in
     assert [[(r.table, r.updated) for r in statement.rows] for statement in seen] == [
         [], [], [("users", 4)], [], [], [("users", 3)]
     ]  # fmt: skip
+
+
+def test_rows_that_parallel_workers_read_make_a_count_a_least_one(measured: tuple[int, Connection]) -> None:
+    _, connection = measured
+    rows = connection.execute("select count(*) from orders").fetchone()["count"]  # type: ignore[index]
+    builds = "; ".join(["create index on orders (total)"] * 6)
+    alter = "alter table orders set (parallel_workers = {})"
+    parallel = [scan for one in trace_all(connection, f"{alter.format(2)}; {builds}")[1:] for scan in one.scans]
+    alone = [scan for one in trace_all(connection, f"{alter.format(0)}; {builds}")[1:] for scan in one.scans]
+    assert any(scan.rows < rows for scan in parallel), "no worker read anything"
+    assert [scan.rows_at_least for scan in parallel] == [scan.rows < rows for scan in parallel]
+    assert [(scan.rows, scan.rows_at_least) for scan in alone] == [(rows, False)] * 6

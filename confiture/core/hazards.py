@@ -6,27 +6,26 @@ from collections.abc import Sequence
 
 from confiture.core.database import Connection
 from confiture.core.linting import DatabaseFacts, PlanJudgement, lint_plan
-from confiture.core.live_catalog import read_table_rows
-from confiture.core.project import Project
+from confiture.core.live_catalog import read_catalog, read_table_rows
 from confiture.errors import Diagnostic, HazardsFound
 from confiture.models.findings import SEVERITIES, Finding
-from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Plan
-from confiture.models.settings import Severity
-from confiture.plan.ordering import version_key
+from confiture.models.settings import Settings, Severity
 
 _VERSION = 10_000
 
 
-def hazards(project: Project, plan: Plan, history: Sequence[AppliedMigration], connection: Connection) -> PlanJudgement:
-    """What lint says of the migrations of a plan, with the version and the table sizes of the database.
+def hazards(settings: Settings, plan: Plan, connection: Connection) -> PlanJudgement:
+    """What lint says of the migrations of a plan, with the version, the schema and the table sizes of the database.
 
     Raises psycopg.Error, and InputError where the settings name rules that do not exist.
     """
-    applied = {version_key(row.version) for row in history if row.state is State.APPLIED}
-    earlier = [migration for migration in project.ups if version_key(migration.version) in applied]
-    facts = DatabaseFacts(version=connection.info.server_version // _VERSION, table_rows=read_table_rows(connection))
-    return lint_plan(plan.migrations, earlier, project.settings, facts)
+    facts = DatabaseFacts(
+        version=connection.info.server_version // _VERSION,
+        table_rows=read_table_rows(connection),
+        catalog=read_catalog(connection),
+    )
+    return lint_plan(plan.migrations, settings, facts)
 
 
 def refuse_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:
@@ -40,12 +39,12 @@ def refuse_hazards(findings: Sequence[Finding], threshold: Severity | None) -> N
 
 
 def _told(finding: Finding) -> Diagnostic:
-    remedy = tuple(f"instead: {line}" for line in (finding.remedy or "").strip().splitlines())
+    remedy = tuple(f"  {line}" for line in (finding.remedy or "").strip().splitlines())
     return Diagnostic(
         code=finding.rule,
         message=finding.message,
         span=finding.span,
         excerpt=finding.excerpt,
-        detail=(finding.effect, *remedy),
+        detail=(finding.effect, *(("instead:", *remedy) if remedy else ())),
         hint=f"{finding.hint}; or `-- confiture: ignore {finding.rule} -- reason` where it is meant",
     )

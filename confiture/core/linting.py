@@ -92,11 +92,13 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     replay = Replay(actives, surroundings, trees.find)
     judged: list[Judged] = []
     applied = {version_key(version) for version in facts.applied} if facts else set()
+    if live is not None:
+        replay.begin_with(live)
     for plan in project.ups if project else ():
-        if version_key(plan.version) in applied:
-            replay.pass_over(plan)
-        else:
+        if version_key(plan.version) not in applied:
             judged += replay.judge(plan)
+        elif live is None:
+            replay.pass_over(plan)
     catalog = live or together(schema.catalog, replay.catalog)
     judged += judge_schema(actives, catalog, schema.misfits, surroundings)
     ignores = [*schema.ignores, *replay.ignores]
@@ -112,21 +114,16 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     )
 
 
-def lint_plan(
-    migrations: Sequence[PlannedMigration],
-    earlier: Sequence[PlannedMigration],
-    settings: Settings,
-    facts: DatabaseFacts | None = None,
-) -> PlanJudgement:
-    """What is dangerous in migrations that are about to run, the `earlier` ones having run; and what they lock.
+def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts: DatabaseFacts) -> PlanJudgement:
+    """What is dangerous in migrations that are about to run on a database, and what they lock there.
 
     Raises InputError where the settings are wrong.
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
     replay = Replay(actives, _surroundings(settings, facts))
-    for plan in earlier:
-        replay.pass_over(plan)
+    if facts.catalog is not None:
+        replay.begin_with(facts.catalog)
     # what this run makes has no rows that anybody waits for, also in the migrations after
     created: set[Name] = set()
     judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
@@ -20,19 +21,34 @@ def running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
     return tuple(_session(connection, row["pid"], row) for row in found)
 
 
-def holders(connection: Connection, relations: Sequence[str]) -> tuple[str, ...]:
-    """Sessions that hold locks on these relations, a sentence each, but those in a transaction younger than a second.
+class Holder(NamedTuple):
+    """Who holds locks: `who` it is, by its process or its prepared transaction, and the `text` that tells it."""
+
+    who: str
+    text: str
+
+
+def holders(connection: Connection, relations: Sequence[str]) -> tuple[Holder, ...]:
+    """Who holds locks on these relations, sessions and prepared transactions, with a sentence each; but those in a
+    transaction younger than a second.
 
     Where the role may not see how old a transaction is, its session is told all the same.
     """
     if not relations:
         return ()
     rows = connection.execute(query("holders"), {"names": list(relations)}).fetchall()
-    return tuple(
-        f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']}) holds"
-        f" {' and '.join(_held(**held) for held in row['held'])}, {_age(row['transaction_ms'])}:"
-        " what conflicts will wait"
-        for row in rows
+    return tuple(_holder(row) for row in rows)
+
+
+def _holder(row: Mapping[str, Any]) -> Holder:
+    held = " and ".join(_held(**held) for held in row["held"])
+    if row["gid"] is not None:
+        who = f"the prepared transaction '{row['gid']}' ({row['usename']})"
+        age = f"and was prepared {row['transaction_ms'] / 1000:.0f} s ago"
+        return Holder(who, f"{who} holds {held}, {age}: what conflicts will wait until COMMIT or ROLLBACK PREPARED")
+    who = f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']})"
+    return Holder(
+        f"process {row['pid']}", f"{who} holds {held}, {_age(row['transaction_ms'])}: what conflicts will wait"
     )
 
 

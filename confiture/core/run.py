@@ -47,6 +47,7 @@ from confiture.plan.ordering import VersionKey, version_key
 from confiture.sql.actions import named_relations
 
 _DEFAULT_THRESHOLD_MS = 1_000
+_LOCK_TIMEOUT = "55P03"
 
 Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
 """Chooses from the history what is to run; raises where it cannot."""
@@ -114,6 +115,7 @@ class Run:
         self._emit = emit
         self._started_at = time.perf_counter()
         self._started = False
+        self._told_holders: set[str] = set()
 
     def carry_out(self, select: Select, lock_wait_ms: int) -> None:
         """Runs or rehearses what `select` chooses, under the project's lock; takes none where that is nothing.
@@ -129,7 +131,7 @@ class Run:
             self._start(plan)
             if not plan.migrations:
                 return
-            known = self._lint(plan, history)
+            known = self._lint(plan)
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
@@ -139,15 +141,15 @@ class Run:
                 else:
                     self._apply(plan, session, history, lock)
 
-    def _lint(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> Known:
-        """What lint knows of the plan. Raises HazardsFound where the settings do not let that run."""
+    def _lint(self, plan: Plan) -> Known:
+        """What lint knows of the plan. Raises HazardsFound where the settings do not let that run for real."""
         threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
         if plan.direction is Direction.DOWN:
             return Known(threshold_ms=threshold_ms)
-        judgement = hazards(self._project, plan, history, self._connection)
+        judgement = hazards(self._project.settings, plan, self._connection)
         findings = judgement.report.findings
-        refuse_hazards(findings, self._project.settings.linting.block_migrations)
         if not self._manner.dry_run:
+            refuse_hazards(findings, self._project.settings.linting.block_migrations)
             self._emit(Linted(findings=findings))
         locks = {text: {str(name): mode for name, mode in locks.items()} for text, locks in judgement.locks.items()}
         return Known(threshold_ms=threshold_ms, findings=findings, locks=locks)
@@ -184,6 +186,8 @@ class Run:
                 runs.append(rehearsal.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             self._emit(partial(rehearsal.traces, rehearsal.tries, known))
+            if isinstance(error, StepFailed) and error.sqlstate == _LOCK_TIMEOUT:
+                self._note_holders(plan)
             raise explain_rehearsal(error, rehearsal.progress) from error
         self._emit(conclude(runs, rehearsal.tries, scale, known))
         for note in scale.notes(runs[-1]) if scale else ():
@@ -194,7 +198,7 @@ class Run:
         self._predict(plan, runs, scale)
 
     def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None) -> None:
-        if plan.direction is Direction.DOWN:
+        if plan.direction is Direction.DOWN or (scale and not any(map(scale.reaches, runs))):
             return
         meant = self._manner.rehearsal.scale_to or self._database
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
@@ -221,10 +225,12 @@ class Run:
         return scale
 
     def _note_holders(self, plan: Plan) -> None:
-        """Tells who already holds locks on tables that the plan names: its statements may have to wait for them."""
+        """Tells who holds locks on tables that the plan names, once: its statements may have to wait for them."""
         texts = [s.text for migration in plan.migrations for step in migration.steps for s in step.statements]
         for holder in holders(self._connection, named_relations(texts)):
-            self._emit(Noted(text=holder))
+            if holder.who not in self._told_holders:
+                self._told_holders.add(holder.who)
+                self._emit(Noted(text=holder.text))
 
     def _apply(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
         filler = Filler(self._database, self._project.settings.database, self._emit, lock.require)

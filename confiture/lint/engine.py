@@ -128,6 +128,10 @@ class Replay(_Reader):
         self.locks: dict[str, Mapping[Name, LockMode]] = {}
         """What the judged statements lock by their texts, those left out of which nobody knows from here."""
 
+    def begin_with(self, catalog: Catalog) -> None:
+        """Begins with the schema of a database, which the migrations that it has made."""
+        self._builder = CatalogBuilder(catalog)
+
     def pass_over(self, migration: PlannedMigration) -> None:
         """Applies a migration without judging it."""
         for segment in migration.segments:

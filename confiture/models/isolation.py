@@ -121,7 +121,7 @@ class ProvedStatement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Isolation:
+class IsolationReport:
     """All statements that were proved, in the order of their migrations."""
 
     database: str

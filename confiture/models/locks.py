@@ -19,9 +19,12 @@ class HeldLock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blocker:
-    """A session that another one waits for. `transaction_ms` is the age of its transaction."""
+    """A session that another one waits for, or a prepared transaction, which has no process: its `pid` is None.
 
-    pid: int
+    `transaction_ms` is the age of its transaction.
+    """
+
+    pid: int | None
     usename: str | None
     application_name: str | None
     state: str | None

@@ -88,8 +88,8 @@ class PlannedBackfill:
     """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
 
     An empty `key` means the primary key of `source`. `target_columns` says of the columns of `source` that the
-    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE. `conflict_columns` are
-    those of its ON CONFLICT, `constants` the columns of `into` that get the same value in each row.
+    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE. `conflict_columns`
+    are those of its ON CONFLICT, `constants` the columns of `into` that get the same value in each row.
     """
 
     into: TableRef

@@ -120,6 +120,11 @@ class RunReport:
         return tuple(lock for statement in self.statements for lock in statement.locks)
 
     @property
+    def sampled_steps(self) -> frozenset[StepId]:
+        """The backfills of a dry run of which only a sample ran: their rows are those of the sample."""
+        return frozenset(statement.step for statement in self.statements if statement.stands_for != 1)
+
+    @property
     def locked_tables(self) -> tuple[str, ...]:
         """The tables that a dry run keeps readers or writers out of, the worst first."""
         return tuple(lock.relation for lock in worst_locks(self.locks))

@@ -122,11 +122,14 @@ class TableRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableScan:
-    """Sequential scans of a table that existed before. Rows read by parallel workers are not in `rows`."""
+    """Sequential scans of a table that existed before. Rows that parallel workers read are not in `rows`; where there
+    may be such, or the server counts others' reading in their place, `rows_at_least` says that there may be more.
+    """
 
     table: str
     scans: int
     rows: int
+    rows_at_least: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +140,8 @@ class StatementTrace:
     indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
     None where the role may not ask for it. So is `waited_ms`, how long it waited for locks, without waits shorter than
     the server's `deadlock_timeout`. `instead_of` is the statement as written, where its transactional form ran.
-    A batch of a backfill that was sampled `stands_for` that many times its work.
+    A batch of a backfill that was sampled `stands_for` that many times its work; `is_batch` says that it is one of a
+    backfill, sampled or not.
     """
 
     step: StepId
@@ -156,6 +160,7 @@ class StatementTrace:
     notices: tuple[str, ...] = ()
     instead_of: str | None = None
     stands_for: float = 1.0
+    is_batch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +188,7 @@ class Estimate:
     `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
     to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
     on; `scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
-    was off by, and `level_percent` None.
+    was off by, and `level_percent` None, as it is where there is no range.
     """
 
     production_ms: float

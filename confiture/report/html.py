@@ -13,6 +13,7 @@ from confiture.report.pace import LEFT, RIGHT, picture
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, duration, rows
+from confiture.report.work import folded
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -34,6 +35,7 @@ def run_page(report: RunReport) -> str:
         estimate_lines=estimate_sentences(report),
         cards=_cards(report),
         report=report,
+        works=folded(report.statements),
         blocked=blocked_sentences(report),
         notes=[*retry_sentences(report), *report.notes],
         held=found,
@@ -56,7 +58,7 @@ def run_page(report: RunReport) -> str:
 def _cards(report: RunReport) -> list[tuple[str, str]]:
     cards = [
         ("Measured", duration(report.duration_ms)),
-        ("Rows written", rows(sum(migration.rows for migration in report.migrations))),
+        (f"Rows written{' (of backfills a sample)' if report.sampled_steps else ''}", rows(sum(migration.rows for migration in report.migrations))),
         ("Migrations", rows(len(report.migrations))),
     ]
     if report.dry_run:

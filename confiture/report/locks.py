@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from confiture.models.locks import RunningSession
+from confiture.models.locks import Blocker, RunningSession
 from confiture.report.colours import BLOCKS
 from confiture.report.words import duration
 
@@ -38,13 +38,17 @@ def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableT
         ]
         parts += [
             Text(
-                f"  waits for {blocker.application_name or 'a session'} ({blocker.usename}, process {blocker.pid},"
-                f" {blocker.state}): {_one_line(blocker.query)}",
+                f"  waits for {blocker.application_name or 'a session'} ({_process(blocker)}): {_one_line(blocker.query)}",
                 style="yellow",
             )
             for blocker in session.blockers
         ]
     return Group(*parts)
+
+
+def _process(blocker: Blocker) -> str:
+    process = () if blocker.pid is None else (f"process {blocker.pid}",)
+    return ", ".join((blocker.usename or "", *process, blocker.state or ""))
 
 
 def _table(session: RunningSession) -> Table:

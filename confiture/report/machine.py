@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked
 from confiture.models.findings import SEVERITIES, Finding, LintReport
-from confiture.models.plan import PlannedMigration, PlannedStep, Segment
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment, StepId
 from confiture.models.reports import BackfillReport, MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
@@ -34,7 +34,8 @@ def run_document(report: RunReport) -> dict[str, Any]:
             "outcome": report.outcome.value if report.outcome else "failed",
             "execution_time_ms": round(report.duration_ms, 3),
             "rows_affected": sum(migration.rows for migration in report.migrations),
-            "migrations": [_migration(migration) for migration in report.migrations],
+            "rows_affected_sampled": bool(report.sampled_steps),
+            "migrations": [_migration(migration, report.sampled_steps) for migration in report.migrations],
             "notes": list(report.notes),
             "findings": [finding_object(finding) for finding in report.findings],
             "blocked": [_blocked(blocked) for blocked in report.blocked],
@@ -147,13 +148,14 @@ def statement_object(statement: StatementTrace) -> dict[str, Any]:
     }
 
 
-def _migration(migration: MigrationReport) -> dict[str, Any]:
+def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, Any]:
     return {
         "version": migration.version,
         "name": migration.name,
         "outcome": migration.outcome.value if migration.outcome else "not reached",
         "execution_time_ms": _rounded(migration.duration_ms),
         "rows_affected": migration.rows,
+        "rows_affected_sampled": any(step.step in sampled for step in migration.steps),
         "retries": migration.retries,
         "steps": [
             {
@@ -167,6 +169,7 @@ def _migration(migration: MigrationReport) -> dict[str, Any]:
                 "outcome": step.outcome.value,
                 "execution_time_ms": _rounded(step.duration_ms),
                 "rows_affected": step.rows,
+                "rows_affected_sampled": step.step in sampled,
                 "note": step.note,
             }
             for step in migration.steps

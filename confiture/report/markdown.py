@@ -14,7 +14,7 @@ from confiture.models.trace import RunWarning
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
 from confiture.report.words import count, counted, duration, rows
-from confiture.report.work import work_of
+from confiture.report.work import folded, work_of
 
 
 def run_markdown(report: RunReport) -> str:
@@ -110,9 +110,9 @@ def _steps(report: RunReport) -> list[str]:
 
 
 def _work(report: RunReport) -> list[str]:
-    """Scans, rewrites, WAL: a line for each statement that has any."""
-    worked = [(statement.step, work_of(statement)) for statement in report.statements]
-    return [f"- {_cell(f'{step.version} {step.name}')}: {_cell(work)}" for step, work in worked if work]
+    """Scans, rewrites, WAL: a line for each statement, and for each backfill, that has any."""
+    worked = [(work.label, work_of(work.statement)) for work in folded(report.statements)]
+    return [f"- {_cell(label)}: {_cell(work)}" for label, work in worked if work]
 
 
 def _cell(text: str) -> str:

@@ -13,10 +13,10 @@ from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import RunWarning
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
-from confiture.report.terminal import excerpt_lines, print_text
+from confiture.report.terminal import print_text
 from confiture.report.timeline import timeline
 from confiture.report.words import count, duration, rows
-from confiture.report.work import is_notable, work_of
+from confiture.report.work import folded, is_notable, work_of
 
 _MOST_STEPS = 60
 _NARROW = 100
@@ -124,13 +124,11 @@ def _measured(console: Console, report: RunReport) -> list[list[Table | Text]]:
 
 
 def _work(report: RunReport) -> list[Table | Text]:
-    """A line for each statement that does more than little."""
-    found = [statement for statement in report.statements if is_notable(statement)]
+    """A line for each statement, and for each backfill, that does more than little."""
+    found = [work for work in folded(report.statements) if is_notable(work.statement)]
     lines = [
-        Text(f"{statement.step.version} {statement.step.name}: ", style="bold").append(
-            work_of(statement), style="default not bold"
-        )
-        for statement in found[:_MOST_WORK_LINES]
+        Text(f"{work.label}: ", style="bold").append(work_of(work.statement), style="default not bold")
+        for work in found[:_MOST_WORK_LINES]
     ]
     if len(found) > len(lines):
         lines.append(Text(f"... and {len(found) - len(lines)} more statements; the JSON report has them all"))

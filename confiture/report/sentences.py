@@ -20,7 +20,7 @@ def run_sentence(report: RunReport) -> str:
         undo = report.direction is Direction.DOWN
         return f"{'Nothing to undo' if undo else 'Nothing to do: every migration is applied'} {where}."
     if report.dry_run and report.outcome is Outcome.DONE:
-        written = f"{count(_rows(done), 'row')}{' (of backfills a sample)' if _is_sampled(report) else ''}"
+        written = f"{count(_rows(done), 'row')}{' (of backfills a sample)' if report.sampled_steps else ''}"
         what = f"{count(len(done), 'migration')} would be {verb}, {written}, {took}"
         return f"Dry run {where}: {what}. Rolled back: nothing changed."
     if report.dry_run and not any(migration.steps for migration in report.migrations):
@@ -31,10 +31,6 @@ def run_sentence(report: RunReport) -> str:
         return f"{count(len(done), 'migration')} {verb} {where}: {count(_rows(done), 'row')}, {took}."
     failed = next((migration for migration in reached if migration.outcome is not Outcome.DONE), None)
     return _failure(report, failed, len(done), verb)
-
-
-def _is_sampled(report: RunReport) -> bool:
-    return any(statement.stands_for != 1 for statement in report.statements)
 
 
 def _rows(migrations: list[MigrationReport]) -> int:
@@ -69,7 +65,7 @@ def estimate_sentences(report: RunReport) -> list[str]:
         sentences.append(f"Range: {reach}{_meaning(found)}.")
     if found.confidence_percent is not None:
         sentences.append(f"Confidence: {found.confidence_percent:.0f} % that it is within 15 % of the estimate.")
-    elif _is_sampled(report):
+    elif report.sampled_steps:
         sentences.append("Confidence: unknown, because backfills were only sampled; `--full` runs them whole.")
     elif found.scaled:
         sentences.append("Confidence: unknown, because the times were scaled.")

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from confiture.models.isolation import (
     Belonging,
-    Isolation,
     IsolationProof,
+    IsolationReport,
     Leak,
     LeakKind,
     MappedTable,
@@ -46,7 +46,7 @@ _MOST_LEAKS = 5
 _MOST_WIDTH = 60
 
 
-def print_isolation(console: Console, found: Isolation) -> None:
+def print_isolation(console: Console, found: IsolationReport) -> None:
     """What mixes tenants, with rows; then a line for each statement, and a sentence that sums up."""
     for statement in found.of(Standing.MIXED):
         _print_mixed(console, statement)
@@ -60,7 +60,7 @@ def print_isolation(console: Console, found: Isolation) -> None:
         print_text(console, Text(line, style="bold red" if found.of(Standing.MIXED) else "default"))
 
 
-def proof_sentences(found: Isolation) -> Iterator[str]:
+def proof_sentences(found: IsolationReport) -> Iterator[str]:
     """What the proofs come to, and what they do not say."""
     if not found.statements:
         yield f"Nothing to prove: no statement reads rows with {found.column}."
@@ -119,7 +119,7 @@ def _shortened(value: str | None) -> str:
     return value if len(value) <= _MOST_WIDTH else f"{value[: _MOST_WIDTH - 1]}…"
 
 
-def _proofs(found: Isolation) -> Table:
+def _proofs(found: IsolationReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Migration", overflow="fold")
     table.add_column("Step", overflow="fold", ratio=1)
@@ -151,7 +151,7 @@ def _left_out(proof: IsolationProof) -> str:
     return ", ".join(f"{one.column}, {one.reason}" for one in proof.left_out)
 
 
-def isolation_document(found: Isolation) -> dict[str, Any]:
+def isolation_document(found: IsolationReport) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "format": "confiture.isolation",

@@ -2,11 +2,93 @@
 
 from __future__ import annotations
 
-from confiture.models.trace import StatementTrace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+
+from confiture.models.trace import StatementTrace, TableRows, TableScan
 from confiture.report.words import byte_size, count
 
 _MANY_ROWS = 1_000
 _MUCH_WAL = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A statement of a dry run, or all batches of one backfill as one: its times, rows and bytes are then sums."""
+
+    statement: StatementTrace
+    batches: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its step's, and how many batches were taken together."""
+        if not self.batches:
+            return self.statement.step.name
+        batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
+        return f"{self.statement.step.name} ({batches}{', a sample' if self.statement.stands_for != 1 else ''})"
+
+    @property
+    def label(self) -> str:
+        """The same behind its migration's version."""
+        return f"{self.statement.step.version} {self.name}"
+
+
+def folded(statements: Sequence[StatementTrace]) -> list[Work]:
+    """The statements in their order, batches of one backfill as one: there may be hundreds."""
+    found = []
+    for (_, is_batch), group in groupby(statements, key=lambda statement: (statement.step, statement.is_batch)):
+        together = tuple(group)
+        if is_batch:
+            found.append(Work(statement=_sum(together), batches=len(together)))
+        else:
+            found += [Work(statement=statement) for statement in together]
+    return found
+
+
+def _sum(batches: Sequence[StatementTrace]) -> StatementTrace:
+    """All batches as one statement: the text and the number are those of the first."""
+    temp_bytes = [batch.temp_bytes for batch in batches if batch.temp_bytes is not None]
+    return replace(
+        batches[0],
+        duration_ms=sum(batch.duration_ms for batch in batches),
+        rows=_rows(batches),
+        scans=_scans(batches),
+        locks=tuple(
+            {(lock.relation, lock.mode): lock for batch in reversed(batches) for lock in reversed(batch.locks)}.values()
+        )[::-1],
+        rewrites=tuple(dict.fromkeys(chain.from_iterable(batch.rewrites for batch in batches))),
+        indexes_built=tuple(dict.fromkeys(chain.from_iterable(batch.indexes_built for batch in batches))),
+        notices=tuple(dict.fromkeys(chain.from_iterable(batch.notices for batch in batches))),
+        wal_bytes=sum(batch.wal_bytes for batch in batches),
+        temp_bytes=sum(temp_bytes) if temp_bytes else None,
+    )
+
+
+def _rows(batches: Sequence[StatementTrace]) -> tuple[TableRows, ...]:
+    sums: dict[str, TableRows] = {}
+    for rows in chain.from_iterable(batch.rows for batch in batches):
+        known = sums.get(rows.table, TableRows(table=rows.table, inserted=0, updated=0, deleted=0))
+        sums[rows.table] = TableRows(
+            table=rows.table,
+            inserted=known.inserted + rows.inserted,
+            updated=known.updated + rows.updated,
+            deleted=known.deleted + rows.deleted,
+        )
+    return tuple(sums.values())
+
+
+def _scans(batches: Sequence[StatementTrace]) -> tuple[TableScan, ...]:
+    scans, read = Counter[str](), Counter[str]()
+    in_part: set[str] = set()
+    for scan in chain.from_iterable(batch.scans for batch in batches):
+        scans[scan.table] += scan.scans
+        read[scan.table] += scan.rows
+        in_part |= {scan.table} if scan.rows_at_least else set()
+    return tuple(
+        TableScan(table=table, scans=scans[table], rows=read[table], rows_at_least=table in in_part) for table in scans
+    )
 
 
 def is_notable(statement: StatementTrace) -> bool:
@@ -22,7 +104,11 @@ def is_notable(statement: StatementTrace) -> bool:
 
 def work_of(statement: StatementTrace) -> str:
     """All of it in a line; empty where there was none."""
-    parts = [f"reads {count(scan.rows, 'row')} of {scan.table}" for scan in statement.scans if scan.rows]
+    parts = [
+        f"reads {'at least ' if scan.rows_at_least else ''}{count(scan.rows, 'row')} of {scan.table}"
+        for scan in statement.scans
+        if scan.rows
+    ]
     if statement.rewrites:
         parts.append(f"rewrites {', '.join(statement.rewrites)}")
     if statement.indexes_built:

@@ -37,9 +37,7 @@ class SqlProblem(Exception):
         self.code, self.message, self.offset, self.hint = code, message, offset, hint
 
 
-def parse_statements(
-    sql: str, parse: Parse = postgast.parse
-) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
+def parse_statements(sql: str, parse: Parse = postgast.parse) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
     """The statements of a text, and what is wrong with those that may not stand in a migration.
 
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.

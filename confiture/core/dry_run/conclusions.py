@@ -67,7 +67,8 @@ def predictions(
 
 def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
     sampled = any(trace.stands_for != 1 for run in runs for trace in run)
-    return estimate([_total_ms(run, scale) for run in runs], scaled=scale is not None, sampled=sampled)
+    scaled = scale is not None and any(scale.reaches(run) for run in runs)
+    return estimate([_total_ms(run, scale) for run in runs], scaled=scaled, sampled=sampled)
 
 
 def _total_ms(run: Traces, scale: Scale | None) -> float:

@@ -43,7 +43,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, sampled: bool 
         low_ms=low,
         high_ms=high,
         confidence_percent=confidence,
-        level_percent=None if scaled or sampled else LEVEL_PERCENT,
+        level_percent=None if scaled or low is None else LEVEL_PERCENT,
         runs=runs,
         scaled=scaled,
     )

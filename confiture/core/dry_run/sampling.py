@@ -74,36 +74,40 @@ class Sampling:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            batches, total = self._batches(step, identity, overlook, observe)
+            batches, total, captured = self._batches(step, identity, overlook, observe)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
         seen = sum(batch.rows for batch in batches)
         sampled = Sampled(batches=len(batches), times=max(total / seen, 1.0) if seen else 1.0)
+        notes = [] if sampled.is_whole else [_note(batches, total)]
+        notes += [_capture_note(captured)] if captured else []
         self._emit(
             StepFinished(
                 step=identity,
                 outcome=Outcome.DONE,
                 duration_ms=sum(batch.duration_ms for batch in batches),
                 rows=sum(batch.written for batch in batches),
-                note=None if sampled.is_whole else _note(batches, total),
+                note="; ".join(notes) or None,
             )
         )
         return sampled
 
     def _batches(
         self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe
-    ) -> tuple[list[_Batch], int]:
-        """What was run, and how many rows there are in all."""
+    ) -> tuple[list[_Batch], int, list[str]]:
+        """What was run, how many rows there are in all, and the tables that the real run puts triggers on."""
         backfill = _backfill(step)
         source = find_source(self._connection, step, backfill)
         into = resolved(self._connection, step, backfill.into)
+        captured: list[str] = []
         if backfill.on_writes is OnWrites.CAPTURE:
-            captured_tables(self._connection, step, backfill, source.key, into)
+            tables = captured_tables(self._connection, step, backfill, source.key, into)
+            captured = [str(table.name) for table in tables]
         end = last_key(self._connection, source.key)
         if end is None:
-            return [], 0
+            return [], 0, captured
         refuse_bad_plan(self._connection, step, source.key, end)
         total = self._count(source.key) if source.estimated_rows is None else source.estimated_rows
         whole = self._full or _is_small(total, backfill)
@@ -112,7 +116,7 @@ class Sampling:
             rows = self._count(source.key, piece)
             overlook()
             batches.append(self._batch(step, identity, source.key, piece, rows, observe))
-        return batches, sum(batch.rows for batch in batches) if whole else total
+        return batches, sum(batch.rows for batch in batches) if whole else total, captured
 
     def _pieces(self, key: BatchKey, end: Values, rows: int, *, whole: bool) -> Iterator[Piece]:
         if whole:
@@ -158,6 +162,11 @@ def _backfill(step: PlannedStep) -> PlannedBackfill:
 
 def _is_small(total: int, backfill: PlannedBackfill) -> bool:
     return total <= _SAMPLES * backfill.batch_rows
+
+
+def _capture_note(tables: list[str]) -> str:
+    """What the dry run does not take, as it would keep it until it ends."""
+    return f"the real run takes SHARE ROW EXCLUSIVE on {', '.join(tables)} for a moment at its start and at its end"
 
 
 def _note(batches: list[_Batch], total: int) -> str:

@@ -14,6 +14,11 @@ from confiture.sql.actions import named_relations, same_relation
 _WORTH_TELLING = 0.01
 """From this share of a run's time on it is told that a statement could not be scaled."""
 
+_NOTHING_SCALED = (
+    "nothing is scaled: for none of the tables that this run reads or writes there are row counts to compare in both"
+    " databases; the estimate is of this one (is --scale-to the right database, and did ANALYZE run in both?)"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
@@ -26,8 +31,14 @@ class Scale:
         """How many times longer each statement of a run takes there; 1 for one that cannot be scaled."""
         return tuple(1.0 if factor is None else factor for factor in self._known_factors(traces))
 
+    def reaches(self, traces: Sequence[StatementTrace]) -> bool:
+        """Whether there are row counts to compare for any statement of a run."""
+        return any(factor is not None for factor in self._known_factors(traces))
+
     def notes(self, traces: Sequence[StatementTrace]) -> tuple[str, ...]:
-        """The statements of a run that take time, touch tables and could not be scaled, a sentence each."""
+        """The statements of a run that take time, touch tables and could not be scaled, a sentence each; one where none could."""
+        if not self.reaches(traces):
+            return (_NOTHING_SCALED,)
         total_ms = sum(trace.duration_ms for trace in traces)
         found = []
         for trace, factor in zip(traces, self._known_factors(traces), strict=True):

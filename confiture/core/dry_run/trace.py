@@ -36,6 +36,8 @@ CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
 """What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
 _TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
 _LOCK_WAIT = re.compile(r"process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms")
+_FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
+"""What other processes counted is else remembered until the transaction ends."""
 _FIRST_OID = 16_384
 _KEEPS_ROWS = ("r", "m")
 
@@ -50,9 +52,11 @@ class _Seen:
     inserted: int
     updated: int
     deleted: int
+    read_elsewhere: int
+    """Rows that all other processes were seen to read, parallel workers too: ours count only when we commit."""
 
 
-_NOTHING = _Seen(None, 0, 0, 0, 0, 0)
+_NOTHING = _Seen(None, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Tracer:
     def tracing(self) -> Iterator[Tracer]:
         """Traces what runs inside, which must be one transaction, or a part of one."""
         with self._clock.stopped():
+            self._connection.execute(_FRESH_COUNTERS)
             for row in self._connection.execute(query("relations")):
                 self._names[row["oid"]] = (row["name"], _KINDS.get(row["kind"], "relation"))
                 self._seen[row["oid"]] = _counters(row)
@@ -130,6 +135,7 @@ class Tracer:
         """Called before the first statement of each segment, on a session that was reset."""
         with self._clock.stopped():
             self._connection.execute("SET LOCAL client_min_messages = notice")
+            self._connection.execute(_FRESH_COUNTERS)
             self._temp_visible = self._asked_for("log_temp_files = 0")
             self._waits_visible = self._asked_for("log_lock_waits = on")
             if not one_row(self._connection, "touched_is_prepared")["prepared"]:
@@ -154,8 +160,9 @@ class Tracer:
             self._told()
 
     def weigh(self, count: int, times: float) -> None:
-        """Notes that each of the last `count` statements stands for that many times its work."""
-        weighed = [replace(trace, stands_for=times) for trace in self.traces[len(self.traces) - count :]]
+        """Notes that the last `count` statements are batches of a backfill, each standing for that many times its work."""
+        last = self.traces[len(self.traces) - count :]
+        weighed = [replace(trace, stands_for=times, is_batch=True) for trace in last]
         self.traces[len(self.traces) - count :] = weighed
 
     def elapsed_ms(self) -> float:
@@ -266,7 +273,10 @@ class Tracer:
             now = _counters(row)
             if now.scans > before.scans:
                 yield TableScan(
-                    table=self._name(row), scans=now.scans - before.scans, rows=max(now.rows_read - before.rows_read, 0)
+                    table=self._name(row),
+                    scans=now.scans - before.scans,
+                    rows=max(now.rows_read - before.rows_read, 0),
+                    rows_at_least=now.read_elsewhere > before.read_elsewhere,
                 )
 
     def _indexes(self, rows: Iterable[dict[str, Any]]) -> Iterable[str]:
@@ -314,4 +324,5 @@ class Tracer:
 
 
 def _counters(row: dict[str, Any]) -> _Seen:
-    return _Seen(row["filenode"], row["scans"], row["rows_read"], row["inserted"], row["updated"], row["deleted"])
+    rows = (row["scans"], row["rows_read"], row["inserted"], row["updated"], row["deleted"], row["read_elsewhere"])
+    return _Seen(row["filenode"], *rows)

@@ -4,7 +4,7 @@ SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, c.relkind::text AS k
        pg_relation_filenode(c.oid)::bigint AS filenode,
        pg_stat_get_xact_numscans(c.oid) AS scans, pg_stat_get_xact_tuples_returned(c.oid) AS rows_read,
        pg_stat_get_xact_tuples_inserted(c.oid) AS inserted, pg_stat_get_xact_tuples_updated(c.oid) AS updated,
-       pg_stat_get_xact_tuples_deleted(c.oid) AS deleted
+       pg_stat_get_xact_tuples_deleted(c.oid) AS deleted, pg_stat_get_tuples_returned(c.oid) AS read_elsewhere
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
@@ -14,7 +14,8 @@ WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 SELECT max(oid)::bigint AS oid FROM pg_class;
 
 -- name: prepare_touched
--- What this session holds locks on, or has made, and its own counters, all of which last until the transaction ends;
+-- What this session holds locks on, or has made, and its own counters, all of which last until the transaction ends,
+-- with what all others have read: parallel workers count for themselves, and tell it as they end, within the statement;
 -- of those only what is new or has changed since the last look, whose marks are given ($4). The first row alone has the
 -- WAL position. It is asked after every statement, and planning it takes five times as long as running it.
 -- Reading the locks takes the longest, and only those on relations that were there before, $1 and below, count: where
@@ -25,11 +26,11 @@ SELECT max(oid)::bigint AS oid FROM pg_class;
 -- known already only tables ($3) are of interest, for their rows.
 PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
-       NULL AS inserted, NULL AS updated, NULL AS deleted,
+       NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS mark
 UNION ALL
 SELECT m.relation::bigint, m.relation::regclass::text, (SELECT c.relkind::text FROM pg_class c WHERE c.oid = m.relation),
-       m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.mark
+       m.modes, m.filenode, m.scans, m.rows_read, m.inserted, m.updated, m.deleted, m.read_elsewhere, m.mark
 FROM (
     SELECT *, hash_record_extended(counted, 0) AS mark
     FROM (
@@ -38,7 +39,8 @@ FROM (
                pg_stat_get_xact_numscans(h.relation) AS scans, pg_stat_get_xact_tuples_returned(h.relation) AS rows_read,
                pg_stat_get_xact_tuples_inserted(h.relation) AS inserted,
                pg_stat_get_xact_tuples_updated(h.relation) AS updated,
-               pg_stat_get_xact_tuples_deleted(h.relation) AS deleted
+               pg_stat_get_xact_tuples_deleted(h.relation) AS deleted,
+               pg_stat_get_tuples_returned(h.relation) AS read_elsewhere
         FROM (
             SELECT l.relation, bit_or(1 << octet_length(l.mode)) AS modes
             FROM pg_locks l
@@ -109,21 +111,36 @@ WHERE a.application_name LIKE 'confiture %%' AND a.datname = current_database()
   AND (a.xact_start IS NOT NULL
        OR a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype IN ('relation', 'virtualxid')))
   AND a.application_name NOT LIKE 'confiture watch%%'
+  AND a.leader_pid IS NULL  -- the locks of parallel workers are told with their leader's
 ORDER BY a.xact_start, a.pid;
 
 -- name: locks_of
-SELECT COALESCE(l.relation::regclass::text, l.relation::text) AS relation, l.mode, l.granted
+-- Parallel workers hold theirs for their leader. What the transaction has made nobody else sees yet, nor waits for:
+-- the catalog does not show it to us either.
+SELECT DISTINCT c.oid::regclass::text AS relation, l.mode, l.granted
 FROM pg_locks l
-WHERE l.pid = %(pid)s AND l.locktype = 'relation' AND l.relation >= 16384
+JOIN pg_class c ON c.oid = l.relation
+WHERE (l.pid = %(pid)s OR l.pid IN (SELECT a.pid FROM pg_stat_activity a WHERE a.leader_pid = %(pid)s))
+  AND l.locktype = 'relation' AND l.relation >= 16384
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-ORDER BY l.granted, l.relation;
+ORDER BY l.granted, relation;
 
 -- name: blockers_of
+-- A prepared transaction has no process: 0 stands for it, and what it holds of what is waited for tells which it is.
 SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'unknown') AS state,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
 FROM pg_stat_activity a
-WHERE a.pid = ANY (pg_blocking_pids(%(pid)s));
+WHERE a.pid = ANY (pg_blocking_pids(%(pid)s))
+UNION ALL
+SELECT DISTINCT NULL::integer, p.owner::text, 'prepared transaction ' || quote_literal(p.gid), 'prepared',
+       'it ends by COMMIT PREPARED or ROLLBACK PREPARED',
+       (extract(epoch FROM clock_timestamp() - p.prepared) * 1000)::float8
+FROM pg_locks w
+JOIN pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
+    AND (h.database, h.relation, h.transactionid) IS NOT DISTINCT FROM (w.database, w.relation, w.transactionid)
+JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction
+WHERE 0 = ANY (pg_blocking_pids(%(pid)s)) AND w.pid = %(pid)s AND NOT w.granted;
 
 -- name: row_counts
 -- What ANALYZE or VACUUM last counted; below 0 where neither ever did.
@@ -134,24 +151,34 @@ WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
 
 -- name: holders
 -- Sessions that hold locks on the relations named, all but those in a transaction younger than a second. An ordinary
--- role does not see how old the transactions of others are: not known is not young.
+-- role does not see how old the transactions of others are: not known is not young. Prepared transactions have no
+-- process; their locks name them by their transaction.
 WITH held AS (
-    SELECT l.pid, l.relation, array_agg(DISTINCT l.mode) AS modes
+    SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction END AS prepared, l.relation,
+           array_agg(DISTINCT l.mode) AS modes
     FROM pg_locks l
-    WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
       AND l.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
       AND l.relation = ANY (SELECT to_regclass(name) FROM unnest(%(names)s::text[]) AS name)
-    GROUP BY l.pid, l.relation
+    GROUP BY l.pid, prepared, l.relation
+),
+holder AS (
+    SELECT a.pid, NULL AS prepared, NULL AS gid, a.usename::text AS usename, a.application_name,
+           COALESCE(a.state, 'state unknown') AS state, a.xact_start AS since
+    FROM pg_stat_activity a
+    UNION ALL
+    SELECT NULL, '-1/' || p.transaction, p.gid, p.owner::text, NULL, 'prepared', p.prepared
+    FROM pg_prepared_xacts p
 )
-SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'state unknown') AS state,
-       (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms,
+SELECT a.pid, a.gid, a.usename, a.application_name, a.state,
+       (extract(epoch FROM clock_timestamp() - a.since) * 1000)::float8 AS transaction_ms,
        json_agg(json_build_object('relation', h.relation::regclass::text, 'modes', h.modes)
                 ORDER BY h.relation::regclass::text) AS held
 FROM held h
-JOIN pg_stat_activity a ON a.pid = h.pid
-WHERE a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '1 second'
-GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start
-ORDER BY a.xact_start, a.pid;
+JOIN holder a ON a.pid = h.pid OR a.prepared = h.prepared
+WHERE a.since IS NULL OR a.since < clock_timestamp() - interval '1 second'
+GROUP BY a.pid, a.gid, a.usename, a.application_name, a.state, a.since
+ORDER BY a.since, a.pid;
 
 -- name: relation_kind
 SELECT c.relkind::text AS kind,

@@ -16,7 +16,7 @@ from typing import Any
 import postgast
 
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.models.catalog import Catalog, Table
+from confiture.models.catalog import Catalog, Table, View
 from confiture.sql.tree import identifier, pb, strings
 
 
@@ -215,6 +215,8 @@ class _Target:
         self.column = column
         self.table = catalog.table(named.schemaname or None, named.relname)
         self.alias = named.alias.aliasname or named.relname
+        if isinstance(catalog.relation(named.schemaname or None, named.relname), View):
+            raise NotProvable(f"it changes rows through the view {named.relname}", "name the table that they are in")
         if self.table is None:
             raise NotProvable(
                 f"{named.relname} is not there, so none of its rows would be changed",

@@ -16,7 +16,7 @@ from confiture.core.steps import step_id
 from confiture.core.tenancy.belonging import map_tables
 from confiture.core.tenancy.proving import prove_statement
 from confiture.errors import DatabaseUnavailable
-from confiture.models.isolation import Isolation, ProvedStatement, Standing, TenancyMap
+from confiture.models.isolation import IsolationReport, ProvedStatement, Standing, TenancyMap
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
 from confiture.sql.tree import ParsedStatement, parsed
@@ -44,7 +44,7 @@ def prove_project(
     *,
     timeout_ms: int | None = None,
     tell: Tell,
-) -> Isolation:
+) -> IsolationReport:
     """Proves all that one migration writes, or all migrations, against the database as it is. Reads only.
 
     All in one snapshot. `tenants` is how many to look at, None for all. Raises InputError where there is no such
@@ -82,7 +82,7 @@ def prove_project(
         raise DatabaseUnavailable(plain_failure(error, "the database cannot be asked")) from error
     finally:
         connection.close()
-    return Isolation(
+    return IsolationReport(
         database=database.label,
         environment=settings.environment,
         column=settings.tenancy.column,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, Name
+from confiture.models.catalog import PUBLIC, Catalog, Name
 from confiture.sql.catalog.altering import alter_table
 from confiture.sql.catalog.comments import comment
 from confiture.sql.catalog.dropping import drop, drop_owned
@@ -16,6 +16,7 @@ from confiture.sql.catalog.opaque import call, do_block, import_foreign_schema, 
 from confiture.sql.catalog.renaming import rename
 from confiture.sql.catalog.schemas import create_extension, create_schema, set_variable
 from confiture.sql.catalog.security import alter_default_privileges, alter_policy, create_policy, grant
+from confiture.sql.catalog.seeding import seed
 from confiture.sql.catalog.sequences import alter_sequence, create_sequence
 from confiture.sql.catalog.tables import create_foreign_table, create_table, create_table_as
 from confiture.sql.catalog.triggers import create_rule, create_statistics, create_trigger
@@ -76,10 +77,15 @@ _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
 
 
 class CatalogBuilder:
-    """Builds a catalog statement by statement. `catalog` shows what is there at the moment."""
+    """Builds a catalog statement by statement, from nothing or from what a database holds.
 
-    def __init__(self) -> None:
+    `catalog` shows what is there at the moment.
+    """
+
+    def __init__(self, start: Catalog | None = None) -> None:
         self._work = Work(_apply)
+        if start is not None:
+            seed(self._work, start)
         self.catalog = self._work.catalog
 
     @property

@@ -115,10 +115,8 @@ def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> W
         if node.HasField("into_clause"):
             _check_shown(work, relation, node.into_clause.rel, "new table")
         else:
-            for number in sorted(relation.tenants):
-                output = relation.outputs[number]
-                if output.name == work.column and not output.is_hidden:
-                    check_lacking(work, output, work.column, -1)
+            called = [one.name for one in relation.outputs]
+            _check_named(work, relation, called, "result", -1)
     elif kind == "create_table_as_stmt":
         if node.query.WhichOneof("node") == "select_stmt":
             relation = query(work, node.query.select_stmt, around)
@@ -134,19 +132,34 @@ def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> W
 
 def _check_shown(work: Work, relation: Relation, node: Any, what: str, names: Sequence[str] = ()) -> None:
     """Reports a view or table whose rows do not say whose they are."""
-    if not relation.reads or relation.fixed or relation.is_lost:
+    if not relation.reads or relation.is_lost:
         return
     called = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
-    shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
-    if work.column in shown:
-        place = next(number for number in sorted(relation.tenants) if called[number] == work.column)
-        check_lacking(work, relation.outputs[place], f"{what} {node.relname}: {work.column}", node.location)
+    if _check_named(work, relation, called, what, node.location) or relation.fixed:
         return
+    shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
     grade = Grade.WARNING if what == "view" or shown else Grade.ERROR
     how = f"only as {', '.join(sorted(shown))}" if shown else "not"
     message = f"the {what} {node.relname} shows the tenant of its rows {how}: it has no column {work.column}"
     fix = relation.expose if not shown and not names else None
     work.report(Leak.HIDDEN, grade, message, node.location, relation=node.relname, fix=fix)
+
+
+def _check_named(work: Work, relation: Relation, called: Sequence[str], what: str, location: int) -> bool:
+    """Reports a column that is called as the tenant's but does not hold the tenant; False where none is called so."""
+    if not relation.reads or relation.is_lost or work.column not in called:
+        return False
+    place = called.index(work.column)
+    if relation.outputs[place].is_hidden:
+        return False
+    if place in relation.tenants:
+        check_lacking(work, relation.outputs[place], f"{work.column} of the {what}", location)
+        return True
+    message = f"{work.column} of the {what} is not the tenant of the rows read"
+    retarget = relation.retarget
+    fix = (lambda: retarget(place)) if retarget else None
+    work.report(Leak.WRONG_SOURCE, Grade.ERROR, message, location, fix=fix)
+    return True
 
 
 def _corrected(statement: ParsedStatement, facts: Facts) -> str | None:

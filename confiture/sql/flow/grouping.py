@@ -42,11 +42,18 @@ def _tenants_of(targets: Targets, clause: Sequence[Any], state: State) -> frozen
     """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
     found: set[Node] = set()
     for item in clause:
-        if item.WhichOneof("node") == "coalesce_expr" and targets.holds_tenant(
+        if item.WhichOneof("node") in ("coalesce_expr", "case_expr") and targets.holds_tenant(
             item, state, state.members, is_grouped=False
         ):
-            found.update(node for one in item.coalesce_expr.args if (node := targets.node(one)) is not None)
+            found |= {node for one in _columns(item) if (node := targets.node(one)) in state.members}
     return frozenset(found)
+
+
+def _columns(item: Any) -> Iterable[Any]:
+    """The results that COALESCE or CASE may have."""
+    if item.WhichOneof("node") == "coalesce_expr":
+        return list(item.coalesce_expr.args)
+    return [one.case_when.result for one in item.case_expr.args] + [item.case_expr.defresult]
 
 
 def _message(work: Work, select: Any) -> str:
@@ -129,8 +136,11 @@ def _settled(work: Work, given: Iterable[Node], state: State, own: frozenset[int
     return frozenset(settled(rows_of(sources, work.facts), frozenset(given), work.facts)) & state.members
 
 
-def _keep_apart(work: Work, targets: Targets, nodes: frozenset[Node], state: State, own: frozenset[int]) -> bool:
-    """Whether rows that are the same in these nodes are of one tenant."""
+def _keep_apart(work: Work, targets: Targets, items: Sequence[Any], state: State, own: frozenset[int]) -> bool:
+    """Whether rows that are the same in these expressions are of one tenant."""
+    nodes = frozenset(_nodes(targets, items))
+    if any(targets.tells_apart(item, state) for item in items):
+        return True
     if any(targets.leads(one) for one in nodes & state.members):
         return True
     return bool(_settled(work, nodes, state, own))
@@ -144,8 +154,7 @@ def after_distinct(
         return relation
     on = [item for item in select.distinct_clause if item.WhichOneof("node")]
     if on:
-        nodes = frozenset(_nodes(targets, on))
-        if _keep_apart(work, targets, nodes, state, own):
+        if _keep_apart(work, targets, on, state, own):
             return relation
     else:
         nodes = frozenset(
@@ -192,8 +201,7 @@ def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int
     if not state.reads or not state.members or state.fixed(own):
         return
     for call, window in targets.windows():
-        nodes = frozenset(_nodes(targets, window.partition_clause))
-        if _keep_apart(work, targets, nodes, state, own):
+        if _keep_apart(work, targets, window.partition_clause, state, own):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
         message = f"the window of {name} is not partitioned by {work.column}: it has rows of all tenants"

@@ -141,7 +141,18 @@ class Flow:
     def _leading(self, tree: Join) -> list[Pair]:
         """The equalities by IS NOT DISTINCT FROM that tie tenants: where both are NULL the rows are no tenant's."""
         loose = tree.loose if tree.node is not None else self.loose
-        return [pair for pair in loose if all(self._leads(node) for node in pair)]
+        return [
+            pair
+            for pair in loose
+            if all(self._leads(node) for node in pair) or any(self._is_set(node) for node in pair)
+        ]
+
+    def _is_set(self, node: Node) -> bool:
+        """Whether a column is never NULL: then IS NOT DISTINCT FROM is an equality."""
+        if not isinstance(node, Column) or node.source not in self.work.sources:
+            return False
+        output = self.work.sources[node.source].output(node.key)
+        return output is not None and not output.may_be_null and node.source not in self.work.nullable
 
     def _leads(self, node: Node) -> bool:
         if not isinstance(node, Column):

@@ -112,12 +112,17 @@ def is_always_set_but(foreign: Constraint, row: Row) -> bool:
 
 
 def picked(rows: Iterable[Row], equal: Equalities, own: frozenset[int], facts: Facts) -> Row | None:
-    """A row of the sources `own` that values from elsewhere pick by a unique key; None where there is none."""
+    """A row of the sources `own` that values from elsewhere pick by a unique key without its tenant."""
     for row in rows:
         if not row.sources <= own:
             continue
+        tenant = facts.tenant_column(row.table)
         for key in facts.unique_keys(row.table):
-            if key <= row.columns.keys() and all(_from_elsewhere(row.columns[one], equal, own) for one in key):
+            if (
+                tenant not in key
+                and key <= row.columns.keys()
+                and all(_from_elsewhere(row.columns[one], equal, own) for one in key)
+            ):
                 return row
     return None
 

@@ -157,6 +157,10 @@ class Targets:
         output = self.work.sources[node.source].output(node.key)
         return node.source not in self.work.nullable and not (output is not None and output.may_lack)
 
+    def tells_apart(self, value: Any, state: State) -> bool:
+        """Whether rows in which an expression is the same are of one tenant, or of none."""
+        return self.holds_tenant(value, state, state.members, is_grouped=False) and self._leads(value, state.members)
+
     def _leads(self, value: Any, members: frozenset[Node]) -> bool:
         """The same for an expression that holds the tenant."""
         node = self.node(value)
