@@ -105,7 +105,9 @@ def _server_15(folder: Path) -> Iterator[Server]:
     run = _unprivileged(folder)
     data = folder / "data"
     run([PG15 / "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-D", data])
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_prepared_transactions=5"
+    options = (
+        f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_prepared_transactions=5"
+    )
     run([PG15 / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start"])
     try:
         yield Server(15, f"postgresql://postgres@/postgres?host={folder}&port=5432", PG15)

@@ -207,13 +207,21 @@ GROUPS = (
     Case(_out("SELECT tenant_id, id, sum(val) OVER w FROM w_a WINDOW w AS (PARTITION BY tenant_id, ref)")),
     Case(_out("SELECT tenant_id, id, sum(val) OVER (PARTITION BY id) FROM w_u")),
     _error(_out("SELECT min(tenant_id), ref, sum(val) FROM w_a GROUP BY ref"), Leak.GROUPING),
+    Case(
+        _out(
+            "SELECT coalesce(a.tenant_id, b.tenant_id), a.ref, count(*) FROM w_a a FULL JOIN w_b b USING (tenant_id, id) GROUP BY 1, a.ref"
+        )
+    ),
+    _error(
+        _out("SELECT min(tenant_id), 0, sum(val) FROM w_a GROUP BY CASE WHEN id > 2 THEN tenant_id END"), Leak.GROUPING
+    ),
     _error(_out("SELECT max(tenant_id), 0, sum(val) FROM w_a"), Leak.GROUPING),
     _error(_out("SELECT tenant_id, ref, sum(val) FROM w_a GROUP BY ROLLUP (tenant_id, ref)"), Leak.GROUPING),
     _error(_out("SELECT tenant_id, ref, sum(val) FROM w_a GROUP BY CUBE (tenant_id, ref)"), Leak.GROUPING),
     _error(_out("SELECT tenant_id, ref, sum(val) FROM w_a GROUP BY GROUPING SETS ((tenant_id), (ref))"), Leak.GROUPING),
     _error(_out("SELECT DISTINCT ON (ref) tenant_id, ref, val FROM w_a ORDER BY ref, id"), Leak.GROUPING),
     _error(_out("SELECT tenant_id, id, sum(val) OVER (PARTITION BY ref) FROM w_a"), Leak.GROUPING),
-    _error(_out("SELECT tenant_id, id, rank() OVER w FROM w_a WINDOW w AS (ORDER BY val)"), Leak.GROUPING),
+    _warning(_out("SELECT tenant_id, id, rank() OVER w FROM w_a WINDOW w AS (ORDER BY val)"), Leak.GROUPING),
     _error(
         _out(
             "SELECT a.tenant_id, a.id, count(*) OVER (PARTITION BY b.tenant_id) FROM w_a a LEFT JOIN w_b b ON b.ref = a.id AND b.tenant_id = a.tenant_id AND b.val > 3"

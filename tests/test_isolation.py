@@ -362,6 +362,19 @@ def test_nothing_is_written(shop: Shop) -> None:
         assert used == {"used": None}
 
 
+def test_tenants_are_asked_one_by_one(shop_18: Shop) -> None:
+    """In one query for all, PostgreSQL 18.6 gave a tenant the answer of an EXISTS for another."""
+    shop_18.execute(
+        "CREATE TABLE b (tenant_id bigint, id bigint PRIMARY KEY, val bigint, UNIQUE (tenant_id, id));"
+        "CREATE TABLE d (tenant_id bigint NOT NULL, id bigint, val bigint);"
+        "INSERT INTO b SELECT 1 + n % 3, n, n % 4 FROM generate_series(1, 17) n;"
+        "INSERT INTO d SELECT 1 + n % 3, n, n % 5 FROM generate_series(1, 12) n"
+    )
+    found = "EXISTS (SELECT 1 FROM b WHERE b.val = d.val AND b.tenant_id = d.tenant_id)::int"
+    query = f"SELECT DISTINCT o.tenant_id, o.id FROM w_orders o JOIN d ON d.tenant_id = o.tenant_id AND o.id = {found}"
+    assert shop_18.standing(query) is Standing.ISOLATED
+
+
 def test_time_limit(shop_18: Shop) -> None:
     shop_18.execute("INSERT INTO w_orders SELECT 1, o, 1, 1 FROM generate_series(100, 3000) o")
     slow = "SELECT a.tenant_id, sum(b.id * c.id) FROM w_orders a, w_orders b, w_orders c GROUP BY 1"

@@ -101,8 +101,8 @@ def test_rows_of_a_sample_are_marked_as_such(filled, tmp_path):
     assert not any(step["rows_affected_sampled"] for step in report["migrations"][0]["steps"])
 
 
-@pytest.mark.parametrize(("full", "name", "rows"), [((), "10 batches, a sample", 1_000), (("--full",), "60 batches", ROWS)])
-def test_batches_are_one_line_with_their_sums(filled, tmp_path, full, name, rows):
+@pytest.mark.parametrize(("full", "name"), [((), "10 batches, a sample"), (("--full",), "60 batches")])
+def test_batches_are_one_line_with_their_sums(filled, tmp_path, full, name):
     page = tmp_path / "page.html"
     report = filled.run("migrate", "up", "--dry-run", *full, "--format", "json", "--report", str(page)).json
     batches = [statement for statement in report["statements"] if statement["step"] == "fill"]

@@ -108,6 +108,8 @@ def pair() -> Iterator[tuple[Server, Server]]:
         data = copy / "data"
         run([PG15 / "pg_basebackup", "-h", folder, "-U", "postgres", "-D", data, "-X", "stream", "-R", "-c", "fast"])
         options = f"-c listen_addresses='' -c unix_socket_directories='{copy}' -c wal_receiver_status_interval=1"
+        # a standby needs what its primary has
+        options += " -c max_prepared_transactions=5"
         run([PG15 / "pg_ctl", "-D", data, "-l", copy / "log", "-w", "-o", options, "start"])
         try:
             yield primary, Server(15, f"postgresql://postgres@/postgres?host={copy}&port=5432", PG15)

@@ -13,7 +13,7 @@ from confiture.models.tenancy import Grade, Leak, Reason
 from confiture.sql.flow.belonging import tenant_column
 from confiture.sql.tree import ParsedStatement, parsed
 
-CHANGING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt"})
+CHANGING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "do_stmt"})
 """The statements of migrations whose flow is judged."""
 
 BEFORE = """CREATE TABLE w_customers (

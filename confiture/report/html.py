@@ -58,7 +58,10 @@ def run_page(report: RunReport) -> str:
 def _cards(report: RunReport) -> list[tuple[str, str]]:
     cards = [
         ("Measured", duration(report.duration_ms)),
-        (f"Rows written{' (of backfills a sample)' if report.sampled_steps else ''}", rows(sum(migration.rows for migration in report.migrations))),
+        (
+            f"Rows written{' (of backfills a sample)' if report.sampled_steps else ''}",
+            rows(sum(migration.rows for migration in report.migrations)),
+        ),
         ("Migrations", rows(len(report.migrations))),
     ]
     if report.dry_run:

@@ -38,7 +38,8 @@ def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableT
         ]
         parts += [
             Text(
-                f"  waits for {blocker.application_name or 'a session'} ({_process(blocker)}): {_one_line(blocker.query)}",
+                f"  waits for {blocker.application_name or 'a session'} ({_process(blocker)}):"
+                f" {_one_line(blocker.query)}",
                 style="yellow",
             )
             for blocker in session.blockers

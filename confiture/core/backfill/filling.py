@@ -203,10 +203,12 @@ class Filling:
         )
         count = min(self._backfill.workers, len(open_ranges))
         workers = [Worker(number, job, ranges, self._gate, self._outbox) for number in range(1, count + 1)]
+        # it counts what is committed now: what workers do from here on, they tell
+        listening = Listening(work, self._identity, self._gate, self._outbox, workers, writes)
         for worker in workers:
             worker.thread.start()
         try:
-            errors = Listening(work, self._identity, self._gate, self._outbox, workers, writes).until_all_are_gone()
+            errors = listening.until_all_are_gone()
         except BaseException:
             self._send_home(workers)
             raise

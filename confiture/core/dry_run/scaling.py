@@ -36,7 +36,10 @@ class Scale:
         return any(factor is not None for factor in self._known_factors(traces))
 
     def notes(self, traces: Sequence[StatementTrace]) -> tuple[str, ...]:
-        """The statements of a run that take time, touch tables and could not be scaled, a sentence each; one where none could."""
+        """The statements of a run that take time, touch tables and could not be scaled, a sentence each.
+
+        One sentence where none could.
+        """
         if not self.reaches(traces):
             return (_NOTHING_SCALED,)
         total_ms = sum(trace.duration_ms for trace in traces)

@@ -160,7 +160,7 @@ class Tracer:
             self._told()
 
     def weigh(self, count: int, times: float) -> None:
-        """Notes that the last `count` statements are batches of a backfill, each standing for that many times its work."""
+        """Notes that the last `count` statements are batches of a backfill, each for that many times its work."""
         last = self.traces[len(self.traces) - count :]
         weighed = [replace(trace, stands_for=times, is_batch=True) for trace in last]
         self.traces[len(self.traces) - count :] = weighed

@@ -139,7 +139,9 @@ SELECT DISTINCT NULL::integer, p.owner::text, 'prepared transaction ' || quote_l
 FROM pg_locks w
 JOIN pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
     AND (h.database, h.relation, h.transactionid) IS NOT DISTINCT FROM (w.database, w.relation, w.transactionid)
-JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction
+JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid'
+    AND own.virtualtransaction = h.virtualtransaction
+JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 WHERE 0 = ANY (pg_blocking_pids(%(pid)s)) AND w.pid = %(pid)s AND NOT w.granted;
 
 -- name: row_counts
@@ -152,7 +154,8 @@ WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
 -- name: holders
 -- Sessions that hold locks on the relations named, all but those in a transaction younger than a second. An ordinary
 -- role does not see how old the transactions of others are: not known is not young. Prepared transactions have no
--- process; their locks name them by their transaction.
+-- process; what tells them is the lock on their own transaction (not '-1/' || transaction, as the manual has it: they
+-- keep their virtual transaction until the server restarts).
 WITH held AS (
     SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction END AS prepared, l.relation,
            array_agg(DISTINCT l.mode) AS modes
@@ -167,8 +170,9 @@ holder AS (
            COALESCE(a.state, 'state unknown') AS state, a.xact_start AS since
     FROM pg_stat_activity a
     UNION ALL
-    SELECT NULL, '-1/' || p.transaction, p.gid, p.owner::text, NULL, 'prepared', p.prepared
+    SELECT NULL, own.virtualtransaction, p.gid, p.owner::text, NULL, 'prepared', p.prepared
     FROM pg_prepared_xacts p
+    JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = p.transaction
 )
 SELECT a.pid, a.gid, a.usename, a.application_name, a.state,
        (extract(epoch FROM clock_timestamp() - a.since) * 1000)::float8 AS transaction_ms,

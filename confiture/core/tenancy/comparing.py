@@ -10,11 +10,11 @@ from psycopg import sql
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
-from confiture.core.tenancy.sight import Sight
+from confiture.core.tenancy.sight import PROBED, Sight
 from confiture.models.isolation import Leak, LeakKind
 from confiture.sql.tree import statement_text
 
-_AT_ONCE = 50
+_AT_ONCE = 10
 """So many tenants are asked for in one statement."""
 _SHOWN = 3
 _INEXACT = ("real", "double precision")
@@ -62,6 +62,7 @@ def compare(connection: Connection, question: Question, tenants: Sequence[str]) 
     rows = 0
     for start in range(0, len(tenants), _AT_ONCE):
         parts = _parts(question, tenants[start : start + _AT_ONCE])
+        parts["alone"] = _alone(connection, question, tenants[start : start + _AT_ONCE], parts)
         found = _ask(connection, "isolation_differences", parts)
         rows += found[0]["compared"]
         leaks += _leaks(question, [row for row in found if row["tenant"] is not None])
@@ -84,10 +85,26 @@ def _parts(question: Question, tenants: Sequence[str]) -> dict[str, sql.Composab
         "type": sql.SQL(question.types[question.tenant]),
         "row": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(values)),
         "all": _text(question.queries[Sight.ALL]),
-        "one": _text(question.queries[Sight.ONE]),
         "none": _text(question.queries[Sight.NONE]),
         "shown": sql.Literal(_SHOWN),
     }
+
+
+def _alone(
+    connection: Connection, question: Question, tenants: Sequence[str], parts: Mapping[str, sql.Composable]
+) -> sql.Composable:
+    """The query of each tenant by itself.
+
+    Not one for all in a LATERAL: there PostgreSQL 18.6 was seen to answer an EXISTS by the rows of the tenant before.
+    """
+    text = statement_text("select_stmt", question.queries[Sight.ONE])
+    template = sql.SQL(query("isolation_alone").decode())
+    found = []
+    for tenant in tenants:
+        literal = sql.Literal(tenant)
+        one = sql.SQL(text.replace(PROBED, literal.as_string(connection)))
+        found.append(template.format(literal=literal, one=one, **parts))
+    return sql.SQL(" UNION ALL ").join(found)
 
 
 def _key_parts(question: Question) -> dict[str, sql.Composable]:

@@ -17,9 +17,8 @@ from confiture.models.isolation import Hop
 from confiture.models.settings import TenancySettings
 from confiture.sql.tree import identifier
 
-PROBE = "confiture probe"
-"""What the tenant that is looked at comes from: a relation of this name around the query, with the column `tenant`."""
-_TENANT = f"{identifier(PROBE)}.tenant"
+PROBED = '"confiture probe".tenant'
+"""Stands for the tenant that is looked at: to the parser it is a column."""
 
 
 class Sight(Enum):
@@ -27,7 +26,7 @@ class Sight(Enum):
 
     ALL = "all"
     ONE = "one"
-    """Those of the tenant that `PROBE` names."""
+    """Those of the tenant that `PROBED` stands for."""
     NONE = "none"
 
 
@@ -127,8 +126,8 @@ class Visibility:
 
 def _equal(column: str, type_name: str) -> str:
     if not type_name:
-        return f"CAST({identifier(column)} AS text) = {_TENANT}"
-    return f"{identifier(column)} = CAST({_TENANT} AS {type_name})"
+        return f"CAST({identifier(column)} AS text) = {PROBED}"
+    return f"{identifier(column)} = CAST({PROBED} AS {type_name})"
 
 
 def _by_path(path: tuple[Hop, ...], condition: str) -> str:

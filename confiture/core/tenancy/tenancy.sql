@@ -10,6 +10,13 @@ JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_type t ON t.oid = p.prorettype
 WHERE p.proname = ANY (%(names)s);
 
+-- name: isolation_alone
+-- What the query makes from one tenant's data alone.
+SELECT {literal}::text AS tenant, coalesce(q.{tenant} = CAST({literal} AS {type}), false) AS is_own,
+       q.{tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
+FROM ({one}) AS q ({columns})
+GROUP BY 2, 3, 4
+
 -- name: isolation_differences
 -- For each tenant: rows that the query makes from all data and not from the tenant's alone (foreign), the other way round
 -- (lost), and rows that it makes from the tenant's data for somebody else (astray) or for nobody (unowned), beyond what
@@ -23,11 +30,7 @@ WITH "confiture tenants" AS MATERIALIZED (
     WHERE q.{tenant} = ANY ({tenants}::{type}[])
     GROUP BY 1, 2
 ), "confiture alone" AS (
-    SELECT "confiture probe".tenant, coalesce(q.{tenant} = CAST("confiture probe".tenant AS {type}), false) AS is_own,
-           q.{tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
-    FROM "confiture tenants" AS "confiture probe"
-    CROSS JOIN LATERAL ({one}) AS q ({columns})
-    GROUP BY 1, 2, 3, 4
+    {alone}
 ), "confiture nobody" AS (
     SELECT {row} AS "row", count(*) AS times
     FROM ({none}) AS q ({columns})

@@ -41,10 +41,10 @@ def after_groups(work: Work, select: Any, targets: Targets, state: State, own: f
 def _tenants_of(targets: Targets, clause: Sequence[Any], state: State) -> frozenset[Node]:
     """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
     found: set[Node] = set()
-    for item in clause:
-        if item.WhichOneof("node") in ("coalesce_expr", "case_expr") and targets.holds_tenant(
-            item, state, state.members, is_grouped=False
-        ):
+    for item in map(targets.meant, clause):
+        kind = item.WhichOneof("node")
+        is_coalesce = kind == "coalesce_expr" and targets.holds_tenant(item, state, state.members, is_grouped=False)
+        if is_coalesce or (kind == "case_expr" and targets.tells_apart(item, state)):
             found |= {node for one in _columns(item) if (node := targets.node(one)) in state.members}
     return frozenset(found)
 
@@ -196,6 +196,10 @@ def _distinct_fix(
     return write
 
 
+_NUMBERING = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"})
+"""What gives rows numbers: they depend on the rows of other tenants, but hold nothing of them."""
+
+
 def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int]) -> None:
     """Reports windows over rows of several tenants."""
     if not state.reads or not state.members or state.fixed(own):
@@ -206,7 +210,8 @@ def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
         message = f"the window of {name} is not partitioned by {work.column}: it has rows of all tenants"
         location = int(getattr(call, "location", -1))
-        work.report(Leak.GROUPING, Grade.ERROR, message, location, fix=_window_fix(work, window, state, own))
+        grade = Grade.WARNING if name in _NUMBERING else Grade.ERROR
+        work.report(Leak.GROUPING, grade, message, location, fix=_window_fix(work, window, state, own))
 
 
 def _window_fix(work: Work, window: Any, state: State, own: frozenset[int]) -> Callable[[], None] | None:

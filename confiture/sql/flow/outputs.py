@@ -37,6 +37,15 @@ class Targets:
                     return self.node(value.val)
         return found
 
+    def meant(self, expression: Any) -> Any:
+        """The output's expression where an item of GROUP BY is its number; else the item."""
+        if expression.WhichOneof("node") != "a_const" or expression.a_const.WhichOneof("val") != "ival":
+            return expression
+        place, targets = expression.a_const.ival.ival, self.select.target_list
+        if any(_is_star(one.res_target.val) for one in targets) or not 0 < place <= len(targets):
+            return expression
+        return targets[place - 1].res_target.val
+
     def aggregates(self) -> bool:
         """Whether the output list, or the order of rows, aggregates."""
         return any(True for one in (*self.select.target_list, *self.select.sort_clause) for _ in aggregates(one))
@@ -177,7 +186,8 @@ class Targets:
         args = value.coalesce_expr.args if kind == "coalesce_expr" else value.min_max_expr.args
         nodes = [self.node(one) for one in args]
         covered = {one.source for one in nodes if isinstance(one, Column) and not self._lacks(one)}
-        sources = {one.source for one in members if isinstance(one, Column)}
+        # what USING merged is NULL only where both sides are
+        sources = {one.source for one in members if isinstance(one, Column) and self.work.sources[one.source].alias}
         return sources <= covered or any(self._leads(one, members) for one in args)
 
     def _lacks(self, node: Column) -> bool:
