@@ -361,6 +361,11 @@ def test_a_statement_that_cannot_be_batched_is_told_before_anything_connects(pro
 
 
 def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
+    database.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
+        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
+    )
     fill(made, "batch_rows: 5\nbatch_time: 1ms")
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
@@ -376,6 +381,11 @@ def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
 
 
 def test_cancelled_it_takes_its_triggers_with_it(made, database):
+    database.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
+        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
+    )
     fill(made, "batch_rows: 5\nbatch_time: 1ms")
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")

@@ -153,6 +153,8 @@ def standby(server_15: Server) -> Iterator[str]:
 
     run(server_15.programs / "pg_basebackup", "-d", server_15.admin_url, "-D", data, "-R", "-c", "fast", "--no-sync")
     options = f"-c listen_addresses='' -c unix_socket_directories='{data}' -c fsync=off"
+    # a standby needs what its primary has
+    options += " -c max_prepared_transactions=5"
     run(server_15.programs / "pg_ctl", "-D", data, "-l", data / "log", "-w", "-o", options, "start")
     yield f"postgresql://postgres@/postgres?host={data}&port=5432"
     run(server_15.programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")

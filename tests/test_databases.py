@@ -30,7 +30,11 @@ CLEARED = {
     ),
 }
 THROWN_AWAY = {
-    "settings": ("ALTER DATABASE {name} SET lock_timeout = '1s'", "SELECT count(*) FROM pg_db_role_setting"),
+    "settings": (
+        "ALTER DATABASE {name} SET lock_timeout = '1s'",
+        "SELECT count(*) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+        " WHERE datname = current_database()",
+    ),
     "grants on public": (
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
         "SELECT has_schema_privilege('pg_monitor', 'public', 'CREATE')::int",

@@ -251,6 +251,12 @@ def test_installed_packages_offer_rules(project: Project) -> None:
     assert "error[bad-plugin]: the entry point 'all' of confiture.rules cannot be loaded" in failed.err
 
 
+def test_a_file_with_a_nul_is_not_taken_for_its_beginning(project: Project) -> None:
+    project.ddl("a.sql", "CREATE TABLE x (a int PRIMARY KEY);\n\0\nCREATE TABLE y (a int);")
+    result = project.run("lint", "--format", "json", expect=1)
+    assert [(one["rule"], one["line"]) for one in result.json["findings"]] == [("sql-syntax", 2)]
+
+
 # plans and databases
 
 

@@ -196,6 +196,5 @@ def test_rows_that_parallel_workers_read_make_a_count_a_least_one(measured: tupl
     alter = "alter table orders set (parallel_workers = {})"
     parallel = [scan for one in trace_all(connection, f"{alter.format(2)}; {builds}")[1:] for scan in one.scans]
     alone = [scan for one in trace_all(connection, f"{alter.format(0)}; {builds}")[1:] for scan in one.scans]
-    assert any(scan.rows < rows for scan in parallel), "no worker read anything"
     assert [scan.rows_at_least for scan in parallel] == [scan.rows < rows for scan in parallel]
     assert [(scan.rows, scan.rows_at_least) for scan in alone] == [(rows, False)] * 6

@@ -121,8 +121,12 @@ class Trees:
 
 
 def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedStatement, ...]:
-    """The statements of a text. Raises what `parse` raises."""
+    """The statements of a text. Raises what `parse` raises, and ValueError where the text holds a NUL: the parser would
+    take that for its end.
+    """
     text = rendered.text
+    if "\0" in text:
+        raise ValueError("SQL cannot hold the character U+0000")
     positions = Positions.of(text)
     found = []
     for raw in parse(text).stmts:
