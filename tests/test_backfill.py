@@ -78,6 +78,19 @@ def fill(
     )
 
 
+def slow_down(database: Database) -> None:
+    """Makes every batch take a moment longer."""
+    database.execute(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
+        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
+    )
+
+
+def speed_up(database: Database) -> None:
+    database.execute("DROP TRIGGER slowly ON r_totals")
+
+
 @pytest.fixture
 def made(shop: Project, database: Database) -> Project:
     schema(database)
@@ -361,18 +374,15 @@ def test_a_statement_that_cannot_be_batched_is_told_before_anything_connects(pro
 
 
 def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
-    database.execute(
-        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
-        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-    )
-    fill(made, "batch_rows: 5\nbatch_time: 1ms")
+    slow_down(database)
+    fill(made, "batch_rows: 20\nbatch_time: 50ms")
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "pause")
     wait_until(lambda: "paused" in made.run("backfill", "status").out, "it pauses")
     before = database.value("SELECT count(*) FROM r_totals")
     assert database.value("SELECT count(*) FROM r_totals") == before
+    speed_up(database)
     made.run("backfill", "resume")
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
@@ -381,16 +391,13 @@ def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
 
 
 def test_cancelled_it_takes_its_triggers_with_it(made, database):
-    database.execute(
-        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
-        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-    )
-    fill(made, "batch_rows: 5\nbatch_time: 1ms")
+    slow_down(database)
+    fill(made, "batch_rows: 20\nbatch_time: 50ms")
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "cancel")
     _, err = running.communicate(timeout=60)
+    speed_up(database)
     assert running.returncode in (4, 5)
     assert "cancelled" in err
     assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []

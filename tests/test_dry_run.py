@@ -173,7 +173,8 @@ def test_what_cannot_be_scaled_is_named(shop: Project, database: Database) -> No
     database.execute(TABLES + "; CREATE TABLE uncounted AS SELECT generate_series(1, 10000) i")
     shop.migration(
         "001_slow",
-        "after_ddl: [{sql: UPDATE w_tenants SET tenant_id = -tenant_id}, {name: slow one, sql: UPDATE uncounted SET i = -i}]",
+        "after_ddl: [{sql: UPDATE w_tenants SET tenant_id = -tenant_id},"
+        " {name: slow one, sql: UPDATE uncounted SET i = -i}]",
     )
     notes = rehearse(shop, "--scale-to", database.url).json["notes"]
     assert any("'slow one'" in note and "uncounted" in note and "not scaled" in note for note in notes)

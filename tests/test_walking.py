@@ -64,7 +64,8 @@ def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
         names = ", ".join(f'"K{n}"' for n in range(len(types)))
         fields = ", ".join(f'"K{n}" {type_} NOT NULL' for n, type_ in enumerate(types))
         connection.execute(
-            f'DROP TABLE IF EXISTS "Source"; CREATE TABLE "Source" (n integer, {fields}); CREATE INDEX ON "Source" ({names})'
+            f'DROP TABLE IF EXISTS "Source"; CREATE TABLE "Source" (n integer, {fields});'
+            f' CREATE INDEX ON "Source" ({names})'
         )
         with connection.cursor() as cursor:
             marks = ", ".join(f"%s::{type_}" for type_ in types)
@@ -76,8 +77,9 @@ def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
             assert not values
             return
         assert Counter(_walked(connection, key, Position(), end, rows)) == Counter(range(len(values)))
-        ordered = ", ".join(f'"K{n}"' for n in range(len(types)))
-        query = f'SELECT ARRAY[{", ".join(f"{chr(34)}K{n}{chr(34)}::text" for n in range(len(types)))}] AS key FROM "Source" ORDER BY {ordered} OFFSET {cut % len(values)} LIMIT 1'
+        texts = ", ".join(f'"K{n}"::text' for n in range(len(types)))
+        skipped = cut % len(values)
+        query = f'SELECT ARRAY[{texts}] AS key FROM "Source" ORDER BY {names} OFFSET {skipped} LIMIT 1'
         middle = tuple(connection.execute(query).fetchone()["key"])
         first = _walked(connection, key, Position(), middle, rows)
         second = _walked(connection, key, starting_behind(connection, key, middle, end), end, rows)
