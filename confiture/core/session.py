@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic
 from confiture.core.queries import query
 from confiture.core.steps import Observe, StepFailed, StepRecord, StepRunner, unobserved
+from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked, Noted, SegmentRetried, Waiter
@@ -27,7 +27,6 @@ from confiture.models.plan import (
 )
 from confiture.models.settings import DatabaseSettings
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _CLIENT_CHECK_MS = 1_000
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 T = TypeVar("T")
@@ -146,7 +145,7 @@ class Session:
                 if failure.sqlstate not in self._retryable or attempt >= self._settings.retries:
                     raise
                 attempt += 1
-                wait_s = _jittered(attempt)
+                wait_s = retry_wait_s(attempt)
                 self._emit(
                     SegmentRetried(
                         version=version,
@@ -172,8 +171,3 @@ def _supported_client_check_ms(connection: Connection) -> int:
     except psycopg.errors.InvalidParameterValue:
         return 0
     return _CLIENT_CHECK_MS
-
-
-def _jittered(attempt: int) -> float:
-    longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing

@@ -7,7 +7,6 @@ next drain. The last one keeps writers out for a moment, so that nothing is left
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 
@@ -21,6 +20,7 @@ from confiture.core.backfill.source import failed
 from confiture.core.backfill.tables import own_rows
 from confiture.core.backfill.work import Work
 from confiture.core.steps import StepFailed
+from confiture.core.waiting import retry_wait_s
 
 _NOTES = 2_000
 """How many notes one drain takes."""
@@ -31,7 +31,6 @@ _LOCK_TIMEOUT_MS = 500
 _RETRYABLE = frozenset({"55P03", "40P01", "40001", "57014"})
 _TAKEN = frozenset({"23505", "23P01"})
 """Another row of the target is in the way."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
 class Draining:
@@ -72,8 +71,7 @@ class Draining:
                     raise
                 if attempt > self._work.retries:
                     raise self._given_up(error) from error
-                longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-                time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, protects nothing
+                time.sleep(retry_wait_s(attempt))
 
     def _drain(self) -> int:
         with self._connection.transaction():

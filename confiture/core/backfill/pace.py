@@ -19,11 +19,6 @@ class Pace:
         self._target_ms = target_ms
         self._rate: float | None = None
 
-    @property
-    def rows_per_ms(self) -> float | None:
-        """The rate as it is believed to be, None before the first batch."""
-        return self._rate
-
     def done(self, rows: int, duration_ms: float) -> None:
         """A batch of `rows` rows took `duration_ms`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +18,7 @@ from confiture.core.backfill.store import FillId, FillStore, Range
 from confiture.core.database import Connection, Database, one_row
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
 from confiture.core.steps import StepFailed
+from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
@@ -32,7 +32,6 @@ _TAKEN = frozenset({"23505", "23P01"})
 """Another row of the target is in the way."""
 _BAD_DATA = ("22", "23")
 """Classes of SQLSTATE that say that one row is wrong."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _CLIENT_CHECK_MS = 1_000
 
 
@@ -196,8 +195,7 @@ class Worker:
                 raise failure
             if isinstance(failure, BatchFailed) and failure.sqlstate in _TOO_MUCH:
                 self._pace.halve()
-            longest = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-            wait_s = random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
+            wait_s = retry_wait_s(attempt)
         self._outbox.put(Retry(rows=self.batch_rows, attempt=attempt, wait_s=wait_s, reason=_reason(failure)))
         self._gate.sleep(wait_s)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +17,12 @@ from confiture.core.backfill.work import Work
 from confiture.core.database import Connection, one_row
 from confiture.core.failures import plain_failure
 from confiture.core.steps import StepFailed
+from confiture.core.waiting import retry_wait_s
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites
 
 LOCK_TIMEOUT_MS = 500
 _RETRYABLE = frozenset({"55P03", "40P01"})
-_LONGEST_WAIT_S = 2.0
 
 
 class Writes(Protocol):
@@ -126,8 +125,7 @@ class NotedWrites:
                 if error.sqlstate not in _RETRYABLE or attempt > self._work.retries:
                     told = plain_failure(error, "the writes of others cannot be noted")
                     raise StepFailed(told, error.sqlstate) from error
-                longest = min(0.1 * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-                time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, protects nothing
+                time.sleep(retry_wait_s(attempt))
 
 
 class RefusedWrites:
