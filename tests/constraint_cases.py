@@ -17,10 +17,14 @@ DROPPED = "drop_guarantee"
 INDEX = "create_index_blocking"
 DROP_INDEX = "drop_or_reindex_blocking"
 PARTITIONED = "concurrently_on_partitioned"
-RULES = (CHECK, KEY, NOT_NULL, REQUIRED, UNIQUE, PK, EXCLUDE, VALIDATE, DOMAIN, DROPPED, INDEX, DROP_INDEX, PARTITIONED)
+ONLY = "only_on_parent"
+RULES = (
+    *(CHECK, KEY, NOT_NULL, REQUIRED, UNIQUE, PK, EXCLUDE, VALIDATE, DOMAIN, DROPPED, INDEX, DROP_INDEX, PARTITIONED),
+    ONLY,
+)
 READING = {CHECK, KEY, NOT_NULL, UNIQUE, PK, EXCLUDE, VALIDATE, DOMAIN, INDEX}
 """Those that say that a table is read while others wait."""
-FAILING = {REQUIRED, PARTITIONED}
+FAILING = {REQUIRED, PARTITIONED, ONLY}
 
 ORDERS = """
 CREATE TABLE w_customers (id bigint PRIMARY KEY, region text);
@@ -485,4 +489,57 @@ INDEXES = [
     Case("REINDEX (CONCURRENTLY false) INDEX w_orders_number_idx", (DROP_INDEX,), INDEXED),
     Case("REINDEX SCHEMA public", (DROP_INDEX,), INDEXED),
 ]
-CASES = [*CHECKS, *KEYS, *NOT_NULLS, *REQUIREDS, *UNIQUES, *VALIDATIONS, *DOMAINS, *DROPS, *INDEXES]
+ALONE = "ALTER TABLE ONLY w_orders"
+EACH_NOT_NULL = 'ALTER TABLE w_orders_24 ALTER amount SET NOT NULL; ALTER TABLE "w_Orders 25" ALTER amount SET NOT NULL'
+BARE = "CREATE TABLE w_orders (id bigint, amount numeric) PARTITION BY RANGE (id)"
+WITH_CHECK = "ALTER TABLE w_orders ADD CONSTRAINT c CHECK (amount > 0)"
+PARENTS = [
+    Case(f"{ALONE} ALTER amount SET NOT NULL", (ONLY,), PARTS),
+    Case(f"{ALONE} ALTER amount SET NOT NULL", (ONLY,), PARTS, EACH_NOT_NULL, (18,)),
+    Case(
+        f"{ALONE} ALTER amount SET NOT NULL",
+        (),
+        PARTS,
+        f"{EACH_NOT_NULL}; ALTER TABLE w_orders_25 ALTER amount SET NOT NULL",
+        (15,),
+    ),
+    Case(f"{ALONE} ALTER amount SET NOT NULL", (), PARTS, "ALTER TABLE w_orders ALTER amount SET NOT NULL"),
+    Case(f"{ALONE} ALTER amount SET NOT NULL", (), BARE),
+    Case(f"{ALONE} ADD CHECK (amount > 0)", (ONLY,), PARTS),
+    Case(f"{ALONE} ADD CHECK (amount > 0) NOT VALID", (ONLY,), PARTS),
+    Case(f"{ALONE} ADD CHECK (amount > 0)", (ONLY,), HEIRS),
+    Case(f"{ALONE} ADD CHECK (amount > 0) NO INHERIT", (CHECK,), HEIRS),
+    Case(f"{ALONE} ADD CHECK (amount > 0)", (), BARE),
+    Case(f"{ALONE} ADD NOT NULL amount", (ONLY,), PARTS, versions=(18,)),
+    Case(f"{ALONE} ADD NOT NULL amount", (ONLY,), HEIRS, versions=(18,)),
+    Case(f"{ALONE} ADD FOREIGN KEY (id) REFERENCES w_customers", (ONLY,), PARTS),
+    Case(f"{ALONE} ADD COLUMN paid int", (ONLY,), PARTS),
+    Case(f"{ALONE} ADD COLUMN paid int", (ONLY,), HEIRS),
+    Case(f"{ALONE} ADD COLUMN IF NOT EXISTS amount int", (), PARTS),
+    Case(f"{ALONE} DROP COLUMN amount", (ONLY,), PARTS),
+    Case(f"{ALONE} DROP COLUMN amount", (), HEIRS),
+    Case(f"{ALONE} ALTER amount TYPE text", (ONLY,), PARTS),
+    Case(f"{ALONE} ALTER amount TYPE text", (ONLY,), HEIRS),
+    Case(f"{ALONE} DROP CONSTRAINT c", (DROPPED,), PARTS, WITH_CHECK, (18,)),
+    Case(f"{ALONE} DROP CONSTRAINT c", (DROPPED, ONLY), PARTS, WITH_CHECK, (15,)),
+    Case(f"{ALONE} ALTER day DROP NOT NULL", (DROPPED,), PARTS, versions=(18,)),
+    Case(f"{ALONE} ALTER day DROP NOT NULL", (DROPPED, ONLY), PARTS, versions=(15,)),
+    Case(f"{ALONE} ALTER amount SET DEFAULT 1", (), PARTS),
+    Case(f"{ALONE} RENAME amount TO total", (ONLY,), PARTS),
+    Case(f"{ALONE} RENAME amount TO total", (ONLY,), HEIRS),
+    Case(f"{ALONE} RENAME TO w_jobs", (), PARTS),
+]
+SEVERAL = [
+    Case("ALTER TABLE w_orders ADD CHECK (amount > 0), ALTER COLUMN number SET NOT NULL", (CHECK, NOT_NULL)),
+    Case("ALTER TABLE w_orders ADD UNIQUE (number), ADD CHECK (amount > 0), ADD paid int", (UNIQUE, CHECK)),
+    Case("ALTER TABLE w_orders ADD FOREIGN KEY (customer_id) REFERENCES w_customers, ADD UNIQUE (id)", (KEY, UNIQUE)),
+    Case("ALTER TABLE w_orders ADD CHECK (amount > 0), ALTER id TYPE int, ADD paid int", (CHECK,)),
+    Case("ALTER TABLE w_orders ADD COLUMN paid int NOT NULL, ADD CHECK (amount > 0)", (REQUIRED, CHECK)),
+    Case("ALTER TABLE w_orders ADD CHECK (amount > 0), ADD COLUMN token uuid DEFAULT gen_random_uuid()", (CHECK,)),
+    Case(
+        "ALTER TABLE w_orders ADD PRIMARY KEY USING INDEX w_orders_id_idx, ALTER number SET NOT NULL",
+        (PK, NOT_NULL),
+        INDEXED,
+    ),
+]
+CASES = [*CHECKS, *KEYS, *NOT_NULLS, *REQUIREDS, *UNIQUES, *VALIDATIONS, *DOMAINS, *DROPS, *INDEXES, *PARENTS, *SEVERAL]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+
+from confiture.cli.app import main
 
 REPOSITORY = Path(__file__).parent.parent
 _FOREIGN = ("GITHUB_", "FORCE_COLOR", "NO_COLOR", "CONFITURE_", "DATABASE_URL", "PG", "COLUMNS", "CI", "TERM")
@@ -63,13 +69,23 @@ class Project:
         return {**kept, "PYTHONPATH": str(REPOSITORY), **self.environ}
 
     def run(self, *arguments: str, expect: int | None = 0) -> Result:
-        """Runs the command in a process of its own; fails the test unless it exits as expected."""
+        """Runs the command as a process would, but in this one: to start one costs more than most commands do. Fails
+        the test unless it exits as expected.
+        """
+        with _as_a_process(self.root, self.environment, ["confiture", *arguments]) as (out, err):
+            try:
+                main()
+                code = 0
+            except SystemExit as exit_:
+                code = _exit_code(exit_)
+        return _expected(Result(code, _text(out), _text(err)), expect)
+
+    def process(self, *arguments: str, expect: int | None = 0) -> Result:
+        """Runs the command in a process of its own, where that makes a difference."""
         done = subprocess.run(
             self.command(*arguments), cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
         )
-        result = Result(done.returncode, done.stdout, done.stderr)
-        assert expect is None or result.code == expect, f"exit {result.code}\n{result.out}\n{result.err}"
-        return result
+        return _expected(Result(done.returncode, done.stdout, done.stderr), expect)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Starts the command and lets it run."""
@@ -82,6 +98,59 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+def _expected(result: Result, code: int | None) -> Result:
+    assert code is None or result.code == code, f"exit {result.code}\n{result.out}\n{result.err}"
+    return result
+
+
+@contextmanager
+def _as_a_process(
+    root: Path, environment: Mapping[str, str], arguments: list[str]
+) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+    """Folder, environment, arguments and streams as a new process has them, and none of the project's modules. All is
+    put back afterwards.
+    """
+    former = Path.cwd(), dict(os.environ), sys.argv, [*sys.path], {*sys.modules}, sys.stdin, sys.stdout, sys.stderr
+    out, err = _stream(), _stream()
+    os.chdir(root)
+    _set_environment(environment)
+    sys.argv, sys.path = arguments, [str(root), *sys.path]
+    sys.stdin, sys.stdout, sys.stderr = _stream(), out, err
+    importlib.invalidate_caches()
+    try:
+        yield out, err
+    finally:
+        folder, environ, sys.argv, sys.path, modules, sys.stdin, sys.stdout, sys.stderr = former
+        os.chdir(folder)
+        _set_environment(environ)
+        for name in sys.modules.keys() - modules:
+            if _is_below(root, getattr(sys.modules[name], "__file__", None)):
+                del sys.modules[name]
+
+
+def _is_below(root: Path, file: str | None) -> bool:
+    return file is not None and Path(file).is_relative_to(root)
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _stream() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+def _exit_code(exit_: SystemExit) -> int:
+    assert exit_.code is None or isinstance(exit_.code, int), exit_.code
+    return exit_.code or 0
 
 
 @pytest.fixture

@@ -13,12 +13,18 @@ CREATE TABLE l_kinds (id bigint PRIMARY KEY, name text);
 CREATE TABLE w_a (tenant_id bigint NOT NULL, id bigint NOT NULL, ref bigint, val bigint, PRIMARY KEY (tenant_id, id));
 CREATE TABLE w_b (tenant_id bigint NOT NULL, id bigint NOT NULL, ref bigint, val bigint, PRIMARY KEY (tenant_id, id));
 CREATE TABLE w_u (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, ref bigint, val bigint, UNIQUE (tenant_id, id));
+CREATE TABLE w_n (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, n bigint, UNIQUE (tenant_id, id, n));
 CREATE TABLE w_k (tenant_id bigint NOT NULL, id bigint PRIMARY KEY, u_id bigint, val bigint,
     FOREIGN KEY (tenant_id, u_id) REFERENCES w_u (tenant_id, id));
 CREATE TABLE w_loose (tenant_id bigint, id bigint, u_id bigint, val bigint,
     FOREIGN KEY (tenant_id, u_id) REFERENCES w_u (tenant_id, id));
 CREATE TABLE w_unproven (tenant_id bigint NOT NULL, id bigint, u_id bigint);
 ALTER TABLE w_unproven ADD FOREIGN KEY (tenant_id, u_id) REFERENCES w_u (tenant_id, id) NOT VALID;
+CREATE TABLE w_heirs (tenant_id bigint NOT NULL, u_id bigint NOT NULL,
+    FOREIGN KEY (tenant_id, u_id) REFERENCES w_u (tenant_id, id));
+CREATE TABLE w_heir () INHERITS (w_heirs);
+CREATE TABLE w_three (tenant_id bigint NOT NULL, u_id bigint NOT NULL, n bigint,
+    FOREIGN KEY (tenant_id, u_id, n) REFERENCES w_n (tenant_id, id, n));
 CREATE TABLE w_lines (u_id bigint REFERENCES w_u (id), n bigint);
 CREATE TABLE w_new (id bigint PRIMARY KEY, u_id bigint, a_id bigint, tenant_id bigint);
 CREATE TABLE r_out (tenant_id bigint, a bigint, b bigint, UNIQUE (tenant_id, a));
@@ -37,6 +43,10 @@ INSERT INTO w_b SELECT t, i, i % 3 + 1, nullif(i * t, 4) FROM generate_series(1,
 INSERT INTO w_u SELECT i % 3 + 1, i, i % 2 + 1, i FROM generate_series(1, 9) i;
 INSERT INTO w_k SELECT tenant_id, id, nullif(id, 4), val FROM w_u;
 INSERT INTO w_loose SELECT nullif(id % 4, 3), id, NULL, val FROM w_u;
+INSERT INTO w_n SELECT tenant_id, id, id FROM w_u;
+INSERT INTO w_heirs SELECT tenant_id, id FROM w_u;
+INSERT INTO w_heir SELECT tenant_id, id % 9 + 1 FROM w_u;
+INSERT INTO w_three SELECT tenant_id, id % 9 + 1, NULL FROM w_u;
 INSERT INTO w_lines SELECT id, id * 2 FROM w_u;
 INSERT INTO w_new SELECT id, id, id FROM w_u;
 INSERT INTO r_out SELECT t, i, i FROM generate_series(1, 3) t, generate_series(1, 3) i;
@@ -361,4 +371,97 @@ MADE = (
     _error("CREATE VIEW made AS SELECT 2 AS tenant_id, id FROM w_a WHERE tenant_id = 1", Leak.WRONG_SOURCE),
     _error("CREATE VIEW made AS SELECT sum(val) AS total FROM w_a", Leak.GROUPING),
 )
-CASES = (*INSERTS, *CONSTANTS, *JOINS, *KEYS, *GROUPS, *SUBQUERIES, *SETS, *COMMON, *CHANGES, *MADE)
+HIDDEN = (
+    _error(_out("SELECT 1, id, 0 FROM l_kinds LIMIT (SELECT count(*) FROM w_a WHERE id = 1)"), Leak.GROUPING),
+    _error(
+        _out("SELECT 1, id, 0 FROM l_kinds UNION SELECT 2, id, 0 FROM l_kinds OFFSET (SELECT count(*) FROM w_a)"),
+        Leak.GROUPING,
+    ),
+    _error(
+        _out(
+            "SELECT tenant_id, id, (SELECT id FROM w_b b WHERE b.tenant_id = a.tenant_id LIMIT (SELECT count(*) FROM w_u)) FROM w_a a"
+        ),
+        Leak.JOIN,
+    ),
+    _error(
+        _out(
+            "SELECT tenant_id, id, sum(val) OVER w FROM w_a WINDOW w AS (PARTITION BY tenant_id ORDER BY id ROWS (SELECT count(*) FROM w_b) PRECEDING)"
+        ),
+        Leak.JOIN,
+    ),
+    Case(
+        _out(
+            "SELECT tenant_id, id, sum(val) OVER u FROM w_a WINDOW w AS (PARTITION BY tenant_id), u AS (w ORDER BY id)"
+        )
+    ),
+    _warning(_out("SELECT h.tenant_id, u.id, 0 FROM w_heirs h JOIN w_u u ON u.id = h.u_id"), Leak.JOIN),
+    _warning(_out("SELECT t.tenant_id, n.id, 0 FROM w_three t JOIN w_n n ON n.id = t.u_id"), Leak.JOIN),
+    Case(_out("SELECT tenant_id, id, val FROM w_a WHERE tenant_id NOT IN (SELECT tenant_id FROM w_b WHERE val > 3)")),
+    Case(_out("SELECT tenant_id, id, val FROM w_a WHERE (tenant_id, id) <> ALL (SELECT tenant_id, id FROM w_b)")),
+    Case(
+        _out(
+            "SELECT a.tenant_id, a.id, b.id FROM w_a a JOIN w_b b ON (a.tenant_id = b.tenant_id AND a.id = b.id) OR (b.tenant_id = a.tenant_id AND a.ref = b.ref)"
+        )
+    ),
+    _error(
+        _out(
+            "SELECT a.tenant_id, a.id, b.id FROM w_a a JOIN w_b b ON (a.tenant_id = b.tenant_id AND a.id = b.id) OR a.ref = b.ref"
+        ),
+        Leak.JOIN,
+    ),
+)
+MOVING = (
+    _error("UPDATE w_a SET tenant_id = 1", Leak.REACH),
+    _error("UPDATE w_a SET tenant_id = ref", Leak.REACH),
+    _error("UPDATE w_a SET (tenant_id, val) = (2, 3)", Leak.REACH),
+    _error("UPDATE w_a SET (val, tenant_id) = ROW (3, ref)", Leak.REACH),
+    _error("UPDATE w_a SET tenant_id = DEFAULT", Leak.REACH),
+    _error("UPDATE w_a SET tenant_id = 2 WHERE tenant_id = 1", Leak.WRONG_SOURCE),
+    _warning("UPDATE w_new SET tenant_id = 1", Leak.REACH),
+    Case("UPDATE w_new SET tenant_id = 1 WHERE tenant_id IS NULL"),
+    Case("UPDATE w_new SET tenant_id = id % 3 + 1 WHERE tenant_id IS NULL"),
+    Case("UPDATE w_new SET tenant_id = coalesce(tenant_id, 1)"),
+    Case("UPDATE w_a SET tenant_id = tenant_id"),
+    Case("UPDATE w_new n SET tenant_id = u.tenant_id FROM w_u u WHERE u.tenant_id = 1 AND n.tenant_id IS NULL"),
+)
+_MERGE = "MERGE INTO r_out r USING w_a a ON r.tenant_id = a.tenant_id AND r.a = a.id"
+_UPSERT = "INSERT INTO r_out SELECT tenant_id, id, val FROM w_a ON CONFLICT (tenant_id, a) DO UPDATE SET"
+CONFLICTS = (
+    Case(f"{_MERGE} WHEN MATCHED AND EXISTS (SELECT 1 FROM w_b b WHERE b.tenant_id = a.tenant_id) THEN DELETE"),
+    _error(f"{_MERGE} WHEN MATCHED AND EXISTS (SELECT 1 FROM w_b b WHERE b.id = a.id) THEN DELETE", Leak.JOIN),
+    Case(f"{_UPSERT} b = (SELECT sum(val) FROM w_b WHERE w_b.tenant_id = excluded.tenant_id)"),
+    _error(f"{_UPSERT} b = (SELECT sum(val) FROM w_b)", Leak.JOIN),
+    _error(f"{_UPSERT} b = 1 WHERE EXISTS (SELECT 1 FROM w_b WHERE w_b.id = excluded.a)", Leak.JOIN),
+    _error(f"{_UPSERT} tenant_id = 1", Leak.WRONG_SOURCE),
+    Case(f"{_UPSERT} tenant_id = excluded.tenant_id, b = excluded.b"),
+    _warning(
+        "INSERT INTO r_key (tenant_id, a, b) SELECT tenant_id, id, val FROM w_u ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE r_key.tenant_id = excluded.tenant_id",
+        Leak.REACH,
+    ),
+    _error(
+        "WITH d AS (DELETE FROM l_kinds k USING w_a a WHERE a.id = k.id RETURNING a.val) INSERT INTO r_out SELECT 1, sum(val), 0 FROM d",
+        Leak.GROUPING,
+    ),
+    _error(
+        "WITH d AS (UPDATE w_a m SET val = 1 FROM w_b b WHERE b.tenant_id = m.tenant_id RETURNING b.id AS tenant_id) INSERT INTO r_out SELECT tenant_id, 0, 0 FROM d",
+        Leak.WRONG_SOURCE,
+    ),
+    Case(
+        "WITH d AS (DELETE FROM w_a RETURNING *) INSERT INTO r_out SELECT tenant_id, count(*), 0 FROM d GROUP BY tenant_id"
+    ),
+)
+CASES = (
+    *INSERTS,
+    *CONSTANTS,
+    *JOINS,
+    *KEYS,
+    *GROUPS,
+    *SUBQUERIES,
+    *SETS,
+    *COMMON,
+    *CHANGES,
+    *MADE,
+    *HIDDEN,
+    *MOVING,
+    *CONFLICTS,
+)

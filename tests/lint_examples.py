@@ -20,7 +20,7 @@ from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Claims, Example, Group, Rule, SchemaRule
 from confiture.lint.subjects import Surroundings
 from confiture.models.findings import Finding
-from confiture.models.migration import FileStep, Migration, Phase
+from confiture.models.migration import FileStep, MigrationFile, Phase
 from confiture.models.plan import Direction, Isolation, PlannedMigration, Segment, StepId
 from confiture.models.settings import DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
@@ -35,6 +35,9 @@ SETTINGS = Settings(
 )
 TENANCY = TenancySettings(tables=("w_*", "r_*"), exempt=("r_static_*",), is_set=True)
 _BEFORE = "before.sql"
+SETTINGS = Settings(
+    root=Path("."), environment="test", database=DatabaseSettings(), migrations=Path("m"), schemas=Path("s")
+)
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
 
 
@@ -45,10 +48,10 @@ def source(path: str, text: str) -> SourceText:
 def planned(version: str, path: str, text: str) -> PlannedMigration:
     """A migration with one DDL file."""
     step = FileStep(sql=source(path, text), is_template=False, span=Span(path=path, line=1), name=path)
-    migration = Migration(
+    migration = MigrationFile(
         version=version, name="m", file=step.sql.file, span=step.span, phases={Phase.DDL: (step,)} if text else {}
     )
-    return Planner("test", {}, {}, Problems()).plan(migration, Direction.UP)
+    return Planner(SETTINGS, {}, Problems()).plan(migration, Direction.UP)
 
 
 def rules_for(rule: Rule, example: Example) -> tuple[ActiveRule, ...]:

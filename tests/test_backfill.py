@@ -12,83 +12,20 @@ import pytest
 
 from confiture.models.events import BackfillProgressed, BatchRetried
 from tests.engine import migrate_up, wait_until
+from tests.filling import (
+    CUSTOMERS,
+    DIFFERENT,
+    OURS,
+    SMALL_BATCHES,
+    SQL,
+    WORKERS,
+    fill,
+    schema,
+    slow_down,
+    speed_up,
+)
 from tests.fix_projects import Project
 from tests.fix_servers import Database
-
-CUSTOMERS = 3_000
-DIFFERENT = """
-    WITH made AS (
-        SELECT c.tenant_id, c.id, count(o.id) AS orders, coalesce(sum(o.amount), 0) AS total
-        FROM w_customers c LEFT JOIN w_orders o ON o.tenant_id = c.tenant_id AND o.customer_id = c.id
-        GROUP BY 1, 2
-    ), found AS (SELECT tenant_id, customer_id, orders, total FROM r_totals)
-    SELECT count(*) FROM (
-        (SELECT * FROM made EXCEPT ALL SELECT * FROM found)
-        UNION ALL (SELECT * FROM found EXCEPT ALL SELECT * FROM made)
-    ) AS x
-"""
-SQL = """
-          INSERT INTO r_totals (tenant_id, customer_id, orders, total)
-          SELECT c.tenant_id, c.id, count(o.id), coalesce(sum(o.amount), 0)
-          FROM w_customers c
-          LEFT JOIN w_orders o ON o.tenant_id = c.tenant_id AND o.customer_id = c.id
-          WHERE {{ batch }}
-          GROUP BY c.tenant_id, c.id
-"""
-
-
-def schema(database: Database) -> None:
-    """One huge tenant beside tiny ones."""
-    database.execute(
-        f"""
-        CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id));
-        CREATE TABLE w_orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id int, customer_id int,
-                               amount numeric NOT NULL);
-        CREATE INDEX ON w_orders (tenant_id, customer_id);
-        CREATE TABLE r_totals (tenant_id int, customer_id int, orders bigint, total numeric,
-                               PRIMARY KEY (tenant_id, customer_id));
-        INSERT INTO w_customers SELECT CASE WHEN g % 3 = 0 THEN g % 500 ELSE 7 END, g, 'n' || g
-        FROM generate_series(1, {CUSTOMERS}) g;
-        INSERT INTO w_orders (tenant_id, customer_id, amount)
-        SELECT tenant_id, id, 1 FROM w_customers, generate_series(1, 2);
-        ANALYZE;
-        """
-    )
-
-
-def fill(
-    shop: Project,
-    options: str = "batch_rows: 100",
-    sql: str = SQL,
-    captures: str = "w_orders: [tenant_id, customer_id]",
-) -> None:
-    lines = "\n".join(f"      {line}" for line in options.splitlines())
-    shop.write(
-        "migrations/001_fill.yaml",
-        f"""after_ddl:
-  - name: fill
-    backfill:
-      into: r_totals
-      from: w_customers
-      alias: c
-{lines}
-      captures: {{{captures}}}
-      sql: |{sql}
-""",
-    )
-
-
-def slow_down(database: Database) -> None:
-    """Makes every batch take a moment longer."""
-    database.execute(
-        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
-        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-    )
-
-
-def speed_up(database: Database) -> None:
-    database.execute("DROP TRIGGER slowly ON r_totals")
 
 
 @pytest.fixture
@@ -113,7 +50,7 @@ def test_a_backfill_equals_its_defining_query(made, database, workers):
 def test_nothing_of_ours_is_left_behind(made, database):
     fill(made)
     assert migrate_up(made).code == 0
-    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert database.rows(OURS) == []
     left = "SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace AND relname LIKE '%keys%'"
     assert database.rows(left) == []
     assert database.rows("SELECT proname FROM pg_proc WHERE pronamespace = 'confiture'::regnamespace") == []
@@ -162,6 +99,7 @@ def test_an_empty_table_is_filled_at_once(made, database):
     assert database.value("SELECT count(*) FROM r_totals") == 0
 
 
+_SESSIONS = WORKERS.replace("confiture backfill (", "confiture")
 _TO_BE_EXPECTED = (psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation, psycopg.errors.UndefinedTable)
 
 
@@ -241,24 +179,27 @@ def test_killed_again_and_again_it_does_nothing_twice(made, database, writers):
     numbers = random.Random(7)
     for _ in range(6):
         running = made.start("migrate", "up")
-        time.sleep(numbers.uniform(0.4, 1.1))
+        moment = numbers.choice((_SESSIONS, WORKERS))
+        wait_until(lambda: database.value(moment) or running.poll() is not None, "it is under way")  # noqa: B023
+        time.sleep(numbers.uniform(0, 0.3))
         if numbers.random() < 0.5:
-            ours = "application_name LIKE 'confiture%' AND datname = current_database() AND pid <> pg_backend_pid()"
             database.rows(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours} ORDER BY random() LIMIT 1"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'confiture%'"
+                " AND datname = current_database() ORDER BY random() LIMIT 1"
             )
-            time.sleep(0.2)
+            time.sleep(numbers.uniform(0, 0.3))
         running.send_signal(signal.SIGKILL)
         running.communicate()
     made.run("migrate", "up")
     for thread in writers:
         thread.join(timeout=30)
     assert database.value(DIFFERENT) == 0
-    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert database.rows(OURS) == []
 
 
 def test_a_lost_connection_is_made_anew(made, database):
-    fill(made, "batch_rows: 10\nbatch_time: 5ms")
+    slow_down(database)
+    fill(made, SMALL_BATCHES)
     lost = []
 
     def cut(event: object) -> None:
@@ -268,12 +209,8 @@ def test_a_lost_connection_is_made_anew(made, database):
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name LIKE 'confiture backfill%' AND datname = current_database()"
             )
+            speed_up(database)
 
-    database.execute(
-        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';"
-        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-    )
     ran = migrate_up(made, cut)
     assert ran.code == 0, ran.error
     assert lost and any(isinstance(event, BatchRetried) for event in ran.events)
@@ -316,12 +253,8 @@ def test_a_truncated_source_ends_it(made, database):
 
 
 def test_writes_are_refused_where_nobody_was_to_write(made, database):
-    fill(made, "batch_rows: 5\nbatch_time: 1ms\non_writes: ignore", captures="")
-    database.execute(
-        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END';"
-        "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-    )
+    fill(made, f"{SMALL_BATCHES}\non_writes: ignore", captures="")
+    slow_down(database)
     wrote = []
 
     def write(event: object) -> None:
@@ -353,7 +286,7 @@ def test_what_cannot_be_promised_is_refused_and_leaves_nothing(made, database, o
     assert code in ran.codes
     assert ran.diagnostic.hint
     assert database.value("SELECT count(*) FROM r_totals") == 0
-    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert database.rows(OURS) == []
 
 
 @pytest.mark.parametrize(
@@ -375,7 +308,7 @@ def test_a_statement_that_cannot_be_batched_is_told_before_anything_connects(pro
 
 def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
     slow_down(database)
-    fill(made, "batch_rows: 20\nbatch_time: 50ms")
+    fill(made, SMALL_BATCHES)
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "pause")
@@ -392,7 +325,7 @@ def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
 
 def test_cancelled_it_takes_its_triggers_with_it(made, database):
     slow_down(database)
-    fill(made, "batch_rows: 20\nbatch_time: 50ms")
+    fill(made, SMALL_BATCHES)
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "cancel")
@@ -400,7 +333,7 @@ def test_cancelled_it_takes_its_triggers_with_it(made, database):
     speed_up(database)
     assert running.returncode in (4, 5)
     assert "cancelled" in err
-    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert database.rows(OURS) == []
     database.execute("TRUNCATE r_totals")
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
@@ -410,7 +343,7 @@ def test_a_stopped_one_can_be_given_up(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     assert migrate_up(made).code == 5
     made.run("backfill", "cancel")
-    assert database.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
+    assert database.rows(OURS) == []
     database.execute("TRUNCATE r_totals")
     fill(made)
     assert migrate_up(made).code == 0, "what it does may be changed once it was given up"

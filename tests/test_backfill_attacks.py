@@ -11,17 +11,20 @@ import pytest
 from confiture.models.events import BackfillProgressed, StepFinished
 from tests import fix_servers
 from tests.engine import migrate_down, migrate_up, wait_until
+from tests.filling import (
+    CUSTOMERS,
+    DIFFERENT,
+    OURS,
+    SMALL_BATCHES,
+    SQL,
+    WORKERS,
+    fill,
+    schema,
+    slow_down,
+    speed_up,
+)
 from tests.fix_projects import Project
 from tests.fix_servers import PG15, Database, Roles, Server
-from tests.test_backfill import CUSTOMERS, DIFFERENT, SQL, fill, schema
-
-_SLOWLY = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
-    "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-)
-_SLOW_BATCHES = "batch_rows: 10\nbatch_time: 60ms"
-_WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'confiture backfill (%'"
-_OURS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'confiture%'"
 
 
 @pytest.fixture
@@ -46,6 +49,16 @@ def once(work: Callable[[], object]) -> Callable[[object], None]:
             work()
 
     return listen
+
+
+def meanwhile(database: Database, statements: str) -> Callable[[object], None]:
+    """A listener that runs statements when the backfill, its brake on, is under way, and lets it go on without."""
+
+    def work() -> None:
+        database.execute(statements)
+        speed_up(database)
+
+    return once(work)
 
 
 def step(shop: Project, text: str) -> None:
@@ -112,20 +125,19 @@ def test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, da
         ANALYZE w_customers;
         """
     )
-    database.execute(_SLOWLY)
-    fill(shop, _SLOW_BATCHES)
-    ran = migrate_up(
-        shop, once(lambda: database.execute("DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500"))
-    )
+    slow_down(database)
+    fill(shop, SMALL_BATCHES)
+    ran = migrate_up(shop, meanwhile(database, "DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500"))
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
-    assert database.rows(_OURS) == []
+    assert database.rows(OURS) == []
 
 
 def test_a_truncated_partition_ends_it(shop, database):
     test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, database)
     database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
-    ran = migrate_up(shop, once(lambda: database.execute("TRUNCATE p0")))
+    slow_down(database)
+    ran = migrate_up(shop, meanwhile(database, "TRUNCATE p0"))
     assert (ran.code, ran.codes) == (5, ["source-truncated"])
 
 
@@ -144,15 +156,16 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
         ANALYZE w_customers;
         """
     )
-    database.execute(_SLOWLY)
-    fill(shop, _SLOW_BATCHES)
+    slow_down(database)
+    fill(shop, SMALL_BATCHES)
     attach = "ALTER TABLE w_customers ATTACH PARTITION p2 FOR VALUES FROM (9000) TO (10000)"
-    ran = migrate_up(shop, once(lambda: database.execute(attach)))
+    ran = migrate_up(shop, meanwhile(database, attach))
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
     assert database.value("SELECT count(*) FROM r_totals WHERE customer_id > 9000") == 50
     database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
-    ran = migrate_up(shop, once(lambda: database.execute("DROP TABLE p0")))
+    slow_down(database)
+    ran = migrate_up(shop, meanwhile(database, "DROP TABLE p0"))
     assert (ran.code, ran.codes) == (5, ["partitions-changed"])
 
 
@@ -208,7 +221,7 @@ def test_what_would_lose_data_is_refused_and_leaves_nothing(made_18, database_18
     assert ran.code == 4, "nothing was begun"
     assert ran.diagnostic.hint
     assert database_18.rows("TABLE r_totals") == before_it
-    assert database_18.rows(_OURS) == []
+    assert database_18.rows(OURS) == []
     assert database_18.rows("SELECT FROM confiture.backfills") == []
 
 
@@ -216,8 +229,9 @@ def test_rows_of_others_in_the_same_table_stay(made, database):
     database.execute(
         "ALTER TABLE r_totals ADD COLUMN kind text DEFAULT 'other';"
         "ALTER TABLE r_totals DROP CONSTRAINT r_totals_pkey, ADD PRIMARY KEY (kind, tenant_id, customer_id);"
-        "INSERT INTO r_totals SELECT tenant_id, id, 0, 0, 'other' FROM w_customers;" + _SLOWLY
+        "INSERT INTO r_totals SELECT tenant_id, id, 0, 0, 'other' FROM w_customers;"
     )
+    slow_down(database)
     mine = (
         SQL.replace("orders, total)", "orders, total, kind)")
         .replace("amount), 0)", "amount), 0), 'mine'")
@@ -226,8 +240,8 @@ def test_rows_of_others_in_the_same_table_stay(made, database):
             "c.tenant_id, c.id\n          ON CONFLICT (kind, tenant_id, customer_id) DO NOTHING\n",
         )
     )
-    fill(made, _SLOW_BATCHES, mine)
-    ran = migrate_up(made, once(lambda: database.execute("DELETE FROM w_customers WHERE id < 900")))
+    fill(made, SMALL_BATCHES, mine)
+    ran = migrate_up(made, meanwhile(database, "DELETE FROM w_customers WHERE id < 900"))
     assert ran.code == 0, ran.error
     assert database.value("SELECT count(*) FROM r_totals WHERE kind = 'other'") == CUSTOMERS
     assert database.value(DIFFERENT.replace("FROM r_totals", "FROM r_totals WHERE kind = 'mine'")) == 0
@@ -235,9 +249,10 @@ def test_rows_of_others_in_the_same_table_stay(made, database):
 
 def test_a_value_that_moved_to_another_row_is_in_nobody_s_way(made, database):
     """The target is unique by name as well, and others swap names between what is filled and what is not."""
-    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE;" + _SLOWLY)
+    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE")
+    slow_down(database)
     sql = SQL.replace("orders, total)", "orders, total, name)").replace("amount), 0)", "amount), 0), c.name")
-    fill(made, _SLOW_BATCHES, sql)
+    fill(made, SMALL_BATCHES, sql)
     swap = """
         UPDATE w_customers c SET name = o.name FROM w_customers o
         WHERE (c.tenant_id, c.id) IN (SELECT tenant_id, id FROM w_customers ORDER BY 1, 2 LIMIT 10)
@@ -246,7 +261,7 @@ def test_a_value_that_moved_to_another_row_is_in_nobody_s_way(made, database):
         UPDATE w_customers SET name = 'n' || (SELECT id FROM w_customers ORDER BY tenant_id, id LIMIT 1)
         WHERE id = (SELECT id FROM w_customers ORDER BY tenant_id DESC, id DESC LIMIT 1)
     """
-    ran = migrate_up(made, once(lambda: database.execute(swap)))
+    ran = migrate_up(made, meanwhile(database, swap))
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
     wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
@@ -254,15 +269,16 @@ def test_a_value_that_moved_to_another_row_is_in_nobody_s_way(made, database):
 
 
 def test_two_rows_that_swap_a_unique_value_are_drained_together(made, database):
-    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE;" + _SLOWLY)
+    database.execute("ALTER TABLE r_totals ADD COLUMN name text UNIQUE")
+    slow_down(database)
     sql = SQL.replace("orders, total)", "orders, total, name)").replace("amount), 0)", "amount), 0), c.name")
-    fill(made, _SLOW_BATCHES, sql)
+    fill(made, SMALL_BATCHES, sql)
     rotate = """
         UPDATE w_customers c SET name = 'm' || o.n
         FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM w_customers) o WHERE o.id = c.id;
         UPDATE w_customers SET name = 'n' || (id % 3000) + 1
     """
-    ran = migrate_up(made, once(lambda: database.execute(rotate)))
+    ran = migrate_up(made, meanwhile(database, rotate))
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
     wrong = "SELECT count(*) FROM r_totals r JOIN w_customers c ON c.id = r.customer_id WHERE r.name <> c.name"
@@ -317,7 +333,7 @@ def test_rows_that_a_policy_hides_are_not_left_out_silently(made, roles: Roles):
     ran = migrate_up(made, url=roles.url(roles.migrator))
     assert ran.code == 4
     assert ran.codes == ["42501"]
-    assert database.rows(_OURS) == []
+    assert database.rows(OURS) == []
 
 
 def test_a_role_that_owns_only_some_tables_leaves_nothing(made, roles: Roles):
@@ -333,7 +349,7 @@ def test_a_role_that_owns_only_some_tables_leaves_nothing(made, roles: Roles):
     fill(made)
     ran = migrate_up(made, url=roles.url(roles.migrator))
     assert (ran.code, ran.codes) == (4, ["42501"])
-    assert database.rows(_OURS) == []
+    assert database.rows(OURS) == []
 
 
 def test_a_delete_counts_the_rows_that_it_walked_over(made, database):
@@ -390,8 +406,8 @@ def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
 
 
 def test_a_lost_lock_stops_the_fill(made, database):
-    database.execute(_SLOWLY)
-    fill(made, _SLOW_BATCHES)
+    slow_down(database)
+    fill(made, SMALL_BATCHES)
     cut = (
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -399,18 +415,20 @@ def test_a_lost_lock_stops_the_fill(made, database):
     ran = migrate_up(made, once(lambda: database.rows(cut)))
     assert ran.code == 5
     assert "holds the lock is lost" in ran.diagnostic.message
+    speed_up(database)
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
 
 
 def test_a_lost_main_connection_leaves_what_the_next_run_goes_on_with(made, database):
-    database.execute(_SLOWLY)
-    fill(made, _SLOW_BATCHES)
+    slow_down(database)
+    fill(made, SMALL_BATCHES)
     cut = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE 'confiture migrate%' AND datname = current_database()"
     )
     assert migrate_up(made, once(lambda: database.rows(cut))).code == 5
+    speed_up(database)
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
 
@@ -418,7 +436,7 @@ def test_a_lost_main_connection_leaves_what_the_next_run_goes_on_with(made, data
 def test_triggers_that_somebody_dropped_are_missed(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     assert migrate_up(made).code == 5
-    (trigger, *_) = database.rows(_OURS)
+    (trigger, *_) = database.rows(OURS)
     database.execute(f"DROP TRIGGER {trigger[0].removesuffix('_truncate')} ON w_orders")
     ran = migrate_up(made)
     assert (ran.code, ran.codes) == (5, ["capture-lost"])
@@ -431,19 +449,20 @@ def test_what_is_undone_midway_takes_its_triggers_with_it(made, database):
         (made.root / "migrations/001_fill.yaml").read_text() + "down:\n  - sql: TRUNCATE r_totals\n",
     )
     assert migrate_up(made).code == 5
-    assert len(database.rows(_OURS)) == 4
+    assert len(database.rows(OURS)) == 4
     assert migrate_down(made).code == 0
-    assert database.rows(_OURS) == []
+    assert database.rows(OURS) == []
     assert database.rows("SELECT FROM confiture.backfills") == []
 
 
 def test_a_writer_that_stays_open_is_waited_for(made, database):
-    database.execute(_SLOWLY)
-    fill(made, _SLOW_BATCHES)
+    slow_down(database)
+    fill(made, SMALL_BATCHES)
     writer = psycopg.connect(database.url)
 
     def write() -> None:
         writer.execute("DELETE FROM w_orders WHERE customer_id < 100")
+        speed_up(database)
 
     def commit(event: object) -> None:
         if isinstance(event, BackfillProgressed) and event.source_rows >= CUSTOMERS:
@@ -504,17 +523,18 @@ def crashing(project: Project) -> Iterator[tuple[Project, Database, Callable[[],
 def test_a_crash_of_the_server_takes_back_no_more_than_its_own_progress(crashing):
     """Batches do not wait for the disk: what is lost of them is lost together with how far they came."""
     shop, database, crash = crashing
-    database.execute(_SLOWLY)
-    fill(shop, _SLOW_BATCHES + "\nworkers: 2")
+    slow_down(database)
+    fill(shop, SMALL_BATCHES + "\nworkers: 2")
     for _ in range(3):
         running = shop.start("migrate", "up")
-        wait_until(lambda: database.value(_WORKERS), "it fills")
+        wait_until(lambda: database.value(WORKERS), "it fills")
         crash()
         _, err = running.communicate(timeout=60)
         assert running.returncode == 5, err
         filled = database.value("SELECT count(*) FROM r_totals")
         assert filled == database.value("SELECT coalesce(sum(written_rows), 0) FROM confiture.backfill_ranges")
         database.execute("UPDATE w_orders SET amount = amount + 1 WHERE customer_id % 100 = 0")
+    speed_up(database)
     ran = migrate_up(shop)
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
@@ -524,10 +544,15 @@ def test_a_writer_that_never_ends_is_told_of_and_what_it_wrote_is_not_lost(made_
     """Nobody is kept out for longer than `max_blocking` while the last drain waits for it."""
     settings = "migrations: migrations\nschemas: schemas\ndatabase: {max_blocking: 200ms, retries: 2}\n"
     made_18.write("confiture.yaml", settings)
-    fill(made_18, _SLOW_BATCHES)
-    database_18.execute(_SLOWLY)
+    fill(made_18, SMALL_BATCHES)
+    slow_down(database_18)
     writer = psycopg.connect(database_18.url)
-    ran = migrate_up(made_18, once(lambda: writer.execute("DELETE FROM w_orders WHERE customer_id < 100")))
+
+    def write() -> None:
+        writer.execute("DELETE FROM w_orders WHERE customer_id < 100")
+        speed_up(database_18)
+
+    ran = migrate_up(made_18, once(write))
     assert (ran.code, ran.codes) == (5, ["not-drained"])
     assert "draining" in made_18.run("backfill", "status").out
     writer.commit()
@@ -538,10 +563,10 @@ def test_a_writer_that_never_ends_is_told_of_and_what_it_wrote_is_not_lost(made_
 
 def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
     """Every row is written ten times over while the batches run, with a trigger of the user's in the way."""
-    fill(made_18, _SLOW_BATCHES)
-    database_18.execute(_SLOWLY)
+    fill(made_18, SMALL_BATCHES)
+    slow_down(database_18)
     flood = "".join("UPDATE w_orders SET amount = amount + 1;" for _ in range(10))
-    ran = migrate_up(made_18, once(lambda: database_18.execute(flood)))
+    ran = migrate_up(made_18, meanwhile(database_18, flood))
     assert ran.code == 0, ran.error
     assert database_18.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
@@ -561,4 +586,4 @@ def test_giving_up_does_not_queue_in_front_of_others(made_18, database_18):
     reader.close()
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
-    assert database_18.rows(_OURS) == []
+    assert database_18.rows(OURS) == []

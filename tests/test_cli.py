@@ -305,7 +305,7 @@ def test_what_goes_to_a_reader_that_has_enough_is_no_error(project: Project) -> 
 def test_a_terminal_without_unicode_gets_question_marks(project: Project, form: str) -> None:
     project.migration("001_a", f"description: é日\nddl: [{{sql: 'SELECT {'1' * 100}'}}]\n")
     project.environ["PYTHONIOENCODING"] = "ascii"
-    out = project.run("migrate", "show", "001", "--format", form).out
+    out = project.process("migrate", "show", "001", "--format", form).out
     assert "??" in out
     if form == "json":
         assert json.loads(out)["description"] == "??"

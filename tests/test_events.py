@@ -20,9 +20,9 @@ import pytest
 from confiture.models.events import Event
 from confiture.report.events import event_line, name_of
 from tests.engine import wait_until
+from tests.filling import CUSTOMERS, fill, schema
 from tests.fix_projects import REPOSITORY, Project
 from tests.fix_servers import Database
-from tests.test_backfill import CUSTOMERS, fill, schema
 
 _NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 _PLAIN: Mapping[object, object] = {str: "é\u2028\n", int: 3, float: 1.23456, bool: True}
@@ -39,6 +39,8 @@ def sample(kind: Any, *, full: bool) -> Any:
     if origin is tuple:
         parts = inner[:1] if inner[-1] is ... else inner
         return tuple(sample(part, full=full) for part in parts) if full or inner[-1] is not ... else ()
+    if origin is Mapping:
+        return {sample(inner[0], full=True): sample(inner[1], full=True)} if full else {}
     if inner:  # Literal
         return inner[0]
     if issubclass(kind, Enum):

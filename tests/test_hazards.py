@@ -37,6 +37,17 @@ def test_findings_stop_it_where_the_settings_say_so(index_on_a_table_in_use, dat
     assert database_18.value("SELECT to_regclass('w_orders_note_idx')") is None
 
 
+def test_what_the_baseline_knows_neither_stops_it_nor_is_shown(index_on_a_table_in_use):
+    linting = "linting: {block_migrations: error, baseline: known.json}\n"
+    index_on_a_table_in_use.write("confiture.yaml", linting)
+    refused = index_on_a_table_in_use.run("migrate", "up", "--format", "json", expect=2)
+    assert "cannot read known.json" in refused.out
+    index_on_a_table_in_use.run("lint", "--write-baseline")
+    result = index_on_a_table_in_use.run("migrate", "up", "--format", "json")
+    assert result.json["findings"] == []
+    assert result.json["outcome"] == "done"
+
+
 def test_an_ignore_comment_lets_it_run(index_on_a_table_in_use):
     index_on_a_table_in_use.write("confiture.yaml", "linting: {block_migrations: warning}\n")
     index_on_a_table_in_use.migration(

@@ -88,6 +88,18 @@ def test_a_project_without_migrations_is_linted_and_one_without_anything_is_refu
         lint(project, KEY)
 
 
+def test_what_is_not_read_is_noted(project: Project) -> None:
+    project.ddl("a.sql.j2", "CREATE TABLE {{ table }} (id int PRIMARY KEY)")
+    project.ddl("b.sql.j2", "CREATE TABLE {{ table }} (id int PRIMARY KEY)")
+    project.migration("001_a", "vars: {table: w_a}\nddl: [a.sql.j2]")
+    note = "schemas/b.sql.j2 is not judged: it needs variables that only a migration can give, and no migration runs it"
+    assert lint(project).notes == (note,)
+    assert f"note: {note}\n" in project.run("lint", "--rule", KEY).out
+    assert project.run("lint", "--rule", KEY, "--format", "json").json["notes"] == [note]
+    project.write("confiture.yaml", "migrations: migratons\n")
+    assert lint(project, table="w_a").notes == ("there is no folder migratons, so only the schema is judged",)
+
+
 def test_templates_are_rendered_as_far_as_the_settings_go(project: Project) -> None:
     settings(project, "{}")
     project.ddl("a.sql.j2", "CREATE TABLE {{ side }}_a (id int)")
@@ -244,10 +256,10 @@ def test_installed_packages_offer_rules(project: Project) -> None:
     project.write("site/offered-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n")
     project.write("site/offered-1.0.dist-info/entry_points.txt", "[confiture.rules]\nall = offered\n")
     project.environ["PYTHONPATH"] = f"{REPOSITORY}:{project.root / 'site'}"
-    assert "versions" in project.run("lint", "--list-rules").out
-    assert "A word" in project.run("lint", "--explain", "versions").out
+    assert "versions" in project.process("lint", "--list-rules").out
+    assert "A word" in project.process("lint", "--explain", "versions").out
     project.write("site/offered/__init__.py", "import nothing_of_that_name")
-    failed = project.run("lint", expect=2)
+    failed = project.process("lint", expect=2)
     assert "error[bad-plugin]: the entry point 'all' of confiture.rules cannot be loaded" in failed.err
 
 

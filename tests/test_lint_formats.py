@@ -169,7 +169,37 @@ def test_markdown() -> None:
     assert "| 3 | warning | `create_index_blocking` | w\\_a has no primary key: 100 % |" in text
     assert "#### schemas/ü b.sql" in text
     assert "- `requires_primary_key`: Rows cannot be told apart. Next: add one." in text
+    assert text.endswith(
+        """
+#### Instead
+
+- `requires_primary_key`, `schemas/a,1.sql:1:1` `requires_primary_key`, `schemas/a,1.sql:3:14` `create_index_blocking`
+
+    ```sql
+    ALTER TABLE w_a
+      ADD PRIMARY KEY (id);
+    ```
+
+"""
+    )
     assert findings_markdown(LintReport(findings=(), files=2)) == "### Confiture: lint\n\nNothing found in 2 files.\n"
+
+
+def test_markdown_tells_effects_that_differ_apart() -> None:
+    others = {"remedy": None, "hint": ""}
+    text = findings_markdown(
+        LintReport(
+            findings=(finding(**others), finding(line=4, effect="Reads wait.", **others), finding(line=9, **others))
+        )
+    )
+    assert text.endswith(
+        """
+#### Why
+
+- `requires_primary_key` (`schemas/a,1.sql:1:1`, `schemas/a,1.sql:9:1`): Rows cannot be told apart.
+- `requires_primary_key` (`schemas/a,1.sql:4:1`): Reads wait.
+"""
+    )
 
 
 # what SARIF 2.1.0 says of the objects that we write, sections 3.13 to 3.58; nothing else may stand there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -111,6 +112,25 @@ def test_comments_in_migrations_are_heeded_in_files_and_in_yaml(project: Project
         f"migrations/002_b.yaml:5:7 {INDEX} t",
         f"schemas/a.sql:3:1 {INDEX} t",
     ]
+
+
+def test_comments_around_the_sql_are_told_to_ignore_nothing(project: Project) -> None:
+    project.migration(
+        "001_a",
+        f"""
+        # confiture: ignore {INDEX} -- small
+        ddl:
+          - sql: |  # confiture: ignore {INDEX}
+              CREATE INDEX k ON t (id);
+        """,
+    )
+    findings = lint(project, INDEX, *IGNORES).findings
+    assert told(findings) == [
+        "migrations/001_a.yaml:1:1 unused_ignore None",
+        "migrations/001_a.yaml:3:13 unused_ignore None",
+        f"migrations/001_a.yaml:4:7 {INDEX} t",
+    ]
+    assert "outside of the SQL" in findings[0].message
 
 
 # the baseline
@@ -359,6 +379,22 @@ def test_rules_are_listed_and_explained_anywhere(tmp_path: Path) -> None:
     assert KEY in {rule["name"] for rule in document["rules"]}
     assert "did you mean 'requires_primary_key'?" in anywhere.run("lint", "--explain", "primary_key", expect=2).err
     assert "there is no confiture.yaml" in anywhere.run("lint", expect=2).err
+
+
+def test_all_mistakes_in_the_settings_are_told_at_once(project: Project) -> None:
+    """Those of the file's form, and those that only the rules know of."""
+    rules = "[{type: no_such_rule}, {type: requires_primary_key, severity: bad, colum: x}, {type: requires_column}]"
+    project.write("confiture.yaml", f"schema: schemas\nlinting: {{fail: 1, rules: {rules}}}\n")
+    for command in (("lint",), ("migrate", "validate")):
+        told = project.run(*command, expect=2).err
+        assert re.findall(r"error\[(.*?)\]", told) == [
+            "unknown-key",
+            "unknown-key",
+            "unknown-rule",
+            "wrong-type",
+            "unknown-key",
+            "missing-key",
+        ]
 
 
 def test_mistakes_in_the_settings_are_told_by_lint_and_by_validate(project: Project) -> None:

@@ -14,6 +14,9 @@ from tests.lint_examples import lint_example
 BEFORE = """
 CREATE TABLE w_customers (id bigint PRIMARY KEY, country varchar(40), seen timestamp, note text, number bigint);
 CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint REFERENCES w_customers, amount numeric(10,2));
+CREATE TABLE w_jobs (id bigint PRIMARY KEY);
+CREATE TABLE w_bills (customer_id bigint REFERENCES w_customers, job_id bigint REFERENCES w_jobs);
+CREATE TABLE w_scans (job_id bigint REFERENCES w_jobs);
 CREATE TABLE w_events (id bigint NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE w_events_2024 PARTITION OF w_events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
 CREATE TABLE w_old (id bigint NOT NULL, at timestamptz NOT NULL CHECK (at >= '2020-01-01' AND at < '2021-01-01'));
@@ -42,6 +45,7 @@ def found(rule: str, sql: str, version: int = 18) -> list[Finding]:
         ("volatile_default", "ALTER TABLE w_orders ADD COLUMN IF NOT EXISTS id uuid DEFAULT gen_random_uuid()"),
         ("volatile_default", "CREATE TABLE w_new (id bigint); ALTER TABLE w_new ADD COLUMN n int DEFAULT dice()"),
         ("volatile_default", "ALTER TABLE scratch ADD COLUMN n int DEFAULT dice()"),
+        ("volatile_default", "ALTER TABLE w_orders ADD COLUMN p price DEFAULT dice()"),
         (
             "generated_or_identity_column",
             "ALTER TABLE w_orders ADD COLUMN n numeric GENERATED ALWAYS AS (amount) VIRTUAL",
@@ -89,10 +93,10 @@ def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
             "w_orders is written anew if ulid() is volatile, and gives each row another n",
         ),
         (
-            "volatile_default",
-            "ALTER TABLE w_orders ADD COLUMN p price",
+            "domain_constraint_scan",
+            "ALTER TABLE w_orders ADD COLUMN p price DEFAULT dice()",
             "error",
-            "w_orders is written anew for p: the constraints of domain price are tried row by row",
+            "w_orders is written anew, since p is of the domain price, which has constraints",
         ),
         (
             "type_rewrite",
@@ -138,6 +142,14 @@ def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
             "warning",
             "nobody can read or write w_customers until this commits:"
             " w_orders refers to it (w_orders_customer_id_fkey)",
+        ),
+        (
+            "fk_locks_parent",
+            "DROP TABLE w_orders, w_bills, w_scans",
+            "warning",
+            "nobody can read or write w_customers and w_jobs until this commits:"
+            " w_orders (w_orders_customer_id_fkey), w_bills (w_bills_customer_id_fkey), w_bills (w_bills_job_id_fkey)"
+            " and w_scans (w_scans_job_id_fkey) refer to them",
         ),
         (
             "storage_rewrite",
@@ -199,3 +211,39 @@ def test_what_to_write_instead_has_no_errors(rule: str, sql: str, version: int) 
     steps = tuple(remedy.split(f"{LATER}\n"))
     findings = lint_example(built_in_rules()[rule], Example(before=BEFORE, sql=steps), version)
     assert [finding.rule for finding in findings if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql", "remedy"),
+    [
+        (
+            "fk_locks_parent",
+            "DROP TABLE orders, w_jobs",
+            "ALTER TABLE shop.orders DROP CONSTRAINT orders_customer_id_fkey;\n"
+            f"{LATER}\nDROP TABLE shop.orders, public.w_jobs;",
+        ),
+        (
+            "check_without_not_valid",
+            "ALTER TABLE orders ADD CHECK (id > 0), ADD FOREIGN KEY (id) REFERENCES w_jobs",
+            "ALTER TABLE shop.orders ADD CONSTRAINT orders_id_check CHECK (id > 0) NOT VALID,"
+            " ADD CONSTRAINT orders_id_fkey FOREIGN KEY (id) REFERENCES public.w_jobs NOT VALID;\n"
+            f"{LATER}\nALTER TABLE shop.orders VALIDATE CONSTRAINT orders_id_check;\n"
+            "ALTER TABLE shop.orders VALIDATE CONSTRAINT orders_id_fkey;",
+        ),
+        ("drop_or_reindex_blocking", "DROP INDEX orders_i", "DROP INDEX CONCURRENTLY shop.orders_i;"),
+        (
+            "create_index_blocking",
+            "CREATE INDEX ON /* é */ orders (id)",
+            "CREATE INDEX CONCURRENTLY orders_id_idx ON /* é */ shop.orders (id);",
+        ),
+    ],
+)
+def test_remedies_name_the_schema_that_a_search_path_leaves_out(rule: str, sql: str, remedy: str) -> None:
+    """What is committed apart from the rest does not have its search path."""
+    shop = (
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders (id bigint, customer_id bigint REFERENCES w_customers);"
+        "CREATE INDEX orders_i ON shop.orders (id)"
+    )
+    example = Example(before=f"{BEFORE};{shop}", sql=(f"SET search_path = shop, public; {sql}",))
+    findings = lint_example(built_in_rules()[rule], example, 18)
+    assert {finding.remedy for finding in findings if finding.rule == rule} == {remedy}

@@ -145,19 +145,24 @@ def test_what_a_transaction_has_made_is_not_locked_for_anybody(tables: Database)
 
 
 def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
+    """Workers are given at a query's start alone, if any are free: it is begun anew until it has some."""
     tables.execute(
         "CREATE TABLE c AS SELECT generate_series(1, 20) AS id; ALTER TABLE c SET (parallel_workers = 2);"
-        "CREATE FUNCTION slowly(int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE COST 100000 AS"
-        " 'BEGIN PERFORM pg_sleep(30); RETURN $1; END'"
+        "CREATE FUNCTION slowly(id int, leader int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE COST 100000 AS"
+        " 'BEGIN IF pg_backend_pid() <> leader THEN PERFORM pg_sleep(600); END IF; RETURN id; END'"
     )
-    settings = "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"
+    settings = (
+        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;"
+        "SET parallel_leader_participation = off"
+    )
     with (
         session(tables.url, settings) as working,
         session(tables.url, name="psql") as connection,
         ThreadPoolExecutor() as pool,
     ):
         pid = working.info.backend_pid
-        works = pool.submit(lambda: working.execute("SELECT sum(slowly(id)) FROM c"))
+        query = f"SELECT sum(slowly(id, {pid})) < 0 AS ended FROM c"
+        works = pool.submit(lambda: wait_until(lambda: working.execute(query).fetchone()["ended"], "workers are free"))
         begun = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE leader_pid = {pid}"
         wait_until(lambda: tables.value(begun), "workers run")
         seen = running_sessions(connection)

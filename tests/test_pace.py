@@ -8,13 +8,13 @@ import pytest
 
 from confiture.errors import Span
 from confiture.models.events import BackfillProgressed, BatchRetried, MigrationStarted, Outcome, RunFinished, RunStarted
+from confiture.models.folding import Folding
 from confiture.models.plan import Direction, Phase, StepId
 from confiture.models.reports import BackfillReport, RunReport
-from confiture.report.folding import Folding
+from confiture.models.stretches import MOST_STRETCHES, evened, without_numbers
 from confiture.report.html import run_page
 from confiture.report.machine import run_document
 from confiture.report.pace import LEFT, RIGHT, Picture, picture
-from confiture.report.stretches import MOST_STRETCHES, evened, without_numbers
 
 STEP = StepId(
     version="012",

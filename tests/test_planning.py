@@ -14,7 +14,7 @@ from confiture.core.project import Project as LoadedProject
 from confiture.core.project import load_project
 from confiture.errors import Problems, Span
 from confiture.files.settings import Overrides, load_settings
-from confiture.models.migration import Migration, Phase, Requirement, SqlStep
+from confiture.models.migration import MigrationFile, Phase, Requirement, SqlStep
 from confiture.models.plan import Isolation, PlannedStep, Segment
 from confiture.models.source import Rendered, SourceFile, SourceText
 from confiture.plan.building import cut_into_segments
@@ -34,11 +34,11 @@ def load(project: Project, **variables: Any) -> LoadedProject:
     return load_project(load_settings(project.root, Overrides(database="embedded"), {}), variables)
 
 
-def migration(version: str, *requires: str, sql: str = "SELECT 1") -> Migration:
+def migration(version: str, *requires: str, sql: str = "SELECT 1") -> MigrationFile:
     """A migration of one step, as if a file had said so."""
     file = SourceFile(path=f"{version}.yaml", text="\n")
     span = Span(path=file.path, line=1)
-    return Migration(
+    return MigrationFile(
         version=version,
         name="x",
         file=file,
@@ -304,7 +304,7 @@ def test_changes_that_a_checksum_must_not_see(one: str, other: str) -> None:
     assert _checksum(migration("1", sql=one)) == _checksum(migration("1", sql=other))
 
 
-def _checksum(found: Migration) -> str:
+def _checksum(found: MigrationFile) -> str:
     return migration_checksum(found, step_checksums(found))
 
 

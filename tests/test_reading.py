@@ -24,13 +24,13 @@ from confiture.errors import InputError, Problems, Span
 from confiture.files.ddl import Folders
 from confiture.files.migration import read_migration
 from confiture.files.settings import Overrides, load_settings
-from confiture.models.migration import CheckStep, Comparison, ExpectedRows, FileStep, Migration, Phase, SqlStep
+from confiture.models.migration import CheckStep, Comparison, ExpectedRows, FileStep, MigrationFile, Phase, SqlStep
 from tests.fix_projects import REPOSITORY
 
 STEP = "ddl: [{sql: SELECT 1}]\n"
 
 
-def read(root: Path, text: str, name: str = "001_a.yaml") -> Migration:
+def read(root: Path, text: str, name: str = "001_a.yaml") -> MigrationFile:
     """The migration in a text that has no mistakes."""
     folders = Folders(root=root, schemas=root / "schemas", migrations=root / "migrations")
     folders.migrations.mkdir(exist_ok=True)

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from confiture.errors import Span
 from confiture.models.events import Noted, Outcome, RunFinished, RunStarted
+from confiture.models.folding import Folding
 from confiture.models.history import AppliedMigration, Origin, Outturn, State
 from confiture.models.plan import Direction, Phase, StepId
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
 from confiture.plan.history import Standing
-from confiture.report.folding import Folding
 from confiture.report.html import run_page
 from confiture.report.markdown import run_markdown
 from confiture.report.runs import print_run

@@ -59,6 +59,9 @@ def test_requires_primary_key(sql: str, fragments: tuple[str, ...], options: dic
     assert_finds(lint("requires_primary_key", sql, options=options), *fragments)
 
 
+TWO = "CREATE TABLE a (k int, n int); CREATE TABLE b (k int, o int);"
+
+
 def test_a_unique_index_becomes_the_primary_key() -> None:
     sql = "CREATE TABLE t (a int NOT NULL, b int NOT NULL); CREATE UNIQUE INDEX t_a_b ON t (a, b)"
     (finding,) = lint("requires_primary_key", sql)
@@ -101,7 +104,66 @@ def test_duplicate_object(texts: tuple[str, ...], fragments: tuple[str, ...]) ->
         # something else makes schemas that no file makes
         (("CREATE TABLE b (a int REFERENCES auth.users)",), ()),
         (("CREATE SCHEMA auth; CREATE TABLE b (a int REFERENCES auth.users)",), ("table auth.users does not exist",)),
-        (("CREATE TABLE shop.b (a int); CREATE INDEX ON shop.b (a)",), ()),
+        (
+            ("CREATE TABLE shop.b (a int); CREATE INDEX ON shop.b (a)", "CREATE VIEW shop.c AS SELECT 1"),
+            ("schema shop does not exist in these files",),
+        ),
+        (("CREATE TABLE shop.b (a int)", "CREATE SCHEMA shop"), ()),
+        # partitions
+        (
+            ("CREATE TABLE a (k int)", "CREATE TABLE b PARTITION OF a FOR VALUES IN (1)"),
+            ("table a is not partitioned",),
+        ),
+        (
+            ("CREATE TABLE a (k int); CREATE TABLE b (k int)", "ALTER TABLE a ATTACH PARTITION b FOR VALUES IN (1)"),
+            ("table a is not partitioned",),
+        ),
+        # rows
+        (
+            (
+                "INSERT INTO a VALUES (1); UPDATE b SET x = 1; DELETE FROM c; COPY d FROM STDIN; TRUNCATE e, pg_f;"
+                "MERGE INTO g USING g AS h ON true WHEN MATCHED THEN DELETE; COPY (SELECT 1) TO STDOUT",
+            ),
+            tuple(f"relation {name} does not exist" for name in "abcdeg"),
+        ),
+        (
+            ("CREATE TABLE a (k int)", "INSERT INTO a (k, n) VALUES (1, 2); UPDATE a SET k = 1, m = 2"),
+            ("column a.n does not", "column a.m does not"),
+        ),
+        (("INSERT INTO a (k) VALUES (1)", "CREATE TABLE a (n int); ALTER TABLE a ADD k int"), ()),
+        (("CREATE EXTENSION something; INSERT INTO its_table VALUES (1)",), ()),
+        (("DO $$ BEGIN EXECUTE 'CREATE TABLE a (k int)'; END $$; INSERT INTO a VALUES (1)",), ()),
+        (("CREATE TEMP TABLE a (k int); INSERT INTO a VALUES (1)",), ()),
+        (("CREATE VIEW a AS SELECT 1 AS k; INSERT INTO a (k) VALUES (1)",), ()),
+        # columns that views read
+        ((f"{TWO} CREATE VIEW v AS SELECT k, m FROM a",), ("column a.m does not exist",)),
+        ((f"{TWO} CREATE VIEW v AS SELECT a.k, x.m FROM a JOIN b AS x ON x.k = a.k",), ("column b.m does not exist",)),
+        (
+            (f"{TWO} CREATE VIEW v AS SELECT 1 FROM a WHERE EXISTS (SELECT FROM b WHERE b.k = a.m)",),
+            ("column a.m does",),
+        ),
+        ((f"{TWO} CREATE VIEW v AS SELECT k FROM a UNION SELECT z FROM b ORDER BY k",), ("column b.z does not exist",)),
+        ((f"{TWO} CREATE MATERIALIZED VIEW v AS SELECT a.m FROM a",), ("column a.m does not exist",)),
+        ((f"{TWO} CREATE VIEW v AS SELECT k FROM a; CREATE VIEW w AS SELECT v.n FROM v",), ("column v.n does not",)),
+        ((f"{TWO} CREATE VIEW v AS SELECT k, m FROM a", "ALTER TABLE a ADD m int"), ()),
+        ((f"{TWO} CREATE VIEW v AS SELECT x, p.y FROM a AS p (x, y)",), ()),
+        ((f"{TWO} CREATE VIEW v AS SELECT a, a.*, a.ctid, xmin, k AS j FROM a ORDER BY j",), ()),
+        ((f"{TWO} CREATE VIEW v AS WITH a AS (SELECT 1 AS z) SELECT a.z, z FROM a",), ()),
+        ((f"{TWO} CREATE VIEW v AS SELECT k, o FROM a JOIN b USING (k)",), ()),
+        (
+            (
+                f"{TWO} CREATE VIEW v AS SELECT g, x.m FROM a, generate_series(1, a.n) AS g, LATERAL (SELECT 1 AS m) AS x",
+            ),
+            (),
+        ),
+        ((f"{TWO} CREATE VIEW v AS SELECT (SELECT max(o) FROM a) FROM b",), ()),
+        (
+            (
+                f"{TWO} CREATE FUNCTION label(a) RETURNS text LANGUAGE sql AS 'SELECT 1';"
+                "CREATE VIEW v AS SELECT a.label FROM a",
+            ),
+            (),
+        ),
         # migrations run files in an order of their own
         (("CREATE TABLE b (a int REFERENCES a)", "CREATE TABLE a (id int PRIMARY KEY)"), ()),
         (("CREATE TABLE t (a stage)", "CREATE TYPE stage AS ENUM ('open')"), ()),

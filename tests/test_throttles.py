@@ -11,21 +11,17 @@ import pytest
 from confiture.models.events import BackfillProgressed, Noted
 from tests import fix_servers
 from tests.engine import migrate_up, wait_until
+from tests.filling import DIFFERENT, SMALL_BATCHES, fill, schema, slow_down, speed_up
 from tests.fix_projects import Project
 from tests.fix_servers import PG15, Database, Roles, Server
-from tests.test_backfill import DIFFERENT, fill, schema
 
-_SLOWLY = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';"
-    "CREATE TRIGGER slowly AFTER INSERT ON r_totals EXECUTE FUNCTION slowly()"
-)
-_SMALL = "batch_rows: 10\nbatch_time: 60ms\nthrottle: {{{}}}"
+_SMALL = SMALL_BATCHES + "\nthrottle: {{{}}}"
 
 
 @pytest.fixture
 def made(shop_18: Project, database_18: Database) -> Project:
     schema(database_18)
-    database_18.execute(_SLOWLY)
+    slow_down(database_18)
     return shop_18
 
 
@@ -46,6 +42,7 @@ def test_a_long_transaction_of_others_stops_it_until_it_ends(made, database_18):
     running = made.start("migrate", "up")
     wait_until(_says(made, "a transaction is open"), "it stops")
     other.close()
+    speed_up(database_18)
     _ends_well(running, database_18)
 
 
@@ -55,6 +52,7 @@ def test_a_query_of_the_user_s_stops_it_until_it_is_true(made, database_18):
     running = made.start("migrate", "up")
     wait_until(_says(made, "query says to wait"), "it waits")
     database_18.execute("UPDATE may_go SET yes = true")
+    speed_up(database_18)
     _ends_well(running, database_18)
 
 
@@ -70,6 +68,7 @@ def test_a_pause_ends_although_something_else_slows_it_down(made, database_18):
     other = psycopg.connect(database_18.url)
     other.execute("SELECT 1")
     made.run("backfill", "resume")
+    speed_up(database_18)
     _ends_well(running, database_18)
     other.close()
 
@@ -130,12 +129,13 @@ def replicated(project: Project, pair: tuple[Server, Server]) -> tuple[Project, 
 
 def test_a_replica_that_lags_stops_it_until_it_has_caught_up(replicated):
     shop, database, replica = replicated
-    database.execute(_SLOWLY)
+    slow_down(database)
     replica.execute("SELECT pg_wal_replay_pause()")
     fill(shop, _SMALL.format("replica_lag: 2s"))
     running = shop.start("migrate", "up")
     wait_until(_says(shop, "a replica lags"), "it stops")
     replica.execute("SELECT pg_wal_replay_resume()")
+    speed_up(database)
     _ends_well(running, database)
     copied = Database(replica, "shop")
     wait_until(lambda: copied.value("SELECT count(*) FROM r_totals") == 3_000, "the replica has it all")

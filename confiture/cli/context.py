@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +58,18 @@ def _is_utf_8(text: str) -> bool:
 
 
 def parse_wait(text: str) -> int:
+    """What `--wait` says, in milliseconds. Raises InputError."""
+    return parse_time("--wait", text)
+
+
+def parse_time(option: str, text: str) -> int:
     """A duration option in milliseconds. Raises InputError."""
     if text.strip() == "0":
         return 0
     match = _WAIT.fullmatch(text.strip())
     if match is None:
         raise InputError(
-            Diagnostic(code="bad-option", message=f"--wait {text!r} is no duration", hint="write 0, 30s or 5min")
+            Diagnostic(code="bad-option", message=f"{option} {text!r} is no duration", hint="write 0, 30s or 5min")
         )
     return round(float(match[1]) * _UNIT_MS[match[2]])
 
@@ -81,14 +86,20 @@ class Scope:
     form: Format
     root: Path
 
-    def settings(self, config: Path | None, environment: str | None, database: str | None) -> Settings:
-        """The settings that the options and the environment choose. Raises InputError."""
+    def settings(
+        self,
+        config: Path | None,
+        environment: str | None,
+        database: str | None,
+        check: Callable[[Settings], None] | None = None,
+    ) -> Settings:
+        """The settings that the options and the environment choose. Raises InputError, with what `check` finds."""
         from confiture.files.settings import Overrides, load_settings, settings_path
 
         overrides = Overrides(config=config, environment=environment, database=database)
         # what is wrong with the settings is told relative to where they are
         self.root = settings_path(Path.cwd(), overrides, os.environ).parent
-        return load_settings(Path.cwd(), overrides, os.environ)
+        return load_settings(Path.cwd(), overrides, os.environ, check)
 
 
 @contextmanager

@@ -95,7 +95,9 @@ def lint(
         if explain is not None or list_rules:
             _tell_rules(_known_rules(scope, config, env), explain, form)
             return
-        settings = scope.settings(config, env, database if live else "embedded")
+        from confiture.core.linting import check_settings
+
+        settings = scope.settings(config, env, database if live else "embedded", check_settings)
         run = _Run(scope, settings, form, fail_on, began)
         asked = _Asked(paths or (), changed_since, baseline, write_baseline)
         run.lint(_options(var, rule), _facts(settings) if live else None, asked, fix=fix)
@@ -110,6 +112,8 @@ def _collector_at_rest() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            # what is left stays until the process ends: looking through it then, too, would take long
+            gc.freeze()
             gc.enable()
 
 

@@ -19,16 +19,19 @@ from confiture.cli.options import (
     Format,
     FormatOption,
     FullOption,
+    NoProveOption,
     OutOfOrderOption,
+    ProveTimeOption,
     RepeatOption,
     ReportOption,
     ScaleOption,
+    TenantsOption,
     ToOption,
     VarOption,
     WaitOption,
     YesOption,
 )
-from confiture.cli.running import Copies, rehearsal_options, run_and_report
+from confiture.cli.running import Asked, Copies, rehearsal_options, run_and_report
 from confiture.errors import Diagnostic, ExitCode, InputError
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
@@ -42,6 +45,9 @@ def migrate(
     repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
     full: FullOption = False,
+    no_prove: NoProveOption = False,
+    tenants: TenantsOption = None,
+    prove_time: ProveTimeOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
     events: EventsOption = None,
@@ -64,6 +70,9 @@ def migrate(
             repeat=repeat,
             scale_to=scale_to,
             full=full,
+            no_prove=no_prove,
+            tenants=tenants,
+            prove_time=prove_time,
             yes=yes,
             report=report,
             events=events,
@@ -92,6 +101,9 @@ def up(
     repeat: RepeatOption = None,
     scale_to: ScaleOption = None,
     full: FullOption = False,
+    no_prove: NoProveOption = False,
+    tenants: TenantsOption = None,
+    prove_time: ProveTimeOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
     events: EventsOption = None,
@@ -116,7 +128,16 @@ def up(
         confiture migrate up --events run.jsonl
     """
     with failures(form) as scope:
-        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=scale_to, yes=yes, full=full)
+        asked = Asked(
+            repeat=repeat,
+            scale_to=scale_to,
+            yes=yes,
+            full=full,
+            no_prove=no_prove,
+            tenants=tenants,
+            prove_time=prove_time,
+        )
+        rehearsal = rehearsal_options(asked, dry_run=dry_run)
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.migrate import UpOptions
@@ -143,6 +164,9 @@ def down(
     ] = None,
     dry_run: DryRunOption = False,
     repeat: RepeatOption = None,
+    no_prove: NoProveOption = False,
+    tenants: TenantsOption = None,
+    prove_time: ProveTimeOption = None,
     yes: YesOption = False,
     report: ReportOption = None,
     events: EventsOption = None,
@@ -168,7 +192,8 @@ def down(
     with failures(form) as scope:
         if to is not None and steps is not None:
             raise InputError(Diagnostic(code="bad-option", message="--to and --steps exclude each other"))
-        rehearsal = rehearsal_options(dry_run=dry_run, repeat=repeat, scale_to=None, yes=yes)
+        asked = Asked(repeat=repeat, yes=yes, no_prove=no_prove, tenants=tenants, prove_time=prove_time)
+        rehearsal = rehearsal_options(asked, dry_run=dry_run)
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.migrate import DownOptions
@@ -269,11 +294,10 @@ def validate(
     Example: confiture migrate validate --format github
     """
     with failures(form) as scope:
-        settings = scope.settings(config, env, "embedded")
-        project = project_for(settings, var)
         from confiture.core.linting import check_settings
 
-        check_settings(settings)
+        settings = scope.settings(config, env, "embedded", check_settings)
+        project = project_for(settings, var)
         if form is Format.TEXT:
             from confiture.report.words import count
 

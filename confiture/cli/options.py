@@ -96,6 +96,18 @@ EventsOption = Annotated[
     Path | None,
     typer.Option("--events", metavar="FILE", help="Also write what happens, as it happens, as JSON lines."),
 ]
+NoProveOption = Annotated[
+    bool,
+    typer.Option("--no-prove", help="With --dry-run: do not prove that tenants stay apart."),
+]
+TenantsOption = Annotated[
+    int | None,
+    typer.Option("--tenants", min=1, metavar="N", help="With --dry-run: prove it for N tenants; default: 10."),
+]
+ProveTimeOption = Annotated[
+    str | None,
+    typer.Option("--prove-time", metavar="TIME", help="With --dry-run: how long all proofs may take; default: 30s."),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Run everything for real in one transaction, report, and roll it back."),

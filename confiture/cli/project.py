@@ -34,6 +34,7 @@ def init(
 
 def new(
     name: Annotated[str, typer.Argument(help="What it does, for example add_order_totals.")],
+    python: Annotated[bool, typer.Option("--python", help="Write it in Python; default: YAML.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Write a new migration with the next version, ready to be filled in.
@@ -42,12 +43,15 @@ def new(
     """
     with failures(Format.TEXT) as scope:
         from confiture.files.migration import migration_paths, version_of_file
-        from confiture.files.writing import create_migration
+        from confiture.files.writing import create_migration, create_python_migration
 
         settings = scope.settings(config, None, "embedded")
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
         versions = [version for path in paths if (version := version_of_file(path))]
-        path = create_migration(name, settings.migrations, settings.root, versions, _entries())
+        if python:
+            path = create_python_migration(name, settings.migrations, versions)
+        else:
+            path = create_migration(name, settings.migrations, settings.root, versions, _entries())
         typer.echo(os.path.relpath(path))
         say("Next: fill it in, then `confiture migrate validate`.")
 

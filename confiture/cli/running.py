@@ -6,18 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import Scope, print_failure, say
+from confiture.cli.context import Scope, parse_time, print_failure, say
 from confiture.cli.options import Format
 from confiture.errors import ConfitureError, Diagnostic, InputError
 
 if TYPE_CHECKING:
     from confiture.core.database import Database
+    from confiture.core.dry_run.proving import ProofOptions
     from confiture.core.events import Emit
     from confiture.core.run import RehearsalOptions
     from confiture.models.reports import RunReport
@@ -39,7 +40,7 @@ def run_and_report(scope: Scope, settings: Settings, copies: Copies, work: Calla
     """
     from confiture.core.database import open_database
     from confiture.core.events import Emitter
-    from confiture.report.folding import Folding
+    from confiture.models.folding import Folding
     from confiture.report.live import view_for
     from confiture.report.terminal import talk_console
 
@@ -139,19 +140,48 @@ def _write_page(page: Path, report: RunReport) -> None:
         say(f"wrote {page}")
 
 
-def rehearsal_options(
-    *, dry_run: bool, repeat: int | None, scale_to: str | None, yes: bool, full: bool = False
-) -> RehearsalOptions:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """The options of a dry run as they were given; None and False stand for those that were not."""
+
+    repeat: int | None = None
+    scale_to: str | None = None
+    yes: bool = False
+    full: bool = False
+    no_prove: bool = False
+    tenants: int | None = None
+    prove_time: str | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """Their names."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [f"--{name.replace('_', '-')}" for name, value in values if value not in (None, False)]
+
+
+def rehearsal_options(asked: Asked, *, dry_run: bool) -> RehearsalOptions:
     """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
     from confiture.core.run import RehearsalOptions
 
-    given = {"--repeat": repeat is not None, "--scale-to": scale_to is not None, "--yes": yes, "--full": full}
-    useless = [option for option, is_given in given.items() if is_given]
-    if useless and not dry_run:
-        message = f"{', '.join(useless)} without --dry-run: a real run knows no such option"
+    if asked.given and not dry_run:
+        message = f"{', '.join(asked.given)} without --dry-run: a real run knows no such option"
         raise _bad_option(message, "add --dry-run, or leave it out")
-    target = _scale_target(scale_to) if scale_to is not None else None
-    return RehearsalOptions(repeat=repeat or 1, scale_to=target, confirmed=yes, full=full)
+    target = _scale_target(asked.scale_to) if asked.scale_to is not None else None
+    return RehearsalOptions(
+        repeat=asked.repeat or 1, scale_to=target, confirmed=asked.yes, full=asked.full, proofs=_proofs(asked)
+    )
+
+
+def _proofs(asked: Asked) -> ProofOptions | None:
+    from confiture.core.dry_run.proving import USUAL_MS, ProofOptions
+    from confiture.core.tenancy.sampling import DEFAULT_TENANTS
+
+    if asked.no_prove:
+        if asked.tenants is not None or asked.prove_time is not None:
+            raise _bad_option("--no-prove with --tenants or --prove-time", "leave one out")
+        return None
+    limit_ms = USUAL_MS if asked.prove_time is None else parse_time("--prove-time", asked.prove_time)
+    return ProofOptions(tenants=asked.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
 
 
 def _scale_target(url: str) -> Database:

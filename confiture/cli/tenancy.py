@@ -77,7 +77,7 @@ def prove(
     every: Annotated[bool, typer.Option("--all", help="Look at every tenant.")] = False,
     timeout: Annotated[
         int | None,
-        typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up on a query that takes longer."),
+        typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up on a proof that takes longer."),
     ] = None,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -116,7 +116,7 @@ def prove(
                 timeout_ms=timeout and timeout * 1000,
                 tell=_tell,
             )
-        from confiture.report.tenancy import isolation_document, print_isolation
+        from confiture.report.isolation import isolation_document, print_isolation
 
         if form is DataFormat.JSON:
             from confiture.report.machine import as_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,12 @@ import postgast
 from confiture.core.project import Project, read_project
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import TEMPLATE_SUFFIX
-from confiture.files.reading import read_source
+from confiture.files.reading import read_source, shown_path
+from confiture.lint.baseline import read_baseline, unknown
 from confiture.lint.configuration import active_rules, chosen
 from confiture.lint.engine import NOT_FOLLOWED, Judged, Replay, SchemaReader, judge_schema, together
 from confiture.lint.findings import found, heeding, in_order
+from confiture.lint.ignores import ignores_outside
 from confiture.lint.registry import known_rules
 from confiture.lint.subjects import Surroundings
 from confiture.models.catalog import Catalog, Name
@@ -26,6 +29,7 @@ from confiture.models.source import Rendered, SourceText
 from confiture.models.trace import LockMode
 from confiture.plan.ordering import version_key
 from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
+from confiture.sql.ahead import parsed_ahead
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse, Trees
 
@@ -86,9 +90,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     trees = Trees()  # of what the migrations run, which is mostly DDL files of the schema
     needed = live is None and not paths
     project = _project(settings, options.variables, problems, trees.keep, needed=needed)
-    schema = SchemaReader(trees.find)
-    for path in paths:
-        _read_file(path, settings, options.variables, schema, problems)
+    schema, left_out = _schema(paths, settings, options.variables, problems, trees)
     replay = Replay(actives, surroundings, trees.find)
     judged: list[Judged] = []
     applied = {version_key(version) for version in facts.applied} if facts else set()
@@ -101,7 +103,9 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
             replay.pass_over(plan)
     catalog = live or together(schema.catalog, replay.catalog)
     judged += judge_schema(actives, catalog, schema.misfits, surroundings)
-    ignores = [*schema.ignores, *replay.ignores]
+    files = (migration.file for migration in (project.migrations if project else ()))
+    outside = [one for file in files for one in ignores_outside(verbatim(SourceText(text=file.text, file=file)))]
+    ignores = [*schema.ignores, *replay.ignores, *outside]
     findings, suppressed = heeding(found(judged), ignores, actives, known, all_judged=live is None)
     return LintReport(
         findings=in_order([*_broken([*problems, *schema.failures, *replay.failures]), *findings]),
@@ -110,14 +114,27 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
         tables=len(catalog.tables),
         rules=len({active.rule.name for active in actives}),
         suppressed=suppressed,
+        notes=tuple(_notes(settings, project, left_out)),
         source=facts.label if facts and live else "files",
     )
+
+
+def _notes(settings: Settings, project: Project | None, left_out: Iterable[Path]) -> Iterator[str]:
+    """What nobody judged: migrations that are not there, and templates that no migration renders."""
+    if project is None:
+        yield f"there is no folder {shown_path(settings.migrations, settings.root)}, so only the schema is judged"
+    steps = (step for plan in (project.ups if project else ()) for segment in plan.segments for step in segment.steps)
+    run = {step.rendered.source.file.path for step in steps}
+    for path in (shown_path(path, settings.root) for path in left_out):
+        if path not in run:
+            yield f"{path} is not judged: it needs variables that only a migration can give, and no migration runs it"
 
 
 def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts: DatabaseFacts) -> PlanJudgement:
     """What is dangerous in migrations that are about to run on a database, and what they lock there.
 
-    Raises InputError where the settings are wrong.
+    What the project's baseline knows is not told. Raises InputError where the settings are wrong, or the baseline
+    cannot be read.
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
@@ -128,13 +145,16 @@ def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts:
     created: set[Name] = set()
     judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]
     findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
+    baseline = settings.linting.baseline
+    new = unknown(findings, read_baseline(baseline, settings.root)) if baseline else findings
     report = LintReport(
-        findings=in_order([*_broken(replay.failures), *findings]),
+        findings=in_order([*_broken(replay.failures), *new]),
         files=len(migrations),
         statements=replay.statements,
         tables=len(replay.catalog.tables),
         rules=len({active.rule.name for active in actives}),
         suppressed=suppressed,
+        known=len(findings) - len(new),
     )
     return PlanJudgement(report=report, locks=replay.locks)
 
@@ -144,9 +164,7 @@ def files_catalog(settings: Settings, variables: Mapping[str, Any]) -> Catalog:
     problems = Problems()
     paths = schema_paths(settings)
     project = _project(settings, variables, problems, postgast.parse, needed=not paths)
-    schema = SchemaReader()
-    for path in paths:
-        _read_file(path, settings, variables, schema, problems)
+    schema, _ = _schema(paths, settings, variables, problems, Trees())
     problems.raise_if_any()
     replay = Replay((), _surroundings(settings, None))
     for plan in project.ups if project else ():
@@ -156,14 +174,21 @@ def files_catalog(settings: Settings, variables: Mapping[str, Any]) -> Catalog:
 
 def schema_paths(settings: Settings) -> list[Path]:
     """The DDL files below the schemas folder in path order, hidden ones left out."""
-    found_paths = [
-        path
-        for path in settings.schemas.rglob("*")
-        if path.name.endswith((".sql", TEMPLATE_SUFFIX))
-        and not any(part.startswith(".") for part in path.relative_to(settings.schemas).parts)
-        and path.is_file()
-    ]
-    return sorted(found_paths)
+    return [Path(path) for path in _below(settings.schemas)]
+
+
+def _below(folder: Path | str) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # not there, or not to be read
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and entry.is_file():
+            yield entry.path
 
 
 def _project(
@@ -189,19 +214,34 @@ class _SchemaContext(RenderContext):
         return {**self.variables, "vars": self.variables, "environment": self.environment}
 
 
-def _read_file(
-    path: Path, settings: Settings, overrides: Mapping[str, Any], schema: SchemaReader, problems: Problems
-) -> None:
-    try:
-        file = read_source(path, settings.root)
-        rendered = _rendered(SourceText(text=file.text, file=file), settings, overrides)
-    except InputError as error:
-        problems.extend(error.diagnostics)
-        return
-    except TemplateProblem as problem:
-        # names that the settings do not know are left to the migrations that run the file
-        problems.extend(one for one in problem.diagnostics if one.code != "undefined-name")
-        return
+def _schema(
+    paths: Iterable[Path], settings: Settings, overrides: Mapping[str, Any], problems: Problems, trees: Trees
+) -> tuple[SchemaReader, Sequence[Path]]:
+    """The schema that DDL files make, and the files that are left to the migrations that run them: templates with names
+    that the settings do not know.
+    """
+    texts: list[Rendered] = []
+    left_out: list[Path] = []
+    for path in paths:
+        try:
+            file = read_source(path, settings.root)
+            texts.append(_rendered(SourceText(text=file.text, file=file), settings, overrides))
+        except InputError as error:
+            problems.extend(error.diagnostics)
+        except TemplateProblem as problem:
+            wrong = [one for one in problem.diagnostics if one.code != "undefined-name"]
+            problems.extend(wrong)
+            if not wrong:
+                left_out.append(path)
+    with parsed_ahead([one.text for one in texts if not trees.has(one.text)], trees.find) as parse:
+        schema = SchemaReader(parse)
+        for rendered in texts:
+            _read(rendered, schema, problems)
+    return schema, left_out
+
+
+def _read(rendered: Rendered, schema: SchemaReader, problems: Problems) -> None:
+    """Adds a DDL file, or what is wrong with it."""
     try:
         schema.read(rendered)
     except Exception:

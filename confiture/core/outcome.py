@@ -13,7 +13,7 @@ from confiture.core.failures import plain_failure
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import CheckNotMet, StepFailed
+from confiture.core.steps import CheckNotMet, StepFailed, TransactionEnded
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -39,6 +39,8 @@ def explain_rehearsal(error: BaseException, progress: Progress | None) -> Confit
     if isinstance(error, KeyboardInterrupt):
         return MigrationFailed(_interrupted("nothing of a dry run is committed: run it again"))
     diagnostic = _diagnostic(error, progress)
+    if isinstance(error, TransactionEnded):
+        return MigrationStopped(diagnostic)
     if progress is not None and progress.committed:
         of = f"{progress.committed} of {len(progress.plan.segments)} segments of {progress.plan.migration.label}"
         would = f"a real run would have committed {of} by then, and stop midway"
@@ -61,7 +63,7 @@ def explain_failure(
         except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
             return MigrationStopped(*told, _unknown(progress))
         told += (came,) if came else ()
-    if progress.left_something:
+    if progress.left_something or isinstance(error, TransactionEnded):
         return MigrationStopped(*told)
     if isinstance(error, ConfitureError):
         return error

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import postgast
 
 from confiture.errors import InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import migration_paths, read_migration
-from confiture.models.migration import Migration, Phase
-from confiture.models.plan import Direction, PlannedMigration
+from confiture.models.migration import MigrationFile, Phase
+from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.plan.building import Planner
 from confiture.plan.ordering import find_version, ordered
 from confiture.sql.tree import Parse
+
+if TYPE_CHECKING:
+    from confiture.core.events import Emit
+    from confiture.core.migrate import DownOptions, UpOptions
+    from confiture.models.findings import LintReport
+    from confiture.models.reports import RunReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,10 +32,103 @@ class Project:
     """A project's files as data. `migrations` are in the order in which they run."""
 
     settings: Settings
-    migrations: tuple[Migration, ...]
+    migrations: tuple[MigrationFile, ...]
     ups: tuple[PlannedMigration, ...]
     downs: Mapping[str, PlannedMigration] = field(repr=False)
     """By version; a migration without `down` is not in it."""
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str = ".",
+        *,
+        environment: str | None = None,
+        database: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Project:
+        """The project around a folder, or of a confiture.yaml, for one environment.
+
+        `database` (a URL or conninfo) and `variables` win over the settings, as the options of the command line do.
+        Raises InputError with every mistake in every file.
+
+        Example::
+
+            project = Project.load("shop", environment="staging")
+            report = project.dry_run(repeat=5)
+            print(report.estimated_production_time_ms, report.locked_tables)
+        """
+        from confiture.files.settings import Overrides, load_settings
+
+        given = Path(path)
+        config = given if given.is_file() else None
+        start = given.parent if given.is_file() else given
+        overrides = Overrides(config=config, environment=environment, database=database)
+        return load_project(load_settings(start.absolute(), overrides, os.environ), dict(variables or {}))
+
+    def plan(self, direction: Direction = Direction.UP) -> Plan:
+        """All migrations as they would run on an empty database, or be undone from a full one: nothing is connected.
+
+        Going down, migrations without `down` are left out.
+
+        Example::
+
+            for migration in project.plan().migrations:
+                print(migration.version, len(migration.segments))
+        """
+        if direction is Direction.UP:
+            return Plan(direction=direction, migrations=self.ups)
+        versions = [migration.version for migration in reversed(self.migrations)]
+        return Plan(
+            direction=direction, migrations=tuple(self.downs[version] for version in versions if version in self.downs)
+        )
+
+    def run(self, options: UpOptions | DownOptions | None = None, *, on_event: Emit | None = None) -> RunReport:
+        """Applies what is pending; with DownOptions, undoes what is applied. `on_event` is told what happens.
+
+        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed,
+        MigrationFailed, MigrationStopped.
+
+        Example::
+
+            report = project.run(UpOptions(to="014"))
+            print(report.rows_affected)
+        """
+        from confiture.core.library import carry_out
+        from confiture.core.migrate import UpOptions
+
+        return carry_out(self, options or UpOptions(), on_event)
+
+    def dry_run(
+        self, *, to: str | None = None, repeat: int = 1, full: bool = False, on_event: Emit | None = None
+    ) -> RunReport:
+        """Runs what is pending and rolls it back, `repeat` times; the report says what was measured.
+
+        With `full`, batched backfills are not only sampled. Raises as `run` does; InputError in an environment that is
+        protected, unless `run` is given options that confirm it.
+
+        Example::
+
+            report = project.dry_run(repeat=5)
+            print(report.estimated_range_low_ms, report.estimated_range_high_ms, report.confidence_percent)
+        """
+        from confiture.core.migrate import UpOptions
+        from confiture.core.run import RehearsalOptions
+
+        rehearsal = RehearsalOptions(repeat=repeat, full=full)
+        return self.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal), on_event=on_event)
+
+    def lint(self) -> LintReport:
+        """What is wrong with the schema and the migrations; files that cannot be read are findings.
+
+        What the settings' baseline holds is in it. Raises InputError where the settings are wrong.
+
+        Example::
+
+            errors = [finding for finding in project.lint().findings if finding.severity == "error"]
+        """
+        from confiture.core.linting import LintOptions, lint_project
+
+        return lint_project(self.settings, LintOptions())
 
     def plan_of(self, version: str, *, down: bool) -> PlannedMigration:
         """The plan of one migration. Raises InputError where there is none of that version, or no `down`."""
@@ -72,7 +173,7 @@ def read_project(
     # with a file missing from the picture, what others require of it cannot be judged
     complete = all(migration is not None and migration.is_whole for migration in read)
     migrations = ordered(found, problems) if complete else tuple(found)
-    planner = Planner(settings.environment, settings.variables, overrides, problems, settings.tenancy.column, parse)
+    planner = Planner(settings, overrides, problems, parse)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -13,11 +13,13 @@ from confiture.core.backfill.filler import Filler
 from confiture.core.database import Connection, Database, one_row, require_usable
 from confiture.core.dry_run.conclusions import Known, conclude, partial, predictions
 from confiture.core.dry_run.predictions import Prediction, Predictions
+from confiture.core.dry_run.proving import ProofOptions, Proving, mixed_diagnostic
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
 from confiture.core.hazards import hazards, refuse_hazards
+from confiture.core.hooks.running import HookRuns
 from confiture.core.lock import ProjectLock, project_lock
 from confiture.core.locks import holders
 from confiture.core.outcome import explain_failure, explain_rehearsal
@@ -39,6 +41,7 @@ from confiture.errors import (
 )
 from confiture.models.events import Linted, MigrationFinished, Noted, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration, State
+from confiture.models.isolation import IsolationReport, Standing
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.trace import StatementTrace
 from confiture.plan.checksums import CHAIN_START
@@ -58,12 +61,14 @@ class RehearsalOptions:
     """How often a dry run is repeated, and the database by whose row counts its times are scaled.
 
     `confirmed` is needed where the environment is protected. With `full`, batched backfills are not only sampled.
+    Without `proofs` it is not proved that tenants stay apart.
     """
 
     repeat: int = 1
     full: bool = False
     scale_to: Database | None = None
     confirmed: bool = False
+    proofs: ProofOptions | None = field(default_factory=ProofOptions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +140,8 @@ class Run:
             settings = self._project.settings.database
             pid = one_row(self._connection, "server")["backend_pid"]
             with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
-                session = Session(self._connection, settings, watch, self._emit, self._manner.retryable)
+                hooks = HookRuns(self._emit, self._project.settings.root, self._manner.dry_run)
+                session = Session(self._connection, settings, watch, self._emit, hooks, self._manner.retryable)
                 if self._manner.dry_run:
                     self._rehearse(plan, session, history, known)
                 else:
@@ -178,24 +184,44 @@ class Run:
         options = self._manner.rehearsal
         scale = self._scale(options.scale_to)
         self._note_holders(plan)
-        rehearsal = Rehearsal(session, self._emit, full=options.full)
+        proving = self._proving(session)
+        rehearsal = Rehearsal(session, self._emit, proving, full=options.full)
         runs = []
         try:
             for _ in range(options.repeat):
                 rehearsal.run(plan, self._left_midway(history))
                 runs.append(rehearsal.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            self._emit(partial(rehearsal.traces, rehearsal.tries, known))
+            self._emit(partial(rehearsal.traces, rehearsal.tries, known, self._isolation(proving)))
             if isinstance(error, StepFailed) and error.sqlstate == _LOCK_TIMEOUT:
                 self._note_holders(plan)
             raise explain_rehearsal(error, rehearsal.progress) from error
-        self._emit(conclude(runs, rehearsal.tries, scale, known))
+        isolation = self._isolation(proving)
+        self._emit(conclude(runs, rehearsal.tries, scale, known, isolation))
         for note in scale.notes(runs[-1]) if scale else ():
             self._emit(Noted(text=note))
         record = track_record(history)
         if record:
             self._emit(Noted(text=record))
         self._predict(plan, runs, scale)
+        mixed = isolation.of(Standing.MIXED) if isolation else ()
+        if mixed:
+            raise CheckFailed(*map(mixed_diagnostic, mixed))
+
+    def _proving(self, session: Session) -> Proving | None:
+        tenancy, options = self._project.settings.tenancy, self._manner.rehearsal.proofs
+        return Proving(session, tenancy, options) if options and tenancy.is_set else None
+
+    def _isolation(self, proving: Proving | None) -> IsolationReport | None:
+        if proving is None:
+            return None
+        settings = self._project.settings
+        return IsolationReport(
+            database=self._database.label,
+            environment=settings.environment,
+            column=settings.tenancy.column,
+            statements=tuple(proving.statements),
+        )
 
     def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None) -> None:
         if plan.direction is Direction.DOWN or (scale and not any(map(scale.reaches, runs))):
@@ -233,12 +259,14 @@ class Run:
                 self._emit(Noted(text=holder.text))
 
     def _apply(self, plan: Plan, session: Session, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
-        filler = Filler(self._database, self._project.settings.database, self._emit, lock.require)
+        settings = self._project.settings.database
+        filler = Filler(self._database, settings, self._emit, session.hooks, lock.require)
         runner = Runner(session, lock, self._emit, chain_end(history, CHAIN_START), self._predicted(plan), filler)
         try:
             runner.apply(plan, self._left_midway(history))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             failure = explain_failure(error, runner.progress, self._database, session)
+            session.hooks.error = failure.diagnostics[0]
             self._after_failure(runner)
             raise failure from error
 

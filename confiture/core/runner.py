@@ -248,8 +248,9 @@ class Runner:
             self._emit(Noted(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
 
     def _take_back_role(self, segment: Segment) -> None:
-        if any(_MAY_SET_ROLE.search(statement.text) for step in segment.steps for statement in step.statements):
-            # the history is ours to write, whatever role the migration took on, also from inside a DO block
+        texts = (statement.text for step in segment.steps for statement in step.statements)
+        if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
+            # the history is ours to write, whatever role the migration took on, also from inside a DO block or a hook
             self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _install(self) -> None:

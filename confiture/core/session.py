@@ -12,8 +12,9 @@ import psycopg
 from confiture.core.database import Connection, one_row
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic
+from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import Observe, StepFailed, StepRecord, StepRunner, unobserved
+from confiture.core.steps import Foresee, Observe, StepFailed, StepRecord, StepRunner, unforeseen, unobserved
 from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import Diagnostic
@@ -44,13 +45,15 @@ class Session:
         settings: DatabaseSettings,
         watch: BlockingWatch,
         emit: Emit,
+        hooks: HookRuns,
         retryable: frozenset[str] = RETRYABLE,
     ) -> None:
         self.connection = connection
         self._retryable = retryable
         self._watch = watch
         self.backend_pid = int(one_row(connection, "server")["backend_pid"])
-        self.steps = StepRunner(connection, emit, settings.lock_timeout_ms)
+        self.steps = StepRunner(connection, emit, settings.lock_timeout_ms, hooks)
+        self.hooks = hooks
         self._settings = settings
         self._emit = emit
         self._client_check_ms = _supported_client_check_ms(connection)
@@ -63,13 +66,17 @@ class Session:
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
         self.connection.execute(text.format(**settings).encode())
 
-    def run_steps(self, version: str, segment: Segment, observe: Observe = unobserved) -> list[StepRecord]:
+    def run_steps(
+        self, version: str, segment: Segment, observe: Observe = unobserved, foresee: Foresee = unforeseen
+    ) -> list[StepRecord]:
         """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
         records = []
         try:
-            for step in segment.steps:
-                self._tell_if_unwatched()
-                records.append(self.steps.run(version, segment, step, self.held_to_budget(segment, step, observe)))
+            with self.hooks.as_before_if_it_fails(version):
+                for step in segment.steps:
+                    self._tell_if_unwatched()
+                    observed = self.held_to_budget(segment, step, observe)
+                    records.append(self.steps.run(version, segment, step, observed, foresee))
         except BaseException:
             # whoever rolls back now must not be cancelled
             self._watch.release()
@@ -110,6 +117,17 @@ class Session:
                     over_it = self._watch.over_budget is not None
                     waiters = self._watch.waiters
                     self._emit(Blocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
+
+    @contextmanager
+    def standing_back(self) -> Iterator[None]:
+        """What runs inside is cancelled as soon as somebody waits for us."""
+        with self._watch.standing_back():
+            yield
+
+    @property
+    def stood_back(self) -> bool:
+        """Whether that happened the last time."""
+        return self._watch.stood_back
 
     @contextmanager
     def released(self) -> Iterator[None]:

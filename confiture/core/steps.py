@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -22,11 +24,22 @@ from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segm
 from confiture.models.reconciling import Reconciled
 from confiture.plan.reconciling import difference_diagnostic, equal_sentence
 
-_WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
+if TYPE_CHECKING:
+    from confiture.core.hooks.running import HookRuns
+
+WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
 
 
 Observe = Callable[[StepId, Statement, float], None]
 """Is told of each statement that succeeded, with the milliseconds that it took."""
+
+
+Foresee = Callable[[PlannedStep, Statement], None]
+"""Is told of each statement before it runs."""
+
+
+def unforeseen(step: PlannedStep, statement: Statement) -> None:
+    """Foresees nothing."""
 
 
 def unobserved(step: StepId, statement: Statement, duration_ms: float) -> None:
@@ -44,6 +57,20 @@ class StepFailed(Exception):
 
 class CheckNotMet(StepFailed):
     """A check did not return what it must."""
+
+
+class TransactionEnded(StepFailed):
+    """A hook ended the transaction that it ran in: whether what ran before is committed cannot be told."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__(
+            Diagnostic(
+                code="transaction-ended",
+                message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
+                hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
+            ),
+            None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,20 +92,35 @@ class StepRecord:
         return {"phase": self.phase, "name": self.name, "rows": self.rows, "duration_ms": self.duration_ms}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Did:
+    """What a step did: the rows that it wrote, what it proved, what a hook says of itself."""
+
+    rows: int | None
+    proof: Reconciled | None = None
+    stats: Mapping[str, Any] | None = None
+
+
 class StepRunner:
     """Runs steps on one connection, in whatever transaction is open there.
 
     The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
     """
 
-    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int) -> None:
+    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int, hooks: HookRuns) -> None:
+        self._hooks = hooks
         self._connection = connection
         self._emit = emit
         self._lock_timeout_ms = lock_timeout_ms
         self._spent_ms = 0.0
 
     def run(
-        self, version: str, segment: Segment, step: PlannedStep, observe: Observe = unobserved
+        self,
+        version: str,
+        segment: Segment,
+        step: PlannedStep,
+        observe: Observe = unobserved,
+        foresee: Foresee = unforeseen,
     ) -> StepRecord | None:
         """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
         identity = step_id(version, segment, step)
@@ -89,29 +131,42 @@ class StepRunner:
         self._spent_ms = 0.0
         try:
             self.set_timeouts(segment, step)
-            rows, proof = self._statements(identity, step, observe)
+            did = self._run(identity, step, observe, foresee)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._spent_ms))
             raise
-        note = equal_sentence(proof) if proof else step.note
-        self._emit(StepFinished(step=identity, outcome=Outcome.DONE, duration_ms=self._spent_ms, rows=rows, note=note))
+        self._emit(
+            StepFinished(
+                step=identity,
+                outcome=Outcome.DONE,
+                duration_ms=self._spent_ms,
+                rows=did.rows,
+                note=equal_sentence(did.proof) if did.proof else step.note,
+                stats=did.stats,
+            )
+        )
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
-            rows=rows,
+            rows=did.rows,
             duration_ms=self._spent_ms,
             number=step.number,
-            proof=proof,
+            proof=did.proof,
         )
 
-    def _statements(
-        self, identity: StepId, step: PlannedStep, observe: Observe
-    ) -> tuple[int | None, Reconciled | None]:
-        """The rows that a step wrote, and what it proved."""
+    def _run(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> _Did:
+        if step.hook is None:
+            return self._statements(identity, step, observe, foresee)
+        result, self._spent_ms = self._hooks.run(self._connection, identity, step, partial(observe, identity))
+        self._keep_encoding()
+        return _Did(rows=result.rows_affected, stats=result.stats)
+
+    def _statements(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> _Did:
         written: list[int] = []
         proof = None
         for statement in step.statements:
+            foresee(step, statement)
             before_ms = self._spent_ms
             if step.expect is not None:
                 self._check(step, statement, step.expect)
@@ -120,7 +175,7 @@ class StepRunner:
             else:
                 written += self._execute(step, statement)
             observe(identity, statement, self._spent_ms - before_ms)
-        return sum(written) if written else None, proof
+        return _Did(rows=sum(written) if written else None, proof=proof)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -137,10 +192,13 @@ class StepRunner:
                 cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_failure(error, statement, step.rendered), error.sqlstate) from error
+        self._keep_encoding()
+        return [max(cursor.rowcount, 0)] if statement.node in WRITING else []
+
+    def _keep_encoding(self) -> None:
         if self._connection.info.parameter_status("client_encoding") != "UTF8":
             # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
             self._connection.execute("SET client_encoding = 'UTF8'")
-        return [max(cursor.rowcount, 0)] if statement.node in _WRITING else []
 
     def _check(self, step: PlannedStep, statement: Statement, expect: Expectation) -> None:
         try:

@@ -40,6 +40,7 @@ class BlockingWatch:
         self._stopping = threading.Event()
         self._guard = threading.Lock()
         self._armed = False
+        self._standing_back = self._stood_back = False
         self._over: Waiter | None = None
         self._waiters: dict[int, Waiter] = {}
         self._loss: str | None = None
@@ -80,6 +81,23 @@ class BlockingWatch:
         # a cancel is sent under the guard: what the server is told after this comes after the last cancel
         with self._guard:
             self._armed = False
+
+    @contextmanager
+    def standing_back(self) -> Iterator[None]:
+        """For what is not worth making anybody wait: inside, it is cancelled as soon as somebody is seen to wait."""
+        with self._guard:
+            self._standing_back, self._stood_back = True, False
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._standing_back = False
+
+    @property
+    def stood_back(self) -> bool:
+        """Whether something was cancelled in the last `standing_back`."""
+        with self._guard:
+            return self._stood_back
 
     def take_loss(self) -> str | None:
         """Why nobody watches any more, the first time that it is asked for; None while somebody does."""
@@ -140,7 +158,8 @@ class BlockingWatch:
                 return
             for row in rows:
                 self._saw(Waiter(**row))
-            if self._over is not None:
+            self._stood_back |= self._standing_back and bool(rows)
+            if self._over is not None or (self._standing_back and rows):
                 connection.execute(query("cancel"), {"pid": self._pid})
             elif rows and self._budget_ms:
                 # one more whole pause would be added to what the others wait

@@ -85,12 +85,16 @@ class MapOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key of a record: its shape, and what it means (shown by editors)."""
+    """A key of a record: its shape, and what it means (shown by editors).
+
+    What could be read of a value with mistakes is kept where that is a list, or where the key is `lenient`.
+    """
 
     shape: Shape
     description: str
     required: bool = False
     default: Any = None
+    lenient: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class Record:
                     fields.values[key.value] = known.shape.read(value, reader)
                 except Invalid as error:
                     broken = True
-                    if isinstance(error.partial, list):
+                    if isinstance(error.partial, list) or (known.lenient and error.partial is not None):
                         fields.values[key.value] = error.partial
         if not self._complete(fields, reader) or broken:
             raise Invalid(fields)

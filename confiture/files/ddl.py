@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
 from confiture.files.reading import read_source, shown_path
 from confiture.models.source import SourceFile, SourceText
+from confiture.models.values import value
 
 TEMPLATE_SUFFIX = ".sql.j2"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Folders:
     """Where a project's files lie; all absolute."""
 

@@ -11,7 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node
 from confiture.errors import Problems
 from confiture.files.containers import Fields, Key, ListOf, Record
 from confiture.files.passages import Passage
-from confiture.files.reader import Reader
+from confiture.files.reader import Invalid, Reader
 from confiture.files.shapes import Choice, Count, Text, Value
 from confiture.models.settings import NEWEST_LINTED, OLDEST_LINTED, LintEntry, LintSettings
 from confiture.models.source import SourceFile
@@ -39,7 +39,13 @@ class _EntryShape:
         # the record below reads every key, and reports; this only looks ahead
         written = (key.value for key, _ in Reader(reader.file, Problems()).pairs(node))
         keys = {name: Key(shape=Value(), description="") for name in written} | _COMMON
-        fields = Record(keys, noun="key of a rule").read(node, reader)
+        try:
+            return self._entry(Record(keys, noun="key of a rule").read(node, reader))
+        except Invalid as error:
+            # its other keys are judged all the same
+            raise Invalid(self._entry(error.partial) if "type" in error.partial else None) from error
+
+    def _entry(self, fields: Fields) -> LintEntry:
         return LintEntry(
             type=fields["type"].text.strip(),
             tables=tuple(fields["tables"]) if "tables" in fields else None,

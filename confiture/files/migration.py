@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml.nodes import Node
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
 from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
@@ -14,9 +17,15 @@ from confiture.files.reader import Invalid, Reader, clipped
 from confiture.files.reading import parse_yaml, read_source, shown_path
 from confiture.files.shapes import Text, Value
 from confiture.files.steps import StepShape, step_of, step_schema
-from confiture.models.migration import Migration, Phase, Requirement
+from confiture.models.migration import MigrationFile, Phase, Requirement
+from confiture.models.source import SourceFile
 
-SUFFIXES = (".yaml", ".yml")
+if TYPE_CHECKING:
+    from confiture.files.python import Run
+    from confiture.models.recording import Migration
+
+PYTHON = ".py"
+SUFFIXES = (".yaml", ".yml", PYTHON)
 # what templates call otherwise, or cannot call at all
 _TAKEN = [
     "vars",
@@ -88,7 +97,10 @@ def migration_schema() -> dict[str, Any]:
 
 
 def migration_paths(folder: Path, root: Path) -> list[Path]:
-    """The migration files of a folder, hidden ones left out, sorted by name. Raises InputError without the folder."""
+    """The migration files of a folder, sorted by name; those that begin with `.` or `_` are none.
+
+    Raises InputError without the folder.
+    """
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -101,7 +113,7 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
             )
         ) from error
     # a link that leads nowhere is no file, and reading it says so; passing over it would lose a migration
-    named = [path for path in entries if path.suffix in SUFFIXES and not path.name.startswith(".")]
+    named = [path for path in entries if path.suffix in SUFFIXES and path.name[0] not in "._"]
     return [path for path in named if path.is_file() or path.is_symlink()]
 
 
@@ -111,10 +123,12 @@ def version_of_file(path: Path) -> str | None:
     return match["version"].rstrip(".") if match else None
 
 
-def read_migration(path: Path, folders: Folders, problems: Problems) -> Migration | None:
+def read_migration(path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
     """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
     try:
         file = read_source(path, folders.root)
+        if path.suffix == PYTHON:
+            return _read_python(file, path, folders, problems)
         node = parse_yaml(file)
     except InputError as error:
         problems.extend(error.diagnostics)
@@ -123,13 +137,49 @@ def read_migration(path: Path, folders: Folders, problems: Problems) -> Migratio
     if node is None:
         reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
         return None
+    return _read(node, path, reader)
+
+
+def read_recorded(migration: Migration, folders: Folders, problems: Problems) -> MigrationFile | None:
+    """The same of a migration that is there as an object. Raises InputError where its class's file cannot be read."""
+    from confiture.files.modules import CodeFailed
+    from confiture.files.python import record_migration
+
+    path = type(migration).up.__code__.co_filename
+    file = read_source(Path(path), folders.root)
+    try:
+        run = record_migration(migration, file, path)
+    except CodeFailed as failure:
+        problems.add(failure.diagnostic)
+        return None
+    return _read_run(run, file, Path(path), folders, problems)
+
+
+def _read_python(file: SourceFile, path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
+    from confiture.files.python import run_migration
+
+    run = run_migration(file, path, folders.root, problems)
+    return None if run is None else _read_run(run, file, path, folders, problems)
+
+
+def _read_run(run: Run, file: SourceFile, path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
+    from confiture.files.python import with_hooks
+
+    migration = _read(run.node, path, Reader(file, problems, lambda name: read_ddl(name, folders)))
+    if migration is None:
+        return None
+    phases = {phase: tuple(with_hooks(step, run) for step in steps) for phase, steps in migration.phases.items()}
+    return replace(migration, phases=phases)
+
+
+def _read(node: Node, path: Path, reader: Reader) -> MigrationFile | None:
     try:
         return _migration(MIGRATION_SHAPE.read(node, reader), path, reader, is_whole=True)
     except Invalid as error:
         return _readable_part(error.partial, path, reader)
 
 
-def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> Migration | None:
+def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> MigrationFile | None:
     """What could be read of a file with mistakes, so that those in its SQL are told together with them.
 
     None where nothing could, or where its variables are not known: its templates cannot be judged without.
@@ -142,12 +192,12 @@ def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> Migrati
         return None
 
 
-def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) -> Migration:
+def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) -> MigrationFile:
     version, name = _identity(fields, path, reader)
     phases = {phase: tuple(step_of(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields}
     if is_whole and not any(phases.values()):
         raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
-    return Migration(
+    return MigrationFile(
         version=version,
         name=name,
         file=reader.file,

@@ -12,6 +12,14 @@ from confiture.files.reader import Reader, is_number_or_truth, is_of, is_text
 from confiture.models.source import SourceFile, SourceText
 
 
+class PlacedScalar(ScalarNode):
+    """Text that was not read from YAML, and knows where it stands."""
+
+    def __init__(self, passage: SourceText, tag: str, start_mark: Any, end_mark: Any) -> None:
+        super().__init__(tag, passage.text, start_mark, end_mark)
+        self.passage = passage
+
+
 @dataclass(frozen=True)
 class Passage:
     """Text whose place in the file matters, down to the character: SQL, templates, conditions."""
@@ -27,7 +35,7 @@ class Passage:
             raise reader.report(
                 reader.span(node), "empty-value", "expected text, found nothing", "write it, or remove the key"
             )
-        return _passage(node, reader.file)
+        return node.passage if isinstance(node, PlacedScalar) else _passage(node, reader.file)
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["string", *(_JSON_TYPES[kind] for kind in self.also)]} | NOT_BLANK

@@ -24,11 +24,15 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 def shown_path(path: Path, root: Path) -> str:
     """How people are shown a path: relative to the project's root where it lies below it."""
-    try:
-        shown = path.relative_to(root).as_posix()
-    except ValueError:
-        shown = str(path)
-    return os.fsencode(shown).decode("utf-8", "replace")
+    text, above = str(path), f"{root}{os.sep}"
+    if text.startswith(above):  # what nearly all are; Path takes ten times as long
+        shown = text.removeprefix(above).replace(os.sep, "/")
+    else:
+        try:
+            shown = path.relative_to(root).as_posix()
+        except ValueError:
+            shown = text
+    return shown if shown.isascii() else os.fsencode(shown).decode("utf-8", "replace")
 
 
 def read_source(path: Path, root: Path) -> SourceFile:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.containers import Fields, Key, MapOf, Record
+from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.linting import LINTING, PATTERNS, lint_settings
 from confiture.files.migration import VARIABLES
 from confiture.files.passages import Passage
@@ -18,6 +18,7 @@ from confiture.files.reading import parse_yaml, read_source, shown_path
 from confiture.files.shapes import Count, Duration, Flag, Text
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
+from confiture.models.values import value
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
@@ -69,12 +70,16 @@ SETTINGS_SHAPE = Record(
             ),
             description="Settings by environment, chosen with --env.",
         ),
-        "linting": Key(shape=LINTING, description="What `confiture lint` looks for."),
+        "hooks": Key(
+            shape=ListOf(Passage(), single=True),
+            description="Python hooks of every migration: modules that register them, module:Class, or entry points.",
+        ),
+        "linting": Key(shape=LINTING, description="What `confiture lint` looks for.", lenient=True),
     }
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Overrides:
     """What the command line says about settings; None where it says nothing."""
 
@@ -93,16 +98,31 @@ def find_settings_file(start: Path) -> Path | None:
     return next((path for folder in (start, *start.parents) if (path := folder / FILE_NAME).is_file()), None)
 
 
-def load_settings(start: Path, overrides: Overrides, environ: Mapping[str, str]) -> Settings:
+def load_settings(
+    start: Path,
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    check: Callable[[Settings], None] | None = None,
+) -> Settings:
     """The settings of the project around `start`, for one environment.
 
     Later ones win: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command line.
-    Raises InputError with every mistake, or where there is no confiture.yaml.
+    Raises InputError with every mistake, or where there is no confiture.yaml. `check` looks at what the file's shape
+    does not tell, such as the names of rules, and raises InputError: its mistakes are told together with the others.
     """
     path = settings_path(start, overrides, environ)
     problems = Problems()
     reader, fields = _read_file(path, problems)
-    settings = _merge(path.parent, reader, fields, overrides, environ)
+    try:
+        settings = _merge(path.parent, reader, fields, overrides, environ)
+    except InputError:
+        problems.raise_if_any()  # what follows from mistakes in the file is not told along
+        raise
+    if check is not None:
+        try:
+            check(settings)
+        except InputError as error:
+            problems.extend(error.diagnostics)
     problems.raise_if_any()
     return settings
 
@@ -136,9 +156,11 @@ def _read_file(path: Path, problems: Problems) -> tuple[Reader, Fields]:
         return reader, Fields({}, {}, Span(path=file.path, line=1))
     try:
         return reader, SETTINGS_SHAPE.read(node, reader)
-    except Invalid:
-        problems.raise_if_any()
-        raise
+    except Invalid as error:
+        if not isinstance(error.partial, Fields):
+            problems.raise_if_any()
+            raise
+        return reader, error.partial
 
 
 def _starred(match: re.Match[str]) -> str:
@@ -168,6 +190,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_tenancy(tenancy) if tenancy else TenancySettings(),
         linting=lint_settings(fields.get("linting"), root, reader.file),
+        hooks=tuple(fields.get("hooks", ())),
     )
 
 

@@ -19,13 +19,14 @@ from confiture.models.migration import (
     Expectation,
     ExpectedRows,
     FileStep,
+    HookStep,
     Operator,
     SqlStep,
 )
 from confiture.models.source import SourceText
 
 _OPERATORS = get_args(Operator)
-_KINDS = ("file", "sql", "check", "backfill", "reconcile")
+_KINDS = ("file", "sql", "check", "backfill", "reconcile", "hook")
 
 
 class _ExpectShape:
@@ -70,6 +71,7 @@ _STEP = Record(
         ),
         "backfill": Key(shape=BACKFILL, description="A fill in batches that resumes, each committed by itself."),
         "reconcile": Key(shape=RECONCILE, description="Proves that a table equals its defining query."),
+        "hook": Key(shape=Passage(), description="A Python hook: its registered name, or module:Class."),
         "once": Key(
             shape=Flag(),
             description="Holds only right after the migration: `confiture verify` leaves it out.",
@@ -145,4 +147,6 @@ def step_of(fields: Fields) -> AnyStep:
         return backfill_step(fields["backfill"], common)
     if "reconcile" in fields:
         return reconcile_step(fields["reconcile"], common)
+    if "hook" in fields:
+        return HookStep(reference=fields["hook"], **common)
     return SqlStep(sql=fields["sql"], **common)

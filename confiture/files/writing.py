@@ -44,6 +44,25 @@ down: []                # what undoes the migration:
 #  - sql: ALTER TABLE r_example DROP COLUMN note
 """
 
+_PYTHON = """\
+from confiture.models import Migration
+
+
+class {class_name}(Migration):
+    description = "{description}"
+
+    def up(self) -> None:
+        # recorded as steps, which are planned, linted and rehearsed as those of YAML are:
+        # self.load_ddl_files(["02_query_side/010_example.sql"])
+        # self.execute("ALTER TABLE r_example ADD COLUMN note text")
+        # self.check("SELECT count(*) FROM r_example WHERE tenant_id IS NULL", expect=0)
+        pass
+
+    def down(self) -> None:
+        # self.execute("ALTER TABLE r_example DROP COLUMN note")
+        pass
+"""
+
 
 def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
     """Makes a project in a folder: settings, empty folders, editor schemas with `entries` for the rules of lint.
@@ -73,7 +92,28 @@ def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
 
 
 def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:
-    """Writes a migration with the next version. Gives its path. Raises InputError for a name that is none."""
+    """Writes a YAML migration with the next version. Gives its path. Raises InputError for a name that is none."""
+    slug = _slug(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    install_schemas(root, entries)
+    path = folder / f"{next_version(versions)}_{slug}.yaml"
+    schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
+    _write(path, _MIGRATION.format(schema=schema, description=slug.replace("_", " ").capitalize()))
+    return path
+
+
+def create_python_migration(name: str, folder: Path, versions: Sequence[str]) -> Path:
+    """The same in Python."""
+    slug = _slug(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{next_version(versions)}_{slug}.py"
+    words = slug.split("_")
+    class_name = "".join(map(str.capitalize, words if words[0][0].isalpha() else ["migration", *words]))
+    _write(path, _PYTHON.format(class_name=class_name, description=" ".join(words).capitalize()))
+    return path
+
+
+def _slug(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not slug:
         raise InputError(
@@ -81,12 +121,7 @@ def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str
                 code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals"
             )
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    install_schemas(root, entries)
-    path = folder / f"{next_version(versions)}_{slug}.yaml"
-    schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
-    _write(path, _MIGRATION.format(schema=schema, description=slug.replace("_", " ").capitalize()))
-    return path
+    return slug
 
 
 def next_version(versions: Sequence[str]) -> str:

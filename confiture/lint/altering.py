@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from confiture.lint.only import refusals
 from confiture.lint.sizes import SMALL_ROWS, name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import PUBLIC, Domain, Name, Table, TableKind
 from confiture.models.source import Place
+from confiture.models.values import value
 from confiture.sql.catalog import types
 from confiture.sql.tree import alter_commands, definition, names, pb, strings
 
@@ -21,7 +22,7 @@ _KEYS_OF_PARTITIONED = 18
 _CONSTRAINTS = (*KEYS, pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL, pb.CONSTR_EXCLUSION)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Addition:
     """A constraint that a command of an ALTER TABLE adds, `column` where it does so with a new column."""
 
@@ -45,9 +46,16 @@ class Addition:
 
 
 def alters_table(subject: StatementSubject) -> bool:
-    """Whether the ALTER is one of a table that has rows of its own, or partitions that do."""
-    table = subject.table(subject.node.relation)
-    return subject.node.objtype == pb.OBJECT_TABLE and (table is None or table.kind is not TableKind.FOREIGN)
+    """Whether the ALTER may reach rows: not so of foreign tables, of a partitioned table without its partitions, and
+    where PostgreSQL refuses ONLY.
+    """
+    node = subject.node
+    table = subject.table(node.relation)
+    if node.objtype != pb.OBJECT_TABLE or (table and table.kind is TableKind.FOREIGN):
+        return False
+    if node.relation.inh or table is None:
+        return True
+    return table.kind is not TableKind.PARTITIONED and not any(True for _ in refusals(subject))
 
 
 def is_in_use(subject: StatementSubject, range_var: Any) -> bool:
@@ -173,6 +181,12 @@ def allows_no_null(subject: StatementSubject, column: Any) -> bool:
     """Whether the type of a new column is a domain that is NOT NULL."""
     domain = domain_of(subject, column)
     return domain is not None and any(one.not_null for one in domain_chain(subject, domain))
+
+
+def is_constrained(subject: StatementSubject, column: Any) -> bool:
+    """Whether the type of a new column is a domain with constraints, its own or those of domains below it."""
+    domain = domain_of(subject, column)
+    return domain is not None and any(one.checks or one.not_null for one in domain_chain(subject, domain))
 
 
 def find_domain(subject: StatementSubject, schema: str | None, name: str) -> Domain | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,9 +12,10 @@ from confiture.files.linting import entry_schema
 from confiture.files.reader import clipped, nearest
 from confiture.lint.rule import Hit, Option, Rule
 from confiture.models.settings import LintEntry, LintSettings, Severity
+from confiture.models.values import value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class ActiveRule:
     """A rule as it is set: its severity (None: as the rule says), its options, and the tables that it judges."""
 
@@ -85,14 +86,14 @@ def _resolved(entry: LintEntry, known: Mapping[str, Rule], report: _Report) -> A
         report(entry.spans.get("type", entry.span), "unknown-rule", f"unknown rule {clipped(entry.type)!r}", hint)
         return None
     options = defaults(rule)
-    for name, value in entry.options.items():
+    for name, given in entry.options.items():
         span = entry.spans.get(name, entry.span)
         option = rule.options.get(name)
         if option is None:
             keys = ("type", "tables", "except", "severity", *rule.options)
             hint = nearest(name, keys) or f"known keys: {', '.join(keys)}"
             report(span, "unknown-key", f"unknown key of {rule.name} {clipped(name)!r}", hint)
-        elif (read := _read(value, option)) is None:
+        elif (read := _read(given, option)) is None:
             report(span, "wrong-type", f"{name!r} must be {_KINDS[option.kind]}", f"write {_KINDS[option.kind]}")
         elif option.choices and (wrong := _not_among(read, option.choices)):
             hint = nearest(wrong, option.choices) or f"one of {', '.join(option.choices)}"

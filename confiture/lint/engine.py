@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import postgast
@@ -12,12 +12,14 @@ import postgast
 from confiture.errors import Diagnostic
 from confiture.lint.configuration import ActiveRule
 from confiture.lint.ignores import Ignore, has_ignores, ignores_in
+from confiture.lint.qualifying import qualified_remedy
 from confiture.lint.rule import Hit, SchemaRule, StatementRule
 from confiture.lint.subjects import SchemaSubject, Statements, StatementSubject, Surroundings, Transaction
 from confiture.models.catalog import Catalog, Name
 from confiture.models.plan import PlannedMigration
 from confiture.models.source import Place, Rendered
 from confiture.models.trace import LockMode
+from confiture.models.values import value
 from confiture.sql.catalog.builder import CatalogBuilder, Misfit
 from confiture.sql.effects import Effects, is_followed
 from confiture.sql.tree import Parse, ParsedStatement, parsed
@@ -25,7 +27,7 @@ from confiture.sql.tree import Parse, ParsedStatement, parsed
 FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Judged:
     """A hit of a rule, and what it was found in: a statement of a migration, or a schema."""
 
@@ -191,6 +193,8 @@ class Replay(_Reader):
         for active in self._by_kind.get(subject.statement.kind, ()):
             rule = cast(StatementRule, active.rule)
             for hit in _hits(active, rule.check, _with_options(subject, active.options), subject.place):
+                if hit.remedy is not None:
+                    hit = replace(hit, remedy=qualified_remedy(hit.remedy, subject.catalog))
                 # not the tree: that would outlive its use
                 yield Judged(
                     active=active,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from confiture.errors import Span
 from confiture.files.reader import nearest
 from confiture.lint.rule import Hit, Rule
 from confiture.models.source import Place, Rendered
+from confiture.models.values import value
 from confiture.sql.tree import ParsedStatement
 
 UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
@@ -17,13 +17,15 @@ UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
 
 _SIGN = "confiture:"
 _COMMENT = re.compile(r"--\s*confiture:\s*ignore\b(?P<rules>.*?)(?:--(?P<reason>.*))?$")
+_OUTSIDE = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Ignore:
     """An ignore comment: where it stands, and the range of the statement that it is for, in places of its file.
 
-    `first` and `last` are None where there is no statement.
+    `first` and `last` are None where there is no statement. `outside` is whether it is a comment of the file around the
+    SQL, which ignores nothing.
     """
 
     rules: tuple[str, ...]
@@ -32,6 +34,7 @@ class Ignore:
     span: Span
     first: Span | None
     last: Span | None
+    outside: bool = False
 
     def covers(self, rule: str, span: Span) -> bool:
         """Whether it is meant for a finding of that rule at that place."""
@@ -65,6 +68,13 @@ def ignores_in(rendered: Rendered, statements: Sequence[ParsedStatement]) -> Ite
         )
 
 
+def ignores_outside(rendered: Rendered) -> Iterator[Ignore]:
+    """The comments of a migration's file, in the way of YAML and Python, that would be ignore comments in its SQL."""
+    for match in _OUTSIDE.finditer(rendered.text) if has_ignores(rendered) else ():
+        place = Place(rendered=rendered, offset=match.start())
+        yield Ignore(rules=(), reason="", place=place, span=place.span, first=None, last=None, outside=True)
+
+
 def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
     """The ignore comments and where they begin. The scanner tells them from text in quotes."""
     import postgast
@@ -87,7 +97,11 @@ def _meant(text: str, offset: int, statements: Sequence[ParsedStatement]) -> Par
 
 def unused_hits(ignore: Ignore, unused: Sequence[str], known: Mapping[str, Rule]) -> Iterator[Hit]:
     """What is wrong with an ignore comment whose rules `unused` found nothing where it stands."""
-    if not ignore.rules:
+    if ignore.outside:
+        message = "the comment stands outside of the SQL, where nobody heeds it"
+        hint = "write it into the SQL itself, before the statement: `-- confiture: ignore RULE -- reason`"
+        yield Hit(place=ignore.place, message=message, hint=hint)
+    elif not ignore.rules:
         yield Hit(place=ignore.place, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
     for name in unused:
         if name in known:

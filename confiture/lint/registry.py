@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,6 +11,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from confiture.errors import Diagnostic, InputError
+from confiture.files.modules import importing_from
 from confiture.lint import rules
 from confiture.lint.rule import Rule
 from confiture.models.settings import LintSettings
@@ -64,7 +63,7 @@ def _named(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
     for source in settings.plugins:
         name = source.text.strip()
         try:
-            with _on_path(root):
+            with importing_from(root):
                 module = import_module(name)
         except Exception as error:
             message = f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
@@ -74,20 +73,6 @@ def _named(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
         if not found:
             raise _refused(settings, source, f"the module {name!r} has no rules", "give it a RULE, or a list RULES")
         yield from ((source, rule, f"the module {name!r}") for rule in found)
-
-
-@contextmanager
-def _on_path(folder: Path | None) -> Iterator[None]:
-    """Lets Python find modules in a folder."""
-    entry = str(folder)
-    if folder is None or entry in sys.path:
-        yield
-        return
-    sys.path.insert(0, entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)
 
 
 def _rules_of(module: ModuleType) -> Iterator[Rule]:

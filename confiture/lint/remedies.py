@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from confiture.lint.altering import Addition, additions, is_proven_at_once, takes_no_unproven_key
@@ -11,6 +12,7 @@ from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import PUBLIC, Name, Table
 from confiture.models.source import Place
 from confiture.sql.catalog.names import chosen, of_columns, told_apart
+from confiture.sql.effects import effects_of
 from confiture.sql.tree import alter_commands, column_names, definition, pb, statement_text, strings
 
 LATER = "-- in a migration of its own, since the locks taken above last until the end of this one:"
@@ -39,11 +41,15 @@ def ranged(name: Name) -> Any:
 
 def alter(relation: Any, *commands: Any, like: Any = None) -> str:
     """An ALTER TABLE of a table with these commands; `like` another statement, IF EXISTS and all."""
+    return statement_text("alter_table_stmt", _altering(relation, commands, like))
+
+
+def _altering(relation: Any, commands: Iterable[Any], like: Any) -> Any:
     node = pb.AlterTableStmt(relation=relation, objtype=pb.OBJECT_TABLE)
     if like is not None:
         node.missing_ok = like.missing_ok
     node.cmds.extend(pb.Node(alter_table_cmd=command) for command in commands)
-    return statement_text("alter_table_stmt", node)
+    return node
 
 
 def command(subtype: Any, name: str = "", definition: Any = None) -> Any:
@@ -117,23 +123,44 @@ def unproven(subject: StatementSubject) -> str:
         if not here or here[0].column is not None:
             commands.append(without(original, [one.constraint for one in here]))
         commands += [_not_valid(one, names[one.place]) for one in here]
-    relation = subject.node.relation
     return lines(
-        alter(relation, *commands, like=subject.node),
+        *quick(subject, commands),
         LATER,
-        *(validate(relation, names[one.place]) for one in chosen_ones),
+        *(validate(subject.node.relation, names[one.place]) for one in chosen_ones),
     )
 
 
 def rest(subject: StatementSubject, gone: Iterable[Addition | int]) -> tuple[str, ...]:
-    """The statement without some of its commands (numbers, from 0) and constraints; nothing where none is left."""
+    """The statement without the commands (numbers, from 0) and constraints that a remedy sees to: see `quick`."""
     numbers = {one for one in gone if isinstance(one, int)}
     kept = []
     for number, original in enumerate(alter_commands(subject.node)):
         here = [one for one in gone if isinstance(one, Addition) and one.command == number]
         if number not in numbers and (not here or here[0].column is not None):
             kept.append(without(original, [one.constraint for one in here]))
-    return (alter(subject.node.relation, *kept, like=subject.node),) if kept else ()
+    return quick(subject, kept)
+
+
+def quick(subject: StatementSubject, commands: Iterable[Any]) -> tuple[str, ...]:
+    """The statement with those of the commands that neither read, write nor lose anything, if any, and a comment for
+    each that does: it has a finding of its own, and what that says is to be done, too.
+    """
+    kept, notes = [], []
+    for one in commands:
+        node = _altering(subject.node.relation, [one], subject.node)
+        if _is_heavy(subject, node):
+            notes.append(f"-- apart from this, as the finding on it says: {statement_text('alter_table_stmt', node)}")
+        else:
+            kept.append(one)
+    return (*notes, *([alter(subject.node.relation, *kept, like=subject.node)] if kept else ()))
+
+
+def _is_heavy(subject: StatementSubject, node: Any) -> bool:
+    """Whether an ALTER TABLE with one command loses a column, or goes through the table."""
+    if any(one.subtype == pb.AT_DropColumn for one in alter_commands(node)):
+        return True
+    effects = effects_of(replace(subject.statement, node=node), subject.catalog, subject.version)
+    return bool(effects.scans or effects.rewrites)
 
 
 def _can_wait(subject: StatementSubject, addition: Addition) -> bool:

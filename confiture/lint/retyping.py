@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from confiture.lint.subjects import StatementSubject
 from confiture.models.source import Place
+from confiture.models.values import value
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import alter_commands, definition, pb
 from confiture.sql.type_changes import type_text
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Retyping:
     """ALTER COLUMN ... TYPE. `old` is None where the catalog does not know the column, `using` where it says none."""
 
+    command: int
+    """Which of the commands, from 0."""
     column: str
     old: str | None
     new: str
@@ -35,6 +37,7 @@ def retypings(subject: StatementSubject) -> Iterator[Retyping]:
             wanted = definition(command).column_def
             known = table.column(command.name) if table else None
             yield Retyping(
+                command=number,
                 column=command.name,
                 old=known.type if known else None,
                 new=type_text(wanted.type_name, subject.catalog),

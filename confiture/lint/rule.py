@@ -7,7 +7,7 @@ its tests come from that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from confiture.models.findings import Edit
 from confiture.models.settings import Severity
 from confiture.models.source import Place
 from confiture.models.trace import LockMode
+from confiture.models.values import value
 
 if TYPE_CHECKING:
     from confiture.lint.subjects import SchemaSubject, StatementSubject
@@ -35,7 +36,7 @@ class Group(StrEnum):
     COMMENTS = "Ignore comments"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Option:
     """A key that a rule takes in the settings. `kind` is the type of its value, `choices` the texts that it may be."""
 
@@ -46,7 +47,7 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Claims:
     """What the bad example does on a server and the good one does not.
 
@@ -60,7 +61,7 @@ class Claims:
     error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Example:
     """SQL that shows a rule. `before` is what exists already; each text of `sql` is a migration of its own.
 
@@ -74,7 +75,7 @@ class Example:
     versions: tuple[int, int | None] = (14, None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Hit:
     """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
 
@@ -93,7 +94,7 @@ class Hit:
     edits: tuple[Edit, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Rule:
     """What all rules have.
 
@@ -114,14 +115,14 @@ class Rule:
     optional: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SchemaRule(Rule):
     """Judges a catalog, whether it was read from files or from a database."""
 
     check: Callable[[SchemaSubject], Iterable[Hit]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
     """Judges each statement of a migration of the kinds in `kinds` (names of the parse tree, such as `index_stmt`)."""
 
@@ -129,6 +130,6 @@ class StatementRule(Rule):
     check: Callable[[StatementSubject], Iterable[Hit]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class CommentRule(Rule):
     """Judges ignore comments; the engine holds them against what all other rules found."""

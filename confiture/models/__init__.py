@@ -1,1 +1,21 @@
-"""Frozen values that travel between the layers. They know no file, no database and no terminal."""
+"""Frozen values that travel between the layers. They know no file, no database and no terminal.
+
+`Migration`, which users write migrations in Python with, is named here too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from confiture.models.recording import Migration
+
+__all__ = ["Migration"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Migration":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from confiture.models.recording import Migration
+
+    return Migration

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from confiture.models.values import value
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@value(frozen=True, kw_only=True, slots=True)
 class BackfillState:
     """A backfill as the database tells of it.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.models.findings import Finding
+from confiture.models.isolation import IsolationReport
 from confiture.models.plan import Direction, StepId
 from confiture.models.trace import Estimate, RunWarning, StatementTrace
+from confiture.models.values import value
 
 
 class Outcome(StrEnum):
@@ -22,7 +25,7 @@ class Outcome(StrEnum):
     """Some segments are committed; the next run resumes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Waiter:
     """A session that waited for a lock of ours: which mode on what, how long, and the beginning of its query."""
 
@@ -35,7 +38,7 @@ class Waiter:
     waited_ms: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """The run begins: what it is about to do, and where."""
 
@@ -47,21 +50,21 @@ class RunStarted:
     steps: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Linted:
     """What lint found in the migrations that are about to run."""
 
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class LockWaiting:
     """Another run holds the lock; `holder` says who."""
 
     holder: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class MigrationStarted:
     """A migration begins, or goes on after its first `resumed_after` segments."""
 
@@ -70,25 +73,28 @@ class MigrationStarted:
     resumed_after: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StepStarted:
     """A step begins."""
 
     step: StepId
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StepFinished:
-    """A step ended. `rows` is how many it wrote, None where it wrote none by its nature (DDL, a check)."""
+    """A step ended. `rows` is how many it wrote, None where it wrote none by its nature (DDL, a check). `stats` is what
+    a hook says of itself.
+    """
 
     step: StepId
     outcome: Outcome
     duration_ms: float
     rows: int | None = None
     note: str | None = None
+    stats: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SegmentRetried:
     """A segment could not get a lock (or lost a deadlock). It was rolled back and is tried again after a wait."""
 
@@ -100,7 +106,7 @@ class SegmentRetried:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class BackfillProgressed:
     """How far a backfill is, told about once a second. Rows are those of the driving table that are committed.
 
@@ -121,7 +127,16 @@ class BackfillProgressed:
     waiting_for: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
+class HookProgressed:
+    """How far a hook says that it is: `done` of `total`, in what it counts; None where it does not know the total."""
+
+    step: StepId
+    done: float
+    total: float | None
+
+
+@value(frozen=True, kw_only=True, slots=True)
 class BatchRetried:
     """A batch failed and was rolled back. It is tried again, with `rows` rows, after a wait."""
 
@@ -133,7 +148,7 @@ class BatchRetried:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Blocked:
     """We made others wait while a segment ran, the longest first. Over budget, it was cancelled and rolled back."""
 
@@ -143,27 +158,29 @@ class Blocked:
     over_budget: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Rehearsed:
     """A dry run ended: what it saw, in its last repetition, and what follows from all of them.
 
-    One that failed on the way has no estimate.
+    One that failed on the way has no estimate. `isolation` says whether tenants stay apart, None where that was not
+    proved.
     """
 
     statements: tuple[StatementTrace, ...]
     warnings: tuple[RunWarning, ...]
     leftovers: tuple[str, ...]
     estimate: Estimate | None
+    isolation: IsolationReport | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Noted:
     """Something that people should know; nothing went wrong."""
 
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class MigrationFinished:
     """A migration ended. `duration_ms` counts from its start in this run to its last commit."""
 
@@ -172,7 +189,7 @@ class MigrationFinished:
     duration_ms: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RunFinished:
     """The run ended; `diagnostics` say why where it did not end well."""
 
@@ -190,6 +207,7 @@ Event = (
     | StepFinished
     | SegmentRetried
     | BackfillProgressed
+    | HookProgressed
     | BatchRetried
     | Blocked
     | Rehearsed

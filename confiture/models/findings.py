@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from confiture.errors import Span
 from confiture.models.settings import Severity
+from confiture.models.values import value
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """The worst first."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Edit:
     """A sure fix: the text from `start` to `end` (characters of the file, from 0) becomes `text`."""
 
@@ -22,7 +23,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Finding:
     """One place where a rule is broken.
 
@@ -53,11 +54,12 @@ class Finding:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class LintReport:
     """All that was found, by file and line, and how much was read.
 
-    `suppressed` counts what ignore comments took away, `known` what the baseline did.
+    `suppressed` counts what ignore comments took away, `known` what the baseline did. `notes` are sentences about what
+    was not read.
     """
 
     findings: tuple[Finding, ...]
@@ -67,5 +69,6 @@ class LintReport:
     rules: int = 0
     suppressed: int = 0
     known: int = 0
+    notes: tuple[str, ...] = ()
     source: str = "files"
     """`files`, or the label of the database that was read."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from confiture.models.plan import StepChecksum
+from confiture.models.values import value
 
 
 class State(StrEnum):
@@ -26,7 +26,7 @@ class Origin(StrEnum):
     BASELINE = "baseline"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Outturn:
     """What a dry run had predicted for a migration, and what its steps then took, in milliseconds.
 
@@ -46,7 +46,7 @@ class Outturn:
         return low <= self.measured_ms <= high
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
     """A row of the history, in the order in which the rows were made (`position`).
 
@@ -76,7 +76,7 @@ class SegmentState(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
     """A segment that committed, or was about to run outside a transaction."""
 

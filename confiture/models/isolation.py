@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import Any
 
 from confiture.errors import Span
 from confiture.models.catalog import Name
 from confiture.models.plan import StepId
+from confiture.models.values import value
 
 Values = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""
@@ -43,8 +44,22 @@ class LeakKind(StrEnum):
     SHARED = "shared"
     """Several tenants lay claim to one row: which of them gets it is left to chance."""
 
+    @property
+    def words(self) -> str:
+        """What people are told of such rows, behind how many they are."""
+        return _WORDS[self]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+_WORDS = {
+    LeakKind.FOREIGN: "that it gets only because of other tenants' rows",
+    LeakKind.LOST: "that other tenants' rows keep it from getting",
+    LeakKind.ASTRAY: "that are made of its data for somebody else",
+    LeakKind.UNOWNED: "that are made of its data without a tenant",
+    LeakKind.SHARED: "that other tenants lay claim to as well",
+}
+
+
+@value(frozen=True, kw_only=True, slots=True)
 class Leak:
     """Rows of a tenant that differ: how many, and the first of them."""
 
@@ -53,8 +68,13 @@ class Leak:
     rows: int
     shown: tuple[Values, ...] = ()
 
+    @property
+    def sentence(self) -> str:
+        """`tenant 7: 12 rows that it gets only because of other tenants' rows`."""
+        return f"tenant {self.tenant}: {self.rows:,} {'row' if self.rows == 1 else 'rows'} {self.kind.words}"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@value(frozen=True, kw_only=True, slots=True)
 class LeftOut:
     """A column that was not compared, and why."""
 
@@ -62,7 +82,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Sample:
     """The tenants that were looked at, of how many, and how they were chosen."""
 
@@ -76,7 +96,7 @@ class Sample:
         return len(self.tenants) == self.total
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class IsolationProof:
     """Whether a statement keeps the tenants apart, by the data that there are.
 
@@ -108,7 +128,7 @@ class IsolationProof:
         return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class ProvedStatement:
     """A statement of a step, where it begins, the relation that it writes or defines, and its proof."""
 
@@ -120,7 +140,7 @@ class ProvedStatement:
     proof: IsolationProof
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class IsolationReport:
     """All statements that were proved, in the order of their migrations."""
 
@@ -128,6 +148,11 @@ class IsolationReport:
     environment: str
     column: str
     statements: tuple[ProvedStatement, ...]
+
+    @property
+    def duration_ms(self) -> float:
+        """How long all proofs took, in milliseconds."""
+        return sum(one.proof.duration_ms for one in self.statements)
 
     def of(self, standing: Standing) -> tuple[ProvedStatement, ...]:
         """Those that stand so."""
@@ -149,7 +174,7 @@ class Belonging(StrEnum):
     """The settings say that it is no tenant's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Hop:
     """A foreign key on the way to the tenant: these columns of a table refer to those of another."""
 
@@ -159,7 +184,7 @@ class Hop:
     target_columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class MappedTable:
     """A table, how it belongs to tenants, and why. `column` holds the tenant at the end of `path`."""
 
@@ -170,7 +195,7 @@ class MappedTable:
     path: tuple[Hop, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class TenancyMap:
     """All tables of a schema. `source` is `files` or the database."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from confiture.models.events import Waiter
 from confiture.models.trace import LockMode
+from confiture.models.values import value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class HeldLock:
     """A lock that a session holds, or waits for (`granted` is false), on a relation."""
 
@@ -17,7 +16,7 @@ class HeldLock:
     granted: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Blocker:
     """A session that another one waits for, or a prepared transaction, which has no process: its `pid` is None.
 
@@ -32,7 +31,7 @@ class Blocker:
     transaction_ms: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RunningSession:
     """A session of a run of ours. `transaction_ms` is the age of its transaction, None outside of one."""
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from confiture.errors import Span
 from confiture.models.source import SourceFile, SourceText
+from confiture.models.values import value
+
+if TYPE_CHECKING:
+    from confiture.models.hooks import HookRegistration
 
 Scalar = str | bool | int | Decimal | float | None
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -41,7 +45,7 @@ UP_PHASES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """The one value that a check returns, compared with `value`."""
 
@@ -49,7 +53,7 @@ class Comparison:
     value: Scalar
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class ExpectedRows:
     """The rows that a check returns, in order."""
 
@@ -59,7 +63,7 @@ class ExpectedRows:
 Expectation = Comparison | ExpectedRows
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Step:
     """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
 
@@ -75,14 +79,14 @@ class Step:
     lock_timeout_ms: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SqlStep(Step):
     """Inline SQL: a template."""
 
     sql: SourceText
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class FileStep(Step):
     """A DDL file, taken as it is, or rendered where `is_template`."""
 
@@ -90,7 +94,7 @@ class FileStep(Step):
     is_template: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class CheckStep(Step):
     """A query (a template) and what it must return."""
 
@@ -107,7 +111,7 @@ class OnWrites(StrEnum):
     """Nobody writes: the backfill stops where it sees that somebody does."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Throttle:
     """When a backfill slows down, and stops, for others; None for signals that it does not look at.
 
@@ -121,7 +125,7 @@ class Throttle:
     query: SourceText | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class BackfillStep(Step):
     """A batched fill. `sql` is a template in which `{{ batch }}` stands for the batch's condition.
 
@@ -143,7 +147,7 @@ class BackfillStep(Step):
     throttle: Throttle = field(default_factory=Throttle)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class ReconcileStep(Step):
     """Proves that a table equals its defining query (`sql`, a template), key by key.
 
@@ -158,7 +162,25 @@ class ReconcileStep(Step):
     by: SourceText | None = None
 
 
-AnyStep = SqlStep | FileStep | CheckStep | BackfillStep | ReconcileStep
+@value(frozen=True, kw_only=True, slots=True)
+class HookStep(Step):
+    """Runs a Python hook: `reference` is its registered name, or `module:Class`.
+
+    `registration` is the hook itself where the migration's own file registers it. `source` is then the class as that
+    file writes it, without comments: it is part of what the migration does.
+    """
+
+    reference: SourceText
+    registration: HookRegistration | None = None
+    source: str | None = None
+
+
+AnyStep = SqlStep | FileStep | CheckStep | BackfillStep | ReconcileStep | HookStep
+
+
+def text_of(step: AnyStep) -> SourceText:
+    """What the file says that the step runs: its SQL, or the name of its hook."""
+    return step.reference if isinstance(step, HookStep) else step.sql
 
 
 def summary(sql: str) -> str:
@@ -167,7 +189,7 @@ def summary(sql: str) -> str:
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Requirement:
     """A version that must be applied before, and where the file says so."""
 
@@ -175,8 +197,8 @@ class Requirement:
     span: Span
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Migration:
+@value(frozen=True, kw_only=True, slots=True)
+class MigrationFile:
     """One migration file. `variables` are its own `vars`, not yet merged with those of the settings.
 
     One that is not `is_whole` has mistakes: it holds what could be read, so that all mistakes are told at once.

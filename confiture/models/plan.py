@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confiture.errors import Span
-from confiture.models.migration import Expectation, Migration, OnWrites, Phase
+from confiture.models.migration import Expectation, MigrationFile, OnWrites, Phase
 from confiture.models.source import Rendered
+from confiture.models.values import value
 
 BATCH = '"confiture batch"'
 """Stands in the statement of a backfill where the condition of each batch goes: to the parser it is a column."""
@@ -32,7 +33,7 @@ class Isolation(StrEnum):
     """It commits many times by itself, and records how far it came."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class IndexBuild:
     """An index built or dropped CONCURRENTLY: what the catalog must say once the statement is done."""
 
@@ -41,7 +42,7 @@ class IndexBuild:
     table: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
@@ -75,7 +76,7 @@ class TableRef(NamedTuple):
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Capture:
     """A table whose writes change what a backfill makes. `columns` hold the batch key, in its order."""
 
@@ -83,7 +84,7 @@ class Capture:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class PlannedBackfill:
     """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
 
@@ -110,7 +111,7 @@ class PlannedBackfill:
     throttle_query: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class PlannedReconcile:
     """How a table is held against its defining query, the step's one statement.
 
@@ -124,7 +125,22 @@ class PlannedReconcile:
     by_default: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
+class PlannedHook:
+    """A Python hook that runs as a step, and what it is told: its migration, the direction, the environment's name and
+    the variables that templates see.
+    """
+
+    name: str
+    hook: type[Any] = field(repr=False)
+    is_batched: bool
+    migration: MigrationFile = field(repr=False)
+    direction: Direction
+    environment: str
+    variables: Mapping[str, Any] = field(repr=False)
+
+
+@value(frozen=True, kw_only=True, slots=True)
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
@@ -142,6 +158,7 @@ class PlannedStep:
     expect: Expectation | None = None
     backfill: PlannedBackfill | None = None
     reconcile: PlannedReconcile | None = None
+    hook: PlannedHook | None = None
     once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
@@ -151,12 +168,19 @@ class PlannedStep:
     parts: int = 1
 
     @property
+    def isolation(self) -> Isolation:
+        """How the step behaves towards a transaction; its statements agree, once it is cut."""
+        if self.hook is not None and self.hook.is_batched:
+            return Isolation.BATCHED
+        return self.statements[0].isolation if self.statements else Isolation.TRANSACTIONAL
+
+    @property
     def label(self) -> str:
         """How people are shown the step."""
         return self.name if self.parts == 1 else f"{self.name} ({self.part}/{self.parts})"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StepId:
     """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
 
@@ -169,7 +193,7 @@ class StepId:
     span: Span
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Segment:
     """What commits together. Outside a transaction it is one statement. `number` counts from 1."""
 
@@ -178,7 +202,7 @@ class Segment:
     isolation: Isolation
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StepChecksum:
     """The checksum of one step as its file says it, with what people call it, so that drift can be named."""
 
@@ -194,11 +218,11 @@ class Checksums(NamedTuple):
     steps: tuple[StepChecksum, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
     """A migration cut into segments. `checksums` works them out at the first call: not every command needs them."""
 
-    migration: Migration
+    migration: MigrationFile
     direction: Direction
     segments: tuple[Segment, ...]
     on_error: tuple[Segment, ...]
@@ -225,7 +249,7 @@ class PlannedMigration:
         return tuple(step for segment in self.segments for step in segment.steps)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The migrations of one run, in the order in which they run."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.models.plan import StepId
+from confiture.models.values import value
 
 Values = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""
@@ -25,7 +26,7 @@ class DifferenceKind(StrEnum):
     """Both have a row of this key, with other values."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Difference:
     """A row that differs: its key, and what each side has; None for the side that has no such row."""
 
@@ -41,7 +42,7 @@ class Difference:
         return tuple(name for name in expected if name in actual and expected[name] != actual[name])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Differences:
     """The rows that differ. Where `is_exact` is false, only a part was looked at: the numbers are the least there are.
 
@@ -55,7 +56,7 @@ class Differences:
     rows: tuple[Difference, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Omitted:
     """A column that was not compared, and why."""
 
@@ -63,7 +64,7 @@ class Omitted:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Reconciled:
     """A table held against its defining query.
 
@@ -115,7 +116,7 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Verified:
     """A check or a reconcile that was run again. `diagnostic` says why it does not hold or cannot run."""
 
@@ -132,7 +133,7 @@ class Verified:
         return replace(self, duration_ms=duration_ms)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Verification:
     """All steps that were run again, in the order of their migrations. `notes` say what was left out."""
 

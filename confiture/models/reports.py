@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.models.events import BackfillProgressed, Blocked, Outcome
 from confiture.models.findings import Finding
+from confiture.models.isolation import IsolationReport
 from confiture.models.plan import Direction, StepId
 from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, worst_locks
+from confiture.models.values import value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StepReport:
     """A step that ran, or was skipped. `duration_ms` is measured; `rows` as in StepFinished."""
 
@@ -21,9 +24,17 @@ class StepReport:
     duration_ms: float
     rows: int | None = None
     note: str | None = None
+    stats: Mapping[str, Any] | None = None
+
+    @property
+    def remark(self) -> str | None:
+        """What people should know of the step: its note, and what a hook says of itself."""
+        told = [self.note] if self.note else []
+        told += [f"{name}: {value}" for name, value in (self.stats or {}).items()]
+        return ", ".join(told) or None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class MigrationReport:
     """A migration of the run. `outcome` is None for one that the run did not reach."""
 
@@ -40,7 +51,7 @@ class MigrationReport:
         return sum(step.rows or 0 for step in self.steps)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Stretch:
     """What a backfill did between two looks at it, in seconds from when this run began to fill.
 
@@ -59,7 +70,7 @@ class Stretch:
     held_back_by: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class BackfillReport:
     """A batched backfill of the run, up to the `last` that was told of it.
 
@@ -90,7 +101,7 @@ class BackfillReport:
         return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RunReport:
     """A whole run."""
 
@@ -111,8 +122,45 @@ class RunReport:
     leftovers: tuple[str, ...] = ()
     """What the rollback of a dry run did not take back."""
     estimate: Estimate | None = None
+    isolation: IsolationReport | None = None
+    """Of a dry run: whether tenants stay apart; None where that was not proved."""
     blocked: tuple[Blocked, ...] = ()
     backfills: tuple[BackfillReport, ...] = ()
+
+    @property
+    def execution_time_ms(self) -> float:
+        """How long the run took, from its first connection, in milliseconds."""
+        return self.duration_ms
+
+    @property
+    def rows_affected(self) -> int:
+        """All rows that the run wrote; of a backfill that was sampled, those of the sample."""
+        return sum(migration.rows for migration in self.migrations)
+
+    @property
+    def estimated_production_time_ms(self) -> float | None:
+        """How long the real run will take, by what a dry run measured; None where it is not known."""
+        return self.estimate.production_ms if self.estimate else None
+
+    @property
+    def estimated_range_low_ms(self) -> float | None:
+        """Where the range begins that is meant to hold the real time; None where one run says too little."""
+        return self.estimate.low_ms if self.estimate else None
+
+    @property
+    def estimated_range_high_ms(self) -> float | None:
+        """Where that range ends."""
+        return self.estimate.high_ms if self.estimate else None
+
+    @property
+    def confidence_percent(self) -> float | None:
+        """The chance that the real time is within 15 % of the estimate; None where one run says too little."""
+        return self.estimate.confidence_percent if self.estimate else None
+
+    @property
+    def steps(self) -> tuple[StepReport, ...]:
+        """The steps of all migrations, in the order in which they ran."""
+        return tuple(step for migration in self.migrations for step in migration.steps)
 
     @property
     def locks(self) -> tuple[LockTrace, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from confiture.errors import Span
 from confiture.models.source import SourceFile, SourceText
+from confiture.models.values import value
 
 EMBEDDED = "embedded"
 """The database URL that stands for the project's own embedded server."""
@@ -19,7 +20,7 @@ OLDEST_LINTED, NEWEST_LINTED = 14, 18
 Severity = Literal["error", "warning", "info"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class DatabaseSettings:
     """Where the database is, and how patient we are.
 
@@ -34,7 +35,7 @@ class DatabaseSettings:
     retries: int = 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class TenancySettings:
     """Which column names the tenant, and which tables (glob patterns) have it.
 
@@ -47,7 +48,7 @@ class TenancySettings:
     is_set: bool = field(default=False, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class LintEntry:
     """An entry of `linting.rules` as written: the type is that of some rule, which knows what `options` it takes.
 
@@ -63,7 +64,7 @@ class LintEntry:
     span: Span | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class LintSettings:
     """What lint looks for. `file` is the settings file, which the spans of the entries point into.
 
@@ -79,7 +80,7 @@ class LintSettings:
     file: SourceFile | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Settings:
     """A project's settings for one environment. Folders are absolute; `root` is where confiture.yaml stands."""
 
@@ -93,3 +94,5 @@ class Settings:
     variables: Mapping[str, Any] = field(default_factory=dict)
     tenancy: TenancySettings = field(default_factory=TenancySettings)
     linting: LintSettings = field(default_factory=LintSettings)
+    hooks: tuple[SourceText, ...] = ()
+    """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""

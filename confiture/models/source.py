@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from confiture.errors import Diagnostic, Span
 from confiture.models.values import value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SourceFile:
     """A file that was read. `path` is how people are shown it: relative to the project's root."""
 
@@ -30,7 +30,7 @@ class SourceFile:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SourceText:
     """A piece of text inside a file: a whole DDL file, or a scalar in a YAML file.
 
@@ -65,7 +65,7 @@ class SourceText:
         return Span(path=self.file.path, line=before.count("\n") + 1, column=offset - before.rfind("\n"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Rendered:
     """What a template became, and which line of the template made which part of it.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from confiture.models.source import Place
+from confiture.models.values import value
 
 
 class Grade(StrEnum):
@@ -46,7 +47,7 @@ class Leak(StrEnum):
     """Something that the analysis does not know: a table, a function, a construct."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Reason:
     """One thing that keeps a statement from being safe. `place` is the offending expression, `relation` the table.
 
@@ -63,7 +64,7 @@ class Reason:
     corrected: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What the analysis says of a statement. `proofs` say which keys make it safe, where keys do."""
 

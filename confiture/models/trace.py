@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from confiture.errors import Span
 from confiture.models.plan import StepId
+from confiture.models.values import value
 
 
 class LockMode(StrEnum):
@@ -52,7 +52,7 @@ class Blocks(StrEnum):
     """Only what needs a stronger lock than any ordinary query takes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class LockTrace:
     """A lock on a relation that existed before the run.
 
@@ -110,7 +110,7 @@ def _badness(lock: LockTrace) -> tuple[int, float]:
     return lock.felt.strength, lock.held_ms
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class TableRows:
     """Rows that a statement wrote to a table, triggers and cascades included."""
 
@@ -120,7 +120,7 @@ class TableRows:
     deleted: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class TableScan:
     """Sequential scans of a table that existed before. Rows that parallel workers read are not in `rows`; where there
     may be such, or the server counts others' reading in their place, `rows_at_least` says that there may be more.
@@ -132,7 +132,7 @@ class TableScan:
     rows_at_least: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class StatementTrace:
     """One statement of a dry run.
 
@@ -163,7 +163,7 @@ class StatementTrace:
     is_batch: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RunWarning:
     """Something that production would feel, and the way out. `measured_ms` is None where no time was measured.
 
@@ -181,7 +181,7 @@ class RunWarning:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """How long the real run will take, in milliseconds; None where it is not known.
 

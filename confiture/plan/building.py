@@ -2,166 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import postgast
 
 from confiture.errors import Problems
-from confiture.models.migration import (
-    UP_PHASES,
-    AnyStep,
-    BackfillStep,
-    CheckStep,
-    FileStep,
-    Migration,
-    Phase,
-    ReconcileStep,
-    summary,
+from confiture.models.migration import UP_PHASES, HookStep, MigrationFile, Phase
+from confiture.models.plan import (
+    Direction,
+    Isolation,
+    Plan,
+    PlannedHook,
+    PlannedMigration,
+    PlannedStep,
+    Segment,
+    Statement,
 )
-from confiture.models.plan import BATCH, Direction, Isolation, Plan, PlannedMigration, PlannedStep, Segment, Statement
-from confiture.models.settings import TenancySettings
-from confiture.models.source import Rendered
-from confiture.plan.backfills import planned_backfill, planned_reconcile
+from confiture.models.settings import Settings
 from confiture.plan.checksums import checksums_of
-from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
-from confiture.sql.parsing import parse_statements, without_concurrently
+from confiture.plan.hooks import Hooks, phase_problem
+from confiture.plan.rendering import RenderContext
+from confiture.plan.steps import StepPlanner
+from confiture.sql.parsing import without_concurrently
 from confiture.sql.tree import Parse
 
 _PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
-_QUERIES = ("select_stmt",)
-_ADD = "write one, or remove the step"
 
 
 class Planner:
-    """Plans migrations for one environment. What is wrong goes to `problems`.
+    """Plans migrations for the environment of some settings. What is wrong goes to `problems`.
 
-    `variables` are those of the settings; `overrides` those of the command line, which win over the migration's.
-    `tenant` is the column that names the tenant. `parse` gives the trees of texts.
+    `overrides` are variables that win over the migrations' own, as these do over those of the settings. `parse` gives
+    the trees of texts.
     """
 
     def __init__(
-        self,
-        environment: str,
-        variables: Mapping[str, Any],
-        overrides: Mapping[str, Any],
-        problems: Problems,
-        tenant: str = TenancySettings().column,
-        parse: Parse = postgast.parse,
+        self, settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = postgast.parse
     ) -> None:
-        self._parse_text = parse
-        self._tenant = tenant
-        self._environment = environment
-        self._variables = variables
+        self._settings = settings
         self._overrides = overrides
         self._problems = problems
+        self._parse_text = parse
+        self._hooks = Hooks(settings.hooks, settings.root, problems)
 
-    def plan(self, migration: Migration, direction: Direction) -> PlannedMigration:
+    def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
         """The migration's plan. Steps with mistakes have no statements; the caller raises the problems."""
         context = RenderContext(
-            environment=self._environment,
+            environment=self._settings.environment,
             version=migration.version,
             name=migration.name,
-            variables={**self._variables, **migration.variables, **self._overrides},
+            variables={**self._settings.variables, **migration.variables, **self._overrides},
         )
         going_up = direction is Direction.UP
         phases = UP_PHASES if going_up else (Phase.DOWN,)
-        steps = [step for phase in phases for step in self._steps(migration, phase, context)]
+        planned = _Planned(migration=migration, direction=direction, context=context)
+        steps = [step for phase in phases for step in self._steps(planned, phase)]
         return PlannedMigration(
             migration=migration,
             direction=direction,
             segments=cut_into_segments(steps),
-            on_error=cut_into_segments(self._steps(migration, Phase.ON_ERROR, context)) if going_up else (),
+            on_error=cut_into_segments(self._steps(planned, Phase.ON_ERROR)) if going_up else (),
             checksums=cache(partial(checksums_of, migration)),
         )
 
-    def _steps(self, migration: Migration, phase: Phase, context: RenderContext) -> Iterable[PlannedStep]:
-        for number, step in enumerate(migration.steps(phase), start=1):
-            yield self._step(step, phase, number, context)
+    def _steps(self, planned: _Planned, phase: Phase) -> Iterable[PlannedStep]:
+        planner = StepPlanner(planned.context, self._problems, self._settings.tenancy.column, self._parse_text)
+        steps = (*planned.migration.steps(phase), *self._hooks.added(planned.migration, phase))
+        for number, step in enumerate(steps, start=1):
+            found = planner.plan(step, phase, number)
+            yield self._with_hook(step, found, planned) if isinstance(step, HookStep) else found
 
-    def _step(self, step: AnyStep, phase: Phase, number: int, context: RenderContext) -> PlannedStep:
-        if isinstance(step, BackfillStep):
-            context = replace(context, batch=BATCH)
-        rendered, skipped = self._render(step, context)
-        statements = () if skipped or rendered is None else self._parse(step, rendered)
-        rendered = rendered or verbatim(step.sql)
-        planned = PlannedStep(
-            phase=phase,
-            number=number,
-            name=step.name or summary(rendered.text),
-            span=step.span,
-            rendered=rendered,
-            statements=statements,
-            expect=step.expect if isinstance(step, CheckStep) else None,
-            once=step.once,
-            timeout_ms=step.timeout_ms,
-            lock_timeout_ms=step.lock_timeout_ms,
-            skipped="`when` is false" if skipped else None,
+    def _with_hook(self, step: HookStep, found: PlannedStep, planned: _Planned) -> PlannedStep:
+        registration = self._hooks.resolved(step, planned.migration)
+        if registration is None:
+            return found
+        problem = phase_problem(step, registration, found.phase)
+        if problem:
+            hint = "move the step, or change the hook's `phase`; a hook without one runs wherever a step names it"
+            self._problems.add(step.reference.file.diagnostic(step.span, "hook-phase", problem, hint=hint))
+        hook = PlannedHook(
+            name=registration.name,
+            hook=registration.hook,
+            is_batched=registration.is_batched,
+            migration=planned.migration,
+            direction=planned.direction,
+            environment=planned.context.environment,
+            variables=planned.context.variables,
         )
-        if not statements:
-            return planned
-        if isinstance(step, BackfillStep):
-            return self._backfill(step, planned, context)
-        if isinstance(step, ReconcileStep):
-            return replace(planned, reconcile=planned_reconcile(step, context, self._tenant, self._problems))
-        return planned
-
-    def _backfill(self, step: BackfillStep, planned: PlannedStep, context: RenderContext) -> PlannedStep:
-        if planned.phase in (Phase.ON_ERROR, Phase.DOWN):
-            message = f"a backfill cannot stand in {planned.phase.value}"
-            hint = "write it as `sql:` there"
-            self._problems.add(step.sql.file.diagnostic(step.span, "backfill-phase", message, hint=hint))
-        backfill = planned_backfill(step, planned.rendered, context, self._problems)
-        statements = tuple(replace(statement, isolation=Isolation.BATCHED) for statement in planned.statements)
-        return replace(planned, backfill=backfill, statements=statements)
-
-    def _render(self, step: AnyStep, context: RenderContext) -> tuple[Rendered | None, bool]:
-        if self._is_skipped(step, context):
-            return None, True
-        try:
-            if isinstance(step, FileStep) and not step.is_template:
-                return verbatim(step.sql), False
-            return render(step.sql, context), False
-        except TemplateProblem as problem:
-            self._problems.extend(problem.diagnostics)
-            return None, False
-
-    def _is_skipped(self, step: AnyStep, context: RenderContext) -> bool:
-        try:
-            return step.when is not None and not holds(step.when, context)
-        except TemplateProblem as problem:
-            self._problems.extend(problem.diagnostics)
-            return False
-
-    def _parse(self, step: AnyStep, rendered: Rendered) -> tuple[Statement, ...]:
-        statements, problems = parse_statements(rendered.text, self._parse_text)
-        for problem in problems:
-            self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
-        if isinstance(step, CheckStep | ReconcileStep) and not problems:
-            noun: Literal["check", "reconcile"] = "reconcile" if isinstance(step, ReconcileStep) else "check"
-            require_one_query(statements, rendered, noun, self._problems)
-        elif not statements and not problems and rendered.text == step.sql.text:
-            self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD))
-        return statements
+        return replace(found, hook=None if found.skipped else hook)
 
 
-def require_one_query(
-    statements: Sequence[Statement], rendered: Rendered, noun: Literal["check", "reconcile"], problems: Problems
-) -> None:
-    """Adds to `problems` what is wrong with a text that must be one query; `noun` is the kind of its step."""
-    code = f"{noun}-not-a-query"
-    if len(statements) != 1:
-        at = statements[1].offset if statements else 0
-        message = f"a {noun} is one query, here are {len(statements)} statements"
-        problems.add(rendered.diagnostic(at, code, message, hint=f"write one {noun} for each query"))
-    elif statements[0].node not in _QUERIES:
-        hint = "write `sql:` for what is `check:` here, or ask for what the statement does"
-        if noun == "reconcile":
-            hint = "write the SELECT that gives what the table must hold"
-        message = f"a {noun} is a query: SELECT, VALUES, TABLE or WITH"
-        problems.add(rendered.diagnostic(statements[0].offset, code, message, hint=hint))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Planned:
+    """What is planned, and what its templates see."""
+
+    migration: MigrationFile
+    direction: Direction
+    context: RenderContext
 
 
 def cut_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
@@ -172,7 +112,7 @@ def cut_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
     groups: list[tuple[Isolation, list[PlannedStep]]] = []
     for step in steps:
         for piece in _cut(step):
-            isolation = piece.statements[0].isolation if piece.statements else Isolation.TRANSACTIONAL
+            isolation = piece.isolation
             if groups and groups[-1][0] is isolation is Isolation.TRANSACTIONAL:
                 groups[-1][1].append(piece)
             else:

@@ -14,9 +14,11 @@ from confiture.models.migration import (
     CheckStep,
     Comparison,
     FileStep,
-    Migration,
+    HookStep,
+    MigrationFile,
     ReconcileStep,
     summary,
+    text_of,
 )
 from confiture.models.plan import Checksums, PlannedStep, StepChecksum
 from confiture.sql.parsing import normalized
@@ -30,13 +32,13 @@ def digest(*parts: object) -> str:
     return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
-def checksums_of(migration: Migration) -> Checksums:
+def checksums_of(migration: MigrationFile) -> Checksums:
     """The checksums of a migration."""
     steps = step_checksums(migration)
     return Checksums(migration_checksum(migration, steps), steps)
 
 
-def step_checksums(migration: Migration) -> tuple[StepChecksum, ...]:
+def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
     """One checksum for each step of the up phases, taken from the files before rendering."""
     return tuple(
         StepChecksum(phase=phase, label=label, checksum=_of_step(step))
@@ -50,13 +52,13 @@ def labelled(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
     seen: Counter[str] = Counter()
     result = []
     for step in steps:
-        name = step.name or summary(step.sql.text)
+        name = step.name or summary(text_of(step).text)
         seen[name] += 1
         result.append((name if seen[name] == 1 else f"{name} #{seen[name]}", step))
     return result
 
 
-def migration_checksum(migration: Migration, steps: Iterable[StepChecksum]) -> str:
+def migration_checksum(migration: MigrationFile, steps: Iterable[StepChecksum]) -> str:
     """The checksum of what a migration does: its steps, phase by phase, and its own variables."""
     return digest(migration.variables, [(step.phase, step.checksum) for step in steps])
 
@@ -71,10 +73,17 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 
     A resumed run compares it with what an earlier one committed.
     """
-    return digest([(step.phase, step.expect, [normalized(s.text) for s in step.statements]) for step in steps])
+    return digest([_runs(step) for step in steps])
+
+
+def _runs(step: PlannedStep) -> tuple[object, ...]:
+    texts = [normalized(statement.text) for statement in step.statements]
+    return (step.phase, step.expect, texts, *([step.hook.name] if step.hook else []))
 
 
 def _of_step(step: AnyStep) -> str:
+    if isinstance(step, HookStep):
+        return digest("HookStep", step.reference.text, step.source, step.when.text if step.when else None)
     expect = step.expect if isinstance(step, CheckStep) else None
     expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
     is_template = not isinstance(step, FileStep) or step.is_template

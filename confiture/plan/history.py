@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from confiture.errors import Diagnostic, Span
 from confiture.models.history import AppliedMigration, State
-from confiture.models.migration import Migration
+from confiture.models.migration import MigrationFile
 from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
 from confiture.plan.checksums import CHAIN_START, chain, labelled
 from confiture.plan.ordering import version_key
@@ -90,7 +90,7 @@ def _drift(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
 
 
 def _differences(
-    migration: Migration, now: Sequence[StepChecksum], then: Sequence[StepChecksum]
+    migration: MigrationFile, now: Sequence[StepChecksum], then: Sequence[StepChecksum]
 ) -> tuple[list[str], Span]:
     before = {(step.phase, step.label): step.checksum for step in then}
     after = {(step.phase, step.label): step.checksum for step in now}

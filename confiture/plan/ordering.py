@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from confiture.errors import Diagnostic, InputError, Problems
-from confiture.models.migration import Migration
+from confiture.models.migration import MigrationFile
 
 VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
@@ -22,7 +22,7 @@ def version_key(version: str) -> VersionKey:
     )
 
 
-def ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migration, ...]:
+def ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[MigrationFile, ...]:
     """The migrations in the order in which they run: by version, but never before what they require.
 
     Reports versions that stand twice, and requirements that are missing or circular; the order is then as given.
@@ -33,8 +33,8 @@ def ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migrat
     return tuple(migrations) if found else result
 
 
-def _ordered(migrations: Sequence[Migration], problems: Problems) -> tuple[Migration, ...]:
-    by_key: dict[VersionKey, Migration] = {}
+def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[MigrationFile, ...]:
+    by_key: dict[VersionKey, MigrationFile] = {}
     for migration in migrations:
         twin = by_key.setdefault(version_key(migration.version), migration)
         if twin is not migration:
@@ -75,7 +75,7 @@ def _cycle(graph: Graph) -> list[VersionKey]:
     return []
 
 
-def _circular(cycle: Sequence[Migration]) -> Diagnostic:
+def _circular(cycle: Sequence[MigrationFile]) -> Diagnostic:
     first, second = cycle[0], cycle[1]
     requirement = next(r for r in first.requires if version_key(r.version) == version_key(second.version))
     path = " requires ".join(migration.version for migration in cycle)
@@ -87,11 +87,11 @@ def _circular(cycle: Sequence[Migration]) -> Diagnostic:
     )
 
 
-def _sorted(graph: Graph, by_key: Mapping[VersionKey, Migration]) -> tuple[Migration, ...]:
+def _sorted(graph: Graph, by_key: Mapping[VersionKey, MigrationFile]) -> tuple[MigrationFile, ...]:
     sorter = TopologicalSorter(graph)
     sorter.prepare()
     ready: list[VersionKey] = []
-    result: list[Migration] = []
+    result: list[MigrationFile] = []
     while sorter.is_active():
         ready = sorted([*ready, *sorter.get_ready()])
         key = ready.pop(0)
@@ -100,7 +100,7 @@ def _sorted(graph: Graph, by_key: Mapping[VersionKey, Migration]) -> tuple[Migra
     return tuple(result)
 
 
-def find_version(version: str, migrations: Sequence[Migration]) -> int:
+def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
     """The position of a version. Raises InputError, with the nearest one, where there is none."""
     for position, migration in enumerate(migrations):
         if version_key(migration.version) == version_key(version):
@@ -114,7 +114,7 @@ def find_version(version: str, migrations: Sequence[Migration]) -> int:
     )
 
 
-def _nearest(version: str, migrations: Sequence[Migration]) -> str | None:
+def _nearest(version: str, migrations: Sequence[MigrationFile]) -> str | None:
     names = {migration.version: migration.version for migration in migrations}
     names |= {f"{migration.version}_{migration.name}": migration.version for migration in migrations}
     near = get_close_matches(version, list(names), n=1, cutoff=0.5)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,9 +17,17 @@ from typing import Any
 from confiture.errors import Diagnostic, InputError
 from confiture.models.events import Event
 from confiture.models.findings import Finding
+from confiture.models.isolation import ProvedStatement
 from confiture.models.plan import StepId
 from confiture.models.trace import RunWarning, StatementTrace
-from confiture.report.machine import diagnostic_object, finding_object, statement_object, warning_object
+from confiture.report.machine import (
+    diagnostic_object,
+    finding_object,
+    proved_object,
+    statement_object,
+    stats_object,
+    warning_object,
+)
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -88,21 +97,16 @@ def _by_field(value: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value of an event as JSON has it; what the other documents hold is as it is there."""
+    told = _OBJECTS.get(type(value))
+    if told:
+        return told(value)
     match value:
-        case Diagnostic():
-            return diagnostic_object(value)
-        case Finding():
-            return finding_object(value)
-        case RunWarning():
-            return warning_object(value)
-        case StatementTrace():
-            return statement_object(value)
-        case StepId():
-            return _step_object(value)
         case Enum():
             return value.value
         case float():
             return round(value, 3)
+        case Mapping():
+            return stats_object(value)
         case tuple():
             return [_plain(one) for one in value]
         case _ if is_dataclass(value):
@@ -121,3 +125,13 @@ def _step_object(step: StepId) -> dict[str, Any]:
         "file": step.span.path,
         "line": step.span.line,
     }
+
+
+_OBJECTS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Diagnostic: diagnostic_object,
+    Finding: finding_object,
+    ProvedStatement: proved_object,
+    RunWarning: warning_object,
+    StatementTrace: statement_object,
+    StepId: _step_object,
+}

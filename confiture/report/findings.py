@@ -26,6 +26,7 @@ def print_findings(console: Console, report: LintReport, duration_ms: float) -> 
         for finding in findings:
             lines += _lines(finding, told, width)
         _print_lines(console, [*lines, _Line(Text())])
+    _print_lines(console, [_Line(Text(f"note: {note}"), is_prose=True) for note in report.notes])
     print_text(console, _summary(report, duration_ms))
 
 

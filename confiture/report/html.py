@@ -9,6 +9,7 @@ from typing import Any
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks
 from confiture.report.colours import css_class
+from confiture.report.isolation import left_out_of, reason_of, rehearsed_sentences, row_text, tenants_of
 from confiture.report.pace import LEFT, RIGHT, picture
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import Lane, lanes, run_end_ms
@@ -45,6 +46,12 @@ def run_page(report: RunReport) -> str:
             (_LEFT + tick * _WIDTH // _TICKS, duration(total_ms * tick / _TICKS) if tick else "0")
             for tick in range(_TICKS + 1)
         ],
+        proofs=report.isolation.statements if report.isolation else (),
+        proof_sentences=rehearsed_sentences(report.isolation) if report.isolation else [],
+        reason_of=reason_of,
+        tenants_of=tenants_of,
+        left_out_of=left_out_of,
+        row_text=row_text,
         pictures=[picture(backfill) for backfill in report.backfills],
         picture_left=LEFT,
         picture_right=RIGHT,

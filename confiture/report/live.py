@@ -14,6 +14,7 @@ from confiture.models.events import (
     BackfillProgressed,
     BatchRetried,
     Event,
+    HookProgressed,
     Linted,
     LockWaiting,
     MigrationFinished,
@@ -89,17 +90,22 @@ class LiveView:
                 self._hide_rows()
             case BackfillProgressed():
                 self._show_rows(event)
+            case HookProgressed():
+                self._show(event.done, event.total, "")
             case _:
                 text = remark(event)
                 if text:
                     self._progress.console.print(escape(text))
 
     def _show_rows(self, event: BackfillProgressed) -> None:
-        if self._rows is None:
-            self._rows = self._progress.add_task("", total=None, what="")
         # the estimate may be too low: a full bar before the end would be untrue
         total = event.estimated_rows if (event.estimated_rows or 0) > event.source_rows else None
-        self._progress.update(self._rows, completed=event.source_rows, total=total, what=escape(pace(event)))
+        self._show(event.source_rows, total, pace(event))
+
+    def _show(self, done: float, total: float | None, what: str) -> None:
+        if self._rows is None:
+            self._rows = self._progress.add_task("", total=None, what="")
+        self._progress.update(self._rows, completed=done, total=total, what=escape(what))
 
     def _hide_rows(self) -> None:
         if self._rows is not None:

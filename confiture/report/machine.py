@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked
 from confiture.models.findings import SEVERITIES, Finding, LintReport
+from confiture.models.isolation import ProvedStatement
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, StepId
 from confiture.models.reports import BackfillReport, MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
@@ -32,8 +33,8 @@ def run_document(report: RunReport) -> dict[str, Any]:
             "environment": report.environment,
             "database": report.database,
             "outcome": report.outcome.value if report.outcome else "failed",
-            "execution_time_ms": round(report.duration_ms, 3),
-            "rows_affected": sum(migration.rows for migration in report.migrations),
+            "execution_time_ms": round(report.execution_time_ms, 3),
+            "rows_affected": report.rows_affected,
             "rows_affected_sampled": bool(report.sampled_steps),
             "migrations": [_migration(migration, report.sampled_steps) for migration in report.migrations],
             "notes": list(report.notes),
@@ -81,11 +82,11 @@ def _measured(report: RunReport) -> dict[str, Any]:
     """What only a dry run has."""
     found = report.estimate
     return {
-        "estimated_production_time_ms": _rounded(found.production_ms) if found else None,
-        "estimated_range_low_ms": _rounded(found.low_ms) if found else None,
-        "estimated_range_high_ms": _rounded(found.high_ms) if found else None,
+        "estimated_production_time_ms": _rounded(report.estimated_production_time_ms),
+        "estimated_range_low_ms": _rounded(report.estimated_range_low_ms),
+        "estimated_range_high_ms": _rounded(report.estimated_range_high_ms),
         "estimated_range_percent": found.level_percent if found else None,
-        "confidence_percent": _rounded(found.confidence_percent) if found else None,
+        "confidence_percent": _rounded(report.confidence_percent),
         "estimate_runs": found.runs if found else 0,
         "estimate_scaled": found.scaled if found else False,
         "locked_tables": list(report.locked_tables),
@@ -93,6 +94,22 @@ def _measured(report: RunReport) -> dict[str, Any]:
         "locks": [_lock(lock) for lock in report.locks],
         "statements": [statement_object(statement) for statement in report.statements],
         "leftovers": list(report.leftovers),
+        "isolation": [proved_object(one) for one in report.isolation.statements] if report.isolation else None,
+        "isolation_time_ms": _rounded(report.isolation.duration_ms) if report.isolation else None,
+    }
+
+
+def proved_object(one: ProvedStatement) -> dict[str, Any]:
+    """Whether a statement keeps tenants apart, by proof."""
+    return {
+        "migration": one.step.version,
+        "phase": one.step.phase.value,
+        "number": one.step.number,
+        "name": one.step.name,
+        "file": one.span.path,
+        "line": one.span.line,
+        "target": one.target,
+        **one.proof.as_document(),
     }
 
 
@@ -171,10 +188,17 @@ def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, An
                 "rows_affected": step.rows,
                 "rows_affected_sampled": step.step in sampled,
                 "note": step.note,
+                    "stats": stats_object(step.stats),
             }
             for step in migration.steps
         ],
     }
+
+
+def stats_object(stats: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a hook says of itself; values that JSON does not know, such as dates, as text."""
+    plain: dict[str, Any] | None = json.loads(json.dumps(stats, default=str))
+    return plain or None
 
 
 def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
@@ -211,6 +235,7 @@ def lint_document(report: LintReport) -> dict[str, Any]:
         "rules": report.rules,
         "suppressed": report.suppressed,
         "known": report.known,
+        "notes": list(report.notes),
         "counts": {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES},
         "findings": [finding_object(finding) for finding in report.findings],
     }
@@ -348,6 +373,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
         "timeout_ms": step.timeout_ms,
         "lock_timeout_ms": step.lock_timeout_ms,
         "statements": [statement.written for statement in step.statements],
+        "hook": {"name": step.hook.name, "batched": step.hook.is_batched} if step.hook else None,
     }
 
 

@@ -9,8 +9,10 @@ from re import findall
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.findings import Finding, LintReport
+from confiture.models.isolation import Standing
 from confiture.models.reports import RunReport
 from confiture.models.trace import RunWarning
+from confiture.report.isolation import reason_of, rehearsed_sentences, row_text, tenants_of
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
 from confiture.report.words import count, counted, duration, rows
@@ -28,6 +30,7 @@ def run_markdown(report: RunReport) -> str:
     parts += _section("Locks", _locks(report))
     parts += _section("Steps", _steps(report))
     parts += _section("Work", _work(report))
+    parts += _section("Tenants", _tenants(report))
     parts += _section("Notes", [f"- {_cell(line)}" for line in [*retry_sentences(report), *report.notes]])
     parts += _section("Left behind by the dry run", [f"- {_cell(line)}" for line in report.leftovers])
     return "\n\n".join(parts) + "\n"
@@ -40,7 +43,7 @@ def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def findings_markdown(report: LintReport) -> str:
-    """What lint found: a table for each file, and what each rule means."""
+    """What lint found: a table for each file, what each rule means, and what to write instead."""
     parts = ["### Confiture: lint", _cell(f"{counted(report.findings)} in {count(report.files, 'file')}.")]
     for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
         lines = ["| line | severity | rule | what |", "|---:|---|---|---|"]
@@ -48,14 +51,36 @@ def findings_markdown(report: LintReport) -> str:
             line = finding.span.line if finding.span else ""
             lines.append(f"| {line} | {finding.severity} | `{finding.rule}` | {_cell(finding.message)} |")
         parts += _section(_cell(path or report.source), lines)
-    meant = {finding.rule: finding for finding in report.findings}
-    parts += _section("Why", [_meaning(meant[rule]) for rule in sorted(meant)])
+    parts += _section("Why", _meanings(report.findings))
+    parts += _section("Instead", _remedies(report.findings))
+    parts += _section("Notes", [f"- {_cell(note)}" for note in report.notes])
     return "\n\n".join(parts) + "\n"
 
 
-def _meaning(finding: Finding) -> str:
-    hint = f" Next: {_cell(finding.hint)}." if finding.hint else ""
-    return f"- `{finding.rule}`: {_cell(finding.effect or finding.message)}{hint}"
+def _meanings(findings: Iterable[Finding]) -> list[str]:
+    """What happens and what to do, once for all findings of a rule that are alike in that; else with their places."""
+    places: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for finding in findings:
+        alike = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
+        alike += [f"`{finding.span}`"] if finding.span else []
+    lines = []
+    for rule in sorted(places):
+        for (effect, hint), where in places[rule].items():
+            here = f" ({', '.join(dict.fromkeys(where))})" if len(places[rule]) > 1 and where else ""
+            lines.append(f"- `{rule}`{here}: {_cell(effect)}" + (f" Next: {_cell(hint)}." if hint else ""))
+    return lines
+
+
+def _remedies(findings: Iterable[Finding]) -> list[str]:
+    """The SQL to paste, once for all findings that it mends."""
+    mended: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.remedy:
+            place = f"`{finding.span}` " if finding.span else ""
+            mended.setdefault(finding.remedy, []).append(f"{place}`{finding.rule}`")
+    return [
+        line for remedy, whose in mended.items() for line in (f"- {', '.join(dict.fromkeys(whose))}", *_sql(remedy))
+    ]
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
@@ -77,12 +102,13 @@ def _warning(warning: RunWarning) -> list[str]:
     place = f"`{warning.span}` " if warning.span else ""
     rule = f" `{warning.rule}`" if warning.rule else ""
     lines = [f"- {place}**{_cell(warning.message)}**{rule}", f"  - next: {_cell(warning.hint)}"]
-    if warning.remedy:
-        fence = "`" * max([3, *(len(run) + 1 for run in findall("`+", warning.remedy))])
-        lines += [
-            f"    {line}".rstrip() for line in ("", f"{fence}sql", *warning.remedy.strip().split("\n"), fence, "")
-        ]
-    return lines
+    return lines + (_sql(warning.remedy) if warning.remedy else [])
+
+
+def _sql(text: str) -> list[str]:
+    """SQL in a fence that is longer than any in it, as part of a list's item."""
+    fence = "`" * max([3, *(len(run) + 1 for run in findall("`+", text))])
+    return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *text.strip().split("\n"), fence, "")]
 
 
 def _locks(report: RunReport) -> list[str]:
@@ -101,12 +127,33 @@ def _steps(report: RunReport) -> list[str]:
     for migration in report.migrations:
         for step in migration.steps:
             result = "ok" if step.outcome is Outcome.DONE else step.outcome.value
-            note = f" ({_cell(step.note)})" if step.note else ""
+            note = f" ({_cell(step.remark)})" if step.remark else ""
             lines.append(
                 f"| {_cell(migration.version)} | {step.step.phase.value} | {_cell(step.step.name)}{note}"
                 f" | {rows(step.rows)} | {duration(step.duration_ms)} | {result} |"
             )
     return lines if len(lines) > 2 else []
+
+
+def _tenants(report: RunReport) -> list[str]:
+    """Whether tenants stay apart: a line for each statement that was proved, and what mixes them, row by row."""
+    found = report.isolation
+    if found is None or not found.statements:
+        return []
+    lines = ["| migration | step | writes | tenants | rows | result |", "|---|---|---|---:|---:|---|"]
+    for one in found.statements:
+        reason = reason_of(one)
+        result = one.proof.standing.value + (f": {reason}" if reason else "")
+        lines.append(
+            f"| {_cell(one.step.version)} | {_cell(one.step.name)} | {_cell(one.target)} | {tenants_of(one.proof)}"
+            f" | {rows(one.proof.rows) if one.proof.sample else ''} | {_cell(result)} |"
+        )
+    lines.append("")
+    for one in found.of(Standing.MIXED):
+        for leak in one.proof.leaks:
+            lines.append(f"- {_cell(f'{one.target}: {leak.sentence}')}")
+            lines += [f"  - {_cell(row_text(values))}" for values in leak.shown]
+    return [*lines, "", *(_cell(line) for line in rehearsed_sentences(found))]
 
 
 def _work(report: RunReport) -> list[str]:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from confiture.models.events import BackfillProgressed
 from confiture.models.reports import BackfillReport, Stretch
-from confiture.report.stretches import evened, without_numbers
+from confiture.models.stretches import evened, without_numbers
 from confiture.report.words import count, duration
 
 LEFT, RIGHT = 84, 984

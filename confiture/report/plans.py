@@ -47,6 +47,11 @@ def _print_step(console: Console, step: PlannedStep) -> None:
     if step.skipped:
         console.print(f"    [yellow]skipped: {escape(step.skipped)}[/yellow]")
         return
+    if step.hook is not None:
+        of = step.hook.hook
+        how = ", apart from the transaction, in batches" if step.hook.is_batched else ""
+        console.print(f"    runs the Python hook {escape(f'{of.__module__}:{of.__qualname__}')}{how}")
+        return
     text = ";\n".join(statement.written for statement in step.statements) + ";"
     if console.is_terminal:
         console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))

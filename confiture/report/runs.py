@@ -12,6 +12,7 @@ from rich.text import Text
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import RunWarning
+from confiture.report.isolation import rehearsed_parts
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.terminal import print_text
 from confiture.report.timeline import timeline
@@ -96,8 +97,8 @@ def _add_steps(table: Table, migration: MigrationReport, *, narrow: bool) -> Non
         table.add_row(f"[bold]{label}[/bold]")
     for step in migration.steps:
         name = escape(step.step.name)
-        if step.note:
-            name += f" [dim]({escape(step.note)})[/dim]"
+        if step.remark:
+            name += f" [dim]({escape(step.remark)})[/dim]"
         if narrow and phase != step.step.phase.value:
             table.add_row(f"[dim]{step.step.phase.value}[/dim]")
         phase = step.step.phase.value
@@ -119,8 +120,9 @@ def _outcome(outcome: Outcome | None) -> Text:
 
 
 def _measured(console: Console, report: RunReport) -> list[list[Table | Text]]:
-    """What only a dry run has: locks over time, what statements cost, warnings."""
-    return [timeline(report, console.width), _work(report), *(_warning(warning) for warning in report.warnings)]
+    """What only a dry run has: locks over time, what statements cost, warnings, whether tenants stay apart."""
+    proofs = rehearsed_parts(report.isolation) if report.isolation else []
+    return [timeline(report, console.width), _work(report), *map(_warning, report.warnings), proofs]
 
 
 def _work(report: RunReport) -> list[Table | Text]:

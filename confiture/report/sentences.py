@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from confiture.models.events import Outcome
+from confiture.models.isolation import Standing
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import Estimate
@@ -19,10 +20,12 @@ def run_sentence(report: RunReport) -> str:
     if report.outcome is Outcome.DONE and not report.migrations:
         undo = report.direction is Direction.DOWN
         return f"{'Nothing to undo' if undo else 'Nothing to do: every migration is applied'} {where}."
-    if report.dry_run and report.outcome is Outcome.DONE:
+    mixed = len(report.isolation.of(Standing.MIXED)) if report.isolation else 0
+    if report.dry_run and (report.outcome is Outcome.DONE or (mixed and len(done) == len(report.migrations))):
         written = f"{count(_rows(done), 'row')}{' (of backfills a sample)' if report.sampled_steps else ''}"
         what = f"{count(len(done), 'migration')} would be {verb}, {written}, {took}"
-        return f"Dry run {where}: {what}. Rolled back: nothing changed."
+        told = f", but {count(mixed, 'statement')} would mix tenants" if mixed else ""
+        return f"Dry run {where}: {what}{told}. Rolled back: nothing changed."
     if report.dry_run and not any(migration.steps for migration in report.migrations):
         return f"Dry run {where} ended before anything ran: nothing changed."
     if report.dry_run:

@@ -7,19 +7,20 @@ must stay within the batch key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import postgast
 
 from confiture.models.plan import BATCH, TableRef
+from confiture.models.values import value
 from confiture.sql.parsing import SqlProblem
 from confiture.sql.tree import ParsedStatement, pb, strings
 
 _MARK = BATCH.strip('"')
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Fill:
     """The statement of a backfill, understood.
 

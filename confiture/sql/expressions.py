@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import postgast
@@ -30,6 +30,7 @@ def expression_text(node: Any) -> str:
         return _deparsed(node)
 
 
+@lru_cache(maxsize=1 << 14)
 def identifier(name: str) -> str:
     """A name as SQL writes it: quoted where it must be."""
     return name if _NO_KEYWORD.match(name) else _identifier(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import postgast
@@ -83,12 +84,16 @@ class ParsedStatement:
     """
 
     rendered: Rendered = field(repr=False)
-    text: str
     offset: int
     end: int
     kind: str
     node: Any = field(repr=False)
     positions: Positions = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The statement itself, without its semicolon."""
+        return self.rendered.text[self.offset : self.end].rstrip()
 
     @property
     def place(self) -> Place:
@@ -115,6 +120,10 @@ class Trees:
         tree = self._kept[text] = self.find(text)
         return tree
 
+    def has(self, text: str) -> bool:
+        """Whether the tree of a text was kept."""
+        return text in self._kept
+
     def find(self, text: str) -> Any:
         """The tree of a text, parsed now unless it was kept."""
         return self._kept.get(text) or postgast.parse(text)
@@ -128,16 +137,16 @@ def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedSta
     if "\0" in text:
         raise ValueError("SQL cannot hold the character U+0000")
     positions = Positions.of(text)
+    characters = positions.characters
     found = []
     for raw in parse(text).stmts:
         location, length, node = raw.stmt_location, raw.stmt_len, raw.stmt
-        start = positions.characters(location)
-        end = positions.characters(location + length) if length else len(text)
+        start = characters(location)
+        end = characters(location + length) if length else len(text)
         kind = node.WhichOneof("node")
         found.append(
             ParsedStatement(
                 rendered=rendered,
-                text=text[start:end].rstrip(),
                 offset=start,
                 end=end,
                 kind=kind,
@@ -193,35 +202,50 @@ def walk(node: Any, without: str = "") -> Iterator[Any]:
     return _walk(node, frozenset([getattr(pb, without)] if without else []))
 
 
-def branches(node: Any) -> Iterator[Any]:
+def branches(node: Any, without: str = "") -> Iterator[Any]:
     """The same, without what holds neither queries nor calls: columns, constants and types."""
-    return _walk(node, LEAVES)
+    return _walk(node, LEAVES | {getattr(pb, without)} if without else LEAVES)
 
 
-def _walk(node: Any, without: Set[type[Message]]) -> Iterator[Any]:
+def _walk(node: Any, without: frozenset[type[Message]]) -> Iterator[Any]:
+    wrapped = _wrapped(without)
     waiting = [node]
     while waiting:
         current = waiting.pop()
         if type(current) is pb.Node:
             kind = current.WhichOneof("node")
-            if kind:
-                waiting.append(getattr(current, kind))
-        elif type(current) not in without:
-            yield current
-            waiting += reversed(below(current))
+            if kind is None or kind in wrapped:
+                continue
+            current = getattr(current, kind)
+        elif type(current) in without:
+            continue
+        yield current
+        parts = below(current)
+        if parts:
+            parts.reverse()
+            waiting += parts
+
+
+@cache
+def _wrapped(kinds: frozenset[type[Message]]) -> frozenset[str]:
+    """What wrappers call these kinds of messages."""
+    named = {kind.DESCRIPTOR.full_name for kind in kinds}
+    return frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if field.message_type.full_name in named)
 
 
 def below(node: Any) -> list[Any]:
     """The messages right below one, in the order of the tree, wrappers among them."""
     found: list[Any] = []
     for _, part in node.ListFields():
-        if type(part) is _REPEATED:
+        kind = type(part)
+        if kind is _REPEATED:
             found += part
-        elif isinstance(part, Message):
+        elif kind not in _SCALARS:
             found.append(part)
     return found
 
 
+_SCALARS = frozenset({bool, float, int, str, type(pb.TableFunc().notnulls)})
 _REPEATED = type(pb.SelectStmt().target_list)
 LEAVES = frozenset({pb.ColumnRef, pb.A_Const, pb.TypeName})
 """Kinds of messages below which there are neither queries nor calls."""
@@ -236,7 +260,7 @@ def column_names(node: Any) -> tuple[str, ...]:
 
 def _note_columns(node: Any, found: dict[str, None]) -> None:
     kind = node.WhichOneof("node") if type(node) is pb.Node else ""
-    if kind in ("a_const", "sqlvalue_function"):
+    if kind in _WITHOUT_COLUMNS:
         return
     if kind == "column_ref":
         _note_column(node.column_ref, found)
@@ -255,8 +279,9 @@ def _note_column(reference: Any, found: dict[str, None]) -> None:
         found[fields[-1].string.sval] = None
 
 
+_WITHOUT_COLUMNS = frozenset({None, "a_const", "sqlvalue_function"})
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
-    "a_expr": lambda node: (one for one in (node.lexpr, node.rexpr) if one.WhichOneof("node")),
+    "a_expr": lambda node: (node.lexpr, node.rexpr),
     "bool_expr": lambda node: node.args,
     "func_call": lambda node: (
         *node.args,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from confiture.core.backfill.capture import remove_capture
 from confiture.core.backfill.filling import Filling, Orders
@@ -11,19 +13,35 @@ from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.backfill.writes import LOCK_TIMEOUT_MS
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
+from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
 from confiture.core.steps import StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
-from confiture.models.plan import Segment
+from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import DatabaseSettings
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Did:
+    """What a step did: the rows that it wrote, what people should know, what a hook says of itself."""
+
+    rows: int | None
+    note: str | None
+    stats: Mapping[str, Any] | None = None
+
+
 class Filler:
-    """Runs the batched backfills of a run, on one database."""
+    """Runs the batched backfills of a run, on one database: those of steps, and those that hooks ask for."""
 
     def __init__(
-        self, database: Database, settings: DatabaseSettings, emit: Emit, require_lock: Callable[[], None]
+        self,
+        database: Database,
+        settings: DatabaseSettings,
+        emit: Emit,
+        hooks: HookRuns,
+        require_lock: Callable[[], None],
     ) -> None:
+        self._hooks = hooks
         self._require_lock = require_lock
         self._database = database
         self._settings = settings
@@ -36,6 +54,40 @@ class Filler:
         """
         (step,) = segment.steps
         identity = step_id(version, segment, step)
+        self._emit(StepStarted(step=identity))
+        started = time.perf_counter()
+        try:
+            did = self._run(connection, identity, step, fill)
+        except BaseException:
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_since(started)))
+            raise
+        spent_ms = _since(started)
+        self._emit(
+            StepFinished(
+                step=identity,
+                outcome=Outcome.DONE,
+                duration_ms=spent_ms,
+                rows=did.rows,
+                note=did.note,
+                stats=did.stats,
+            )
+        )
+        return StepRecord(phase=step.phase.value, name=step.label, rows=did.rows, duration_ms=spent_ms)
+
+    def _run(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> _Did:
+        if step.hook is None:
+            return self._filled(connection, identity, step, fill)
+        notes: list[str] = []
+
+        def fill_for_hook(planned: PlannedStep) -> int:
+            did = self._filled(connection, identity, planned, fill)
+            notes.extend([did.note] if did.note else [])
+            return did.rows or 0
+
+        result = self._hooks.run_batched(connection, identity, step, fill_for_hook)
+        return _Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
+
+    def _filled(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> _Did:
         orders = Orders(
             connection=connection,
             database=self._database,
@@ -43,25 +95,9 @@ class Filler:
             emit=self._emit,
             require_lock=self._require_lock,
         )
-        self._emit(StepStarted(step=identity))
-        started = time.perf_counter()
-        try:
-            filling = Filling(orders, step, identity, fill)
-            record = filling.run()
-        except BaseException:
-            spent_ms = (time.perf_counter() - started) * 1000
-            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
-            raise
-        self._emit(
-            StepFinished(
-                step=identity,
-                outcome=Outcome.DONE,
-                duration_ms=record.duration_ms,
-                rows=record.rows,
-                note=filling.note,
-            )
-        )
-        return record
+        filling = Filling(orders, step, identity, fill)
+        rows = filling.run()
+        return _Did(rows=rows, note=filling.note)
 
     def give_up(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
@@ -70,3 +106,7 @@ class Filler:
         for row in connection.execute(query("unfinished_of_version"), {"version": version}).fetchall():
             remove_capture(connection, row["number"])
             FillStore(connection, FillId(attempt=row["attempt"], segment=row["segment"])).forget()
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

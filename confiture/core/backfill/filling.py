@@ -25,7 +25,7 @@ from confiture.core.backfill.worker import Job, Message, Worker, as_step_failure
 from confiture.core.backfill.writes import Writes, writes_for
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
-from confiture.core.steps import StepFailed, StepRecord
+from confiture.core.steps import StepFailed
 from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest
@@ -63,11 +63,12 @@ class Filling:
         self.note: str | None = None
         """What people should know of how it ended."""
 
-    def run(self) -> StepRecord:
-        """Fills until nothing is left. Raises StepFailed, ConfitureError or KeyboardInterrupt; what is committed by
-        then stays, and the next run goes on behind it.
+    def run(self) -> int:
+        """Fills until nothing is left; gives how many rows were written in all.
+
+        Raises StepFailed, ConfitureError or KeyboardInterrupt; what is committed by then stays, and the next run goes
+        on behind it.
         """
-        started = time.perf_counter()
         prepare_session(self._orders.connection)
         source = find_source(self._orders.connection, self._step, self._backfill)
         begun = self._store.begun()
@@ -77,12 +78,7 @@ class Filling:
         if begun is None or begun.state != "done":
             self._fill_all(work, writes)
         writes.release()
-        return StepRecord(
-            phase=self._step.phase.value,
-            name=self._step.label,
-            rows=self._store.totals().written_rows,
-            duration_ms=(time.perf_counter() - started) * 1000,
-        )
+        return self._store.totals().written_rows
 
     def _fill_all(self, work: Work, writes: Writes) -> None:
         try:

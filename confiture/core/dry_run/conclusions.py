@@ -9,10 +9,12 @@ from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
 from confiture.core.dry_run.merging import merged
 from confiture.core.dry_run.predictions import Prediction
+from confiture.core.dry_run.proving import mixed_warning
 from confiture.core.dry_run.retaken import with_retaken
 from confiture.core.dry_run.scaling import Scale
 from confiture.models.events import Rehearsed
 from confiture.models.findings import Finding
+from confiture.models.isolation import IsolationReport, Standing
 from confiture.models.trace import Estimate, LockMode, StatementTrace
 
 Traces = Sequence[StatementTrace]
@@ -31,22 +33,31 @@ class Known:
     locks: Mapping[str, Mapping[str, LockMode]] = field(default_factory=dict)
 
 
-def conclude(runs: Sequence[Traces], tries: Sequence[Traces], scale: Scale | None, known: Known) -> Rehearsed:
+def conclude(
+    runs: Sequence[Traces],
+    tries: Sequence[Traces],
+    scale: Scale | None,
+    known: Known,
+    isolation: IsolationReport | None,
+) -> Rehearsed:
     """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
 
     `tries` are all runs, those that were broken off and tried again included.
     """
-    return replace(partial(runs[-1], tries, known), estimate=_estimate(runs, scale))
+    return replace(partial(runs[-1], tries, known, isolation), estimate=_estimate(runs, scale))
 
 
-def partial(traces: Traces, tries: Sequence[Traces], known: Known) -> Rehearsed:
+def partial(traces: Traces, tries: Sequence[Traces], known: Known, isolation: IsolationReport | None) -> Rehearsed:
     """What is told of a run that failed on the way: what was seen until then, and no estimate."""
     complete = with_retaken(traces, known.locks)
+    felt = merged(warnings(complete, known.threshold_ms, known.locks.keys()), known.findings, complete)
+    mixed = isolation.of(Standing.MIXED) if isolation else ()
     return Rehearsed(
         statements=complete,
-        warnings=merged(warnings(complete, known.threshold_ms, known.locks.keys()), known.findings, complete),
+        warnings=(*map(mixed_warning, mixed), *felt),
         leftovers=leftovers(tries),
         estimate=None,
+        isolation=isolation,
     )
 
 

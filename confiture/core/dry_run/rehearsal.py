@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from confiture.core.concurrently import rehearsed_away
 from confiture.core.database import one_row
+from confiture.core.dry_run.proving import Proving
 from confiture.core.dry_run.refusals import refuse_what_fails, without_false_forms
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, Sampling
 from confiture.core.dry_run.trace import Tracer
@@ -16,7 +17,7 @@ from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import StepFailed
+from confiture.core.steps import Foresee, StepFailed, unforeseen
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, PlannedStep, Segment
 from confiture.models.trace import StatementTrace
@@ -33,11 +34,13 @@ _ARTEFACT = (
 class Rehearsal:
     """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
 
-    With `full`, batched backfills run as a whole; otherwise a sample of their batches does.
+    With `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without `proving` nothing
+    is proved.
     """
 
-    def __init__(self, session: Session, emit: Emit, *, full: bool) -> None:
-        self._sampling = Sampling(session.connection, emit, full=full)
+    def __init__(self, session: Session, emit: Emit, proving: Proving | None, *, full: bool) -> None:
+        self._proving = proving
+        self._sampling = Sampling(session.connection, emit, session.hooks, full=full)
         self._session = session
         self._connection = session.connection
         self._emit = emit
@@ -59,6 +62,8 @@ class Rehearsal:
 
     def _run_once(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         self._session.reset()
+        if self._proving:
+            self._proving.begin()
         self._segments_before = 0
         tracer = Tracer(self._connection)
         watched = self._session.watched(plan.migrations[0].version, 1)
@@ -96,6 +101,9 @@ class Rehearsal:
     def _sample(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
         """Runs batches of a backfill; whether that was only a sample."""
         (step,) = segment.steps
+        for statement in step.statements:
+            # each batch is a part of it: proved as a whole, they all are
+            self._foreseeing(plan, segment, tracer)(step, statement)
         observe = self._session.held_to_budget(segment, step, tracer.observe)
         sampled = self._sampling.run(plan.version, segment, tracer.overlook, observe)
         self._check_constraints()
@@ -107,13 +115,17 @@ class Rehearsal:
             if segment.isolation is Isolation.OUTSIDE:
                 refuse_what_fails(self._connection, segment)
                 segment = without_false_forms(self._connection, segment)
-            self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe)
+            foresee = self._foreseeing(plan, segment, tracer)
+            self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe, foresee)
             self._check_constraints()
         except StepFailed as failure:
             if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_before:
                 raise
             told = replace(failure.diagnostic, hint=_ARTEFACT)
             raise StepFailed(told, failure.sqlstate) from failure
+
+    def _foreseeing(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> Foresee:
+        return self._proving.of(plan, segment, tracer) if self._proving else unforeseen
 
     def _already_done(self, segment: Segment, *, intended: bool) -> bool:
         """Whether the real run will find the statement done; mends first what that would mend."""

@@ -7,11 +7,12 @@ its lock until the dry run ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from statistics import fmean
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -26,6 +27,7 @@ from confiture.core.backfill.walking import Position, Walk, last_key, starting_b
 from confiture.core.database import Connection
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
+from confiture.core.hooks.running import HookRuns
 from confiture.core.steps import Observe, StepFailed, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnWrites
@@ -56,10 +58,20 @@ class _Batch:
     duration_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Did:
+    sampled: Sampled
+    rows: int | None
+    duration_ms: float
+    note: str | None
+    stats: Mapping[str, Any] | None = None
+
+
 class Sampling:
     """Runs the sample of one backfill. With `full`, or where there is little to do, all of it."""
 
-    def __init__(self, connection: Connection, emit: Emit, *, full: bool) -> None:
+    def __init__(self, connection: Connection, emit: Emit, hooks: HookRuns, *, full: bool) -> None:
+        self._hooks = hooks
         self._connection = connection
         self._emit = emit
         self._full = full
@@ -74,25 +86,49 @@ class Sampling:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            batches, total, captured = self._batches(step, identity, overlook, observe)
+            did = self._run(step, identity, overlook, observe)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
-        seen = sum(batch.rows for batch in batches)
-        sampled = Sampled(batches=len(batches), times=max(total / seen, 1.0) if seen else 1.0)
-        notes = [] if sampled.is_whole else [_note(batches, total)]
-        notes += [_capture_note(captured)] if captured else []
         self._emit(
             StepFinished(
                 step=identity,
                 outcome=Outcome.DONE,
-                duration_ms=sum(batch.duration_ms for batch in batches),
-                rows=sum(batch.written for batch in batches),
-                note="; ".join(notes) or None,
+                duration_ms=did.duration_ms,
+                rows=did.rows,
+                note=did.note,
+                stats=did.stats,
             )
         )
-        return sampled
+        return did.sampled
+
+    def _run(self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe) -> _Did:
+        if step.hook is None:
+            return self._sample(step, identity, overlook, observe)
+        asked: list[_Did] = []
+
+        def sample_for_hook(planned: PlannedStep) -> int:
+            overlook()
+            asked.append(self._sample(planned, identity, overlook, observe))
+            return asked[0].rows or 0
+
+        result = self._hooks.run_batched(self._connection, identity, step, sample_for_hook)
+        did = asked[0] if asked else _Did(Sampled(batches=0, times=1.0), None, 0.0, None)
+        return replace(did, rows=result.rows_affected, stats=result.stats)
+
+    def _sample(self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe) -> _Did:
+        batches, total, captured = self._batches(step, identity, overlook, observe)
+        seen = sum(batch.rows for batch in batches)
+        sampled = Sampled(batches=len(batches), times=max(total / seen, 1.0) if seen else 1.0)
+        notes = [] if sampled.is_whole else [_note(batches, total)]
+        notes += [_capture_note(captured)] if captured else []
+        return _Did(
+            sampled=sampled,
+            rows=sum(batch.written for batch in batches),
+            duration_ms=sum(batch.duration_ms for batch in batches),
+            note="; ".join(notes) or None,
+        )
 
     def _batches(
         self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe

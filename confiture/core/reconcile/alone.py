@@ -19,9 +19,9 @@ from confiture.models.migration import Phase, summary
 from confiture.models.plan import PlannedReconcile, PlannedStep, StepId
 from confiture.models.reconciling import Verdict, Verified
 from confiture.models.source import SourceFile, SourceText
-from confiture.plan.building import require_one_query
 from confiture.plan.reconciling import difference_diagnostic, equal_sentence
 from confiture.plan.rendering import verbatim
+from confiture.plan.steps import require_one_query
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import table_ref
 

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
+from confiture.core.tenancy.patience import Patience
 from confiture.core.tenancy.sight import PROBED, Sight
 from confiture.models.isolation import Leak, LeakKind
 from confiture.sql.tree import statement_text
@@ -56,17 +57,19 @@ def described(connection: Connection, tree: Any) -> list[tuple[str, str]]:
     return [(column.name, name) for column, name in zip(columns, names, strict=True)]
 
 
-def compare(connection: Connection, question: Question, tenants: Sequence[str]) -> Compared:
-    """The differences for these tenants."""
+def compare(connection: Connection, question: Question, tenants: Sequence[str], patience: Patience) -> Compared:
+    """The differences for these tenants. Raises NotProvable where that takes too long."""
     leaks: list[Leak] = []
     rows = 0
     for start in range(0, len(tenants), _AT_ONCE):
         parts = _parts(question, tenants[start : start + _AT_ONCE])
         parts["alone"] = _alone(connection, question, tenants[start : start + _AT_ONCE], parts)
+        patience.limit(connection)
         found = _ask(connection, "isolation_differences", parts)
         rows += found[0]["compared"]
         leaks += _leaks(question, [row for row in found if row["tenant"] is not None])
         if question.key and question.tenant not in question.key:
+            patience.limit(connection)
             leaks += _shared(question, _ask(connection, "isolation_shared", parts | _key_parts(question)))
     return Compared(leaks=tuple(leaks), rows=rows)
 

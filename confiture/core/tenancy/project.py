@@ -12,28 +12,16 @@ from confiture.core.failures import plain_failure
 from confiture.core.linting import files_catalog
 from confiture.core.live_catalog import read_catalog
 from confiture.core.project import Project
-from confiture.core.steps import step_id
 from confiture.core.tenancy.belonging import map_tables
 from confiture.core.tenancy.proving import prove_statement
+from confiture.core.tenancy.statements import provable, told
 from confiture.errors import DatabaseUnavailable
 from confiture.models.isolation import IsolationReport, ProvedStatement, Standing, TenancyMap
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
-from confiture.sql.tree import ParsedStatement, parsed
 
 Tell = Callable[[str], None]
 """Is told the name of each step before its statements are proved."""
-_WRITING = frozenset(
-    {
-        "create_table_as_stmt",
-        "delete_stmt",
-        "insert_stmt",
-        "merge_stmt",
-        "select_stmt",
-        "update_stmt",
-        "view_stmt",
-    }
-)
 
 
 def prove_project(
@@ -60,24 +48,14 @@ def prove_project(
         connection.read_only = True
         found: list[ProvedStatement] = []
         with connection.transaction(force_rollback=True):
-            for plan, segment, step, statement in _writing(plans):
-                tell(f"{plan.migration.label}: {step.label}")
-                proof = prove_statement(
-                    connection, statement, catalog, settings.tenancy, tenants, timeout_ms=timeout_ms
-                )
-                if proof.standing is Standing.NOTHING_READ:
-                    continue
-                place = step.rendered.span(statement.offset)
-                found.append(
-                    ProvedStatement(
-                        migration=plan.migration.label,
-                        step=step_id(plan.version, segment, step),
-                        span=place,
-                        text=statement.text,
-                        target=_target(statement),
-                        proof=proof,
+            for plan, segment, step in _steps(plans):
+                for statement in provable(step):
+                    tell(f"{plan.migration.label}: {step.label}")
+                    proof = prove_statement(
+                        connection, statement, catalog, settings.tenancy, tenants, timeout_ms=timeout_ms
                     )
-                )
+                    if proof.standing is not Standing.NOTHING_READ:
+                        found.append(told(plan, segment, step, statement, proof))
     except psycopg.Error as error:
         raise DatabaseUnavailable(plain_failure(error, "the database cannot be asked")) from error
     finally:
@@ -88,6 +66,10 @@ def prove_project(
         column=settings.tenancy.column,
         statements=tuple(found),
     )
+
+
+def _steps(plans: tuple[PlannedMigration, ...]) -> Iterator[tuple[PlannedMigration, Segment, PlannedStep]]:
+    return ((plan, segment, step) for plan in plans for segment in plan.segments for step in segment.steps)
 
 
 def map_files(settings: Settings, variables: Mapping[str, Any]) -> TenancyMap:
@@ -105,34 +87,3 @@ def map_database(settings: Settings, database: Database) -> TenancyMap:
         raise DatabaseUnavailable(plain_failure(error, "the schema cannot be read")) from error
     finally:
         connection.close()
-
-
-def _writing(
-    plans: tuple[PlannedMigration, ...],
-) -> Iterator[tuple[PlannedMigration, Segment, PlannedStep, ParsedStatement]]:
-    """The statements that may write rows, or define who sees which; steps that do not run, and checks, are left out."""
-    for plan in plans:
-        for segment in plan.segments:
-            for step in segment.steps:
-                if step.skipped or step.expect or step.reconcile:
-                    continue
-                offsets = {statement.offset for statement in step.statements if statement.node in _WRITING}
-                if offsets:
-                    for statement in parsed(step.rendered):
-                        if statement.offset in offsets and _writes(statement):
-                            yield plan, segment, step, statement
-
-
-def _writes(statement: ParsedStatement) -> bool:
-    return statement.kind != "select_stmt" or bool(statement.node.HasField("into_clause"))
-
-
-def _target(statement: ParsedStatement) -> str:
-    node = statement.node
-    if statement.kind == "view_stmt":
-        relation = node.view
-    elif statement.kind == "create_table_as_stmt":
-        relation = node.into.rel
-    else:
-        relation = node.into_clause.rel if statement.kind == "select_stmt" else node.relation
-    return f"{relation.schemaname}.{relation.relname}" if relation.schemaname else str(relation.relname)

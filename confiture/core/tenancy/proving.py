@@ -4,7 +4,6 @@ it makes from that tenant's data alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from confiture.core.database import Connection
 from confiture.core.queries import query
 from confiture.core.tenancy.comparing import Question, compare, described
 from confiture.core.tenancy.deriving import Derived, derived
+from confiture.core.tenancy.patience import Patience
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.core.tenancy.restricting import looked_up_by, restricted, tenant_relations
 from confiture.core.tenancy.sampling import DEFAULT_TENANTS, chosen, tenants_by_size
@@ -24,7 +24,7 @@ from confiture.models.isolation import IsolationProof, LeftOut, Standing
 from confiture.models.settings import TenancySettings
 from confiture.sql.tree import ParsedStatement
 
-_TOO_LONG = "57014"
+_NOT_ALLOWED = "42501"
 _WORST = {"immutable": 0, "stable": 1, "volatile": 2}
 
 
@@ -40,41 +40,48 @@ def prove_statement(
     """Whether a statement keeps so many tenants apart, None for all; `catalog` is that of the database as it is.
 
     Writes nothing. Inside of a transaction it leaves that as it was: it may be asked in the middle of a dry run, before
-    the statement runs there. `timeout_ms` bounds each query. Raises psycopg.Error where the connection is lost.
+    the statement runs there. `timeout_ms` is how long it may take. Raises psycopg.Error where the connection is lost.
     """
-    started = time.perf_counter()
+    patience = Patience(timeout_ms)
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET LOCAL transaction_read_only = on")
             # a policy that hides rows becomes an error: what is not seen cannot be proved
             connection.execute("SET LOCAL row_security = off")
-            if timeout_ms is not None:
-                connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}".encode())
-            found = _Prover(connection, catalog, tenancy, tenants).prove(statement)
+            found = _Prover(connection, catalog, tenancy, tenants, patience).prove(statement)
     except NotProvable as refusal:
-        found = IsolationProof(standing=Standing.NOT_PROVABLE, reason=refusal.reason, hint=refusal.hint)
+        found = _refused(refusal)
     except psycopg.Error as error:
         if connection.closed:
             raise
-        found = _failed(error, timeout_ms)
-    return found.lasting((time.perf_counter() - started) * 1000)
+        found = _refused(patience.refusal(error) or _failed(error))
+    return found.lasting(patience.spent_ms)
 
 
-def _failed(error: psycopg.Error, timeout_ms: int | None) -> IsolationProof:
-    told = error.diag.message_primary or str(error)
+def _refused(refusal: NotProvable) -> IsolationProof:
+    return IsolationProof(standing=Standing.NOT_PROVABLE, reason=refusal.reason, hint=refusal.hint)
+
+
+def _failed(error: psycopg.Error) -> NotProvable:
     hint = None
-    if error.sqlstate == _TOO_LONG and timeout_ms is not None:
-        told, hint = f"it took longer than {timeout_ms} ms", "allow more time, or look at fewer tenants"
-    elif error.sqlstate == "42501":
+    if error.sqlstate == _NOT_ALLOWED:
         hint = "prove it as a role that may read all rows: the owner of the tables, or one with BYPASSRLS"
-    return IsolationProof(standing=Standing.NOT_PROVABLE, reason=told, hint=hint)
+    return NotProvable(error.diag.message_primary or str(error), hint)
 
 
 class _Prover:
     """Proves one statement."""
 
-    def __init__(self, connection: Connection, catalog: Catalog, tenancy: TenancySettings, tenants: int | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        catalog: Catalog,
+        tenancy: TenancySettings,
+        tenants: int | None,
+        patience: Patience,
+    ) -> None:
         self._connection = connection
+        self._patience = patience
         self._tenancy = tenancy
         self._tenants = tenants
         row = connection.execute("SELECT current_schemas(false)::text[] AS path").fetchone()
@@ -94,12 +101,13 @@ class _Prover:
             return IsolationProof(standing=Standing.NOTHING_READ, reason="it reads no tenant's rows")
         self._require_tenants_target(part)
         question, left_out = self._question(part)
+        self._patience.limit(self._connection)
         by_size = tenants_by_size(self._connection, self._visibility, relations)
         sample = chosen(by_size, self._tenants)
         if not sample.tenants:
             reason = f"no row names a tenant in {', '.join(str(one.name) for one in relations)}"
             return IsolationProof(standing=Standing.NO_TENANTS, reason=reason, sample=sample, left_out=left_out)
-        found = compare(self._connection, question, sample.tenants)
+        found = compare(self._connection, question, sample.tenants, self._patience)
         return IsolationProof(
             standing=Standing.MIXED if found.leaks else Standing.ISOLATED,
             sample=sample,

@@ -214,10 +214,9 @@ def _references(node: Any) -> Iterator[Any]:
 
 def _column_of(node: Any, level: _Level, select: Any) -> tuple[str, str] | None:
     """The alias and the column that GROUP BY names, by name or by place."""
-    kind = node.WhichOneof("node")
-    if kind == "a_const" and 0 < node.a_const.ival.ival <= len(select.target_list):
-        return _column_of(select.target_list[node.a_const.ival.ival - 1].res_target.val, level, select)
-    if kind != "column_ref":
+    if node.WhichOneof("node") == "a_const" and 0 < node.a_const.ival.ival <= len(select.target_list):
+        node = select.target_list[node.a_const.ival.ival - 1].res_target.val
+    if node.WhichOneof("node") != "column_ref":
         return None
     for alias in level.tables:
         column = _of_alias(node.column_ref, alias, level)

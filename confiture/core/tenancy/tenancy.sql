@@ -2,7 +2,7 @@
 
 -- name: functions_called
 -- What functions of these names are, all overloads together.
-SELECT n.nspname::text AS schema, p.proname::text AS name,
+SELECT CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::text END AS schema, p.proname::text AS name,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
        CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(p.prorettype, NULL) END AS returns
 FROM pg_proc p

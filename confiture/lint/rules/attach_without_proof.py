@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from confiture.lint.altering import is_in_use
+from confiture.lint.partitions import (
+    NO_LONGER_NEEDED,
+    after_proof,
+    attached,
+    bound_condition,
+    makes_partition,
+    unproven_default,
+)
 from confiture.lint.remedies import LATER, lines, validate
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import is_small, name_of
+from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import qualified
-from confiture.models.catalog import ConstraintKind
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
-from confiture.sql.proofs import key_column, proves_bound
-from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb
+from confiture.sql.proofs import proves_bound
+from confiture.sql.tree import alter_commands, definition, identifier, pb
 
 
 def _check(subject: StatementSubject) -> Iterable[Hit]:
@@ -26,14 +33,20 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
         if one.subtype == pb.AT_AttachPartition and subject.node.objtype == pb.OBJECT_TABLE:
             partition = definition(one).partition_cmd
             yield from _of_child(subject, partition)
-            yield from _of_default_partition(subject, subject.node.relation, partition.name)
+            if not partition.bound.is_default:
+                attach = [subject.statement.text]
+                yield from _of_default_partition(
+                    subject, subject.node.relation, partition.name, partition.bound, attach, effect=_OF_DEFAULT
+                )
 
 
 def _of_new_partition(subject: StatementSubject) -> Iterator[Hit]:
     node = subject.node
-    is_there = node.if_not_exists and subject.relation(node.relation) is not None
-    if node.HasField("partbound") and not node.partbound.is_default and not is_there:
-        yield from _of_default_partition(subject, node.inh_relations[0].range_var, node.relation)
+    if makes_partition(subject, node) and not node.partbound.is_default:
+        made = attached(subject)
+        yield from _of_default_partition(
+            subject, node.inh_relations[0].range_var, node.relation, node.partbound, made, effect=_OF_ALL
+        )
 
 
 def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
@@ -57,56 +70,43 @@ def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
     )
 
 
-def _of_default_partition(subject: StatementSubject, whole: Any, part: Any) -> Iterator[Hit]:
-    parent = subject.table(whole)
-    children = subject.catalog.partitions(parent.name) if parent else ()
-    for default in children:
-        if (default.partition_bound or "").upper() != "DEFAULT" or default.name in subject.created:
-            continue
-        checked = any(one.kind is ConstraintKind.CHECK and one.validated for one in default.constraints)
-        if not checked and not is_small(subject, default.name):
-            yield Hit(
-                place=subject.statement.at(part.location),
-                relation=str(default.name),
-                message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
-                effect="Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock).",
-                hint="first give the default partition a CHECK that leaves out the new bound, and VALIDATE it",
-            )
+def _of_default_partition(
+    subject: StatementSubject, whole: Any, part: Any, bound: Any, then: Sequence[str], *, effect: str
+) -> Iterator[Hit]:
+    default = unproven_default(subject, whole)
+    if default:
+        yield Hit(
+            place=subject.statement.at(part.location),
+            relation=str(default.name),
+            message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
+            effect=effect,
+            hint="first give the default partition a CHECK that leaves out the new bound, and VALIDATE it",
+            remedy=after_proof(subject, default, bound, *then) if then else None,
+        )
 
 
 def _remedy(subject: StatementSubject, partition: Any, key: str | None) -> str | None:
     """A CHECK of the bound, proven before the partition is attached."""
-    column = key_column(key)
-    condition = _condition(identifier(column), partition.bound) if column else None
+    condition = bound_condition(key, partition.bound)
     if condition is None:
         return None
     table = name_of(subject, partition.name)
     name = joined(table.name, "bound", "check")
-    altered = f"ALTER TABLE {qualified(table)}"
     return lines(
-        f"{altered} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
+        f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
         validate(partition.name, name),
         "-- and then:",
         subject.statement.text,
-        f"{altered} DROP CONSTRAINT {identifier(name)}",
+        f"-- {identifier(name)} {NO_LONGER_NEEDED}",
     )
 
 
-def _condition(column: str, bound: Any) -> str | None:
-    parts = [f"{column} IS NOT NULL"]
-    if bound.strategy == "l":
-        values = ", ".join(expression_text(datum) for datum in bound.listdatums)
-        parts.append(f"{column} IN ({values})")
-    elif bound.strategy == "r":
-        for operator, datums in ((">=", bound.lowerdatums), ("<", bound.upperdatums)):
-            if datums and datums[0].WhichOneof("node") != "column_ref":
-                parts.append(f"{column} {operator} {expression_text(datums[0])}")
-    else:
-        return None
-    return " AND ".join(parts)
-
-
+_OF_DEFAULT = "Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock)."
+_OF_ALL = (
+    "Nobody can read or write the partitioned table, with all its partitions, until the default partition was read"
+    " (ACCESS EXCLUSIVE lock)."
+)
 _BEFORE = (
     "CREATE TABLE w_events (id bigint NOT NULL, happened_on date NOT NULL) PARTITION BY RANGE (happened_on);"
     " CREATE TABLE w_events_2025 (id bigint NOT NULL, happened_on date NOT NULL{check});"

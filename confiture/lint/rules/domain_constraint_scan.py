@@ -12,6 +12,7 @@ from confiture.lint.altering import (
     domain_of,
     fills_itself,
     find_domain,
+    is_constrained,
     is_in_use,
     new_columns,
 )
@@ -39,9 +40,9 @@ def _adding_columns(subject: StatementSubject) -> Iterable[Hit]:
     table = subject.name(subject.node.relation)
     for column in new_columns(subject).values():
         domain = domain_of(subject, column)
-        chain = domain_chain(subject, domain) if domain else ()
         fails = allows_no_null(subject, column) and not fills_itself(subject, column)
-        if domain and not fails and any(one.checks or one.not_null for one in chain):
+        if domain and not fails and is_constrained(subject, column):
+            chain = domain_chain(subject, domain)
             yield Hit(
                 place=subject.statement.at(column.location),
                 relation=table,

@@ -8,7 +8,7 @@ from typing import Any
 from confiture.lint.remedies import LATER, alter, command, default_name, lines, validate
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.writing import enumerated, qualified
 from confiture.models.catalog import Constraint, Name, Table
 from confiture.models.trace import LockMode
 from confiture.sql.tree import alter_commands, identifier, pb, statement_text, strings
@@ -116,58 +116,59 @@ def _take_out(nodes: Any, constraint: Any, key: Any) -> None:
 
 
 def _of_dropped_tables(subject: StatementSubject) -> Iterator[Hit]:
-    going = {name for parts in _named(subject.node) if (name := _dropped(subject, parts))}
-    for name in going:
-        table = subject.catalog.tables[name]
-        if name not in subject.created:
-            yield from _of_keys(subject, table, table.foreign_keys, going)
-
-
-def _named(node: Any) -> list[tuple[str, ...]]:
-    return [strings(item.list.items) for item in node.objects]
-
-
-def _dropped(subject: StatementSubject, parts: tuple[str, ...]) -> Name | None:
-    table = subject.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1])
-    return table.name if table else None
+    named = (strings(item.list.items) for item in subject.node.objects)
+    found = (subject.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
+    tables = [table for table in found if table]
+    going = {table.name for table in tables}
+    keys = [(table, key) for table in tables if table.name not in subject.created for key in table.foreign_keys]
+    yield from _of_keys(subject, keys, going)
 
 
 def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
     table = subject.table(subject.node.relation)
     if table is None or subject.is_new(subject.node.relation):
         return
-    for one in alter_commands(subject.node):
-        if one.subtype == pb.AT_DropConstraint:
-            keys = [key for key in table.foreign_keys if key.name == one.name]
-        elif one.subtype == pb.AT_DropColumn:
-            keys = [key for key in table.foreign_keys if one.name in key.columns]
-        else:
-            continue
-        # the key is dropped on its own already: that is what is told to do
-        whole = one.subtype == pb.AT_DropConstraint and len(subject.node.cmds) == 1
-        yield from _of_keys(subject, table, keys, {table.name}, alone=whole)
+    commands = list(alter_commands(subject.node))
+    names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
+    columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
+    keys = [(table, key) for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
+    # the key is dropped on its own already: that is what is told to do
+    yield from _of_keys(subject, keys, {table.name}, alone=len(commands) == len(names) == 1)
 
 
 def _of_keys(
-    subject: StatementSubject, table: Table, keys: Iterable[Constraint], going: set[Name], *, alone: bool = False
+    subject: StatementSubject, keys: Iterable[tuple[Table, Constraint]], going: set[Name], *, alone: bool = False
 ) -> Iterator[Hit]:
-    for key in keys:
-        if key.target is None or key.target in going or key.target in subject.created:
-            continue
-        if subject.effects.locks.get(key.target) is not LockMode.ACCESS_EXCLUSIVE:
-            continue  # a partition that goes leaves the key to its parent
-        altered = f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}"
-        yield Hit(
-            place=subject.place,
-            relation=str(key.target),
-            severity="info" if alone else "warning",
-            message=f"nobody can read or write {key.target} until this commits: {table.name} refers to it ({key.name})",
-            effect=_OF_DROPS,
-            hint=None if alone else "drop the foreign key first, in a migration of its own",
-            remedy=None if alone else lines(altered, LATER, subject.statement.text),
-        )
+    """One hit for all foreign keys that a statement drops from tables which stay in use."""
+    felt = [(table, key) for table, key in keys if _is_felt(subject, key, going)]
+    if not felt:
+        return
+    targets = list(dict.fromkeys(str(key.target) for _, key in felt))
+    referring = [f"{table.name} ({key.name})" for table, key in felt]
+    if len(felt) == 1:
+        told = f"{felt[0][0].name} refers to it ({felt[0][1].name})"
+    else:
+        told = f"{enumerated(referring, len(felt))} refer to {'it' if len(targets) == 1 else 'them'}"
+    dropped = [f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}" for table, key in felt]
+    yield Hit(
+        place=subject.place,
+        relation=targets[0],
+        severity="info" if alone else "warning",
+        message=f"nobody can read or write {enumerated(targets, len(targets))} until this commits: {told}",
+        effect=_OF_DROPS,
+        hint=None if alone else _KEYS_FIRST,
+        remedy=None if alone else lines(*(one for text in dropped for one in (text, LATER)), subject.statement.text),
+    )
 
 
+def _is_felt(subject: StatementSubject, key: Constraint, going: set[Name]) -> bool:
+    if key.target is None or key.target in going or key.target in subject.created:
+        return False
+    # a partition that goes leaves the key to its parent
+    return subject.effects.locks.get(key.target) is LockMode.ACCESS_EXCLUSIVE
+
+
+_KEYS_FIRST = "drop the foreign keys first, each in a migration of its own"
 _OF_DROPS = (
     "Dropping a foreign key takes its triggers off the table that it refers to: all queries of that wait until this"
     " commits (ACCESS EXCLUSIVE lock)."

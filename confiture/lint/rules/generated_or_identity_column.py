@@ -7,7 +7,7 @@ from typing import Any
 
 from confiture.lint.altering import alters_table, is_in_use, is_serial, new_columns
 from confiture.lint.expanding import backfilled, kept_filled
-from confiture.lint.remedies import lines, not_null
+from confiture.lint.remedies import lines, not_null, rest
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
@@ -17,7 +17,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.catalog.names import joined
 from confiture.sql.catalog.types import SERIALS
 from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, expression_text, identifier, pb, strings
+from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb, strings
 from confiture.sql.type_changes import type_text
 
 _VIRTUAL = 18
@@ -66,13 +66,15 @@ def _of_expressions(subject: StatementSubject, table: str) -> Iterator[Hit]:
 
 
 def _virtual(subject: StatementSubject, column: Any, generated: Any) -> str:
-    return lines(f"{_added(subject, column)} GENERATED ALWAYS AS ({expression_text(generated.raw_expr)}) VIRTUAL")
+    added = f"{_added(subject, column)} GENERATED ALWAYS AS ({expression_text(generated.raw_expr)}) VIRTUAL"
+    return lines(added, *_beside(subject, column))
 
 
 def _filled_by_trigger(subject: StatementSubject, column: Any, generated: Any) -> str:
     table = name_of(subject, subject.node.relation)
     return lines(
         _added(subject, column),
+        *_beside(subject, column),
         *kept_filled(table, column.colname, generated.raw_expr),
         backfilled(table, column.colname, expression_text(generated.raw_expr)),
     )
@@ -93,11 +95,18 @@ def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
         ]
     return lines(
         _added(subject, column),
+        *_beside(subject, column),
         f"CREATE SEQUENCE {sequence} OWNED BY {qualified(table)}.{name}",
         f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({literal(sequence)})",
         backfilled(table, column.colname, "DEFAULT"),
         *after,
     )
+
+
+def _beside(subject: StatementSubject, column: Any) -> tuple[str, ...]:
+    """The other commands of the statement."""
+    commands = enumerate(alter_commands(subject.node))
+    return rest(subject, [number for number, one in commands if definition(one).column_def == column])
 
 
 def _added(subject: StatementSubject, column: Any) -> str:

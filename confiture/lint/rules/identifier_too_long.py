@@ -13,8 +13,8 @@ from confiture.models.source import Place
 from confiture.sql.catalog.names import LONGEST, cut
 from confiture.sql.tree import pb
 
-_LONG = re.compile(r'"[^"]{64,}"|[\w$]{64,}')
-_MAYBE_LONG = re.compile(r'"[^"]{16,}"|[\w$]{16,}')
+_LONG = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
+_MAYBE_LONG = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
 """What may have 64 bytes in a text that is not ASCII: a character has up to four."""
 
 

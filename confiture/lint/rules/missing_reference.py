@@ -12,16 +12,21 @@ from confiture.sql.catalog.builder import Misfit
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
     for misfit in subject.misfits:
-        if misfit.code != "missing-object":
+        if misfit.code == "not-partitioned":
+            yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message, hint=_PARTITION_BY)
+        elif misfit.code != "missing-object":
             continue
-        if not _may_be_elsewhere(subject.catalog, misfit) and not _exists(subject.catalog, misfit.object):
+        elif misfit.message == f"schema {misfit.object} does not exist":
+            if misfit.object not in subject.catalog.schemas:
+                yield Hit(
+                    place=misfit.place, message=f"{misfit.message} in these files", severity="warning", hint=_SCHEMA
+                )
+        elif not _may_be_elsewhere(subject.catalog, misfit) and not _exists(subject.catalog, misfit.object):
             yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)
 
 
 def _may_be_elsewhere(catalog: Catalog, misfit: Misfit) -> bool:
-    """Whether it is a schema, or is in one, that none of the files makes: then something else makes that."""
-    if misfit.message == f"schema {misfit.object} does not exist":
-        return True
+    """Whether it is in a schema that none of the files makes: then something else makes that."""
     schema = misfit.object.partition(".")[0]
     is_relation = catalog.relation(None, schema) is not None
     return "." in misfit.object and schema not in catalog.schemas and not is_relation
@@ -48,6 +53,9 @@ def _is_column(catalog: Catalog, owner: str, column: str) -> bool:
         return False
     return any(column == getattr(one, "name", one) for one in relation.columns)
 
+
+_PARTITION_BY = "only a table that is made with PARTITION BY has partitions"
+_SCHEMA = "CREATE SCHEMA before what is in it, unless something else than these files makes it"
 
 RULE = SchemaRule(
     name="missing_reference",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.remedies import LATER, lines, validate
+from confiture.lint.remedies import LATER, alter, lines, rest, validate
 from confiture.lint.retyping import Retyping, retypings
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
@@ -13,7 +13,7 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import qualified
 from confiture.sql.catalog.names import joined
 from confiture.sql.narrowing import Loss, loses
-from confiture.sql.tree import identifier, pb, strings, walk
+from confiture.sql.tree import alter_commands, identifier, pb, strings, walk
 from confiture.sql.type_changes import taken_apart
 
 _TEXTS = ("varchar", "bpchar")
@@ -62,11 +62,12 @@ def _proven_first(subject: StatementSubject, one: Retyping) -> str | None:
     table = name_of(subject, relation)
     name = joined(table.name, one.column, "fits")
     return lines(
+        *rest(subject, [one.command]),
         f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
         validate(relation, name),
         "-- once that holds:",
-        subject.statement.text,
+        alter(relation, list(alter_commands(subject.node))[one.command], like=subject.node),
     )
 
 

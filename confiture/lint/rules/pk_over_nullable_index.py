@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from confiture.lint.altering import Addition, additions, alters_table, dropped_constraints, is_in_use, made_not_null
-from confiture.lint.remedies import lines, not_null
+from confiture.lint.remedies import alter, lines, not_null, rest
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
 from confiture.sql.proofs import proves_not_null
-from confiture.sql.tree import pb
+from confiture.sql.tree import alter_commands, pb
 
 
 def _check(subject: StatementSubject) -> Iterable[Hit]:
@@ -29,7 +29,7 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
                 place=addition.place,
                 relation=str(table.name),
                 message=f"{_and(nullable)} may be null: all rows of {table.name} are read to see that none is",
-                remedy=_remedy(subject, nullable),
+                remedy=_remedy(subject, addition.command, nullable),
             )
 
 
@@ -43,9 +43,10 @@ def _nullable(subject: StatementSubject, addition: Addition, table: Table) -> li
     return [column for column in columns if column not in elsewhere and not proves_not_null(bare, column)]
 
 
-def _remedy(subject: StatementSubject, columns: Iterable[str]) -> str:
+def _remedy(subject: StatementSubject, command: int, columns: Iterable[str]) -> str:
     statements = [text for column in columns for text in not_null(subject, column)]
-    return lines(*statements, subject.statement.text)
+    key = list(alter_commands(subject.node))[command]
+    return lines(*rest(subject, [command]), *statements, alter(subject.node.relation, key, like=subject.node))
 
 
 def _and(names: list[str]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.altering import (
-    Addition,
     additions,
     allows_no_null,
     alters_table,
@@ -14,7 +13,7 @@ from confiture.lint.altering import (
     made_not_null,
     new_columns,
 )
-from confiture.lint.remedies import alter, lines, not_null, without
+from confiture.lint.remedies import alter, lines, not_null, quick, rest, without
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.sql.tree import alter_commands, definition, pb
@@ -52,18 +51,26 @@ def _required(subject: StatementSubject) -> set[str]:
 
 
 def _remedy(subject: StatementSubject, column: Any) -> str:
-    relation = subject.node.relation
-    added = next(one for one in alter_commands(subject.node) if definition(one).column_def == column)
-    loose = [one.constraint for one in additions(subject) if _requires(one, column)]
+    commands = list(alter_commands(subject.node))
+    number = next(number for number, one in enumerate(commands) if definition(one).column_def == column)
+    demands = [one for one, name in made_not_null(subject) if name == column.colname]
     return lines(
-        alter(relation, without(added, loose), like=subject.node),
+        *_added(subject, column, commands[number]),
+        *rest(subject, [number, *demands]),
         FILL,
         *not_null(subject, column.colname),
     )
 
 
-def _requires(addition: Addition, column: Any) -> bool:
-    return addition.column == column and addition.kind in _REQUIRING
+def _added(subject: StatementSubject, column: Any, command: Any) -> tuple[str, ...]:
+    """ADD COLUMN without NOT NULL, nor any constraint that would be proven at once."""
+    written = [one for one in additions(subject) if one.column == column]
+    loose = without(command, [one.constraint for one in written if one.kind in _REQUIRING])
+    texts = quick(subject, [loose])
+    if not texts[0].startswith("--"):
+        return texts
+    bare = without(command, [one.constraint for one in written])
+    return *texts, alter(subject.node.relation, bare, like=subject.node)
 
 
 RULE = StatementRule(

@@ -8,7 +8,7 @@ import postgast
 
 from confiture.lint.altering import alters_table, is_in_use
 from confiture.lint.expanding import backfilled, kept_filled
-from confiture.lint.remedies import lines
+from confiture.lint.remedies import alter, lines, rest
 from confiture.lint.retyping import Retyping, retypings
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
@@ -18,7 +18,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
 from confiture.sql.dependents import read_again_for
-from confiture.sql.tree import expression_text, identifier, pb
+from confiture.sql.tree import alter_commands, expression_text, identifier, pb
 from confiture.sql.type_changes import is_clock_change, keeps_order, rewrites
 
 
@@ -80,11 +80,17 @@ def _hit(subject: StatementSubject, table: str, one: Retyping, verdict: Answer) 
         relation=table,
         severity=None if verdict is Answer.YES else "warning",
         message=message + (f" (it is {one.old})" if one.old else ""),
-        remedy=lines("SET LOCAL timezone = 'UTC'", subject.statement.text) if in_utc else _expanded(subject, one),
+        remedy=_in_utc(subject, one) if in_utc else _expanded(subject, one),
         hint="where the values are in UTC, change the type with TimeZone UTC, which rewrites nothing"
         if in_utc
         else None,
     )
+
+
+def _in_utc(subject: StatementSubject, one: Retyping) -> str:
+    command = list(alter_commands(subject.node))[one.command]
+    changed = alter(subject.node.relation, command, like=subject.node)
+    return lines(*rest(subject, [one.command]), "SET LOCAL timezone = 'UTC'", changed)
 
 
 def _expanded(subject: StatementSubject, one: Retyping) -> str:
@@ -93,6 +99,7 @@ def _expanded(subject: StatementSubject, one: Retyping) -> str:
     column = joined(one.column, None, "new")
     value = one.using if one.using is not None else _cast(one)
     return lines(
+        *rest(subject, [one.command]),
         f"ALTER TABLE {qualified(table)} ADD COLUMN {identifier(column)} {one.new}",
         *kept_filled(table, column, value),
         backfilled(table, column, expression_text(value)),

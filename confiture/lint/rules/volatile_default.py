@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.altering import alters_table, is_in_use, new_columns
+from confiture.lint.altering import alters_table, is_constrained, is_in_use, new_columns
 from confiture.lint.expanding import backfilled
-from confiture.lint.remedies import alter, command, lines, not_null, without
+from confiture.lint.remedies import command, lines, not_null, quick, without
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
@@ -15,15 +15,16 @@ from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.tree import alter_commands, definition, pb
 from confiture.sql.type_changes import type_text
-from confiture.sql.volatility import domain_default_is_volatile, domain_of, function_calls
+from confiture.sql.volatility import domain_default_is_volatile, function_calls
 
 
 def _check(subject: StatementSubject) -> Iterable[Hit]:
     if not alters_table(subject) or not is_in_use(subject, subject.node.relation):
         return
     for column in new_columns(subject).values():
-        default = _default(column)
-        yield from _of_default(subject, column, default) if default else _of_domain(subject, column)
+        if not is_constrained(subject, column):
+            default = _default(column)
+            yield from _of_default(subject, column, default) if default else _of_domain(subject, column)
 
 
 def _of_default(subject: StatementSubject, column: Any, default: Any) -> Iterator[Hit]:
@@ -46,22 +47,15 @@ def _of_default(subject: StatementSubject, column: Any, default: Any) -> Iterato
 
 def _of_domain(subject: StatementSubject, column: Any) -> Iterator[Hit]:
     type_name = type_text(column.type_name, subject.catalog)
-    domain = domain_of(type_name, subject.catalog)
     volatile = domain_default_is_volatile(type_name, subject.catalog)
-    constrained = domain is not None and bool(domain.not_null or domain.checks)
-    if not volatile and not constrained:
-        return
-    table = subject.name(subject.node.relation)
-    cause = f"the constraints of domain {type_name} are tried" if constrained else f"{type_name} has a default"
-    yield Hit(
-        place=subject.statement.at(column.location),
-        relation=table,
-        severity=None if constrained or volatile is Answer.YES else "warning",
-        message=f"{table} is written anew for {column.colname}: {cause} row by row",
-        hint="add the column with the type that the domain is over, and the constraint as a CHECK that is NOT VALID"
-        if constrained
-        else None,
-    )
+    if volatile:
+        table = subject.name(subject.node.relation)
+        yield Hit(
+            place=subject.statement.at(column.location),
+            relation=table,
+            severity=None if volatile is Answer.YES else "warning",
+            message=f"{table} is written anew for {column.colname}: the default of {type_name} gives each row another",
+        )
 
 
 def _default(column: Any) -> Any:
@@ -87,7 +81,7 @@ def _remedy(subject: StatementSubject) -> str:
         commands.append(command(pb.AT_ColumnDefault, column.colname, value))
         fills.append(backfilled(name_of(subject, relation), column.colname, "DEFAULT"))
         proofs += not_null(subject, column.colname) if required else ()
-    return lines(alter(relation, *commands, like=subject.node), *fills, *proofs)
+    return lines(*quick(subject, commands), *fills, *proofs)
 
 
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY); INSERT INTO w_orders SELECT generate_series(1, 100)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
 from confiture.lint.subjects import SchemaSubject
@@ -12,13 +12,14 @@ from confiture.lint.tables import is_small, whole_tables
 from confiture.lint.types import unmodified
 from confiture.models.catalog import Catalog, Column, Table
 from confiture.models.settings import Severity
+from confiture.models.values import value
 
 _KINDS = "kinds"
 _HABIT = 20
 """Columns up to which each is told. What more have is how the schema is written, and told once."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class _Weakness:
     """What is wrong with a type. `problem` completes "the column ..."."""
 

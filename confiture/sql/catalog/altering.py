@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Column, ConstraintKind, Name, Persistence, Table, View
+from confiture.models.values import replace
 from confiture.sql.catalog.columns import add_column, default_text, identity_kind, make_sequence
 from confiture.sql.catalog.constraints import Wanted, add_all, not_null_name
 from confiture.sql.catalog.defaults import note_sequence
@@ -100,7 +100,7 @@ def _drop_column(work: Work, draft: TableDraft, command: Any) -> None:
 
 def _add_constraint(work: Work, draft: TableDraft, command: Any) -> None:
     constraint = definition(command).constraint
-    add_all(work, draft, [Wanted(constraint, constraint.contype)])
+    add_all(work, draft, [Wanted.of(constraint)])
 
 
 def _drop_constraint(work: Work, draft: TableDraft, command: Any) -> None:
@@ -242,6 +242,7 @@ def _attach(work: Work, draft: TableDraft, command: Any) -> None:
         return
     work.put(draft)
     parent = work.tables[draft.name]
+    work.require_partitioned(parent)
     part = thawed(child)
     if parent.name not in part.parents:
         inherit(work, parent, part, partition=True)

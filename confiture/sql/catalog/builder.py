@@ -31,9 +31,12 @@ from confiture.sql.catalog.user_types import (
 )
 from confiture.sql.catalog.views import create_view, refresh_view
 from confiture.sql.catalog.work import Misfit, Work
+from confiture.sql.catalog.writing import insert, truncate, update, write
 from confiture.sql.tree import ParsedStatement
 
 __all__ = ["CatalogBuilder", "Misfit"]
+
+_NONE: frozenset[Name] = frozenset()
 
 _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
     "alter_default_privileges_stmt": alter_default_privileges,
@@ -46,6 +49,7 @@ _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
     "alter_table_stmt": alter_table,
     "call_stmt": call,
     "comment_stmt": comment,
+    "copy_stmt": write,
     "composite_type_stmt": create_composite,
     "create_domain_stmt": create_domain,
     "create_enum_stmt": create_enum,
@@ -61,16 +65,21 @@ _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
     "create_table_as_stmt": create_table_as,
     "create_trig_stmt": create_trigger,
     "define_stmt": define,
+    "delete_stmt": write,
     "do_stmt": do_block,
     "drop_owned_stmt": drop_owned,
     "drop_stmt": drop,
     "grant_stmt": grant,
     "import_foreign_schema_stmt": import_foreign_schema,
     "index_stmt": create_index,
+    "insert_stmt": insert,
+    "merge_stmt": write,
     "refresh_mat_view_stmt": refresh_view,
     "rename_stmt": rename,
     "rule_stmt": create_rule,
     "select_stmt": select,
+    "truncate_stmt": truncate,
+    "update_stmt": update,
     "variable_set_stmt": set_variable,
     "view_stmt": create_view,
 }
@@ -95,13 +104,16 @@ class CatalogBuilder:
 
     def apply(self, statement: ParsedStatement) -> frozenset[Name]:
         """Applies a statement, and returns the relations (indexes too) that it made."""
+        handler = _HANDLERS.get(statement.kind)
+        if handler is None:
+            return _NONE
         work = self._work
         work.statement = statement
         if work.created:
             work.created.clear()
-        _apply(work, statement.kind, statement.node)
+        handler(work, statement.node)
         del work.statement  # it would keep the tree of its whole file
-        return frozenset(work.created)
+        return frozenset(work.created) if work.created else _NONE
 
     def begin_file(self) -> None:
         """Forgets what lasts for a session: each file begins with the search path of the server."""

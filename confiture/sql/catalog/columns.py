@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Column, Domain, Name, Sequence
+from confiture.models.values import replace
 from confiture.sql.catalog import types
 from confiture.sql.catalog.constraints import Wanted
 from confiture.sql.catalog.defaults import next_value, note_sequence
@@ -39,7 +39,7 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
         constraint = item.constraint
         what = constraint.contype
         if what in _CONSTRAINTS:
-            wanted.append(Wanted(constraint, what, name))
+            wanted.append(Wanted(constraint, what, name, name=constraint.conname))
         elif what == pb.CONSTR_DEFAULT:
             default = default_text(work, kind, constraint.raw_expr)
             note_sequence(work, draft.name, default)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Name, Table, View
+from confiture.models.values import replace
 from confiture.sql.catalog.functions import function_of
 from confiture.sql.catalog.resolving import named_type
 from confiture.sql.catalog.work import SYSTEM, Work

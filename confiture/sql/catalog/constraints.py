@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from confiture.models.catalog import TEMPORARY, Constraint, ConstraintKind, Index, Name, Table
+from confiture.models.values import replace
 from confiture.sql.catalog.keys import columns_read, key_options
 from confiture.sql.catalog.names import of_columns, told_apart
 from confiture.sql.catalog.work import TableDraft, Work
@@ -33,8 +34,10 @@ class Wanted:
     name: str = ""
     redundant: bool = False
 
-    def __post_init__(self) -> None:
-        self.name = self.node.conname
+    @classmethod
+    def of(cls, node: Any, column: str | None = None) -> Wanted:
+        """The constraint of a node of the tree."""
+        return cls(node, node.contype, column, name=node.conname)
 
     @property
     def is_enforced(self) -> bool:
@@ -115,8 +118,9 @@ def add_not_null(work: Work, draft: TableDraft, wanted: Wanted) -> None:
 
 def not_null_name(work: Work, draft: TableDraft, column: str, asked: str = "") -> str:
     """The name of a column's NOT NULL constraint, which is noted as taken."""
-    name = asked or work.constraint_name(draft.name.schema, draft.name.name, column, "not_null")
-    work.constraint_names[Name(draft.name.schema, name)] += 1
+    schema, table = draft.name
+    name = asked or work.constraint_name(schema, table, column, "not_null")
+    work.constraint_names[schema, name] += 1
     return name
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from confiture.models.catalog import Column, Composite, ConstraintKind, Name, Table, View
+from confiture.models.values import replace
 from confiture.sql.catalog.columns import make_sequence
 from confiture.sql.catalog.defaults import note_sequence
 from confiture.sql.catalog.inheritance import clone_index

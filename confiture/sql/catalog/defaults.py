@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from confiture.models.catalog import Name, Sequence
+from confiture.models.values import replace
 from confiture.sql.catalog.resolving import written
 from confiture.sql.catalog.work import Work
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Constraint, Domain, Name, Relation, Table, TableKind, View
+from confiture.models.values import replace
 from confiture.sql.catalog.defaults import forget_sequence
 from confiture.sql.catalog.functions import function_of, function_text, remove_function
 from confiture.sql.catalog.inheritance import drop_parts, follow, remove_column

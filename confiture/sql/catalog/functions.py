@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Function, Name, Signature
+from confiture.models.values import replace
 from confiture.sql.catalog.resolving import bare_type, quoted
 from confiture.sql.catalog.schemas import has_foreign_functions
 from confiture.sql.catalog.work import Work

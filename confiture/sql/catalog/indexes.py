@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Index, Name, Table, TableKind, View
+from confiture.models.values import replace
 from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
 from confiture.sql.catalog.inheritance import follow
 from confiture.sql.catalog.keys import columns_read, key_options

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from confiture.models.catalog import Column, Constraint, ConstraintKind, Index, Name, Table, Trigger
+from confiture.models.values import replace
 from confiture.sql.catalog.defaults import note_sequence
 from confiture.sql.catalog.names import of_columns, told_apart
 from confiture.sql.catalog.resolving import type_names

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Name, Table, UserType, View
+from confiture.models.values import replace
 from confiture.sql.catalog.defaults import follow_sequence
 from confiture.sql.catalog.functions import function_of, rename_function, retype_functions
 from confiture.sql.catalog.resolving import named_type, type_names, written

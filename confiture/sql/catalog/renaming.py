@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Composite, Domain, Name, Table, View
+from confiture.models.values import replace
 from confiture.sql.catalog.functions import function_of, rename_function
 from confiture.sql.catalog.inheritance import follow
 from confiture.sql.catalog.moving import move, move_type

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Function, Name, Policy, Sequence, Table
+from confiture.models.values import replace
 from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
 from confiture.sql.catalog.functions import function_of, function_text
 from confiture.sql.catalog.resolving import user_type, written

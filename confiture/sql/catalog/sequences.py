@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Name, Sequence, Table
+from confiture.models.values import replace
 from confiture.sql.catalog.work import Work
 from confiture.sql.tree import strings
 

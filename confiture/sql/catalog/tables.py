@@ -66,7 +66,7 @@ def _elements(work: Work, draft: TableDraft, nodes: Any) -> tuple[list[Wanted], 
         if which == "column_def":
             wanted += add_column(work, draft, element.column_def, merge=inherited)
         elif which == "constraint":
-            wanted.append(Wanted(element.constraint, element.constraint.contype))
+            wanted.append(Wanted.of(element.constraint))
         elif which == "table_like_clause":
             likes += copy_columns(work, draft, element.table_like_clause)
     return wanted, likes
@@ -109,6 +109,8 @@ def _parents(work: Work, draft: TableDraft, node: Any) -> list[Table]:
     for item in node.inh_relations:
         parent = work.table(item.range_var)
         if parent:
+            if node.HasField("partbound"):
+                work.require_partitioned(parent, item.range_var.location)
             inherit(work, parent, draft, partition=node.HasField("partbound"))
             found.append(parent)
         else:

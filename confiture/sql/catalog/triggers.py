@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Name, Table, TableKind, Trigger
+from confiture.models.values import replace
 from confiture.sql.catalog.inheritance import follow
 from confiture.sql.catalog.schemas import has_foreign_functions
 from confiture.sql.catalog.work import Work, thawed

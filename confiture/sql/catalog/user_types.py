@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Composite, Domain, Enum, Name, Range, UserType
+from confiture.models.values import replace
 from confiture.sql.catalog.resolving import named_type, type_text
 from confiture.sql.catalog.work import Work
 from confiture.sql.tree import definition, expression_text, names, pb, strings

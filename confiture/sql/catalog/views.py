@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from confiture.models.catalog import Name, View
+from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
+from confiture.sql.catalog.reading import check_columns
 from confiture.sql.catalog.work import Work
 from confiture.sql.tree import definition, pb, relations_read, statement_text, strings
 
@@ -37,6 +38,7 @@ def put_view(
     comment: str | None = None,
 ) -> None:
     """Puts the view of a query into the catalog."""
+    check_columns(work, query)
     columns = named(columns_of(work, query), aliases)
     relations = tuple(one for one in read_names(work, relations_read(query)) if one != name)
     work.views[name] = View(

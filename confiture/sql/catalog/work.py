@@ -29,15 +29,17 @@ from confiture.models.catalog import (
     View,
 )
 from confiture.models.source import Place
+from confiture.models.values import value
 from confiture.sql.catalog.names import chosen
 from confiture.sql.tree import ParsedStatement
 
 SYSTEM = frozenset({"pg_catalog", "information_schema", "pg_toast", TEMPORARY})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Misfit:
-    """A statement that does not fit the catalog. `code` is `duplicate-object`, `missing-object` or `opaque`.
+    """A statement that does not fit the catalog. `code` is `duplicate-object`, `missing-object`, `not-partitioned` or
+    `opaque`.
 
     `object` is the name of what was made twice or is not there. `first` is where a duplicate was made first.
     """
@@ -150,7 +152,7 @@ class Work:
         self.dependents: dict[Name, set[Name]] = {}
         """Tables and views that may depend on a relation or type; whether they still do is for the reader to see."""
 
-        self.constraint_names: defaultdict[Name, int] = defaultdict(int)
+        self.constraint_names: defaultdict[tuple[str, str], int] = defaultdict(int)
         """How many constraints of a schema have a name."""
         self.overloads: dict[Name, set[Signature]] = {}
         """The functions of each name."""
@@ -236,6 +238,11 @@ class Work:
         if schema not in self.schemas and schema not in SYSTEM and not schema.startswith("pg_"):
             self.missing("schema", schema, location, once=True)
 
+    def require_partitioned(self, table: Table, location: int = -1) -> None:
+        """Notes a table that is to have a partition, and cannot."""
+        if table.kind is not TableKind.PARTITIONED and not self.unread:
+            self.misfit("not-partitioned", f"table {table.name} is not partitioned", table.name, location)
+
     def is_taken(self, name: Name) -> bool:
         """Whether a relation or an index has that name."""
         return name in self.tables or name in self.views or name in self.sequences or name in self.index_owners
@@ -301,7 +308,9 @@ class Work:
         """The place of a node's location in the statement."""
         if self.fixed_place:
             return self.fixed_place
-        return self.statement.at(location) if location >= 0 else self.statement.place
+        statement = self.statement
+        offset = statement.positions.characters(location) if location >= 0 else statement.offset
+        return Place(rendered=statement.rendered, offset=offset)
 
     def table(self, node: Any, *, missing_ok: bool = False) -> Table | None:
         """The table that a RangeVar means; it is noted as missing where there is no relation of that name."""

@@ -48,6 +48,11 @@ def _levels(query: Any) -> Iterator[tuple[Any, frozenset[str]]]:
     waiting: list[tuple[Any, frozenset[str]]] = [(query, frozenset())]
     while waiting:
         node, known = waiting.pop()
+        if type(node) is pb.Node:
+            kind = node.WhichOneof("node")
+            if kind is None:
+                continue
+            node = getattr(node, kind)
         if type(node) in _LEVELS:
             if node.HasField("with_clause"):
                 known |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from confiture.models.catalog import PUBLIC, Catalog, Name, Table, TableKind, View
 from confiture.models.trace import LockMode
+from confiture.models.values import value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Effects:
     """Of relations that existed before: the strongest lock on each, those read from end to end, those rewritten.
 

@@ -14,11 +14,12 @@ from confiture.models.settings import TenancySettings
 from confiture.models.source import Place
 from confiture.models.tenancy import Grade, Leak, Reason, Verdict
 from confiture.sql.flow.calls import check_calls
-from confiture.sql.flow.changes import change, check_lacking
+from confiture.sql.flow.changes import change
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.functions import body_statements, is_definer, is_trigger
 from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Relation
+from confiture.sql.flow.returning import check_lacking
 from confiture.sql.flow.scopes import Around
 from confiture.sql.flow.work import Issue, Work
 from confiture.sql.tree import ParsedStatement, pb, statement_text, strings
@@ -139,8 +140,10 @@ def _check_shown(work: Work, relation: Relation, node: Any, what: str, names: Se
         return
     shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
     grade = Grade.WARNING if what == "view" or shown else Grade.ERROR
-    how = f"only as {', '.join(sorted(shown))}" if shown else "not"
-    message = f"the {what} {node.relname} shows the tenant of its rows {how}: it has no column {work.column}"
+    how = f"shows the tenant of its rows only as {', '.join(sorted(shown))}"
+    if not shown:
+        how = "does not show the tenant of its rows"
+    message = f"the {what} {node.relname} {how}: it has no column {work.column}"
     fix = relation.expose if not shown and not names else None
     work.report(Leak.HIDDEN, grade, message, node.location, relation=node.relname, fix=fix)
 

@@ -9,7 +9,7 @@ from confiture.models.catalog import Catalog, Function
 from confiture.sql.built_in import built_in
 from confiture.sql.flow.expressions import is_known_function
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import names, pb, walk
+from confiture.sql.tree import branches, names, pb
 
 _READS = re.compile(r"\b(?:FROM|JOIN|EXECUTE|TABLE|PERFORM|CALL|INTO|UPDATE|MERGE)\b", re.IGNORECASE)
 _READERS = re.compile(
@@ -21,17 +21,23 @@ _READERS = re.compile(
 def check_calls(work: Work, node: Any) -> None:
     """Reports calls of functions that may read tables, or that nobody knows, and conditions that are left to chance."""
     work.has_subqueries = work.has_windows = False
-    for one in walk(node):
-        if isinstance(one, pb.FuncCall):
+    nodes = list(branches(node))
+    has_chance = any(type(one) is pb.FuncCall and _is_chance(one) for one in nodes)
+    for one in nodes:
+        kind = type(one)
+        if kind is pb.FuncCall:
             _check(work, one)
-        elif isinstance(one, pb.SubLink):
+        elif kind is pb.SubLink:
             work.has_subqueries = True
-        elif isinstance(one, pb.WindowDef):
+        elif kind is pb.WindowDef:
             work.has_windows = True
-        elif isinstance(one, pb.SelectStmt | pb.UpdateStmt | pb.DeleteStmt) and one.HasField("where_clause"):
+        elif has_chance and kind in _CONDITIONAL and one.HasField("where_clause"):
             _check_chance(work, one.where_clause)
-        elif isinstance(one, pb.JoinExpr) and one.HasField("quals"):
+        elif has_chance and kind is pb.JoinExpr and one.HasField("quals"):
             _check_chance(work, one.quals)
+
+
+_CONDITIONAL = frozenset({pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt})
 
 
 def _check(work: Work, call: Any) -> None:
@@ -69,11 +75,15 @@ def _may_read(function: Function) -> bool:
 
 
 def _check_chance(work: Work, condition: Any) -> None:
-    for one in walk(condition, without="SelectStmt"):
-        if isinstance(one, pb.FuncCall):
+    for one in branches(condition, without="SelectStmt"):
+        if type(one) is pb.FuncCall and _is_chance(one):
             name = names(one.funcname)[1]
-            if name in built_in().volatile and name in _CHANCE:
-                work.unknown(f"a condition with {name}() takes other rows each time", one.location)
+            work.unknown(f"a condition with {name}() takes other rows each time", one.location)
+
+
+def _is_chance(call: Any) -> bool:
+    name = names(call.funcname)[1]
+    return name in _CHANCE and name in built_in().volatile
 
 
 _CHANCE = frozenset(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confiture.models.catalog import Catalog
 from confiture.sql.answers import Answer
 from confiture.sql.flow.relations import Column, Constant, Node, Source
 from confiture.sql.flow.scopes import Scope
-from confiture.sql.tree import expression_text, pb, strings, walk
+from confiture.sql.tree import branches, expression_text, pb, strings, walk
 from confiture.sql.volatility import is_volatile
 
 Pair = tuple[Node, Node]
@@ -75,7 +75,10 @@ class Expressions:
 
         Or those of IS NOT DISTINCT FROM (`with_nulls`), where two that are NULL count as equal.
         """
-        if condition.WhichOneof("node") != "a_expr":
+        kind = condition.WhichOneof("node")
+        if kind == "bool_expr" and condition.bool_expr.boolop == pb.OR_EXPR:
+            yield from self._in_each(condition.bool_expr.args, scope, has_variables, with_nulls)
+        if kind != "a_expr":
             return
         node = condition.a_expr
         is_one_of_one = node.kind == pb.AEXPR_IN and len(node.rexpr.list.items) == 1
@@ -94,6 +97,21 @@ class Expressions:
             )
             if found[0] is not None and found[1] is not None and self._comparable(found[0], found[1]):
                 yield found[0], found[1]
+
+    def _in_each(
+        self, alternatives: Sequence[Any], scope: Scope, has_variables: bool, with_nulls: bool
+    ) -> Iterator[Pair]:
+        """The equalities that hold whichever of some conditions is true."""
+        found = [
+            [
+                pair
+                for part in conjuncts(one)
+                for pair in self.pairs(part, scope, has_variables=has_variables, with_nulls=with_nulls)
+            ]
+            for one in alternatives
+        ]
+        others = [{frozenset(pair) for pair in pairs} for pairs in found[1:]]
+        return (pair for pair in found[0] if all(frozenset(pair) in pairs for pairs in others))
 
     def refused_nulls(self, condition: Any, scope: Scope) -> Iterator[int]:
         """The sources without whose row a condition (one of several joined by AND) cannot be true."""
@@ -181,12 +199,12 @@ def conjuncts(condition: Any) -> Iterator[Any]:
 
 def subqueries(expression: Any) -> Iterator[Any]:
     """The SubLinks of an expression, without those inside of others."""
-    return (one for one in walk(expression, without="SelectStmt") if isinstance(one, pb.SubLink))
+    return (one for one in branches(expression, without="SelectStmt") if isinstance(one, pb.SubLink))
 
 
 def aggregates(expression: Any) -> Iterator[Any]:
     """The calls of aggregates in an expression, without those in subqueries."""
-    for one in walk(expression, without="SelectStmt"):
+    for one in branches(expression, without="SelectStmt"):
         if isinstance(one, pb.FuncCall) and not one.HasField("over") and is_aggregate(one):
             yield one
         elif isinstance(one, pb.JsonObjectAgg | pb.JsonArrayAgg) and not one.constructor.HasField("over"):

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from confiture.models.catalog import Catalog, Constraint, Name, Table
 from confiture.models.settings import TenancySettings
-from confiture.sql.flow.belonging import owning_key, tenant_column
-from confiture.sql.flow.keys import table_keys
+from confiture.sql.flow.belonging import owning_key, tenant_column, unique_keys
+from confiture.sql.flow.keys import has_heirs
 
 _Found = TypeVar("_Found")
 
@@ -34,7 +34,11 @@ class Facts:
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
         """Its unique keys."""
-        return _once(self._keys, table, lambda: table_keys(table, bool(self.catalog.partitions(table.name))))
+        return _once(self._keys, table, lambda: () if has_heirs(table, self.catalog) else unique_keys(table))
+
+    def foreign_keys(self, table: Table) -> tuple[Constraint, ...]:
+        """The foreign keys that hold for all of its rows."""
+        return () if has_heirs(table, self.catalog) else tuple(table.foreign_keys)
 
 
 def _once(known: dict[Name, _Found], table: Table, look_up: Callable[[], _Found]) -> _Found:

@@ -204,7 +204,7 @@ def check_windows(work: Work, targets: Targets, state: State, own: frozenset[int
     """Reports windows over rows of several tenants."""
     if not state.reads or not state.members or state.fixed(own):
         return
-    for call, window in targets.windows():
+    for call, window in targets.windows:
         if _keep_apart(work, targets, window.partition_clause, state, own):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"

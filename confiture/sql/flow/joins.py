@@ -52,6 +52,12 @@ class Flow:
     """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
     own: frozenset[int] = frozenset()
     loose: list[Pair] = field(default_factory=list)
+    mended: tuple[Any, str] | None = None
+    """The node and its field that get a missing condition; None for the WHERE of `holder`."""
+
+    def node(self, expression: Any) -> Node | None:
+        """The column or constant that an expression is."""
+        return self.work.expressions.node(expression, self.scope, has_variables=self.around.has_variables)
 
     def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
@@ -253,13 +259,16 @@ class Flow:
             sides.append(node)
         one, other = (work.reference(node) for node in sides)
         if tree.node is None:
-            return lambda: add_condition(self.holder, "where_clause", equation(other, one))
+            return lambda: self._require(equation(other, one))
         if tree.node.using_clause:
             if isinstance(sides[0], Column) and isinstance(sides[1], Column) and sides[0].key == sides[1].key:
                 name = pb.Node(string=pb.String(sval=sides[0].key))
                 return lambda: tree.node.using_clause.append(name)
             return None
         return lambda: add_condition(tree.node, "quals", equation(other, one))
+
+    def _require(self, condition: Any) -> None:
+        add_condition(*(self.mended or (self.holder, "where_clause")), condition)
 
     def _within_around(self, state: State, tree: Tree, equal: Equalities) -> State:
         """The same for a subquery that must belong to the tenant of the rows of the query around it."""
@@ -299,7 +308,7 @@ class Flow:
         fix = None
         if inside is not None and outside is not None:
             condition = equation(work.reference(inside), work.reference(outside))
-            fix = lambda: add_condition(self.holder, "where_clause", condition)  # noqa: E731 - bound to this query
+            fix = lambda: self._require(condition)  # noqa: E731 - bound to this query
         elif inside is None:
             fix = source.relation.expose
         message = f"the subquery reads {source.label} without {work.column}: {how}"
@@ -326,17 +335,20 @@ class Flow:
 
         A tenant that is NULL makes the test unknown, so there must be none.
         """
-        if link.sub_link_type != pb.ANY_SUBLINK or link.testexpr.WhichOneof("node") != "row_expr" or not state.members:
+        operators = {pb.ANY_SUBLINK: "=", pb.ALL_SUBLINK: "<>"}
+        operator = strings(link.oper_name)[-1] if link.oper_name else "="
+        if operators.get(link.sub_link_type) != operator or not state.members or around.scope is None:
             return False
-        if around.scope is None or (link.oper_name and strings(link.oper_name)[-1] != "="):
-            return False
+        tested = [link.testexpr]
+        if link.testexpr.WhichOneof("node") == "row_expr":
+            tested = list(link.testexpr.row_expr.args)
         inside = self.around.inside(around.scope, is_joined=True)
         relation = self.query(self.work, link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
-            if output.is_hidden or number >= len(link.testexpr.row_expr.args):
+            if output.is_hidden or number >= len(tested):
                 continue
-            node = self.work.expressions.node(link.testexpr.row_expr.args[number], around.scope)
+            node = self.work.expressions.node(tested[number], around.scope)
             if node is None or node not in state.members:
                 continue
             if output.may_be_null or not self._leads(node):

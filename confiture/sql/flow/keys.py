@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING
 
-from confiture.models.catalog import Constraint, Name, Table, TableKind
-from confiture.sql.flow.belonging import referred, unique_keys
+from confiture.models.catalog import Catalog, Constraint, Name, Table, TableKind
+from confiture.models.values import value
+from confiture.sql.flow.belonging import referred
 from confiture.sql.flow.relations import Column, Equalities, Node, Origin, Output, Source
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ VIRTUAL = ""
 """The name of the tenant column of tables that have none of their own, but a foreign key to one that has."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Row:
     """A row of a table that flows through a query: those of its columns that are there, by name."""
 
@@ -27,7 +27,7 @@ class Row:
     sources: frozenset[int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class _Pointer:
     """That the values of some nodes pick a row of `target`, which has the tenant of `tenant`."""
 
@@ -74,13 +74,13 @@ def _pointers(row: Row, facts: Facts) -> Iterator[_Pointer]:
         if key <= row.columns.keys():
             nodes = {column: row.columns[column] for column in key}
             yield _Pointer(target=(table.name, key), nodes=nodes, tenant=tenant, why="")
-    for foreign in table.foreign_keys:
+    for foreign in facts.foreign_keys(table):
         yield from _by_foreign_key(row, foreign, name, tenant, facts)
 
 
 def _by_foreign_key(row: Row, foreign: Constraint, name: str, tenant: Node, facts: Facts) -> Iterator[_Pointer]:
     target = facts.catalog.tables.get(foreign.target) if foreign.target else None
-    if target is None or not is_always_set_but(foreign, row):
+    if target is None:
         return
     pairs = dict(zip(referred(foreign, target), foreign.columns, strict=False))
     if name == VIRTUAL:
@@ -98,16 +98,16 @@ def _by_foreign_key(row: Row, foreign: Constraint, name: str, tenant: Node, fact
             f"{foreign.name} refers to {target.name} together with {name}, and {', '.join(pairs)} alone is unique there"
         )
     for key in facts.unique_keys(target):
-        if key <= pairs.keys() and all(pairs[one] in row.columns for one in key):
+        used = {pairs.get(one) for one in key}
+        if used <= row.columns.keys() and is_always_set_but(foreign, row.table, used):
             nodes = {one: row.columns[pairs[one]] for one in key}
             yield _Pointer(target=(target.name, key), nodes=nodes, tenant=tenant, why=why)
 
 
-def is_always_set_but(foreign: Constraint, row: Row) -> bool:
-    """Whether the key's columns are never NULL, but those that are there: equality says that of them."""
+def is_always_set_but(foreign: Constraint, table: Table, used: Set[str | None]) -> bool:
+    """Whether the columns of a key are never NULL, but those that are compared: equality says that of them."""
     return all(
-        column in row.columns or ((found := row.table.column(column)) is not None and found.not_null)
-        for column in foreign.columns
+        column in used or ((found := table.column(column)) is not None and found.not_null) for column in foreign.columns
     )
 
 
@@ -142,6 +142,6 @@ def settled(rows: Iterable[Row], given: frozenset[Node], facts: Facts) -> Iterat
                 yield tenant
 
 
-def table_keys(table: Table, has_children: bool) -> tuple[frozenset[str], ...]:
-    """The unique keys of a table; none where tables that inherit from it have rows of their own."""
-    return () if has_children and table.kind is TableKind.TABLE else unique_keys(table)
+def has_heirs(table: Table, catalog: Catalog) -> bool:
+    """Whether tables inherit from it, whose rows are among its own: keys do not hold for them."""
+    return table.kind is TableKind.TABLE and bool(catalog.partitions(table.name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from confiture.sql.flow.expressions import aggregates
@@ -10,7 +11,7 @@ from confiture.sql.flow.joins import State
 from confiture.sql.flow.relations import Column, Constant, Node, Origin, Output, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import pb, result_name, strings, walk
+from confiture.sql.tree import branches, pb, result_name, strings
 
 
 class Targets:
@@ -50,25 +51,20 @@ class Targets:
         """Whether the output list, or the order of rows, aggregates."""
         return any(True for one in (*self.select.target_list, *self.select.sort_clause) for _ in aggregates(one))
 
-    def windows(self) -> Iterator[tuple[Any, Any]]:
+    @cached_property
+    def windows(self) -> Sequence[tuple[Any, Any]]:
         """The calls over windows, each with the definition of its window."""
-        if not self.work.has_windows:
-            return
+        return tuple(self._windows()) if self.work.has_windows else ()
+
+    def _windows(self) -> Iterator[tuple[Any, Any]]:
         named = {one.window_def.name: one.window_def for one in self.select.window_clause}
         for item in (*self.select.target_list, *self.select.sort_clause, *self.select.distinct_clause):
-            for call in walk(item, without="SelectStmt"):
-                if "over" in call.DESCRIPTOR.fields_by_name and call.HasField("over"):
-                    over = call.over
-                    while not over.partition_clause and (over.name or over.refname) in named:
-                        base = named[over.name or over.refname]
-                        if base == over:
-                            break
-                        over = base
+            for call in branches(item, without="SelectStmt"):
+                if type(call) in _OVER_WINDOWS and call.HasField("over"):
+                    over = named.get(call.over.name, call.over)
+                    while not over.partition_clause and over.refname in named:
+                        over = named[over.refname]
                     yield call, over
-
-    def has_windows(self) -> bool:
-        """Whether something is worked out over a window."""
-        return any(True for _ in self.windows())
 
     def relation(self, state: State, before: frozenset[Node], own: frozenset[int], *, is_grouped: bool) -> Relation:
         """What the SELECT gives. `before` are the members before rows were grouped."""
@@ -241,6 +237,9 @@ class Targets:
                 self.select.target_list[number].res_target.val.CopyFrom(column)
 
         return write
+
+
+_OVER_WINDOWS = frozenset({pb.FuncCall, pb.JsonAggConstructor})
 
 
 def _is_star(value: Any) -> bool:

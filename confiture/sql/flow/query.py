@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
@@ -25,6 +26,16 @@ def query(work: Work, select: Any, around: Around) -> Relation:
         relation = _values(work, select, around)
     else:
         return _simple(work, select, around)
+    return _after_limit(work, select, relation, around)
+
+
+def _after_limit(work: Work, select: Any, relation: Relation, around: Around) -> Relation:
+    """What LIMIT and ORDER BY leave of VALUES or a set operation."""
+    flow = Flow(work, Scope((), around.scope), around, query, select)
+    for expression in (*select.sort_clause, select.limit_count, select.limit_offset):
+        if flow.subqueries(expression, State()).reads:
+            message = "the subquery in LIMIT, OFFSET or ORDER BY reads rows of tenants"
+            work.report(Leak.JOIN, Grade.ERROR, message, location_of(expression))
     if relation.reads and not relation.fixed and is_limited(select):
         return _limited(work, select, relation)
     return relation
@@ -197,10 +208,17 @@ def _simple(work: Work, select: Any, around: Around) -> Relation:
     scope = Scope(tuple(items), around.scope)
     targets = Targets(work, select, scope, around)
     is_grouped = bool(select.group_clause) or select.HasField("having_clause") or targets.aggregates()
-    is_plain = not (is_grouped or select.distinct_clause or is_limited(select) or targets.has_windows())
+    is_plain = not (is_grouped or select.distinct_clause or is_limited(select) or targets.windows)
     flow = Flow(work, scope, around, query, select, is_plain)
     state = flow.run(trees)
-    for expression in (*select.target_list, *select.group_clause, *select.distinct_clause, *select.sort_clause):
+    clauses = (
+        select.target_list,
+        select.group_clause,
+        select.distinct_clause,
+        select.sort_clause,
+        select.window_clause,
+    )
+    for expression in chain(*clauses, (select.limit_count, select.limit_offset)):
         state = flow.subqueries(expression, state)
     if select.HasField("having_clause"):
         state = flow.subqueries(select.having_clause, state)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from confiture.models.catalog import Name, Table
+from confiture.models.values import value
 
 
 class Column(NamedTuple):
@@ -47,7 +48,7 @@ class Output(NamedTuple):
     may_lack: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Relation:
     """The rows that a table or a query gives.
 

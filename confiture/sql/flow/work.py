@@ -8,13 +8,14 @@ from typing import Any
 
 from confiture.models.catalog import Name
 from confiture.models.tenancy import Grade, Leak
+from confiture.models.values import value
 from confiture.sql.flow.expressions import Expressions
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.relations import Column, Node, Relation, Source
 from confiture.sql.tree import ParsedStatement, pb
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Issue:
     """Something that can bring tenants together. `location` is a byte of the text, -1 where that is not known.
 

@@ -23,7 +23,7 @@ from confiture.models.events import (
 )
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport, StepReport
-from confiture.report.stretches import progressed, retried
+from confiture.models.stretches import progressed, retried
 
 
 class Folding:
@@ -57,6 +57,7 @@ def fold(report: RunReport, event: Event) -> RunReport:
                 duration_ms=event.duration_ms,
                 rows=event.rows,
                 note=event.note,
+                stats=event.stats,
             )
             before = _find(report, event.step.version).steps
             return _update(report, event.step.version, steps=(*before, step))
@@ -87,6 +88,7 @@ def _with_remark(report: RunReport, event: Event) -> RunReport:
                 warnings=event.warnings,
                 leftovers=event.leftovers,
                 estimate=event.estimate,
+                isolation=event.isolation,
             )
         case Linted():
             return replace(report, findings=event.findings)

@@ -1,0 +1,146 @@
+"""Proves in a dry run that tenants stay apart: each statement right before it runs, on what it is about to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from confiture.core.dry_run.trace import Tracer
+from confiture.core.live_catalog import read_catalog
+from confiture.core.session import Session
+from confiture.core.steps import Foresee
+from confiture.core.tenancy.proving import prove_statement
+from confiture.core.tenancy.sampling import DEFAULT_TENANTS
+from confiture.core.tenancy.statements import provable, told
+from confiture.errors import Diagnostic
+from confiture.models.catalog import Catalog
+from confiture.models.isolation import IsolationProof, ProvedStatement, Standing
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment, Statement
+from confiture.models.settings import TenancySettings
+from confiture.models.trace import RunWarning
+from confiture.sql.tree import ParsedStatement
+
+USUAL_MS = 30_000
+MIXED = "tenants-mixed"
+_KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})
+_WAITED = "somebody waited for a lock of the dry run, which went on without proofs"
+_MOST_LEAKS = 3
+_ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby too"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProofOptions:
+    """At how many tenants to look, and how long all proofs of a dry run may take, in milliseconds."""
+
+    tenants: int = DEFAULT_TENANTS
+    limit_ms: int = USUAL_MS
+
+
+class Proving:
+    """Proves the statements of one dry run, each once, however often that is repeated.
+
+    What a proof reads is neither traced nor timed. Where somebody waits for a lock of ours meanwhile, it is given up,
+    and so are all that would follow.
+    """
+
+    def __init__(self, session: Session, tenancy: TenancySettings, options: ProofOptions) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._tenancy = tenancy
+        self._options = options
+        self._catalog: Catalog | None = None
+        self._left_ms = float(options.limit_ms)
+        self._given_up = False
+        self._asked: dict[object, dict[int, ParsedStatement]] = {}
+        """What is left to prove of each step, by offset."""
+        self.statements: list[ProvedStatement] = []
+        """What was proved, in order, without what reads no tenant's rows."""
+
+    def begin(self) -> None:
+        """Called before each run: the schema is then as it was before the last one."""
+        self._catalog = None
+
+    def of(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> Foresee:
+        """Proves the statements of a segment as they come."""
+
+        def foresee(step: PlannedStep, statement: Statement) -> None:
+            meant = self._take(plan, step, statement)
+            if meant is not None:
+                with tracer.overlooking():
+                    proof = self._prove(meant)
+                if proof.standing is not Standing.NOTHING_READ:
+                    self.statements.append(told(plan, segment, step, meant, proof))
+            if statement.node not in _KEEPS_SCHEMA:
+                self._catalog = None
+
+        return foresee
+
+    def _take(self, plan: PlannedMigration, step: PlannedStep, statement: Statement) -> ParsedStatement | None:
+        """The statement as it is to be proved, the first time that it is asked for."""
+        key = (plan.version, step.phase, step.number, step.part)
+        if key not in self._asked:
+            self._asked[key] = {one.offset: one for one in provable(step)}
+        return self._asked[key].pop(statement.offset, None)
+
+    def _prove(self, statement: ParsedStatement) -> IsolationProof:
+        if self._given_up:
+            return _not_provable(_WAITED, _ELSEWHERE)
+        if self._left_ms < 1:
+            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs of the dry run are spent"
+            return _not_provable(reason, f"`--prove-time` gives them more; {_ELSEWHERE}")
+        # around it, for it may be cancelled at any moment, its own ROLLBACK included
+        with self._connection.transaction(force_rollback=True):
+            with self._session.standing_back():
+                proof = self._try(statement)
+            self._given_up = self._session.stood_back
+        self._left_ms -= proof.duration_ms
+        if self._given_up and proof.standing is Standing.NOT_PROVABLE:
+            return replace(proof, reason=_WAITED, hint=_ELSEWHERE)
+        return proof
+
+    def _try(self, statement: ParsedStatement) -> IsolationProof:
+        try:
+            catalog = self._catalog or read_catalog(self._connection)
+        except psycopg.Error as error:
+            if self._connection.closed:
+                raise
+            return _not_provable(error.diag.message_primary or str(error), None)
+        self._catalog = catalog
+        return prove_statement(
+            self._connection,
+            statement,
+            catalog,
+            self._tenancy,
+            self._options.tenants,
+            timeout_ms=int(self._left_ms),
+        )
+
+
+def mixed_warning(one: ProvedStatement) -> RunWarning:
+    """What is told of a statement that mixes tenants: which tenants, how many rows of each."""
+    leaks = one.proof.leaks
+    told_of = [leak.sentence for leak in leaks[:_MOST_LEAKS]]
+    more = [f"and {len(leaks) - _MOST_LEAKS} more differences"] if len(leaks) > _MOST_LEAKS else []
+    return RunWarning(
+        code=MIXED,
+        message=f"what is written to {one.target} mixes tenants: {'; '.join([*told_of, *more])}",
+        hint="mend the statement: `confiture lint` says where it can mix them",
+        table=one.target,
+        span=one.span,
+        statement=one.text,
+    )
+
+
+def mixed_diagnostic(one: ProvedStatement) -> Diagnostic:
+    """What ends a dry run that proved a statement to mix tenants; the report has the rows."""
+    return Diagnostic(
+        code=MIXED,
+        message=f"{one.migration}: {one.step.name}: what is written to {one.target} mixes tenants",
+        span=one.span,
+        hint="mend the statement; `--no-prove` rehearses without proofs",
+    )
+
+
+def _not_provable(reason: str, hint: str | None) -> IsolationProof:
+    return IsolationProof(standing=Standing.NOT_PROVABLE, reason=reason, hint=hint)

@@ -1,0 +1,1 @@
+"""Python hooks: what users write, the connection they get, and running them."""

@@ -1,0 +1,211 @@
+"""The connection that hooks get: psycopg's own, on the session of the run, without the right to end transactions."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import Params, Query
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
+from psycopg.rows import TupleRow
+
+from confiture.core.database import Connection
+from confiture.core.hooks.hook import HookRefused
+from confiture.core.steps import WRITING, TransactionEnded
+from confiture.models.plan import Statement
+from confiture.sql.parsing import parse_statements
+
+_PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sbt]")
+_ENDING = "transaction-control"
+_MARK = "confiture_hook_runs"
+_WRITING_COMMANDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
+_NESTED = "`with conn.transaction():` makes a part that can fail by itself"
+
+Seen = Callable[[Statement, float, int | None], None]
+"""Is told of each statement that succeeded: the milliseconds that it took, and the rows that it wrote."""
+
+
+class HookCursor(psycopg.Cursor[TupleRow]):
+    """A cursor of psycopg that also gives single values."""
+
+    @property
+    def _of_hook(self) -> HookConnection:
+        connection = self.connection
+        if not isinstance(connection, HookConnection):
+            raise TypeError("a HookCursor is made by a HookConnection")
+        return connection
+
+    def scalar(self) -> Any:
+        """The first value of the next row; None where there is no row."""
+        row = self.fetchone()
+        return None if row is None else row[0]
+
+    def execute(
+        self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> Self:
+        """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
+        with self._of_hook.seeing(query, params) as seen:
+            super().execute(query, params, prepare=prepare, binary=binary)  # type: ignore[arg-type,misc]
+            seen(self)
+        return self
+
+    def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
+        """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
+        with self._of_hook.seeing(query, ()) as seen:
+            super().executemany(query, params_seq, returning=returning)
+            seen(self)
+
+    def stream(
+        self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int = 1
+    ) -> Iterator[TupleRow]:
+        """Streams as psycopg does. Raises HookRefused for what would end or begin a transaction."""
+        with self._of_hook.seeing(query, params):
+            yield from super().stream(query, params, binary=binary, size=size)
+
+    @contextmanager
+    def copy(self, statement: Query, params: Params | None = None, *, writer: Any = None) -> Iterator[psycopg.Copy]:
+        """Copies as psycopg does."""
+        with self._of_hook.seeing(statement, params) as seen:
+            with super().copy(statement, params, writer=writer) as copying:
+                yield copying
+            seen(self)
+
+
+class HookConnection(psycopg.Connection[TupleRow]):
+    """psycopg's connection as a hook gets it. Rows are tuples; cursors have `scalar()`.
+
+    The migration commits, together with its record: `commit`, `rollback`, `autocommit` and `close` are refused, and so
+    is SQL that says the same. `transaction()` makes savepoints.
+    """
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self.cursor_factory = HookCursor
+        # the session's statements are named by the connection that it belongs to
+        self.prepare_threshold = None
+        self._seen: Seen | None = None
+        self._released = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the hook is over, or the session is lost."""
+        return self._released or super().closed
+
+    def execute(
+        self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool = False
+    ) -> HookCursor:
+        """Executes on a new cursor, and returns that."""
+        cursor = self.cursor(binary=binary)
+        if not isinstance(cursor, HookCursor):
+            raise TypeError("cursor_factory of a hook's connection makes a HookCursor")
+        return cursor.execute(query, params, prepare=prepare)
+
+    def commit(self) -> NoReturn:
+        """Raises HookRefused."""
+        raise _refused("commit")
+
+    def rollback(self) -> NoReturn:
+        """Raises HookRefused."""
+        raise _refused("rollback")
+
+    def close(self) -> NoReturn:
+        """Raises HookRefused."""
+        raise _refused("close")
+
+    def set_autocommit(self, value: bool) -> NoReturn:
+        """Raises HookRefused."""
+        raise _refused("autocommit")
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves the connection as it is."""
+
+    @contextmanager
+    def seeing(self, query: Query, params: Params | None) -> Iterator[Callable[[HookCursor], None]]:
+        """Tells who watches of a statement that runs inside. Raises HookRefused for one that may not."""
+        if self._released:
+            raise HookRefused("the hook is over: its connection cannot be used any more")
+        statement = _statement(query, params, self)
+        rows: list[int | None] = []
+        started = time.perf_counter()
+        yield lambda cursor: rows.append(_rows(cursor, statement.node))
+        spent_ms = (time.perf_counter() - started) * 1000
+        if self._seen is not None:
+            self._seen(statement, spent_ms, rows[0] if rows else None)
+
+
+@contextmanager
+def lent(connection: Connection, seen: Seen) -> Iterator[HookConnection]:
+    """The session of a run, as a hook gets it, until the context ends. `seen` is told of each statement."""
+    # a connection takes over what the session tells; that stays with the run
+    notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
+    hooks_own = HookConnection(connection.pgconn)
+    connection.pgconn.notice_handler, connection.pgconn.notify_handler = notices, notifications
+    if connection.info.transaction_status is TransactionStatus.IDLE:
+        psycopg.Connection.set_autocommit(hooks_own, True)
+    hooks_own._seen = seen
+    try:
+        yield hooks_own
+    finally:
+        hooks_own._released = True
+
+
+@contextmanager
+def still_open(connection: Connection, name: str) -> Iterator[None]:
+    """Raises TransactionEnded where the transaction that is open now is no more after what runs inside.
+
+    What a hook sends past its own cursors cannot be refused before; a savepoint tells it afterwards.
+    """
+    connection.execute(f"SAVEPOINT {_MARK}")
+    yield
+    if connection.info.transaction_status is not TransactionStatus.INERROR:
+        try:
+            connection.execute(f"RELEASE SAVEPOINT {_MARK}")
+        except (psycopg.errors.InvalidSavepointSpecification, psycopg.errors.NoActiveSqlTransaction) as error:
+            raise TransactionEnded(name) from error
+
+
+def _statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:
+    """What is about to run, as people are shown it. Raises HookRefused where it would end or begin a transaction."""
+    text = _text(query, connection)
+    # the driver replaces placeholders only where it is given parameters
+    parsable = text if params is None else _PLACEHOLDER.sub("$1", text).replace("%%", "%")
+    statements, problems = parse_statements(parsable)
+    ending = next((problem for problem in problems if problem.code == _ENDING), None)
+    if ending is not None:
+        raise HookRefused(f"a hook commits nothing by itself, the migration does: {parsable.strip()!r}. {_NESTED}")
+    node = statements[0].node if statements else ""
+    return Statement(text=text, offset=0, node=node)
+
+
+def _text(query: Any, connection: HookConnection) -> str:
+    if isinstance(query, sql.Composable):
+        return query.as_string(connection)
+    if isinstance(query, bytes):
+        return query.decode()
+    return query if isinstance(query, str) else "$1".join(query.strings)
+
+
+def _rows(cursor: HookCursor, node: str) -> int | None:
+    """The rows that all statements of a cursor wrote; None where they write none by their nature."""
+    if cursor.pgresult is None:
+        # executemany adds them up, and keeps no results
+        return max(cursor.rowcount, 0) if node in WRITING else None
+    results = 0
+    written: list[int] = []
+    for result in cursor.results():
+        results += 1
+        if node in WRITING or (result.statusmessage or "").split(" ")[0] in _WRITING_COMMANDS:
+            written.append(max(result.rowcount, 0))
+    if results > 1:
+        cursor.set_result(0)
+    return sum(written) if written else None
+
+
+def _refused(what: str) -> HookRefused:
+    return HookRefused(f"`{what}` is not for hooks: the migration commits what they do together with itself. {_NESTED}")

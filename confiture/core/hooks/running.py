@@ -1,0 +1,234 @@
+"""Runs hooks: makes each one's context, lends it the session, and tells what it did or why it failed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import linecache
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from confiture.core.database import Connection
+from confiture.core.events import Emit
+from confiture.core.failures import plain_failure
+from confiture.core.hooks.connection import HookConnection, lent, still_open
+from confiture.core.hooks.filling import ReadOnly, hook_of, planned_fill
+from confiture.core.hooks.hook import HookContext, HookRefused
+from confiture.core.steps import StepFailed
+from confiture.errors import ConfitureError, Diagnostic, Span
+from confiture.files.modules import line_in
+from confiture.files.reading import shown_path
+from confiture.models.calls import Call
+from confiture.models.events import HookProgressed, Noted
+from confiture.models.hooks import HookResult
+from confiture.models.migration import summary
+from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
+
+_LOGGERS = "confiture.hooks"
+_MEND = "mend the hook or the data, then run again: nothing that it did is committed"
+_BATCHED = "set `batched = True` on its class: batches commit by themselves, so it then runs apart from the transaction"
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was seen of a hook while it ran: the statement it came to, its rows, and the time that watching took."""
+
+    observe: Callable[[Statement, float], None]
+    rows: int | None = None
+    watching_ms: float = 0.0
+    last: str | None = None
+
+    def seen(self, statement: Statement, duration_ms: float, rows: int | None) -> None:
+        """Takes in a statement that succeeded."""
+        self.last = statement.text
+        if rows is not None:
+            self.rows = (self.rows or 0) + rows
+        started = time.perf_counter()
+        self.observe(statement, duration_ms)
+        self.watching_ms += (time.perf_counter() - started) * 1000
+
+
+@dataclass(slots=True)
+class HookRuns:
+    """Runs the hooks of one run. `root` is the project's folder; `error` is why a migration failed, for on_error."""
+
+    emit: Emit
+    root: Path
+    dry_run: bool
+    error: Diagnostic | None = None
+    _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def as_before_if_it_fails(self, version: str) -> Iterator[None]:
+        """What hooks told each other inside is forgotten where it fails: it is rolled back, and may be tried again."""
+        former = copy.deepcopy(self._stats.get(version, {}))
+        try:
+            yield
+        except BaseException:
+            self._stats[version] = former
+            raise
+
+    def run(
+        self, connection: Connection, identity: StepId, step: PlannedStep, observe: Callable[[Statement, float], None]
+    ) -> tuple[HookResult, float]:
+        """Runs a hook in whatever transaction is open. `observe` is told of each of its statements.
+
+        Gives its result, and the milliseconds that it took. Raises StepFailed, or what `observe` raises.
+        """
+        with still_open(connection, hook_of(step).name):
+            return self._run(connection, identity, step, Watched(observe), _refuse_to_fill)
+
+    def run_batched(
+        self, connection: Connection, identity: StepId, step: PlannedStep, fill: Callable[[PlannedStep], int]
+    ) -> HookResult:
+        """Runs a hook apart from the migration's transaction, where it may only read, and fill once.
+
+        `fill` runs the backfill that it asks for, and gives the rows that this wrote. Raises as `run` and `fill` do.
+        """
+        reading = ReadOnly(connection)
+        filled: list[int] = []
+
+        def fill_once(fields: Mapping[str, Any], call: Call) -> int:
+            if filled:
+                raise HookRefused("a hook fills once: how far it came is kept by step. Write another hook for the rest")
+            planned = planned_fill(step, fields, call, self.root)
+            filled.append(0)
+            with reading.off():
+                filled[0] = fill(planned)
+            return filled[0]
+
+        with reading.on():
+            result, _ = self._run(connection, identity, step, Watched(_unwatched), fill_once)
+        if result.rows_affected is None and filled:
+            return replace(result, rows_affected=filled[0])
+        return result
+
+    def _run(
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        watched: Watched,
+        fill: Callable[[Mapping[str, Any], Call], int],
+    ) -> tuple[HookResult, float]:
+        hook = hook_of(step)
+        stats = self._stats.setdefault(identity.version, {})
+        context = self._context(hook, identity, stats, fill)
+        started = time.perf_counter()
+        with self._failures(step, hook, watched), self._logging(hook.name), lent(connection, watched.seen) as own:
+            returned = _executed(hook, own, context)
+        spent_ms = (time.perf_counter() - started) * 1000 - watched.watching_ms
+        result = returned or HookResult(identity.phase, hook.name)
+        if result.rows_affected is None:
+            result = replace(result, rows_affected=watched.rows)
+        stats |= result.stats
+        return result, spent_ms
+
+    def _context(
+        self,
+        hook: PlannedHook,
+        identity: StepId,
+        stats: dict[str, Any],
+        fill: Callable[[Mapping[str, Any], Call], int],
+    ) -> HookContext:
+        def progress(done: float, total: float | None) -> None:
+            self.emit(HookProgressed(step=identity, done=done, total=total))
+
+        return HookContext(
+            migration=hook.migration,
+            direction=hook.direction,
+            phase=identity.phase,
+            dry_run=self.dry_run,
+            environment=hook.environment,
+            vars=hook.variables,
+            stats=stats,
+            logger=logging.getLogger(f"{_LOGGERS}.{hook.name}"),
+            error=self.error,
+            _progress=progress,
+            _backfill=fill,
+        )
+
+    @contextmanager
+    def _logging(self, name: str) -> Iterator[None]:
+        """Shows what the hook's logger is given with the run."""
+        logger = logging.getLogger(f"{_LOGGERS}.{name}")
+        handler = _Telling(self.emit, name)
+        former = logger.level
+        logger.addHandler(handler)
+        if logger.getEffectiveLevel() > logging.INFO:
+            logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(former)
+
+    @contextmanager
+    def _failures(self, step: PlannedStep, hook: PlannedHook, watched: Watched) -> Iterator[None]:
+        """Tells what the hook raises as its failure; what is raised to end the run passes."""
+        try:
+            yield
+        except (StepFailed, ConfitureError):
+            raise
+        except psycopg.Error as error:
+            told = plain_failure(error, f"the hook {hook.name!r} failed")
+            query = (f"its statement: {summary(watched.last)}",) if watched.last else ()
+            raise StepFailed(self._placed(step, hook, error, told, query), error.sqlstate) from error
+        except (Exception, SystemExit) as error:
+            message = f"the hook {hook.name!r} failed: {type(error).__name__}: {error}"
+            told = Diagnostic(code="hook-failed", message=message, hint=_MEND)
+            raise StepFailed(self._placed(step, hook, error, told), None) from error
+
+    def _placed(
+        self,
+        step: PlannedStep,
+        hook: PlannedHook,
+        error: BaseException,
+        told: Diagnostic,
+        detail: tuple[str, ...] = (),
+    ) -> Diagnostic:
+        """The diagnostic at the line of the hook's file where it failed; at the step's, where that is not known."""
+        path = inspect.getsourcefile(hook.hook)
+        line = line_in(path, error.__traceback__) if path else None
+        if path is None or line is None:
+            source = step.rendered.source.file
+            return source.diagnostic(step.span, told.code, told.message, detail=(*told.detail, *detail), hint=told.hint)
+        excerpt = linecache.getline(path, line).rstrip("\n")
+        span = Span(path=shown_path(Path(path), self.root), line=line, column=len(excerpt) - len(excerpt.lstrip()) + 1)
+        return replace(told, span=span, excerpt=excerpt or None, detail=(*told.detail, *detail))
+
+
+class _Telling(logging.Handler):
+    """Shows log records as notes of the run."""
+
+    def __init__(self, emit: Emit, name: str) -> None:
+        super().__init__(logging.INFO)
+        self._emit = emit
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._emit(Noted(text=f"{self._name}: {record.getMessage()}"))
+
+
+def _executed(hook: PlannedHook, connection: HookConnection, context: HookContext) -> HookResult | None:
+    returned = hook.hook().execute(connection, context)
+    if returned is not None and not isinstance(returned, HookResult):
+        raise TypeError(f"execute returns a HookResult or nothing, not {returned!r}")
+    if isinstance(returned, HookResult) and returned.phase != context.phase:
+        raise ValueError(f"the result is of {returned.phase}, the hook ran in {context.phase.value}")
+    return returned
+
+
+def _refuse_to_fill(fields: Mapping[str, Any], call: Call) -> int:
+    raise HookRefused(f"context.backfill needs a hook that is batched: {_BATCHED}")
+
+
+def _unwatched(statement: Statement, duration_ms: float) -> None:
+    """Watches nothing."""

@@ -1,0 +1,141 @@
+"""Runs migrations that are there as Python objects."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+
+from confiture.core.database import Database, label_of
+from confiture.core.events import Emit, Emitter
+from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS
+from confiture.core.project import Project
+from confiture.core.run import Manner, RehearsalOptions, opened
+from confiture.errors import Diagnostic, InputError, Problems
+from confiture.files.ddl import Folders
+from confiture.files.migration import read_recorded
+from confiture.files.settings import Overrides, find_settings_file, load_settings
+from confiture.models.folding import Folding
+from confiture.models.history import AppliedMigration
+from confiture.models.migration import Phase
+from confiture.models.plan import Direction, PlannedMigration
+from confiture.models.recording import Migration
+from confiture.models.reports import RunReport
+from confiture.models.settings import DatabaseSettings, Settings
+from confiture.plan.building import Planner
+from confiture.plan.ordering import version_key
+
+_ORIGIN = "the connection that the Migrator was given"
+
+
+class Migrator:
+    """Runs and rehearses single migrations on the database that a connection leads to.
+
+    It works on sessions of its own, so the connection must not be inside a transaction: that would neither be seen nor
+    let go of its locks. Settings are those of the confiture.yaml around the working directory; without one, DDL files
+    are looked up below `schemas/` and the working directory. `on_event` is told what happens as it goes.
+
+    Example::
+
+        with psycopg.connect("postgresql://localhost/shop") as conn:
+            result = Migrator(conn).dry_run(AddTotals(conn))
+            print(result.execution_time_ms, result.rows_affected, result.locked_tables)
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], *, on_event: Emit | None = None) -> None:
+        self._connection = connection
+        self._listeners = [on_event] if on_event else []
+
+    def up(self, migration: Migration) -> RunReport:
+        """Applies a migration, and records it. One that is applied already is left alone: the report has no steps.
+
+        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, CheckFailed,
+        MigrationFailed, MigrationStopped.
+        """
+        return self._run(migration, Direction.UP, rehearsal=None)
+
+    def down(self, migration: Migration) -> RunReport:
+        """Undoes a migration that is applied. Raises as `up` does."""
+        return self._run(migration, Direction.DOWN, rehearsal=None)
+
+    def dry_run(
+        self, migration: Migration, *, direction: Direction = Direction.UP, repeat: int = 1, full: bool = False
+    ) -> RunReport:
+        """Runs a migration and rolls it back, whether it is applied or not.
+
+        The report says how long it took (`execution_time_ms`), what the real run will take by that
+        (`estimated_production_time_ms`, with its range and `confidence_percent` where `repeat` is 2 or more),
+        `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
+        are not only sampled. Raises as `up` does.
+        """
+        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True)
+        return self._run(migration, direction, rehearsal=rehearsal)
+
+    def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:
+        database = self._database()
+        project, plan = _planned(migration, direction, database)
+        manner = Manner(
+            direction=direction, dry_run=rehearsal is not None, rehearsal=rehearsal or RehearsalOptions(repeat=1)
+        )
+        folding = Folding()
+
+        def select(history: tuple[AppliedMigration, ...]) -> tuple[PlannedMigration, ...]:
+            return (plan,) if manner.dry_run or _is_to_run(plan, history) else ()
+
+        with opened(project, database, manner, Emitter(folding, *self._listeners)) as run:
+            run.carry_out(select, DEFAULT_LOCK_WAIT_MS)
+        return folding.report
+
+    def _database(self) -> Database:
+        info = self._connection.info
+        if info.transaction_status is not TransactionStatus.IDLE:
+            raise InputError(
+                Diagnostic(
+                    code="in-transaction",
+                    message="the connection is inside a transaction: its work would not be seen, and its locks kept",
+                    hint="commit or roll back first, or connect with autocommit=True",
+                )
+            )
+        conninfo = make_conninfo(info.dsn, password=info.password or None)
+        return Database(conninfo=conninfo, label=label_of(DatabaseSettings(url=conninfo)), origin=_ORIGIN)
+
+
+def _is_to_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) -> bool:
+    row = next((row for row in history if version_key(row.version) == version_key(plan.version)), None)
+    if plan.direction is Direction.DOWN:
+        return row is not None
+    return row is None or row.applied_at is None
+
+
+def _planned(migration: Migration, direction: Direction, database: Database) -> tuple[Project, PlannedMigration]:
+    """A project of one migration, and its plan. Raises InputError with everything that is wrong with it."""
+    settings = _settings(database)
+    problems = Problems()
+    folders = Folders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
+    file = read_recorded(migration, folders, problems)
+    planner = Planner(settings, {}, problems)
+    plan = planner.plan(file, direction) if file is not None else None
+    problems.raise_if_any()
+    if file is None or plan is None:
+        raise LookupError(f"{migration!r} was neither read nor refused")
+    if direction is Direction.DOWN and not file.steps(Phase.DOWN):
+        hint = "write down() with the steps that undo it"
+        raise InputError(file.file.diagnostic(file.span, "no-down", f"{file.label} has no `down`", hint=hint))
+    return Project(settings=settings, migrations=(file,), ups=(), downs={}), plan
+
+
+def _settings(database: Database) -> Settings:
+    here = Path.cwd()
+    if find_settings_file(here) is not None:
+        return load_settings(here, Overrides(database=database.conninfo), os.environ)
+    return Settings(
+        root=here,
+        environment="development",
+        database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),
+        migrations=here / "migrations",
+        schemas=here / "schemas",
+    )

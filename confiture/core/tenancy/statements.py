@@ -1,0 +1,62 @@
+"""The statements of a plan that can be proved, and what is told of one that was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confiture.core.steps import step_id
+from confiture.models.isolation import IsolationProof, ProvedStatement
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment
+from confiture.sql.tree import ParsedStatement, parsed
+
+_WRITING = frozenset(
+    {
+        "create_table_as_stmt",
+        "delete_stmt",
+        "insert_stmt",
+        "merge_stmt",
+        "select_stmt",
+        "update_stmt",
+        "view_stmt",
+    }
+)
+
+
+def provable(step: PlannedStep) -> Iterator[ParsedStatement]:
+    """The statements of a step that may write rows, or define who sees which; none of steps that only check, or do
+    not run.
+    """
+    if step.skipped or step.expect or step.reconcile:
+        return
+    offsets = {statement.offset for statement in step.statements if statement.node in _WRITING}
+    if offsets:
+        yield from (one for one in parsed(step.rendered) if one.offset in offsets and _writes(one))
+
+
+def told(
+    plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: ParsedStatement, proof: IsolationProof
+) -> ProvedStatement:
+    """A proof with the statement that it is of."""
+    return ProvedStatement(
+        migration=plan.migration.label,
+        step=step_id(plan.version, segment, step),
+        span=step.rendered.span(statement.offset),
+        text=statement.text,
+        target=_target(statement),
+        proof=proof,
+    )
+
+
+def _writes(statement: ParsedStatement) -> bool:
+    return statement.kind != "select_stmt" or bool(statement.node.HasField("into_clause"))
+
+
+def _target(statement: ParsedStatement) -> str:
+    node = statement.node
+    if statement.kind == "view_stmt":
+        relation = node.view
+    elif statement.kind == "create_table_as_stmt":
+        relation = node.into.rel
+    else:
+        relation = node.into_clause.rel if statement.kind == "select_stmt" else node.relation
+    return f"{relation.schemaname}.{relation.relname}" if relation.schemaname else str(relation.relname)

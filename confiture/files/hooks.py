@@ -1,0 +1,81 @@
+"""Finds the hooks that settings and steps name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from confiture.errors import InputError
+from confiture.files.modules import importing_from
+from confiture.files.registering import registered_in, registration_of
+from confiture.models.calls import Call
+from confiture.models.hooks import HookRegistration
+from confiture.models.source import SourceText
+
+ENTRY_POINTS = "confiture.hooks"
+"""The group of entry points by which packages offer hooks: each a class."""
+
+
+def named_hooks(reference: SourceText, root: Path) -> tuple[HookRegistration, ...]:
+    """The hooks that a name stands for: an entry point, `module:Class`, or all that a module registers.
+
+    Modules are also looked for in `root`. Raises InputError, placed at the name, for what cannot be found or loaded.
+    """
+    name = reference.text.strip()
+    entry = _entry_point(name)
+    module, colon, class_name = name.partition(":")
+    try:
+        with importing_from(root):
+            if entry is not None:
+                return (_of_class(name, entry.load()),)
+            loaded = import_module(module)
+            if colon:
+                return (_of_class(name, _attribute(loaded, class_name)),)
+    except (Exception, SystemExit) as error:
+        message = f"the hook {name!r} cannot be loaded: {type(error).__name__}: {error}"
+        raise _refused(reference, message, _hint(name)) from error
+    found = registered_in(str(loaded.__file__))
+    if not found:
+        hint = 'call register_hook("name", Class) in it, or name the class: module:Class'
+        raise _refused(reference, f"the module {name!r} registers no hooks", hint)
+    return found
+
+
+def known_names(hooks: Sequence[HookRegistration]) -> list[str]:
+    """Every name that a step can give to a hook that is registered, or offered by a package."""
+    return [*(hook.name for hook in hooks), *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name that nobody registered can be looked up nonetheless."""
+    return ":" in name or _entry_point(name) is not None
+
+
+def _of_class(name: str, hook: type[Any]) -> HookRegistration:
+    file = inspect.getsourcefile(hook) if isinstance(hook, type) else None
+    return registration_of(name, hook, Call(file=file or "", line=1, end_line=1))
+
+
+def _attribute(module: object, path: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    return next(iter(entry_points(group=ENTRY_POINTS, name=name)), None)
+
+
+def _hint(name: str) -> str:
+    return "name a module that Python finds, or one in the project's folder" + (
+        "" if ":" in name else ", or an entry point"
+    )
+
+
+def _refused(reference: SourceText, message: str, hint: str) -> InputError:
+    return InputError(reference.file.diagnostic(reference.start, "bad-hook", message, hint=hint))

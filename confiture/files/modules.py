@@ -1,0 +1,83 @@
+"""Runs the users' Python: migration files, and the modules that settings name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, TracebackType
+
+from confiture.errors import Diagnostic, Span
+from confiture.models.source import SourceFile
+
+
+class CodeFailed(Exception):
+    """Code of the user's failed; `diagnostic` says how, at the line of its file."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+@contextmanager
+def importing_from(folder: Path | None) -> Iterator[None]:
+    """Lets Python find modules in a folder."""
+    entry = str(folder)
+    if folder is None or entry in sys.path:
+        yield
+        return
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+@contextmanager
+def failures_at(file: SourceFile, path: Path) -> Iterator[None]:
+    """Raises CodeFailed for whatever the user's code raises inside, placed at the innermost line of the file."""
+    try:
+        yield
+    except SyntaxError as error:
+        if error.filename != str(path):
+            raise CodeFailed(_failure(file, path, error)) from error
+        span = Span(path=file.path, line=error.lineno or 1, column=error.offset or 1)
+        hint = "mend this line, or the one before it"
+        raise CodeFailed(file.diagnostic(span, "bad-python", f"not valid Python: {error.msg}", hint=hint)) from error
+    except (Exception, SystemExit) as error:
+        raise CodeFailed(_failure(file, path, error)) from error
+
+
+def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
+    """The module that the file's text makes, run once; modules of the project's root can be imported by it.
+
+    Raises CodeFailed.
+    """
+    module = ModuleType(f"confiture_migration_{path.stem}")
+    module.__file__ = str(path)
+    with failures_at(file, path):
+        code = compile(file.text, str(path), "exec", dont_inherit=True)
+        # dataclasses and pickle look their module up by its name
+        sys.modules[module.__name__] = module
+        with importing_from(root):
+            exec(code, module.__dict__)  # noqa: S102 - what the user asked to run
+    return module
+
+
+def line_in(path: str, trace: TracebackType | None) -> int | None:
+    """The innermost line (from 1) of a file in a traceback; None where it is not in it."""
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _failure(file: SourceFile, path: Path, error: BaseException) -> Diagnostic:
+    line = line_in(str(path), error.__traceback__) or 1
+    text = file.excerpt(line) or ""
+    span = Span(path=file.path, line=line, column=len(text) - len(text.lstrip()) + 1)
+    hint = "reading a migration runs its file, and its up() and down(), without a database"
+    return file.diagnostic(span, "python-failed", f"{type(error).__name__}: {error}", hint=hint)

@@ -1,0 +1,69 @@
+"""CREATE TABLE ... PARTITION OF a table that others use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.partitions import after_proof, attached, makes_partition, unproven_default
+from confiture.lint.remedies import lines
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.trace import LockMode
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    is_foreign = subject.statement.kind == "create_foreign_table_stmt"
+    node = subject.node.base_stmt if is_foreign else subject.node
+    if not makes_partition(subject, node):
+        return
+    whole = node.inh_relations[0].range_var
+    if subject.is_new(whole):
+        return
+    parent = subject.name(whole)
+    yield Hit(
+        place=subject.statement.at(whole.location),
+        relation=parent,
+        message=f"nobody can read or write {parent}, with all its partitions, while {node.relation.relname} is made,"
+        " and until this commits",
+        remedy=None if is_foreign else _remedy(subject),
+    )
+
+
+def _remedy(subject: StatementSubject) -> str | None:
+    node, made = subject.node, attached(subject)
+    default = None if node.partbound.is_default else unproven_default(subject, node.inh_relations[0].range_var)
+    if not made:
+        return None
+    return after_proof(subject, default, node.partbound, *made) if default else lines(*made)
+
+
+_BEFORE = (
+    "CREATE TABLE w_events (id bigint, happened_on date NOT NULL, PRIMARY KEY (id, happened_on))"
+    " PARTITION BY RANGE (happened_on);"
+    " CREATE TABLE w_events_2025 PARTITION OF w_events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
+)
+
+RULE = StatementRule(
+    name="create_partition_blocking",
+    group=Group.LOCKS,
+    severity="warning",
+    summary="CREATE TABLE ... PARTITION OF a table in use",
+    effect="All queries of the partitioned table wait, first for those that run now, then until this commits "
+    "(ACCESS EXCLUSIVE lock).",
+    hint="make a table LIKE the partitioned one, and ATTACH it: reads and writes go on beside that (SHARE UPDATE "
+    "EXCLUSIVE lock)",
+    kinds=frozenset({"create_stmt", "create_foreign_table_stmt"}),
+    check=_check,
+    claims=Claims(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
+    bad=Example(
+        before=_BEFORE,
+        sql=("CREATE TABLE w_events_2026 PARTITION OF w_events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",),
+    ),
+    good=Example(
+        before=_BEFORE,
+        sql=(
+            "CREATE TABLE w_events_2026 (LIKE w_events INCLUDING ALL);\n"
+            "ALTER TABLE w_events ATTACH PARTITION w_events_2026 FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+        ),
+    ),
+)

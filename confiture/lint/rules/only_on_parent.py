@@ -1,0 +1,72 @@
+"""ALTER TABLE ONLY of a table with partitions, or with tables that inherit, where PostgreSQL wants all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from confiture.lint.only import refusals
+from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.models.catalog import Table, TableKind
+from confiture.sql.tokens import command_places
+from confiture.sql.tree import pb
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    if subject.statement.kind == "rename_stmt":
+        yield from _of_rename(subject)
+        return
+    table = subject.table(subject.node.relation)
+    places = None
+    for one in refusals(subject):
+        places = places or command_places(subject.statement)
+        yield Hit(
+            place=places[one.command],
+            relation=subject.name(subject.node.relation),
+            message=f"{subject.name(subject.node.relation)} cannot have {one.what} without {_children(table)}",
+            effect=f"The statement fails ({one.sqlstate}).",
+        )
+
+
+def _of_rename(subject: StatementSubject) -> Iterator[Hit]:
+    node = subject.node
+    if node.rename_type != pb.OBJECT_COLUMN or node.relation.inh:
+        return
+    table = subject.table(node.relation)
+    if table and table.column(node.subname) and subject.catalog.partitions(table.name):
+        yield Hit(
+            place=subject.place,
+            relation=str(table.name),
+            message=f"{table.name} cannot have another name for {node.subname} without {_children(table)}",
+        )
+
+
+def _children(table: Table | None) -> str:
+    return "its partitions" if table and table.kind is TableKind.PARTITIONED else "the tables that inherit from it"
+
+
+_BEFORE = (
+    "CREATE TABLE w_events (id bigint NOT NULL, happened_on date NOT NULL, kind text) PARTITION BY RANGE (happened_on);"
+    " CREATE TABLE w_events_2025 PARTITION OF w_events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
+)
+
+RULE = StatementRule(
+    name="only_on_parent",
+    group=Group.CONSTRAINTS,
+    severity="error",
+    summary="ALTER TABLE ONLY of what the partitions must have as well",
+    effect="The statement fails (42P16).",
+    hint="leave out ONLY: then the partitions change along, and lint says what that locks and reads; or change the"
+    " partitions first, one by one, where the parent takes over what they have",
+    kinds=frozenset({"alter_table_stmt", "rename_stmt"}),
+    check=_check,
+    claims=Claims(error="42P16"),
+    bad=Example(
+        before=_BEFORE,
+        sql=("ALTER TABLE ONLY w_events ADD CONSTRAINT w_events_kind_check CHECK (kind <> '') NOT VALID",),
+    ),
+    good=Example(
+        before=_BEFORE,
+        sql=("ALTER TABLE w_events ADD CONSTRAINT w_events_kind_check CHECK (kind <> '') NOT VALID",),
+    ),
+)

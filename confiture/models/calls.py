@@ -1,0 +1,39 @@
+"""Where in the users' Python something was called."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from confiture.models.values import value
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A call: the file of its code (an absolute path), and the lines (from 1) and columns (from 0, in bytes of UTF-8)
+    where it begins and ends.
+    """
+
+    file: str
+    line: int
+    column: int = 0
+    end_line: int
+    end_column: int = 0
+
+
+def call_from_outside(*files: str) -> Call:
+    """The innermost call under way whose code is in none of the files."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename in (__file__, *files):
+        frame = frame.f_back
+    if frame is None:
+        raise LookupError("nobody called from outside")
+    positions = list(frame.f_code.co_positions())
+    line, end_line, column, end_column = positions[frame.f_lasti // 2]
+    return Call(
+        file=frame.f_code.co_filename,
+        line=line or frame.f_lineno,
+        column=column or 0,
+        end_line=end_line or line or frame.f_lineno,
+        end_column=end_column or 0,
+    )

@@ -1,0 +1,81 @@
+"""Hooks as data: which are registered, and what one says that it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confiture.models.calls import Call
+from confiture.models.migration import Phase
+from confiture.models.values import value
+
+HookPhase = Phase
+"""When a hook runs: the phases of a migration. `HookPhase.AFTER_DDL` is once the schema has changed."""
+
+_UNKNOWN_ROWS = -1
+"""What the driver says where PostgreSQL tells no number of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """What a hook says that it did.
+
+    `phase` is a HookPhase or its name in either case (`AFTER_DDL`, `after_ddl`), `hook_name` what reports call the
+    hook. `rows_affected` counts rows; None, the default, stands for those that its statements were seen to write.
+    `stats` is anything worth keeping, by name: it is shown with the step, and later hooks find it in `context.stats`.
+
+    Raises TypeError or ValueError for what none of that is.
+
+    Example::
+
+        HookResult(phase="AFTER_DDL", hook_name="Backfill", rows_affected=1_200, stats={"tenants": 3})
+    """
+
+    phase: str
+    hook_name: str
+    rows_affected: int | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phase", phase_named(self.phase))
+        if not isinstance(self.hook_name, str) or not self.hook_name.strip():
+            raise ValueError(f"hook_name is the hook's name, not {self.hook_name!r}")
+        object.__setattr__(self, "rows_affected", _rows(self.rows_affected))
+        if not isinstance(self.stats, Mapping) or not all(isinstance(name, str) for name in self.stats):
+            raise TypeError(f"stats is a mapping from names to values, not {self.stats!r}")
+        object.__setattr__(self, "stats", dict(self.stats))
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class HookRegistration:
+    """A hook that can run: its name, its class, and where it was registered.
+
+    `phase` is when it runs by itself, None for one that only runs where a step names it. A batched one runs apart from
+    the migration's transaction, to fill in batches.
+    """
+
+    name: str
+    hook: type[Any]
+    phase: Phase | None
+    is_batched: bool
+    call: Call
+
+
+def phase_named(given: object) -> Phase:
+    """The phase of a name in either case. Raises ValueError with those that there are."""
+    try:
+        return Phase(str(given).lower())
+    except ValueError:
+        known = ", ".join(phase.name for phase in Phase)
+        raise ValueError(f"{given!r} is no phase of a migration: {known}") from None
+
+
+def _rows(given: object) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise TypeError(f"rows_affected is a number of rows, not {given!r}")
+    if given < _UNKNOWN_ROWS:
+        raise ValueError(f"rows_affected cannot be {given}")
+    return None if given == _UNKNOWN_ROWS else given

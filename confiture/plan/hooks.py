@@ -1,0 +1,104 @@
+"""Finds the hooks of a migration's steps, and adds the steps of those that run in every migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from confiture.errors import InputError, Problems
+from confiture.files.hooks import is_reference, known_names, named_hooks
+from confiture.models.hooks import HookRegistration
+from confiture.models.migration import HookStep, MigrationFile, Phase
+from confiture.models.source import SourceText
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EverywhereHook:
+    """A hook that the settings name, and where they do."""
+
+    registration: HookRegistration
+    reference: SourceText
+
+
+class Hooks:
+    """The hooks that a project's migrations can use. What is wrong goes to `problems`.
+
+    In each phase a migration's own steps come first, those of the hooks that its file registers last; then come the
+    hooks of the settings, in the order given there. A hook that a step of the migration names runs only there.
+    """
+
+    def __init__(self, named: Sequence[SourceText], root: Path, problems: Problems) -> None:
+        self._root = root
+        self._problems = problems
+        self._everywhere: dict[str, EverywhereHook] = {}
+        for reference in named:
+            self._load(reference)
+
+    def resolved(self, step: HookStep, migration: MigrationFile) -> HookRegistration | None:
+        """The hook of a step; None, and a problem, where there is none of its name."""
+        name = step.reference.text.strip()
+        own, everywhere = step.registration, self._everywhere.get(name)
+        if own is not None and everywhere is not None:
+            self._twice(step, everywhere)
+        if own is not None:
+            return own
+        if everywhere is not None:
+            return everywhere.registration
+        if not is_reference(name):
+            self._unknown(step, migration)
+            return None
+        try:
+            (found,) = named_hooks(step.reference, self._root)
+        except InputError as error:
+            self._problems.extend(error.diagnostics)
+            return None
+        return found
+
+    def added(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
+        """The steps that the settings' hooks add to a phase of a migration."""
+        steps = (step for steps in migration.phases.values() for step in steps)
+        named = {step.reference.text.strip() for step in steps if isinstance(step, HookStep)}
+        for name, hook in self._everywhere.items():
+            if hook.registration.phase is phase and name not in named:
+                yield HookStep(
+                    span=hook.reference.start, name=name, reference=hook.reference, registration=hook.registration
+                )
+
+    def _load(self, reference: SourceText) -> None:
+        try:
+            found = named_hooks(reference, self._root)
+        except InputError as error:
+            self._problems.extend(error.diagnostics)
+            return
+        for registration in found:
+            if registration.name in self._everywhere:
+                message = f"there are two hooks {registration.name!r}"
+                self._add(reference, "duplicate-hook", message, "give one of them another name, or name it once")
+            self._everywhere[registration.name] = EverywhereHook(registration=registration, reference=reference)
+
+    def _twice(self, step: HookStep, everywhere: EverywhereHook) -> None:
+        place = everywhere.reference.start
+        message = f"the hook {step.reference.text!r} is registered here, and for all migrations in {place}"
+        self._add(step.reference, "duplicate-hook", message, "give one of the two another name")
+
+    def _unknown(self, step: HookStep, migration: MigrationFile) -> None:
+        hooks = [one.registration for one in self._everywhere.values()]
+        own = [one.registration for steps in migration.phases.values() for one in steps if isinstance(one, HookStep)]
+        known = known_names([*hooks, *(hook for hook in own if hook is not None)])
+        near = get_close_matches(step.reference.text, known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else "register it, or write module:Class"
+        self._add(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
+
+    def _add(self, reference: SourceText, code: str, message: str, hint: str) -> None:
+        self._problems.add(reference.file.diagnostic(reference.start, code, message, hint=hint))
+
+
+def phase_problem(step: HookStep, registration: HookRegistration, phase: Phase) -> str | None:
+    """What is wrong with a hook that stands in a phase; None where nothing is."""
+    if registration.phase is not None and registration.phase is not phase:
+        return f"the hook {step.reference.text!r} is for {registration.phase.value}, this is {phase.value}"
+    if registration.is_batched and phase in (Phase.ON_ERROR, Phase.DOWN):
+        return f"a hook that fills in batches cannot stand in {phase.value}"
+    return None
