@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.generated_schemas import OUT, ROW, TENANT, TENANTS, Column, Relation, Source, World, Worlds
 
+_EITHER = "({0} = {1} AND {2} > 1 OR {2} <= 1 AND {1} = {0})"
 CARES = (1.0, 1.0, 0.9, 0.6)
 
 
@@ -72,7 +73,13 @@ class Builder:
             return query
         if kind == "conflict":
             target, key = self._pick((("r_out", "tenant_id, a"), ("r_loose", "a")))
-            action = self._pick(("NOTHING", "UPDATE SET b = excluded.b"))
+            action = self._pick(
+                (
+                    "NOTHING",
+                    "UPDATE SET b = excluded.b",
+                    f"UPDATE SET b = 0 WHERE {target}.{TENANT} = excluded.{TENANT}",
+                )
+            )
             return f"INSERT INTO {target} (tenant_id, a, b, s) {query} ON CONFLICT ({key}) DO {action}"
         return f"INSERT INTO r_out (tenant_id, a, b, s) {query}"
 
@@ -150,9 +157,15 @@ class Builder:
         distinct = "DISTINCT " if shape == "distinct" else ""
         tail = ""
         if shape == "limit":
-            tail = f" ORDER BY {len(outputs)}{self._pick(('', ' DESC'))} LIMIT {self._chance.randint(1, 4)}"
+            tail = f" ORDER BY {len(outputs)}{self._pick(('', ' DESC'))} LIMIT {self._limit()}"
         written = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return Query(f"SELECT {distinct}{', '.join(outputs)} FROM {text}{written}{group}{tail}", tuple(columns))
+
+    def _limit(self) -> str:
+        """A number of rows, which may depend on the rows of a table."""
+        if self._chance.random() < 0.8:
+            return str(self._chance.randint(1, 4))
+        return f"(SELECT count(*) FROM {self._pick(self._tables())} WHERE {TENANT} = {self._pick(TENANTS)})"
 
     # FROM
 
@@ -260,9 +273,10 @@ class Builder:
         if tenants and source.of("tenant") and self._is_careful():
             pair = (self._pick(tenants), self._pick(source.of("tenant")))
             form = self._chance.choices(
-                ("{} = {}", "{1} = {0}", "{}::text = {}::text", "{} IS NOT DISTINCT FROM {}"), (10, 5, 1, 1)
+                ("{} = {}", "{1} = {0}", "{}::text = {}::text", "{} IS NOT DISTINCT FROM {}", _EITHER), (10, 5, 1, 1, 1)
             )[0]
-            conditions.append(form.format(*pair))
+            number = self._number([source])
+            conditions.append(form.format(*pair, number))
         numbers = [one for other in sources for one in other.of("number")]
         if numbers and source.of("number") and self._chance.random() < 0.8:
             mine, theirs = self._key(sources, source)
@@ -320,6 +334,8 @@ class Builder:
         tenants = [one for source in sources for one in source.of("tenant")]
         negation = self._pick(("", "", "NOT "))
         if tenants and self._is_careful():
+            if self._chance.random() < 0.2:
+                return f"{self._pick(tenants)} {negation}IN (SELECT {alias}.{TENANT} FROM {table} {alias})"
             if self._chance.random() < 0.5:
                 left = f"({self._pick(tenants)}, {self._number(sources)})"
                 return f"{left} {negation}IN (SELECT {alias}.{TENANT}, {alias}.id FROM {table} {alias})"
@@ -409,6 +425,12 @@ class Builder:
         values = [f"val = {self._value([mine, source])}"]
         if self._chance.random() < 0.15 and source.of("tenant"):
             values.append(f"{TENANT} = {self._pick(source.of('tenant'))}")
+        elif self._chance.random() < 0.1:
+            value = self._pick((str(self._pick(TENANTS)), "m.ref", "NULL", f"coalesce(m.{TENANT}, 1)"))
+            if self._is_careful():
+                where = self._pick(("", f" WHERE m.{TENANT} IS NULL"))
+                return f"UPDATE {target} m SET {TENANT} = {value}{where}"
+            values.append(f"{TENANT} = {value}")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"UPDATE {target} m SET {', '.join(values)} FROM {written}{where}"
 
@@ -427,7 +449,12 @@ class Builder:
         number = (source.of("number") or ["1"])[0]
         parts = []
         if self._chance.random() < 0.5:
-            parts.append(f"WHEN MATCHED AND {number} > 2 THEN DELETE")
+            inner = Source(self._name("t"), ROW)
+            found = (
+                f"SELECT 1 FROM {self._pick(self._tables())} {inner.alias} WHERE {self._correlated([source], inner)}"
+            )
+            condition = self._pick((f"{number} > 2", f"EXISTS ({found})"))
+            parts.append(f"WHEN MATCHED AND {condition} THEN DELETE")
         if self._chance.random() < 0.7:
             parts.append(f"WHEN MATCHED THEN UPDATE SET b = {number}")
         if not parts or self._chance.random() < 0.7:

@@ -65,6 +65,8 @@ class World:
     lookups: list[Relation] = field(default_factory=list)
     views: list[Relation] = field(default_factory=list)
     keys: dict[str, Keys] = field(default_factory=dict)
+    heirs: list[str] = field(default_factory=list)
+    """The tables that another one inherits from, whose rows no key of theirs binds."""
 
 
 ROW = (
@@ -117,6 +119,9 @@ class Worlds:
         weak = chance.choice(WEAK) if reference and chance.random() < 0.15 else ""
         parts += [reference] if reference and not weak else []
         self._say(f"CREATE TABLE {name} ({', '.join(parts)})")
+        if chance.random() < 0.1:
+            self._say(f"CREATE TABLE {heir_of(name)} () INHERITS ({name})")
+            self._world.heirs.append(name)
         if weak:
             reference = f"{reference} {weak}"
             self._say(f"ALTER TABLE {name} ADD {reference}")
@@ -136,6 +141,11 @@ class Worlds:
             ],
         }.get(self._world.keys[target].kind)
         return self._chance.choice(kinds).format(target) if kinds and self._chance.random() < 0.8 else None
+
+
+def heir_of(name: str) -> str:
+    """The table that inherits from one."""
+    return f"{name}_heir"
 
 
 def filling(seed: int, made: World) -> list[str]:
@@ -165,6 +175,9 @@ def filling(seed: int, made: World) -> list[str]:
                 values.append(f"({'NULL' if tenant is None else tenant}, {place}, {ref}, {value}, {text})")
         rows[name] = here
         statements.append(f"INSERT INTO {name} VALUES {', '.join(values)}")
+        if name in made.heirs:
+            loose = [f"({chance.choice(TENANTS)}, {n}, {chance.randint(1, 9)}, {n}, 'x')" for n in range(1, 6)]
+            statements.append(f"INSERT INTO {heir_of(name)} VALUES {', '.join(loose)}")
     numbers = ", ".join(
         f"({tenant}, {n}, {chance.randint(0, 3)}, 'x{tenant if own_texts else ''}')"
         for tenant in TENANTS

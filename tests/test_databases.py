@@ -11,7 +11,8 @@ from tests.fix_servers import Database, Server
 CLEARED = {
     "tables": (
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a) PARTITION BY RANGE (a);"
-        "CREATE VIEW c AS TABLE a; CREATE MATERIALIZED VIEW d AS TABLE c; CREATE SEQUENCE e",
+        "CREATE VIEW c AS TABLE a; CREATE MATERIALIZED VIEW d AS TABLE c; CREATE SEQUENCE e;"
+        "CREATE TABLE f (id int GENERATED ALWAYS AS IDENTITY, other serial)",
         "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
     ),
     "types and functions": (

@@ -6,15 +6,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.engine import Ran, history, migrate_down, migrate_up, nothing_remains, wait_until
-from tests.fix_projects import REPOSITORY, Project
+from tests.fix_projects import Project
 from tests.fix_servers import Database
+from tests.killed_run import kill_at
 
 OURS = "application_name LIKE 'confiture%'"
 
@@ -206,9 +206,7 @@ def test_a_fault_at_every_event_on_the_way_down(shop: Project, database: Databas
 def test_a_killed_process_at_every_event(shop_18: Project, database_18: Database) -> None:
     write(shop_18)
     for number in range(1, number_of_events(shop_18, database_18) + 1):
-        command = [sys.executable, "-m", "tests.killed_run", str(shop_18.root), database_18.url, str(number)]
-        killed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert kill_at(number, shop_18.root, database_18.url) == -signal.SIGKILL
         migrate_up(shop_18, lock_wait_ms=60_000).expect(0)
         assert_ended(database_18)
         reset(database_18)

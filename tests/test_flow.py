@@ -175,6 +175,41 @@ def test_a_do_block_is_analysed_too() -> None:
     assert analyse(statements(text)[0], CATALOG, TENANCY).grade is Grade.ERROR
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "DECLARE n bigint; BEGIN SELECT sum(val) INTO n FROM w_a; UPDATE r_out SET b = n WHERE tenant_id = who; END",
+        "DECLARE n bigint := (SELECT max(val) FROM w_a); BEGIN INSERT INTO r_out VALUES (who, n, 0); END",
+        "DECLARE n bigint; BEGIN n := (SELECT max(val) FROM w_a); INSERT INTO r_out VALUES (who, n, 0); END",
+        "DECLARE r record; BEGIN FOR r IN SELECT * FROM w_a LOOP INSERT INTO r_out VALUES (1, r.id, 0); END LOOP; END",
+        "BEGIN IF EXISTS (SELECT FROM w_a WHERE val > 3) THEN DELETE FROM r_out WHERE tenant_id = who; END IF; END",
+        "DECLARE n bigint; BEGIN DELETE FROM w_a RETURNING id INTO n; INSERT INTO r_out VALUES (who, n, 0); END",
+    ],
+)
+def test_what_goes_through_variables_is_not_safe(body: str) -> None:
+    text = FUNCTION.format(returns="void", language="plpgsql", more="", body=body)
+    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is Grade.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ SELECT 'é'; INSERT INTO r_out SELECT 1, id, 0 FROM w_a $$",
+        "DO $$ DECLARE n text := 'é'; BEGIN INSERT INTO r_out SELECT 1, id, 0 FROM w_a; END $$",
+        "CREATE FUNCTION f() RETURNS void BEGIN ATOMIC SELECT 'é'; INSERT INTO r_out SELECT 1, id, 0 FROM w_a; END",
+    ],
+)
+def test_in_bodies_too_the_place_is_that_of_the_expression(text: str) -> None:
+    (reason,) = analyse(statements("SELECT 'é';\n" + text)[1], CATALOG, TENANCY).reasons
+    assert reason.place is not None
+    assert ("SELECT 'é';\n" + text)[reason.place.offset :].startswith("1, id, 0 FROM w_a")
+
+
+@pytest.mark.parametrize("before", ["EXPLAIN ANALYZE", "PREPARE p AS", "CREATE RULE r AS ON DELETE TO w_b DO ALSO"])
+def test_statements_within_others_are_never_safe(before: str) -> None:
+    assert analyse(statements(f"{before} DELETE FROM w_a")[0], CATALOG, TENANCY).grade is Grade.UNKNOWN
+
+
 def test_tables_that_are_not_in_the_ddl_are_never_safe() -> None:
     tenancy = TenancySettings(tables=("w_*",))
     text = "INSERT INTO w_other (tenant_id, a) SELECT tenant_id, id FROM w_elsewhere"

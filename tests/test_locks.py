@@ -145,7 +145,9 @@ def test_what_a_transaction_has_made_is_not_locked_for_anybody(tables: Database)
 
 
 def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
-    """Workers are given at a query's start alone, if any are free: it is begun anew until it has some."""
+    """The table has one page, which the leader must not take. Workers are given at a query's start alone, if any are
+    free: it is begun anew until it has some.
+    """
     tables.execute(
         "CREATE TABLE c AS SELECT generate_series(1, 20) AS id; ALTER TABLE c SET (parallel_workers = 2);"
         "CREATE FUNCTION slowly(id int, leader int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE COST 100000 AS"

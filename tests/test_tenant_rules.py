@@ -82,6 +82,29 @@ def test_a_view_of_a_file_that_no_migration_runs_is_judged_at_its_place(project:
     assert (finding.span.path, finding.span.line) == ("schemas/02_view.sql", 2)
 
 
+def test_the_body_of_a_function_is_judged_where_it_stands(project: Project) -> None:
+    _project(project, "  - sql: SELECT 1\n")
+    lines = (
+        "CREATE FUNCTION fill() RETURNS void LANGUAGE plpgsql SET search_path = public AS $$",
+        "BEGIN",
+        "  INSERT INTO r_spending",
+        "  SELECT 1, customer_id, amount FROM w_orders;",
+        "  EXECUTE 'ANALYZE';",
+        "END $$;",
+    )
+    project.write("schemas/02_function.sql", "\n".join(lines) + "\n")
+    found = {finding.rule: finding.span for finding in _found(project)}
+    assert set(found) == {"tenant_function", "tenant_dynamic"}
+    span = found["tenant_function"]
+    assert span is not None
+    assert (span.path, span.line, span.column) == ("schemas/02_function.sql", 4, 10)
+
+
+def test_sql_that_a_do_block_puts_together_is_told(project: Project) -> None:
+    (finding,) = _found(_project(project, "  - sql: DO $$ BEGIN EXECUTE 'DELETE FROM w_orders'; END $$\n"))
+    assert (finding.rule, finding.severity) == ("tenant_dynamic_block", "info")
+
+
 def test_a_key_of_an_earlier_migration_makes_a_later_one_safe(project: Project) -> None:
     schema = (
         TABLES.replace("name text)", "name text, UNIQUE (tenant_id, id))")

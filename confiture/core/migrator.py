@@ -72,7 +72,8 @@ class Migrator:
         `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
         are not only sampled. Raises as `up` does.
         """
-        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True)
+        in_project = find_settings_file(Path.cwd()) is not None
+        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True, remembered=in_project)
         return self._run(migration, direction, rehearsal=rehearsal)
 
     def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:

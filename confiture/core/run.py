@@ -69,6 +69,8 @@ class RehearsalOptions:
     scale_to: Database | None = None
     confirmed: bool = False
     proofs: ProofOptions | None = field(default_factory=ProofOptions)
+    remembered: bool = True
+    """Whether what it predicts is kept in the project's folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,7 +226,9 @@ class Run:
         )
 
     def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None) -> None:
-        if plan.direction is Direction.DOWN or (scale and not any(map(scale.reaches, runs))):
+        if not self._manner.rehearsal.remembered or plan.direction is Direction.DOWN:
+            return
+        if scale and not any(map(scale.reaches, runs)):
             return
         meant = self._manner.rehearsal.scale_to or self._database
         checksums = {migration.version: migration.checksum for migration in plan.migrations}

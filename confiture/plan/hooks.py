@@ -40,7 +40,7 @@ class Hooks:
         """The hook of a step; None, and a problem, where there is none of its name."""
         name = step.reference.text.strip()
         own, everywhere = step.registration, self._everywhere.get(name)
-        if own is not None and everywhere is not None:
+        if own is not None and everywhere is not None and own is not everywhere.registration:
             self._twice(step, everywhere)
         if own is not None:
             return own

@@ -37,7 +37,7 @@ def parsed_ahead(texts: Sequence[str], parse: Parse) -> Iterator[Parse]:
         _send(texts, writer)
     os.close(writer)
     try:
-        with open(reader, "rb") as results:
+        with os.fdopen(reader, "rb") as results:
             yield _Received(texts, results, parse).parse
     finally:
         os.waitpid(child, 0)
@@ -52,7 +52,7 @@ def _may_fork() -> bool:
 def _send(texts: Sequence[str], writer: int) -> None:
     """Writes the tree of each text behind its length, 0 for one that does not parse. Ends this process."""
     try:
-        with open(writer, "wb") as results:
+        with os.fdopen(writer, "wb") as results:
             for text in texts:
                 tree = _serialized(text)
                 results.write(len(tree).to_bytes(_LENGTH, "little") + tree)

@@ -13,14 +13,18 @@ BEGIN
             UNION ALL SELECT 3, 'EXTENSION', quote_ident(extname) FROM pg_extension WHERE extname <> 'plpgsql'
             UNION ALL SELECT 4, 'SCHEMA', quote_ident(nspname) FROM pg_namespace WHERE oid >= 16384
             UNION ALL
-            SELECT 5, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+            SELECT 5, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
                       WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, oid::regclass::text
-            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
             UNION ALL
-            SELECT 6, 'TYPE', oid::regtype::text FROM pg_type
+            -- those of identity columns go with their tables, and cannot go before them
+            SELECT 6, 'SEQUENCE', oid::regclass::text
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
+            UNION ALL
+            SELECT 7, 'TYPE', oid::regtype::text FROM pg_type
             WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd', 'r')
             UNION ALL
-            SELECT 7, 'ROUTINE', oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            SELECT 8, 'ROUTINE', oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         ) AS made
         GROUP BY turn, kind
         ORDER BY turn, kind

@@ -9,11 +9,13 @@ from typing import Any
 from confiture.models.catalog import Name, Sequence
 from confiture.sql.catalog.queries import relation_columns
 from confiture.sql.catalog.work import Work
-from confiture.sql.tree import LEAVES, below, pb, strings
+from confiture.sql.tree import below, pb, strings
 
 _SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _APART = frozenset({"with_clause", "larg", "rarg", "into_clause", "locking_clause"})
 """Parts of a SELECT that name relations and columns which are not those of its FROM."""
+_UNREAD = frozenset({None, "a_const", "string", "type_name", "sqlvalue_function", "a_star"})
+_NAMED = frozenset({pb.RangeSubselect, pb.RangeFunction, pb.RangeTableFunc, pb.JsonTable})
 
 
 @dataclass(slots=True)
@@ -58,25 +60,26 @@ def _read(work: Work, select: Any, common: Set[str]) -> _Level:
     level = _Level()
     level.outputs.update(one.res_target.name for one in select.target_list)
     waiting = [part for name, part in _parts(select) if name not in _APART]
-    unread = LEAVES - {pb.ColumnRef}
     while waiting:
         node = waiting.pop()
-        if type(node) in unread:
-            continue
-        match type(node):
-            case pb.SelectStmt:
-                level.nested.append(node)
+        if type(node) is pb.Node:
+            kind = node.WhichOneof("node")
+            if kind in _UNREAD:
                 continue
-            case pb.ColumnRef:
-                level.references.append(node)
-                continue
-            case pb.RangeVar:
+            node = getattr(node, kind)
+        kind = type(node)
+        if kind is pb.ColumnRef:
+            level.references.append(node)
+        elif kind is pb.SelectStmt:
+            level.nested.append(node)
+        else:
+            if kind is pb.RangeVar:
                 _add(level, node.alias.aliasname or node.relname, _source(work, node, common))
-            case pb.RangeSubselect | pb.RangeFunction | pb.RangeTableFunc | pb.JsonTable:
+            elif kind in _NAMED:
                 _add(level, node.alias.aliasname, None)
-            case pb.JoinExpr:
+            elif kind is pb.JoinExpr:
                 level.merges = level.merges or bool(node.using_clause) or node.is_natural
-        waiting += below(node)
+            waiting += below(node)
     return level
 
 

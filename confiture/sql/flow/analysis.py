@@ -16,7 +16,7 @@ from confiture.models.tenancy import Grade, Leak, Reason, Verdict
 from confiture.sql.flow.calls import check_calls
 from confiture.sql.flow.changes import change
 from confiture.sql.flow.facts import Facts
-from confiture.sql.flow.functions import body_statements, is_definer, is_trigger
+from confiture.sql.flow.functions import BodyStatement, body_statements, is_definer, is_trigger
 from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Relation
 from confiture.sql.flow.returning import check_lacking
@@ -28,6 +28,8 @@ _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt",
 _BODIES = frozenset({"do_stmt", "create_function_stmt"})
 ANALYSED = _QUERIES | _BODIES | {"view_stmt"}
 """The kinds of statements that are analysed; all others are safe by what they are."""
+_WRAPPING = {"explain_stmt": "EXPLAIN", "prepare_stmt": "PREPARE", "rule_stmt": "CREATE RULE"}
+"""Statements with others inside, which nobody needs in a migration."""
 _OUTSIDE = Around()
 _ROUNDS = 12
 _ORDER = (Grade.SAFE, Grade.UNKNOWN, Grade.WARNING, Grade.ERROR)
@@ -39,9 +41,13 @@ def analyse(statement: ParsedStatement, catalog: Catalog, tenancy: TenancySettin
     It is safe where for every tenant the rows that it makes for it from all data are the ones that it makes from the
     tenant's data alone. Tables that are no tenants' count as the same for all.
     """
+    facts = Facts(catalog, tenancy)
+    if statement.kind in _WRAPPING:
+        work = Work(facts=facts)
+        work.unknown(f"{_WRAPPING[statement.kind]} is not followed")
+        return _verdict(work.issues, (), statement.place)
     if statement.kind not in ANALYSED:
         return Verdict(grade=Grade.SAFE)
-    facts = Facts(catalog, tenancy)
     if statement.kind in _BODIES:
         return _of_body(statement, facts)
     work = examined(statement.kind, statement.node, facts)
@@ -80,22 +86,47 @@ def _of_body(statement: ParsedStatement, facts: Facts) -> Verdict:
     whole = Work(facts=facts)
     is_definer_ = is_definer(statement.node)
     around = Around(has_variables=True, is_trigger=is_trigger(statement.node))
-    for kind, node in body_statements(whole, statement.text, statement.node, statement.kind):
-        if kind in _QUERIES and (kind != "select_stmt" or is_definer_):
-            inner = examined(kind, node, facts, around)
-            shown = " ".join(statement_text(kind, node).split())
-            for issue in inner.issues:
-                whole.report(issue.leak, issue.grade, f"{issue.message} (in: {shown[:80]})", relation=issue.relation)
+    reasons: list[Reason] = []
+    keeps = writes = False
+    for one in body_statements(whole, statement.text, statement.node, statement.kind):
+        is_read = one.kind == "select_stmt"
+        keeps |= one.keeps and (not is_read or _reads_tenants(one.node, facts, around))
+        if one.kind in _QUERIES and (is_definer_ or not is_read):
+            writes |= not is_read
+            inner = examined(one.kind, one.node, facts, around)
+            reasons += (_reason(issue, _place_within(statement, one, issue)) for issue in inner.issues)
             whole.proofs.update(inner.proofs)
-    return _verdict(whole.issues, whole.proofs, statement.place)
+    if keeps and writes:
+        whole.unknown("rows of tenants go through variables, which are not followed")
+    reasons += (_reason(issue, statement.place) for issue in whole.issues)
+    reasons.sort(key=lambda reason: -_ORDER.index(reason.grade))
+    grade = max((reason.grade for reason in reasons), key=_ORDER.index, default=Grade.SAFE)
+    return Verdict(grade=grade, reasons=tuple(dict.fromkeys(reasons)), proofs=tuple(whole.proofs))
+
+
+def _reads_tenants(select: Any, facts: Facts, around: Around) -> bool:
+    """Whether a query reads rows of tenants, itself or in subqueries whose tenants are lost."""
+    work = Work(facts=facts)
+    return query(work, select, around).reads or bool(work.issues)
+
+
+def _place_within(statement: ParsedStatement, one: BodyStatement, issue: Issue) -> Place:
+    """Where an issue in a body is: in the statement of the body, or at least where that begins."""
+    if one.offset is None:
+        is_atomic = statement.kind == "create_function_stmt" and statement.node.HasField("sql_body")
+        return _place(statement, issue) if is_atomic else statement.place
+    text = statement.rendered.text[statement.offset + one.offset :]
+    within = len(text.encode()[: max(issue.location, 0)].decode(errors="ignore"))
+    return Place(rendered=statement.rendered, offset=statement.offset + one.offset + within)
 
 
 def _verdict(issues: Sequence[Issue], proofs: Iterable[str], place: Place | None) -> Verdict:
-    reasons = tuple(
-        Reason(leak=issue.leak, grade=issue.grade, message=issue.message, place=place, relation=issue.relation)
-        for issue in sorted(issues, key=lambda one: -_ORDER.index(one.grade))
-    )
-    return Verdict(grade=worst(issues), reasons=reasons, proofs=tuple(proofs))
+    ordered = sorted(issues, key=lambda one: -_ORDER.index(one.grade))
+    return Verdict(grade=worst(issues), reasons=tuple(_reason(issue, place) for issue in ordered), proofs=tuple(proofs))
+
+
+def _reason(issue: Issue, place: Place | None) -> Reason:
+    return Reason(leak=issue.leak, grade=issue.grade, message=issue.message, place=place, relation=issue.relation)
 
 
 def worst(issues: Sequence[Issue]) -> Grade:
@@ -122,6 +153,8 @@ def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> W
         if node.query.WhichOneof("node") == "select_stmt":
             relation = query(work, node.query.select_stmt, around)
             _check_shown(work, relation, node.into.rel, "new table")
+        else:
+            work.unknown("CREATE TABLE AS EXECUTE is not followed")
     elif kind == "view_stmt":
         relation = query(work, node.query.select_stmt, around)
         names = strings(node.aliases)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import postgast
 from google.protobuf.message import DecodeError
@@ -19,19 +19,42 @@ from confiture.sql.tree import strings
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
 # the parser writes the two rows of a trigger with brackets too many
 _BROKEN = re.compile(r",\{\}\}(?=[,\]])")
-_EMBEDDED = 0
-"""The parse mode of what is a statement of its own; others are expressions and assignments."""
+_EMBEDDED, _EXPRESSION = 0, 2
+"""The parse modes of statements and of expressions; those above are of assignments."""
+_KEEPS_NOTHING = frozenset(
+    {
+        "PLpgSQL_stmt_execsql",
+        "PLpgSQL_stmt_perform",
+        "PLpgSQL_stmt_return",
+        "PLpgSQL_stmt_return_next",
+        "PLpgSQL_stmt_return_query",
+    }
+)
+"""The statements that neither put rows into variables nor choose by them what to do."""
 
 
-def body_statements(work: Work, text: str, node: Any, kind: str) -> Iterator[tuple[str, Any]]:
-    """The statements in the body of CREATE FUNCTION or DO, by kind; reports what cannot be looked into."""
+class BodyStatement(NamedTuple):
+    """A statement of a body, or a query in one of its expressions, as a tree of that kind.
+
+    `offset` is where the text that its locations count in begins (in characters of the statement that has the body);
+    None where that is not known. Rows that it `keeps` go into variables, or decide what the body does.
+    """
+
+    kind: str
+    node: Any
+    offset: int | None
+    keeps: bool = False
+
+
+def body_statements(work: Work, text: str, node: Any, kind: str) -> Iterator[BodyStatement]:
+    """What is in the body of CREATE FUNCTION or DO, in order; reports what cannot be looked into."""
     language, body = _options(node.options if kind == "create_function_stmt" else node.args)
     if kind == "do_stmt":
         language = language or "plpgsql"
     if kind == "create_function_stmt" and node.HasField("sql_body"):
         yield from _atomic(node.sql_body)
     elif language == "sql":
-        yield from _parsed(work, body)
+        yield from _parsed(work, body, _found(text, body))
     elif language == "plpgsql":
         yield from _plpgsql(work, text)
     else:
@@ -63,16 +86,16 @@ def _options(items: Any) -> tuple[str, str]:
     return language, body
 
 
-def _atomic(body: Any) -> Iterator[tuple[str, Any]]:
-    """The statements of RETURN or BEGIN ATOMIC."""
+def _atomic(body: Any) -> Iterator[BodyStatement]:
+    """The statements of RETURN or BEGIN ATOMIC, which are parsed with the statement around them."""
     if body.WhichOneof("node") == "list":
         for group in body.list.items:
             for item in group.list.items:
                 kind = item.WhichOneof("node")
-                yield kind, getattr(item, kind)
+                yield BodyStatement(kind, getattr(item, kind), None)
 
 
-def _parsed(work: Work, text: str) -> Iterator[tuple[str, Any]]:
+def _parsed(work: Work, text: str, offset: int | None, *, keeps: bool = False) -> Iterator[BodyStatement]:
     try:
         statements = postgast.parse(text).stmts
     except (postgast.PgQueryError, DecodeError):
@@ -81,25 +104,38 @@ def _parsed(work: Work, text: str) -> Iterator[tuple[str, Any]]:
     for raw in statements:
         kind = raw.stmt.WhichOneof("node")
         if kind:
-            yield kind, getattr(raw.stmt, kind)
+            yield BodyStatement(kind, getattr(raw.stmt, kind), offset, keeps)
 
 
-def _plpgsql(work: Work, text: str) -> Iterator[tuple[str, Any]]:
+def _found(text: str, part: str, start: int = 0) -> int | None:
+    place = text.find(part, start)
+    return place if place >= 0 else None
+
+
+def _plpgsql(work: Work, text: str) -> Iterator[BodyStatement]:
     try:
         tree = _tree(text)
     except (postgast.PgQueryError, ValueError):
         work.unknown("the body is not followed")
         return
-    for kind, value in _walk(tree):
-        if kind in _DYNAMIC or (isinstance(value, dict) and "dynquery" in value):
+    passed = 0
+    for statement, kind, value in _walk(tree):
+        if kind in _DYNAMIC or "dynquery" in value:
             query = value.get("query") or value.get("dynquery") or {}
             shown = query.get("PLpgSQL_expr", {}).get("query", "")
             message = f"EXECUTE {shown[:60]}: SQL that is put together when it runs cannot be analysed"
             work.report(Leak.DYNAMIC, Grade.UNKNOWN, message.replace("  ", " "))
-        elif kind == "PLpgSQL_expr" and value.get("parseMode", _EMBEDDED) == _EMBEDDED:
-            yield from _parsed(work, value["query"])
-        elif kind == "PLpgSQL_expr" and value.get("parseMode") == 2 and re.search(r"\bSELECT\b", value["query"], re.I):
-            yield from _parsed(work, f"SELECT {value['query']}")
+        elif kind == "PLpgSQL_expr":
+            query, mode = value["query"], value.get("parseMode", _EMBEDDED)
+            offset = _found(text, query, passed)
+            passed = passed if offset is None else offset
+            keeps = statement not in _KEEPS_NOTHING
+            if mode == _EMBEDDED:
+                yield from _parsed(work, query, offset, keeps=keeps)
+            elif re.search(r"\bSELECT\b", query, re.IGNORECASE):
+                # as a query, its places are not those of the text any more
+                expression = query if mode == _EXPRESSION else re.split(":?=", query, maxsplit=1)[-1]
+                yield from _parsed(work, f"SELECT {expression}", None, keeps=keeps)
 
 
 def _tree(text: str) -> Any:
@@ -111,12 +147,15 @@ def _tree(text: str) -> Any:
         lib.pg_query_free_plpgsql_parse_result(result)
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+def _walk(value: Any, statement: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The nodes of the tree of a body, by kind, with the kind of the statement that each stands in."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, dict):
-                yield key, inner
-            yield from _walk(inner)
+                if key.startswith("PLpgSQL_stmt_"):
+                    statement = key if key != "PLpgSQL_stmt_execsql" or not inner.get("into") else f"{key}_into"
+                yield statement, key, inner
+            yield from _walk(inner, statement)
     elif isinstance(value, list):
         for inner in value:
-            yield from _walk(inner)
+            yield from _walk(inner, statement)

@@ -1,0 +1,34 @@
+"""DO blocks that put SQL together when they run: whose rows it reads cannot be told before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confiture.lint.rule import Example, Group, Hit, StatementRule
+from confiture.lint.subjects import StatementSubject
+from confiture.lint.tenancy import BEFORE, hits
+from confiture.models.tenancy import Leak
+
+
+def _check(subject: StatementSubject) -> Iterable[Hit]:
+    return hits(subject, Leak.DYNAMIC)
+
+
+RULE = StatementRule(
+    name="tenant_dynamic_block",
+    group=Group.TENANCY,
+    severity="info",
+    summary="A DO block puts SQL together when it runs",
+    effect="Nobody knows before whether the statement keeps tenants apart.",
+    hint="write plain statements, which are analysed, and proved in a dry run",
+    kinds=frozenset({"do_stmt"}),
+    check=_check,
+    bad=Example(
+        before=BEFORE,
+        sql=("DO $$ BEGIN EXECUTE format('DELETE FROM %I', 'r_spending'); END $$",),
+    ),
+    good=Example(
+        before=BEFORE,
+        sql=("DELETE FROM r_spending WHERE tenant_id = 1 AND customer_id = 2",),
+    ),
+)

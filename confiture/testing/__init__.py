@@ -1,0 +1,40 @@
+"""Help for tests of a project's migrations; for pytest, `confiture.testing.plugin` has the fixtures.
+
+`scratch_server` makes databases of their own at any migration, `up_down_up` proves that a migration can be undone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from confiture.testing.database import ScratchDatabase
+    from confiture.testing.ready_made import test_every_migration_goes_up_down_up
+    from confiture.testing.round_trip import up_down_up
+    from confiture.testing.server import DatabaseFactory, ScratchServer, scratch_server
+
+__all__ = [
+    "DatabaseFactory",
+    "ScratchDatabase",
+    "ScratchServer",
+    "scratch_server",
+    "test_every_migration_goes_up_down_up",
+    "up_down_up",
+]
+
+_MODULES = {
+    "DatabaseFactory": "server",
+    "ScratchDatabase": "database",
+    "ScratchServer": "server",
+    "scratch_server": "server",
+    "test_every_migration_goes_up_down_up": "ready_made",
+    "up_down_up": "round_trip",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

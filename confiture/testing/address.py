@@ -1,0 +1,30 @@
+"""Addresses of databases on one server."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from psycopg.conninfo import conninfo_to_dict
+
+
+def url_of(conninfo: str, name: str) -> str:
+    """The URL of another database where a URL or conninfo string leads; what is no part of it stays for PG* variables.
+
+    Raises psycopg.ProgrammingError where the string cannot be read.
+    """
+    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value not in (None, "")}
+    parts.pop("dbname", None)
+    user, password = parts.pop("user", ""), parts.pop("password", "")
+    secret = f":{quote(password, safe='')}" if password else ""
+    account = f"{quote(user, safe='')}{secret}@" if user else ""
+    if password and not user:
+        parts["password"] = password
+    # sockets, and several hosts, have no place before the name
+    host = parts.pop("host") if _is_plain(parts.get("host", "")) else ""
+    port = f":{parts.pop('port')}" if host and "port" in parts else ""
+    rest = f"?{urlencode(parts, quote_via=quote)}" if parts else ""
+    return f"postgresql://{account}{f'[{host}]' if ':' in host else host}{port}/{quote(name, safe='')}{rest}"
+
+
+def _is_plain(host: str) -> bool:
+    return bool(host) and not set(host) & set("/,@%")
