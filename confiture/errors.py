@@ -49,6 +49,10 @@ class Diagnostic:
 
     `code` is a short stable name (`unknown-key`), `excerpt` the line of the file that `span` points to,
     `detail` whatever else is known (one fact a line), `hint` the next step.
+
+    Example::
+
+        Diagnostic(code="no-down", message="014 add_totals has no `down`", hint="add `down:`")
     """
 
     code: str
@@ -64,7 +68,15 @@ class Diagnostic:
 
 
 class ConfitureError(Exception):
-    """Anything that ends a command. Holds one or more diagnostics, in the order in which to show them."""
+    """Anything that ends a command. Holds one or more diagnostics, in the order in which to show them.
+
+    Example::
+
+        try:
+            project.run()
+        except ConfitureError as error:
+            sys.exit(error.exit_code)
+    """
 
     exit_code = ExitCode.USAGE
 

@@ -72,6 +72,28 @@ def test_a_table_that_the_migration_makes_is_proved_too(tenants: Project) -> Non
     assert found[0]["file"].endswith("001_read.yaml") and found[0]["line"] == 6
 
 
+def test_temporary_tables_are_seen(tenants: Project) -> None:
+    tenants.migration(
+        "001_gather",
+        """
+        ddl:
+          - {name: make, sql: "CREATE TABLE r_spent (tenant_id int, spent bigint)"}
+        after_ddl:
+          - name: gather
+            sql: |
+              CREATE TEMP TABLE gathered AS SELECT tenant_id, amount FROM w_orders;
+              INSERT INTO r_spent SELECT tenant_id, sum(amount) FROM gathered GROUP BY 1;
+              INSERT INTO r_spent SELECT tenant_id, (SELECT sum(amount) FROM gathered) FROM gathered
+        """,
+    )
+    found = proofs(tenants, expect=1)
+    assert [(one["target"], one["standing"]) for one in found] == [
+        ("gathered", "isolated"),
+        ("r_spent", "isolated"),
+        ("r_spent", "mixed"),
+    ]
+
+
 def test_what_is_measured_does_not_show_the_proof(tenants: Project) -> None:
     tenants.migration("001_read", CLEAN)
     runs = [rehearse(tenants, "--format", "json", *options).json for options in ((), ("--no-prove",))]

@@ -82,6 +82,20 @@ def test_the_plan_shows_it(shop_18):
     assert "must be what r_orders holds, by tenant_id" in shop_18.run("migrate", "show", "1").out
 
 
+def test_the_plan_for_machines_holds_it(shop_18):
+    def shown(more: str) -> tuple[dict, str]:
+        _migration(shop_18, more=more)
+        (segment,) = shop_18.run("migrate", "show", "1", "--format", "json").json["segments"]
+        before, proof = segment["steps"]
+        assert before["reconcile"] is None
+        return proof["reconcile"], segment["fingerprint"]
+
+    default, named = shown(""), shown("by: note")
+    assert default[0] == {"table": "r_orders", "key": [], "by": "tenant_id", "by_default": True}
+    assert named[0] == {"table": "r_orders", "key": [], "by": "note", "by_default": False}
+    assert default[1] != named[1], "another proof is another segment"
+
+
 def test_another_table_is_drift(shop, database):
     _ran(shop, database).expect(0)
     _migration(shop, table="w_orders")

@@ -24,6 +24,7 @@ from confiture.models.catalog import (
     Name,
     Persistence,
     Policy,
+    Query,
     Range,
     Signature,
     Table,
@@ -143,7 +144,7 @@ class _Reading:
             if row["kind"] in ("v", "m"):
                 yield View(
                     name=_name(row),
-                    query=row["query"].rstrip().removesuffix(";"),
+                    query=Query(row["query"].rstrip().removesuffix(";")),
                     columns=tuple(column["name"] for column in self._columns.get(row["oid"], ())),
                     relations=self._known(row["reads"]),
                     materialized=row["kind"] == "m",

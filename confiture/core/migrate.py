@@ -19,7 +19,12 @@ DEFAULT_LOCK_WAIT_MS = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpOptions:
-    """How far to go up, and what is allowed. `lock_wait_ms` is how long to wait for another run to end."""
+    """How far to go up, and what is allowed. `lock_wait_ms` is how long to wait for another run, in milliseconds.
+
+    Example::
+
+        UpOptions(to="014", lock_wait_ms=60_000)
+    """
 
     to: str | None = None
     dry_run: bool = False
@@ -30,7 +35,12 @@ class UpOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownOptions:
-    """How far to go down: to a version, which stays applied (`0` for none), or a number of `steps`."""
+    """How far to go down: to a version, which stays applied (`0` for none), or a number of `steps`.
+
+    Example::
+
+        DownOptions(steps=2)
+    """
 
     to: str | None = None
     steps: int | None = None

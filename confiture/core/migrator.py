@@ -55,6 +55,10 @@ class Migrator:
 
         Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, CheckFailed,
         MigrationFailed, MigrationStopped.
+
+        Example::
+
+            print(Migrator(conn).up(AddTotals(conn)).rows_affected)
         """
         return self._run(migration, Direction.UP, rehearsal=None)
 

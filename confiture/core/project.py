@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """A project's files as data. `migrations` are in the order in which they run."""
+    """A project's files as data, and what can be done with them. `migrations` are in the order in which they run.
+
+    Example::
+
+        project = Project.load("shop", environment="staging")
+        for finding in project.lint().findings:
+            print(finding.severity, finding.span, finding.message)
+        report = project.run()
+    """
 
     settings: Settings
     migrations: tuple[MigrationFile, ...]

@@ -13,6 +13,7 @@ from confiture.models.catalog import PUBLIC, Domain, Name, Table, TableKind
 from confiture.models.source import Place
 from confiture.models.values import value
 from confiture.sql.catalog import types
+from confiture.sql.catalog.resolving import name_of_type
 from confiture.sql.tree import alter_commands, definition, names, pb, strings
 
 KEYS: Mapping[Any, str] = {pb.CONSTR_UNIQUE: "UNIQUE", pb.CONSTR_PRIMARY: "PRIMARY KEY"}
@@ -204,8 +205,7 @@ def domain_chain(subject: StatementSubject, domain: Domain) -> tuple[Domain, ...
     below: Any = domain
     while isinstance(below, Domain) and below not in chain:
         chain.append(below)
-        schema, _, bare = below.type.rpartition(".")
-        below = subject.catalog.types.get(Name(schema or PUBLIC, bare))
+        below = subject.catalog.types.get(name_of_type(below.type))
     return tuple(chain)
 
 

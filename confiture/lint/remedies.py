@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ _LABELS = {
     pb.CONSTR_NOTNULL: "not_null",
     pb.CONSTR_UNIQUE: "key",
     pb.CONSTR_EXCLUSION: "excl",
+    pb.CONSTR_PRIMARY: "pkey",
 }
 NOT_NULL_WITHOUT_CHECK = 18
 """The first version whose NOT NULL can be NOT VALID."""
@@ -76,7 +77,22 @@ def name_given(
     """The name of a constraint that is added to a table, beside the names that the table, where `known`, has."""
     own = str(addition.constraint.conname)
     columns = _naming_columns(addition)
-    return own or default_name(subject.node.relation.relname, addition.kind, columns, known, others)
+    left = _without_dropped(subject.node, known) if known else None
+    return own or default_name(subject.node.relation.relname, addition.kind, columns, left, others)
+
+
+def _without_dropped(node: Any, table: Table) -> Table:
+    """A table without the constraints and indexes that an ALTER TABLE drops, which PostgreSQL does first."""
+    commands = list(alter_commands(node))
+    names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
+    columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
+    return replace(
+        table,
+        constraints=tuple(
+            one for one in table.constraints if one.name not in names and columns.isdisjoint(one.columns)
+        ),
+        indexes=tuple(one for one in table.indexes if one.name not in names and columns.isdisjoint(one.reads)),
+    )
 
 
 def names_given(subject: StatementSubject, wanted: Iterable[Addition]) -> Mapping[Place, str]:
@@ -99,7 +115,7 @@ def default_name(
         return name in others
 
     if kind == pb.CONSTR_PRIMARY:
-        return chosen(table, None, "pkey", taken)
+        return chosen(table, None, _LABELS[kind], taken)
     return chosen(table, of_columns(told_apart(columns)) or None, _LABELS[kind], taken)
 
 
@@ -141,24 +157,28 @@ def rest(subject: StatementSubject, gone: Iterable[Addition | int]) -> tuple[str
     return quick(subject, kept)
 
 
-def quick(subject: StatementSubject, commands: Iterable[Any]) -> tuple[str, ...]:
-    """The statement with those of the commands that neither read, write nor lose anything, if any, and a comment for
-    each that does: it has a finding of its own, and what that says is to be done, too.
+def quick(subject: StatementSubject, commands: Iterable[Any], own: Collection[str] = ()) -> tuple[str, ...]:
+    """The statement with those of the commands that do not go through the table, if any, and a comment for each that
+    does: it has a finding of its own, and what that says is to be done, too.
+
+    New columns of names in `own` are added in any case, without the constraints that would go through the table.
     """
     kept, notes = [], []
     for one in commands:
         node = _altering(subject.node.relation, [one], subject.node)
-        if _is_heavy(subject, node):
+        is_heavy = _is_heavy(subject, node)
+        if is_heavy:
             notes.append(f"-- apart from this, as the finding on it says: {statement_text('alter_table_stmt', node)}")
-        else:
+        column = definition(one).column_def
+        if one.subtype == pb.AT_AddColumn and column.colname in own:
+            proven = [item.constraint for item in column.constraints if item.constraint.contype in _LABELS]
+            kept.append(without(one, proven) if is_heavy else one)
+        elif not is_heavy:
             kept.append(one)
     return (*notes, *([alter(subject.node.relation, *kept, like=subject.node)] if kept else ()))
 
 
 def _is_heavy(subject: StatementSubject, node: Any) -> bool:
-    """Whether an ALTER TABLE with one command loses a column, or goes through the table."""
-    if any(one.subtype == pb.AT_DropColumn for one in alter_commands(node)):
-        return True
     effects = effects_of(replace(subject.statement, node=node), subject.catalog, subject.version)
     return bool(effects.scans or effects.rewrites)
 

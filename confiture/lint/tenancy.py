@@ -10,7 +10,7 @@ from confiture.models.catalog import Name, Table
 from confiture.models.settings import Severity
 from confiture.models.source import Place
 from confiture.models.tenancy import Grade, Leak, Reason
-from confiture.sql.flow.belonging import tenant_column
+from confiture.sql.belonging import tenant_column
 from confiture.sql.tree import ParsedStatement, parsed
 
 CHANGING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "do_stmt"})

@@ -6,8 +6,9 @@ import re
 
 import postgast
 
-from confiture.models.catalog import PUBLIC, Catalog, Domain, Name
+from confiture.models.catalog import Catalog, Domain, Name
 from confiture.sql.catalog import types
+from confiture.sql.catalog.resolving import name_of_type
 
 _MODIFIER = re.compile(r"\([^)]*\)")
 
@@ -21,8 +22,7 @@ def underlying(catalog: Catalog, type_: str) -> str:
     """The type that a domain is over, however many lie between; any other type as it is."""
     seen: set[Name] = set()
     while True:
-        schema, _, name = unmodified(type_).rpartition(".")
-        key = Name(schema or PUBLIC, name)
+        key = name_of_type(unmodified(type_))
         domain = catalog.types.get(key)
         if not isinstance(domain, Domain) or key in seen:
             return type_

@@ -7,11 +7,11 @@ defined, None where it was read from a database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from collections.abc import Sequence as Ordered
 from dataclasses import field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confiture.models.source import Place
 from confiture.models.values import value
@@ -204,16 +204,45 @@ class Table:
         return next((one for one in self.constraints if one.name == name), None)
 
 
+class Query:
+    """A SELECT: its text, and its parse tree where that is at hand, which nobody may change.
+
+    A text can be given by what writes it once somebody asks: of most queries nobody does.
+    """
+
+    __slots__ = ("_text", "tree")
+
+    def __init__(self, text: str | Callable[[], str], tree: Any = None) -> None:
+        self._text = text
+        self.tree = tree
+
+    @property
+    def text(self) -> str:
+        """It as SQL."""
+        if not isinstance(self._text, str):
+            self._text = self._text()
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, Query) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Query({self.text!r})"
+
+
 @value(frozen=True, kw_only=True, slots=True)
 class View:
     """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
 
-    `query` is the text of its SELECT as it was when the view was made, `relations` what that reads. Only materialized
-    views have indexes.
+    `query` is its SELECT as it was when the view was made, `relations` what that reads. Only materialized views have
+    indexes.
     """
 
     name: Name
-    query: str
+    query: Query
     columns: tuple[str, ...] = ()
     relations: tuple[Name, ...] = ()
     materialized: bool = False

@@ -23,7 +23,12 @@ _LONGEST_NAME = 60
 
 
 class Phase(StrEnum):
-    """The phases of a migration, in the order in which they run; `on_error` and `down` stand apart."""
+    """The phases of a migration, in the order in which they run; `on_error` and `down` stand apart.
+
+    Example::
+
+        HookPhase.AFTER_DDL  # the same class, as hooks know it
+    """
 
     BEFORE_VALIDATION = "before_validation"
     BEFORE_DDL = "before_ddl"

@@ -78,7 +78,9 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 
 def _runs(step: PlannedStep) -> tuple[object, ...]:
     texts = [normalized(statement.text) for statement in step.statements]
-    return (step.phase, step.expect, texts, *([step.hook.name] if step.hook else []))
+    held = step.reconcile
+    how = [step.hook.name] if step.hook else [str(held.table), held.key, held.by] if held else []
+    return (step.phase, step.expect, texts, *how)
 
 
 def _of_step(step: AnyStep) -> str:

@@ -16,6 +16,7 @@ from confiture.models.reports import BackfillReport, MigrationReport, RunReport
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import Standing, Stopped
+from confiture.report.planned import particulars
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -373,7 +374,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
         "timeout_ms": step.timeout_ms,
         "lock_timeout_ms": step.lock_timeout_ms,
         "statements": [statement.written for statement in step.statements],
-        "hook": {"name": step.hook.name, "batched": step.hook.is_batched} if step.hook else None,
+        **particulars(step),
     }
 
 

@@ -13,6 +13,7 @@ import postgast
 from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as pb
 
+from confiture.models.catalog import View
 from confiture.models.plan import TableRef
 from confiture.models.source import Place, Rendered
 from confiture.models.values import value
@@ -34,6 +35,7 @@ __all__ = [
     "names",
     "parsed",
     "pb",
+    "query_tree",
     "relations_read",
     "renamed_column",
     "result_name",
@@ -435,6 +437,12 @@ def renamed_column(expression: str, old: str, new: str) -> str:
         if node.DESCRIPTOR.name == "ColumnRef" and node.fields[-1].string.sval == old:
             node.fields[-1].string.sval = new
     return expression_text(value)
+
+
+def query_tree(view: View) -> Any:
+    """The SELECT of a view. Nobody may change it."""
+    tree = view.query.tree
+    return tree if tree is not None else postgast.parse(view.query.text).stmts[0].stmt.select_stmt
 
 
 def statement_text(kind: str, node: Any) -> str:

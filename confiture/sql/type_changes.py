@@ -10,7 +10,8 @@ from confiture.models.catalog import Catalog, Name
 from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog import types
-from confiture.sql.tree import names, strings
+from confiture.sql.catalog.resolving import name_of_type, written
+from confiture.sql.tree import identifier, names, strings
 from confiture.sql.volatility import domain_of
 
 _TYPE = re.compile(
@@ -43,8 +44,8 @@ def type_text(type_name: Any, catalog: Catalog) -> str:
     array = "[]" * bool(type_name.array_bounds)
     for candidate in (schema,) if schema else catalog.search_path:
         if Name(candidate, name) in catalog.types:
-            return f"{Name(candidate, name)}{array}"
-    return ".".join(strings(type_name.names)) + array
+            return types.with_modifiers(written(Name(candidate, name)), type_name.typmods) + array
+    return types.with_modifiers(".".join(map(identifier, strings(type_name.names))), type_name.typmods) + array
 
 
 def taken_apart(text: str) -> SqlType:
@@ -130,7 +131,7 @@ def types_known(base: str) -> bool:
 
 
 def _is_ours(text: str, catalog: Catalog) -> bool:
-    return domain_of(text, catalog) is not None or any(str(name) == text.removesuffix("[]") for name in catalog.types)
+    return domain_of(text, catalog) is not None or name_of_type(text.removesuffix("[]")) in catalog.types
 
 
 def _holds_all(old: SqlType, new: SqlType) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 
 import postgast
 
-from confiture.models.catalog import PUBLIC, Catalog, Domain, Name
+from confiture.models.catalog import Catalog, Domain
 from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
+from confiture.sql.catalog.resolving import name_of_type
 from confiture.sql.tree import names, pb
 
 
@@ -40,8 +41,7 @@ def text_is_volatile(expression: str | None, catalog: Catalog) -> Answer:
 
 def domain_of(type_name: str, catalog: Catalog) -> Domain | None:
     """The domain of that name, as types are written."""
-    schema, _, name = type_name.rpartition(".")
-    found = catalog.types.get(Name(schema or PUBLIC, name))
+    found = catalog.types.get(name_of_type(type_name))
     return found if isinstance(found, Domain) else None
 
 

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 
+from confiture.core.steps import StepFailed
 from confiture.errors import ConfitureError, Diagnostic
 
 _OURS = ("confiture", "psycopg", "contextlib")
 
 
-@contextmanager
-def readable(doing: str = "") -> Iterator[None]:
+class readable:  # noqa: N801 - reads as a statement
     """Raises our errors with all that they know as notes, and tracebacks only of what is neither ours nor the driver's.
 
     `doing` says what failed, where the error's own message does not.
     """
-    __tracebackhide__ = True
-    try:
-        yield
-    except ConfitureError as error:
-        explain(error, doing)
-        raise error.with_traceback(None) from error.__cause__
+
+    def __init__(self, doing: str = "") -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raises the error anew: what the traceback had of our own calls is gone."""
+        __tracebackhide__ = True
+        if isinstance(error, ConfitureError):
+            explain(error, self._doing)
+            raise error.with_traceback(None)
 
 
 def explain(error: ConfitureError, doing: str = "") -> None:
-    """Adds what the error knows to it as notes, and cuts the tracebacks of its causes."""
+    """Adds what the error knows to it as notes, and leaves of its causes what is neither ours nor the driver's."""
     for note in (doing, *map(_facts, error.diagnostics)):
         if note and note not in getattr(error, "__notes__", ()):
             error.add_note(note)
     cause = error.__cause__
+    while isinstance(cause, StepFailed):
+        cause = error.__cause__ = cause.__cause__
     while cause is not None:
         cause.__traceback__ = _foreign(cause.__traceback__)
         cause = cause.__cause__

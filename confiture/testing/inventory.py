@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import ndiff
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import Any
 
 import psycopg
+from psycopg.rows import tuple_row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,11 +26,11 @@ Inventory = Mapping[str, Described]
 
 
 def read_inventory(connection: psycopg.Connection[Any]) -> Inventory:
-    """What the schema of a database consists of, without what extensions and Confiture itself made, and without data."""
+    """What the schema of a database consists of, without data, and without what extensions and Confiture made."""
     statement = (files("confiture.testing") / "inventory.sql").read_bytes()
     facts: dict[str, dict[str, str]] = {}
     parents: dict[str, str] = {}
-    with connection.transaction(force_rollback=True), connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+    with connection.transaction(force_rollback=True), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute("SET LOCAL search_path = ''")
         for name, parent, fact, value in cursor.execute(statement):
             facts.setdefault(name, {})[fact] = value
@@ -66,7 +68,8 @@ def _changes(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[st
         if before == after:
             continue
         if "\n" in before + after:
-            yield f"  {fact}:"
-            yield from (f"    {mark} {line}" for mark, text in ("-+", ()) for line in text)
+            yield f"  {fact}, wanted (-) and found (+):"
+            lines = ndiff(before.strip().splitlines(), after.strip().splitlines())
+            yield from (f"    {line}" for line in lines if not line.startswith("?"))
         else:
             yield f"  {fact}: {after}, not {before}"

@@ -32,7 +32,12 @@ Seen = Callable[[Statement, float, int | None], None]
 
 
 class HookCursor(psycopg.Cursor[TupleRow]):
-    """A cursor of psycopg that also gives single values."""
+    """A cursor of psycopg that also gives single values.
+
+    Example::
+
+        rows = conn.execute("SELECT count(*) FROM w_orders").scalar()
+    """
 
     @property
     def _of_hook(self) -> HookConnection:
@@ -81,7 +86,12 @@ class HookConnection(psycopg.Connection[TupleRow]):
     """psycopg's connection as a hook gets it. Rows are tuples; cursors have `scalar()`.
 
     The migration commits, together with its record: `commit`, `rollback`, `autocommit` and `close` are refused, and so
-    is SQL that says the same. `transaction()` makes savepoints.
+    is SQL that says the same: they raise HookRefused. `transaction()` makes savepoints.
+
+    Example::
+
+        with conn.transaction():
+            conn.execute("INSERT INTO r_totals (tenant_id, total) VALUES (%s, %s)", (7, 100))
     """
 
     def __init__(self, pgconn: PGconn) -> None:

@@ -29,6 +29,12 @@ class HookContext:
     true: everything in the database is rolled back, so leave alone what is not (mail, other services). `stats` is
     shared by the hooks of a migration, in one run: what one puts there, or returns as its result's stats, later ones
     find. `logger` shows what it is given with the run, from INFO on. `error` is why the migration failed, in ON_ERROR.
+
+    Example::
+
+        def execute(self, conn, context):
+            if not context.dry_run:
+                context.logger.info("%s runs in %s", context.migration.name, context.environment)
     """
 
     migration: MigrationFile
@@ -126,4 +132,9 @@ def register_hook(name: str, hook: type[Hook]) -> None:
 
 
 class HookRefused(RuntimeError):
-    """A hook asked for what hooks may not do, such as to commit."""
+    """A hook asked for what hooks may not do, such as to commit. Not caught, it fails the migration.
+
+    Example::
+
+        conn.commit()  # raises HookRefused: the migration commits what its hooks do, together with itself
+    """

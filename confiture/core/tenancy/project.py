@@ -12,7 +12,7 @@ from confiture.core.failures import plain_failure
 from confiture.core.linting import files_catalog
 from confiture.core.live_catalog import read_catalog
 from confiture.core.project import Project
-from confiture.core.tenancy.belonging import map_tables
+from confiture.core.tenancy.mapping import map_tables
 from confiture.core.tenancy.proving import prove_statement
 from confiture.core.tenancy.statements import provable, told
 from confiture.errors import DatabaseUnavailable

@@ -19,6 +19,7 @@ from confiture.core.tenancy.restricting import looked_up_by, restricted, tenant_
 from confiture.core.tenancy.sampling import DEFAULT_TENANTS, chosen, tenants_by_size
 from confiture.core.tenancy.settling import Callee, Settled, called_functions, settle
 from confiture.core.tenancy.sight import Sight, Visibility
+from confiture.core.tenancy.temporary import with_temporary_tables
 from confiture.models.catalog import PUBLIC, Catalog
 from confiture.models.isolation import IsolationProof, LeftOut, Standing
 from confiture.models.settings import TenancySettings
@@ -86,6 +87,7 @@ class _Prover:
         self._tenants = tenants
         row = connection.execute("SELECT current_schemas(false)::text[] AS path").fetchone()
         self._path: tuple[str, ...] = tuple(row["path"]) if row else (PUBLIC,)
+        catalog = with_temporary_tables(connection, catalog)
         self._catalog = looked_up_by(catalog, self._path)
         self._visibility = Visibility(catalog, tenancy)
 

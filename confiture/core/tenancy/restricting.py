@@ -172,7 +172,7 @@ class _Restricting:
     def _definition(self, view: View) -> Any:
         if any(one.name == view.name for one in self._within):
             raise NotProvable(f"view {view.name} reads itself")
-        query = _parsed(view.query)
+        query = _parsed(view.query.text)
         inner = _Restricting(self._visibility, self._visibility.catalog, self._sight, (*self._within, view))
         inner.select(query, frozenset())
         self.found |= inner.found

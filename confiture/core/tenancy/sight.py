@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from confiture.core.tenancy.belonging import (
-    is_always_set,
-    is_exempt,
-    is_named,
-    is_tenant_table,
-    path_to_tenant,
-    registries_of,
-)
 from confiture.models.catalog import Catalog, Name, Table, View
-from confiture.models.isolation import Hop
 from confiture.models.settings import TenancySettings
+from confiture.sql.belonging import Step, is_always_set, matching, referred, tenant_column, way_to_tenant
 from confiture.sql.tree import identifier
 
 PROBED = '"confiture probe".tenant'
@@ -36,7 +28,6 @@ class Visibility:
     def __init__(self, catalog: Catalog, tenancy: TenancySettings) -> None:
         self.catalog = catalog
         self._tenancy = tenancy
-        self._registries = registries_of(catalog, tenancy)
         self._known: dict[Name, str | None] = {}
 
     def is_tenants(self, relation: Table | View) -> bool:
@@ -48,12 +39,11 @@ class Visibility:
 
         The type is empty where it is not known.
         """
-        name = self._registries.get(relation.name, self._tenancy.column)
         if isinstance(relation, View):
-            return (name, "") if name in relation.columns and not is_exempt(relation.name, self._tenancy) else None
-        if relation.name not in self._registries and not self._names_its_tenant(relation):
-            return None
-        column = relation.column(name)
+            name = self._tenancy.column
+            is_shown = name in relation.columns and not matching(relation.name, self._tenancy.exempt)
+            return (name, "") if is_shown else None
+        column = relation.column(tenant_column(relation, self.catalog, self._tenancy) or "")
         return (column.name, column.type) if column else None
 
     def condition(self, relation: Table | View) -> str | None:
@@ -72,8 +62,9 @@ class Visibility:
             return relation, found[0]
         if not isinstance(relation, Table):
             raise LookupError(relation.name)
-        path = self._path(relation)
-        return self.catalog.tables[path[-1].target], self._end(path)[0]
+        way = self._way(relation)
+        column, _ = self._end(way)
+        return way[-1].target, column
 
     def reads_tenants(self, view: View) -> bool:
         """Whether a view reads tenants' rows, itself or through other views."""
@@ -94,33 +85,23 @@ class Visibility:
             return _equal(*column)
         if isinstance(relation, View):
             return None
-        path = self._path(relation)
-        return _by_path(path, _equal(*self._end(path))) if path else None
+        way = self._way(relation)
+        return _by_way(way, _equal(*self._end(way))) if way else None
 
-    def _names_its_tenant(self, table: Table) -> bool:
-        if is_tenant_table(table, self._tenancy):
-            return True
-        parents = [self.catalog.tables.get(name) for name in table.parents] if table.is_partition else []
-        return any(parent is not None and self._names_its_tenant(parent) for parent in parents)
-
-    def _path(self, table: Table) -> tuple[Hop, ...]:
+    def _way(self, table: Table) -> tuple[Step, ...]:
         """The way to the tenant of a table that the settings call a tenants', though its rows do not name theirs.
 
         Where the settings name no tables, one without the column is taken as everybody's.
         """
-        if not is_named(table.name, self._tenancy) or is_exempt(table.name, self._tenancy):
+        if not matching(table.name, self._tenancy.tables) or matching(table.name, self._tenancy.exempt):
             return ()
-        path = path_to_tenant(table, self.catalog, self._tenancy)
-        return path if all(self._is_always_set(hop) for hop in path) else ()
+        way = way_to_tenant(table, self.catalog, self._tenancy)
+        return way if all(is_always_set(step.key, step.table) for step in way) else ()
 
-    def _is_always_set(self, hop: Hop) -> bool:
-        table = self.catalog.tables[hop.table]
-        return any(key.columns == hop.columns and is_always_set(key, table) for key in table.foreign_keys)
-
-    def _end(self, path: tuple[Hop, ...]) -> tuple[str, str]:
-        found = self.tenant_column(self.catalog.tables[path[-1].target])
+    def _end(self, way: tuple[Step, ...]) -> tuple[str, str]:
+        found = self.tenant_column(way[-1].target) if way else None
         if found is None:
-            raise LookupError(path[-1].target)
+            raise LookupError(way)
         return found
 
 
@@ -130,11 +111,12 @@ def _equal(column: str, type_name: str) -> str:
     return f"{identifier(column)} = CAST({PROBED} AS {type_name})"
 
 
-def _by_path(path: tuple[Hop, ...], condition: str) -> str:
-    hop, *rest = path
-    inner = _by_path(tuple(rest), condition) if rest else condition
-    own, theirs = (", ".join(map(identifier, columns)) for columns in (hop.columns, hop.target_columns))
-    return f"({own}) IN (SELECT {theirs} FROM {relation_text(hop.target)} WHERE {inner})"  # noqa: S608 - quoted
+def _by_way(way: tuple[Step, ...], condition: str) -> str:
+    step, *rest = way
+    inner = _by_way(tuple(rest), condition) if rest else condition
+    columns = (step.key.columns, referred(step.key, step.target))
+    own, theirs = (", ".join(map(identifier, names)) for names in columns)
+    return f"({own}) IN (SELECT {theirs} FROM {relation_text(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted
 
 
 def relation_text(name: Name) -> str:

@@ -66,3 +66,13 @@ GROUP BY {group}
 HAVING count(DISTINCT q.{tenant}) > 1 AND bool_or(q.{tenant} = ANY ({tenants}::{type}[]))
 ORDER BY 1, 3
 LIMIT {shown};
+
+-- name: temporary_tables
+-- Those of this session.
+SELECT c.relname::text AS name,
+       json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull)
+                ORDER BY a.attnum) AS columns
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind IN ('r', 'p')
+GROUP BY c.oid, c.relname;

@@ -90,9 +90,10 @@ def _message(what: str, dependents: list[str]) -> str:
 
 
 def _dependents(catalog: Catalog, name: Name) -> Iterator[tuple[str, str]]:
-    """What the catalog knows to depend on a relation, in words, and the SQL that drops it."""
+    """What the catalog knows to depend on a relation, in words, and the SQL that drops it; the outermost first."""
     for view in catalog.views.values():
-        if name in view.relations:
+        if name in view.relations and name != view.name:
+            yield from _dependents(catalog, view.name)
             kind = "materialized view" if view.materialized else "view"
             yield f"{kind} {view.name}", f"DROP {kind.upper()} {qualified(view.name)};"
     for table in catalog.tables.values():

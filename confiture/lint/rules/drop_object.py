@@ -80,7 +80,8 @@ def _dropped_columns(subject: StatementSubject) -> Iterable[Hit]:
         if table and column is None and command.missing_ok:
             continue
         remedy = None
-        if table and column and column.not_null and column.default is None and column.identity is None:
+        in_key = table and table.primary_key and command.name in table.primary_key.columns
+        if table and column and column.not_null and column.default is None and not (column.identity or in_key):
             name = identifier(column.name)
             remedy = (
                 "-- first, so that the next release need not write it; drop it once no release reads it\n"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.lint.remedies import LATER, alter, command, default_name, lines, validate
+from confiture.lint.remedies import LATER, alter, command, default_name, lines, rest, validate
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import enumerated, qualified
@@ -121,7 +121,7 @@ def _of_dropped_tables(subject: StatementSubject) -> Iterator[Hit]:
     tables = [table for table in found if table]
     going = {table.name for table in tables}
     keys = [(table, key) for table in tables if table.name not in subject.created for key in table.foreign_keys]
-    yield from _of_keys(subject, keys, going)
+    yield from _of_keys(subject, keys, going, (subject.statement.text,))
 
 
 def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
@@ -133,13 +133,20 @@ def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
     keys = [(table, key) for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
     # the key is dropped on its own already: that is what is told to do
-    yield from _of_keys(subject, keys, {table.name}, alone=len(commands) == len(names) == 1)
+    own = [number for number, one in enumerate(commands) if one.name in {key.name for _, key in keys}]
+    others = rest(subject, [number for number in own if commands[number].subtype == pb.AT_DropConstraint])
+    yield from _of_keys(subject, keys, {table.name}, others, alone=len(commands) == len(names) == 1)
 
 
 def _of_keys(
-    subject: StatementSubject, keys: Iterable[tuple[Table, Constraint]], going: set[Name], *, alone: bool = False
+    subject: StatementSubject,
+    keys: Iterable[tuple[Table, Constraint]],
+    going: set[Name],
+    then: Sequence[str],
+    *,
+    alone: bool = False,
 ) -> Iterator[Hit]:
-    """One hit for all foreign keys that a statement drops from tables which stay in use."""
+    """One hit for all foreign keys that a statement drops from tables which stay in use. `then` is what else it does."""
     felt = [(table, key) for table, key in keys if _is_felt(subject, key, going)]
     if not felt:
         return

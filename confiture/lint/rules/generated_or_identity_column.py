@@ -15,10 +15,13 @@ from confiture.lint.writing import literal, qualified
 from confiture.models.catalog import Name
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.names import joined
+from confiture.sql.built_in import built_in
+from confiture.sql.catalog import types
 from confiture.sql.catalog.types import SERIALS
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb, strings
 from confiture.sql.type_changes import type_text
+from confiture.sql.volatility import function_calls
 
 _VIRTUAL = 18
 """The first version whose generated columns can be virtual."""
@@ -32,12 +35,13 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
         constraints = {one.constraint.contype: one.constraint for one in column.constraints}
         generated = constraints.get(pb.CONSTR_GENERATED)
         if generated is not None and generated.generated_kind == "s":
+            virtual = _can_be_virtual(subject, column, generated)
             yield Hit(
                 place=subject.statement.at(generated.location),
                 relation=table,
                 message=f"{table} is written anew to store the generated column {column.colname} in each row",
-                remedy=(_virtual if subject.version >= _VIRTUAL else _filled_by_trigger)(subject, column, generated),
-                hint=_VIRTUAL_HINT if subject.version >= _VIRTUAL else _TRIGGER_HINT,
+                remedy=(_virtual if virtual else _filled_by_trigger)(subject, column, generated),
+                hint=_VIRTUAL_HINT if virtual else _TRIGGER_HINT,
             )
         elif is_serial(column) or pb.CONSTR_IDENTITY in constraints:
             what = "identity" if pb.CONSTR_IDENTITY in constraints else "serial"
@@ -63,6 +67,17 @@ def _of_expressions(subject: StatementSubject, table: str) -> Iterator[Hit]:
                 message=f"{table} is written anew to compute {one.name} in each row again",
                 hint=f"leave the column as it is and have the new expression in another one: {_TRIGGER_HINT}",
             )
+
+
+def _can_be_virtual(subject: StatementSubject, column: Any, generated: Any) -> bool:
+    """Virtual columns take no types and functions of users."""
+    known = built_in()
+    ours = known.volatile | known.not_volatile
+    return (
+        subject.version >= _VIRTUAL
+        and types.built_in(column.type_name) is not None
+        and all(name in ours for name, _ in function_calls(generated.raw_expr, subject.catalog))
+    )
 
 
 def _virtual(subject: StatementSubject, column: Any, generated: Any) -> str:

@@ -13,7 +13,7 @@ from confiture.lint.altering import (
     made_not_null,
     new_columns,
 )
-from confiture.lint.remedies import alter, lines, not_null, quick, rest, without
+from confiture.lint.remedies import lines, not_null, quick, without
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.sql.tree import alter_commands, definition, pb
@@ -51,26 +51,19 @@ def _required(subject: StatementSubject) -> set[str]:
 
 
 def _remedy(subject: StatementSubject, column: Any) -> str:
-    commands = list(alter_commands(subject.node))
-    number = next(number for number, one in enumerate(commands) if definition(one).column_def == column)
+    commands = enumerate(alter_commands(subject.node))
+    loose = [one.constraint for one in additions(subject) if one.column == column and one.kind in _REQUIRING]
     demands = [one for one, name in made_not_null(subject) if name == column.colname]
+    kept = [
+        without(one, loose) if definition(one).column_def == column else one
+        for number, one in commands
+        if number not in demands
+    ]
     return lines(
-        *_added(subject, column, commands[number]),
-        *rest(subject, [number, *demands]),
+        *quick(subject, kept, own={column.colname}),
         FILL,
         *not_null(subject, column.colname),
     )
-
-
-def _added(subject: StatementSubject, column: Any, command: Any) -> tuple[str, ...]:
-    """ADD COLUMN without NOT NULL, nor any constraint that would be proven at once."""
-    written = [one for one in additions(subject) if one.column == column]
-    loose = without(command, [one.constraint for one in written if one.kind in _REQUIRING])
-    texts = quick(subject, [loose])
-    if not texts[0].startswith("--"):
-        return texts
-    bare = without(command, [one.constraint for one in written])
-    return *texts, alter(subject.node.relation, bare, like=subject.node)
 
 
 RULE = StatementRule(

@@ -20,8 +20,9 @@ from confiture.lint.altering import (
 from confiture.lint.remedies import NOT_NULL_WITHOUT_CHECK, lines, not_null, rest, set_not_null, validate
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
-from confiture.models.catalog import PUBLIC, Composite, Constraint, Name, Table
+from confiture.models.catalog import Composite, Constraint, Table
 from confiture.models.trace import LockMode
+from confiture.sql.catalog.resolving import name_of_type
 from confiture.sql.proofs import proves_not_null
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import pb
@@ -65,8 +66,7 @@ def _is_proven_of(subject: StatementSubject, table: Table, column: str) -> bool:
 
 def _is_row(subject: StatementSubject, kind: str) -> bool:
     """Whether a type is a composite one."""
-    schema, _, bare = kind.rpartition(".")
-    name = Name(schema or PUBLIC, bare)
+    name = name_of_type(kind)
     return isinstance(subject.catalog.types.get(name), Composite) or name in subject.catalog.tables
 
 

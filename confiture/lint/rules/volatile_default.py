@@ -66,6 +66,7 @@ def _default(column: Any) -> Any:
 def _remedy(subject: StatementSubject) -> str:
     """The statement with each volatile default set once its column is there, and how to fill the rows that exist."""
     relation, commands = subject.node.relation, []
+    own: set[str] = set()
     fills: list[str] = []
     proofs: list[str] = []
     for original in alter_commands(subject.node):
@@ -74,6 +75,7 @@ def _remedy(subject: StatementSubject) -> str:
         if default is None or not any(verdict for _, verdict in function_calls(default.raw_expr, subject.catalog)):
             commands.append(original)
             continue
+        own.add(column.colname)
         required = [one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_NOTNULL]
         commands.append(without(original, [default, *required]))
         kind = default.raw_expr.WhichOneof("node")
@@ -81,7 +83,7 @@ def _remedy(subject: StatementSubject) -> str:
         commands.append(command(pb.AT_ColumnDefault, column.colname, value))
         fills.append(backfilled(name_of(subject, relation), column.colname, "DEFAULT"))
         proofs += not_null(subject, column.colname) if required else ()
-    return lines(*quick(subject, commands), *fills, *proofs)
+    return lines(*quick(subject, commands, own), *fills, *proofs)
 
 
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY); INSERT INTO w_orders SELECT generate_series(1, 100)"

@@ -150,7 +150,7 @@ def cut_column(work: Work, draft: TableDraft, name: str) -> None:
         if key.target == draft.name and name in key.target_columns:
             work.remove_constraint(draft, key.name)
     for view in work.catalog.views_on(draft.name):
-        if _reads(view.query, name, view.columns):
+        if _reads(view.query.text, name, view.columns):
             remove_relation(work, view.name, cascade=True)
     for column in list(draft.columns.values()):
         if column.generated and column.default and _reads(f"SELECT {column.default}", name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from confiture.models.catalog import PUBLIC, Name, Table, UserType
@@ -60,6 +61,15 @@ def written(name: Name) -> str:
     """The name of a user's type as `format_type` writes it."""
     text = quoted(name.name)
     return text if name.schema == PUBLIC else f"{quoted(name.schema)}.{text}"
+
+
+def name_of_type(text: str) -> Name:
+    """The name of a user's type that `written` wrote."""
+    parts = [quoted.replace('""', '"') or bare for quoted, bare in _PARTS.findall(text)]
+    return Name(parts[-2] if len(parts) > 1 else PUBLIC, parts[-1] if parts else "")
+
+
+_PARTS = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
 
 def type_names(text: str) -> tuple[Name, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from confiture.models.catalog import Name, View
+from confiture.models.catalog import Name, Query, View
 from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
 from confiture.sql.catalog.reading import check_columns
@@ -43,7 +43,7 @@ def put_view(
     relations = tuple(one for one in read_names(work, relations_read(query)) if one != name)
     work.views[name] = View(
         name=name,
-        query=statement_text(query.WhichOneof("node"), getattr(query, query.WhichOneof("node"))),
+        query=_query(query),
         columns=tuple(one.name for one in columns),
         relations=relations,
         materialized=materialized,
@@ -53,6 +53,12 @@ def put_view(
     )
     work.view_types[name] = tuple(one.type for one in columns)
     work.depend(name, relations)
+
+
+def _query(node: Any) -> Query:
+    kind = node.WhichOneof("node")
+    tree = getattr(node, kind)
+    return Query(lambda: statement_text(kind, tree), tree if kind == "select_stmt" else None)
 
 
 def named(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output]:

@@ -22,7 +22,7 @@ from confiture.sql.flow.relations import Relation
 from confiture.sql.flow.returning import check_lacking
 from confiture.sql.flow.scopes import Around
 from confiture.sql.flow.work import Issue, Work
-from confiture.sql.tree import ParsedStatement, pb, statement_text, strings
+from confiture.sql.tree import ParsedStatement, pb, query_tree, statement_text, strings
 
 _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})
 _BODIES = frozenset({"do_stmt", "create_function_stmt"})
@@ -69,7 +69,7 @@ def analyse(statement: ParsedStatement, catalog: Catalog, tenancy: TenancySettin
 def analyse_view(view: View, catalog: Catalog, tenancy: TenancySettings) -> Verdict:
     """Whether a view brings rows of one tenant to another, or hides whose they are."""
     facts = Facts(catalog, tenancy)
-    tree = postgast.parse(view.query).stmts[0].stmt.select_stmt
+    tree = query_tree(view)
     work = Work(facts=facts, views={view.name: None})
     check_calls(work, tree)
     relation = query(work, tree, Around())

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from confiture.models.catalog import Catalog, Constraint, Name, Table
 from confiture.models.settings import TenancySettings
-from confiture.sql.flow.belonging import owning_key, tenant_column, unique_keys
-from confiture.sql.flow.keys import has_heirs
+from confiture.sql.belonging import owning_key, tenant_column
+from confiture.sql.flow.keys import has_heirs, unique_keys
 
 _Found = TypeVar("_Found")
 

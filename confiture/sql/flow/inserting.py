@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.belonging import is_meant, referred
+from confiture.sql.belonging import is_meant, referred
 from confiture.sql.flow.conflicts import check_conflict
 from confiture.sql.flow.joins import Flow, State
 from confiture.sql.flow.keys import rows_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from confiture.models.catalog import Catalog, Constraint, Name, Table, TableKind
 from confiture.models.values import value
-from confiture.sql.flow.belonging import referred
+from confiture.sql.belonging import referred
 from confiture.sql.flow.relations import Column, Equalities, Node, Origin, Output, Source
 
 if TYPE_CHECKING:
@@ -145,3 +145,18 @@ def settled(rows: Iterable[Row], given: frozenset[Node], facts: Facts) -> Iterat
 def has_heirs(table: Table, catalog: Catalog) -> bool:
     """Whether tables inherit from it, whose rows are among its own: keys do not hold for them."""
     return table.kind is TableKind.TABLE and bool(catalog.partitions(table.name))
+
+
+def unique_keys(table: Table) -> tuple[frozenset[str], ...]:
+    """Sets of columns whose values no two rows of the table share, in all moments of a transaction."""
+    deferrable = {one.name for one in table.constraints if one.deferrable}
+    keys = [
+        frozenset(str(column) for column in index.columns)
+        for index in table.indexes
+        if index.unique
+        and index.valid
+        and index.predicate is None
+        and None not in index.columns
+        and index.constraint not in deferrable
+    ]
+    return tuple(dict.fromkeys(keys))

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import postgast
-
 from confiture.models.catalog import Name, Table, View
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.belonging import is_meant, matches
+from confiture.sql.belonging import is_meant, matching
 from confiture.sql.flow.calls import check_calls
 from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
 from confiture.sql.flow.keys import VIRTUAL
 from confiture.sql.flow.relations import Column, Node, Origin, Output, Relation, Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import pb, query_tree, strings
 
 Query = Callable[[Work, Any, Around], Relation]
 """What analyses a query inside of FROM."""
@@ -146,15 +144,15 @@ def _not_known(work: Work, node: Any) -> Relation:
 def _view(work: Work, view: View, node: Any, query: Query) -> Relation:
     """The rows of a view, by its query; those of a materialized one that shows the tenant, by that column."""
     column = work.column
-    if view.materialized and column in view.columns and not matches(view.name, work.facts.tenancy.exempt):
+    if view.materialized and column in view.columns and not matching(view.name, work.facts.tenancy.exempt):
         outputs = tuple(Output(name=one) for one in view.columns)
         return Relation(outputs=outputs, reads=True, tenants=frozenset({view.columns.index(column)}))
     if view.name not in work.views:
         work.views[view.name] = None
         inner = Work(facts=work.facts, views=work.views)
-        tree = postgast.parse(view.query).stmts[0].stmt
-        check_calls(inner, tree.select_stmt)
-        found = renamed(query(inner, tree.select_stmt, Around()), view.columns)
+        tree = query_tree(view)
+        check_calls(inner, tree)
+        found = renamed(query(inner, tree, Around()), view.columns)
         work.views[view.name] = replace(found, expose=None, retarget=None)
         worst = [issue for issue in inner.issues if issue.grade is Grade.ERROR] or inner.issues
         for issue in worst[:1]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from confiture.models.catalog import PUBLIC, Column, Constraint, Name, Table, View
 from confiture.models.values import value
-from confiture.sql.flow.belonging import is_meant
+from confiture.sql.belonging import is_meant
 from confiture.sql.flow.work import Work
 
 

@@ -1,0 +1,134 @@
+"""A database that belongs to one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+
+from confiture.core.database import Database
+from confiture.core.migrate import DownOptions, UpOptions
+from confiture.core.project import Project
+from confiture.core.run import RehearsalOptions
+from confiture.core.standing import read_history
+from confiture.models.history import State
+from confiture.models.reports import RunReport
+from confiture.testing.failures import readable
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+_ORIGIN = "the test server"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScratchDatabase:
+    """A database of its own, with the project that is bound to it. It is dropped when the test ends.
+
+    What runs here runs as it does from the command line: the same checks, locks, history and failures. What it raises
+    has all that is known about the failure in its text.
+
+    Example::
+
+        def test_totals_are_filled(confiture_database: DatabaseFactory) -> None:
+            database = confiture_database(before="014")
+            database.execute("INSERT INTO w_orders (id, tenant_id, amount) VALUES (1, 7, 9.50)")
+            report = database.up(to="014")
+            assert report.rows_affected == 1
+            assert database.value("SELECT total FROM r_totals WHERE tenant_id = %s", [7]) == Decimal("9.50")
+    """
+
+    name: str
+    url: str = field(repr=False)
+    """Where to connect, as any driver takes it. It holds the password, where there is one."""
+    project: Project = field(repr=False)
+    """The project with this database in its settings: `project.run`, `project.lint`, ..."""
+    _open: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
+
+    @classmethod
+    def bound(cls, project: Project, name: str, url: str) -> ScratchDatabase:
+        """The database at `url`, with the project bound to it."""
+        database = replace(project.settings.database, url=url, url_from=_ORIGIN)
+        return cls(name=name, url=url, project=replace(project, settings=replace(project.settings, database=database)))
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+        """A new connection; as a context manager it commits at the end. All are closed when the test ends."""
+        connection = psycopg.connect(self.url, autocommit=autocommit)
+        self._open.append(connection)
+        return connection
+
+    def execute(self, sql: str, parameters: Parameters = None) -> None:
+        """Runs a statement, or without parameters several at once, and commits."""
+        __tracebackhide__ = True
+        with self._session() as connection:
+            connection.execute(sql.encode(), parameters)
+
+    def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """The rows of a query.
+
+        Example::
+
+            assert database.rows("SELECT id, total FROM r_totals ORDER BY id") == [(1, 10), (2, 20)]
+        """
+        __tracebackhide__ = True
+        with self._session() as connection:
+            return connection.execute(sql.encode(), parameters).fetchall()
+
+    def value(self, sql: str, parameters: Parameters = None) -> Any:
+        """The one value of a query. Raises LookupError where that is not one row of one column.
+
+        Example::
+
+            assert database.value("SELECT count(*) FROM r_totals") == 24
+        """
+        __tracebackhide__ = True
+        rows = self.rows(sql, parameters)
+        if len(rows) != 1 or len(rows[0]) != 1:
+            columns = f" of {len(rows[0])} columns" if rows else ""
+            raise LookupError(f"the query gave {len(rows)} rows{columns}, not one value: {sql}")
+        return rows[0][0]
+
+    def up(self, *, to: str | None = None) -> RunReport:
+        """Applies what is pending, up to a version and with it. Raises as `Project.run` does."""
+        __tracebackhide__ = True
+        with readable():
+            return self.project.run(UpOptions(to=to))
+
+    def down(self, *, to: str | None = None, steps: int | None = None) -> RunReport:
+        """Undoes the last migration, or the last `steps`, or those after the version `to` (`0`: all of them)."""
+        __tracebackhide__ = True
+        with readable():
+            return self.project.run(DownOptions(to=to, steps=steps))
+
+    def dry_run(self, *, to: str | None = None, repeat: int = 1, full: bool = False) -> RunReport:
+        """Runs what is pending and rolls it back, `repeat` times; with `full`, batched backfills are not only sampled.
+
+        The report has what `Project.dry_run` says; nothing is kept of it in the project's folder.
+
+        Example::
+
+            assert "w_orders" not in database.dry_run(to="014").locked_tables
+        """
+        __tracebackhide__ = True
+        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True, remembered=False)
+        with readable():
+            return self.project.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal))
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The versions that are applied, in the order in which they were."""
+        database = Database(conninfo=self.url, label=self.name, origin=_ORIGIN)
+        with closing(database.connect("test")) as connection:
+            return tuple(row.version for row in read_history(connection) if row.state is State.APPLIED)
+
+    def close(self) -> None:
+        """Closes the connections that `connect` made."""
+        while self._open:
+            self._open.pop().close()
+
+    @contextmanager
+    def _session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        __tracebackhide__ = True
+        with closing(psycopg.connect(self.url, autocommit=True)) as connection:
+            yield connection

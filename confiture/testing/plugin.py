@@ -1,0 +1,118 @@
+"""The pytest plugin: fixtures for databases at a given migration.
+
+Every run of pytest loads it, so it imports what it needs only where a test asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from confiture.core.project import Project
+    from confiture.testing.database import ScratchDatabase
+    from confiture.testing.server import DatabaseFactory, ScratchServer
+
+_PROJECT = pytest.StashKey["Project"]()
+_URL_VARIABLE = "CONFITURE_TEST_URL"
+_HINT = f"another server for tests: {_URL_VARIABLE}=postgresql://..., or confiture_test_url in pytest's ini-file"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options of the ini-file."""
+    parser.addini("confiture_config", "the confiture.yaml of the project; default: the nearest one above the rootdir")
+    parser.addini("confiture_environment", "the environment of the settings that tests use; default: as for commands")
+    parser.addini(
+        "confiture_test_url",
+        f"the server that tests make their databases on, or 'embedded' (default); {_URL_VARIABLE} wins",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test that takes `confiture_migration` once for each migration."""
+    if "confiture_migration" not in metafunc.fixturenames:
+        return
+    from confiture.errors import ConfitureError
+    from confiture.testing.failures import text_of
+
+    try:
+        migrations = _project(metafunc.config).migrations
+    except ConfitureError as error:
+        raise pytest.Collector.CollectError(text_of(error)) from None
+    versions = [migration.version for migration in migrations]
+    names = [f"{migration.version}_{migration.name}" for migration in migrations]
+    metafunc.parametrize("confiture_migration", versions, ids=names)
+
+
+@pytest.fixture(scope="session")
+def confiture_project(request: pytest.FixtureRequest) -> Project:
+    """The project around the rootdir, or around the working directory; `confiture_config` names another.
+
+    Its settings lead to the server of the tests, never to the database that they name. To bring it from elsewhere,
+    define a fixture of the same name.
+    """
+    from confiture.errors import ConfitureError
+    from confiture.testing.failures import text_of
+
+    try:
+        return _project(request.config)
+    except ConfitureError as error:
+        pytest.fail(text_of(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def confiture_server(request: pytest.FixtureRequest, confiture_project: Project) -> Iterator[ScratchServer]:
+    """The server that tests make their databases on."""
+    from confiture.errors import ConfitureError
+    from confiture.testing.failures import text_of
+    from confiture.testing.server import scratch_server
+
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(scratch_server(confiture_project, _url(request.config)))
+        except ConfitureError as error:
+            pytest.fail(f"{text_of(error)}\n  {_HINT}", pytrace=False)
+        yield server
+
+
+@pytest.fixture
+def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFactory]:
+    """Makes databases at a migration, which are dropped when the test ends.
+
+    `confiture_database("014")` has all migrations up to 014 and with it, `confiture_database(before="014")` those
+    before it, `confiture_database()` all.
+    """
+    with ExitStack() as stack:
+
+        def fresh(version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
+            __tracebackhide__ = True
+            database = confiture_server.create(version, before=before)
+            stack.callback(confiture_server.drop, database)
+            return database
+
+        yield fresh
+
+
+def _project(config: pytest.Config) -> Project:
+    """The project, which is loaded once. Raises InputError."""
+    if _PROJECT not in config.stash:
+        from confiture.core.project import Project
+        from confiture.files.settings import find_settings_file
+
+        here = config.rootpath, config.invocation_params.dir
+        path = next((folder for folder in here if find_settings_file(folder)), config.rootpath)
+        named = config.getini("confiture_config")
+        config.stash[_PROJECT] = Project.load(
+            config.rootpath / named if named else path,
+            environment=config.getini("confiture_environment") or None,
+            database=_url(config),
+        )
+    return config.stash[_PROJECT]
+
+
+def _url(config: pytest.Config) -> str:
+    return os.environ.get(_URL_VARIABLE) or config.getini("confiture_test_url") or "embedded"

@@ -1,0 +1,83 @@
+"""Proves that a migration can be undone: up, down, up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from confiture.errors import Diagnostic, InputError
+from confiture.models.migration import MigrationFile
+from confiture.plan.ordering import find_version, version_key
+from confiture.testing.database import ScratchDatabase
+from confiture.testing.failures import readable
+from confiture.testing.inventory import Inventory, differences, read_inventory
+
+
+def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore: Sequence[str] = ()) -> None:
+    """Runs a migration up, down and up again, and compares: `down` must bring the schema back to what it was, and the
+    second `up` must make the same schema as the first.
+
+    The migration is `version`, or the first that is pending; earlier ones that are pending are applied before. At the
+    end it is applied. Compared are definitions, owners, privileges, comments and options of all objects of the
+    database, except those of extensions. Not compared are data, the order of columns, the names of NOT NULL
+    constraints, and what is not the database's own: roles, tablespaces, settings of the database. `ignore` are glob
+    patterns of objects to leave out, written as the differences name them.
+
+    Raises AssertionError, with the objects that differ; InputError for a migration that has no `down`, that is applied
+    already, or that there is not; MigrationFailed and the others of `Project.run` where `up` or `down` fail.
+
+    Example::
+
+        def test_totals_can_be_undone(confiture_database: DatabaseFactory) -> None:
+            up_down_up(confiture_database(before="014"), ignore=["extension *"])
+    """
+    __tracebackhide__ = True
+    with readable():
+        migration = _prepared(database, version)
+    before = _schema(database)
+    database.up(to=migration.version)
+    first = _schema(database)
+    with readable(f"while {migration.label} was undone"):
+        database.down(steps=1)
+    _require_same(f"{migration.label}: down does not undo what up did", before, _schema(database), ignore)
+    with readable(f"while {migration.label} was applied again, after its down"):
+        database.up(to=migration.version)
+    _require_same(f"{migration.label}: up after down makes another schema", first, _schema(database), ignore)
+
+
+def _prepared(database: ScratchDatabase, version: str | None) -> MigrationFile:
+    """The migration, with all earlier ones applied."""
+    project = database.project
+    applied = {version_key(one) for one in database.applied}
+    pending = [migration for migration in project.migrations if version_key(migration.version) not in applied]
+    if version is not None:
+        migration = project.migrations[find_version(version, project.migrations)]
+    elif pending:
+        migration = pending[0]
+    else:
+        raise InputError(_none_pending("every migration is applied already"))
+    if migration not in pending:
+        raise InputError(_none_pending(f"{migration.label} is applied already"))
+    project.plan_of(migration.version, down=True)
+    earlier = pending[: pending.index(migration)]
+    if earlier:
+        database.up(to=earlier[-1].version)
+    return migration
+
+
+def _none_pending(message: str) -> Diagnostic:
+    return Diagnostic(
+        code="applied", message=message, hint="begin with a database before it: confiture_database(before=...)"
+    )
+
+
+def _schema(database: ScratchDatabase) -> Inventory:
+    with closing(database.connect(autocommit=True)) as connection:
+        return read_inventory(connection)
+
+
+def _require_same(failure: str, wanted: Inventory, found: Inventory, ignore: Sequence[str]) -> None:
+    __tracebackhide__ = True
+    lines = differences(wanted, found, tuple(ignore))
+    if lines:
+        raise AssertionError("\n".join([failure, *(f"  {line}" for line in lines)]))

@@ -1,0 +1,245 @@
+"""Where the databases of tests are made: names of their own, cloned from templates, dropped at the end.
+
+Every test session has a random number, which is in the names of its databases and which it holds an advisory lock on.
+Databases whose session holds its lock no more were left by one that was killed: the next session drops them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
+from typing import Protocol
+
+import psycopg
+from psycopg import sql
+
+from confiture.core.database import Connection, Database, label_of, require_usable
+from confiture.core.failures import plain_failure
+from confiture.core.project import Project
+from confiture.core.server.embedded import EmbeddedServer
+from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
+from confiture.models.settings import EMBEDDED, DatabaseSettings
+from confiture.plan.ordering import find_version
+from confiture.testing.address import url_of
+from confiture.testing.database import ScratchDatabase
+from confiture.testing.failures import explain, readable
+
+_PREFIX = "confiture_test_"
+_LOCKS = 1_669_427_321
+"""The class of the advisory locks of test sessions."""
+_MOST_TEMPLATES = 8
+_PATIENCE_S, _POLL_S = 5.0, 0.002
+
+_RIGHTS = "SELECT current_user AS role, rolcreatedb OR rolsuper AS may FROM pg_roles WHERE rolname = current_user"
+_LEFT_BEHIND = """
+SELECT datname::text AS name
+FROM pg_database
+WHERE datname ~ '^confiture_test_[0-9]+_[0-9a-f]{8}_[0-9]+$' AND pg_get_userbyid(datdba) = current_user
+  AND NOT EXISTS (
+      SELECT FROM pg_locks
+      WHERE locktype = 'advisory' AND classid = %s
+        AND objid::bigint = ('x' || split_part(datname, '_', 4))::bit(32)::bigint
+  )
+"""
+_SESSIONS = "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = %s"
+
+
+class DatabaseFactory(Protocol):
+    """What the fixture `confiture_database` is: gives a fresh database at a migration."""
+
+    def __call__(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
+        """A database with all migrations up to `version` and with it; up to `before` and without it; or with all."""
+
+
+@contextmanager
+def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchServer]:
+    """A server for the databases of tests: the one that a URL or conninfo string leads to, or an embedded one.
+
+    The embedded one is the tests' own, below `.confiture/testing/` in the project's folder: no test sees the databases
+    and roles of the server that `confiture db` starts. Raises DatabaseUnavailable where it cannot be used for tests.
+
+    Example::
+
+        with scratch_server(Project.load()) as server, server.database(before="014") as database:
+            up_down_up(database, "014")
+    """
+    with ExitStack() as stack:
+        conninfo = _embedded(stack, project) if url == EMBEDDED else url
+        label = label_of(DatabaseSettings(url=url))
+        server = Database(conninfo=conninfo, label=label, origin="the address of the test server")
+        connection = stack.enter_context(closing(server.connect("tests")))
+        require_usable(connection, label)
+        if url == EMBEDDED:
+            _hasten(connection)
+        _require_rights(connection, label)
+        made = ScratchServer(project, conninfo, connection)
+        stack.callback(made.close)
+        yield made
+
+
+def _embedded(stack: ExitStack, project: Project) -> str:
+    """The address of the tests' own server, which runs until the stack ends."""
+    server = EmbeddedServer(project.settings.root / ".confiture" / "testing")
+    try:
+        return stack.enter_context(server.using())
+    except DatabaseUnavailable:
+        # made by another version, or broken: there is nothing in it to keep
+        if not server.data.exists():
+            raise
+        server.reset()
+        return stack.enter_context(server.using())
+
+
+def _hasten(connection: Connection) -> None:
+    """Lets the tests' own server not wait for disks, on which most of the time of a DROP DATABASE would go."""
+    connection.execute("ALTER SYSTEM SET fsync = off")
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def _require_rights(connection: Connection, label: str) -> None:
+    row = connection.execute(_RIGHTS).fetchone()
+    if row is None or not row["may"]:
+        role = row["role"] if row else "this role"
+        raise DatabaseUnavailable(
+            Diagnostic(
+                code="no-right-to-create",
+                message=f"the role {role} may not create databases on {label}: each test gets one of its own",
+                hint=f"ALTER ROLE {role} CREATEDB, or name another server",
+            )
+        )
+
+
+class ScratchServer:
+    """Makes databases for tests. Templates are built at first use and kept until the end, eight at most."""
+
+    def __init__(self, project: Project, conninfo: str, connection: Connection) -> None:
+        self.project = project
+        self._conninfo = conninfo
+        self._connection = connection
+        self._session = f"{secrets.randbits(31):08x}"
+        self._numbers = count(1)
+        self._templates: OrderedDict[int, str] = OrderedDict()
+        """By how many migrations are applied, the one used last at the end."""
+        self._failed: dict[int, ConfitureError] = {}
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", [_LOCKS, int(self._session, 16)])
+        self._drop_left_behind()
+
+    @contextmanager
+    def database(self, version: str | None = None, *, before: str | None = None) -> Iterator[ScratchDatabase]:
+        """A database at a migration, dropped at the end: for fixtures that live longer than a test. Raises as `create`.
+
+        Example::
+
+            @pytest.fixture(scope="module")
+            def shop(confiture_server: ScratchServer) -> Iterator[ScratchDatabase]:
+                with confiture_server.database("014") as database:
+                    yield database
+        """
+        __tracebackhide__ = True
+        database = self.create(version, before=before)
+        try:
+            yield database
+        finally:
+            self.drop(database)
+
+    def create(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
+        """A database at a migration, as `DatabaseFactory` says, until it is given to `drop`.
+
+        Raises InputError for a version that there is not, and what the migrations raise that fail.
+        """
+        __tracebackhide__ = True
+        with readable():
+            return self._bound(self._copy(self._template(self._wanted(version, before))))
+
+    def drop(self, database: ScratchDatabase) -> None:
+        """Drops a database that `create` made; whoever is connected to it is disconnected."""
+        database.close()
+        self._remove(database.name)
+
+    def close(self) -> None:
+        """Drops the templates."""
+        while self._templates:
+            _, name = self._templates.popitem()
+            self._remove(name)
+
+    def _wanted(self, version: str | None, before: str | None) -> int:
+        """How many migrations are to be applied."""
+        migrations = self.project.migrations
+        if version is not None and before is not None:
+            raise InputError(Diagnostic(code="bad-option", message="give a version, or `before`: not both"))
+        if before is not None:
+            return find_version(before, migrations)
+        return len(migrations) if version is None else find_version(version, migrations) + 1
+
+    def _template(self, applied: int) -> str | None:
+        """The name of a database with so many migrations; None for an empty one."""
+        if applied in self._failed:
+            raise self._failed[applied]
+        if applied and applied not in self._templates:
+            try:
+                self._templates[applied] = self._built(applied)
+            except ConfitureError as error:
+                explain(error, f"while migrations were applied up to {self.project.migrations[applied - 1].label}")
+                self._failed[applied] = error
+                raise
+            if len(self._templates) > _MOST_TEMPLATES:
+                _, oldest = self._templates.popitem(last=False)
+                self._remove(oldest)
+        if applied:
+            self._templates.move_to_end(applied)
+        return self._templates.get(applied)
+
+    def _built(self, applied: int) -> str:
+        nearest = max((known for known in self._templates if known < applied), default=0)
+        name = self._copy(self._templates.get(nearest))
+        try:
+            self._bound(name).up(to=self.project.migrations[applied - 1].version)
+        except BaseException:
+            self._remove(name)
+            raise
+        self._wait_until_left(name)
+        return name
+
+    def _wait_until_left(self, name: str) -> None:
+        """Sessions end a little after their connections; CREATE DATABASE looks for them only ten times a second."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            row = self._connection.execute(_SESSIONS, [name]).fetchone()
+            if row is None or not row["sessions"]:
+                return
+            time.sleep(_POLL_S)
+
+    def _copy(self, template: str | None) -> str:
+        name = f"{_PREFIX}{os.getpid()}_{self._session}_{next(self._numbers)}"
+        # by its files it would be copied faster only above some 100 MB, and slower below: that takes two checkpoints
+        clone = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+        self._do(
+            sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test's database cannot be made"
+        )
+        return name
+
+    def _remove(self, name: str) -> None:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        self._do(statement, f"the test's database {name} cannot be dropped")
+
+    def _drop_left_behind(self) -> None:
+        for row in self._connection.execute(_LEFT_BEHIND, [_LOCKS]).fetchall():
+            try:
+                self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row["name"])))
+            except psycopg.Error:
+                # another session drops it too, or somebody looks at it
+                continue
+
+    def _do(self, statement: sql.Composed, failing: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(plain_failure(error, failing)) from error
+
+    def _bound(self, name: str) -> ScratchDatabase:
+        return ScratchDatabase.bound(self.project, name, url_of(self._conninfo, name))
