@@ -535,6 +535,16 @@ SEVERAL = [
     Case("ALTER TABLE w_orders ADD FOREIGN KEY (customer_id) REFERENCES w_customers, ADD UNIQUE (id)", (KEY, UNIQUE)),
     Case("ALTER TABLE w_orders ADD CHECK (amount > 0), ALTER id TYPE int, ADD paid int", (CHECK,)),
     Case("ALTER TABLE w_orders ADD COLUMN paid int NOT NULL, ADD CHECK (amount > 0)", (REQUIRED, CHECK)),
+    Case(
+        "ALTER TABLE w_customers DROP COLUMN id, ADD PRIMARY KEY (region)",
+        (UNIQUE,),
+        more="UPDATE w_customers SET region = id; ALTER TABLE w_customers ALTER region SET NOT NULL",
+    ),
+    Case(
+        "ALTER TABLE w_orders DROP COLUMN paid, ADD COLUMN paid bigint NOT NULL, ALTER number SET DEFAULT '0'",
+        (REQUIRED,),
+        more="ALTER TABLE w_orders ADD paid int",
+    ),
     Case("ALTER TABLE w_orders ADD CHECK (amount > 0), ADD COLUMN token uuid DEFAULT gen_random_uuid()", (CHECK,)),
     Case(
         "ALTER TABLE w_orders ADD PRIMARY KEY USING INDEX w_orders_id_idx, ALTER number SET NOT NULL",

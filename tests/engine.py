@@ -99,7 +99,7 @@ def _run(project: Project, url: str | None, listeners: tuple[Listener, ...], wor
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
     """Waits for a condition, long enough for the slowest machine."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.02)

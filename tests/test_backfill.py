@@ -161,7 +161,7 @@ def writers(database):
         thread.start()
     yield threads
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     assert not errors and not any(thread.is_alive() for thread in threads)
 
 
@@ -170,7 +170,7 @@ def test_what_others_write_meanwhile_is_in_the_result(made, database, writers):
     ran = migrate_up(made)
     assert ran.code == 0, ran.error
     for thread in writers:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     assert database.value(DIFFERENT) == 0
 
 
@@ -192,7 +192,7 @@ def test_killed_again_and_again_it_does_nothing_twice(made, database, writers):
         running.communicate()
     made.run("migrate", "up")
     for thread in writers:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     assert database.value(DIFFERENT) == 0
     assert database.rows(OURS) == []
 
@@ -317,7 +317,7 @@ def test_it_can_be_paused_and_resumed_from_elsewhere(made, database):
     assert database.value("SELECT count(*) FROM r_totals") == before
     speed_up(database)
     made.run("backfill", "resume")
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert database.value(DIFFERENT) == 0
     assert "done" in made.run("backfill", "status", "--all").out
@@ -329,7 +329,7 @@ def test_cancelled_it_takes_its_triggers_with_it(made, database):
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "cancel")
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=120)
     speed_up(database)
     assert running.returncode in (4, 5)
     assert "cancelled" in err

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from confiture.models.events import BackfillProgressed, StepFinished
+from confiture.models.events import BackfillProgressed, Noted, StepFinished
 from tests import fix_servers
 from tests.engine import migrate_down, migrate_up, wait_until
 from tests.filling import (
@@ -189,6 +189,14 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
             "not-captured",
         ),
         ("SELECT", "batch_rows: 10", SQL, "w_orders: [tenant_id, nobody]", "not-captured"),
+        (
+            "ALTER TABLE w_customers ADD COLUMN a int, ADD CONSTRAINT n NOT NULL a NOT VALID;"
+            "CREATE UNIQUE INDEX ON w_customers (a, id)",
+            "key: [a, id]",
+            SQL.replace("c.id\n", "c.id, c.a\n"),
+            None,
+            "no-batch-key",
+        ),
         (
             "ALTER TABLE w_customers ADD COLUMN a int NOT NULL DEFAULT 1;CREATE INDEX ON w_customers (a DESC, id)",
             "key: [a, id]",
@@ -384,6 +392,23 @@ def test_writes_between_two_runs_are_seen_where_nobody_was_to_write(made, databa
     assert (ran.code, ran.codes) == (5, ["source-written"])
 
 
+@pytest.mark.parametrize("end", ["ROLLBACK", "PREPARE TRANSACTION 'late'"])
+def test_a_writer_that_has_not_committed_is_seen_where_nobody_was_to_write(made, database, end):
+    if end != "ROLLBACK" and database.value("SHOW max_prepared_transactions") == "0":
+        pytest.skip("this server prepares no transactions")
+    fill(made, "batch_rows: 500\non_writes: ignore", captures="")
+    with database.connect(application_name="the shop") as writer:
+        writer.execute("BEGIN")
+        writer.execute("DELETE FROM w_orders WHERE customer_id = 1")
+        if end != "ROLLBACK":
+            writer.execute(end.encode())
+        ran = migrate_up(made)
+        assert (ran.code, ran.codes) == (5, ["source-written"])
+        who = f"the shop (process {writer.info.backend_pid})" if end == "ROLLBACK" else "a prepared transaction"
+        assert f"{who} writes w_orders" in ran.diagnostic.message
+        writer.execute("ROLLBACK" if end == "ROLLBACK" else "ROLLBACK PREPARED 'late'")
+
+
 def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
     """While a batch is under way that would take a minute."""
     slow = SQL.replace("count(o.id)", "count(o.id) + CASE WHEN c.id = 2000 THEN length(pg_sleep(60)::text) ELSE 0 END")
@@ -394,7 +419,7 @@ def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
         "it is in the batch",
     )
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 5, err
     assert "interrupted" in err
     assert database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 0
@@ -431,6 +456,32 @@ def test_a_lost_main_connection_leaves_what_the_next_run_goes_on_with(made, data
     speed_up(database)
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
+
+
+def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
+    """Its watch loses its connection, and gets no other."""
+    slow_down(database_18)
+    fill(made_18, SMALL_BATCHES)
+    name = database_18.name
+
+    def cut() -> None:
+        database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        database_18.server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE application_name LIKE 'confiture watch%' AND datname = '{name}'"
+        )
+
+    def let_go(event: object) -> None:
+        if isinstance(event, Noted) and "blocking by a worker is no longer watched: " in event.text:
+            database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            speed_up(database_18)
+
+    ran = migrate_up(made_18, once(cut), let_go)
+    database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert ran.code == 0, ran.error
+    assert ran.notes.count("blocking by a worker is no longer watched: ") == 1
+    assert "not currently accepting connections" in ran.notes
+    assert database_18.value(DIFFERENT) == 0
 
 
 def test_triggers_that_somebody_dropped_are_missed(made, database):
@@ -529,7 +580,7 @@ def test_a_crash_of_the_server_takes_back_no_more_than_its_own_progress(crashing
         running = shop.start("migrate", "up")
         wait_until(lambda: database.value(WORKERS), "it fills")
         crash()
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=120)
         assert running.returncode == 5, err
         filled = database.value("SELECT count(*) FROM r_totals")
         assert filled == database.value("SELECT coalesce(sum(written_rows), 0) FROM confiture.backfill_ranges")
@@ -584,6 +635,6 @@ def test_giving_up_does_not_queue_in_front_of_others(made_18, database_18):
     wait_until(lambda: database_18.value(waits), "it waits for the lock")
     assert database_18.value("SELECT count(*) FROM w_orders") == 2 * CUSTOMERS
     reader.close()
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert database_18.rows(OURS) == []

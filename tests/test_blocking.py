@@ -68,7 +68,7 @@ def reader_once(
 
     yield listener, answers
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=120)
 
 
 def test_over_budget_the_statement_is_cancelled_and_all_rolled_back(busy: Project, database: Database) -> None:
@@ -87,7 +87,20 @@ def test_over_budget_the_statement_is_cancelled_and_all_rolled_back(busy: Projec
 
 def test_within_budget_the_run_goes_on_and_says_who_waited(busy: Project, database: Database) -> None:
     settings(busy, max_blocking="30s")
-    busy.migration("001_lock", (busy.root / "migrations/001_lock.yaml").read_text().replace("20", "1.5"))
+    busy.migration(
+        "001_lock",
+        """
+        ddl:
+          - name: lock the table
+            sql: ALTER TABLE t ADD COLUMN x int
+          - name: work on
+            sql: |
+              DO $$ BEGIN
+                WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP PERFORM pg_sleep(0.05); END LOOP;
+                PERFORM pg_sleep(1);
+              END $$
+        """,
+    )
     with reader_once(database, "work on") as (listener, answers):
         ran = migrate_up(busy, listener).expect(0)
     (blocked,) = [event for event in ran.events if isinstance(event, Blocked)]
@@ -133,7 +146,7 @@ def reader_later(database: Database) -> Iterator[list]:
     thread = threading.Thread(target=read)
     thread.start()
     yield answers
-    thread.join(timeout=60)
+    thread.join(timeout=120)
 
 
 def test_a_commit_is_not_cancelled_and_no_budget_means_no_limit(busy: Project, database: Database) -> None:

@@ -118,8 +118,7 @@ def test_what_a_remedy_leaves_to_another_finding_is_named() -> None:
         " DROP number;\n"
         f"{LATER}\nALTER TABLE w_orders VALIDATE CONSTRAINT w_orders_paid_check;",
         REQUIRED: f"{apart} ADD COLUMN paid int CHECK (paid > 0)\n"
-        "ALTER TABLE w_orders ADD COLUMN paid int;\n"
-        "ALTER TABLE w_orders ADD COLUMN note text, DROP number;\n"
+        "ALTER TABLE w_orders ADD COLUMN paid int, ADD COLUMN note text, DROP number;\n"
         f"{FILL}\nALTER TABLE w_orders ADD CONSTRAINT w_orders_paid_not_null NOT NULL paid NOT VALID;\n"
         f"{LATER}\nALTER TABLE w_orders VALIDATE CONSTRAINT w_orders_paid_not_null;",
     }

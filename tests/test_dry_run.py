@@ -248,7 +248,7 @@ def test_waiting_for_a_lock_is_not_holding_it(shop: Project, database: Database)
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND waitstart < now() - interval '2 seconds'"
         wait_until(lambda: database.value(waiting) == 1, "it waits")
         holder.execute("COMMIT")
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=120)
     (statement,) = json.loads(out)["statements"]
     waited = statement["execution_time_ms"] - statement["locks"][0]["held_ms"]
     assert waited > 1_900, "more than it was held, by the wait"
@@ -339,7 +339,7 @@ def test_an_interrupted_dry_run_leaves_the_database_as_it_was(
         )
     else:
         running.send_signal(how)
-    running.communicate(timeout=60)
+    running.communicate(timeout=120)
     wait_until(lambda: database.value(asleep + " AND pid <> pg_backend_pid()") == 0, "the server ends it")
     assert database.dump() == before
     assert database.value("SELECT count(*) FROM w_orders") == 20_000
@@ -396,7 +396,7 @@ def test_locks_shows_what_a_running_migration_holds(shop: Project, database: Dat
         assert "w_orders" in shop.run("locks").out
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=60)
+        running.communicate(timeout=120)
 
 
 def test_a_prediction_that_cannot_be_kept_does_not_cost_the_report(filled: Project) -> None:

@@ -122,7 +122,7 @@ def run(url: str, sql: str) -> object:
         return cursor.fetchone()[0] if cursor.description else None
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -94,39 +94,39 @@ def at(number: int, action: Callable[[], object]) -> Callable[[object], None]:
     return listen
 
 
-def test_an_exception_at_every_event(shop: Project, database: Database) -> None:
-    write(shop)
+def test_an_exception_at_every_event(shop_18: Project, database_18: Database) -> None:
+    write(shop_18)
 
     def gone() -> None:
         raise Gone
 
-    for number in range(1, number_of_events(shop, database) + 1):
+    for number in range(1, number_of_events(shop_18, database_18) + 1):
         with pytest.raises(Gone):
-            migrate_up(shop, at(number, gone))
-        migrate_up(shop).expect(0)
-        assert_ended(database)
-        reset(database)
+            migrate_up(shop_18, at(number, gone))
+        migrate_up(shop_18).expect(0)
+        assert_ended(database_18)
+        reset(database_18)
 
 
-def test_an_interrupt_at_every_event(shop: Project, database: Database) -> None:
-    write(shop)
+def test_an_interrupt_at_every_event(shop_18: Project, database_18: Database) -> None:
+    write(shop_18)
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     codes = set()
-    for number in range(1, number_of_events(shop, database) + 1):
+    for number in range(1, number_of_events(shop_18, database_18) + 1):
         try:
-            ran = migrate_up(shop, at(number, interrupt))
+            ran = migrate_up(shop_18, at(number, interrupt))
         except KeyboardInterrupt:
             pass  # before the first migration or after the last
         else:
             assert "interrupted" in ran.codes
-            assert_told_truly(ran, database)
+            assert_told_truly(ran, database_18)
             codes.add(ran.code)
-        migrate_up(shop).expect(0)
-        assert_ended(database)
-        reset(database)
+        migrate_up(shop_18).expect(0)
+        assert_ended(database_18)
+        reset(database_18)
     assert codes == {4, 5}
 
 
@@ -170,33 +170,33 @@ def write_down(shop: Project) -> None:
 
 
 @pytest.mark.parametrize("fault", ["gone", "lose"])
-def test_a_fault_at_every_event_on_the_way_down(shop: Project, database: Database, fault: str) -> None:
-    write_down(shop)
+def test_a_fault_at_every_event_on_the_way_down(shop_18: Project, database_18: Database, fault: str) -> None:
+    write_down(shop_18)
 
     def gone() -> None:
         raise Gone
 
     def lose() -> None:
-        database.execute(LOSE)
+        database_18.execute(LOSE)
 
     action = {"gone": gone, "lose": lose}[fault]
     for number in range(1, 100):
-        reset(database)
-        database.execute("CREATE TABLE log (x text)")
-        migrate_up(shop).expect(0)
+        reset(database_18)
+        database_18.execute("CREATE TABLE log (x text)")
+        migrate_up(shop_18).expect(0)
         try:
-            ran = migrate_down(shop, at(number, action), to="0")
+            ran = migrate_down(shop_18, at(number, action), to="0")
         except Gone:
             ran = Ran()
-        reverting = [version for version, state in history(database) if state == "reverting"]
+        reverting = [version for version, state in history(database_18) if state == "reverting"]
         assert ran.code != 4 or not reverting
         assert ran.code != 5 or reverting or "committed" in ran.codes
         if reverting:
-            assert migrate_up(shop).expect(7).diagnostic.code == "down-unfinished"
-        migrate_down(shop, to="0").expect(0)
-        assert effects(database) == "abcd"
-        assert database.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") == [("log",)]
-        assert history(database) == []
+            assert migrate_up(shop_18).expect(7).diagnostic.code == "down-unfinished"
+        migrate_down(shop_18, to="0").expect(0)
+        assert effects(database_18) == "abcd"
+        assert database_18.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") == [("log",)]
+        assert history(database_18) == []
         if number > len(ran.events) > 0:
             break
     else:

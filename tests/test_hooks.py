@@ -74,9 +74,13 @@ class Migration_002(Migration):
 
 @pytest.fixture
 def customers(shop_18):
-    shop_18.migration("001_customers", CUSTOMERS)
-    shop_18.ddl("value.sql", VALUE)
-    return shop_18
+    return with_customers(shop_18)
+
+
+def with_customers(project):
+    project.migration("001_customers", CUSTOMERS)
+    project.ddl("value.sql", VALUE)
+    return project
 
 
 def python(project, name, body):
@@ -133,7 +137,8 @@ def test_what_a_hook_raises_rolls_the_whole_migration_back_and_is_told(customers
     assert database_18.value("SELECT to_regclass('r_customer_value')") is None
 
 
-def test_a_dry_run_sees_each_statement_of_a_hook(customers, database_18):
+def test_a_dry_run_sees_each_statement_of_a_hook(shop, database):
+    customers = with_customers(shop)
     python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     migrate_up(customers, to="001").expect(0)
     report = customers.run("migrate", "--dry-run", "--format", "json").json
@@ -141,7 +146,7 @@ def test_a_dry_run_sees_each_statement_of_a_hook(customers, database_18):
     assert fill["rows"] == [{"table": "r_customer_value", "inserted": 300, "updated": 0, "deleted": 0}]
     assert {scan["table"] for scan in fill["scans"]} == {"w_customers", "w_orders"}
     assert count["sql"].startswith("SELECT count(*)")
-    assert database_18.value("SELECT to_regclass('r_customer_value')") is None
+    assert database.value("SELECT to_regclass('r_customer_value')") is None
 
 
 def test_a_strong_lock_taken_by_a_hook_is_seen(customers):

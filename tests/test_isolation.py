@@ -176,6 +176,21 @@ def test_leaky(shop_18: Shop, statement: str, kind: LeakKind) -> None:
     assert kind in {leak.kind for leak in proof.leaks}, proof.leaks
 
 
+def test_sums_of_inexact_numbers_may_differ_in_their_last_digits(shop_18: Shop) -> None:
+    shop_18.execute(
+        "CREATE TABLE w_weights (tenant_id bigint, weight double precision, small real);"
+        "INSERT INTO w_weights SELECT t, sqrt(n * t), sqrt(n) FROM generate_series(1, 3) t, generate_series(1, 500) n;"
+        "INSERT INTO w_weights VALUES (1, 'Infinity', 'NaN'), (2, '-0', '-Infinity')"
+    )
+    by_chance = "CASE WHEN (SELECT count(*) FROM w_weights) > 600 THEN -weight END"
+    summed = "SELECT tenant_id, sum(weight ORDER BY {}), sum(small ORDER BY {}) FROM w_weights GROUP BY 1"
+    assert shop_18.standing(summed.format("weight", "weight")) is Standing.ISOLATED
+    in_other_order = summed.format(by_chance, by_chance)
+    assert shop_18.standing(in_other_order) is Standing.ISOLATED
+    whole = "SELECT tenant_id, weight * (SELECT count(*) FROM w_weights) FROM w_weights"
+    assert shop_18.standing(whole) is Standing.MIXED
+
+
 def test_sample_says_how_it_was_chosen(shop_18: Shop) -> None:
     shop_18.execute("INSERT INTO w_orders SELECT t, o, 1, 1 FROM generate_series(10, 60) t, generate_series(1, t) o")
     found = shop_18.prove("SELECT tenant_id, id FROM w_orders", tenants=7).sample

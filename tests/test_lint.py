@@ -141,6 +141,14 @@ def test_broken_files_are_findings_and_the_rest_is_linted(project: Project) -> N
     assert next(one for one in found if one.rule == "sql-syntax").severity == "error"
 
 
+def test_nothing_counts_as_missing_while_a_file_cannot_be_read(project: Project) -> None:
+    project.ddl("a.sql", "\\set role app\nCREATE TABLE w_a (id int PRIMARY KEY);\n")
+    project.ddl("b.sql", "INSERT INTO w_a VALUES (1);\n")
+    assert told_by(project, "missing_reference") == ["schemas/a.sql:1:1 sql-syntax None"]
+    project.ddl("a.sql", "CREATE TABLE w_b (id int PRIMARY KEY);\n")
+    assert told_by(project, "missing_reference") == ["schemas/b.sql:1:13 missing_reference w_a"]
+
+
 def test_every_finding_of_a_large_file_has_its_line(project: Project) -> None:
     lines = [f"CREATE TABLE w_{number} (id int); -- é\n" for number in range(5_000)]
     project.ddl("a.sql", "".join(lines))

@@ -24,6 +24,13 @@ CREATE TABLE w_calls (kind bigint NOT NULL) PARTITION BY LIST (kind);
 CREATE TABLE w_calls_rest PARTITION OF w_calls DEFAULT;
 CREATE TABLE w_sums (one bigint, twice bigint GENERATED ALWAYS AS (one * 2) STORED);
 CREATE DOMAIN price AS numeric CHECK (VALUE > 0);
+CREATE TYPE "Stage" AS ENUM ('new');
+CREATE TYPE "NewStage" AS ENUM ('new');
+CREATE TABLE w_steps (id bigint PRIMARY KEY, stage "Stage", job_id bigint CONSTRAINT k REFERENCES w_jobs, note text);
+CREATE FUNCTION name_of("Stage") RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'x' $$;
+CREATE VIEW v_orders AS SELECT id FROM w_orders;
+CREATE MATERIALIZED VIEW v_orders_2 AS SELECT id FROM v_orders;
+CREATE VIEW v_orders_3 AS SELECT v_orders_2.id FROM v_orders_2 JOIN v_orders ON true;
 CREATE FUNCTION one() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
 CREATE FUNCTION dice() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 4; END';
 CREATE TEMPORARY TABLE scratch (id bigint);
@@ -54,6 +61,7 @@ def found(rule: str, sql: str, version: int = 18) -> list[Finding]:
         ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN country TYPE text USING country::text"),
         ("type_rewrite", "ALTER TABLE w_orders ALTER COLUMN amount TYPE numeric(12,2)"),
         ("type_rewrite", "SET timezone = 'UTC'; ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz"),
+        ("type_rewrite", 'ALTER TABLE w_steps ALTER COLUMN stage TYPE "Stage"'),
         ("narrowing_type", "ALTER TABLE w_customers ALTER COLUMN note TYPE varchar(5) USING left(note, 5)"),
         ("narrowing_type", "ALTER TABLE w_orders ALTER COLUMN amount TYPE double precision"),
         ("storage_rewrite", "ALTER TABLE w_orders SET LOGGED"),
@@ -174,6 +182,18 @@ def test_what_is_found_says_how_sure_it_is(rule: str, sql: str, severity: str | 
             "ALTER TABLE w_orders ADD COLUMN n numeric GENERATED ALWAYS AS (amount * 2) STORED",
         ),
         ("type_rewrite", "ALTER TABLE w_orders ALTER COLUMN amount TYPE text USING amount || ' CHF'"),
+        (
+            "generated_or_identity_column",
+            "ALTER TABLE w_steps ADD COLUMN label text GENERATED ALWAYS AS (name_of(stage)) STORED",
+        ),
+        (
+            "generated_or_identity_column",
+            'ALTER TABLE w_steps ADD COLUMN other "Stage" GENERATED ALWAYS AS (stage) STORED, ADD extra int',
+        ),
+        ("type_rewrite", 'ALTER TABLE w_steps ALTER COLUMN stage TYPE "NewStage" USING stage::text::"NewStage"'),
+        ("fk_locks_parent", "ALTER TABLE w_steps DROP CONSTRAINT k, DROP COLUMN note, ADD COLUMN extra int"),
+        ("fk_locks_parent", "ALTER TABLE w_bills DROP COLUMN customer_id, DROP CONSTRAINT w_bills_job_id_fkey"),
+        ("cascade_or_truncate", "DROP VIEW v_orders CASCADE"),
         ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz"),
         ("narrowing_type", "ALTER TABLE w_customers ALTER COLUMN number TYPE varchar(10)"),
         (
@@ -247,3 +267,11 @@ def test_remedies_name_the_schema_that_a_search_path_leaves_out(rule: str, sql: 
     example = Example(before=f"{BEFORE};{shop}", sql=(f"SET search_path = shop, public; {sql}",))
     findings = lint_example(built_in_rules()[rule], example, 18)
     assert {finding.remedy for finding in findings if finding.rule == rule} == {remedy}
+
+
+def test_a_column_of_the_primary_key_is_not_to_be_made_nullable() -> None:
+    """PostgreSQL refuses that."""
+    (of_key,) = found("drop_object", "ALTER TABLE w_steps DROP COLUMN id")
+    (other,) = found("drop_object", "ALTER TABLE w_old DROP COLUMN id")
+    assert of_key.remedy is None
+    assert "DROP NOT NULL" in (other.remedy or "")

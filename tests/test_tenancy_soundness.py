@@ -20,5 +20,5 @@ def test_what_is_called_safe_is(database_18: Database) -> None:
     assert tally.number(Standing.ISOLATED) > WORLDS * STATEMENTS / 4
     assert tally.number(Standing.ISOLATED, Grade.SAFE) > WORLDS * STATEMENTS / 10
     assert tally.number(Standing.NOT_PROVABLE) < WORLDS * STATEMENTS / 50
-    # the benchmark says how many: with more data fewer mixes stay unseen by luck
-    assert tally.precision >= 0.8, tally.counts
+    # 0.88 of this sample; the benchmark, which looks at more data, says what it is of 10,000
+    assert tally.precision >= 0.85, tally.counts

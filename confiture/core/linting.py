@@ -84,13 +84,15 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     actives = active_rules(settings.linting, known)
     actives = chosen(actives, options.rules, known) if options.rules else actives
     surroundings = _surroundings(settings, facts)
-    problems = Problems()
+    problems, unread = Problems(), Problems()
     live = facts.catalog if facts else None
     paths = schema_paths(settings) if live is None else []
-    trees = Trees()  # of what the migrations run, which is mostly DDL files of the schema
-    needed = live is None and not paths
-    project = _project(settings, options.variables, problems, trees.keep, needed=needed)
-    schema, left_out = _schema(paths, settings, options.variables, problems, trees)
+    texts, left_out = _texts(paths, settings, options.variables, problems)
+    with parsed_ahead([one.text for one in texts]) as parse:
+        trees = Trees(parse)  # of what the migrations run, which is mostly DDL files of the schema
+        schema = _schema(texts, problems, trees.find)
+        needed = live is None and not paths
+        project = _project(settings, options.variables, unread, trees.keep, needed=needed)
     replay = Replay(actives, surroundings, trees.find)
     judged: list[Judged] = []
     applied = {version_key(version) for version in facts.applied} if facts else set()
@@ -102,13 +104,16 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
         elif live is None:
             replay.pass_over(plan)
     catalog = live or together(schema.catalog, replay.catalog)
-    judged += judge_schema(actives, catalog, schema.misfits, surroundings)
+    broken = [*unread, *problems, *schema.failures, *replay.failures]
+    # what is not there may be what could not be read
+    misfits = [one for one in schema.misfits if not broken or one.code != "missing-object"]
+    judged += judge_schema(actives, catalog, misfits, surroundings)
     files = (migration.file for migration in (project.migrations if project else ()))
     outside = [one for file in files for one in ignores_outside(verbatim(SourceText(text=file.text, file=file)))]
     ignores = [*schema.ignores, *replay.ignores, *outside]
     findings, suppressed = heeding(found(judged), ignores, actives, known, all_judged=live is None)
     return LintReport(
-        findings=in_order([*_broken([*problems, *schema.failures, *replay.failures]), *findings]),
+        findings=in_order([*_broken(broken), *findings]),
         files=len(paths) + (len(project.migrations) if project else 0),
         statements=schema.statements + replay.statements,
         tables=len(catalog.tables),
@@ -164,7 +169,8 @@ def files_catalog(settings: Settings, variables: Mapping[str, Any]) -> Catalog:
     problems = Problems()
     paths = schema_paths(settings)
     project = _project(settings, variables, problems, postgast.parse, needed=not paths)
-    schema, _ = _schema(paths, settings, variables, problems, Trees())
+    texts, _ = _texts(paths, settings, variables, problems)
+    schema = _schema(texts, problems, postgast.parse)
     problems.raise_if_any()
     replay = Replay((), _surroundings(settings, None))
     for plan in project.ups if project else ():
@@ -214,11 +220,11 @@ class _SchemaContext(RenderContext):
         return {**self.variables, "vars": self.variables, "environment": self.environment}
 
 
-def _schema(
-    paths: Iterable[Path], settings: Settings, overrides: Mapping[str, Any], problems: Problems, trees: Trees
-) -> tuple[SchemaReader, Sequence[Path]]:
-    """The schema that DDL files make, and the files that are left to the migrations that run them: templates with names
-    that the settings do not know.
+def _texts(
+    paths: Iterable[Path], settings: Settings, overrides: Mapping[str, Any], problems: Problems
+) -> tuple[Sequence[Rendered], Sequence[Path]]:
+    """What DDL files say, and the files that are left to the migrations that run them: templates with names that the
+    settings do not know.
     """
     texts: list[Rendered] = []
     left_out: list[Path] = []
@@ -233,11 +239,15 @@ def _schema(
             problems.extend(wrong)
             if not wrong:
                 left_out.append(path)
-    with parsed_ahead([one.text for one in texts if not trees.has(one.text)], trees.find) as parse:
-        schema = SchemaReader(parse)
-        for rendered in texts:
-            _read(rendered, schema, problems)
-    return schema, left_out
+    return texts, left_out
+
+
+def _schema(texts: Iterable[Rendered], problems: Problems, parse: Parse) -> SchemaReader:
+    """The schema that the texts of DDL files make."""
+    schema = SchemaReader(parse)
+    for rendered in texts:
+        _read(rendered, schema, problems)
+    return schema
 
 
 def _read(rendered: Rendered, schema: SchemaReader, problems: Problems) -> None:

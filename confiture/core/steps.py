@@ -158,7 +158,9 @@ class StepRunner:
     def _run(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> _Did:
         if step.hook is None:
             return self._statements(identity, step, observe, foresee)
-        result, self._spent_ms = self._hooks.run(self._connection, identity, step, partial(observe, identity))
+        with self._timed():
+            result, watching_ms = self._hooks.run(self._connection, identity, step, partial(observe, identity))
+        self._spent_ms -= watching_ms
         self._keep_encoding()
         return _Did(rows=result.rows_affected, stats=result.stats)
 

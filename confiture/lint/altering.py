@@ -9,7 +9,7 @@ from typing import Any
 from confiture.lint.only import refusals
 from confiture.lint.sizes import SMALL_ROWS, name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.models.catalog import PUBLIC, Domain, Name, Table, TableKind
+from confiture.models.catalog import Domain, Name, Table, TableKind
 from confiture.models.source import Place
 from confiture.models.values import value
 from confiture.sql.catalog import types

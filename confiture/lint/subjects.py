@@ -16,6 +16,7 @@ from confiture.models.settings import Settings
 from confiture.models.source import Place, Rendered
 from confiture.models.tenancy import Verdict
 from confiture.models.trace import LockMode
+from confiture.models.values import value
 from confiture.sql.catalog.builder import Misfit
 from confiture.sql.effects import Effects, effects_of
 from confiture.sql.flow import analyse
@@ -138,7 +139,7 @@ class _Beginning(Sequence["StatementSubject"]):
         return self._items[range(self._length)[index]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@value(frozen=True, kw_only=True)
 class StatementSubject:
     """A statement of a migration, with the catalog as it is before it runs.
 

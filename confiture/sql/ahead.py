@@ -1,4 +1,4 @@
-"""Parses texts in a process of their own while this one works on: parsing is a fifth of what lint does."""
+"""Parses texts in a process of its own while this one works on: parsing is a fifth of what lint does."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LENGTH = 8
 
 
 @contextmanager
-def parsed_ahead(texts: Sequence[str], parse: Parse) -> Iterator[Parse]:
-    """Gives what parses like `parse`, faster where it is asked for these texts in this order.
+def parsed_ahead(texts: Sequence[str]) -> Iterator[Parse]:
+    """Gives what parses as `postgast.parse` does; these texts sooner, where it is asked for them in this order first.
 
     Another process is started where that pays and is safe: there is much to parse, a processor for it, and no other
     thread that might hold a lock.
     """
     if sum(map(len, texts)) < _WORTH_IT or not _may_fork():
-        yield parse
+        yield postgast.parse
         return
     reader, writer = os.pipe()
     child = os.fork()
@@ -38,7 +38,7 @@ def parsed_ahead(texts: Sequence[str], parse: Parse) -> Iterator[Parse]:
     os.close(writer)
     try:
         with os.fdopen(reader, "rb") as results:
-            yield _Received(texts, results, parse).parse
+            yield _Received(texts, results).parse
     finally:
         os.waitpid(child, 0)
 
@@ -69,28 +69,28 @@ def _serialized(text: str) -> bytes:
 
 
 class _Received:
-    """What the other process made of the texts, in their order."""
+    """What the other process made of the texts. Trees are kept as bytes, which take little room."""
 
-    def __init__(self, texts: Sequence[str], results: BinaryIO, parse: Parse) -> None:
-        self._places = {id(text): place for place, text in enumerate(texts)}
-        self._next = 0
+    def __init__(self, texts: Sequence[str], results: BinaryIO) -> None:
+        self._places = {text: place for place, text in reversed([*enumerate(texts)])}
         self._results = results
-        self._parse = parse
+        self._trees: list[bytes] = []
 
     def parse(self, text: str) -> Any:
         """The tree of a text: the one that was made, or one made now."""
-        place = self._places.get(id(text), -1)
-        if place < self._next:
-            return self._parse(text)
-        for _ in range(self._next, place):
-            self._read()
-        self._next = place + 1
-        tree = self._read()
+        place = self._places.get(text)
+        if place is None:
+            return postgast.parse(text)
+        while len(self._trees) <= place:
+            self._trees.append(self._next())
+        tree = self._trees[place]
         # what does not parse raises its error here, where somebody waits for it
-        return pb.ParseResult.FromString(tree) if tree else self._parse(text)
+        return pb.ParseResult.FromString(tree) if tree else postgast.parse(text)
 
-    def _read(self) -> bytes:
-        """The next tree, empty where there is none, or the other process ended."""
+    def _next(self) -> bytes:
+        """The next tree, empty where there is none, or nobody makes them any more."""
+        if self._results.closed:
+            return b""
         length = int.from_bytes(self._results.read(_LENGTH), "little")
         tree = self._results.read(length)
         return tree if len(tree) == length else b""

@@ -82,7 +82,7 @@ def _leaf(node: Any) -> str:
     kind = node.WhichOneof("node")
     if kind not in _LEAVES:
         raise _Unknown
-    text = _text(node)
+    text = _WRITERS[kind](getattr(node, kind))
     if text.startswith("-"):
         raise _Unknown
     return text

@@ -114,7 +114,8 @@ Parse = Callable[[str], Any]
 class Trees:
     """Keeps the trees of texts that are read more than once. Nobody may change them."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
         self._kept: dict[str, Any] = {}
 
     def keep(self, text: str) -> Any:
@@ -122,13 +123,9 @@ class Trees:
         tree = self._kept[text] = self.find(text)
         return tree
 
-    def has(self, text: str) -> bool:
-        """Whether the tree of a text was kept."""
-        return text in self._kept
-
     def find(self, text: str) -> Any:
         """The tree of a text, parsed now unless it was kept."""
-        return self._kept.get(text) or postgast.parse(text)
+        return self._kept.get(text) or self._parse(text)
 
 
 def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedStatement, ...]:

@@ -28,14 +28,20 @@ Inventory = Mapping[str, Described]
 def read_inventory(connection: psycopg.Connection[Any]) -> Inventory:
     """What the schema of a database consists of, without data, and without what extensions and Confiture made."""
     statement = (files("confiture.testing") / "inventory.sql").read_bytes()
+    names: dict[tuple[int, int, int], str] = {}
+    parents: dict[str, tuple[int, int, int]] = {}
     facts: dict[str, dict[str, str]] = {}
-    parents: dict[str, str] = {}
     with connection.transaction(force_rollback=True), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute("SET LOCAL search_path = ''")
-        for name, parent, fact, value in cursor.execute(statement):
+        for kind, number, column, name, parent_kind, parent, fact, value in cursor.execute(statement):
+            names[kind, number, column] = name
             facts.setdefault(name, {})[fact] = value
-            parents[name] = parent or parents.get(name, "")
-    return {name: Described(parent=parents[name], facts=known) for name, known in facts.items()}
+            if parent:
+                parents[name] = (parent_kind, parent, 0)
+    return {
+        name: Described(parent=names.get(parents[name], "") if name in parents else "", facts=known)
+        for name, known in facts.items()
+    }
 
 
 def differences(wanted: Inventory, found: Inventory, ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -53,7 +59,10 @@ def differences(wanted: Inventory, found: Inventory, ignore: tuple[str, ...] = (
 
 
 def _without(inventory: Inventory, ignore: tuple[str, ...]) -> Inventory:
-    return {name: one for name, one in inventory.items() if not any(fnmatchcase(name, glob) for glob in ignore)}
+    def ignored(name: str) -> bool:
+        return any(fnmatchcase(name, glob) for glob in ignore)
+
+    return {name: one for name, one in inventory.items() if not ignored(name) and not ignored(one.parent)}
 
 
 def _alone(here: Inventory, there: Inventory) -> list[str]:

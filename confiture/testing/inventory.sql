@@ -87,25 +87,34 @@ WITH spaces AS (
         LIMIT 1
     ) AS owner ON true
     CROSS JOIN LATERAL (
-        VALUES ('persistence', CASE c.relpersistence WHEN 'p' THEN 'permanent' WHEN 'u' THEN 'unlogged' ELSE 'temporary' END),
+        VALUES ('persistence', CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'permanent' END),
                ('row security', CASE WHEN c.relrowsecurity THEN 'enabled' END),
                ('row security for the owner', CASE WHEN c.relforcerowsecurity THEN 'forced' END),
-               ('replica identity', CASE c.relreplident WHEN 'f' THEN 'full' WHEN 'n' THEN CASE WHEN c.relkind IN ('r', 'p') THEN 'nothing' END
-                    WHEN 'i' THEN (SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisreplident) END),
-               ('clustered on', (SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)),
-               ('options', CASE WHEN c.relkind NOT IN ('i', 'I') THEN (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o) END),
+               ('replica identity', CASE WHEN c.relkind NOT IN ('r', 'p') OR c.relreplident = 'd' THEN NULL
+                    WHEN c.relreplident = 'f' THEN 'full'
+                    ELSE coalesce((
+                        SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisreplident
+                    ), 'nothing') END),
+               ('clustered on', (
+                    SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)),
+               ('options', CASE WHEN i.indexrelid IS NULL THEN (
+                    SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o) END),
                ('options of its TOAST table', (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(toast.reloptions) o)),
                ('tablespace', (SELECT spcname::text FROM pg_tablespace t WHERE t.oid = c.reltablespace)),
-               ('access method', CASE WHEN c.relkind NOT IN ('i', 'I') THEN (SELECT amname::text FROM pg_am a WHERE a.oid = c.relam) END),
+               ('access method', CASE WHEN i.indexrelid IS NULL THEN (
+                    SELECT amname::text FROM pg_am a WHERE a.oid = c.relam) END),
                ('partitioned by', pg_get_partkeydef(c.oid)),
                ('partition', pg_get_expr(c.relpartbound, c.oid)),
-               ('parents', (SELECT string_agg(h.inhparent::regclass::text, ', ' ORDER BY h.inhseqno) FROM pg_inherits h WHERE h.inhrelid = c.oid)),
+               ('parents', (
+                    SELECT string_agg(h.inhparent::regclass::text, ', ' ORDER BY h.inhseqno)
+                    FROM pg_inherits h
+                    WHERE h.inhrelid = c.oid)),
                ('of type', CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END),
                ('query', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END),
-               ('populated', CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'no' END),
                ('definition', CASE WHEN i.indexrelid IS NOT NULL THEN pg_get_indexdef(i.indexrelid)
                     || CASE WHEN NOT i.indisvalid THEN ' (invalid)' ELSE '' END END),
-               ('sequence', CASE WHEN s.seqrelid IS NOT NULL THEN format('AS %s START %s INCREMENT %s MINVALUE %s MAXVALUE %s CACHE %s%s',
+               ('sequence', CASE WHEN s.seqrelid IS NOT NULL THEN format(
+                    'AS %s START %s INCREMENT %s MINVALUE %s MAXVALUE %s CACHE %s%s',
                     format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
                     CASE WHEN s.seqcycle THEN ' CYCLE' ELSE '' END) END),
                ('owned by', CASE WHEN c.relkind = 'S' THEN (
@@ -129,29 +138,32 @@ WITH spaces AS (
     LEFT JOIN pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] -- since 18
     CROSS JOIN LATERAL (
         VALUES ('type', format_type(a.atttypid, a.atttypmod)),
-               ('not null', CASE WHEN NOT a.attnotnull THEN 'no' WHEN NOT coalesce(k.convalidated, true) THEN 'not valid' ELSE 'yes' END),
+               ('not null', CASE WHEN NOT a.attnotnull THEN 'no'
+                    WHEN NOT coalesce(k.convalidated, true) THEN 'not valid' ELSE 'yes' END),
                ('default', pg_get_expr(d.adbin, d.adrelid)),
                ('generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END),
                ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
                ('collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END),
-               ('storage', CASE WHEN a.attstorage <> t.typstorage THEN
-                    CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main' ELSE 'extended' END END),
+               ('storage', CASE WHEN a.attstorage = t.typstorage THEN NULL
+                    ELSE CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main'
+                         ELSE 'extended' END END),
                ('compression', CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END),
                ('statistics', nullif(a.attstattarget, -1)::text),
                ('options', (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions || a.attfdwoptions) o))
     ) AS told (fact, value)
-    WHERE c.relkind IN ('r', 'p', 'f', 'c')
+    WHERE c.relkind IN ('r', 'p', 'f', 'c') OR c.relkind = 'v' AND d.oid IS NOT NULL
     UNION ALL
     SELECT 'pg_constraint'::regclass, k.oid, 0,
-           CASE WHEN k.conrelid <> 0 THEN 'pg_class'::regclass ELSE 'pg_type'::regclass END, greatest(k.conrelid, k.contypid),
-           'definition', pg_get_constraintdef(k.oid)
+           CASE WHEN k.conrelid <> 0 THEN 'pg_class'::regclass ELSE 'pg_type'::regclass END,
+           greatest(k.conrelid, k.contypid), 'definition', pg_get_constraintdef(k.oid)
     FROM constraints k
     UNION ALL
     SELECT 'pg_trigger'::regclass, g.oid, 0, 'pg_class'::regclass, g.tgrelid, fact, value
     FROM pg_trigger g
     CROSS JOIN LATERAL (
         VALUES ('definition', pg_get_triggerdef(g.oid)),
-               ('enabled', CASE g.tgenabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' ELSE 'yes' END)
+               ('enabled', CASE g.tgenabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always'
+                    ELSE 'yes' END)
     ) AS told (fact, value)
     WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relations)
     UNION ALL
@@ -159,16 +171,20 @@ WITH spaces AS (
     FROM pg_rewrite r
     CROSS JOIN LATERAL (
         VALUES ('definition', pg_get_ruledef(r.oid)),
-               ('enabled', CASE r.ev_enabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' ELSE 'yes' END)
+               ('enabled', CASE r.ev_enabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always'
+                    ELSE 'yes' END)
     ) AS told (fact, value)
     WHERE r.rulename <> '_RETURN' AND r.ev_class IN (SELECT oid FROM relations)
     UNION ALL
     SELECT 'pg_policy'::regclass, p.oid, 0, 'pg_class'::regclass, p.polrelid, fact, value
     FROM pg_policy p
     CROSS JOIN LATERAL (
-        VALUES ('command', CASE p.polcmd WHEN '*' THEN 'all' WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' ELSE 'delete' END),
+        VALUES ('command', CASE p.polcmd WHEN '*' THEN 'all' WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert'
+                    WHEN 'w' THEN 'update' ELSE 'delete' END),
                ('kind', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END),
-               ('roles', (SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END, ', ' ORDER BY role) FROM unnest(p.polroles) role)),
+               ('roles', (
+                    SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END, ', ' ORDER BY role)
+                    FROM unnest(p.polroles) role)),
                ('using', pg_get_expr(p.polqual, p.polrelid)),
                ('with check', pg_get_expr(p.polwithcheck, p.polrelid))
     ) AS told (fact, value)
@@ -180,23 +196,30 @@ WITH spaces AS (
     FROM types t
     LEFT JOIN pg_range r ON r.rngtypid = t.oid
     CROSS JOIN LATERAL (
-        VALUES ('kind', CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range' WHEN 'm' THEN 'multirange' ELSE 'base' END),
-               ('labels', (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)),
+        VALUES ('kind', CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range'
+                    WHEN 'm' THEN 'multirange' ELSE 'base' END),
+               ('labels', (
+                    SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
+                    FROM pg_enum e
+                    WHERE e.enumtypid = t.oid)),
                ('over', CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END),
                ('not null', CASE WHEN t.typnotnull THEN 'yes' END),
                ('default', t.typdefault),
-               ('collation', CASE WHEN t.typtype = 'd' AND t.typcollation NOT IN (0, (SELECT b.typcollation FROM pg_type b WHERE b.oid = t.typbasetype))
-                    THEN t.typcollation::regcollation::text END),
-               ('functions', CASE WHEN t.typtype = 'b' THEN concat_ws(' ', t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typanalyze) END),
-               ('range of', (SELECT concat_ws(' ', format_type(r.rngsubtype, NULL), nullif(r.rngcollation, 0)::regcollation, o.opcname, r.rngcanonical, r.rngsubdiff)
-                    FROM pg_opclass o WHERE o.oid = r.rngsubopc))
+               ('collation', CASE WHEN t.typtype = 'd' AND t.typcollation <> 0 THEN t.typcollation::regcollation::text END),
+               ('functions', CASE WHEN t.typtype = 'b' THEN concat_ws(' ', t.typinput, t.typoutput, t.typreceive,
+                    t.typsend, t.typmodin, t.typmodout, t.typanalyze) END),
+               ('range of', (
+                    SELECT concat_ws(' ', format_type(r.rngsubtype, NULL), nullif(r.rngcollation, 0)::regcollation,
+                         o.opcname, r.rngcanonical, r.rngsubdiff)
+                    FROM pg_opclass o
+                    WHERE o.oid = r.rngsubopc))
     ) AS told (fact, value)
     UNION ALL
     SELECT 'pg_proc'::regclass, p.oid, 0, 0, 0, 'definition',
            CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid)
-                ELSE concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,
-                     a.aggminvtransfn, a.aggmfinalfn, a.aggfinalextra, nullif(a.aggsortop, 0)::regoperator, format_type(a.aggtranstype, NULL),
-                     a.agginitval, p.proparallel) END
+                ELSE concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+                     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn, a.aggfinalextra, nullif(a.aggsortop, 0)::regoperator,
+                     format_type(a.aggtranstype, NULL), a.agginitval, p.proparallel) END
     FROM functions p
     LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 
@@ -206,33 +229,44 @@ WITH spaces AS (
     FROM others o
     WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM members m WHERE m.classid = o.class AND m.objid = o.oid)
     UNION ALL
-    SELECT 'pg_statistic_ext'::regclass, oid, 0, 'pg_class'::regclass, stxrelid, 'definition', pg_get_statisticsobjdef(oid)
-    FROM pg_statistic_ext
+    SELECT 'pg_statistic_ext'::regclass, oid, 0, 'pg_class'::regclass, stxrelid, 'definition',
+           concat_ws(' target ', pg_get_statisticsobjdef(oid), nullif(to_jsonb(s) ->> 'stxstattarget', '-1')) -- null since 17
+    FROM pg_statistic_ext s
     WHERE stxnamespace IN (TABLE spaces)
     UNION ALL
-    SELECT 'pg_event_trigger'::regclass, oid, 0, 0, 0, 'definition', concat_ws(' ', evtevent, evtfoid::regprocedure, evttags, evtenabled)
+    SELECT 'pg_event_trigger'::regclass, oid, 0, 0, 0, 'definition',
+           concat_ws(' ', evtevent, evtfoid::regprocedure, evttags, evtenabled)
     FROM pg_event_trigger
     UNION ALL
-    SELECT 'pg_publication'::regclass, oid, 0, 0, 0, 'definition', (to_jsonb(p) - 'oid' - 'pubname' - 'pubowner')::text
+    SELECT 'pg_publication'::regclass, oid, 0, 0, 0, 'definition',
+           (to_jsonb(p) - 'oid' - 'pubname' - 'pubowner')::text
     FROM pg_publication p
     UNION ALL
-    SELECT 'pg_publication_rel'::regclass, r.oid, 0, 'pg_class'::regclass, r.prrelid, 'definition', (to_jsonb(t) - 'schemaname' - 'tablename' - 'pubname')::text
+    SELECT 'pg_publication_rel'::regclass, r.oid, 0, 'pg_class'::regclass, r.prrelid, 'definition', (
+               to_jsonb(t) - 'schemaname' - 'tablename' - 'pubname'
+               || jsonb_build_object('attnames', (
+                   SELECT jsonb_agg(a ORDER BY a) FROM jsonb_array_elements(to_jsonb(t) -> 'attnames') a))
+           )::text
     FROM pg_publication_rel r
     JOIN pg_publication p ON p.oid = r.prpubid
     JOIN pg_class c ON c.oid = r.prrelid
-    JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = c.relnamespace::regnamespace::text AND t.tablename = c.relname
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_publication_tables t ON (t.pubname, t.schemaname, t.tablename) = (p.pubname, n.nspname, c.relname)
     UNION ALL
     SELECT 'pg_operator'::regclass, oid, 0, 0, 0, 'definition',
-           concat_ws(' ', oprcode, format_type(oprresult, NULL), nullif(oprcom, 0)::regoperator, nullif(oprnegate, 0)::regoperator, oprrest, oprjoin,
+           concat_ws(' ', oprcode, format_type(oprresult, NULL), nullif(oprcom, 0)::regoperator,
+                     nullif(oprnegate, 0)::regoperator, oprrest, oprjoin,
                      CASE WHEN oprcanmerge THEN 'MERGES' END, CASE WHEN oprcanhash THEN 'HASHES' END)
     FROM pg_operator
     WHERE oprnamespace IN (TABLE spaces)
     UNION ALL
-    SELECT 'pg_cast'::regclass, oid, 0, 0, 0, 'definition', concat_ws(' ', castmethod, castcontext, nullif(castfunc, 0)::regprocedure)
+    SELECT 'pg_cast'::regclass, oid, 0, 0, 0, 'definition',
+           concat_ws(' ', castmethod, castcontext, nullif(castfunc, 0)::regprocedure)
     FROM pg_cast
     WHERE oid >= 16384
     UNION ALL
-    SELECT 'pg_collation'::regclass, oid, 0, 0, 0, 'definition', (to_jsonb(c) - 'oid' - 'collname' - 'collnamespace' - 'collowner')::text
+    SELECT 'pg_collation'::regclass, oid, 0, 0, 0, 'definition',
+           (to_jsonb(c) - 'oid' - 'collname' - 'collnamespace' - 'collowner')::text
     FROM pg_collation c
     WHERE collnamespace IN (TABLE spaces)
     UNION ALL
@@ -253,7 +287,8 @@ WITH spaces AS (
     FROM pg_foreign_data_wrapper
     WHERE oid >= 16384
     UNION ALL
-    SELECT 'pg_foreign_server'::regclass, s.oid, 0, 0, 0, 'definition', concat_ws(' ', w.fdwname, s.srvtype, s.srvversion, s.srvoptions)
+    SELECT 'pg_foreign_server'::regclass, s.oid, 0, 0, 0, 'definition',
+           concat_ws(' ', w.fdwname, s.srvtype, s.srvversion, s.srvoptions)
     FROM pg_foreign_server s
     JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
     UNION ALL
@@ -285,12 +320,18 @@ WITH spaces AS (
     )
     FROM (
         -- a list that was changed and changed back is written out, though it says what the absent one says
-        SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace WHERE oid IN (TABLE spaces)
+        SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner))
+        FROM pg_namespace
+        WHERE oid IN (TABLE spaces)
         UNION ALL
-        SELECT 'pg_class'::regclass, oid, 0, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner))
-        FROM relations WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+        SELECT 'pg_class'::regclass, oid, 0,
+               coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner))
+        FROM relations
+        WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
         UNION ALL
-        SELECT 'pg_class'::regclass, attrelid, attnum, attacl FROM pg_attribute WHERE attrelid IN (SELECT oid FROM relations) AND attacl IS NOT NULL
+        SELECT 'pg_class'::regclass, attrelid, attnum, attacl
+        FROM pg_attribute
+        WHERE attrelid IN (SELECT oid FROM relations) AND attacl IS NOT NULL AND NOT attisdropped
         UNION ALL
         SELECT 'pg_type'::regclass, oid, 0, coalesce(typacl, acldefault('T', typowner)) FROM types
         UNION ALL
@@ -298,23 +339,25 @@ WITH spaces AS (
         UNION ALL
         SELECT 'pg_language'::regclass, oid, 0, coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language
         UNION ALL
-        SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, coalesce(fdwacl, acldefault('F', fdwowner)) FROM pg_foreign_data_wrapper
+        SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, coalesce(fdwacl, acldefault('F', fdwowner))
+        FROM pg_foreign_data_wrapper
         UNION ALL
-        SELECT 'pg_foreign_server'::regclass, oid, 0, coalesce(srvacl, acldefault('S', srvowner)) FROM pg_foreign_server
+        SELECT 'pg_foreign_server'::regclass, oid, 0, coalesce(srvacl, acldefault('S', srvowner))
+        FROM pg_foreign_server
         UNION ALL
         SELECT 'pg_default_acl'::regclass, oid, 0, defaclacl FROM pg_default_acl
     ) AS lists (class, oid, column_number, acl)
 ), objects AS (
-    SELECT DISTINCT ON (class, oid, column_number) class, oid, column_number, identified.type || ' ' || identified.identity AS name
+    SELECT DISTINCT ON (class, oid, column_number) class, oid, column_number,
+           identified.type || ' ' || identified.identity AS name
     FROM facts
     CROSS JOIN LATERAL pg_identify_object(class, oid, column_number) AS identified
     WHERE value IS NOT NULL
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = class AND m.objid = oid)
 )
-SELECT o.name AS object, coalesce(p.name, '') AS parent, f.fact, f.value
+-- parents by their numbers: the planner expects few rows here, and would join them in a loop
+SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint, f.fact, f.value
 FROM facts f
 JOIN objects o USING (class, oid, column_number)
-LEFT JOIN objects p ON p.class = f.parent_class AND p.oid = f.parent AND p.column_number = 0
--- our own tables are filtered by name where the catalog has no schema to filter by
+-- our own tables are left out by name where the catalog has no schema to leave them out by
 WHERE f.value IS NOT NULL AND o.name !~ ' confiture[.]' AND o.name <> 'schema confiture'
-ORDER BY 1, 3

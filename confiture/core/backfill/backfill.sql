@@ -224,6 +224,23 @@ CROSS JOIN LATERAL (
 ) AS p
 JOIN pg_stat_all_tables s ON s.relid = p.relid;
 
+-- name: open_writers
+-- Who has written tables, partitions included, or is about to, and has not committed. A prepared transaction has no process.
+SELECT DISTINCT p.relid::text AS table,
+       CASE WHEN l.pid IS NULL THEN 'a prepared transaction'
+            ELSE format('%%s (process %%s)', coalesce(nullif(a.application_name, ''), 'a session'), l.pid) END AS who
+FROM unnest(%(tables)s::bigint[]) AS u (oid)
+CROSS JOIN LATERAL (
+    SELECT relid FROM pg_partition_tree(u.oid::oid::regclass)
+    UNION
+    SELECT u.oid::oid::regclass
+) AS p
+JOIN pg_locks l ON l.locktype = 'relation' AND l.relation = p.relid AND l.mode = 'RowExclusiveLock' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.pid IS DISTINCT FROM pg_backend_pid()
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ORDER BY 1, 2;
+
 -- name: pressure
 -- What the server tells of its replicas, its WAL and its oldest transaction. Only some roles see the replicas.
 SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,

@@ -87,12 +87,14 @@ class Draining:
             )
             names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
             asked = time.perf_counter()
-            if tables:
-                self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
-            if self._capture.leaves(tables).keys() != self._capture.known_leaves():
-                raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
+            # from here on: who waits behind the lock of one table waits while that of the next is waited for
             self._deadline = asked + budget_ms / 1000 if budget_ms else None
             try:
+                self._keep_within()
+                if tables:
+                    self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+                if self._capture.leaves(tables).keys() != self._capture.known_leaves():
+                    raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
                 while self._take(_ALL_NOTES):
                     pass
                 self._keep_within()

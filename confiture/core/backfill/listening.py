@@ -11,9 +11,9 @@ from confiture.core.backfill.gate import Gate
 from confiture.core.backfill.pressure import Pressure
 from confiture.core.backfill.pulse import BEAT_S, PAUSED
 from confiture.core.backfill.work import Work
-from confiture.core.backfill.worker import Gone, Message, Retry, Waited, Worker
+from confiture.core.backfill.worker import Gone, Message, Retry, Unwatched, Waited, Worker
 from confiture.core.backfill.writes import Writes
-from confiture.models.events import BackfillProgressed, BatchRetried, Blocked
+from confiture.models.events import BackfillProgressed, BatchRetried, Blocked, Noted
 from confiture.models.plan import StepId
 
 
@@ -70,7 +70,7 @@ class Listening:
         self._tell()
         return errors
 
-    def _hear(self, message: Batch | Retry | Waited) -> None:
+    def _hear(self, message: Batch | Retry | Waited | Unwatched) -> None:
         match message:
             case Batch():
                 self._batches += 1
@@ -87,6 +87,8 @@ class Listening:
                         reason=message.reason,
                     )
                 )
+            case Unwatched():
+                self._emit(Noted(text=f"blocking by a worker is no longer watched: {message.reason}"))
             case Waited():
                 over = any(waiter.waited_ms > message.budget_ms > 0 for waiter in message.waiters)
                 self._emit(

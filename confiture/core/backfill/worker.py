@@ -69,13 +69,20 @@ class Waited:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unwatched:
+    """Nobody looks any more at who waits for a worker's batches, because of `reason`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Gone:
     """A worker went home, because of `error` or because there is nothing left to do."""
 
     error: BaseException | None
 
 
-Message = Batch | Retry | Waited | Gone
+Message = Batch | Retry | Waited | Unwatched | Gone
 
 
 class Worker:
@@ -159,7 +166,7 @@ class Worker:
                 clear = self._job.clears(connection) if self._clearing and self._job.clears else None
                 batch = runner.run(part, self.batch_rows, clear)
             finally:
-                self._tell_of(watch.waiters)
+                self._tell_of(watch)
             if batch is None:
                 return
             last_s = batch.duration_ms / 1000
@@ -170,10 +177,12 @@ class Worker:
             if batch.is_last:
                 return
 
-    def _tell_of(self, waiters: tuple[Waiter, ...]) -> None:
+    def _tell_of(self, watch: BlockingWatch) -> None:
         """Tells who waited; workers of the same run that waited for each other are no one's loss."""
+        if loss := watch.take_loss():
+            self._outbox.put(Unwatched(reason=loss))
         own = self._connection.info.parameter_status("application_name") if self._connection else None
-        others = tuple(waiter for waiter in waiters if waiter.application_name != own)
+        others = tuple(waiter for waiter in watch.waiters if waiter.application_name != own)
         if others:
             self._outbox.put(Waited(waiters=others, budget_ms=self._job.settings.max_blocking_ms))
 

@@ -16,12 +16,14 @@ from confiture.core.backfill.tables import captured_tables, own_rows, read_table
 from confiture.core.backfill.work import Work
 from confiture.core.database import Connection, one_row
 from confiture.core.failures import plain_failure
+from confiture.core.queries import query
 from confiture.core.steps import StepFailed
 from confiture.core.waiting import retry_wait_s
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites
 
 LOCK_TIMEOUT_MS = 500
+_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"
 _RETRYABLE = frozenset({"55P03", "40P01"})
 
 
@@ -155,16 +157,29 @@ class RefusedWrites:
                 self._work.step,
                 "source-written",
                 f"others wrote {written:,} rows to the tables that the backfill reads: its result would not hold them",
-                "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again",
+                _STOP_WRITERS,
             )
 
     def settle(self) -> str | None:
+        # statistics count what is committed
+        self._refuse_open_writers()
         self.look()
         self._work.store.end()
         return None
 
     def release(self) -> None:
         return None
+
+    def _refuse_open_writers(self) -> None:
+        rows = self._work.connection.execute(query("open_writers"), {"tables": self._tables}).fetchall()
+        if rows:
+            others = ", ".join(f"{row['who']} writes {row['table']}" for row in rows)
+            raise failed(
+                self._work.step,
+                "source-written",
+                f"what the backfill reads is being written and not committed: {others}",
+                _STOP_WRITERS,
+            )
 
     def _written(self) -> int:
         return int(one_row(self._work.connection, "written_so_far", tables=self._tables)["rows"])

@@ -80,7 +80,8 @@ class HookRuns:
     ) -> tuple[HookResult, float]:
         """Runs a hook in whatever transaction is open. `observe` is told of each of its statements.
 
-        Gives its result, and the milliseconds that it took. Raises StepFailed, or what `observe` raises.
+        Gives its result, and the milliseconds of `observe`, which are not the hook's. Raises StepFailed, or what
+        `observe` raises.
         """
         with still_open(connection, hook_of(step).name):
             return self._run(connection, identity, step, Watched(observe), _refuse_to_fill)
@@ -121,15 +122,13 @@ class HookRuns:
         hook = hook_of(step)
         stats = self._stats.setdefault(identity.version, {})
         context = self._context(hook, identity, stats, fill)
-        started = time.perf_counter()
         with self._failures(step, hook, watched), self._logging(hook.name), lent(connection, watched.seen) as own:
             returned = _executed(hook, own, context)
-        spent_ms = (time.perf_counter() - started) * 1000 - watched.watching_ms
         result = returned or HookResult(identity.phase, hook.name)
         if result.rows_affected is None:
             result = replace(result, rows_affected=watched.rows)
         stats |= result.stats
-        return result, spent_ms
+        return result, watched.watching_ms
 
     def _context(
         self,

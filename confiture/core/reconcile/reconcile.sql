@@ -25,7 +25,12 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            SELECT coalesce(jsonb_agg(k.columns ORDER BY k.indisprimary DESC, k.nullable, k.indexrelid), '[]')
            FROM (
                SELECT i.indisprimary, i.indexrelid, jsonb_agg(a.attname ORDER BY u.position) AS columns,
-                      bool_or(NOT a.attnotnull) AS nullable
+                      bool_or(NOT a.attnotnull OR EXISTS (
+                          -- since 18 a column may be NOT NULL for new rows only
+                          SELECT FROM pg_constraint n
+                          WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
+                                AND NOT n.convalidated
+                      )) AS nullable
                FROM pg_index i
                CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS u (attnum, position)
                LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.attnum AND u.attnum <> 0

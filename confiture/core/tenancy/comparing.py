@@ -18,7 +18,8 @@ from confiture.sql.tree import statement_text
 _AT_ONCE = 10
 """So many tenants are asked for in one statement."""
 _SHOWN = 3
-_INEXACT = ("real", "double precision")
+_INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
+"""The digits by which inexact numbers are compared, of 6 and 15 that they have: sums depend on the order of adding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,11 +126,14 @@ def _column(place: int) -> sql.Identifier:
 
 
 def _as_text(question: Question, place: int) -> sql.Composable:
-    """A column as text. Sums of inexact numbers depend on their order in the last digits: those are rounded away."""
+    """A column as text; of inexact numbers the first digits, and 0 for -0."""
     column = _column(place)
-    if question.types[place] in _INEXACT:
-        return sql.SQL("q.{}::numeric::text").format(column)
-    return sql.SQL("q.{}::text").format(column)
+    digits = _INEXACT.get(question.types[place])
+    if digits is None:
+        return sql.SQL("q.{}::text").format(column)
+    finite = sql.SQL("to_char(q.{}::float8 + 0, {})").format(column, sql.Literal(digits))
+    special = sql.SQL("q.{}::float8 IN ('NaN', 'Infinity', '-Infinity')").format(column)
+    return sql.SQL("CASE WHEN {} THEN q.{}::text ELSE {} END").format(special, column, finite)
 
 
 def _text(tree: Any) -> sql.SQL:

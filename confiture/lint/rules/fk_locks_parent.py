@@ -120,8 +120,9 @@ def _of_dropped_tables(subject: StatementSubject) -> Iterator[Hit]:
     found = (subject.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
     tables = [table for table in found if table]
     going = {table.name for table in tables}
-    keys = [(table, key) for table in tables if table.name not in subject.created for key in table.foreign_keys]
-    yield from _of_keys(subject, keys, going, (subject.statement.text,))
+    old = (table for table in tables if table.name not in subject.created)
+    keys = [(table, key) for table in old for key in table.foreign_keys if _is_felt(subject, key, going)]
+    yield from _of_keys(subject, keys, (subject.statement.text,))
 
 
 def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
@@ -131,32 +132,32 @@ def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
     commands = list(alter_commands(subject.node))
     names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
-    keys = [(table, key) for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
+    going = [key for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
+    keys = [(table, key) for key in going if _is_felt(subject, key, {table.name})]
+    felt = {key.name for _, key in keys}
     # the key is dropped on its own already: that is what is told to do
-    own = [number for number, one in enumerate(commands) if one.name in {key.name for _, key in keys}]
-    others = rest(subject, [number for number in own if commands[number].subtype == pb.AT_DropConstraint])
-    yield from _of_keys(subject, keys, {table.name}, others, alone=len(commands) == len(names) == 1)
+    own = [n for n, one in enumerate(commands) if one.subtype == pb.AT_DropConstraint and one.name in felt]
+    yield from _of_keys(subject, keys, rest(subject, own), alone=len(commands) == len(names) == 1)
 
 
 def _of_keys(
     subject: StatementSubject,
-    keys: Iterable[tuple[Table, Constraint]],
-    going: set[Name],
+    keys: Sequence[tuple[Table, Constraint]],
     then: Sequence[str],
     *,
     alone: bool = False,
 ) -> Iterator[Hit]:
-    """One hit for all foreign keys that a statement drops from tables which stay in use. `then` is what else it does."""
-    felt = [(table, key) for table, key in keys if _is_felt(subject, key, going)]
-    if not felt:
+    """One hit for all foreign keys that a statement drops from tables in use. `then` is what else it does."""
+    if not keys:
         return
-    targets = list(dict.fromkeys(str(key.target) for _, key in felt))
-    referring = [f"{table.name} ({key.name})" for table, key in felt]
-    if len(felt) == 1:
-        told = f"{felt[0][0].name} refers to it ({felt[0][1].name})"
+    targets = list(dict.fromkeys(str(key.target) for _, key in keys))
+    referring = [f"{table.name} ({key.name})" for table, key in keys]
+    if len(keys) == 1:
+        told = f"{keys[0][0].name} refers to it ({keys[0][1].name})"
     else:
-        told = f"{enumerated(referring, len(felt))} refer to {'it' if len(targets) == 1 else 'them'}"
-    dropped = [f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}" for table, key in felt]
+        told = f"{enumerated(referring, len(keys))} refer to {'it' if len(targets) == 1 else 'them'}"
+    dropped = [f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}" for table, key in keys]
+    apart = [one for text in dropped for one in (LATER, text)][1:]
     yield Hit(
         place=subject.place,
         relation=targets[0],
@@ -164,7 +165,7 @@ def _of_keys(
         message=f"nobody can read or write {enumerated(targets, len(targets))} until this commits: {told}",
         effect=_OF_DROPS,
         hint=None if alone else _KEYS_FIRST,
-        remedy=None if alone else lines(*(one for text in dropped for one in (text, LATER)), subject.statement.text),
+        remedy=None if alone else lines(*apart, *((LATER, *then) if then else ())),
     )
 
 

@@ -14,9 +14,9 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import literal, qualified
 from confiture.models.catalog import Name
 from confiture.models.trace import LockMode
-from confiture.sql.catalog.names import joined
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog import types
+from confiture.sql.catalog.names import joined
 from confiture.sql.catalog.types import SERIALS
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb, strings

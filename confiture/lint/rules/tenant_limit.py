@@ -17,7 +17,7 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
 RULE = StatementRule(
     name="tenant_limit",
     group=Group.TENANCY,
-    severity="error",
+    severity="warning",
     summary="LIMIT and OFFSET count over all tenants",
     effect="Whether a tenant gets its rows depends on how many rows others have.",
     hint="limit within each tenant: by a LATERAL subquery, or by row_number() OVER (PARTITION BY the tenant)",

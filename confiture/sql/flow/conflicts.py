@@ -7,7 +7,8 @@ from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.expressions import conjuncts
-from confiture.sql.flow.joins import Flow, State
+from confiture.sql.flow.joins import Flow
+from confiture.sql.flow.meeting import State
 from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Source
 from confiture.sql.flow.scopes import Around, Item, Scope

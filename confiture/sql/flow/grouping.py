@@ -8,8 +8,8 @@ from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.expressions import aggregates
-from confiture.sql.flow.joins import State
 from confiture.sql.flow.keys import rows_of, settled
+from confiture.sql.flow.meeting import State
 from confiture.sql.flow.outputs import Targets
 from confiture.sql.flow.relations import Node, Relation
 from confiture.sql.flow.work import Work, location_of

@@ -9,8 +9,9 @@ from typing import Any
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.belonging import is_meant, referred
 from confiture.sql.flow.conflicts import check_conflict
-from confiture.sql.flow.joins import Flow, State
+from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.keys import rows_of
+from confiture.sql.flow.meeting import State
 from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Column, Relation
 from confiture.sql.flow.returning import check_lacking, returned, returning

@@ -7,36 +7,20 @@ do hold one in a row hold the same, and the rows of a tenant are the same whethe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
-from confiture.sql.flow.keys import picked, prove, rows_of
+from confiture.sql.flow.meeting import State, graded, is_set, leads, linked, report_join, shown_source
 from confiture.sql.flow.relations import Column, Constant, Equalities, Node, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.sources import Join, Leaf, Query, Tree
-from confiture.sql.flow.work import Work, add_condition, equation, location_of
+from confiture.sql.flow.work import Work, add_condition, equation
 from confiture.sql.tree import pb, strings
 
 _ROW = re.compile(r"variable (?:new|old)\.")
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Whether tenants' rows were read, and which nodes hold the tenant of each row."""
-
-    reads: bool = False
-    members: frozenset[Node] = frozenset()
-
-    def is_fixed(self, own: frozenset[int]) -> bool:
-        """Whether all rows are those of one tenant, which a constant or a query around this one names."""
-        return any(isinstance(one, Constant) or one.source not in own for one in self.members)
-
-    def fixed(self, own: frozenset[int]) -> frozenset[Node]:
-        """The members that name that tenant."""
-        return frozenset(one for one in self.members if isinstance(one, Constant) or one.source not in own)
 
 
 @dataclass(slots=True)
@@ -150,21 +134,8 @@ class Flow:
         return [
             pair
             for pair in loose
-            if all(self._leads(node) for node in pair) or any(self._is_set(node) for node in pair)
+            if all(leads(self.work, node) for node in pair) or any(is_set(self.work, node) for node in pair)
         ]
-
-    def _is_set(self, node: Node) -> bool:
-        """Whether a column is never NULL: then IS NOT DISTINCT FROM is an equality."""
-        if not isinstance(node, Column) or node.source not in self.work.sources:
-            return False
-        output = self.work.sources[node.source].output(node.key)
-        return output is not None and not output.may_be_null and node.source not in self.work.nullable
-
-    def _leads(self, node: Node) -> bool:
-        if not isinstance(node, Column):
-            return True
-        output = self.work.sources[node.source].output(node.key) if node.source in self.work.sources else None
-        return node.source not in self.work.nullable and not (output is not None and output.may_lack)
 
     def _after_left(self, kept: Tree, added: Tree, left: State, right: State, inside: Equalities) -> frozenset[Node]:
         if not right.reads:
@@ -191,81 +162,9 @@ class Flow:
 
     def _meeting(self, tree: Join, left: State, right: State, equal: Equalities) -> bool:
         """Whether tenants' rows are in a join; reports it where nothing keeps them apart."""
-        if left.reads and right.reads and left.members and right.members and not self._linked(left, right, equal):
-            self._report_join(tree, left, right, equal)
+        if left.reads and right.reads and left.members and right.members and not linked(self.work, left, right, equal):
+            report_join(self.work, tree, left, right, equal, self._require)
         return left.reads or right.reads
-
-    def _linked(self, left: State, right: State, equal: Equalities) -> bool:
-        if equal.reach(left.members) & equal.reach(right.members):
-            return True
-        for one, other, why in prove(self._rows(equal), equal, self.work.facts):
-            equal.add(one, other)
-            if why and equal.reach(left.members) & equal.reach(right.members):
-                self.work.proofs[why] = None
-        return bool(equal.reach(left.members) & equal.reach(right.members))
-
-    def _rows(self, equal: Equalities) -> list[Any]:
-        numbers = {node.source for node in equal.nodes() if isinstance(node, Column)}
-        sources = [self.work.sources[number] for number in sorted(numbers) if number in self.work.sources]
-        return list(rows_of(sources, self.work.facts))
-
-    def _report_join(self, tree: Join, left: State, right: State, equal: Equalities) -> None:
-        work = self.work
-        here = self._named(tree.left, left)
-        there = self._named(tree.right, right)
-        grade, how = self._grade(equal, tree.left.sources, tree.right.sources)
-        quals = tree.node.quals if tree.node is not None and tree.node.HasField("quals") else None
-        location = location_of(quals) if quals is not None else getattr(there.node, "location", -1)
-        if tree.leak is Leak.REACH:
-            message = f"rows of {here.label} are matched with {there.label} without {work.column}: {how}"
-        else:
-            message = f"{there.label} is joined to {here.label} without {work.column}: {how}"
-        work.report(
-            tree.leak, grade, message, location, relation=here.label.split()[0], fix=self._fix(tree, left, right)
-        )
-
-    def _grade(self, equal: Equalities, one: frozenset[int], other: frozenset[int]) -> tuple[Grade, str]:
-        """How bad it is where two sides meet without their tenants being equal."""
-        rows = self._rows(equal)
-        for side in (one, other):
-            row = picked(rows, equal, side, self.work.facts)
-            if row:
-                return (
-                    Grade.WARNING,
-                    f"the key picks one row of {row.table.name}, but the other side may be of another tenant",
-                )
-        if any(source.table is None and not source.relation.is_complete for source in self._leaves_of(one | other)):
-            return Grade.WARNING, "its keys are not known"
-        return Grade.ERROR, "rows of different tenants meet"
-
-    def _leaves_of(self, numbers: frozenset[int]) -> Iterable[Any]:
-        return (self.work.sources[number] for number in numbers if number in self.work.sources)
-
-    def _named(self, tree: Tree, state: State) -> Any:
-        """The source of a tree that a message names: one with tenants."""
-        members = {one.source for one in state.members if isinstance(one, Column)}
-        found = [self.work.sources[one] for one in sorted(tree.sources) if one in members]
-        return found[0] if found else self.work.sources[min(tree.sources)]
-
-    def _fix(self, tree: Join, left: State, right: State) -> Callable[[], None] | None:
-        work = self.work
-        sides = []
-        for state, side in ((left, tree.left), (right, tree.right)):
-            own = frozenset(one for one in state.members if isinstance(one, Column) and one.source in side.sources)
-            node = work.visible(own, side.sources)
-            if node is None:
-                hidden = next((work.sources[one.source] for one in sorted(own) if isinstance(one, Column)), None)
-                return hidden.relation.expose if hidden else None
-            sides.append(node)
-        one, other = (work.reference(node) for node in sides)
-        if tree.node is None:
-            return lambda: self._require(equation(other, one))
-        if tree.node.using_clause:
-            if isinstance(sides[0], Column) and isinstance(sides[1], Column) and sides[0].key == sides[1].key:
-                name = pb.Node(string=pb.String(sval=sides[0].key))
-                return lambda: tree.node.using_clause.append(name)
-            return None
-        return lambda: add_condition(tree.node, "quals", equation(other, one))
 
     def _require(self, condition: Any) -> None:
         add_condition(*(self.mended or (self.holder, "where_clause")), condition)
@@ -279,7 +178,7 @@ class Flow:
         if not around:
             return state
         outside = State(True, around)
-        if self._linked(state, outside, equal):
+        if linked(self.work, state, outside, equal):
             return State(True, equal.reach(state.members))
         if self.around.is_joined and (self.is_plain or not self._is_correlated(equal)):
             return state
@@ -291,8 +190,8 @@ class Flow:
         by_row = [one for one in equal.nodes() if isinstance(one, Constant) and _ROW.match(one.text)]
         if not by_row or not state.reads or not state.members or state.is_fixed(self.own):
             return
-        source = self._named(tree, state)
-        grade, how = self._grade(equal, self.own, frozenset())
+        source = shown_source(self.work, tree, state)
+        grade, how = graded(self.work, equal, self.own, frozenset())
         message = f"the trigger finds rows of {source.label} without the {self.work.column} of its row: {how}"
         self.work.report(Leak.REACH, grade, message, relation=source.label.split()[0])
 
@@ -301,9 +200,9 @@ class Flow:
 
     def _report_subquery(self, state: State, around: frozenset[Node], tree: Tree, equal: Equalities) -> None:
         work = self.work
-        source = self._named(tree, state)
+        source = shown_source(self.work, tree, state)
         outer = frozenset(one.source for one in around if isinstance(one, Column))
-        grade, how = self._grade(equal, self.own, outer)
+        grade, how = graded(self.work, equal, self.own, outer)
         inside, outside = work.visible(state.members, self.own), work.visible(around, outer)
         fix = None
         if inside is not None and outside is not None:
@@ -351,7 +250,7 @@ class Flow:
             node = self.work.expressions.node(tested[number], around.scope)
             if node is None or node not in state.members:
                 continue
-            if output.may_be_null or not self._leads(node):
+            if output.may_be_null or not leads(self.work, node):
                 message = f"where {self.work.column} is NULL, NOT IN depends on the rows of other tenants"
                 self.work.report(Leak.JOIN, Grade.WARNING, message, link.location)
             return True

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from confiture.sql.flow.expressions import aggregates
-from confiture.sql.flow.joins import State
+from confiture.sql.flow.meeting import State, is_set
 from confiture.sql.flow.relations import Column, Constant, Node, Origin, Output, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.work import Work
@@ -142,7 +142,7 @@ class Targets:
         if kind == "coalesce_expr":
             parts = list(value.coalesce_expr.args)
             first = self.node(parts[0])
-            if first in state.members and self._is_set(first):
+            if first in state.members and is_set(self.work, first):
                 return True
         elif kind == "case_expr":
             parts = [one.case_when.result for one in value.case_expr.args]
@@ -151,7 +151,7 @@ class Targets:
             parts = list(value.min_max_expr.args)
         elif kind == "func_call" and strings(value.func_call.funcname)[-1] in ("min", "max", "any_value"):
             is_aggregate = is_grouped and not value.func_call.HasField("over")
-            is_one = any(isinstance(one, Constant) or self._is_set(one) for one in state.members)
+            is_one = any(isinstance(one, Constant) or is_set(self.work, one) for one in state.members)
             return is_aggregate and is_one and self.node(value.func_call.args[0]) in before
         return bool(parts) and all(self.holds_tenant(one, state, before, is_grouped=is_grouped) for one in parts)
 
@@ -190,13 +190,6 @@ class Targets:
         output = self.work.sources[node.source].output(node.key)
         return output is not None and output.may_lack
 
-    def _is_set(self, node: Node | None) -> bool:
-        """Whether a column is never NULL."""
-        if not isinstance(node, Column) or node.source in self.work.nullable:
-            return False
-        output = self.work.sources[node.source].output(node.key)
-        return output is not None and not output.may_be_null
-
     def _output(self, name: str, node: Node | None) -> Output:
         if not isinstance(node, Column) or node.source not in self.work.sources:
             return Output(name=name)
@@ -207,7 +200,7 @@ class Targets:
         if output.origin:
             origin = Origin((node.source, *output.origin.row), output.origin.table, output.origin.column)
         has_sets = any(one.WhichOneof("node") == "grouping_set" for one in self.select.group_clause)
-        return Output(name=name, type=output.type, origin=origin, may_be_null=has_sets or not self._is_set(node))
+        return Output(name=name, type=output.type, origin=origin, may_be_null=has_sets or not is_set(self.work, node))
 
     def _expose(self, state: State, own: frozenset[int]) -> Callable[[], None] | None:
         node = self.work.visible(state.members, own)

@@ -8,7 +8,8 @@ from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.grouping import after_distinct, after_groups, check_windows
-from confiture.sql.flow.joins import Flow, State
+from confiture.sql.flow.joins import Flow
+from confiture.sql.flow.meeting import State
 from confiture.sql.flow.outputs import Targets
 from confiture.sql.flow.relations import Node, Origin, Output, Relation
 from confiture.sql.flow.scopes import Around, Item, Scope

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.joins import Flow, State
+from confiture.sql.flow.joins import Flow
+from confiture.sql.flow.meeting import State
 from confiture.sql.flow.outputs import Targets
 from confiture.sql.flow.relations import Output, Relation
 from confiture.sql.flow.work import Work

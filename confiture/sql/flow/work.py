@@ -75,21 +75,22 @@ class Work:
 
     def reference(self, node: Node) -> Any | None:
         """A column as an expression, None where no name reaches it."""
-        if not isinstance(node, Column) or node.source not in self.sources:
+        if not isinstance(node, Column) or not self._is_reached(node):
             return None
-        source = self.sources[node.source]
-        output = source.output(node.key)
-        if output is not None and output.is_hidden:
-            return None
-        parts = [part for part in (source.alias, node.key) if part]
+        parts = [part for part in (self.sources[node.source].alias, node.key) if part]
         return pb.Node(column_ref=pb.ColumnRef(fields=[pb.Node(string=pb.String(sval=part)) for part in parts]))
+
+    def _is_reached(self, column: Column) -> bool:
+        """Whether a name reaches a column."""
+        if column.source not in self.sources:
+            return False
+        output = self.sources[column.source].output(column.key)
+        return output is None or not output.is_hidden
 
     def visible(self, nodes: Iterable[Node], sources: Iterable[int]) -> Node | None:
         """One of the nodes that names reach, of these sources: the one that is called as the tenant column first."""
         among = set(sources)
-        found = [
-            one for one in nodes if isinstance(one, Column) and one.source in among and self.reference(one) is not None
-        ]
+        found = [one for one in nodes if isinstance(one, Column) and one.source in among and self._is_reached(one)]
         return min(found, key=lambda one: (one.key != self.column, one), default=None)
 
 
