@@ -372,6 +372,14 @@ MADE = (
     _error("CREATE VIEW made AS SELECT sum(val) AS total FROM w_a", Leak.GROUPING),
 )
 HIDDEN = (
+    _error(
+        _out("SELECT 1, x.id, 0 FROM (SELECT DISTINCT ON (tenant_id) id FROM w_a ORDER BY tenant_id, id) x"),
+        Leak.WRONG_SOURCE,
+    ),
+    _error(_out("SELECT 1, x.id, 0 FROM (SELECT DISTINCT id FROM w_u) x"), Leak.WRONG_SOURCE),
+    _error(_out("SELECT DISTINCT 1, id, 0 FROM w_u"), Leak.WRONG_SOURCE),
+    Case(_out("SELECT u.tenant_id, x.id, 0 FROM (SELECT DISTINCT id FROM w_u) x JOIN w_u u ON u.id = x.id")),
+    Case("UPDATE w_heirs h SET u_id = 1 WHERE EXISTS (SELECT 1 FROM w_a a WHERE a.tenant_id = h.tenant_id)"),
     _error(_out("SELECT 1, id, 0 FROM l_kinds LIMIT (SELECT count(*) FROM w_a WHERE id = 1)"), Leak.GROUPING),
     _error(
         _out("SELECT 1, id, 0 FROM l_kinds UNION SELECT 2, id, 0 FROM l_kinds OFFSET (SELECT count(*) FROM w_a)"),
@@ -434,6 +442,10 @@ CONFLICTS = (
     _error(f"{_UPSERT} b = 1 WHERE EXISTS (SELECT 1 FROM w_b WHERE w_b.id = excluded.a)", Leak.JOIN),
     _error(f"{_UPSERT} tenant_id = 1", Leak.WRONG_SOURCE),
     Case(f"{_UPSERT} tenant_id = excluded.tenant_id, b = excluded.b"),
+    _error(
+        "INSERT INTO l_kinds VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = (SELECT max(val) FROM w_a)::text",
+        Leak.GROUPING,
+    ),
     _warning(
         "INSERT INTO r_key (tenant_id, a, b) SELECT tenant_id, id, val FROM w_u ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE r_key.tenant_id = excluded.tenant_id",
         Leak.REACH,

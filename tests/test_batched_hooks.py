@@ -22,7 +22,7 @@ rows = context.backfill(
 )
 context.stats["rows"] = rows
 """
-FAILING = FILL.replace("o.amount FROM", "100 / (o.id - 2500) FROM").replace('on_writes="ignore"', 'workers=1')
+FAILING = FILL.replace("o.amount FROM", "100 / (o.id - 2500) FROM").replace('on_writes="ignore"', "workers=1")
 DIFFERENT = "SELECT count(*) FROM w_orders o FULL JOIN r_archive r USING (id) WHERE o.id IS NULL OR r.id IS NULL"
 
 
@@ -132,3 +132,13 @@ def test_the_plan_says_so(orders):
     batched(orders, FILL)
     shown = orders.run("migrate", "show", "002").out
     assert "apart from the transaction, in batches" in shown
+
+
+def test_a_fill_that_failed_is_not_done_because_the_hook_caught_it(orders, database_18):
+    caught = "\n".join(f"    {line}" for line in FAILING.strip().split("\n"))
+    batched(orders, f"try:\n{caught}\nexcept Exception:\n    pass", expected=3999)
+    assert migrate_up(orders).expect(5).diagnostic.code == "22012"
+    assert history(database_18)[-1] == ("002", "running")
+    database_18.execute("DELETE FROM w_orders WHERE id = 2500")
+    migrate_up(orders).expect(0)
+    assert database_18.value(DIFFERENT) == 0

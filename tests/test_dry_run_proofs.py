@@ -147,7 +147,7 @@ def test_a_backfill_is_proved_as_a_whole_and_once(tenants_18: Project) -> None:
         "001_fill",
         """
         ddl:
-          - sql: CREATE TABLE r_spent (tenant_id int, customer_id int, spent bigint, PRIMARY KEY (tenant_id, customer_id))
+          - sql: CREATE TABLE r_spent (tenant_id int, customer_id int, spent bigint, UNIQUE (tenant_id, customer_id))
         after_ddl:
           - name: fill
             backfill:

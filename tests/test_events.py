@@ -33,6 +33,8 @@ def sample(kind: Any, *, full: bool) -> Any:
     """A value of a type: with all that it can hold, or with as little as it may."""
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if kind is Any:
+        return _PLAIN[str]
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return sample(inner[0], full=full) if full else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 
 import psycopg
@@ -576,3 +577,119 @@ def test_nothing_is_left_of_a_failed_first_run(customers, database_18):
     hooked(customers, "raise SystemExit(3)")
     assert "SystemExit: 3" in migrate_up(customers).expect(4).diagnostic.message
     assert nothing_remains(database_18)
+
+
+@pytest.mark.parametrize("run", [migrate_up, dry_run])
+def test_an_error_that_a_hook_caught_is_told_where_it_came_from(customers, run):
+    path = hooked(customers, "try:\n    conn.execute('SELECT 1 / 0')\nexcept Exception:\n    pass")
+    told = run(customers).expect(4).diagnostic
+    assert (told.code, told.message) == ("22012", "the hook 'work' failed: division by zero")
+    assert told.span.line == path.read_text().split("\n").index("            conn.execute('SELECT 1 / 0')") + 1
+    assert "with conn.transaction():" in told.detail[0]
+
+
+def test_one_that_commits_past_its_connection_and_fails_then_is_not_said_to_be_rolled_back(customers, database_18):
+    hooked(
+        customers, "conn.execute('CREATE TABLE left_over ()')\nconn.pgconn.exec_(b'COMMIT')\nraise ValueError('late')"
+    )
+    ran = migrate_up(customers).expect(5)
+    assert ran.codes == ["transaction-ended"]
+    assert "ValueError: late" in ran.diagnostic.detail[0]
+    assert database_18.value("SELECT to_regclass('left_over')") == "left_over"
+
+
+def test_a_query_that_is_still_under_way_is_refused(customers, database_18):
+    hooked(
+        customers,
+        "kept.append(conn.cursor().stream('SELECT generate_series(1, 100000)'))\nnext(kept[0])",
+        extra="kept = []\n",
+    )
+    assert "still under way" in migrate_up(customers).expect(4).diagnostic.message
+    assert history(database_18) == [("001", "applied")]
+
+
+def test_a_pipeline_is_refused(customers):
+    hooked(customers, "with conn.pipeline():\n    conn.execute('SELECT 1')")
+    assert "`pipeline` is not for hooks" in migrate_up(customers).expect(4).diagnostic.message
+
+
+def test_only_rows_that_are_written_count(customers):
+    hooked(
+        customers,
+        """
+with conn.cursor().copy("COPY w_orders TO STDOUT") as copy:
+    assert sum(1 for _ in copy) == 3000
+insert = "INSERT INTO r_customer_value SELECT id, 1, 0 FROM w_customers WHERE id <= 7 RETURNING id"
+assert len(list(conn.cursor().stream(insert))) == 7
+assert len(list(conn.cursor().stream("SELECT id FROM w_orders"))) == 3000
+""",
+    )
+    assert rows(migrate_up(customers).expect(0), "work") == 7
+
+
+def test_scalar_works_whatever_rows_are(customers):
+    hooked(
+        customers,
+        "from psycopg.rows import dict_row\n"
+        "assert conn.cursor(row_factory=dict_row).execute('SELECT 7 AS a, 8 AS b').scalar() == 7\n"
+        "assert conn.cursor(row_factory=dict_row).execute('SELECT 1 WHERE false').scalar() is None",
+    )
+    migrate_up(customers).expect(0)
+
+
+def test_stats_may_hold_anything(customers):
+    hooked(
+        customers,
+        "import threading\n"
+        "context.stats['lock'] = threading.Lock()\n"
+        "endless = {}\nendless['again'] = endless\n"
+        "odd = {(1, 2): float('nan'), 'set': {1}, 'object': context, 'endless': endless}\n"
+        "return HookResult('after_ddl', 'work', stats={'odd': odd})",
+    )
+    path = customers.root / "migrations/002_hooked.py"
+    path.write_text(path.read_text() + "        self.execute('VACUUM w_orders', phase='cleanup')\n")
+    result = customers.run("migrate", "up", "--format", "json")
+    told = result.step("work")["stats"]["odd"]
+    assert (told["(1, 2)"], told["set"]) == ("nan", [1])
+    assert result.json["outcome"] == "done"
+
+
+@pytest.mark.parametrize("told", ["float('nan')", "float('inf'), 4", "'half'", "1, '4'", "True"])
+def test_progress_is_told_in_numbers(customers, told):
+    hooked(customers, f"context.progress({told})")
+    assert "progress" in migrate_up(customers).expect(4).diagnostic.message
+
+
+def test_what_is_printed_leaves_the_report_alone(customers):
+    hooked(customers, "print('from the hook')", extra="print('from the file')\n")
+    result = customers.run("migrate", "up", "--format", "json")
+    assert result.json["outcome"] == "done"
+    assert "from the hook" in result.err
+    assert "from the file" in result.err
+
+
+def test_a_message_that_cannot_be_put_together_fails_no_migration(customers, monkeypatch):
+    # pytest's own handler raises where others only tell
+    monkeypatch.setattr(logging.getLogger("confiture.hooks.work"), "propagate", False)
+    hooked(customers, "context.logger.info('%s %s', 1)\ncontext.logger.info('after it')")
+    assert "work: after it" in customers.run("migrate", "up", "--format", "json").json["notes"]
+
+
+def test_a_hook_may_import_from_the_project_while_it_runs(customers):
+    customers.write("shop_lately_imported.py", "ANSWER = 42\n")
+    hooked(customers, "import shop_lately_imported\nassert shop_lately_imported.ANSWER == 42")
+    migrate_up(customers).expect(0)
+
+
+@pytest.mark.parametrize(
+    ("raising", "message"),
+    [
+        ("import asyncio; raise asyncio.CancelledError('no')", "CancelledError: no"),
+        ("import confiture; confiture.Project.load('/')", "InputError: there is no confiture.yaml"),
+    ],
+)
+def test_whatever_it_raises_is_its_own_failure(customers, raising, message):
+    hooked(customers, raising)
+    told = migrate_up(customers).expect(4).diagnostic
+    assert told.code == "hook-failed"
+    assert f"the hook 'work' failed: {message}" in told.message

@@ -176,6 +176,19 @@ def test_leaky(shop_18: Shop, statement: str, kind: LeakKind) -> None:
     assert kind in {leak.kind for leak in proof.leaks}, proof.leaks
 
 
+def test_rows_of_heirs_may_have_the_same_key(shop_18: Shop) -> None:
+    shop_18.execute(
+        "CREATE TABLE w_parent (tenant_id bigint, id bigint PRIMARY KEY, n bigint);"
+        "CREATE TABLE w_heir () INHERITS (w_parent);"
+        "INSERT INTO w_parent VALUES (1, 1, 0); INSERT INTO w_heir VALUES (2, 1, 0)"
+    )
+    update = (
+        "UPDATE w_parent p SET tenant_id = o.tenant_id, n = o.amount FROM w_orders o WHERE o.tenant_id = p.tenant_id"
+    )
+    assert shop_18.standing(update) is Standing.ISOLATED
+    assert shop_18.kinds(update.replace("o.tenant_id = p.tenant_id", "o.id = p.id"))
+
+
 def test_sums_of_inexact_numbers_may_differ_in_their_last_digits(shop_18: Shop) -> None:
     shop_18.execute(
         "CREATE TABLE w_weights (tenant_id bigint, weight double precision, small real);"

@@ -191,6 +191,16 @@ def test_what_is_found_says_how_sure_it_is(rule: str, sql: str, severity: str | 
             'ALTER TABLE w_steps ADD COLUMN other "Stage" GENERATED ALWAYS AS (stage) STORED, ADD extra int',
         ),
         ("type_rewrite", 'ALTER TABLE w_steps ALTER COLUMN stage TYPE "NewStage" USING stage::text::"NewStage"'),
+        (
+            "type_rewrite",
+            'ALTER TABLE w_steps ALTER stage DROP DEFAULT, ALTER stage TYPE "NewStage" USING stage::text::"NewStage",'
+            """ ALTER stage SET DEFAULT 'new'::"NewStage", ADD extra int""",
+        ),
+        (
+            "narrowing_type",
+            "ALTER TABLE w_customers ALTER number DROP DEFAULT, ALTER number TYPE varchar(10),"
+            " ALTER number SET DEFAULT '1', ADD extra int",
+        ),
         ("fk_locks_parent", "ALTER TABLE w_steps DROP CONSTRAINT k, DROP COLUMN note, ADD COLUMN extra int"),
         ("fk_locks_parent", "ALTER TABLE w_bills DROP COLUMN customer_id, DROP CONSTRAINT w_bills_job_id_fkey"),
         ("cascade_or_truncate", "DROP VIEW v_orders CASCADE"),

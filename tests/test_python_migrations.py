@@ -7,6 +7,7 @@ import pytest
 from confiture import InputError
 from confiture.core.project import load_project
 from confiture.files.settings import Overrides, load_settings
+from confiture.models.migration import Phase
 from confiture.models.plan import Isolation
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
 
@@ -333,3 +334,22 @@ def test_what_is_applied_and_changed_is_drift_but_not_for_white_space(shop_with_
     migrate_up(shop_with_orders).expect(0)
     path.write_text(path.read_text().replace("sum(amount)", "max(amount)"))
     migrate_up(shop_with_orders).expect(7)
+
+
+def test_line_ends_of_old_are_lines_of_python(project):
+    path = python(project, "002_x", "class A(Migration):\n    def up(self):\n        self.execute('SELECT 1')\n")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    (migration,) = loaded(project).migrations
+    assert [step.sql.text for step in migration.steps(Phase.DDL)] == ["SELECT 1"]
+
+
+def test_paths_name_ddl_files(project):
+    project.ddl("a.sql", "SELECT 7")
+    python(
+        project,
+        "002_x",
+        "from pathlib import Path\n\nclass A(Migration):\n    def up(self):\n"
+        "        self.load_ddl_files([Path('a.sql')])\n",
+    )
+    (migration,) = loaded(project).migrations
+    assert [step.sql.text.strip() for step in migration.steps(Phase.DDL)] == ["SELECT 7"]

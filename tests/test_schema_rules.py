@@ -151,9 +151,7 @@ def test_duplicate_object(texts: tuple[str, ...], fragments: tuple[str, ...]) ->
         ((f"{TWO} CREATE VIEW v AS WITH a AS (SELECT 1 AS z) SELECT a.z, z FROM a",), ()),
         ((f"{TWO} CREATE VIEW v AS SELECT k, o FROM a JOIN b USING (k)",), ()),
         (
-            (
-                f"{TWO} CREATE VIEW v AS SELECT g, x.m FROM a, generate_series(1, a.n) AS g, LATERAL (SELECT 1 AS m) AS x",
-            ),
+            (f"{TWO} CREATE VIEW v AS SELECT g, x.m FROM a, generate_series(1, a.n) AS g, LATERAL (SELECT 1 m) AS x",),
             (),
         ),
         ((f"{TWO} CREATE VIEW v AS SELECT (SELECT max(o) FROM a) FROM b",), ()),

@@ -7,6 +7,7 @@ import pytest
 from confiture.lint.configuration import default_of
 from confiture.lint.engine import Replay, judge_schema
 from confiture.lint.registry import built_in_rules
+from confiture.lint.remedies import LATER
 from confiture.lint.rule import Hit
 from confiture.lint.subjects import Surroundings
 from confiture.sql.parsing import parse_statements
@@ -124,6 +125,22 @@ def test_both_statements_are_named() -> None:
     assert message == f"w_orders stays locked by `{ADD}` while this statement changes rows of w_orders"
 
 
+@pytest.mark.parametrize(
+    ("work", "is_moved"),
+    [
+        ("UPDATE w_orders SET status = 'x'", True),
+        ("ALTER TABLE w_jobs VALIDATE CONSTRAINT c", True),
+        ("CREATE INDEX ON w_jobs (label)", False),
+        ("ALTER TABLE w_jobs ALTER COLUMN label SET NOT NULL", False),
+    ],
+)
+def test_work_that_is_a_hazard_by_itself_is_not_moved_as_it_is(work: str, is_moved: bool) -> None:
+    """What to write instead of it is told along with the hazard."""
+    before = f"{BEFORE}; ALTER TABLE w_jobs ADD CONSTRAINT c CHECK (id > 0) NOT VALID"
+    (hit,) = Asked((f"{ADD}; {work}",), before=before).hits("work_after_access_exclusive")
+    assert hit.remedy == (f"{LATER}\n{work};" if is_moved else None)
+
+
 TWO_TYPES = (
     "ALTER TABLE w_orders ALTER COLUMN quantity TYPE bigint",
     "ALTER TABLE w_orders ALTER COLUMN amount TYPE text",
@@ -139,6 +156,20 @@ MERGES = {
         "ALTER TABLE w_orders ADD FOREIGN KEY (customer_id) REFERENCES w_customers (id);"
         " ALTER TABLE w_orders ADD FOREIGN KEY (customer_id) REFERENCES w_customers (id)",
         [],
+    ),
+    "another type of what is new": (
+        "ALTER TABLE w_orders ADD n int DEFAULT random(); ALTER TABLE w_orders ALTER n TYPE text",
+        [],
+    ),
+    "another type once more": (f"{TWO_TYPES[0]}; ALTER TABLE w_orders ALTER quantity TYPE text", []),
+    "the end of what was checked": (
+        "ALTER TABLE w_orders ADD CONSTRAINT c CHECK (id > 0);"
+        " ALTER TABLE w_orders DROP CONSTRAINT c, ADD CHECK (id > 1)",
+        [],
+    ),
+    "NOT NULL of what is new": (
+        "ALTER TABLE w_orders ADD n int DEFAULT random(); ALTER TABLE w_orders ALTER n SET NOT NULL",
+        ["w_orders"],
     ),
     "an index and a check": ("ALTER TABLE w_orders ADD UNIQUE (status); ALTER TABLE w_orders ADD CHECK (id > 0)", []),
     "rows changed between": (f"{TWO_TYPES[0]}; UPDATE w_orders SET amount = 1 WHERE id = 1; {TWO_TYPES[1]}", []),

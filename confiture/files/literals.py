@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from bisect import bisect_right
+from itertools import accumulate
 
 from confiture.models.calls import Call
 from confiture.models.source import SourceFile, SourceText
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_Place = tuple[int, int, int | None, int | None]
+"""The line and the column where something begins, and those where it ends, as Python counts them."""
 
 
 class Literals:
@@ -14,12 +20,18 @@ class Literals:
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        self._lines = file.text.split("\n")
-        starts = [0]
-        for line in self._lines:
-            starts.append(starts[-1] + len(line) + 1)
-        self._starts = starts
+        # as Python counts lines; editors do not take a lone \r for an end
+        self._lines = _LINE.findall(file.text)
+        self._starts = [0, *accumulate(map(len, self._lines))]
+        self._ends = [0, *(match.end() for match in re.finditer("\n", file.text))]
         self._tree = ast.parse(file.text)
+        self._calls: dict[_Place, ast.Call] = {}
+        self._constants: dict[str, list[ast.Constant]] = {}
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Call):
+                self._calls.setdefault(_span(node), node)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self._constants.setdefault(node.value, []).append(node)
 
     def placed(self, text: str, call: Call) -> SourceText:
         """A text that a call was given, where it is written: among its arguments, or once elsewhere in the file.
@@ -27,9 +39,9 @@ class Literals:
         Text that the code puts together is placed at the call.
         """
         start = self.offset(call.line, call.column)
-        found = next(self._constants(self._call(call), text), None)
+        found = self._argument(text, call)
         if found is None:
-            elsewhere = list(self._constants(self._tree, text))
+            elsewhere = self._constants.get(text, [])
             found = elsewhere[0] if len(elsewhere) == 1 else None
         return self.written(text, found) if found is not None else self._at(text, start)
 
@@ -59,6 +71,10 @@ class Literals:
             body = found.body
         return found
 
+    def lines(self, first: int, last: int) -> str:
+        """The text from one line to another, both from 1 and whole, as Python counts them."""
+        return "".join(self._lines[first - 1 : last])
+
     def offset(self, line: int, column: int) -> int:
         """Where in the text a line (from 1) and a column (from 0, in bytes of UTF-8) are."""
         before = self._lines[line - 1].encode()[:column].decode("utf-8", "ignore")
@@ -66,21 +82,17 @@ class Literals:
 
     def place(self, offset: int) -> tuple[int, int]:
         """The line and the column, both from 1, of a character."""
-        before = self._file.text[:offset]
-        return before.count("\n") + 1, offset - before.rfind("\n")
+        line = bisect_right(self._ends, offset)
+        return line, offset - self._ends[line - 1] + 1
 
     def _at(self, text: str, start: int) -> SourceText:
         line, column = self.place(start)
         return SourceText(text=text, file=self._file, line=line, column=column, offsets=(start,))
 
-    def _call(self, call: Call) -> ast.AST:
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.Call) and _span(node) == (call.line, call.column, call.end_line, call.end_column):
-                return node
-        return ast.Module(body=[], type_ignores=[])
-
-    def _constants(self, node: ast.AST, text: str) -> Iterator[ast.Constant]:
-        return (one for one in ast.walk(node) if isinstance(one, ast.Constant) and one.value == text)
+    def _argument(self, text: str, call: Call) -> ast.Constant | None:
+        node = self._calls.get((call.line, call.column, call.end_line, call.end_column))
+        inside = ast.walk(node) if node is not None and text in self._constants else ()
+        return next((one for one in inside if isinstance(one, ast.Constant) and one.value == text), None)
 
     def _assignments(self, class_name: str) -> list[ast.Assign | ast.AnnAssign]:
         body = getattr(self.class_node(class_name), "body", [])
@@ -92,5 +104,5 @@ def _target(node: ast.Assign | ast.AnnAssign) -> str | None:
     return target.id if isinstance(target, ast.Name) else None
 
 
-def _span(node: ast.expr) -> tuple[int, int, int | None, int | None]:
+def _span(node: ast.expr) -> _Place:
     return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType, TracebackType
 
@@ -35,10 +35,18 @@ def importing_from(folder: Path | None) -> Iterator[None]:
 
 
 @contextmanager
+def talking() -> Iterator[None]:
+    """What the user's code prints goes to stderr: stdout is the report."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
 def failures_at(file: SourceFile, path: Path) -> Iterator[None]:
     """Raises CodeFailed for whatever the user's code raises inside, placed at the innermost line of the file."""
     try:
-        yield
+        with talking():
+            yield
     except SyntaxError as error:
         if error.filename != str(path):
             raise CodeFailed(_failure(file, path, error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ class PythonFile:
         if node is None:
             return _bare(self._file.text)
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        return _bare("\n".join(self._file.text.split("\n")[first - 1 : node.end_lineno]))
+        return _bare(self._literals.lines(first, node.end_lineno or node.lineno))
 
     def class_span(self, of: type[Any]) -> Span:
         """Where a class begins."""
@@ -116,6 +117,8 @@ class PythonFile:
         return SequenceNode(f"{TAG}seq", items, *self._marks(call))
 
     def _scalar(self, value: Any, call: Call) -> ScalarNode:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
         if isinstance(value, str):
             return PlacedScalar(self._literals.placed(value, call), f"{TAG}str", *self._marks(call))
         kind, text = _tagged(value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import postgast
+from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
 from confiture.sql.tree import identifier, pb, statement_text, walk
@@ -31,8 +32,12 @@ def qualified_remedy(remedy: str, catalog: Catalog) -> str:
     """
     if list(catalog.search_path) == [PUBLIC]:
         return remedy
+    try:
+        statements = postgast.parse(remedy).stmts
+    except (postgast.PgQueryError, DecodeError):
+        return remedy
     encoded = remedy.encode()
-    changes = [change for raw in postgast.parse(remedy).stmts for change in _of_statement(raw, encoded, catalog)]
+    changes = [change for raw in statements for change in _of_statement(raw, encoded, catalog)]
     for change in sorted(changes, reverse=True):
         encoded = encoded[: change.start] + change.text.encode() + encoded[change.end :]
     return encoded.decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confiture.lint.subjects import StatementSubject
@@ -17,14 +17,21 @@ from confiture.sql.type_changes import type_text
 class Retyping:
     """ALTER COLUMN ... TYPE. `old` is None where the catalog does not know the column, `using` where it says none."""
 
-    command: int
-    """Which of the commands, from 0."""
     column: str
     old: str | None
     new: str
     using: Any
     collates: bool
     place: Place
+
+
+_WITH_TYPE = frozenset({pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropNotNull})
+
+
+def along_with(subject: StatementSubject, column: str) -> Sequence[int]:
+    """The commands (from 0) that belong to a change of a column's type: its default has to follow."""
+    commands = enumerate(alter_commands(subject.node))
+    return [number for number, one in commands if one.name == column and one.subtype in _WITH_TYPE]
 
 
 def retypings(subject: StatementSubject) -> Iterator[Retyping]:
@@ -37,7 +44,6 @@ def retypings(subject: StatementSubject) -> Iterator[Retyping]:
             wanted = definition(command).column_def
             known = table.column(command.name) if table else None
             yield Retyping(
-                command=number,
                 column=command.name,
                 old=known.type if known else None,
                 new=type_text(wanted.type_name, subject.catalog),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from functools import lru_cache
+from types import CodeType, FrameType
 
 from confiture.models.values import value
 
@@ -21,6 +22,25 @@ class Call:
     end_column: int = 0
 
 
+class _ById:
+    """Code that is equal to itself alone: comparing and hashing code reads all of it."""
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.code is self.code
+
+    def __hash__(self) -> int:
+        return id(self.code)
+
+
+@lru_cache(maxsize=8)
+def _positions(of: _ById) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    """Where each instruction is written. A long `up` asks this for every call in it."""
+    return list(of.code.co_positions())
+
+
 def call_from_outside(*files: str) -> Call:
     """The innermost call under way whose code is in none of the files."""
     frame: FrameType | None = sys._getframe(1)
@@ -28,8 +48,7 @@ def call_from_outside(*files: str) -> Call:
         frame = frame.f_back
     if frame is None:
         raise LookupError("nobody called from outside")
-    positions = list(frame.f_code.co_positions())
-    line, end_line, column, end_column = positions[frame.f_lasti // 2]
+    line, end_line, column, end_column = _positions(_ById(frame.f_code))[frame.f_lasti // 2]
     return Call(
         file=frame.f_code.co_filename,
         line=line or frame.f_lineno,

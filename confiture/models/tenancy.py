@@ -13,7 +13,8 @@ class Grade(StrEnum):
     """How a statement keeps tenants apart.
 
     SAFE: it cannot mix them. WARNING: only keys that the database does not hold together with the tenant keep them
-    apart. ERROR: nothing does. UNKNOWN: it cannot be told.
+    apart, or others only decide which of a tenant's own rows come, and in which order (LIMIT, row_number).
+    ERROR: nothing keeps them apart. UNKNOWN: it cannot be told.
     """
 
     SAFE = "safe"

@@ -23,7 +23,8 @@ _STYLES = {
     Standing.NO_TENANTS: "yellow",
     Standing.NOTHING_READ: "dim",
 }
-_MOST_LEAKS = 5
+MOST_LEAKS = 5
+"""So many differences of a statement are shown."""
 _MOST_WIDTH = 60
 
 
@@ -47,8 +48,11 @@ def rehearsed_parts(found: IsolationReport) -> list[Table | Text]:
     """The same of a dry run, whose warnings say what mixes tenants; here are the rows."""
     if not found.statements:
         return []
-    parts: list[Table | Text] = [line for one in found.of(Standing.MIXED) for line in _mixed(one)]
-    return [*parts, _table(found), *_reasons(found), *(Text(line) for line in rehearsed_sentences(found))]
+    parts: list[Table | Text] = []
+    for one in found.of(Standing.MIXED):
+        parts += [*_mixed(one), Text()]
+    parts += [_table(found), Text(), *_reasons(found)]
+    return [*parts, *map(Text, rehearsed_sentences(found))]
 
 
 def rehearsed_sentences(found: IsolationReport) -> list[str]:
@@ -111,12 +115,12 @@ def _mixed(statement: ProvedStatement) -> Iterator[Text]:
     yield head.append(f"{statement.target} mixes tenants", style="bold default")
     yield Text(f"  --> {statement.span}", style="cyan", no_wrap=True)
     leaks = statement.proof.leaks
-    for leak in leaks[:_MOST_LEAKS]:
+    for leak in leaks[:MOST_LEAKS]:
         yield Text(f"  {leak.sentence}")
         for values in leak.shown:
             yield Text(f"    {row_text(values)}", style="dim", no_wrap=True)
-    if len(leaks) > _MOST_LEAKS:
-        yield Text(f"  ... and {len(leaks) - _MOST_LEAKS} more; the JSON has them all")
+    if len(leaks) > MOST_LEAKS:
+        yield Text(f"  ... and {len(leaks) - MOST_LEAKS} more; the JSON has them all")
 
 
 def _reasons(found: IsolationReport) -> Iterator[Text]:

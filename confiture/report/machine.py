@@ -189,7 +189,7 @@ def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, An
                 "rows_affected": step.rows,
                 "rows_affected_sampled": step.step in sampled,
                 "note": step.note,
-                    "stats": stats_object(step.stats),
+                "stats": stats_object(step.stats),
             }
             for step in migration.steps
         ],

@@ -12,7 +12,7 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.isolation import Standing
 from confiture.models.reports import RunReport
 from confiture.models.trace import RunWarning
-from confiture.report.isolation import reason_of, rehearsed_sentences, row_text, tenants_of
+from confiture.report.isolation import MOST_LEAKS, reason_of, rehearsed_sentences, row_text, tenants_of
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
 from confiture.report.words import count, counted, duration, rows
@@ -150,9 +150,12 @@ def _tenants(report: RunReport) -> list[str]:
         )
     lines.append("")
     for one in found.of(Standing.MIXED):
-        for leak in one.proof.leaks:
+        leaks = one.proof.leaks
+        for leak in leaks[:MOST_LEAKS]:
             lines.append(f"- {_cell(f'{one.target}: {leak.sentence}')}")
             lines += [f"  - {_cell(row_text(values))}" for values in leak.shown]
+        if len(leaks) > MOST_LEAKS:
+            lines.append(f"- {_cell(one.target)}: {len(leaks) - MOST_LEAKS} more differences; the JSON has them all")
     return [*lines, "", *(_cell(line) for line in rehearsed_sentences(found))]
 
 

@@ -33,11 +33,16 @@ WITH spaces AS (
     FROM pg_constraint k
     WHERE k.contype NOT IN ('n', 't') AND (k.contype <> 'f' OR k.conparentid = 0)
       AND (k.conrelid IN (SELECT oid FROM relations) OR k.contypid IN (SELECT oid FROM types))
+), casts AS (
+    -- without those of range types to their multiranges
+    SELECT c.*
+    FROM pg_cast c
+    WHERE NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'i'
+    )
 ), others AS (
     SELECT 'pg_am'::regclass AS class, oid FROM pg_am
-    UNION ALL SELECT 'pg_amop'::regclass, oid FROM pg_amop
-    UNION ALL SELECT 'pg_amproc'::regclass, oid FROM pg_amproc
-    UNION ALL SELECT 'pg_cast'::regclass, oid FROM pg_cast
+    UNION ALL SELECT 'pg_cast'::regclass, oid FROM casts
     UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation
     UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion
     UNION ALL SELECT 'pg_default_acl'::regclass, oid FROM pg_default_acl
@@ -93,7 +98,9 @@ WITH spaces AS (
                ('replica identity', CASE WHEN c.relkind NOT IN ('r', 'p') OR c.relreplident = 'd' THEN NULL
                     WHEN c.relreplident = 'f' THEN 'full'
                     ELSE coalesce((
-                        SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisreplident
+                        SELECT x.indexrelid::regclass::text
+                        FROM pg_index x
+                        WHERE x.indrelid = c.oid AND x.indisreplident
                     ), 'nothing') END),
                ('clustered on', (
                     SELECT x.indexrelid::regclass::text FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)),
@@ -183,8 +190,10 @@ WITH spaces AS (
                     WHEN 'w' THEN 'update' ELSE 'delete' END),
                ('kind', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END),
                ('roles', (
-                    SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END, ', ' ORDER BY role)
-                    FROM unnest(p.polroles) role)),
+                    SELECT string_agg(x.name, ', ' ORDER BY x.name)
+                    FROM unnest(p.polroles) role
+                    CROSS JOIN LATERAL (
+                        SELECT CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END) AS x (name))),
                ('using', pg_get_expr(p.polqual, p.polrelid)),
                ('with check', pg_get_expr(p.polwithcheck, p.polrelid))
     ) AS told (fact, value)
@@ -192,9 +201,10 @@ WITH spaces AS (
 
     -- types and functions
     UNION ALL
-    SELECT 'pg_type'::regclass, t.oid, 0, 0, 0, fact, value
+    SELECT 'pg_type'::regclass, t.oid, 0, 'pg_type'::regclass, coalesce(whole.rngtypid, 0), fact, value
     FROM types t
     LEFT JOIN pg_range r ON r.rngtypid = t.oid
+    LEFT JOIN pg_range whole ON whole.rngmultitypid = t.oid
     CROSS JOIN LATERAL (
         VALUES ('kind', CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range'
                     WHEN 'm' THEN 'multirange' ELSE 'base' END),
@@ -205,7 +215,7 @@ WITH spaces AS (
                ('over', CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END),
                ('not null', CASE WHEN t.typnotnull THEN 'yes' END),
                ('default', t.typdefault),
-               ('collation', CASE WHEN t.typtype = 'd' AND t.typcollation <> 0 THEN t.typcollation::regcollation::text END),
+               ('collation', CASE WHEN t.typtype = 'd' THEN nullif(t.typcollation, 0)::regcollation::text END),
                ('functions', CASE WHEN t.typtype = 'b' THEN concat_ws(' ', t.typinput, t.typoutput, t.typreceive,
                     t.typsend, t.typmodin, t.typmodout, t.typanalyze) END),
                ('range of', (
@@ -217,9 +227,10 @@ WITH spaces AS (
     UNION ALL
     SELECT 'pg_proc'::regclass, p.oid, 0, 0, 0, 'definition',
            CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid)
-                ELSE concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
-                     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn, a.aggfinalextra, nullif(a.aggsortop, 0)::regoperator,
-                     format_type(a.aggtranstype, NULL), a.agginitval, p.proparallel) END
+                ELSE concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn,
+                     a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn, a.aggfinalextra,
+                     nullif(a.aggsortop, 0)::regoperator, format_type(a.aggtranstype, NULL), a.agginitval,
+                     p.proparallel) END
     FROM functions p
     LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 
@@ -229,8 +240,19 @@ WITH spaces AS (
     FROM others o
     WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM members m WHERE m.classid = o.class AND m.objid = o.oid)
     UNION ALL
+    SELECT member.class, member.oid, 0, 'pg_opfamily'::regclass, member.family, 'exists', ''
+    FROM (
+        SELECT 'pg_amop'::regclass AS class, oid, amopfamily AS family FROM pg_amop
+        UNION ALL
+        SELECT 'pg_amproc'::regclass, oid, amprocfamily FROM pg_amproc
+    ) AS member
+    WHERE member.oid >= 16384 AND NOT EXISTS (
+        SELECT FROM members m
+        WHERE (m.classid, m.objid) IN ((member.class, member.oid), ('pg_opfamily'::regclass, member.family))
+    )
+    UNION ALL
     SELECT 'pg_statistic_ext'::regclass, oid, 0, 'pg_class'::regclass, stxrelid, 'definition',
-           concat_ws(' target ', pg_get_statisticsobjdef(oid), nullif(to_jsonb(s) ->> 'stxstattarget', '-1')) -- null since 17
+           concat_ws(' target ', pg_get_statisticsobjdef(oid), nullif(to_jsonb(s) ->> 'stxstattarget', '-1'))
     FROM pg_statistic_ext s
     WHERE stxnamespace IN (TABLE spaces)
     UNION ALL
@@ -242,16 +264,19 @@ WITH spaces AS (
            (to_jsonb(p) - 'oid' - 'pubname' - 'pubowner')::text
     FROM pg_publication p
     UNION ALL
-    SELECT 'pg_publication_rel'::regclass, r.oid, 0, 'pg_class'::regclass, r.prrelid, 'definition', (
-               to_jsonb(t) - 'schemaname' - 'tablename' - 'pubname'
-               || jsonb_build_object('attnames', (
-                   SELECT jsonb_agg(a ORDER BY a) FROM jsonb_array_elements(to_jsonb(t) -> 'attnames') a))
-           )::text
+    SELECT 'pg_publication_rel'::regclass, r.oid, 0, 'pg_class'::regclass, r.prrelid, fact, value
     FROM pg_publication_rel r
     JOIN pg_publication p ON p.oid = r.prpubid
     JOIN pg_class c ON c.oid = r.prrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_publication_tables t ON (t.pubname, t.schemaname, t.tablename) = (p.pubname, n.nspname, c.relname)
+    CROSS JOIN LATERAL (
+        -- both since 15
+        VALUES ('columns', CASE WHEN to_jsonb(r) ->> 'prattrs' IS NOT NULL THEN (
+                    SELECT string_agg(a, ', ' ORDER BY a)
+                    FROM jsonb_array_elements_text(to_jsonb(t) -> 'attnames') a) END),
+               ('rows', to_jsonb(t) ->> 'rowfilter')
+    ) AS told (fact, value)
     UNION ALL
     SELECT 'pg_operator'::regclass, oid, 0, 0, 0, 'definition',
            concat_ws(' ', oprcode, format_type(oprresult, NULL), nullif(oprcom, 0)::regoperator,
@@ -262,7 +287,7 @@ WITH spaces AS (
     UNION ALL
     SELECT 'pg_cast'::regclass, oid, 0, 0, 0, 'definition',
            concat_ws(' ', castmethod, castcontext, nullif(castfunc, 0)::regprocedure)
-    FROM pg_cast
+    FROM casts
     WHERE oid >= 16384
     UNION ALL
     SELECT 'pg_collation'::regclass, oid, 0, 0, 0, 'definition',
@@ -312,8 +337,8 @@ WITH spaces AS (
     UNION ALL
     SELECT class, oid, column_number, 0, 0, 'privileges', (
         SELECT string_agg(
-            CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END || ' ' || lower(x.privilege_type)
-                || CASE WHEN x.is_grantable THEN ' with grant option' ELSE '' END,
+            CASE x.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END
+                || ' ' || lower(x.privilege_type) || CASE WHEN x.is_grantable THEN ' with grant option' ELSE '' END,
             ', ' ORDER BY pg_get_userbyid(x.grantee), x.grantee, x.privilege_type
         )
         FROM aclexplode(acl) x
@@ -356,7 +381,8 @@ WITH spaces AS (
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = class AND m.objid = oid)
 )
 -- parents by their numbers: the planner expects few rows here, and would join them in a loop
-SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint, f.fact, f.value
+SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint,
+       f.fact, f.value
 FROM facts f
 JOIN objects o USING (class, oid, column_number)
 -- our own tables are left out by name where the catalog has no schema to leave them out by

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _PROJECT = pytest.StashKey["Project"]()
 _URL_VARIABLE = "CONFITURE_TEST_URL"
-_HINT = f"another server for tests: {_URL_VARIABLE}=postgresql://..., or confiture_test_url in pytest's ini-file"
+_OTHER_SERVER = f"for tests, {_URL_VARIABLE} or confiture_test_url in pytest's ini-file names another server"
+_OTHER_PROJECT = "for tests, confiture_config in pytest's ini-file names a project elsewhere"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,13 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test that takes `confiture_migration` once for each migration."""
     if "confiture_migration" not in metafunc.fixturenames:
         return
-    from confiture.errors import ConfitureError
-    from confiture.testing.failures import text_of
-
-    try:
-        migrations = _project(metafunc.config).migrations
-    except ConfitureError as error:
-        raise pytest.Collector.CollectError(text_of(error)) from None
+    migrations = _project(metafunc.config).migrations
     versions = [migration.version for migration in migrations]
     names = [f"{migration.version}_{migration.name}" for migration in migrations]
     metafunc.parametrize("confiture_migration", versions, ids=names)
@@ -52,16 +47,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def confiture_project(request: pytest.FixtureRequest) -> Project:
     """The project around the rootdir, or around the working directory; `confiture_config` names another.
 
-    Its settings lead to the server of the tests, never to the database that they name. To bring it from elsewhere,
-    define a fixture of the same name.
+    It is to be read, planned and linted: what runs, runs on what `confiture_database` makes. The database that its
+    settings name is left out of it: `run` would go to `confiture_test_url`, or the project's embedded server. To bring
+    the project from elsewhere, define a fixture of the same name.
     """
-    from confiture.errors import ConfitureError
-    from confiture.testing.failures import text_of
-
-    try:
-        return _project(request.config)
-    except ConfitureError as error:
-        pytest.fail(text_of(error), pytrace=False)
+    return _project(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +65,7 @@ def confiture_server(request: pytest.FixtureRequest, confiture_project: Project)
         try:
             server = stack.enter_context(scratch_server(confiture_project, _url(request.config)))
         except ConfitureError as error:
-            pytest.fail(f"{text_of(error)}\n  {_HINT}", pytrace=False)
+            raise pytest.fail.Exception(f"{text_of(error)}\n  {_OTHER_SERVER}", pytrace=False) from None
         yield server
 
 
@@ -98,19 +88,25 @@ def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFact
 
 
 def _project(config: pytest.Config) -> Project:
-    """The project, which is loaded once. Raises InputError."""
+    """The project, which is loaded once. Fails what asks for it, with all that is wrong, where it cannot be."""
     if _PROJECT not in config.stash:
         from confiture.core.project import Project
+        from confiture.errors import ConfitureError
         from confiture.files.settings import find_settings_file
+        from confiture.testing.failures import text_of
 
         here = config.rootpath, config.invocation_params.dir
         path = next((folder for folder in here if find_settings_file(folder)), config.rootpath)
         named = config.getini("confiture_config")
-        config.stash[_PROJECT] = Project.load(
-            config.rootpath / named if named else path,
-            environment=config.getini("confiture_environment") or None,
-            database=_url(config),
-        )
+        try:
+            config.stash[_PROJECT] = Project.load(
+                config.rootpath / named if named else path,
+                environment=config.getini("confiture_environment") or None,
+                database=_url(config),
+            )
+        except ConfitureError as error:
+            hint = f"\n  {_OTHER_PROJECT}" if error.diagnostics[0].code == "no-project" else ""
+            raise pytest.fail.Exception(text_of(error) + hint, pytrace=False) from None
     return config.stash[_PROJECT]
 
 

@@ -43,7 +43,7 @@ WHERE datname ~ '^confiture_test_[0-9]+_[0-9a-f]{8}_[0-9]+$' AND pg_get_userbyid
   AND NOT EXISTS (
       SELECT FROM pg_locks
       WHERE locktype = 'advisory' AND classid = %s
-        AND objid::bigint = ('x' || split_part(datname, '_', 4))::bit(32)::bigint
+        AND objid::bigint = ('x' || substring(datname FROM '_([0-9a-f]{8})_[0-9]+$'))::bit(32)::bigint
   )
 """
 _SESSIONS = "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = %s"

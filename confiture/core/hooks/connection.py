@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
 import psycopg
 from psycopg import sql
 from psycopg.abc import Params, Query
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from confiture.core.database import Connection
 from confiture.core.hooks.hook import HookRefused
-from confiture.core.steps import WRITING, TransactionEnded
+from confiture.core.steps import WRITING, StepFailed, TransactionEnded
 from confiture.models.plan import Statement
 from confiture.sql.parsing import parse_statements
 
@@ -29,6 +30,24 @@ _NESTED = "`with conn.transaction():` makes a part that can fail by itself"
 
 Seen = Callable[[Statement, float, int | None], None]
 """Is told of each statement that succeeded: the milliseconds that it took, and the rows that it wrote."""
+
+
+@dataclass(slots=True)
+class Seeing:
+    """A statement while it runs: the kind of its tree, and in the end the rows that it wrote, None where none by its
+    nature.
+    """
+
+    node: str
+    rows: int | None = None
+
+    def ended(self, cursor: HookCursor) -> None:
+        """Takes in what the cursor has of it."""
+        self.rows = _rows(cursor, self.node)
+
+    def written(self, rows: int) -> None:
+        """Takes in the rows of one that returns each row that it writes."""
+        self.rows = rows if self.node in WRITING else None
 
 
 class HookCursor(psycopg.Cursor[TupleRow]):
@@ -48,7 +67,9 @@ class HookCursor(psycopg.Cursor[TupleRow]):
 
     def scalar(self) -> Any:
         """The first value of the next row; None where there is no row."""
-        row = self.fetchone()
+        row: Any = self.fetchone()
+        if isinstance(row, Mapping):
+            return next(iter(row.values()), None)
         return None if row is None else row[0]
 
     def execute(
@@ -57,29 +78,36 @@ class HookCursor(psycopg.Cursor[TupleRow]):
         """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
         with self._of_hook.seeing(query, params) as seen:
             super().execute(query, params, prepare=prepare, binary=binary)  # type: ignore[arg-type,misc]
-            seen(self)
+            seen.ended(self)
         return self
 
     def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
         """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
         with self._of_hook.seeing(query, ()) as seen:
             super().executemany(query, params_seq, returning=returning)
-            seen(self)
+            seen.ended(self)
 
     def stream(
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int = 1
     ) -> Iterator[TupleRow]:
         """Streams as psycopg does. Raises HookRefused for what would end or begin a transaction."""
-        with self._of_hook.seeing(query, params):
-            yield from super().stream(query, params, binary=binary, size=size)
+        with self._of_hook.seeing(query, params) as seen:
+            given = 0
+            for row in super().stream(query, params, binary=binary, size=size):
+                yield row
+                given += 1
+            # what writes and streams gives a row for each that it wrote
+            seen.written(given)
 
     @contextmanager
     def copy(self, statement: Query, params: Params | None = None, *, writer: Any = None) -> Iterator[psycopg.Copy]:
         """Copies as psycopg does."""
         with self._of_hook.seeing(statement, params) as seen:
             with super().copy(statement, params, writer=writer) as copying:
+                writes = self.pgresult is not None and self.pgresult.status == ExecStatus.COPY_IN
                 yield copying
-            seen(self)
+            if writes:
+                seen.ended(self)
 
 
 class HookConnection(psycopg.Connection[TupleRow]):
@@ -101,6 +129,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
         self.prepare_threshold = None
         self._seen: Seen | None = None
         self._released = False
+        self._failed: psycopg.Error | None = None
 
     @property
     def closed(self) -> bool:
@@ -132,21 +161,39 @@ class HookConnection(psycopg.Connection[TupleRow]):
         """Raises HookRefused."""
         raise _refused("autocommit")
 
+    def pipeline(self) -> NoReturn:
+        """Raises HookRefused: what each statement does could not be seen as it runs."""
+        raise HookRefused("`pipeline` is not for hooks: `executemany` sends many rows at once")
+
     def __exit__(self, *_: object) -> None:
         """Leaves the connection as it is."""
 
     @contextmanager
-    def seeing(self, query: Query, params: Params | None) -> Iterator[Callable[[HookCursor], None]]:
+    def seeing(self, query: Query, params: Params | None) -> Iterator[Seeing]:
         """Tells who watches of a statement that runs inside. Raises HookRefused for one that may not."""
         if self._released:
             raise HookRefused("the hook is over: its connection cannot be used any more")
         statement = _statement(query, params, self)
-        rows: list[int | None] = []
+        seeing = Seeing(node=statement.node)
         started = time.perf_counter()
-        yield lambda cursor: rows.append(_rows(cursor, statement.node))
+        try:
+            yield seeing
+        except psycopg.Error as error:
+            self._failed = error
+            raise
         spent_ms = (time.perf_counter() - started) * 1000
         if self._seen is not None:
-            self._seen(statement, spent_ms, rows[0] if rows else None)
+            self._seen(statement, spent_ms, seeing.rows)
+
+    def require_sound(self) -> None:
+        """Raises what the session is not to be used after: the error that ended the transaction, where the hook caught
+        it and went on, or HookRefused for a query that is still under way.
+        """
+        status = self.info.transaction_status
+        if status is TransactionStatus.INERROR:
+            raise self._failed or psycopg.errors.InFailedSqlTransaction("the transaction is aborted")
+        if status is TransactionStatus.ACTIVE:
+            raise HookRefused("a query or a COPY is still under way: read it to its end, or close it")
 
 
 @contextmanager
@@ -167,17 +214,38 @@ def lent(connection: Connection, seen: Seen) -> Iterator[HookConnection]:
 
 @contextmanager
 def still_open(connection: Connection, name: str) -> Iterator[None]:
-    """Raises TransactionEnded where the transaction that is open now is no more after what runs inside.
+    """Raises TransactionEnded where the transaction that is open now is no more after what runs inside, also where
+    that fails.
 
     What a hook sends past its own cursors cannot be refused before; a savepoint tells it afterwards.
     """
     connection.execute(f"SAVEPOINT {_MARK}")
-    yield
-    if connection.info.transaction_status is not TransactionStatus.INERROR:
+    try:
+        yield
+    except BaseException as error:
+        if _has_ended(connection):
+            raise _ended(name, error) from error
+        raise
+    if _has_ended(connection):
+        raise TransactionEnded(name)
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether the transaction with the savepoint is over; not where that cannot be asked."""
+    status = connection.info.transaction_status
+    if status is TransactionStatus.INTRANS:
         try:
             connection.execute(f"RELEASE SAVEPOINT {_MARK}")
-        except (psycopg.errors.InvalidSavepointSpecification, psycopg.errors.NoActiveSqlTransaction) as error:
-            raise TransactionEnded(name) from error
+        except psycopg.errors.InvalidSavepointSpecification:
+            return True
+    return status is TransactionStatus.IDLE
+
+
+def _ended(name: str, error: BaseException) -> TransactionEnded:
+    ended = TransactionEnded(name)
+    told = error.diagnostic.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
+    ended.diagnostic = replace(ended.diagnostic, detail=(f"then it failed: {told}",))
+    return ended
 
 
 def _statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:

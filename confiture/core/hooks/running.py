@@ -21,18 +21,20 @@ from confiture.core.failures import plain_failure
 from confiture.core.hooks.connection import HookConnection, lent, still_open
 from confiture.core.hooks.filling import ReadOnly, hook_of, planned_fill
 from confiture.core.hooks.hook import HookContext, HookRefused
+from confiture.core.hooks.telling import NotesOfRun, progress_of, shown
 from confiture.core.steps import StepFailed
 from confiture.errors import ConfitureError, Diagnostic, Span
-from confiture.files.modules import line_in
+from confiture.files.modules import importing_from, line_in, talking
 from confiture.files.reading import shown_path
 from confiture.models.calls import Call
-from confiture.models.events import HookProgressed, Noted
+from confiture.models.events import HookProgressed
 from confiture.models.hooks import HookResult
 from confiture.models.migration import summary
 from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
 
 _LOGGERS = "confiture.hooks"
 _MEND = "mend the hook or the data, then run again: nothing that it did is committed"
+_CAUGHT = "the hook caught this and went on: only what stands in `with conn.transaction():` can fail by itself"
 _BATCHED = "set `batched = True` on its class: batches commit by themselves, so it then runs apart from the transaction"
 
 
@@ -44,6 +46,8 @@ class Watched:
     rows: int | None = None
     watching_ms: float = 0.0
     last: str | None = None
+    caught: bool = False
+    """Whether the hook went on after an error that had ended its transaction."""
 
     def seen(self, statement: Statement, duration_ms: float, rows: int | None) -> None:
         """Takes in a statement that succeeded."""
@@ -68,7 +72,7 @@ class HookRuns:
     @contextmanager
     def as_before_if_it_fails(self, version: str) -> Iterator[None]:
         """What hooks told each other inside is forgotten where it fails: it is rolled back, and may be tried again."""
-        former = copy.deepcopy(self._stats.get(version, {}))
+        former = _copied(self._stats.get(version, {}))
         try:
             yield
         except BaseException:
@@ -95,18 +99,31 @@ class HookRuns:
         """
         reading = ReadOnly(connection)
         filled: list[int] = []
+        failed: list[BaseException] = []
 
         def fill_once(fields: Mapping[str, Any], call: Call) -> int:
             if filled:
                 raise HookRefused("a hook fills once: how far it came is kept by step. Write another hook for the rest")
-            planned = planned_fill(step, fields, call, self.root)
             filled.append(0)
-            with reading.off():
-                filled[0] = fill(planned)
+            try:
+                planned = planned_fill(step, fields, call, self.root)
+                with reading.off():
+                    filled[0] = fill(planned)
+            except BaseException as error:
+                failed.append(error)
+                raise
             return filled[0]
 
         with reading.on():
-            result, _ = self._run(connection, identity, step, Watched(_unwatched), fill_once)
+            try:
+                result, _ = self._run(connection, identity, step, Watched(_unwatched), fill_once)
+            except StepFailed:
+                if failed and isinstance(failed[0], ConfitureError):
+                    raise failed[0] from None
+                raise
+        if failed:
+            # whatever the hook made of it: what is not filled must not be recorded as done
+            raise failed[0]
         if result.rows_affected is None and filled:
             return replace(result, rows_affected=filled[0])
         return result
@@ -123,12 +140,15 @@ class HookRuns:
         stats = self._stats.setdefault(identity.version, {})
         context = self._context(hook, identity, stats, fill)
         with self._failures(step, hook, watched), self._logging(hook.name), lent(connection, watched.seen) as own:
-            returned = _executed(hook, own, context)
+            with importing_from(self.root), talking():
+                returned = _executed(hook, own, context)
+            watched.caught = True
+            own.require_sound()
         result = returned or HookResult(identity.phase, hook.name)
         if result.rows_affected is None:
             result = replace(result, rows_affected=watched.rows)
         stats |= result.stats
-        return result, watched.watching_ms
+        return replace(result, stats=shown(result.stats)), watched.watching_ms
 
     def _context(
         self,
@@ -138,6 +158,7 @@ class HookRuns:
         fill: Callable[[Mapping[str, Any], Call], int],
     ) -> HookContext:
         def progress(done: float, total: float | None) -> None:
+            done, total = progress_of(done, total)
             self.emit(HookProgressed(step=identity, done=done, total=total))
 
         return HookContext(
@@ -158,7 +179,7 @@ class HookRuns:
     def _logging(self, name: str) -> Iterator[None]:
         """Shows what the hook's logger is given with the run."""
         logger = logging.getLogger(f"{_LOGGERS}.{name}")
-        handler = _Telling(self.emit, name)
+        handler = NotesOfRun(self.emit, name)
         former = logger.level
         logger.addHandler(handler)
         if logger.getEffectiveLevel() > logging.INFO:
@@ -174,13 +195,15 @@ class HookRuns:
         """Tells what the hook raises as its failure; what is raised to end the run passes."""
         try:
             yield
-        except (StepFailed, ConfitureError):
+        except (StepFailed, KeyboardInterrupt):
             raise
         except psycopg.Error as error:
             told = plain_failure(error, f"the hook {hook.name!r} failed")
-            query = (f"its statement: {summary(watched.last)}",) if watched.last else ()
-            raise StepFailed(self._placed(step, hook, error, told, query), error.sqlstate) from error
-        except (Exception, SystemExit) as error:
+            detail = (f"the last statement before: {summary(watched.last)}",) if watched.last else ()
+            detail = (_CAUGHT,) if watched.caught else detail
+            raise StepFailed(self._placed(step, hook, error, told, detail), error.sqlstate) from error
+        except BaseException as error:
+            # also what asyncio and sys.exit raise is the hook's own: only Ctrl-C ends the run
             message = f"the hook {hook.name!r} failed: {type(error).__name__}: {error}"
             told = Diagnostic(code="hook-failed", message=message, hint=_MEND)
             raise StepFailed(self._placed(step, hook, error, told), None) from error
@@ -204,16 +227,16 @@ class HookRuns:
         return replace(told, span=span, excerpt=excerpt or None, detail=(*told.detail, *detail))
 
 
-class _Telling(logging.Handler):
-    """Shows log records as notes of the run."""
-
-    def __init__(self, emit: Emit, name: str) -> None:
-        super().__init__(logging.INFO)
-        self._emit = emit
-        self._name = name
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._emit(Noted(text=f"{self._name}: {record.getMessage()}"))
+def _copied(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Stats, each copied in depth where that is possible: a lock or a connection is not."""
+    copies = {}
+    for name, value in stats.items():
+        try:
+            copies[name] = copy.deepcopy(value)
+        except Exception:
+            # the user's own objects may raise anything
+            copies[name] = value
+    return copies
 
 
 def _executed(hook: PlannedHook, connection: HookConnection, context: HookContext) -> HookResult | None:

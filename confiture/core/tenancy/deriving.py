@@ -17,6 +17,7 @@ import postgast
 
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.models.catalog import Catalog, Table, View
+from confiture.sql.flow.keys import has_heirs
 from confiture.sql.tree import identifier, pb, strings
 
 
@@ -213,6 +214,7 @@ class _Target:
     def __init__(self, named: Any, catalog: Catalog, column: str) -> None:
         self.named = named
         self.column = column
+        self._catalog = catalog
         self.table = catalog.table(named.schemaname or None, named.relname)
         self.alias = named.alias.aliasname or named.relname
         if isinstance(catalog.relation(named.schemaname or None, named.relname), View):
@@ -228,7 +230,8 @@ class _Target:
         """The columns that tell its rows apart: all of them where no key does."""
         if self.table is None:
             return ()
-        key = self.table.primary_key
+        # the rows of tables that inherit from it are not held to its key
+        key = None if has_heirs(self.table, self._catalog) else self.table.primary_key
         return key.columns if key else tuple(one.name for one in self.table.columns)
 
     def value(self, column: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from confiture.lint.rule import Example, Group, Hit, SchemaRule
@@ -45,10 +45,16 @@ def _pairs(indexes: Sequence[Index]) -> Iterable[_Pair]:
     groups: dict[tuple[str, str | None, _Key], list[Index]] = defaultdict(list)
     for index in indexes:
         if index.valid and not _excludes(index):
-            groups[index.method, index.predicate, _keys(index)[0]].append(index)
+            groups[index.method, index.predicate, _first_key(index)].append(index)
     for group in groups.values():
         if len(group) > 1:
             yield from _among(group)
+
+
+def _first_key(index: Index) -> _Key:
+    """The first of `_keys`."""
+    column = index.columns[0]
+    return _keys(index)[0] if index.key_options or column is None else (column, "")
 
 
 def _excludes(index: Index) -> bool:
@@ -58,12 +64,13 @@ def _excludes(index: Index) -> bool:
 
 def _among(group: Sequence[Index]) -> Iterable[_Pair]:
     gone: set[str] = set()
+    keys = {index.name: _keys(index) for index in group}
     newest_first = tuple(reversed(group))
     for index in sorted(newest_first, key=_worth):
         for other in group:
-            if other is not index and other.name not in gone and _makes_superfluous(other, index):
+            if other is not index and other.name not in gone and _makes_superfluous(other, index, keys):
                 gone.add(index.name)
-                yield _Pair(index, other, _keys(other) == _keys(index))
+                yield _Pair(index, other, keys[other.name] == keys[index.name])
                 break
 
 
@@ -72,9 +79,9 @@ def _worth(index: Index) -> tuple[bool, bool, int]:
     return (index.constraint is not None, index.unique, len(index.columns))
 
 
-def _makes_superfluous(other: Index, index: Index) -> bool:
-    """Whether all that the index does, the other does as well."""
-    keys, others = _keys(index), _keys(other)
+def _makes_superfluous(other: Index, index: Index, known: Mapping[str, tuple[_Key, ...]]) -> bool:
+    """Whether all that the index does, the other does as well; `known` are their keys, by their names."""
+    keys, others = known[index.name], known[other.name]
     if index.unique:
         same_rule = other.unique and other.nulls_not_distinct == index.nulls_not_distinct
         return same_rule and keys == others and set(index.included) <= set(other.included)

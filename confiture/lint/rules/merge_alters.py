@@ -39,7 +39,8 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
             return
         if earlier.statement.kind != "alter_table_stmt" or name_of(earlier, earlier.node.relation) != table:
             continue
-        if _passes_over(earlier) and earlier.node.relation.inh == node.relation.inh:
+        alike = earlier.node.relation.inh == node.relation.inh
+        if alike and _passes_over(earlier) and not _builds_on(node, earlier.node):
             yield Hit(
                 place=subject.place,
                 relation=str(table),
@@ -72,6 +73,22 @@ def _shares(subject: StatementSubject, command: Any) -> bool | None:
         constraint = table.constraint(command.name) if table else None
         return constraint is None or constraint.kind is not ConstraintKind.FOREIGN_KEY
     return None
+
+
+def _builds_on(node: Any, earlier: Any) -> bool:
+    """Whether a statement drops, or gives another type to, what an earlier one names: in one statement PostgreSQL would
+    do that first.
+    """
+    first = list(alter_commands(earlier))
+    added = {definition(one).column_def.colname for one in first if one.subtype == pb.AT_AddColumn}
+    retyped = {one.name for one in first if one.subtype == pb.AT_AlterColumnType}
+    constraints = {definition(one).constraint.conname for one in first if one.subtype == pb.AT_AddConstraint}
+    named = {one.name for one in first} | added | constraints
+    return any(
+        (one.subtype in (pb.AT_DropColumn, pb.AT_DropConstraint) and one.name in named)
+        or (one.subtype == pb.AT_AlterColumnType and one.name in added | retyped)
+        for one in alter_commands(node)
+    )
 
 
 def _merged(first: StatementSubject, second: StatementSubject) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.remedies import LATER, alter, lines, rest, validate
-from confiture.lint.retyping import Retyping, retypings
+from confiture.lint.retyping import Retyping, along_with, retypings
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
@@ -61,13 +61,14 @@ def _proven_first(subject: StatementSubject, one: Retyping) -> str | None:
     relation = subject.node.relation
     table = name_of(subject, relation)
     name = joined(table.name, one.column, "fits")
+    commands, own = list(alter_commands(subject.node)), along_with(subject, one.column)
     return lines(
-        *rest(subject, [one.command]),
+        *rest(subject, own),
         f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
         validate(relation, name),
         "-- once that holds:",
-        alter(relation, list(alter_commands(subject.node))[one.command], like=subject.node),
+        alter(relation, *(commands[number] for number in own), like=subject.node),
     )
 
 

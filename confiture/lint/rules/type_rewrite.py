@@ -9,7 +9,7 @@ import postgast
 from confiture.lint.altering import alters_table, is_in_use
 from confiture.lint.expanding import backfilled, kept_filled
 from confiture.lint.remedies import alter, lines, rest
-from confiture.lint.retyping import Retyping, retypings
+from confiture.lint.retyping import Retyping, along_with, retypings
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
@@ -88,9 +88,9 @@ def _hit(subject: StatementSubject, table: str, one: Retyping, verdict: Answer) 
 
 
 def _in_utc(subject: StatementSubject, one: Retyping) -> str:
-    command = list(alter_commands(subject.node))[one.command]
-    changed = alter(subject.node.relation, command, like=subject.node)
-    return lines(*rest(subject, [one.command]), "SET LOCAL timezone = 'UTC'", changed)
+    commands, own = list(alter_commands(subject.node)), along_with(subject, one.column)
+    changed = alter(subject.node.relation, *(commands[number] for number in own), like=subject.node)
+    return lines(*rest(subject, own), "SET LOCAL timezone = 'UTC'", changed)
 
 
 def _expanded(subject: StatementSubject, one: Retyping) -> str:
@@ -99,7 +99,7 @@ def _expanded(subject: StatementSubject, one: Retyping) -> str:
     column = joined(one.column, None, "new")
     value = one.using if one.using is not None else _cast(one)
     return lines(
-        *rest(subject, [one.command]),
+        *rest(subject, along_with(subject, one.column)),
         f"ALTER TABLE {qualified(table)} ADD COLUMN {identifier(column)} {one.new}",
         *kept_filled(table, column, value),
         backfilled(table, column, expression_text(value)),

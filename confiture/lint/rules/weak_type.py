@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
 from confiture.lint.subjects import SchemaSubject
@@ -120,17 +121,25 @@ def _inherited(catalog: Catalog, table: Table) -> set[str]:
     return {column.name for parent in parents for column in parent.columns}
 
 
-def _kinds(column: Column) -> Iterable[str]:
-    bare = unmodified(column.type).removesuffix("[]")
+def _kinds(column: Column) -> frozenset[str]:
     from_sequence = column.generated is None and (column.default or "").lower().startswith("nextval(")
-    if bare in _LARGEST and (from_sequence or column.identity):
-        yield "integer_key"
+    return _kinds_of(column.type, from_sequence, from_sequence or column.identity is not None)
+
+
+@lru_cache(maxsize=1024)
+def _kinds_of(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[str]:
+    """What is weak about a type: a large schema has few types in very many columns."""
+    bare = unmodified(type_).removesuffix("[]")
+    found = set()
+    if bare in _LARGEST and is_numbered:
+        found.add("integer_key")
     if from_sequence:
-        yield "serial"
+        found.add("serial")
     if bare in _BY_TYPE:
-        yield _BY_TYPE[bare]
-    if column.type.startswith("character varying("):
-        yield "varchar"
+        found.add(_BY_TYPE[bare])
+    if type_.startswith("character varying("):
+        found.add("varchar")
+    return frozenset(found)
 
 
 def _hit(table: Table, column: Column, weakness: _Weakness) -> Hit:

@@ -36,9 +36,17 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
                     relation=str(held[0]),
                     message=f"{enumerated([str(name) for name in held])} {stays} locked by "
                     f"`{shortened(earlier.statement.text)}` while this statement {work}",
-                    remedy=lines(LATER, subject.statement.text.strip()),
+                    remedy=None if _is_mended(subject) else lines(LATER, subject.statement.text.strip()),
                 )
             return
+
+
+def _is_mended(subject: StatementSubject) -> bool:
+    """Whether the work is a hazard by itself, wherever it runs: what to write instead is told along with that."""
+    kind, node = subject.statement.kind, subject.node
+    if kind not in ("index_stmt", "alter_table_stmt") or subject.is_new(node.relation):
+        return False
+    return kind == "index_stmt" or any(one.subtype != pb.AT_ValidateConstraint for one in alter_commands(node))
 
 
 def _held(earlier: StatementSubject, subject: StatementSubject) -> list[Name]:

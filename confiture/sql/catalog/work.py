@@ -30,7 +30,7 @@ from confiture.models.catalog import (
 )
 from confiture.models.source import Place
 from confiture.models.values import value
-from confiture.sql.catalog.names import chosen
+from confiture.sql.catalog.names import chosen, joined
 from confiture.sql.tree import ParsedStatement
 
 SYSTEM = frozenset({"pg_catalog", "information_schema", "pg_toast", TEMPORARY})
@@ -254,8 +254,10 @@ class Work:
 
     def constraint_name(self, schema: str, first: str, second: str | None, label: str) -> str:
         """A free name for a constraint."""
+        taken = self.constraint_names
         # a Name is a tuple, and takes longer to make than one
-        return chosen(first, second, label, lambda name: (schema, name) in self.constraint_names)
+        name = joined(first, second, label)
+        return chosen(first, second, label, lambda one: (schema, one) in taken) if (schema, name) in taken else name
 
     def index_name(self, schema: str, first: str, second: str | None, label: str, *, constraint: bool) -> str:
         """A free name for an index or sequence, and for the constraint that an index serves."""

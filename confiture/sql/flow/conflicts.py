@@ -24,10 +24,11 @@ def check_conflict(
 
     `source` is the target as a relation, `written` its columns that the INSERT writes.
     """
-    if not node.HasField("on_conflict_clause") or target.tenant is None:
+    if not node.HasField("on_conflict_clause"):
         return
     clause = node.on_conflict_clause
-    _check_keys(work, clause, target, written)
+    if target.tenant is not None:
+        _check_keys(work, clause, target, written)
     if clause.action == pb.ONCONFLICT_UPDATE:
         _check_update(work, clause, target, source, around)
 
@@ -55,7 +56,7 @@ def _check_update(work: Work, clause: Any, target: Target, source: Source, aroun
     for item in clause.target_list:
         state = flow.subqueries(item, state)
         value = item.res_target.val
-        if item.res_target.name == target.tenant and flow.node(value) not in state.members:
+        if target.tenant and item.res_target.name == target.tenant and flow.node(value) not in state.members:
             message = f"ON CONFLICT gives {target.name}.{target.tenant} another value than the tenant of the row"
             work.report(Leak.WRONG_SOURCE, Grade.ERROR, message, location_of(value), relation=str(target.name))
     flow.subqueries(clause.where_clause, state)

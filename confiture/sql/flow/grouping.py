@@ -146,6 +146,14 @@ def _keep_apart(work: Work, targets: Targets, items: Sequence[Any], state: State
     return bool(_settled(work, nodes, state, own))
 
 
+def kept_by_distinct(work: Work, select: Any, targets: Targets, state: State, own: frozenset[int]) -> frozenset[Node]:
+    """The members that are the same in all rows that DISTINCT makes one; all where it only leaves rows out."""
+    if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
+        return state.members
+    nodes = (targets.node(item.res_target.val) for item in select.target_list)
+    return _settled(work, [node for node in nodes if node is not None], state, own)
+
+
 def after_distinct(
     work: Work, select: Any, targets: Targets, relation: Relation, state: State, own: frozenset[int]
 ) -> Relation:
@@ -156,12 +164,8 @@ def after_distinct(
     if on:
         if _keep_apart(work, targets, on, state, own):
             return relation
-    else:
-        nodes = frozenset(
-            node for item in select.target_list if (node := targets.node(item.res_target.val)) is not None
-        )
-        if relation.tenants or _settled(work, nodes, state, own):
-            return relation
+    elif relation.tenants:
+        return relation
     message = f"DISTINCT leaves out {work.column}: rows of several tenants become one"
     work.report(
         Leak.GROUPING,

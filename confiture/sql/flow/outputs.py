@@ -66,8 +66,12 @@ class Targets:
                         over = named[over.refname]
                     yield call, over
 
-    def relation(self, state: State, before: frozenset[Node], own: frozenset[int], *, is_grouped: bool) -> Relation:
-        """What the SELECT gives. `before` are the members before rows were grouped."""
+    def relation(
+        self, state: State, before: frozenset[Node], own: frozenset[int], kept: frozenset[Node], *, is_grouped: bool
+    ) -> Relation:
+        """What the SELECT gives. `before` are the members before rows were grouped, `kept` those that each row still
+        has where it does not show them.
+        """
         outputs: list[Output] = []
         tenants: set[int] = set()
         shown: set[Node] = set()
@@ -92,8 +96,8 @@ class Targets:
                     tenants.add(len(outputs))
                     output = output._replace(may_lack=not self._leads(value, before))
                 outputs.append(output)
-        if state.reads and not self.select.distinct_clause:
-            for one in sorted(state.members - shown, key=str):
+        if state.reads:
+            for one in sorted((state.members & kept) - shown, key=str):
                 if isinstance(one, Column) and one.source in own:
                     tenants.add(len(outputs))
                     outputs.append(self._output("", one)._replace(is_hidden=True, may_lack=not self.leads(one)))

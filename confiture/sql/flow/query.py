@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.grouping import after_distinct, after_groups, check_windows
+from confiture.sql.flow.grouping import after_distinct, after_groups, check_windows, kept_by_distinct
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.meeting import State
 from confiture.sql.flow.outputs import Targets
@@ -20,7 +20,14 @@ from confiture.sql.tree import pb, strings
 
 def query(work: Work, select: Any, around: Around) -> Relation:
     """What a SELECT, VALUES or set operation gives."""
-    around = with_queries(work, select, around)
+    relation = _followed(work, select, with_queries(work, select, around))
+    if relation.is_lost and not work.issues:
+        # it is reported where tenants are lost; if ever it is not, nothing may be called safe
+        work.unknown("whose the rows of a query are is lost on the way")
+    return relation
+
+
+def _followed(work: Work, select: Any, around: Around) -> Relation:
     if select.HasField("larg"):
         relation = _set_operation(work, select, around)
     elif select.values_lists:
@@ -227,7 +234,8 @@ def _simple(work: Work, select: Any, around: Around) -> Relation:
     if is_grouped:
         state = after_groups(work, select, targets, state, flow.own)
     check_windows(work, targets, state, flow.own)
-    relation = targets.relation(state, rows.members, flow.own, is_grouped=is_grouped)
+    kept = kept_by_distinct(work, select, targets, state, flow.own)
+    relation = targets.relation(state, rows.members, flow.own, kept, is_grouped=is_grouped)
     if select.distinct_clause and relation.reads:
         relation = after_distinct(work, select, targets, relation, state, flow.own)
     if relation.reads and not relation.fixed and not relation.is_lost and is_limited(select):

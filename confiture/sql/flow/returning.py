@@ -22,7 +22,7 @@ def returned(work: Work, node: Any, flow: Flow, state: State) -> Relation:
     for item in items:
         state = flow.subqueries(item, state)
     targets = Targets(work, pb.SelectStmt(target_list=items), flow.scope, flow.around)
-    relation = targets.relation(state, state.members, flow.own, is_grouped=False)
+    relation = targets.relation(state, state.members, flow.own, state.members, is_grouped=False)
     return replace(relation, expose=None, retarget=None)
 
 
