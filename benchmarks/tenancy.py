@@ -11,7 +11,7 @@ from confiture.models.isolation import Standing
 from confiture.models.tenancy import Grade
 from tests.tenancy_trials import EMPTY, Spent, Tally, Trial, trials
 
-SCHEMAS, STATEMENTS, FILLINGS, MOST_FILLINGS = 200, 50, 2, 6
+SCHEMAS, STATEMENTS, FILLINGS, MOST_FILLINGS = 200, 50, 2, 8
 LEAST_PRECISION = 0.9
 _DATABASE = "tenancy"
 _PROVED, _ANALYSED = "isolation proofs", "static analysis"

@@ -372,6 +372,17 @@ MADE = (
     _error("CREATE VIEW made AS SELECT sum(val) AS total FROM w_a", Leak.GROUPING),
 )
 HIDDEN = (
+    Case(
+        _out(
+            "SELECT CASE WHEN true THEN tenant_id END, sum(val), 0 FROM w_a GROUP BY CASE WHEN true THEN tenant_id END"
+        )
+    ),
+    _error(
+        _out(
+            "SELECT CASE WHEN id > 1 THEN tenant_id END, sum(val), 0 FROM w_a GROUP BY CASE WHEN id > 1 THEN tenant_id END"
+        ),
+        Leak.GROUPING,
+    ),
     _error(
         _out("SELECT 1, x.id, 0 FROM (SELECT DISTINCT ON (tenant_id) id FROM w_a ORDER BY tenant_id, id) x"),
         Leak.WRONG_SOURCE,

@@ -16,7 +16,8 @@ import pytest
 
 from confiture.core.project import Project
 from confiture.errors import DatabaseUnavailable, InputError, MigrationFailed
-from confiture.testing import scratch_server, server, up_down_up
+from confiture.testing import scratch_server, up_down_up
+from confiture.testing import server as scratch_servers
 from confiture.testing.address import url_of
 from confiture.testing.failures import text_of
 from tests.fix_projects import REPOSITORY
@@ -280,24 +281,24 @@ def scratch_project(tmp_path: Path) -> Project:
     return Project.load(tmp_path, database="embedded")
 
 
-def test_sessions_leave_each_other_alone_and_clear_up_after_dead_ones(scratch_project, server_18):
+def test_sessions_leave_each_other_alone_and_clear_up_after_dead_ones(scratch_project, server):
     dead = "confiture_test_1_00000001_1"
     similar = ["confiture_test_1_00000001_x", "confiture_testing_1"]
     for name in (dead, *similar):
-        server_18.execute(f"CREATE DATABASE {name}")
-    with scratch_server(scratch_project, server_18.admin_url) as one, one.database("001") as first:
-        assert databases(server_18) >= {*similar, first.name}
-        assert dead not in databases(server_18)
-        with scratch_server(scratch_project, server_18.admin_url) as other, other.database("001") as second:
+        server.execute(f"CREATE DATABASE {name}")
+    with scratch_server(scratch_project, server.admin_url) as one, one.database("001") as first:
+        assert databases(server) >= {*similar, first.name}
+        assert dead not in databases(server)
+        with scratch_server(scratch_project, server.admin_url) as other, other.database("001") as second:
             assert first.name != second.name
             assert first.applied == second.applied == ("001",)
-    assert databases(server_18) == set(similar)
+    assert databases(server) == set(similar)
     for name in similar:
-        server_18.execute(f"DROP DATABASE {name}")
+        server.execute(f"DROP DATABASE {name}")
 
 
 def test_few_templates_are_kept(scratch_project, server_18, monkeypatch):
-    monkeypatch.setattr(server, "_MOST_TEMPLATES", 1)
+    monkeypatch.setattr(scratch_servers, "_MOST_TEMPLATES", 1)
     with scratch_server(scratch_project, server_18.admin_url) as scratch:
         for version in ("001", "003", "002"):
             with scratch.database(version) as database:

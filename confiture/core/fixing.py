@@ -105,8 +105,7 @@ def _as_before(content: bytes, text: str) -> bytes:
 
 def _comments(text: str) -> list[str]:
     """The comments of an SQL file, or of the SQL and the YAML of a migration as far as a scanner of SQL sees them."""
-    import postgast
-    from postgast import pg_query_pb2 as pb
+    from confiture.sql.grammar import pb, postgast
 
     encoded = text.encode()
     kinds = (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import postgast
-
 from confiture.core.project import Project, read_project
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import TEMPLATE_SUFFIX
@@ -30,6 +28,7 @@ from confiture.models.trace import LockMode
 from confiture.plan.ordering import version_key
 from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
 from confiture.sql.ahead import parsed_ahead
+from confiture.sql.grammar import postgast
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse, Trees
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import postgast
-
 from confiture.errors import InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import migration_paths, read_migration
@@ -18,6 +16,7 @@ from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.plan.building import Planner
 from confiture.plan.ordering import find_version, ordered
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import Parse
 
 if TYPE_CHECKING:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-import postgast
-
 from confiture.errors import Diagnostic
 from confiture.lint.configuration import ActiveRule
 from confiture.lint.ignores import Ignore, has_ignores, ignores_in
@@ -22,6 +20,7 @@ from confiture.models.trace import LockMode
 from confiture.models.values import value
 from confiture.sql.catalog.builder import CatalogBuilder, Misfit
 from confiture.sql.effects import Effects, is_followed
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"

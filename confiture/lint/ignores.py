@@ -77,8 +77,7 @@ def ignores_outside(rendered: Rendered) -> Iterator[Ignore]:
 
 def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
     """The ignore comments and where they begin. The scanner tells them from text in quotes."""
-    import postgast
-    from postgast import pg_query_pb2 as pb
+    from confiture.sql.grammar import pb, postgast
 
     encoded = text.encode()
     for token in postgast.scan(text).tokens:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import postgast
-
 from confiture.lint.tables import Parts
 from confiture.models.catalog import Index, Table
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import pb, strings
 
 _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")

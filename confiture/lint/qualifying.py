@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import postgast
 from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import identifier, pb, statement_text, walk
 
 _RELATIONS = (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-import postgast
-
 from confiture.models.catalog import Catalog, Domain, Name
 from confiture.sql.catalog import types
 from confiture.sql.catalog.resolving import name_of_type
+from confiture.sql.grammar import postgast
 
 _MODIFIER = re.compile(r"\([^)]*\)")
 

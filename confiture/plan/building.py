@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-import postgast
-
 from confiture.errors import Problems
 from confiture.models.migration import UP_PHASES, HookStep, MigrationFile, Phase
 from confiture.models.plan import (
@@ -26,6 +24,7 @@ from confiture.plan.checksums import checksums_of
 from confiture.plan.hooks import Hooks, phase_problem
 from confiture.plan.rendering import RenderContext
 from confiture.plan.steps import StepPlanner
+from confiture.sql.grammar import postgast
 from confiture.sql.parsing import without_concurrently
 from confiture.sql.tree import Parse
 

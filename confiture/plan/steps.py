@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-import postgast
-
 from confiture.errors import Problems
 from confiture.models.migration import (
     AnyStep,
@@ -24,6 +22,7 @@ from confiture.models.plan import BATCH, Isolation, PlannedStep, Statement
 from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
+from confiture.sql.grammar import postgast
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
+from confiture.sql.grammar import pb, postgast
 
 
 class Action(StrEnum):

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-import postgast
 from google.protobuf.message import DecodeError
-from postgast import pg_query_pb2 as pb
 
+from confiture.sql.grammar import pb, postgast
 from confiture.sql.tree import Parse
 
 _WORTH_IT = 200_000

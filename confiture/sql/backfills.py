@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-import postgast
-
 from confiture.models.plan import BATCH, TableRef
 from confiture.models.values import value
+from confiture.sql.grammar import postgast
 from confiture.sql.parsing import SqlProblem
 from confiture.sql.tree import ParsedStatement, pb, strings
 

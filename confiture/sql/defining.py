@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import postgast
-
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import ParsedStatement, names, pb, result_name, strings, walk
 
 _ANY = "*"

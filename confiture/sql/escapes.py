@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import postgast
+from confiture.sql.grammar import postgast
 
 _WORTH_PARSING = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
 _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logical_emit_message)", re.IGNORECASE)

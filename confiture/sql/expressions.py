@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
+from confiture.sql.grammar import pb, postgast
 
 # no keyword has a digit, or more than 20 characters
 _NO_KEYWORD = re.compile(r"(?=.*[0-9]|.{21})[a-z_][a-z0-9_]*\Z")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import postgast
 from google.protobuf.message import DecodeError
-from postgast import pg_query_pb2 as pb
 
 from confiture.models.plan import Isolation, Statement
+from confiture.sql.grammar import pb, postgast
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
 from confiture.sql.tree import Parse, Positions
 

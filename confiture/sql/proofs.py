@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-import postgast
-
 from confiture.models.catalog import ConstraintKind, Table
 from confiture.sql.answers import Answer
+from confiture.sql.grammar import postgast
 from confiture.sql.nullness import not_null_columns
 from confiture.sql.tree import pb, strings
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import postgast
-
 from confiture.models.source import Place
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import ParsedStatement, pb
 
 

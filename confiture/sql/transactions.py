@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from postgast import pg_query_pb2 as pb
-
 from confiture.models.plan import IndexBuild
+from confiture.sql.grammar import pb
 from confiture.sql.options import is_on
 
 _ALWAYS_OUTSIDE = {

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import postgast
 from google.protobuf.message import DecodeError, Message
-from postgast import pg_query_pb2 as pb
 
 from confiture.models.catalog import View
 from confiture.models.plan import TableRef
 from confiture.models.source import Place, Rendered
 from confiture.models.values import value
 from confiture.sql.expressions import expression_text, identifier
+from confiture.sql.grammar import pb, postgast
 
 __all__ = [
     "LEAVES",

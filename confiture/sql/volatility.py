@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import postgast
-
 from confiture.models.catalog import Catalog, Domain
 from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog.resolving import name_of_type
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import names, pb
 
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import postgast
-
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.models.catalog import Catalog, Table, View
 from confiture.sql.flow.keys import has_heirs
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import identifier, pb, strings
 
 

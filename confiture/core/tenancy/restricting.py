@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import postgast
 from google.protobuf.message import Message
 
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.core.tenancy.sight import Sight, Visibility, relation_text
 from confiture.models.catalog import Catalog, Table, View
 from confiture.models.plan import BATCH
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import identifier, pb, strings, walk
 
 _MARK = BATCH.strip('"')

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import postgast
-
 from confiture.core.tenancy.refusing import NotProvable
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import names, pb, walk
 
 IN_ANY_ORDER = frozenset(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-import postgast
-
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.models.source import Place
 from confiture.sql.catalog.names import LONGEST, cut
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import pb
 
 _LONG = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import postgast
-
 from confiture.lint.altering import alters_table, is_in_use
 from confiture.lint.expanding import backfilled, kept_filled
 from confiture.lint.remedies import alter, lines, rest
@@ -18,6 +16,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
 from confiture.sql.dependents import read_again_for
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import alter_commands, expression_text, identifier, pb
 from confiture.sql.type_changes import is_clock_change, keeps_order, rewrites
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import postgast
 from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import Name
@@ -18,6 +17,7 @@ from confiture.sql.built_in import built_in
 from confiture.sql.catalog.schemas import set_search_path
 from confiture.sql.catalog.tables import make_table_of_query
 from confiture.sql.catalog.work import Work
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import names, pb, strings, walk
 
 _STATIC = {"PLpgSQL_stmt_execsql": "sqlstmt", "PLpgSQL_stmt_perform": "expr"}

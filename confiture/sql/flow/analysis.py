@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import postgast
 from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import Catalog, View
@@ -22,6 +21,7 @@ from confiture.sql.flow.relations import Relation
 from confiture.sql.flow.returning import check_lacking
 from confiture.sql.flow.scopes import Around
 from confiture.sql.flow.work import Issue, Work
+from confiture.sql.grammar import postgast
 from confiture.sql.tree import ParsedStatement, pb, query_tree, statement_text, strings
 
 _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})

@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import postgast
 from google.protobuf.message import DecodeError
-from postgast.errors import check_error
-from postgast.native import lib
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.work import Work
+from confiture.sql.grammar import check_error, lib, postgast
 from confiture.sql.tree import strings
 
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})

@@ -179,6 +179,9 @@ class Targets:
         if kind == "func_call":
             return self.leads(self.node(value.func_call.args[0]))
         if kind == "case_expr":
+            first = value.case_expr.args[0].case_when
+            if first.expr.a_const.boolval.boolval and not value.case_expr.HasField("arg"):
+                return self._leads(first.result, members)
             parts = [one.case_when.result for one in value.case_expr.args]
             return value.case_expr.HasField("defresult") and all(
                 self._leads(one, members) for one in (*parts, value.case_expr.defresult)
