@@ -36,7 +36,7 @@ SETTINGS = Settings(
 TENANCY = TenancySettings(tables=("w_*", "r_*"), exempt=("r_static_*",), is_set=True)
 _BEFORE = "before.sql"
 SETTINGS = Settings(
-    root=Path("."), environment="test", database=DatabaseSettings(), migrations=Path("m"), schemas=Path("s")
+    root=Path(), environment="test", database=DatabaseSettings(), migrations=Path("m"), schemas=Path("s")
 )
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
 

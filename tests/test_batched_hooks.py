@@ -18,7 +18,8 @@ ARCHIVE = "CREATE TABLE r_archive (id bigint PRIMARY KEY, tenant_id int NOT NULL
 FILL = """
 rows = context.backfill(
     into="r_archive", source="w_orders", alias="o", batch_rows=500, on_writes="ignore",
-    sql="INSERT INTO r_archive (id, tenant_id, amount) SELECT o.id, o.tenant_id, o.amount FROM w_orders o WHERE {{ batch }}",
+    sql="INSERT INTO r_archive (id, tenant_id, amount)"
+    " SELECT o.id, o.tenant_id, o.amount FROM w_orders o WHERE {{ batch }}",
 )
 context.stats["rows"] = rows
 """
@@ -142,3 +143,17 @@ def test_a_fill_that_failed_is_not_done_because_the_hook_caught_it(orders, datab
     database_18.execute("DELETE FROM w_orders WHERE id = 2500")
     migrate_up(orders).expect(0)
     assert database_18.value(DIFFERENT) == 0
+
+
+def test_one_that_is_resumed_must_ask_again(orders, database_18):
+    path = batched(orders, f"if conn.execute('SELECT count(*) FROM r_archive').scalar() == 0:\n{indented(FAILING)}")
+    migrate_up(orders).expect(5)
+    ran = migrate_up(orders).expect(5)
+    assert ran.codes[0] == "drift"
+    assert "did not ask for the backfill that an earlier run of it began" in ran.diagnostic.message
+    assert history(database_18)[-1] == ("002", "running")
+    assert path.exists()
+
+
+def indented(text):
+    return "\n".join(f"    {line}" for line in text.strip().split("\n"))

@@ -143,7 +143,9 @@ def test_a_dry_run_sees_each_statement_of_a_hook(shop, database):
     python(customers, "002_value", "MISSING = 0\n" + LIFETIME_VALUE)
     migrate_up(customers, to="001").expect(0)
     report = customers.run("migrate", "--dry-run", "--format", "json").json
-    fill, count = [s for s in report["statements"] if s["step"].endswith(("_value", "_backfill"))]
+    fill, in_python, count, _ = [s for s in report["statements"] if s["step"].endswith(("_value", "_backfill"))]
+    assert in_python["sql"] == "-- the hook's Python: backfill_customer_lifetime_value"
+    assert in_python["locks"] == []
     assert fill["rows"] == [{"table": "r_customer_value", "inserted": 300, "updated": 0, "deleted": 0}]
     assert {scan["table"] for scan in fill["scans"]} == {"w_customers", "w_orders"}
     assert count["sql"].startswith("SELECT count(*)")
@@ -247,6 +249,37 @@ def test_rows_are_counted_where_the_hook_says_nothing(customers):
         "assert conn.execute('SELECT count(*) FROM r_customer_value').scalar() == 16",
     )
     assert rows(migrate_up(customers).expect(0), "work") == 10 + 4 + 5 + 1
+
+
+def test_rows_of_a_savepoint_that_was_rolled_back_do_not_count(customers):
+    hooked(
+        customers,
+        """
+import psycopg
+conn.execute("INSERT INTO r_customer_value VALUES (1, 1, 1)")
+with conn.transaction(force_rollback=True):
+    conn.execute("INSERT INTO r_customer_value SELECT id, 1, 1 FROM w_customers WHERE id > 10")
+with conn.transaction():
+    conn.execute("INSERT INTO r_customer_value SELECT id, 1, 1 FROM w_customers WHERE id > 10")
+    raise psycopg.Rollback
+""",
+    )
+    assert rows(migrate_up(customers).expect(0), "work") == 1
+
+
+def test_what_a_cursor_of_the_server_reads_is_its_own(customers):
+    hooked(
+        customers,
+        "with conn.cursor(name='all orders') as cursor:\n"
+        "    cursor.execute('SELECT * FROM w_orders')\n"
+        "    assert len(cursor.fetchall()) == 3000\n"
+        "conn.execute('SELECT 1')",
+    )
+    migrate_up(customers, to="001").expect(0)
+    statements = customers.run("migrate", "--dry-run", "--format", "json").json["statements"]
+    scans = {s["sql"]: [scan["table"] for scan in s["scans"]] for s in statements if s["step"] == "work"}
+    assert scans['CLOSE "all orders"'] == ["w_orders"]
+    assert scans["SELECT 1"] == []
 
 
 def test_the_connection_is_psycopgs_own(customers):

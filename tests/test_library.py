@@ -128,11 +128,38 @@ def test_a_migration_that_is_an_object(orders, database_18):
         assert [step.step.name for step in result.steps][-1] == "count"
         assert result.steps[-1].stats == {"rows": 40}
         assert database_18.value("SELECT to_regclass('w_notes')") is None
+        with pytest.raises(InputError, match="900 add_notes is in no file of the project"):
+            Migrator(conn).up(AddNotes(conn))
+        (orders.root / "confiture.yaml").unlink()
         assert Migrator(conn).up(AddNotes(conn)).rows_affected == 40
         assert history(database_18) == [("001", "applied"), ("900", "applied")]
         assert Migrator(conn).up(AddNotes(conn)).steps == ()
         Migrator(conn).down(AddNotes(conn))
     assert history(database_18) == [("001", "applied")]
+
+
+class OnlyHooks(Migration):
+    version = "901"
+
+
+def test_a_migration_whose_work_is_done_by_hooks_needs_no_up(orders, database_18):
+    migrate_up(orders).expect(0)
+    database_18.execute("CREATE TABLE w_notes (id int)")
+    with psycopg.connect(database_18.url) as conn:
+        assert [step.step.name for step in Migrator(conn).dry_run(OnlyHooks(conn)).steps] == ["count"]
+
+
+def test_what_is_no_migration_is_refused(orders, database_18):
+    made: dict[str, type[Migration]] = {}
+    exec("class Nowhere(Migration):\n    version = '902'\n", {"Migration": Migration}, made)
+    with psycopg.connect(database_18.url) as conn:
+        for wrong in (None, AddNotes):
+            with pytest.raises(TypeError, match="give an object of a subclass of Migration"):
+                Migrator(conn).dry_run(wrong)
+        with pytest.raises(InputError, match="stands in no file"):
+            Migrator(conn).dry_run(made["Nowhere"](conn))
+    with pytest.raises(InputError, match="the connection is closed"):
+        Migrator(conn).dry_run(AddNotes(conn))
 
 
 def test_a_connection_inside_a_transaction_is_refused(orders, database_18):

@@ -353,3 +353,18 @@ def test_paths_name_ddl_files(project):
     )
     (migration,) = loaded(project).migrations
     assert [step.sql.text.strip() for step in migration.steps(Phase.DDL)] == ["SELECT 7"]
+
+
+def test_a_module_of_hooks_may_be_imported_by_a_migration_too(project):
+    project.write(
+        "shop_hooks_e.py",
+        "from confiture.core import Hook, register_hook\nCOUNT = 'SELECT count(*) FROM pg_class'\n\n"
+        "class X(Hook):\n    def execute(self, conn, context):\n        pass\n\nregister_hook('everywhere', X)\n",
+    )
+    project.write("confiture.yaml", "migrations: migrations\nschemas: schemas\nhooks: shop_hooks_e\n")
+    python(
+        project,
+        "001_a",
+        "from shop_hooks_e import COUNT\n\nclass A(Migration):\n    def up(self):\n        self.execute(COUNT)\n",
+    )
+    assert len(loaded(project).ups[0].steps) == 1

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from confiture.core.database import Database, label_of
 from confiture.core.events import Emit, Emitter
 from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS
-from confiture.core.project import Project
+from confiture.core.project import Project, read_project
 from confiture.core.run import Manner, RehearsalOptions, opened
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import Folders
@@ -36,8 +36,9 @@ class Migrator:
     """Runs and rehearses single migrations on the database that a connection leads to.
 
     It works on sessions of its own, so the connection must not be inside a transaction: that would neither be seen nor
-    let go of its locks. Settings are those of the confiture.yaml around the working directory; without one, DDL files
-    are looked up below `schemas/` and the working directory. `on_event` is told what happens as it goes.
+    let go of its locks. The hooks are those that the file of the migration's class registers. Settings are those of the
+    confiture.yaml around the working directory; without one, DDL files are looked up below `schemas/` and the working
+    directory. `on_event` is told what happens as it goes.
 
     Example::
 
@@ -53,8 +54,8 @@ class Migrator:
     def up(self, migration: Migration) -> RunReport:
         """Applies a migration, and records it. One that is applied already is left alone: the report has no steps.
 
-        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, CheckFailed,
-        MigrationFailed, MigrationStopped.
+        In a project, one of its files must have the migration. Raises what the command line's exit codes say:
+        InputError, DatabaseUnavailable, LockHeld, CheckFailed, MigrationFailed, MigrationStopped.
 
         Example::
 
@@ -81,8 +82,12 @@ class Migrator:
         return self._run(migration, direction, rehearsal=rehearsal)
 
     def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:
+        if not isinstance(migration, Migration):
+            raise TypeError(f"give an object of a subclass of Migration, such as AddTotals(conn), not {migration!r}")
         database = self._database()
         project, plan = _planned(migration, direction, database)
+        if rehearsal is None:
+            _require_known(project.settings, plan)
         manner = Manner(
             direction=direction, dry_run=rehearsal is not None, rehearsal=rehearsal or RehearsalOptions(repeat=1)
         )
@@ -97,6 +102,10 @@ class Migrator:
 
     def _database(self) -> Database:
         info = self._connection.info
+        if self._connection.closed:
+            message = "the connection is closed"
+            hint = "keep it open while the Migrator works: it says where the database is"
+            raise InputError(Diagnostic(code="closed-connection", message=message, hint=hint))
         if info.transaction_status is not TransactionStatus.IDLE:
             raise InputError(
                 Diagnostic(
@@ -107,6 +116,20 @@ class Migrator:
             )
         conninfo = make_conninfo(info.dsn, password=info.password or None)
         return Database(conninfo=conninfo, label=label_of(DatabaseSettings(url=conninfo)), origin=_ORIGIN)
+
+
+def _require_known(settings: Settings, plan: PlannedMigration) -> None:
+    """Raises InputError where there is a project, and none of its files has the migration: what is applied and has no
+    file is drift.
+    """
+    if find_settings_file(Path.cwd()) is None:
+        return
+    known = read_project(settings, {}, Problems()).migrations
+    if version_key(plan.version) not in {version_key(one.version) for one in known}:
+        file, span = plan.migration.file, plan.migration.span
+        message = f"{plan.migration.label} is in no file of the project: applied, it would be drift for its next run"
+        hint = "put its file into the folder of migrations, or rehearse it only: dry_run"
+        raise InputError(file.diagnostic(span, "not-in-project", message, hint=hint))
 
 
 def _is_to_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) -> bool:

@@ -175,12 +175,13 @@ def read_project(
     Raises InputError where there is no folder of migrations.
     """
     folders = Folders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
+    # first the settings' hooks: a migration may import the modules that register them
+    planner = Planner(settings, overrides, problems, parse)
     read = [read_migration(path, folders, problems) for path in migration_paths(settings.migrations, settings.root)]
     found = [migration for migration in read if migration is not None]
     # with a file missing from the picture, what others require of it cannot be judged
     complete = all(migration is not None and migration.is_whole for migration in read)
     migrations = ordered(found, problems) if complete else tuple(found)
-    planner = Planner(settings, overrides, problems, parse)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)

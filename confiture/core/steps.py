@@ -19,6 +19,7 @@ from confiture.core.reconcile.comparing import reconcile
 from confiture.core.reconcile.refusing import ReconcileRefused
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.migration import Expectation
 from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segment, Statement, StepId
 from confiture.models.reconciling import Reconciled
@@ -65,7 +66,7 @@ class TransactionEnded(StepFailed):
     def __init__(self, hook: str) -> None:
         super().__init__(
             Diagnostic(
-                code="transaction-ended",
+                code=TRANSACTION_ENDED,
                 message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
                 hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
             ),

@@ -26,9 +26,9 @@ def named_hooks(reference: SourceText, root: Path) -> tuple[HookRegistration, ..
     Modules are also looked for in `root`. Raises InputError, placed at the name, for what cannot be found or loaded.
     """
     name = reference.text.strip()
-    entry = _entry_point(name)
     module, colon, class_name = name.partition(":")
     try:
+        entry = _entry_point(name)
         with importing_from(root):
             if entry is not None:
                 return (_of_class(name, entry.load()),)
@@ -52,7 +52,7 @@ def known_names(hooks: Sequence[HookRegistration]) -> list[str]:
 
 def is_reference(name: str) -> bool:
     """Whether a name that nobody registered can be looked up nonetheless."""
-    return ":" in name or _entry_point(name) is not None
+    return ":" in name or bool(entry_points(group=ENTRY_POINTS, name=name))
 
 
 def _of_class(name: str, hook: type[Any]) -> HookRegistration:
@@ -68,7 +68,11 @@ def _attribute(module: object, path: str) -> Any:
 
 
 def _entry_point(name: str) -> EntryPoint | None:
-    return next(iter(entry_points(group=ENTRY_POINTS, name=name)), None)
+    """Raises ValueError where two packages offer different hooks of that name."""
+    found = {entry.value: entry for entry in entry_points(group=ENTRY_POINTS, name=name)}
+    if len(found) > 1:
+        raise ValueError(f"two packages offer a hook {name!r}: {', '.join(found)}; name one as module:Class")
+    return next(iter(found.values()), None)
 
 
 def _hint(name: str) -> str:

@@ -142,10 +142,19 @@ def read_migration(path: Path, folders: Folders, problems: Problems) -> Migratio
 
 def read_recorded(migration: Migration, folders: Folders, problems: Problems) -> MigrationFile | None:
     """The same of a migration that is there as an object. Raises InputError where its class's file cannot be read."""
+    from inspect import getsourcefile
+
     from confiture.files.modules import CodeFailed
     from confiture.files.python import record_migration
 
-    path = type(migration).up.__code__.co_filename
+    try:
+        path = getsourcefile(type(migration)) or ""
+    except TypeError:
+        path = ""
+    if not Path(path).is_file():
+        message = f"the class {type(migration).__name__} stands in no file, so its steps have no place"
+        hint = "write it in a module"
+        raise InputError(Diagnostic(code="no-file", message=message, hint=hint))
     file = read_source(Path(path), folders.root)
     try:
         run = record_migration(migration, file, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isabstract, iscoroutinefunction
 from typing import Any
 
 from confiture.models.calls import Call
@@ -42,6 +43,8 @@ def registration_of(name: str, hook: type[Any], call: Call) -> HookRegistration:
         raise TypeError(f"a hook is registered under a name, not {name!r}")
     if not isinstance(hook, type) or not callable(getattr(hook, "execute", None)):
         raise TypeError(f"{hook!r} is no hook: give the class, with execute(self, conn, context)")
+    if isabstract(hook) or iscoroutinefunction(hook.execute):
+        raise TypeError(f"{hook!r} cannot run: its execute is abstract, or async")
     phase = getattr(hook, "phase", None)
     return HookRegistration(
         name=name,

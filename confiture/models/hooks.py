@@ -13,6 +13,8 @@ from confiture.models.values import value
 HookPhase = Phase
 """When a hook runs: the phases of a migration. `HookPhase.AFTER_DDL` is once the schema has changed."""
 
+TRANSACTION_ENDED = "transaction-ended"
+"""The code of the diagnostic for a hook that ended the transaction which it ran in, past its own connection."""
 _UNKNOWN_ROWS = -1
 """What the driver says where PostgreSQL tells no number of rows."""
 

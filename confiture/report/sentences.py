@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from confiture.models.events import Outcome
+from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.isolation import Standing
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
@@ -28,6 +29,8 @@ def run_sentence(report: RunReport) -> str:
         return f"Dry run {where}: {what}{told}. Rolled back: nothing changed."
     if report.dry_run and not any(migration.steps for migration in report.migrations):
         return f"Dry run {where} ended before anything ran: nothing changed."
+    if any(diagnostic.code == TRANSACTION_ENDED for diagnostic in report.diagnostics):
+        return f"{where.capitalize()} something may be committed that nothing records. Next: look, and undo it by hand."
     if report.dry_run:
         return f"Dry run {where} failed after {took}. Rolled back: nothing changed."
     if report.outcome is Outcome.DONE:

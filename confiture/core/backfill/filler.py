@@ -15,7 +15,7 @@ from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import StepRecord, step_id
+from confiture.core.steps import StepFailed, StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import DatabaseSettings
@@ -78,13 +78,20 @@ class Filler:
         if step.hook is None:
             return self._filled(connection, identity, step, fill)
         notes: list[str] = []
+        asked: list[PlannedStep] = []
 
         def fill_for_hook(planned: PlannedStep) -> int:
+            asked.append(planned)
             did = self._filled(connection, identity, planned, fill)
             notes.extend([did.note] if did.note else [])
             return did.rows or 0
 
         result = self._hooks.run_batched(connection, identity, step, fill_for_hook)
+        if not asked and FillStore(connection, fill).begun() is not None:
+            message = f"the hook {step.label!r} did not ask for the backfill that an earlier run of it began"
+            hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and begin anew"
+            told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
+            raise StepFailed(told, None)
         return _Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
 
     def _filled(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> _Did:

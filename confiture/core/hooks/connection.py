@@ -28,8 +28,8 @@ _MARK = "confiture_hook_runs"
 _WRITING_COMMANDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _NESTED = "`with conn.transaction():` makes a part that can fail by itself"
 
-Seen = Callable[[Statement, float, int | None], None]
-"""Is told of each statement that succeeded: the milliseconds that it took, and the rows that it wrote."""
+Seen = Callable[[Statement, float], None]
+"""Is told of each statement that succeeded, with the milliseconds that it took."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,18 @@ class Seeing:
         self.rows = rows if self.node in WRITING else None
 
 
+def _hooks_own(connection: psycopg.Connection[Any]) -> HookConnection:
+    if not isinstance(connection, HookConnection):
+        raise TypeError("the cursors of a hook are made by its connection")
+    return connection
+
+
+def _first_value(row: Any) -> Any:
+    if isinstance(row, Mapping):
+        return next(iter(row.values()), None)
+    return None if row is None else row[0]
+
+
 class HookCursor(psycopg.Cursor[TupleRow]):
     """A cursor of psycopg that also gives single values.
 
@@ -60,17 +72,11 @@ class HookCursor(psycopg.Cursor[TupleRow]):
 
     @property
     def _of_hook(self) -> HookConnection:
-        connection = self.connection
-        if not isinstance(connection, HookConnection):
-            raise TypeError("a HookCursor is made by a HookConnection")
-        return connection
+        return _hooks_own(self.connection)
 
     def scalar(self) -> Any:
         """The first value of the next row; None where there is no row."""
-        row: Any = self.fetchone()
-        if isinstance(row, Mapping):
-            return next(iter(row.values()), None)
-        return None if row is None else row[0]
+        return _first_value(self.fetchone())
 
     def execute(
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool | None = None
@@ -110,6 +116,35 @@ class HookCursor(psycopg.Cursor[TupleRow]):
                 seen.ended(self)
 
 
+class HookServerCursor(psycopg.ServerCursor[TupleRow]):
+    """The same for a cursor that the server keeps, which has a name. What it read is seen when it is closed."""
+
+    _asked: Query | None = None
+
+    def scalar(self) -> Any:
+        """The first value of the next row; None where there is no row."""
+        return _first_value(self.fetchone())
+
+    def execute(
+        self, query: Query, params: Params | None = None, *, binary: bool | None = None, **options: Any
+    ) -> Self:
+        """Declares the cursor as psycopg does. Raises HookRefused for what would end or begin a transaction."""
+        with _hooks_own(self.connection).seeing(query, params):
+            super().execute(query, params, binary=binary, **options)
+        self._asked = sql.SQL("CLOSE {}").format(sql.Identifier(self.name))
+        return self
+
+    def close(self) -> None:
+        """Closes the cursor."""
+        connection = _hooks_own(self.connection)
+        if self._asked is None or connection.closed:
+            super().close()
+            return
+        with connection.seeing(self._asked, None):
+            super().close()
+        self._asked = None
+
+
 class HookConnection(psycopg.Connection[TupleRow]):
     """psycopg's connection as a hook gets it. Rows are tuples; cursors have `scalar()`.
 
@@ -125,6 +160,8 @@ class HookConnection(psycopg.Connection[TupleRow]):
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
         self.cursor_factory = HookCursor
+        self.server_cursor_factory = HookServerCursor
+        self.rows_written: int | None = None
         # the session's statements are named by the connection that it belongs to
         self.prepare_threshold = None
         self._seen: Seen | None = None
@@ -182,8 +219,25 @@ class HookConnection(psycopg.Connection[TupleRow]):
             self._failed = error
             raise
         spent_ms = (time.perf_counter() - started) * 1000
+        if seeing.rows is not None:
+            self.rows_written = (self.rows_written or 0) + seeing.rows
         if self._seen is not None:
-            self._seen(statement, spent_ms, seeing.rows)
+            self._seen(statement, spent_ms)
+
+    @contextmanager
+    def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> Iterator[psycopg.Transaction]:
+        """A savepoint that ends with the block, and is rolled back where the block raises."""
+        before = self.rows_written
+        stays = False
+        try:
+            with super().transaction(savepoint_name, force_rollback) as transaction:
+                yield transaction
+                stays = not force_rollback
+        finally:
+            if not stays:
+                self.rows_written = before
 
     def require_sound(self) -> None:
         """Raises what the session is not to be used after: the error that ended the transaction, where the hook caught

@@ -40,20 +40,19 @@ _BATCHED = "set `batched = True` on its class: batches commit by themselves, so 
 
 @dataclass(slots=True)
 class Watched:
-    """What was seen of a hook while it ran: the statement it came to, its rows, and the time that watching took."""
+    """What was seen of a hook while it ran: the last of its statements, their time, and the time that watching took."""
 
     observe: Callable[[Statement, float], None]
-    rows: int | None = None
+    statements_ms: float = 0.0
     watching_ms: float = 0.0
     last: str | None = None
     caught: bool = False
     """Whether the hook went on after an error that had ended its transaction."""
 
-    def seen(self, statement: Statement, duration_ms: float, rows: int | None) -> None:
+    def seen(self, statement: Statement, duration_ms: float) -> None:
         """Takes in a statement that succeeded."""
         self.last = statement.text
-        if rows is not None:
-            self.rows = (self.rows or 0) + rows
+        self.statements_ms += duration_ms
         started = time.perf_counter()
         self.observe(statement, duration_ms)
         self.watching_ms += (time.perf_counter() - started) * 1000
@@ -87,8 +86,13 @@ class HookRuns:
         Gives its result, and the milliseconds of `observe`, which are not the hook's. Raises StepFailed, or what
         `observe` raises.
         """
+        watched = Watched(observe)
+        started = time.perf_counter()
         with still_open(connection, hook_of(step).name):
-            return self._run(connection, identity, step, Watched(observe), _refuse_to_fill)
+            result = self._run(connection, identity, step, watched, _refuse_to_fill)
+            in_python_ms = (time.perf_counter() - started) * 1000 - watched.watching_ms - watched.statements_ms
+            watched.seen(Statement(text=f"-- the hook's Python: {hook_of(step).name}", offset=0, node=""), in_python_ms)
+        return result, watched.watching_ms
 
     def run_batched(
         self, connection: Connection, identity: StepId, step: PlannedStep, fill: Callable[[PlannedStep], int]
@@ -116,7 +120,7 @@ class HookRuns:
 
         with reading.on():
             try:
-                result, _ = self._run(connection, identity, step, Watched(_unwatched), fill_once)
+                result = self._run(connection, identity, step, Watched(_unwatched), fill_once)
             except StepFailed:
                 if failed and isinstance(failed[0], ConfitureError):
                     raise failed[0] from None
@@ -135,7 +139,7 @@ class HookRuns:
         step: PlannedStep,
         watched: Watched,
         fill: Callable[[Mapping[str, Any], Call], int],
-    ) -> tuple[HookResult, float]:
+    ) -> HookResult:
         hook = hook_of(step)
         stats = self._stats.setdefault(identity.version, {})
         context = self._context(hook, identity, stats, fill)
@@ -146,9 +150,9 @@ class HookRuns:
             own.require_sound()
         result = returned or HookResult(identity.phase, hook.name)
         if result.rows_affected is None:
-            result = replace(result, rows_affected=watched.rows)
+            result = replace(result, rows_affected=own.rows_written)
         stats |= result.stats
-        return replace(result, stats=shown(result.stats)), watched.watching_ms
+        return replace(result, stats=shown(result.stats))
 
     def _context(
         self,
