@@ -58,7 +58,7 @@ class HookRegistration:
     """
 
     name: str
-    hook: type[Any]
+    hook: type[Any] = field(compare=False)
     phase: Phase | None
     is_batched: bool
     call: Call

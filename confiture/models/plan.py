@@ -132,7 +132,7 @@ class PlannedHook:
     """
 
     name: str
-    hook: type[Any] = field(repr=False)
+    hook: type[Any] = field(repr=False, compare=False)
     is_batched: bool
     migration: MigrationFile = field(repr=False)
     direction: Direction
