@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from confiture.core.database import Database
+from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit
 from confiture.core.project import Project
-from confiture.core.run import Manner, RehearsalOptions, opened
+from confiture.core.run import Manner, opened
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Direction, PlannedMigration

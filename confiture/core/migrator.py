@@ -11,10 +11,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Database, label_of
+from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit, Emitter
 from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS
 from confiture.core.project import Project, read_project
-from confiture.core.run import Manner, RehearsalOptions, opened
+from confiture.core.run import Manner, opened
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import read_recorded

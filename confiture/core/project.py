@@ -118,8 +118,8 @@ class Project:
             report = project.dry_run(repeat=5)
             print(report.estimated_range_low_ms, report.estimated_range_high_ms, report.confidence_percent)
         """
+        from confiture.core.dry_run.options import RehearsalOptions
         from confiture.core.migrate import UpOptions
-        from confiture.core.run import RehearsalOptions
 
         rehearsal = RehearsalOptions(repeat=repeat, full=full)
         return self.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal), on_event=on_event)

@@ -15,6 +15,9 @@ from confiture.models.values import value
 Values = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""
 
+DEFAULT_TENANTS = 10
+"""At how many tenants a proof looks, unless it is asked for another number."""
+
 
 class Standing(StrEnum):
     """How a statement stands."""

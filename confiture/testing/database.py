@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 
 from confiture.core.database import Database
+from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.migrate import DownOptions, UpOptions
 from confiture.core.project import Project
-from confiture.core.run import RehearsalOptions
 from confiture.core.standing import read_history
 from confiture.models.history import State
 from confiture.models.reports import RunReport

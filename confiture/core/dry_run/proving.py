@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psycopg
 
+from confiture.core.dry_run.options import ProofOptions
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.live_catalog import read_catalog
 from confiture.core.session import Session
 from confiture.core.steps import Foresee
 from confiture.core.tenancy.proving import prove_statement
-from confiture.core.tenancy.sampling import DEFAULT_TENANTS
 from confiture.core.tenancy.statements import provable, told
 from confiture.errors import Diagnostic
 from confiture.models.catalog import Catalog
@@ -21,20 +21,11 @@ from confiture.models.settings import TenancySettings
 from confiture.models.trace import RunWarning
 from confiture.sql.tree import ParsedStatement
 
-USUAL_MS = 30_000
 MIXED = "tenants-mixed"
 _KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})
 _WAITED = "somebody waited for a lock of the dry run, which went on without proofs"
 _MOST_LEAKS = 3
 _ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby too"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProofOptions:
-    """At how many tenants to look, and how long all proofs of a dry run may take, in milliseconds."""
-
-    tenants: int = DEFAULT_TENANTS
-    limit_ms: int = USUAL_MS
 
 
 class Proving:

@@ -16,12 +16,12 @@ from confiture.core.tenancy.deriving import Derived, derived
 from confiture.core.tenancy.patience import Patience
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.core.tenancy.restricting import looked_up_by, restricted, tenant_relations
-from confiture.core.tenancy.sampling import DEFAULT_TENANTS, chosen, tenants_by_size
+from confiture.core.tenancy.sampling import chosen, tenants_by_size
 from confiture.core.tenancy.settling import Callee, Settled, called_functions, settle
 from confiture.core.tenancy.sight import Sight, Visibility
 from confiture.core.tenancy.temporary import with_temporary_tables
 from confiture.models.catalog import PUBLIC, Catalog
-from confiture.models.isolation import IsolationProof, LeftOut, Standing
+from confiture.models.isolation import DEFAULT_TENANTS, IsolationProof, LeftOut, Standing
 from confiture.models.settings import TenancySettings
 from confiture.sql.tree import ParsedStatement
 

@@ -12,7 +12,6 @@ from confiture.core.tenancy.sight import Visibility
 from confiture.models.catalog import Name, Table, View
 from confiture.models.isolation import Sample
 
-DEFAULT_TENANTS = 10
 SEED = 6
 
 
