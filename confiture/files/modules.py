@@ -11,6 +11,9 @@ from types import ModuleType, TracebackType
 from confiture.errors import Diagnostic, Span
 from confiture.models.source import SourceFile
 
+MIGRATION_MODULE = "confiture_migration_"
+"""How the names of modules begin that migration files become."""
+
 
 class CodeFailed(Exception):
     """Code of the user's failed; `diagnostic` says how, at the line of its file."""
@@ -62,7 +65,7 @@ def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
 
     Raises CodeFailed.
     """
-    module = ModuleType(f"confiture_migration_{path.stem}")
+    module = ModuleType(f"{MIGRATION_MODULE}{path.stem}")
     module.__file__ = str(path)
     with failures_at(file, path):
         code = compile(file.text, str(path), "exec", dont_inherit=True)

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.syntax import Syntax
 
+from confiture.files.modules import MIGRATION_MODULE
 from confiture.models.migration import Comparison, Expectation
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.report.words import duration
@@ -49,8 +50,10 @@ def _print_step(console: Console, step: PlannedStep) -> None:
         return
     if step.hook is not None:
         of = step.hook.hook
+        is_of_file = of.__module__.startswith(MIGRATION_MODULE)
+        named = of.__qualname__ if is_of_file else f"{of.__module__}:{of.__qualname__}"
         how = ", apart from the transaction, in batches" if step.hook.is_batched else ""
-        console.print(f"    runs the Python hook {escape(f'{of.__module__}:{of.__qualname__}')}{how}")
+        console.print(f"    runs the Python hook {escape(named)}{how}")
         return
     text = ";\n".join(statement.written for statement in step.statements) + ";"
     if console.is_terminal:
