@@ -15,6 +15,7 @@ from confiture.core.dry_run.proving import Proving, mixed_diagnostic
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
+from confiture.core.failures import StepFailed
 from confiture.core.hazards import hazards, refuse_hazards
 from confiture.core.hooks.running import HookRuns
 from confiture.core.lock import ProjectLock
@@ -25,7 +26,6 @@ from confiture.core.resuming import Unfinished
 from confiture.core.runner import Runner, chain_end
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import StepFailed
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import (
     CheckFailed,

@@ -1,4 +1,4 @@
-"""The one seam where the driver's errors become diagnostics."""
+"""Failures of steps, and the one seam where the driver's errors become diagnostics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import psycopg
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Waiter
+from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Statement
 from confiture.models.source import Rendered
 
@@ -23,6 +24,33 @@ _HINTS = {
     "53100": "the server's disk is full: free space, then run again",
     "55P04": "a new enum value cannot be used in the transaction that adds it: add it in a migration of its own",
 }
+
+
+class StepFailed(Exception):
+    """A step failed, or what is recorded of it. `sqlstate` is None where PostgreSQL did not say why."""
+
+    def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+        self.sqlstate = sqlstate
+
+
+class CheckNotMet(StepFailed):
+    """A check did not return what it must."""
+
+
+class TransactionEnded(StepFailed):
+    """A hook ended the transaction that it ran in: whether what ran before is committed cannot be told."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__(
+            Diagnostic(
+                code=TRANSACTION_ENDED,
+                message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
+                hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
+            ),
+            None,
+        )
 
 
 def statement_failure(error: psycopg.Error, statement: Statement, rendered: Rendered, prefix: int = 0) -> Diagnostic:

@@ -9,11 +9,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Connection, Database, one_row
-from confiture.core.failures import plain_failure
+from confiture.core.failures import CheckNotMet, StepFailed, TransactionEnded, plain_failure
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import CheckNotMet, StepFailed, TransactionEnded
 from confiture.errors import (
     CheckFailed,
     ConfitureError,

@@ -16,13 +16,13 @@ from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.concurrently import already_done, clear_up, needs_intent
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
-from confiture.core.failures import plain_failure
+from confiture.core.failures import StepFailed, plain_failure
 from confiture.core.lock import ProjectLock
 from confiture.core.reconcile.evidence import record_proofs
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import StepFailed, StepRecord
+from confiture.core.steps import StepRecord
 from confiture.errors import ConfitureError
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.history import AppliedMigration, Origin

@@ -11,10 +11,10 @@ import psycopg
 
 from confiture.core.database import Connection, one_row
 from confiture.core.events import Emit
-from confiture.core.failures import OVER_BUDGET, RETRYABLE, over_budget_diagnostic
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_diagnostic
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import Foresee, Observe, StepFailed, StepRecord, StepRunner, unforeseen, unobserved
+from confiture.core.steps import Foresee, Observe, StepRecord, StepRunner, unforeseen, unobserved
 from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import Diagnostic

@@ -7,29 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
 from confiture.core.checks import CURSOR_PREFIX, run_check
 from confiture.core.database import Connection
 from confiture.core.events import Emit
-from confiture.core.failures import statement_failure
+from confiture.core.failures import CheckNotMet, StepFailed, statement_failure
+from confiture.core.hooks.running import HookRuns
 from confiture.core.reconcile.comparing import reconcile
 from confiture.core.reconcile.refusing import ReconcileRefused
-from confiture.errors import Diagnostic
 from confiture.models.events import Outcome, StepFinished, StepStarted
-from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.migration import Expectation
 from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segment, Statement, StepId
 from confiture.models.reconciling import Reconciled
 from confiture.plan.reconciling import difference_diagnostic, equal_sentence
-
-if TYPE_CHECKING:
-    from confiture.core.hooks.running import HookRuns
-
-WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
-
 
 Observe = Callable[[StepId, Statement, float], None]
 """Is told of each statement that succeeded, with the milliseconds that it took."""
@@ -45,33 +38,6 @@ def unforeseen(step: PlannedStep, statement: Statement) -> None:
 
 def unobserved(step: StepId, statement: Statement, duration_ms: float) -> None:
     """Observes nothing."""
-
-
-class StepFailed(Exception):
-    """A step failed, or what is recorded of it. `sqlstate` is None where PostgreSQL did not say why."""
-
-    def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
-        self.sqlstate = sqlstate
-
-
-class CheckNotMet(StepFailed):
-    """A check did not return what it must."""
-
-
-class TransactionEnded(StepFailed):
-    """A hook ended the transaction that it ran in: whether what ran before is committed cannot be told."""
-
-    def __init__(self, hook: str) -> None:
-        super().__init__(
-            Diagnostic(
-                code=TRANSACTION_ENDED,
-                message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
-                hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
-            ),
-            None,
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +162,7 @@ class StepRunner:
         except psycopg.Error as error:
             raise StepFailed(statement_failure(error, statement, step.rendered), error.sqlstate) from error
         self._keep_encoding()
-        return [max(cursor.rowcount, 0)] if statement.node in WRITING else []
+        return [max(cursor.rowcount, 0)] if statement.writes else []
 
     def _keep_encoding(self) -> None:
         if self._connection.info.parameter_status("client_encoding") != "UTF8":

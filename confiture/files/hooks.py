@@ -13,7 +13,7 @@ from confiture.errors import InputError
 from confiture.files.modules import importing_from
 from confiture.files.registering import registered_in, registration_of
 from confiture.models.calls import Call
-from confiture.models.hooks import HookRegistration
+from confiture.models.migration import HookRegistration
 from confiture.models.source import SourceText
 
 ENTRY_POINTS = "confiture.hooks"

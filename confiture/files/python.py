@@ -21,8 +21,7 @@ from confiture.files.passages import PlacedScalar
 from confiture.files.reader import TAG
 from confiture.files.registering import forget, registered_in, registered_names
 from confiture.models.calls import Call
-from confiture.models.hooks import HookRegistration
-from confiture.models.migration import AnyStep, HookStep
+from confiture.models.migration import AnyStep, HookRegistration, HookStep
 from confiture.models.recording import Migration, Recorded, record
 from confiture.models.source import SourceFile
 from confiture.models.values import value

@@ -6,7 +6,8 @@ from inspect import isabstract, iscoroutinefunction
 from typing import Any
 
 from confiture.models.calls import Call
-from confiture.models.hooks import HookRegistration, phase_named
+from confiture.models.hooks import phase_named
+from confiture.models.migration import HookRegistration
 
 _registered: dict[tuple[str, str], HookRegistration] = {}
 """By file and name."""

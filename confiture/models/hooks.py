@@ -1,4 +1,4 @@
-"""Hooks as data: which are registered, and what one says that it did."""
+"""Hooks as data: when they run, and what one says that it did."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confiture.models.calls import Call
 from confiture.models.migration import Phase
-from confiture.models.values import value
 
 HookPhase = Phase
 """When a hook runs: the phases of a migration. `HookPhase.AFTER_DDL` is once the schema has changed."""
@@ -47,21 +45,6 @@ class HookResult:
         if not isinstance(self.stats, Mapping) or not all(isinstance(name, str) for name in self.stats):
             raise TypeError(f"stats is a mapping from names to values, not {self.stats!r}")
         object.__setattr__(self, "stats", dict(self.stats))
-
-
-@value(frozen=True, kw_only=True, slots=True)
-class HookRegistration:
-    """A hook that can run: its name, its class, and where it was registered.
-
-    `phase` is when it runs by itself, None for one that only runs where a step names it. A batched one runs apart from
-    the migration's transaction, to fill in batches.
-    """
-
-    name: str
-    hook: type[Any] = field(compare=False)
-    phase: Phase | None
-    is_batched: bool
-    call: Call
 
 
 def phase_named(given: object) -> Phase:

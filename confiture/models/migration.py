@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from confiture.errors import Span
+from confiture.models.calls import Call
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
-
-if TYPE_CHECKING:
-    from confiture.models.hooks import HookRegistration
 
 Scalar = str | bool | int | Decimal | float | None
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -165,6 +163,21 @@ class ReconcileStep(Step):
     table: SourceText
     key: tuple[SourceText, ...] = ()
     by: SourceText | None = None
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class HookRegistration:
+    """A hook that can run: its name, its class, and where it was registered.
+
+    `phase` is when it runs by itself, None for one that only runs where a step names it. A batched one runs apart from
+    the migration's transaction, to fill in batches.
+    """
+
+    name: str
+    hook: type[Any] = field(compare=False)
+    phase: Phase | None
+    is_batched: bool
+    call: Call
 
 
 @value(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,9 @@ BATCH = '"confiture batch"'
 """Stands in the statement of a backfill where the condition of each batch goes: to the parser it is a column."""
 
 
+_WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
+
+
 class Direction(StrEnum):
     """Whether migrations are applied or undone."""
 
@@ -59,6 +62,11 @@ class Statement:
     drops: IndexBuild | None = None
     concurrently: bool = False
     instead_of: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is of a kind that writes rows, and tells how many."""
+        return self.node in _WRITING
 
     @property
     def written(self) -> str:

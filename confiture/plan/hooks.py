@@ -9,8 +9,7 @@ from pathlib import Path
 
 from confiture.errors import InputError, Problems
 from confiture.files.hooks import is_reference, known_names, named_hooks
-from confiture.models.hooks import HookRegistration
-from confiture.models.migration import HookStep, MigrationFile, Phase
+from confiture.models.migration import HookRegistration, HookStep, MigrationFile, Phase
 from confiture.models.source import SourceText
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from confiture.core.steps import StepFailed
+from confiture.core.failures import StepFailed
 from confiture.errors import ConfitureError, Diagnostic
 
 _OURS = ("confiture", "psycopg", "contextlib")

@@ -13,9 +13,8 @@ from confiture.core.backfill.keys import BatchKey, Piece
 from confiture.core.backfill.store import FillStore, Range
 from confiture.core.backfill.walking import Walk
 from confiture.core.database import Connection
-from confiture.core.failures import statement_failure
+from confiture.core.failures import StepFailed, statement_failure
 from confiture.core.session import over_budget
-from confiture.core.steps import StepFailed
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement

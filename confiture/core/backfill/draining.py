@@ -19,7 +19,7 @@ from confiture.core.backfill.keys import Values
 from confiture.core.backfill.source import failed
 from confiture.core.backfill.tables import own_rows
 from confiture.core.backfill.work import Work
-from confiture.core.steps import StepFailed
+from confiture.core.failures import StepFailed
 from confiture.core.waiting import retry_wait_s
 
 _NOTES = 2_000

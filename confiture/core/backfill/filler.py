@@ -13,9 +13,10 @@ from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.backfill.writes import LOCK_TIMEOUT_MS
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
+from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import StepFailed, StepRecord, step_id
+from confiture.core.steps import StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import DatabaseSettings

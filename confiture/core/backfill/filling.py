@@ -25,7 +25,7 @@ from confiture.core.backfill.worker import Job, Message, Worker, as_step_failure
 from confiture.core.backfill.writes import Writes, writes_for
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
-from confiture.core.steps import StepFailed
+from confiture.core.failures import StepFailed
 from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest

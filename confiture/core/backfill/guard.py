@@ -13,7 +13,7 @@ from confiture.core.backfill.keys import BatchKey, Piece, Values
 from confiture.core.backfill.source import failed
 from confiture.core.backfill.walking import Position, Walk
 from confiture.core.database import Connection
-from confiture.core.steps import StepFailed
+from confiture.core.failures import StepFailed
 from confiture.models.plan import PlannedStep
 
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "

@@ -8,8 +8,8 @@ from typing import Any
 
 from confiture.core.backfill.keys import BatchKey, KeyColumn
 from confiture.core.database import Connection
+from confiture.core.failures import StepFailed
 from confiture.core.queries import query
-from confiture.core.steps import StepFailed
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
 from confiture.plan.rendering import quote_identifier

@@ -16,8 +16,7 @@ from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.pace import Pace
 from confiture.core.backfill.store import FillId, FillStore, Range
 from confiture.core.database import Connection, Database, one_row
-from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
-from confiture.core.steps import StepFailed
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, plain_failure
 from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import DatabaseUnavailable

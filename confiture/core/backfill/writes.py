@@ -15,9 +15,8 @@ from confiture.core.backfill.source import failed
 from confiture.core.backfill.tables import captured_tables, own_rows, read_tables, require_replaceable
 from confiture.core.backfill.work import Work
 from confiture.core.database import Connection, one_row
-from confiture.core.failures import plain_failure
+from confiture.core.failures import StepFailed, plain_failure
 from confiture.core.queries import query
-from confiture.core.steps import StepFailed
 from confiture.core.waiting import retry_wait_s
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from confiture.core.database import Connection
+from confiture.core.failures import StepFailed
 from confiture.core.queries import query
-from confiture.core.steps import StepFailed
 from confiture.models.plan import PlannedStep, Segment, Statement
 from confiture.models.source import Rendered
 from confiture.sql.tree import identifier, parsed, pb

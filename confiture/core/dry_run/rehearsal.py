@@ -13,11 +13,12 @@ from confiture.core.dry_run.refusals import refuse_what_fails, without_false_for
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, Sampling
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
+from confiture.core.failures import StepFailed
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.steps import Foresee, StepFailed, unforeseen
+from confiture.core.steps import Foresee, unforeseen
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, PlannedStep, Segment
 from confiture.models.trace import StatementTrace

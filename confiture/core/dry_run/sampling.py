@@ -27,8 +27,9 @@ from confiture.core.backfill.walking import Position, Walk, last_key, starting_b
 from confiture.core.database import Connection
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
+from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
-from confiture.core.steps import Observe, StepFailed, step_id
+from confiture.core.steps import Observe, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId

@@ -17,8 +17,8 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from confiture.core.database import Connection
+from confiture.core.failures import StepFailed, TransactionEnded
 from confiture.core.hooks.hook import HookRefused
-from confiture.core.steps import WRITING, StepFailed, TransactionEnded
 from confiture.models.plan import Statement
 from confiture.sql.parsing import parse_statements
 
@@ -34,20 +34,18 @@ Seen = Callable[[Statement, float], None]
 
 @dataclass(slots=True)
 class Seeing:
-    """A statement while it runs: the kind of its tree, and in the end the rows that it wrote, None where none by its
-    nature.
-    """
+    """A statement while it runs, and in the end the rows that it wrote, None where none by its nature."""
 
-    node: str
+    statement: Statement
     rows: int | None = None
 
     def ended(self, cursor: HookCursor) -> None:
         """Takes in what the cursor has of it."""
-        self.rows = _rows(cursor, self.node)
+        self.rows = _rows(cursor, self.statement)
 
     def written(self, rows: int) -> None:
         """Takes in the rows of one that returns each row that it writes."""
-        self.rows = rows if self.node in WRITING else None
+        self.rows = rows if self.statement.writes else None
 
 
 def _hooks_own(connection: psycopg.Connection[Any]) -> HookConnection:
@@ -211,7 +209,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
         if self._released:
             raise HookRefused("the hook is over: its connection cannot be used any more")
         statement = _statement(query, params, self)
-        seeing = Seeing(node=statement.node)
+        seeing = Seeing(statement)
         started = time.perf_counter()
         try:
             yield seeing
@@ -323,16 +321,16 @@ def _text(query: Any, connection: HookConnection) -> str:
     return query if isinstance(query, str) else "$1".join(query.strings)
 
 
-def _rows(cursor: HookCursor, node: str) -> int | None:
+def _rows(cursor: HookCursor, statement: Statement) -> int | None:
     """The rows that all statements of a cursor wrote; None where they write none by their nature."""
     if cursor.pgresult is None:
         # executemany adds them up, and keeps no results
-        return max(cursor.rowcount, 0) if node in WRITING else None
+        return max(cursor.rowcount, 0) if statement.writes else None
     results = 0
     written: list[int] = []
     for result in cursor.results():
         results += 1
-        if node in WRITING or (result.statusmessage or "").split(" ")[0] in _WRITING_COMMANDS:
+        if statement.writes or (result.statusmessage or "").split(" ")[0] in _WRITING_COMMANDS:
             written.append(max(result.rowcount, 0))
     if results > 1:
         cursor.set_result(0)

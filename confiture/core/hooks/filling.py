@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Connection
-from confiture.core.steps import StepFailed
+from confiture.core.failures import StepFailed
 from confiture.errors import Problems
 from confiture.files.backfills import BACKFILL, backfill_step
 from confiture.files.python import PythonFile
