@@ -138,6 +138,19 @@ def test_a_migration_that_is_an_object(orders, database_18):
     assert history(database_18) == [("001", "applied")]
 
 
+def test_a_protected_environment_wants_a_confirmation(orders, database_18, monkeypatch):
+    orders.write(
+        "confiture.yaml",
+        "migrations: migrations\nschemas: schemas\nenvironments: {production: {protected: true}}\n",
+    )
+    monkeypatch.setenv("CONFITURE_ENV", "production")
+    migrate_up(orders).expect(0)
+    with psycopg.connect(database_18.url) as conn:
+        with pytest.raises(InputError, match="the environment 'production' is protected"):
+            Migrator(conn).dry_run(AddNotes(conn))
+        assert Migrator(conn).dry_run(AddNotes(conn), confirmed=True).rows_affected == 40
+
+
 class OnlyHooks(Migration):
     version = "901"
 

@@ -59,7 +59,7 @@ def up(project: Project, database: Database, options: UpOptions, emit: Emit) -> 
     if options.to is not None:
         find_version(options.to, project.migrations)
     if options.dry_run:
-        _require_confirmation(project, options.rehearsal)
+        require_confirmation(project, options.rehearsal)
     manner = Manner(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal)
     with opened(project, database, manner, emit) as run:
         run.carry_out(lambda history: pending(project, history, options), options.lock_wait_ms)
@@ -68,13 +68,14 @@ def up(project: Project, database: Database, options: UpOptions, emit: Emit) -> 
 def down(project: Project, database: Database, options: DownOptions, emit: Emit) -> None:
     """Undoes applied migrations, the last one first. Raises as `up` does."""
     if options.dry_run:
-        _require_confirmation(project, options.rehearsal)
+        require_confirmation(project, options.rehearsal)
     manner = Manner(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
     with opened(project, database, manner, emit) as run:
         run.carry_out(lambda history: reverting(project, history, options), options.lock_wait_ms)
 
 
-def _require_confirmation(project: Project, options: RehearsalOptions) -> None:
+def require_confirmation(project: Project, options: RehearsalOptions) -> None:
+    """Raises InputError where the environment is protected, and nobody confirmed that a dry run is meant."""
     if project.settings.protected and not options.confirmed:
         raise InputError(
             Diagnostic(

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from confiture.core.database import Database, label_of
 from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit, Emitter
-from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS
+from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS, require_confirmation
 from confiture.core.project import Project, read_project
 from confiture.core.run import Manner, opened
 from confiture.errors import Diagnostic, InputError, Problems
@@ -69,17 +69,23 @@ class Migrator:
         return self._run(migration, Direction.DOWN, rehearsal=None)
 
     def dry_run(
-        self, migration: Migration, *, direction: Direction = Direction.UP, repeat: int = 1, full: bool = False
+        self,
+        migration: Migration,
+        *,
+        direction: Direction = Direction.UP,
+        repeat: int = 1,
+        full: bool = False,
+        confirmed: bool = False,
     ) -> RunReport:
         """Runs a migration and rolls it back, whether it is applied or not.
 
         The report says how long it took (`execution_time_ms`), what the real run will take by that
         (`estimated_production_time_ms`, with its range and `confidence_percent` where `repeat` is 2 or more),
         `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
-        are not only sampled. Raises as `up` does.
+        are not only sampled. In an environment that is protected it must be `confirmed`. Raises as `up` does.
         """
         in_project = find_settings_file(Path.cwd()) is not None
-        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True, remembered=in_project)
+        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=confirmed, remembered=in_project)
         return self._run(migration, direction, rehearsal=rehearsal)
 
     def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:
@@ -89,6 +95,8 @@ class Migrator:
         project, plan = _planned(migration, direction, database)
         if rehearsal is None:
             _require_known(project.settings, plan)
+        else:
+            require_confirmation(project, rehearsal)
         manner = Manner(
             direction=direction, dry_run=rehearsal is not None, rehearsal=rehearsal or RehearsalOptions(repeat=1)
         )

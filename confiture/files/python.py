@@ -60,15 +60,11 @@ class PythonFile:
         steps = [
             (
                 self._scalar(phase.value, call),
-                self._sequence([self._node(s.fields, s.call) for s in recorded if s.phase is phase], call),
+                self._sequence([self.node_of(s.fields, s.call) for s in recorded if s.phase is phase], call),
             )
             for phase in phases
         ]
         return self._mapping([*header, *steps], call)
-
-    def fields_node(self, fields: Mapping[str, Any], call: Call) -> Node:
-        """The mapping that YAML would have for what a call was given."""
-        return self._node(fields, call)
 
     def class_source(self, hook: type[Any]) -> str:
         """A class as the file writes it, without comments and white space; of one made otherwise, the whole file."""
@@ -100,13 +96,14 @@ class PythonFile:
         )
 
     def _pair(self, key: str, value: Any, call: Call) -> tuple[Node, Node]:
-        return self._scalar(key, call), self._node(value, call)
+        return self._scalar(key, call), self.node_of(value, call)
 
-    def _node(self, value: Any, call: Call) -> Node:
+    def node_of(self, value: Any, call: Call) -> Node:
+        """A value that a call was given, as YAML would have it."""
         if isinstance(value, Mapping):
             return self._mapping([self._pair(str(key), item, call) for key, item in value.items()], call)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            return self._sequence([self._node(item, call) for item in value], call)
+            return self._sequence([self.node_of(item, call) for item in value], call)
         return self._scalar(value, call)
 
     def _mapping(self, pairs: list[tuple[Node, Node]], call: Call) -> Node:

@@ -57,7 +57,7 @@ def _read(fields: Mapping[str, Any], call: Call, root: Path, problems: Problems)
     file = read_source(path, root)
     reader = Reader(file, problems)
     try:
-        read = BACKFILL.read(PythonFile(file, call.file).fields_node(fields, call), reader)
+        read = BACKFILL.read(PythonFile(file, call.file).node_of(fields, call), reader)
     except Invalid:
         return None
     return backfill_step(read, {"span": read.span})
