@@ -56,7 +56,7 @@ class Migrator:
         """Applies a migration, and records it. One that is applied already is left alone: the report has no steps.
 
         In a project, one of its files must have the migration. Raises what the command line's exit codes say:
-        InputError, DatabaseUnavailable, LockHeld, CheckFailed, MigrationFailed, MigrationStopped.
+        InputError, DatabaseUnavailable, LockHeld, HazardsFound, CheckFailed, MigrationFailed, MigrationStopped.
 
         Example::
 

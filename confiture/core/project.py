@@ -92,8 +92,8 @@ class Project:
     def run(self, options: UpOptions | DownOptions | None = None, *, on_event: Emit | None = None) -> RunReport:
         """Applies what is pending; with DownOptions, undoes what is applied. `on_event` is told what happens.
 
-        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed,
-        MigrationFailed, MigrationStopped.
+        Raises what the command line's exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, HazardsFound,
+        CheckFailed, MigrationFailed, MigrationStopped.
 
         Example::
 
