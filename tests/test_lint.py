@@ -11,8 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from confiture.core.database import Database as Target
+from confiture.core.files_catalog import files_catalog
+from confiture.core.hazards import lint_plan
 from confiture.core.lint_database import facts_of
-from confiture.core.linting import DatabaseFacts, LintOptions, lint_plan, lint_project
+from confiture.core.lint_facts import DatabaseFacts
+from confiture.core.linting import LintOptions, lint_project
 from confiture.core.project import load_project
 from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
@@ -59,6 +62,13 @@ def test_tables_that_only_migrations_make_are_judged_and_dropped_ones_are_not(pr
     project.migration("001_a", "ddl: [{sql: 'CREATE TABLE a (x int); CREATE TABLE b (x int); CREATE TABLE c (x int)'}]")
     project.migration("002_b", "ddl: [{sql: 'DROP TABLE c; CREATE TEMP TABLE d (x int)'}]")
     assert told_by(project, KEY) == ["migrations/001_a.yaml:1:51 requires_primary_key b"]
+
+
+def test_what_migrations_make_depends_on_what_the_files_make(project: Project) -> None:
+    project.ddl("a.sql", "CREATE TABLE a (id int PRIMARY KEY)")
+    project.migration("001_a", "ddl:\n  - sql: CREATE TABLE b (a_id int REFERENCES a)")
+    catalog = files_catalog(load_settings(project.root, Overrides(), {}), {})
+    assert [table.name.name for table in catalog.referring(Name("public", "a"))] == ["b"]
 
 
 def test_a_file_that_two_migrations_run_is_told_once(project: Project) -> None:

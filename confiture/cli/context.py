@@ -34,7 +34,7 @@ def project_for(settings: Settings, variables: Sequence[str] | None) -> Project:
 
 def parse_variables(given: Sequence[str]) -> dict[str, str]:
     """`NAME=VALUE` options as a mapping. Raises InputError with all that are none."""
-    from confiture.files.migration import VARIABLE_NAME
+    from confiture.files.variables import VARIABLE_NAME
 
     parsed: dict[str, str] = {}
     wrong: list[Diagnostic] = []

@@ -27,7 +27,8 @@ from confiture.cli.options import (
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
-    from confiture.core.linting import DatabaseFacts, LintOptions
+    from confiture.core.lint_facts import DatabaseFacts
+    from confiture.core.linting import LintOptions
     from confiture.core.narrowing import Narrowing
     from confiture.lint.rule import Rule
     from confiture.models.findings import LintReport
@@ -185,9 +186,9 @@ class _Run:
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
-        from confiture.core.linting import is_broken_file
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
+        from confiture.lint.findings import is_broken_file
         from confiture.report.words import count
 
         path = asked or self.settings.linting.baseline or self.settings.root / DEFAULT_NAME

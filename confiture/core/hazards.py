@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from confiture.core.database import Connection
-from confiture.core.linting import DatabaseFacts, PlanJudgement, lint_plan
+from confiture.core.lint_facts import DatabaseFacts, surroundings
 from confiture.core.live_catalog import read_catalog, read_table_rows
 from confiture.errors import Diagnostic, HazardsFound
-from confiture.models.findings import SEVERITIES, Finding
-from confiture.models.plan import Plan
+from confiture.lint.baseline import read_baseline, unknown
+from confiture.lint.configuration import active_rules
+from confiture.lint.engine import Judged, Replay
+from confiture.lint.findings import found, heeding, in_order, unreadable
+from confiture.lint.registry import known_rules
+from confiture.models.catalog import Name
+from confiture.models.findings import SEVERITIES, Finding, LintReport
+from confiture.models.plan import Plan, PlannedMigration
 from confiture.models.settings import Settings, Severity
+from confiture.models.trace import LockMode
 
 _VERSION = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanJudgement:
+    """What lint says of a plan: its findings, and what each statement (by its text) locks by what is known of it.
+
+    Statements whose locks nobody knows from their text, such as DO, are not in `locks`.
+    """
+
+    report: LintReport
+    locks: Mapping[str, Mapping[Name, LockMode]]
 
 
 def hazards(settings: Settings, plan: Plan, connection: Connection) -> PlanJudgement:
@@ -26,6 +45,35 @@ def hazards(settings: Settings, plan: Plan, connection: Connection) -> PlanJudge
         catalog=read_catalog(connection),
     )
     return lint_plan(plan.migrations, settings, facts)
+
+
+def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts: DatabaseFacts) -> PlanJudgement:
+    """What is dangerous in migrations that are about to run on a database, and what they lock there.
+
+    What the project's baseline knows is not told. Raises InputError where the settings are wrong, or the baseline
+    cannot be read.
+    """
+    known = known_rules(settings.linting, settings.root)
+    actives = active_rules(settings.linting, known)
+    replay = Replay(actives, surroundings(settings, facts))
+    if facts.catalog is not None:
+        replay.begin_with(facts.catalog)
+    # what this run makes has no rows that anybody waits for, also in the migrations after
+    created: set[Name] = set()
+    judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]
+    findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
+    baseline = settings.linting.baseline
+    new = unknown(findings, read_baseline(baseline, settings.root)) if baseline else findings
+    report = LintReport(
+        findings=in_order([*unreadable(replay.failures), *new]),
+        files=len(migrations),
+        statements=replay.statements,
+        tables=len(replay.catalog.tables),
+        rules=len({active.rule.name for active in actives}),
+        suppressed=suppressed,
+        known=len(findings) - len(new),
+    )
+    return PlanJudgement(report=report, locks=replay.locks)
 
 
 def refuse_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:

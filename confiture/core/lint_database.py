@@ -6,7 +6,7 @@ import psycopg
 
 from confiture.core.database import Database
 from confiture.core.failures import plain_failure
-from confiture.core.linting import DatabaseFacts
+from confiture.core.lint_facts import DatabaseFacts
 from confiture.core.live_catalog import read_catalog, read_table_rows
 from confiture.core.standing import read_history
 from confiture.errors import DatabaseUnavailable

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml.nodes import Node
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
+from confiture.files.containers import Fields, Key, ListOf, Record
 from confiture.files.ddl import Folders, read_ddl
 from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader, clipped
 from confiture.files.reading import parse_yaml, read_source, shown_path
-from confiture.files.shapes import Text, Value
+from confiture.files.shapes import Text
 from confiture.files.steps import StepShape, step_of, step_schema
+from confiture.files.variables import VARIABLES
 from confiture.models.migration import MigrationFile, Phase, Requirement
 from confiture.models.source import SourceFile
 
@@ -26,34 +27,6 @@ if TYPE_CHECKING:
 
 PYTHON = ".py"
 SUFFIXES = (".yaml", ".yml", PYTHON)
-# what templates call otherwise, or cannot call at all
-_TAKEN = [
-    "vars",
-    "environment",
-    "version",
-    "name",
-    "batch",
-    "self",
-    "and",
-    "or",
-    "not",
-    "in",
-    "is",
-    "if",
-    "else",
-    "true",
-    "false",
-    "none",
-    "True",
-    "False",
-    "None",
-]
-VARIABLE_NAME = rf"(?!(?:{'|'.join(_TAKEN)})$)[A-Za-z_][A-Za-z0-9_]*"
-VARIABLES = MapOf(
-    Value(),
-    key_pattern=VARIABLE_NAME,
-    key_description=f"a name for a variable: letters, digits and _, but none of {', '.join(_TAKEN)}",
-)
 _VERSION = re.compile(r"(?=.*[^\W_])[\w.-]{1,60}")
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 

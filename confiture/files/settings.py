@@ -11,11 +11,11 @@ from typing import Any
 from confiture.errors import Diagnostic, InputError, Problems, Span
 from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.linting import LINTING, PATTERNS, lint_settings
-from confiture.files.migration import VARIABLES
 from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader, nearest
 from confiture.files.reading import parse_yaml, read_source, shown_path
 from confiture.files.shapes import Count, Duration, Flag, Text
+from confiture.files.variables import VARIABLES
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -301,4 +301,9 @@ def together(files: Catalog, migrations: Catalog) -> Catalog:
         grants={*migrations.grants, *files.grants},
         extensions={**migrations.extensions, **files.extensions},
         index_owners={**migrations.index_owners, **files.index_owners},
+        dependents=_united(files.dependents or {}, migrations.dependents or {}),
     )
+
+
+def _united(one: Mapping[Name, Collection[Name]], other: Mapping[Name, Collection[Name]]) -> Mapping[Name, set[Name]]:
+    return {name: {*one.get(name, ()), *other.get(name, ())} for name in one.keys() | other.keys()}

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from confiture.errors import Diagnostic
 from confiture.lint.configuration import ActiveRule
-from confiture.lint.engine import Judged
+from confiture.lint.engine import NOT_FOLLOWED, Judged
 from confiture.lint.ignores import UNUSED, WITHOUT_REASON, Ignore, unreasoned_hits, unused_hits
 from confiture.lint.rule import Hit, Rule
 from confiture.models.findings import SEVERITIES, Finding
 
 
 def found(judged: Iterable[Judged]) -> tuple[Finding, ...]:
-    """The findings, each once, by file and line. The one that knows its migration wins over its twin."""
-    merged: dict[object, Finding] = {}
-    for finding in map(_finding, judged):
+    """The findings of what rules hit, each once, by file and line."""
+    return merged(map(_finding, judged))
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, by file and line. The one that knows its migration wins over its twin."""
+    once: dict[object, Finding] = {}
+    for finding in findings:
         # one migration may run a file that is also read as schema, or that another runs again
         key = (finding.rule, finding.span, finding.relation, finding.message, finding.severity)
-        known = merged.get(key)
+        known = once.get(key)
         if known is None or (finding.migration and not known.migration):
-            merged[key] = finding
-    return in_order(merged.values())
+            once[key] = finding
+    return in_order(once.values())
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -108,3 +114,22 @@ def _about(
             yield from (Judged(active=by_name[UNUSED], hit=hit) for hit in unused_hits(ignore, unused, known))
         if WITHOUT_REASON in by_name:
             yield from (Judged(active=by_name[WITHOUT_REASON], hit=hit) for hit in unreasoned_hits(ignore))
+
+
+def unreadable(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
+    """What cannot be read, as findings; a file that several migrations run is told once."""
+    for problem in {(one.code, one.span, one.message): one for one in problems}.values():
+        yield Finding(
+            rule=problem.code,
+            severity="warning" if problem.code == NOT_FOLLOWED else "error",
+            message=problem.message,
+            effect="; ".join(problem.detail),
+            hint=problem.hint or "",
+            span=problem.span,
+            excerpt=problem.excerpt,
+        )
+
+
+def is_broken_file(finding: Finding) -> bool:
+    """Whether the finding is that a file cannot be read. The codes of such have dashes, the names of rules have not."""
+    return "-" in finding.rule

@@ -6,6 +6,9 @@ from datetime import datetime
 
 from confiture.models.values import value
 
+CANCELLED = "cancelled"
+"""The code of the diagnostic that ends a run whose backfill was given up: what it filled stays."""
+
 
 @value(frozen=True, kw_only=True, slots=True)
 class BackfillState:

@@ -232,6 +232,9 @@ class Query:
     def __repr__(self) -> str:
         return f"Query({self.text!r})"
 
+    def __reduce__(self) -> tuple[type[Query], tuple[str]]:
+        return Query, (self.text,)
+
 
 @value(frozen=True, kw_only=True, slots=True)
 class View:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from confiture.models.events import (
     BackfillProgressed,
     BatchRetried,
@@ -24,6 +22,7 @@ from confiture.models.events import (
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.stretches import progressed, retried
+from confiture.models.values import replace
 
 
 class Folding:
@@ -125,12 +124,14 @@ def _finished(report: RunReport, event: RunFinished) -> RunReport:
 
 
 def _find(report: RunReport, version: str) -> MigrationReport:
-    return next(migration for migration in report.migrations if migration.version == version)
+    return report.migrations[_place(report, version)]
+
+
+def _place(report: RunReport, version: str) -> int:
+    return next(place for place, migration in enumerate(report.migrations) if migration.version == version)
 
 
 def _update(report: RunReport, version: str, **changes: object) -> RunReport:
-    migrations = tuple(
-        replace(migration, **changes) if migration.version == version else migration  # type: ignore[arg-type]
-        for migration in report.migrations
-    )
-    return replace(report, migrations=migrations)
+    place, migrations = _place(report, version), report.migrations
+    changed = replace(migrations[place], **changes)  # type: ignore[arg-type]
+    return replace(report, migrations=(*migrations[:place], changed, *migrations[place + 1 :]))

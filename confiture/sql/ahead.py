@@ -2,92 +2,62 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ctypes import string_at
 from typing import Any, BinaryIO
 
-from google.protobuf.message import DecodeError
-
-from confiture.sql.grammar import pb, postgast
+from confiture.processes import forked
+from confiture.sql.grammar import lib, pb, postgast
 from confiture.sql.tree import Parse
 
-_WORTH_IT = 200_000
-"""Characters of text whose parsing takes some five times as long as starting a process."""
 _LENGTH = 8
+"""Bytes of the number before each tree that says how long it is."""
 
 
 @contextmanager
 def parsed_ahead(texts: Sequence[str]) -> Iterator[Parse]:
-    """Gives what parses as `postgast.parse` does; these texts sooner, where it is asked for them in this order first.
-
-    Another process is started where that pays and is safe: there is much to parse, a processor for it, and no other
-    thread that might hold a lock.
-    """
-    if sum(map(len, texts)) < _WORTH_IT or not _may_fork():
-        yield postgast.parse
-        return
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _send(texts, writer)
-    os.close(writer)
-    try:
-        with os.fdopen(reader, "rb") as results:
-            yield _Received(texts, results).parse
-    finally:
-        os.waitpid(child, 0)
+    """Gives what parses as `postgast.parse` does; these texts sooner, where it is asked for them in this order."""
+    with forked(lambda results: _send(texts, results)) as results:
+        yield _Received(texts, results).parse
 
 
-def _may_fork() -> bool:
-    if sys.platform != "linux":
-        return False
-    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
-
-
-def _send(texts: Sequence[str], writer: int) -> None:
-    """Writes the tree of each text behind its length, 0 for one that does not parse. Ends this process."""
-    try:
-        with os.fdopen(writer, "wb") as results:
-            for text in texts:
-                tree = _serialized(text)
-                results.write(len(tree).to_bytes(_LENGTH, "little") + tree)
-    finally:
-        # whatever happened: what else this process would do at its end is its parent's
-        os._exit(0)
+def _send(texts: Sequence[str], results: BinaryIO) -> None:
+    """Writes the tree of each text behind its length, 0 for one that does not parse."""
+    for text in texts:
+        tree = _serialized(text)
+        results.write(len(tree).to_bytes(_LENGTH, "little") + tree)
 
 
 def _serialized(text: str) -> bytes:
+    """The tree of a text as libpg_query gives it; `postgast.parse` would make objects of it first."""
+    result = lib.pg_query_parse_protobuf(text.encode())
     try:
-        return bytes(postgast.parse(text).SerializeToString())
-    except (postgast.PgQueryError, DecodeError):
-        return b""
+        return b"" if result.error else string_at(result.parse_tree.data, result.parse_tree.len)
+    finally:
+        lib.pg_query_free_protobuf_parse_result(result)
 
 
 class _Received:
-    """What the other process made of the texts. Trees are kept as bytes, which take little room."""
+    """What the other process makes of the texts."""
 
     def __init__(self, texts: Sequence[str], results: BinaryIO) -> None:
         self._places = {text: place for place, text in reversed([*enumerate(texts)])}
         self._results = results
-        self._trees: list[bytes] = []
+        self._read = 0
 
     def parse(self, text: str) -> Any:
         """The tree of a text: the one that was made, or one made now."""
-        place = self._places.get(text)
-        if place is None:
-            return postgast.parse(text)
-        while len(self._trees) <= place:
-            self._trees.append(self._next())
-        tree = self._trees[place]
+        tree = b""
+        # nobody asks twice for the same tree: those before it are let go
+        while self._read <= self._places.get(text, -1):
+            tree = self._next()
         # what does not parse raises its error here, where somebody waits for it
         return pb.ParseResult.FromString(tree) if tree else postgast.parse(text)
 
     def _next(self) -> bytes:
         """The next tree, empty where there is none, or nobody makes them any more."""
+        self._read += 1
         if self._results.closed:
             return b""
         length = int.from_bytes(self._results.read(_LENGTH), "little")

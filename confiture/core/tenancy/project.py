@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import psycopg
+from psycopg import IsolationLevel
 
+from confiture.core.asking import asking
 from confiture.core.database import Database
-from confiture.core.failures import plain_failure
-from confiture.core.linting import files_catalog
+from confiture.core.files_catalog import files_catalog
 from confiture.core.live_catalog import read_catalog
 from confiture.core.project import Project
 from confiture.core.tenancy.mapping import map_tables
 from confiture.core.tenancy.proving import prove_statement
 from confiture.core.tenancy.statements import provable, told
-from confiture.errors import DatabaseUnavailable
 from confiture.models.isolation import IsolationReport, ProvedStatement, Standing, TenancyMap
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
@@ -40,13 +39,12 @@ def prove_project(
     """
     plans = project.ups if version is None else (project.plan_of(version, down=False),)
     settings = project.settings
-    connection = database.connect("tenancy prove")
-    try:
+    found: list[ProvedStatement] = []
+    with asking(database, "tenancy prove", "the database cannot be asked") as connection:
         connection.execute(f"SET lock_timeout = {settings.database.lock_timeout_ms}".encode())
         catalog = read_catalog(connection)
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        found: list[ProvedStatement] = []
         with connection.transaction(force_rollback=True):
             for plan, segment, step in _steps(plans):
                 for statement in provable(step):
@@ -56,10 +54,6 @@ def prove_project(
                     )
                     if proof.standing is not Standing.NOTHING_READ:
                         found.append(told(plan, segment, step, statement, proof))
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the database cannot be asked")) from error
-    finally:
-        connection.close()
     return IsolationReport(
         database=database.label,
         environment=settings.environment,
@@ -79,11 +73,6 @@ def map_files(settings: Settings, variables: Mapping[str, Any]) -> TenancyMap:
 
 def map_database(settings: Settings, database: Database) -> TenancyMap:
     """The tables of a database. Raises DatabaseUnavailable."""
-    connection = database.connect("tenancy map")
-    try:
+    with asking(database, "tenancy map", "the schema cannot be read") as connection:
         connection.execute(f"SET lock_timeout = {settings.database.lock_timeout_ms}".encode())
         return map_tables(read_catalog(connection), settings.tenancy, database.label)
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the schema cannot be read")) from error
-    finally:
-        connection.close()

@@ -158,11 +158,11 @@ _PLAIN = {
 
 def built_in(type_name: Any, *, bare: bool = False) -> str | None:
     """The spelling of a type of PostgreSQL's own, None for all others; `bare` is without modifiers."""
-    parts = strings(type_name.names)
-    if not parts:
+    names = type_name.names
+    if not names:
         return None
-    name = parts[-1]
-    if name not in BUILT_IN or (len(parts) > 1 and parts[:-1] != _SYSTEM):
+    name = names[-1].string.sval
+    if name not in BUILT_IN or (len(names) > 1 and strings(names)[:-1] != _SYSTEM):
         return None
     text = without_modifiers(name) if bare else with_modifiers(name, type_name.typmods)
     return f"{text}[]" if type_name.array_bounds else text

@@ -1,0 +1,121 @@
+"""The schema that a project's files make: its DDL files, and its migrations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confiture.core.lint_facts import surroundings
+from confiture.errors import InputError, Problems
+from confiture.files.ddl import TEMPLATE_SUFFIX
+from confiture.files.reading import read_source
+from confiture.lint.engine import Replay, SchemaReader, together
+from confiture.models.catalog import Catalog
+from confiture.models.settings import Settings
+from confiture.models.source import Rendered, SourceFile, SourceText
+from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
+from confiture.sql.grammar import postgast
+from confiture.sql.parsing import parse_statements
+from confiture.sql.tree import Parse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaFiles:
+    """The DDL files below the schemas folder, in path order.
+
+    `texts` are what they say. `templates` are those that are left to the migrations that run them: they ask for names
+    that the settings do not know.
+    """
+
+    paths: tuple[Path, ...] = ()
+    texts: tuple[Rendered, ...] = ()
+    templates: tuple[Path, ...] = ()
+
+
+def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> SchemaFiles:
+    """Reads them, and adds what is wrong to `problems`. `overrides` are variables that win over all others."""
+    paths = tuple(Path(path) for path in _below(settings.schemas))
+    texts, templates = [], []
+    for path in paths:
+        try:
+            texts.append(_rendered(read_source(path, settings.root), settings, overrides))
+        except InputError as error:
+            problems.extend(error.diagnostics)
+        except TemplateProblem as problem:
+            wrong = [one for one in problem.diagnostics if one.code != "undefined-name"]
+            problems.extend(wrong)
+            if not wrong:
+                templates.append(path)
+    return SchemaFiles(paths=paths, texts=tuple(texts), templates=tuple(templates))
+
+
+def build_schema(texts: Iterable[Rendered], problems: Problems, parse: Parse) -> SchemaReader:
+    """The schema that the texts make, one after the other; what does not parse is added to `problems`."""
+    schema = SchemaReader(parse)
+    for rendered in texts:
+        _read(rendered, schema, problems)
+    return schema
+
+
+def _below(folder: Path | str) -> Iterator[str]:
+    """The DDL files below a folder in path order, hidden ones left out."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # not there, or not to be read
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and entry.is_file():
+            yield entry.path
+
+
+def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
+    """The schema that the DDL files and the migrations make. Raises InputError with every mistake in them."""
+    from confiture.core.project import read_project
+
+    problems = Problems()
+    files = read_schema_files(settings, overrides, problems)
+    exists = settings.migrations.exists() or not files.paths
+    project = read_project(settings, overrides, problems) if exists else None
+    schema = build_schema(files.texts, problems, postgast.parse)
+    problems.raise_if_any()
+    replay = Replay((), surroundings(settings, None))
+    for plan in project.ups if project else ():
+        replay.pass_over(plan)
+    return together(schema.catalog, replay.catalog)
+
+
+class _SchemaContext(RenderContext):
+    """What templates below the schemas folder see: no migration runs them here."""
+
+    __slots__ = ()
+
+    def names(self) -> dict[str, Any]:
+        return {**self.variables, "vars": self.variables, "environment": self.environment}
+
+
+def _rendered(file: SourceFile, settings: Settings, overrides: Mapping[str, Any]) -> Rendered:
+    source = SourceText(text=file.text, file=file)
+    if not file.path.endswith(TEMPLATE_SUFFIX):
+        return verbatim(source)
+    context = _SchemaContext(
+        environment=settings.environment, version="", name="", variables={**settings.variables, **overrides}
+    )
+    return render(source, context)
+
+
+def _read(rendered: Rendered, schema: SchemaReader, problems: Problems) -> None:
+    """Adds a DDL file, or what is wrong with it."""
+    try:
+        schema.read(rendered)
+    except Exception:
+        _, wrong = parse_statements(rendered.text)
+        if not wrong:
+            raise
+        problems.extend(rendered.diagnostic(one.offset, one.code, one.message, hint=one.hint) for one in wrong)

@@ -1,0 +1,149 @@
+"""What is done in another process comes to the same as what is done here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from confiture.core import linting
+from confiture.errors import InputError
+from confiture.models.catalog import Name, Query
+from confiture.models.findings import LintReport
+from confiture.processes import forked, meanwhile
+from tests.fix_projects import Project
+from tests.linting import lint
+
+
+def test_the_result_comes_from_the_other_process() -> None:
+    with meanwhile(os.getpid) as result:
+        assert result() != os.getpid()
+
+
+def test_both_work_at_the_same_time() -> None:
+    ours, theirs = os.pipe(), os.pipe()
+
+    def answer() -> bytes:
+        os.write(theirs[1], b"there")
+        return os.read(ours[0], 4)
+
+    with meanwhile(answer) as result:
+        # neither would go on if it had to wait for the end of the other
+        assert os.read(theirs[0], 5) == b"there"
+        os.write(ours[1], b"here")
+        assert result() == b"here"
+
+
+def _fail() -> None:
+    raise InputError
+
+
+def _unpicklable() -> Callable[[], None]:
+    return lambda: None
+
+
+def _die() -> str:
+    if os.getpid() != HERE:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done here"
+
+
+HERE = os.getpid()
+
+
+def test_what_the_other_process_cannot_do_is_done_here(capfd: pytest.CaptureFixture[str]) -> None:
+    with meanwhile(_fail) as failing, pytest.raises(InputError):
+        failing()
+    with meanwhile(_unpicklable) as unpicklable:
+        assert unpicklable()() is None
+    with meanwhile(_die) as dying:
+        assert dying() == "done here"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nobody_waits_for_a_process_whose_result_is_of_no_use() -> None:
+    with forked(lambda results: [results.write(bytes(1 << 20)) for _ in range(1 << 20)]) as results:
+        assert results.read(1) == b"\0"
+
+
+def test_what_was_printed_is_printed_once() -> None:
+    script = """
+from confiture.processes import meanwhile
+print("before")
+with meanwhile(lambda: print("there")) as result:
+    result()
+print("after")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["before", "there", "after"]
+
+
+@pytest.fixture
+def large(project: Project) -> Project:
+    """A project with findings in its schema, its migrations and between both."""
+    project.write("confiture.yaml", "migrations: migrations\nschemas: schemas\ntenancy: {column: tenant_id}\n")
+    project.write(
+        "schemas/1.sql",
+        "-- confiture: ignore requires_primary_key -- on purpose\n"
+        "CREATE TABLE w_orders (id int8, tenant_id int8 NOT NULL, amount numeric, CHECK (amount > 0));\n"
+        "CREATE TABLE w_notes (id int8, tenant_id int8, PRIMARY KEY (id, id_of_nobody));\n"
+        "CREATE VIEW r_totals AS SELECT sum(amount) AS total FROM w_orders;\n",
+    )
+    project.write("schemas/2.sql", "SELEC 1;\n")
+    project.write("schemas/3.sql.j2", "CREATE TABLE {{ of_a_migration }} (id int8);\n")
+    project.migration(
+        "001_a",
+        "ddl: [1.sql]\nafter_ddl:\n  - sql: CREATE INDEX ON w_orders (amount)\n  - sql: CREATE TABLE t (id json)\n",
+    )
+    project.migration(
+        "002_b",
+        "ddl:\n  - sql: CREATE INDEX ON w_orders (id)\n  - sql: ALTER TABLE t ADD UNIQUE (id)\n"
+        "  - sql: CREATE VIEW r_all AS SELECT w_orders.id FROM w_orders, w_notes\n  - sql: DROP TABLE nobody\n",
+    )
+    return project
+
+
+def _report(project: Project, monkeypatch: pytest.MonkeyPatch, *, several: bool) -> LintReport:
+    monkeypatch.setattr(linting, "may_fork", lambda: several)
+    monkeypatch.setattr(linting, "_LARGE", 0)
+    return lint(project)
+
+
+def test_several_processes_find_what_one_finds(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = _report(large, monkeypatch, several=False)
+    judged_here: list[int] = []
+    monkeypatch.setattr(linting, "_judge_migrations", _noted(linting._judge_migrations, judged_here))
+    apart = _report(large, monkeypatch, several=True)
+    assert apart == alone
+    assert not judged_here, "the other process did not come to an end"
+    assert {finding.migration for finding in alone.findings} == {None, "002"}
+    assert alone.suppressed == 1
+    assert alone.notes
+    rules = {finding.rule for finding in alone.findings}
+    assert {"sql-syntax", "create_index_blocking", "tenant_view", "weak_type"} <= rules
+
+
+def _noted(work: Callable[..., object], processes: list[int]) -> Callable[..., object]:
+    def noted(*args: object, **options: object) -> object:
+        processes.append(os.getpid())
+        return work(*args, **options)
+
+    return noted
+
+
+def test_a_project_without_anything_is_refused_as_by_one_process(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("confiture.yaml", "migrations: none\nschemas: none\n")
+    with pytest.raises(InputError, match="none"):
+        _report(project, monkeypatch, several=True)
+
+
+def test_a_query_keeps_its_text_in_another_process() -> None:
+    query = Query(lambda: "SELECT 1", tree=object())
+    with meanwhile(lambda: {Name("public", "v"): query}) as result:
+        assert result() == {Name("public", "v"): Query("SELECT 1")}
