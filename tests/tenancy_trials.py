@@ -19,7 +19,7 @@ from confiture.models.settings import TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.tenancy import Grade, Verdict
 from confiture.plan.rendering import verbatim
-from confiture.sql.flow import analyse
+from confiture.sql.flow import Facts, analyse
 from confiture.sql.tree import ParsedStatement, parsed
 from tests.generated_queries import statement, world
 from tests.generated_schemas import World, filling
@@ -119,7 +119,7 @@ def _judged(made: World, seed: int, catalog: Catalog) -> Trial:
     text = statement(seed, made)
     tree = _parsed(text)
     began = _now()
-    verdict = analyse(tree, catalog, TENANCY)
+    verdict = analyse(tree, Facts(catalog, TENANCY))
     spent = _since(began)
     unknown = IsolationProof(standing=Standing.ISOLATED)
     return Trial(made=made, seed=seed, text=text, verdict=verdict, proof=unknown, analysing=spent, proving=Spent())

@@ -17,7 +17,7 @@ from confiture.models.source import SourceFile, SourceText
 from confiture.models.tenancy import Grade, Leak
 from confiture.plan.rendering import verbatim
 from confiture.sql.catalog.builder import CatalogBuilder
-from confiture.sql.flow import analyse
+from confiture.sql.flow import Facts, analyse
 from confiture.sql.tree import ParsedStatement, parsed
 from tests.fix_servers import Server
 from tests.fix_servers import _database as new_database
@@ -43,7 +43,7 @@ CATALOG = catalog_of(SCHEMA)
 @pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
 def test_the_verdict_is_right(case: Case) -> None:
     (statement,) = statements(case.sql)
-    verdict = analyse(statement, CATALOG, TENANCY)
+    verdict = analyse(statement, Facts(CATALOG, TENANCY))
     told = [(reason.leak, reason.message) for reason in verdict.reasons]
     assert verdict.grade is case.grade, told
     assert {reason.leak for reason in verdict.reasons} == set(case.leaks), told
@@ -52,10 +52,10 @@ def test_the_verdict_is_right(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
 def test_what_is_corrected_is_clean(case: Case) -> None:
     (statement,) = statements(case.sql)
-    for reason in analyse(statement, CATALOG, TENANCY).reasons:
+    for reason in analyse(statement, Facts(CATALOG, TENANCY)).reasons:
         if reason.corrected:
             (again,) = statements(reason.corrected)
-            assert analyse(again, CATALOG, TENANCY).is_safe, reason.corrected
+            assert analyse(again, Facts(CATALOG, TENANCY)).is_safe, reason.corrected
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_data_says_the_same(case: Case, filled: psycopg.Connection) -> None:
     """What is safe mixes nothing; what the analysis corrects, neither."""
     live = read_catalog(filled)
     (statement,) = statements(case.sql)
-    verdict = analyse(statement, live, TENANCY)
+    verdict = analyse(statement, Facts(live, TENANCY))
     assert verdict.grade is case.grade
     texts = {reason.corrected for reason in verdict.reasons if reason.corrected}
     if verdict.is_safe:
@@ -106,7 +106,7 @@ def test_the_example_of_the_design_is_clean_and_its_mistakes_are_graded() -> Non
         .replace("c.c.", "c.")
         .replace(", c.id, sum", ", c.id, sum")
     )
-    found = [analyse(statements(text)[0], catalog, TENANCY) for text in (right, by_key, without)]
+    found = [analyse(statements(text)[0], Facts(catalog, TENANCY)) for text in (right, by_key, without)]
     assert [verdict.grade for verdict in found] == [Grade.SAFE, Grade.WARNING, Grade.ERROR]
     corrected = found[1].reasons[0].corrected
     assert corrected is not None
@@ -115,14 +115,14 @@ def test_the_example_of_the_design_is_clean_and_its_mistakes_are_graded() -> Non
 
 def test_the_place_is_that_of_the_offending_expression() -> None:
     text = "SELECT 1;\nINSERT INTO r_out (tenant_id, a)\nSELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
-    (reason,) = analyse(statements(text)[1], CATALOG, TENANCY).reasons
+    (reason,) = analyse(statements(text)[1], Facts(CATALOG, TENANCY)).reasons
     assert reason.place is not None
     assert text[reason.place.offset :] == "b.ref = a.id"
 
 
 def test_proofs_say_which_key_makes_it_safe() -> None:
     text = "INSERT INTO r_out SELECT k.tenant_id, k.id, u.val FROM w_k k JOIN w_u u ON u.id = k.u_id"
-    (proof,) = analyse(statements(text)[0], CATALOG, TENANCY).proofs
+    (proof,) = analyse(statements(text)[0], Facts(CATALOG, TENANCY)).proofs
     assert proof.startswith("w_k_tenant_id_u_id_fkey refers to w_u together with tenant_id")
 
 
@@ -152,7 +152,7 @@ def test_bodies_of_functions_are_analysed(
     returns: str, language: str, more: str, body: str, grade: Grade, leaks: set[Leak]
 ) -> None:
     text = FUNCTION.format(returns=returns, language=language, more=more, body=body)
-    verdict = analyse(statements(text)[0], CATALOG, TENANCY)
+    verdict = analyse(statements(text)[0], Facts(CATALOG, TENANCY))
     assert (verdict.grade, {reason.leak for reason in verdict.reasons}) == (grade, leaks)
 
 
@@ -167,12 +167,12 @@ def test_bodies_of_functions_are_analysed(
 )
 def test_triggers_keep_to_the_tenant_of_their_row(body: str, grade: Grade) -> None:
     text = f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
-    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is grade
+    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is grade
 
 
 def test_a_do_block_is_analysed_too() -> None:
     text = "DO $$ BEGIN UPDATE r_out r SET b = 1 FROM w_a a WHERE a.id = r.a; END $$"
-    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is Grade.ERROR
+    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is Grade.ERROR
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_do_block_is_analysed_too() -> None:
 )
 def test_what_goes_through_variables_is_not_safe(body: str) -> None:
     text = FUNCTION.format(returns="void", language="plpgsql", more="", body=body)
-    assert analyse(statements(text)[0], CATALOG, TENANCY).grade is Grade.UNKNOWN
+    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is Grade.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -200,20 +200,20 @@ def test_what_goes_through_variables_is_not_safe(body: str) -> None:
     ],
 )
 def test_in_bodies_too_the_place_is_that_of_the_expression(text: str) -> None:
-    (reason,) = analyse(statements("SELECT 'é';\n" + text)[1], CATALOG, TENANCY).reasons
+    (reason,) = analyse(statements("SELECT 'é';\n" + text)[1], Facts(CATALOG, TENANCY)).reasons
     assert reason.place is not None
     assert ("SELECT 'é';\n" + text)[reason.place.offset :].startswith("1, id, 0 FROM w_a")
 
 
 @pytest.mark.parametrize("before", ["EXPLAIN ANALYZE", "PREPARE p AS", "CREATE RULE r AS ON DELETE TO w_b DO ALSO"])
 def test_statements_within_others_are_never_safe(before: str) -> None:
-    assert analyse(statements(f"{before} DELETE FROM w_a")[0], CATALOG, TENANCY).grade is Grade.UNKNOWN
+    assert analyse(statements(f"{before} DELETE FROM w_a")[0], Facts(CATALOG, TENANCY)).grade is Grade.UNKNOWN
 
 
 def test_tables_that_are_not_in_the_ddl_are_never_safe() -> None:
     tenancy = TenancySettings(tables=("w_*",))
     text = "INSERT INTO w_other (tenant_id, a) SELECT tenant_id, id FROM w_elsewhere"
-    assert analyse(statements(text)[0], CATALOG, tenancy).grade is Grade.UNKNOWN
+    assert analyse(statements(text)[0], Facts(CATALOG, tenancy)).grade is Grade.UNKNOWN
 
 
 def test_the_mark_of_a_batch_is_left_alone() -> None:
@@ -221,6 +221,6 @@ def test_the_mark_of_a_batch_is_left_alone() -> None:
         "INSERT INTO r_out (tenant_id, a) SELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
         ' WHERE "confiture batch"'
     )
-    (reason,) = analyse(statements(text)[0], CATALOG, TENANCY).reasons
+    (reason,) = analyse(statements(text)[0], Facts(CATALOG, TENANCY)).reasons
     assert reason.corrected is not None
     assert "WHERE {{ batch }}" in reason.corrected

@@ -19,7 +19,7 @@ from confiture.models.trace import LockMode
 from confiture.models.values import value
 from confiture.sql.catalog.builder import Misfit
 from confiture.sql.effects import Effects, effects_of
-from confiture.sql.flow import analyse
+from confiture.sql.flow import Facts, analyse
 from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 
@@ -48,6 +48,11 @@ class SchemaSubject:
     surroundings: Surroundings
     options: Mapping[str, Any]
     misfits: Sequence[Misfit] = ()
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the analysis of queries knows of it."""
+        return Facts(self.catalog, self.surroundings.settings.tenancy)
 
 
 class Statements:
@@ -200,7 +205,7 @@ class StatementSubject:
     @cached_property
     def tenancy(self) -> Verdict:
         """Whether the statement can bring rows of one tenant to another."""
-        return analyse(self.statement, self.catalog, self.surroundings.settings.tenancy)
+        return analyse(self.statement, Facts(self.catalog, self.surroundings.settings.tenancy))
 
     def relation(self, range_var: Any) -> Relation | None:
         """What a name in the tree means, as far as the catalog knows it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import field
 
 from confiture.errors import Span
@@ -50,6 +49,8 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """The same for the same finding while lines move: of rule, file, object and message (16 hexadecimal digits)."""
+        import hashlib
+
         parts = (self.rule, self.span.path if self.span else "", self.relation or "", self.message)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

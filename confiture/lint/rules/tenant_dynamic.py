@@ -12,8 +12,7 @@ from confiture.sql.flow import analyse
 
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    tenancy = subject.surroundings.settings.tenancy
-    if not tenancy.is_set:
+    if not subject.surroundings.settings.tenancy.is_set:
         return
     for function in subject.catalog.functions.values():
         if function.language != "plpgsql" or "execute" not in (function.body or "").lower():
@@ -21,7 +20,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
         statement = statement_at(function.place, "create_function_stmt")
         if statement is None:
             continue
-        for reason in analyse(statement, subject.catalog, tenancy).reasons:
+        for reason in analyse(statement, subject.facts).reasons:
             if reason.leak is Leak.DYNAMIC:
                 yield hit(reason, "info")
 

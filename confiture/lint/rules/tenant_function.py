@@ -14,14 +14,13 @@ _SILENT = (Leak.UNKNOWN, Leak.DYNAMIC)
 
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    tenancy = subject.surroundings.settings.tenancy
-    if not tenancy.is_set:
+    if not subject.surroundings.settings.tenancy.is_set:
         return
     for function in subject.catalog.functions.values():
         statement = statement_at(function.place, "create_function_stmt")
         if statement is None:
             continue
-        for reason in analyse(statement, subject.catalog, tenancy).reasons:
+        for reason in analyse(statement, subject.facts).reasons:
             if reason.leak not in _SILENT:
                 yield hit(reason)
 

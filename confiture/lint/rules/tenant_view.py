@@ -22,11 +22,10 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
 
 
 def _reasons(subject: SchemaSubject, view: View) -> Iterable[Reason]:
-    tenancy = subject.surroundings.settings.tenancy
-    verdict = analyse_view(view, subject.catalog, tenancy)
+    verdict = analyse_view(view, subject.facts)
     statement = statement_at(view.place, "view_stmt") if verdict.reasons else None
     # the statement says where in it something is wrong, and can be corrected
-    return (analyse(statement, subject.catalog, tenancy) if statement else verdict).reasons
+    return (analyse(statement, subject.facts) if statement else verdict).reasons
 
 
 RULE = SchemaRule(

@@ -7,9 +7,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from confiture.models.catalog import Catalog, View
+from confiture.models.catalog import View
 from confiture.models.plan import BATCH
-from confiture.models.settings import TenancySettings
 from confiture.models.source import Place
 from confiture.models.tenancy import Grade, Leak, Reason, Verdict
 from confiture.sql.flow.calls import check_calls
@@ -35,13 +34,12 @@ _ROUNDS = 12
 _ORDER = (Grade.SAFE, Grade.UNKNOWN, Grade.WARNING, Grade.ERROR)
 
 
-def analyse(statement: ParsedStatement, catalog: Catalog, tenancy: TenancySettings) -> Verdict:
-    """Whether a statement can bring rows of one tenant to another, given the catalog as it is before it runs.
+def analyse(statement: ParsedStatement, facts: Facts) -> Verdict:
+    """Whether a statement can bring rows of one tenant to another, given the facts as they are before it runs.
 
     It is safe where for every tenant the rows that it makes for it from all data are the ones that it makes from the
     tenant's data alone. Tables that are no tenants' count as the same for all.
     """
-    facts = Facts(catalog, tenancy)
     if statement.kind in _WRAPPING:
         work = Work(facts=facts)
         work.unknown(f"{_WRAPPING[statement.kind]} is not followed")
@@ -66,9 +64,8 @@ def analyse(statement: ParsedStatement, catalog: Catalog, tenancy: TenancySettin
     return Verdict(grade=worst(work.issues), reasons=reasons, proofs=tuple(work.proofs))
 
 
-def analyse_view(view: View, catalog: Catalog, tenancy: TenancySettings) -> Verdict:
+def analyse_view(view: View, facts: Facts) -> Verdict:
     """Whether a view brings rows of one tenant to another, or hides whose they are."""
-    facts = Facts(catalog, tenancy)
     tree = query_tree(view)
     work = Work(facts=facts, views={view.name: None})
     check_calls(work, tree)

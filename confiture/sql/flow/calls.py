@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from confiture.models.catalog import Catalog, Function
+from confiture.models.catalog import Function
 from confiture.sql.built_in import built_in
 from confiture.sql.flow.expressions import is_known_function
+from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.work import Work
 from confiture.sql.tree import branches, names, pb
 
@@ -42,7 +43,7 @@ _CONDITIONAL = frozenset({pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt})
 
 def _check(work: Work, call: Any) -> None:
     schema, name = names(call.funcname)
-    own = _defined(work.facts.catalog, schema, name)
+    own = _defined(work.facts, schema, name)
     if own:
         if any(_may_read(function) for function in own):
             work.unknown(f"what {name}() reads is not followed", call.location)
@@ -57,14 +58,10 @@ def _check(work: Work, call: Any) -> None:
     work.unknown(f"{name}() is not known: what it reads cannot be told", call.location)
 
 
-def _defined(catalog: Catalog, schema: str | None, name: str) -> list[Function]:
+def _defined(facts: Facts, schema: str | None, name: str) -> list[Function]:
     if schema == "pg_catalog":
         return []
-    return [
-        function
-        for signature, function in catalog.functions.items()
-        if signature.name.name == name and schema in (None, signature.name.schema)
-    ]
+    return [function for function in facts.functions(name) if schema in (None, function.signature.name.schema)]
 
 
 def _may_read(function: Function) -> bool:

@@ -1,4 +1,4 @@
-"""What the catalog and the settings say of tables, looked up once for a statement."""
+"""What the catalog and the settings say of tables and functions, looked up once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from confiture.models.catalog import Catalog, Constraint, Name, Table
+from confiture.models.catalog import Catalog, Constraint, Function, Name, Table
 from confiture.models.settings import TenancySettings
 from confiture.sql.belonging import owning_key, tenant_column
 from confiture.sql.flow.keys import has_heirs, unique_keys
@@ -16,13 +16,14 @@ _Found = TypeVar("_Found")
 
 @dataclass(slots=True)
 class Facts:
-    """Which tables are tenants', and which keys they have."""
+    """Which tables are tenants', which keys they have, which functions a name means. The catalog must stay as it is."""
 
     catalog: Catalog
     tenancy: TenancySettings
     _columns: dict[Name, str | None] = field(default_factory=dict)
     _owning: dict[Name, Constraint | None] = field(default_factory=dict)
     _keys: dict[Name, tuple[frozenset[str], ...]] = field(default_factory=dict)
+    _functions: dict[str, list[Function]] | None = None
 
     def tenant_column(self, table: Table) -> str | None:
         """The column by which its rows name their tenant."""
@@ -39,6 +40,14 @@ class Facts:
     def foreign_keys(self, table: Table) -> tuple[Constraint, ...]:
         """The foreign keys that hold for all of its rows."""
         return () if has_heirs(table, self.catalog) else tuple(table.foreign_keys)
+
+    def functions(self, name: str) -> list[Function]:
+        """The functions of that name, in whatever schema."""
+        if self._functions is None:
+            self._functions = {}
+            for signature, function in self.catalog.functions.items():
+                self._functions.setdefault(signature.name.name, []).append(function)
+        return self._functions.get(name, [])
 
 
 def _once(known: dict[Name, _Found], table: Table, look_up: Callable[[], _Found]) -> _Found:
