@@ -13,7 +13,7 @@ from typing import Any
 from confiture.lint.sizes import LARGE_ROWS, is_small, name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import ConstraintKind, Table
-from confiture.sql.tree import pb, strings, walk
+from confiture.sql.tree import nodes_of, pb, strings
 
 _ROW_ADDRESS = frozenset({"ctid"})
 _LOWER, _UPPER = (">", ">="), ("<", "<=")
@@ -142,7 +142,7 @@ def _has_few(item: Any, subject: StatementSubject, common: Mapping[str, Any]) ->
 
 
 def _references(node: Any) -> list[Any]:
-    return [one for one in walk(node) if one.DESCRIPTOR.name == "ColumnRef"]
+    return list(nodes_of(node, pb.ColumnRef))
 
 
 def _conjuncts(condition: Any) -> Iterator[Any]:

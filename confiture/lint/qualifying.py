@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import identifier, pb, statement_text, walk
+from confiture.sql.tree import identifier, nodes_of, pb, statement_text, walk
 
 _RELATIONS = (
     *(pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW),
@@ -49,7 +49,7 @@ def _of_statement(raw: Any, encoded: bytes, catalog: Catalog) -> Iterator[_Chang
     if kind == "drop_stmt" and node.remove_type in _RELATIONS:
         yield _of_drop(raw, node, encoded, catalog)
         return
-    common = {one.ctename for one in walk(node) if type(one) is pb.CommonTableExpr}
+    common = {one.ctename for one in nodes_of(node, pb.CommonTableExpr)}
     for one in walk(node):
         if type(one) is pb.RangeVar and not one.schemaname and one.relname not in common:
             schema = _schema(catalog, one.relname)

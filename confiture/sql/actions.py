@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from confiture.sql.grammar import pb, postgast
+from confiture.sql.tree import nodes_of
 
 
 class Action(StrEnum):
@@ -72,7 +73,7 @@ def named_relations(statements: Iterable[str]) -> tuple[str, ...]:
     found: set[str] = set()
     for text in statements:
         tree = postgast.parse(text)
-        for relation in postgast.find_nodes(tree, pb.RangeVar):
+        for relation in nodes_of(tree, pb.RangeVar):
             found.add(_quoted([relation.schemaname, relation.relname]))
         for dropped in tree.stmts[0].stmt.drop_stmt.objects:
             found.add(_quoted([part.string.sval for part in dropped.list.items]))

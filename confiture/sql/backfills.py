@@ -12,9 +12,8 @@ from typing import Any
 
 from confiture.models.plan import BATCH, TableRef
 from confiture.models.values import value
-from confiture.sql.grammar import postgast
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, pb, strings
+from confiture.sql.tree import ParsedStatement, nodes_of, pb, strings
 
 _MARK = BATCH.strip('"')
 
@@ -62,7 +61,7 @@ def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProble
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     reads = [
         table
-        for table in postgast.find_nodes(statement.node, pb.RangeVar)
+        for table in nodes_of(statement.node, pb.RangeVar)
         if table is not written and table.relname == source.name
     ]
     if len(reads) > 1:
@@ -95,18 +94,18 @@ def _compounding(statement: ParsedStatement) -> SqlProblem | None:
 
 
 def _columns_read(expression: Any) -> Iterator[str]:
-    for column in postgast.find_nodes(expression, pb.ColumnRef):
+    for column in nodes_of(expression, pb.ColumnRef):
         if all(field.WhichOneof("node") == "string" for field in column.fields):
             yield strings(column.fields)[-1]
 
 
 def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
     """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
-    local = {cte.ctename for cte in postgast.find_nodes(statement.node, pb.CommonTableExpr)}
+    local = {cte.ctename for cte in nodes_of(statement.node, pb.CommonTableExpr)}
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     found = {
         TableRef(table.schemaname or None, table.relname)
-        for table in postgast.find_nodes(statement.node, pb.RangeVar)
+        for table in nodes_of(statement.node, pb.RangeVar)
         if table is not written and not (table.relname in local and not table.schemaname)
     }
     return tuple(sorted(found, key=str))
@@ -157,7 +156,7 @@ class _Reading:
             )
 
     def _require_mark(self, condition: Any) -> None:
-        marks = [node for node in postgast.find_nodes(self._statement.node, pb.ColumnRef) if _is_mark(node)]
+        marks = [node for node in nodes_of(self._statement.node, pb.ColumnRef) if _is_mark(node)]
         if not marks:
             raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
         if len(marks) > 1:
@@ -251,7 +250,7 @@ def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, ke
     if query.group_clause:
         grouped = {_column_of(item, outputs, alias) for item in query.group_clause}
         _require(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
-    elif any(_is_aggregate(call) for target in outputs for call in postgast.find_nodes(target, pb.FuncCall)):
+    elif any(_is_aggregate(call) for target in outputs for call in nodes_of(target, pb.FuncCall)):
         raise SqlProblem(
             "backfill-groups",
             "the query aggregates without GROUP BY: it would give a row for each batch",
@@ -286,7 +285,7 @@ def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]
 def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
     named = {item.window_def.name: item.window_def for item in query.window_clause}
     for target in outputs:
-        for call in postgast.find_nodes(target, pb.FuncCall):
+        for call in nodes_of(target, pb.FuncCall):
             if call.HasField("over"):
                 yield named.get(call.over.name or call.over.refname, call.over)
 

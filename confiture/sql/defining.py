@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confiture.sql.grammar import postgast
-from confiture.sql.tree import ParsedStatement, names, pb, result_name, strings, walk
+from confiture.sql.tree import ParsedStatement, names, nodes_of, pb, result_name, strings, walk
 
 _ANY = "*"
 _CLOCK = frozenset(
@@ -57,7 +56,7 @@ IsVolatile = Callable[[Called], bool]
 
 def functions_called(statement: ParsedStatement) -> frozenset[Called]:
     """All functions that a query calls."""
-    return frozenset(_called(call) for call in postgast.find_nodes(statement.node, pb.FuncCall))
+    return frozenset(_called(call) for call in nodes_of(statement.node, pb.FuncCall))
 
 
 def unsteady_columns(statement: ParsedStatement, is_volatile: IsVolatile) -> dict[str, str]:

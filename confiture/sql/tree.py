@@ -32,6 +32,7 @@ __all__ = [
     "expression_text",
     "identifier",
     "names",
+    "nodes_of",
     "parsed",
     "pb",
     "query_tree",
@@ -198,6 +199,11 @@ def walk(node: Any, without: str = "") -> Iterator[Any]:
     `without` is a kind of message to leave out with all that is below it.
     """
     return _walk(node, frozenset([getattr(pb, without)] if without else []))
+
+
+def nodes_of(node: Any, kind: type) -> Iterator[Any]:
+    """The messages of a kind in a tree, in its order."""
+    return (one for one in walk(node) if type(one) is kind)
 
 
 def branches(node: Any, without: str = "") -> Iterator[Any]:

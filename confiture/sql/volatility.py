@@ -13,7 +13,7 @@ from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog.resolving import name_of_type
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import names, pb
+from confiture.sql.tree import names, nodes_of, pb
 
 
 def is_volatile(expression: Any, catalog: Catalog) -> Answer:
@@ -23,7 +23,7 @@ def is_volatile(expression: Any, catalog: Catalog) -> Answer:
 
 def function_calls(expression: Any, catalog: Catalog) -> Iterator[tuple[str, Answer]]:
     """The functions that an expression calls, by name, each with whether it is volatile."""
-    for call in postgast.find_nodes(expression, pb.FuncCall):
+    for call in nodes_of(expression, pb.FuncCall):
         schema, name = names(call.funcname)
         yield name, _of_function(schema, name, catalog)
 

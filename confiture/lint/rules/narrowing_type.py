@@ -13,7 +13,7 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import qualified
 from confiture.sql.catalog.names import joined
 from confiture.sql.narrowing import Loss, loses
-from confiture.sql.tree import alter_commands, identifier, pb, strings, walk
+from confiture.sql.tree import alter_commands, identifier, nodes_of, pb, strings
 from confiture.sql.type_changes import taken_apart
 
 _TEXTS = ("varchar", "bpchar")
@@ -49,7 +49,7 @@ def _casts_only(one: Retyping) -> bool:
 
 def _cuts_texts(using: Any) -> bool:
     """Whether casts go through a text with a length: what is written as a cast cuts, what is only stored fails."""
-    casts = (node for node in walk(using) if isinstance(node, pb.TypeCast))
+    casts = nodes_of(using, pb.TypeCast)
     return any(cast.type_name.typmods and strings(cast.type_name.names)[-1] in _TEXTS for cast in casts)
 
 

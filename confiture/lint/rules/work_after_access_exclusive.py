@@ -14,7 +14,7 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import enumerated, shortened
 from confiture.models.catalog import Name, Table, View
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, pb, walk
+from confiture.sql.tree import alter_commands, nodes_of, pb
 
 _BUILDING = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt", "alter_domain_stmt")
 _KINDS = frozenset({*CHANGING, *_BUILDING, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})
@@ -75,7 +75,7 @@ def _names(subject: StatementSubject, relation: Name) -> bool:
     """Whether a statement other than a DROP names a relation, not an index, that the catalog does not know."""
     if subject.statement.kind == "drop_stmt" or relation in subject.catalog.index_owners:
         return False
-    named = (one for one in walk(subject.node) if isinstance(one, pb.RangeVar))
+    named = nodes_of(subject.node, pb.RangeVar)
     return any(name_of(subject, one) == relation for one in named)
 
 

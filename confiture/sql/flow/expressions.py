@@ -163,13 +163,15 @@ class Expressions:
 
     def _is_constant(self, expression: Any) -> bool:
         for one in walk(expression):
-            if isinstance(one, pb.ColumnRef | pb.SubLink | pb.SetToDefault):
+            if type(one) in _NOT_CONSTANT:
                 return False
-            if isinstance(one, pb.FuncCall) and (one.HasField("over") or is_aggregate(one)):
+            if type(one) is pb.FuncCall and (one.HasField("over") or is_aggregate(one)):
                 return False
         return is_volatile(expression, self._catalog) is Answer.NO
 
 
+_NOT_CONSTANT = frozenset({pb.ColumnRef, pb.SubLink, pb.SetToDefault})
+_JSON_AGGREGATES = frozenset({pb.JsonObjectAgg, pb.JsonArrayAgg})
 _MAY_BE_CONSTANT = frozenset(
     {"func_call", "a_expr", "coalesce_expr", "sqlvalue_function", "case_expr", "min_max_expr", "bool_expr"}
 )
@@ -205,9 +207,9 @@ def subqueries(expression: Any) -> Iterator[Any]:
 def aggregates(expression: Any) -> Iterator[Any]:
     """The calls of aggregates in an expression, without those in subqueries."""
     for one in branches(expression, without="SelectStmt"):
-        if isinstance(one, pb.FuncCall) and not one.HasField("over") and is_aggregate(one):
+        if type(one) is pb.FuncCall and not one.HasField("over") and is_aggregate(one):
             yield one
-        elif isinstance(one, pb.JsonObjectAgg | pb.JsonArrayAgg) and not one.constructor.HasField("over"):
+        elif type(one) in _JSON_AGGREGATES and not one.constructor.HasField("over"):
             yield one.constructor
 
 
