@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ def forked(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
     """Starts a copy of this process that does `work`, and gives what it writes there.
 
     Nobody is told of an error of `work`: what it has written until then is all there is. The copy ends with its work,
-    at the latest when nobody reads any more.
+    or when nobody needs it any more.
     """
     _flush()  # or the copy would print again what waits to be printed
     reader, writer = os.pipe()
@@ -38,6 +39,7 @@ def forked(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
         with os.fdopen(reader, "rb") as results:
             yield results
     finally:
+        os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
@@ -45,7 +47,6 @@ def _do(work: Callable[[BinaryIO], object], writer: int) -> None:
     try:
         with os.fdopen(writer, "wb") as results:
             work(results)
-        _flush()
     finally:
         # whatever happened: what else this process would do at its end is its parent's
         os._exit(0)
@@ -62,9 +63,15 @@ def meanwhile(work: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
 
     Where that process does not come to an end, the function does the work here, and raises what it raises.
     """
-    # pickled as a whole: a pipe takes little at a time, and nobody reads yet
-    with forked(lambda results: results.write(pickle.dumps(work(), pickle.HIGHEST_PROTOCOL))) as results:
+    with forked(lambda results: results.write(_pickled(work))) as results:
         yield lambda: _loaded(results, work)
+
+
+def _pickled(work: Callable[[], object]) -> bytes:
+    """What work returns. As a whole, for a pipe takes little while nobody reads, and behind all that it prints."""
+    pickled = pickle.dumps(work(), pickle.HIGHEST_PROTOCOL)
+    _flush()
+    return pickled
 
 
 def _loaded(results: BinaryIO, work: Callable[[], _T]) -> _T:
