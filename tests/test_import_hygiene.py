@@ -52,3 +52,13 @@ def test_files_are_checked_without_a_driver(project: Project) -> None:
 
 def test_the_package_itself_loads_nothing(project: Project) -> None:
     assert {name for name in loaded(project, "--version") if name.startswith("confiture.files")} == set()
+
+
+def test_a_run_loads_what_it_needs(shop_18: Project) -> None:
+    shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE w_a (id bigint PRIMARY KEY)}]")
+    apply = ("confiture.core.runner", "confiture.core.applying")
+    others = ("confiture.core.dry_run.rehearsal", "confiture.core.backfill.filler")
+    modules = loaded(shop_18, "migrate", "up")
+    assert [name for name in (*apply, *others) if name in modules] == [*apply]
+    modules = loaded(shop_18, "migrate", "up")
+    assert [name for name in (*apply, *others) if name in modules] == [], "there was nothing to do"

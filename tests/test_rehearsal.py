@@ -8,7 +8,7 @@ from confiture.core.watcher import BlockingWatch
 from confiture.models.events import Event, MigrationFinished
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.fix_projects import Project
-from tests.fix_servers import Database
+from tests.fix_servers import Database, Roles
 from tests.test_runner import SEGMENTS
 
 
@@ -72,6 +72,20 @@ def test_a_dry_run_defers_in_each_migration_what_a_real_run_defers(shop: Project
     shop.migration("004_rows", "after_ddl: [sql: INSERT INTO n VALUES (2), sql: INSERT INTO k VALUES (2)]")
     dry_run(shop).expect(0)
     migrate_up(shop).expect(0)
+
+
+def test_constraints_that_the_role_may_not_reach_are_left_alone(shop: Project, roles: Roles) -> None:
+    """Deferrable ones in a schema that is closed to the role, and of temporary tables of others."""
+    database = roles.database
+    database.execute(
+        f"CREATE SCHEMA closed; CREATE TABLE closed.t (id int PRIMARY KEY DEFERRABLE);"
+        f"CREATE SCHEMA shop AUTHORIZATION {roles.migrator};"
+        f"GRANT CREATE ON DATABASE {database.name} TO {roles.migrator}"
+    )
+    shop.migration("001_t", "ddl: [sql: CREATE TABLE shop.t (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)]")
+    with database.connect() as other:
+        other.execute("CREATE TEMPORARY TABLE t (id int PRIMARY KEY DEFERRABLE)")
+        dry_run(shop, url=roles.url(roles.migrator)).expect(0)
 
 
 def test_a_dry_run_of_down(shop: Project, database: Database) -> None:

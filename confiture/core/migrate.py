@@ -122,7 +122,13 @@ def reverting(
         positions = [position for position, row in enumerate(rows) if version_key(row.version) == kept]
         if not positions:
             find_version(options.to, project.migrations)
-            raise InputError(Diagnostic(code="not-applied", message=f"{options.to} is not applied here"))
+            raise InputError(
+                Diagnostic(
+                    code="not-applied",
+                    message=f"{options.to} is not applied here",
+                    hint="`confiture migrate status` lists what is",
+                )
+            )
         rows = rows[: positions[0]]
     elif options.to is None:
         rows = rows[: options.steps if options.steps is not None else 1]

@@ -101,6 +101,20 @@ DELETE FROM confiture.migrations WHERE version = %(version)s;
 INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
 VALUES (%(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
 
+-- name: record_applied
+-- A migration with its only segment: one round trip less than one after the other, for most migrations.
+WITH segment AS (
+    INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
+    VALUES
+        (%(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s, %(segment_steps)s,
+         %(duration_ms)s)
+)
+INSERT INTO confiture.migrations
+    (version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms)
+VALUES
+    (%(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
+     clock_timestamp(), clock_timestamp(), session_user, %(duration_ms)s);
+
 -- name: complete_intent
 UPDATE confiture.journal
 SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s,
@@ -159,12 +173,13 @@ SELECT inhdetachpending AS pending FROM pg_inherits WHERE inhrelid = to_regclass
 
 -- name: deferrable
 -- What a commit checks, and what is deferred again in the next transaction; names that stand twice are told apart by
--- neither.
+-- neither. What stands in a schema that is closed to us, or in that of another session, cannot be named in SET CONSTRAINTS.
 SELECT string_agg(name, ', ') AS everything, string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred
 FROM (
     SELECT quote_ident(n.nspname) || '.' || quote_ident(k.conname) AS name, bool_and(k.condeferred) AS initially_deferred
     FROM pg_constraint k
     JOIN pg_namespace n ON n.oid = k.connamespace
+    WHERE has_schema_privilege(n.oid, 'USAGE') AND NOT pg_is_other_temp_schema(n.oid)
     GROUP BY n.nspname, k.conname
     HAVING bool_or(k.condeferrable)
 ) named;

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from confiture.core.state import StateStore
 from confiture.errors import Diagnostic, Drift
-from confiture.models.history import JournalEntry, SegmentState
-from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
+from confiture.models.history import AppliedMigration, JournalEntry, SegmentState, State
+from confiture.models.plan import Direction, Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.plan.checksums import segment_fingerprint
+from confiture.plan.ordering import VersionKey, version_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,18 @@ class Unfinished:
     def intended(self) -> bool:
         """Whether a statement outside a transaction was begun, and nobody knows how it ended."""
         return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
+
+
+def left_midway(
+    store: StateStore, history: Sequence[AppliedMigration], direction: Direction
+) -> Mapping[VersionKey, Unfinished]:
+    """What earlier runs in this direction left midway, by version. Reads their journals."""
+    state = State.RUNNING if direction is Direction.UP else State.REVERTING
+    return {
+        version_key(row.version): Unfinished(attempt=row.attempt, journal=store.journal(row.attempt))
+        for row in history
+        if row.state is state
+    }
 
 
 def fitted(plan: PlannedMigration, unfinished: Unfinished) -> PlannedMigration:

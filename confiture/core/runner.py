@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from confiture.core.backfill.filler import Filler
-from confiture.core.backfill.store import FillId, FillStore
 from confiture.core.concurrently import already_done, clear_up, needs_intent
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
@@ -35,6 +34,9 @@ from confiture.models.plan import (
 )
 from confiture.plan.checksums import chain
 from confiture.plan.ordering import VersionKey, version_key
+
+if TYPE_CHECKING:
+    from confiture.core.backfill.filler import Filler
 
 _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 
@@ -59,7 +61,7 @@ class Progress:
 class Runner:
     """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
 
-    `predictions` are what dry runs predicted, by version; `filler` runs batched backfills.
+    `predictions` are what dry runs predicted, by version; `filler` gives what runs batched backfills.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Runner:
         emit: Emit,
         chain_end: str,
         predictions: Mapping[str, Prediction],
-        filler: Filler,
+        filler: Callable[[], Filler],
     ) -> None:
         self._predictions = predictions
         self._filler = filler
@@ -113,7 +115,7 @@ class Runner:
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
         if plan.direction is Direction.DOWN and self._installed:
             # what a backfill noted is about what goes now; its triggers would stay
-            self._session.retrying(plan.version, 1, lambda: self._filler.give_up(self._connection, plan.version))
+            self._session.retrying(plan.version, 1, lambda: self._filler().give_up(self._connection, plan.version))
         if progress.committed == len(plan.segments):
             self._finish_without_steps(progress)
         for segment in plan.segments[progress.committed :]:
@@ -154,10 +156,21 @@ class Runner:
                 self._take_back_role(segment)
                 self._enter(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
-                self._state.record(progress.plan, segment, progress.attempt, _as_rows(records), duration_ms)
-                record_proofs(self._connection, progress.attempt, progress.plan.version, segment.number, records)
-                self._finish_after(progress, segment, duration_ms)
+                self._record_together(progress, segment, records, duration_ms)
         self._installed = progress.begun = True
+
+    def _record_together(
+        self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
+    ) -> None:
+        """Enters a segment in its own transaction, and with the last one its migration."""
+        plan, attempt, rows = progress.plan, progress.attempt, _as_rows(records)
+        record_proofs(self._connection, attempt, plan.version, segment.number, records)
+        if plan.direction is Direction.UP and _is_whole(plan, segment) and not progress.begun:
+            self._state.record_applied(plan, segment, attempt, rows, duration_ms, self._link(plan))
+            self._record_prediction(progress)
+        else:
+            self._state.record(plan, segment, attempt, rows, duration_ms)
+            self._finish_after(progress, segment, duration_ms)
 
     def _commit_outside(self, progress: Progress, segment: Segment) -> None:
         """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
@@ -188,20 +201,20 @@ class Runner:
         self._session.reset()
         if not progress.intended:
             self._intend(progress, segment)
-        fill = FillId(attempt=progress.attempt, segment=segment.number)
+        filler = self._filler()
         try:
-            record = self._filler.fill(self._connection, progress.plan.version, segment, fill)
+            record = filler.fill(self._connection, progress.plan.version, segment, progress.attempt)
         except StepFailed:
-            self._withdraw_unbegun(progress, segment, fill)
+            self._withdraw_unbegun(progress, segment, filler)
             raise
         self._session.reset()
         with self._connection.transaction(), _recording():
             self._state.complete(progress.plan, segment, progress.attempt, _as_rows([record]), record.duration_ms)
             self._finish_after(progress, segment, record.duration_ms)
 
-    def _withdraw_unbegun(self, progress: Progress, segment: Segment, fill: FillId) -> None:
+    def _withdraw_unbegun(self, progress: Progress, segment: Segment, filler: Filler) -> None:
         """Takes back the intent of a backfill that was refused before its first batch."""
-        if not self._connection.closed and FillStore(self._connection, fill).begun() is None:
+        if not self._connection.closed and not filler.has_begun(self._connection, segment, progress.attempt):
             with self._connection.transaction():
                 self._state.withdraw(progress.plan, segment, progress.attempt)
             progress.intended = False
@@ -276,10 +289,14 @@ class Runner:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
             self._state.delete(plan.version)
-        elif progress.begun or (plan.segments and not _is_whole(plan, plan.segments[-1])):
+        elif progress.begun or plan.segments:
             self._state.finish(plan, progress.attempt, self._link(plan))
         else:
             self._state.insert_applied(plan, progress.attempt, self._link(plan), Origin.RUN, duration_ms)
+        self._record_prediction(progress)
+
+    def _record_prediction(self, progress: Progress) -> None:
+        plan = progress.plan
         prediction = self._predictions.get(plan.version)
         if prediction and plan.direction is Direction.UP:
             self._state.record_prediction(prediction, progress.attempt)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import psycopg
-
+from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
-from confiture.core.failures import plain_failure
 from confiture.core.lock import LOCK_KEY
 from confiture.core.project import Project
 from confiture.core.queries import query
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.state import StateStore
-from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
+from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import PlannedMigration
 from confiture.plan.history import Standing, Stopped, compare
@@ -22,8 +20,7 @@ from confiture.plan.ordering import version_key
 
 def standing(project: Project, database: Database) -> Standing:
     """Where the database stands; reads only. Raises DatabaseUnavailable."""
-    connection = database.connect("status")
-    try:
+    with asking(database, "status", "the history cannot be read") as connection:
         # bounds what reading may wait
         connection.execute("SET lock_timeout = '5s'")
         # before the history: what a run that ends in between left midway in it has not stopped
@@ -35,10 +32,6 @@ def standing(project: Project, database: Database) -> Standing:
             for row in history
             if row.state is not State.APPLIED
         ]
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the history cannot be read")) from error
-    finally:
-        connection.close()
     found = [_stopped(row, unfinished, _plan_of(project, row)) for row, unfinished in midway]
     now = compare(project.ups, history)
     drift = tuple(diagnostic for _, diagnostics in found for diagnostic in diagnostics)

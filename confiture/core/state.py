@@ -160,6 +160,27 @@ class StateStore:
         """
         self._record("record_segment", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
 
+    def record_applied(
+        self,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+        link: str,
+    ) -> None:
+        """Enters a migration as applied, together with its only segment; the same as `record` and `insert_applied`."""
+        self._connection.execute(
+            query("record_applied"),
+            {
+                **_described(plan),
+                **_ran(plan, segment, attempt, duration_ms),
+                "segment_steps": Jsonb(list(steps)),
+                "origin": Origin.RUN.value,
+                "chain": link,
+            },
+        )
+
     def _record(
         self,
         name: str,
@@ -170,19 +191,8 @@ class StateStore:
         steps: Sequence[Mapping[str, object]] = (),
         duration_ms: float | None = None,
     ) -> Cursor:
-        return self._connection.execute(
-            query(name),
-            {
-                "attempt": attempt,
-                "segment": segment.number,
-                "version": plan.version,
-                "direction": plan.direction.value,
-                "state": state.value,
-                "fingerprint": segment_fingerprint(segment.steps),
-                "steps": Jsonb(list(steps)),
-                "duration_ms": duration_ms,
-            },
-        )
+        ran = _ran(plan, segment, attempt, duration_ms)
+        return self._connection.execute(query(name), {**ran, "state": state.value, "steps": Jsonb(list(steps))})
 
     def _change(self, name: str, version: str, parameters: Mapping[str, Any]) -> None:
         _require_one(self._connection.execute(query(name), parameters), version)
@@ -219,6 +229,17 @@ def _require_one(cursor: Cursor, version: str) -> None:
                 hint="compare `confiture migrate status` with the files",
             )
         )
+
+
+def _ran(plan: PlannedMigration, segment: Segment, attempt: str, duration_ms: float | None) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "segment": segment.number,
+        "version": plan.version,
+        "direction": plan.direction.value,
+        "fingerprint": segment_fingerprint(segment.steps),
+        "duration_ms": duration_ms,
+    }
 
 
 def _described(plan: PlannedMigration) -> dict[str, Any]:

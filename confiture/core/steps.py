@@ -60,12 +60,21 @@ class StepRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Did:
-    """What a step did: the rows that it wrote, what it proved, what a hook says of itself."""
+class Did:
+    """What a step did: the rows that it wrote (None where it writes none by its nature), what people should know of it,
+    what it proved, what a hook says of itself.
+    """
 
     rows: int | None
+    note: str | None = None
     proof: Reconciled | None = None
     stats: Mapping[str, Any] | None = None
+
+    def finished(self, step: StepId, duration_ms: float) -> StepFinished:
+        """The event that tells it."""
+        return StepFinished(
+            step=step, outcome=Outcome.DONE, duration_ms=duration_ms, rows=self.rows, note=self.note, stats=self.stats
+        )
 
 
 class StepRunner:
@@ -103,16 +112,7 @@ class StepRunner:
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._spent_ms))
             raise
-        self._emit(
-            StepFinished(
-                step=identity,
-                outcome=Outcome.DONE,
-                duration_ms=self._spent_ms,
-                rows=did.rows,
-                note=equal_sentence(did.proof) if did.proof else step.note,
-                stats=did.stats,
-            )
-        )
+        self._emit(did.finished(identity, self._spent_ms))
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
@@ -122,16 +122,16 @@ class StepRunner:
             proof=did.proof,
         )
 
-    def _run(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> _Did:
+    def _run(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> Did:
         if step.hook is None:
             return self._statements(identity, step, observe, foresee)
         with self._timed():
             result, watching_ms = self._hooks.run(self._connection, identity, step, partial(observe, identity))
         self._spent_ms -= watching_ms
         self._keep_encoding()
-        return _Did(rows=result.rows_affected, stats=result.stats)
+        return Did(rows=result.rows_affected, note=step.note, stats=result.stats)
 
-    def _statements(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> _Did:
+    def _statements(self, identity: StepId, step: PlannedStep, observe: Observe, foresee: Foresee) -> Did:
         written: list[int] = []
         proof = None
         for statement in step.statements:
@@ -144,7 +144,8 @@ class StepRunner:
             else:
                 written += self._execute(step, statement)
             observe(identity, statement, self._spent_ms - before_ms)
-        return _Did(rows=sum(written) if written else None, proof=proof)
+        note = equal_sentence(proof) if proof else step.note
+        return Did(rows=sum(written) if written else None, note=note, proof=proof)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ refuses the pure parser judges anew.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -49,12 +50,14 @@ def _fast(text: str) -> Node | None:
     return node
 
 
+@cache
 def _loader() -> Any:
-    from ruamel.yaml.resolver import VersionedResolver
+    # the rules of YAML 1.2, which files are read as: a VersionedResolver would gather them anew for each file
+    from ruamel.yaml.resolver import Resolver
 
-    class Loader(CParser, VersionedResolver):  # type: ignore[misc] # a class of a C module
+    class Loader(CParser, Resolver):  # type: ignore[misc] # a class of a C module
         def __init__(self, stream: str) -> None:
             CParser.__init__(self, stream)
-            VersionedResolver.__init__(self, None)
+            Resolver.__init__(self, None)
 
     return Loader

@@ -57,6 +57,8 @@ class Hooks:
 
     def added(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
         """The steps that the settings' hooks add to a phase of a migration."""
+        if not self._everywhere:
+            return
         steps = (step for steps in migration.phases.values() for step in steps)
         named = {step.reference.text.strip() for step in steps if isinstance(step, HookStep)}
         for name, hook in self._everywhere.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,16 +52,17 @@ class Predictions:
         self._folder = root / ".confiture"
         self._path = self._folder / "predictions.json"
 
-    def recall(self, database: str, version: str, checksum: str) -> Prediction | None:
-        """The newest prediction for a migration as it is now, on a database, whoever connects to it."""
-        for prediction in reversed(self._load()):
-            if (_place(prediction.database), prediction.version, prediction.checksum) == (
-                _place(database),
-                version,
-                checksum,
-            ):
-                return prediction
-        return None
+    def recall(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
+        """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
+
+        `checksums` are theirs, by version.
+        """
+        place = _place(database)
+        return {
+            prediction.version: prediction
+            for prediction in self._load()
+            if _place(prediction.database) == place and checksums.get(prediction.version) == prediction.checksum
+        }
 
     def remember(self, predictions: Sequence[Prediction]) -> None:
         """Adds predictions; the oldest go when there are too many."""
