@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, TypeVar
 
 _T = TypeVar("_T")
+_LATER = 5
+"""How far a copy steps back: the others wait for the process that it helps."""
 
 
 def may_fork() -> bool:
@@ -33,6 +35,7 @@ def forked(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
     child = os.fork()
     if child == 0:
         os.close(reader)
+        os.nice(_LATER)
         _do(work, writer)
     os.close(writer)
     try:

@@ -9,7 +9,8 @@ from typing import TypeVar
 from confiture.models.catalog import Catalog, Constraint, Function, Name, Table
 from confiture.models.settings import TenancySettings
 from confiture.sql.belonging import owning_key, tenant_column
-from confiture.sql.flow.keys import has_heirs, unique_keys
+from confiture.sql.flow.keys import VIRTUAL, has_heirs, unique_keys
+from confiture.sql.flow.relations import Origin, Output, Relation
 
 _Found = TypeVar("_Found")
 
@@ -23,6 +24,7 @@ class Facts:
     _columns: dict[Name, str | None] = field(default_factory=dict)
     _owning: dict[Name, Constraint | None] = field(default_factory=dict)
     _keys: dict[Name, tuple[frozenset[str], ...]] = field(default_factory=dict)
+    _rows: dict[Name, Relation] = field(default_factory=dict)
     _functions: dict[str, list[Function]] | None = None
 
     def tenant_column(self, table: Table) -> str | None:
@@ -40,6 +42,29 @@ class Facts:
     def foreign_keys(self, table: Table) -> tuple[Constraint, ...]:
         """The foreign keys that hold for all of its rows."""
         return () if has_heirs(table, self.catalog) else tuple(table.foreign_keys)
+
+    def rows(self, table: Table) -> Relation:
+        """Its rows, as queries read them."""
+        return _once(self._rows, table, lambda: self._rows_of(table))
+
+    def _rows_of(self, table: Table) -> Relation:
+        outputs = [
+            Output(
+                name=column.name,
+                type=column.type,
+                origin=Origin((), table.name, column.name),
+                may_be_null=not column.not_null,
+            )
+            for column in table.columns
+        ]
+        tenant = self.tenant_column(table)
+        if tenant is not None:
+            place = [column.name for column in table.columns].index(tenant)
+            return Relation(outputs=tuple(outputs), reads=True, tenants=frozenset({place}))
+        if self.owning_key(table):
+            outputs.append(Output(name=VIRTUAL, origin=Origin((), table.name, VIRTUAL), is_hidden=True))
+            return Relation(outputs=tuple(outputs), reads=True, tenants=frozenset({len(outputs) - 1}))
+        return Relation(outputs=tuple(outputs))
 
     def functions(self, name: str) -> list[Function]:
         """The functions of that name, in whatever schema."""

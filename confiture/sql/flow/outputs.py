@@ -92,7 +92,7 @@ class Targets:
                     tenants.add(len(outputs))
                     shown.add(one)
                     output = output._replace(may_lack=not self.leads(one))
-                elif one is None and self.holds_tenant(value, state, before, is_grouped=is_grouped):
+                elif one is None and self._made_of_tenants(value, state, before, is_grouped=is_grouped):
                     tenants.add(len(outputs))
                     output = output._replace(may_lack=not self._leads(value, before))
                 outputs.append(output)
@@ -138,10 +138,14 @@ class Targets:
 
         All members that a row has are the same. So are those of the rows of a group, where the group has a member.
         """
-        kind = value.WhichOneof("node")
         found = self.node(value)
         if found is not None:
             return found in state.members
+        return self._made_of_tenants(value, state, before, is_grouped=is_grouped)
+
+    def _made_of_tenants(self, value: Any, state: State, before: frozenset[Node], *, is_grouped: bool) -> bool:
+        """The same for an expression that is neither a column nor a constant."""
+        kind = value.WhichOneof("node")
         parts: list[Any] = []
         if kind == "coalesce_expr":
             parts = list(value.coalesce_expr.args)
@@ -222,19 +226,22 @@ class Targets:
                 ),
                 None,
             )
-        column = self.work.reference(node)
-        name = "" if isinstance(node, Column) and node.key == self.work.column else self.work.column
-        return lambda: self.select.target_list.append(pb.Node(res_target=pb.ResTarget(name=name, val=column)))
+
+        def write() -> None:
+            name = "" if isinstance(node, Column) and node.key == self.work.column else self.work.column
+            value = self.work.reference(node)
+            self.select.target_list.append(pb.Node(res_target=pb.ResTarget(name=name, val=value)))
+
+        return write
 
     def _retarget(self, state: State, own: frozenset[int]) -> Callable[[int], None] | None:
         node = self.work.visible(state.members, own)
         if node is None or any(_is_star(one.res_target.val) for one in self.select.target_list):
             return None
-        column = self.work.reference(node)
 
         def write(number: int) -> None:
             if number < len(self.select.target_list):
-                self.select.target_list[number].res_target.val.CopyFrom(column)
+                self.select.target_list[number].res_target.val.CopyFrom(self.work.reference(node))
 
         return write
 

@@ -11,8 +11,7 @@ from confiture.models.tenancy import Grade, Leak
 from confiture.sql.belonging import is_meant, matching
 from confiture.sql.flow.calls import check_calls
 from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
-from confiture.sql.flow.keys import VIRTUAL
-from confiture.sql.flow.relations import Column, Node, Origin, Output, Relation, Source
+from confiture.sql.flow.relations import Column, Node, Output, Relation, Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.work import Work
 from confiture.sql.tree import pb, query_tree, strings
@@ -102,31 +101,10 @@ def named(work: Work, node: Any, around: Around, query: Query) -> Source:
         return work.source(alias, renamed(around.common[node.relname], columns), node)
     found = work.facts.catalog.relation(node.schemaname or None, node.relname)
     if isinstance(found, Table):
-        return work.source(alias, renamed(table_relation(work, found), columns), node, found)
+        return work.source(alias, renamed(work.facts.rows(found), columns), node, found)
     if isinstance(found, View):
         return work.source(alias, renamed(_view(work, found, node, query), columns), node)
     return work.source(alias, renamed(_not_known(work, node), columns), node)
-
-
-def table_relation(work: Work, table: Table) -> Relation:
-    """The rows of a table."""
-    outputs = [
-        Output(
-            name=column.name,
-            type=column.type,
-            origin=Origin((), table.name, column.name),
-            may_be_null=not column.not_null,
-        )
-        for column in table.columns
-    ]
-    tenant = work.facts.tenant_column(table)
-    if tenant is not None:
-        place = [column.name for column in table.columns].index(tenant)
-        return Relation(outputs=tuple(outputs), reads=True, tenants=frozenset({place}))
-    if work.facts.owning_key(table):
-        outputs.append(Output(name=VIRTUAL, origin=Origin((), table.name, VIRTUAL), is_hidden=True))
-        return Relation(outputs=tuple(outputs), reads=True, tenants=frozenset({len(outputs) - 1}))
-    return Relation(outputs=tuple(outputs))
 
 
 def _not_known(work: Work, node: Any) -> Relation:
