@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, TypeVar
@@ -20,7 +19,11 @@ def may_fork() -> bool:
     """Whether a copy of this process is safe and of use: no other thread can hold a lock, and it has a processor."""
     if sys.platform != "linux":
         return False
-    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+    try:
+        threads = len(os.listdir("/proc/self/task"))  # those of libraries too, of which Python knows nothing
+    except OSError:
+        return False
+    return threads == 1 and len(os.sched_getaffinity(0)) > 1
 
 
 @contextmanager

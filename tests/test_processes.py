@@ -72,6 +72,26 @@ def test_nobody_waits_for_a_process_whose_result_is_of_no_use() -> None:
         assert results.read(1) == b"\0"
 
 
+def test_nobody_is_copied_while_a_thread_may_hold_a_lock() -> None:
+    script = """
+import os
+import threading
+from confiture.processes import may_fork
+os.sched_getaffinity = lambda pid: {0, 1}
+end = threading.Event()
+thread = threading.Thread(target=end.wait)
+said = [may_fork()]
+thread.start()
+said.append(may_fork())
+end.set()
+thread.join()
+os.sched_getaffinity = lambda pid: {0}
+print(*said, may_fork())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False False\n"
+
+
 def test_what_was_printed_is_printed_once() -> None:
     script = """
 from confiture.processes import meanwhile
