@@ -20,7 +20,7 @@ def may_fork() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        threads = len(os.listdir("/proc/self/task"))  # those of libraries too, of which Python knows nothing
+        threads = len(list(os.scandir("/proc/self/task")))  # those of libraries too, of which Python knows nothing
     except OSError:
         return False
     return threads == 1 and len(os.sched_getaffinity(0)) > 1
