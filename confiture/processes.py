@@ -7,12 +7,15 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, TypeVar
+from contextlib import contextmanager, suppress
+from ctypes import CDLL
+from io import BytesIO
+from typing import BinaryIO, NoReturn, TypeVar
 
 _T = TypeVar("_T")
 _LATER = 5
 """How far a copy steps back: the others wait for the process that it helps."""
+_PR_SET_PDEATHSIG = 1
 
 
 def may_fork() -> bool:
@@ -30,27 +33,44 @@ def may_fork() -> bool:
 def forked(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
     """Starts a copy of this process that does `work`, and gives what it writes there.
 
-    Nobody is told of an error of `work`: what it has written until then is all there is. The copy ends with its work,
-    or when nobody needs it any more.
+    Nobody is told of an error of `work`: what it has written until then is all there is, and that is nothing where the
+    system has no room for a copy. The copy ends with its work, or when nobody needs it any more.
     """
-    _flush()  # or the copy would print again what waits to be printed
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        os.nice(_LATER)
-        _do(work, writer)
-    os.close(writer)
     try:
-        with os.fdopen(reader, "rb") as results:
+        child, results = _copy(work)
+    except OSError:
+        yield BytesIO()
+        return
+    try:
+        with results:
             yield results
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _end(child)
 
 
-def _do(work: Callable[[BinaryIO], object], writer: int) -> None:
+def _copy(work: Callable[[BinaryIO], object]) -> tuple[int, BinaryIO]:
+    """Starts the copy; returns its number and what it writes. Raises OSError where there are no files or processes."""
+    _flush()  # or the copy would print again what waits to be printed
+    parent = os.getpid()
+    reader, writer = os.pipe()
     try:
+        child = os.fork()
+        if child == 0:
+            _do(work, parent, reader, writer)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return child, os.fdopen(reader, "rb")
+
+
+def _do(work: Callable[[BinaryIO], object], parent: int, reader: int, writer: int) -> NoReturn:
+    """What the copy does, and nothing after it."""
+    try:
+        os.close(reader)
+        _end_with(parent)
+        os.nice(_LATER)
         with os.fdopen(writer, "wb") as results:
             work(results)
     finally:
@@ -58,9 +78,27 @@ def _do(work: Callable[[BinaryIO], object], writer: int) -> None:
         os._exit(0)
 
 
+def _end_with(parent: int) -> None:
+    """Has the system kill this process when its parent is killed, which cannot do that itself then."""
+    if sys.platform == "linux":
+        CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _end(child: int) -> None:
+    # who uses us as a library may have its processes' ends seen to by others: then there is none to wait for
+    with suppress(ChildProcessError, ProcessLookupError):
+        if os.waitpid(child, os.WNOHANG) == (0, 0):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # a program may have closed it, or nobody reads it: that is for the program to say
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 @contextmanager
@@ -83,6 +121,6 @@ def _pickled(work: Callable[[], object]) -> bytes:
 def _loaded(results: BinaryIO, work: Callable[[], _T]) -> _T:
     try:
         loaded: _T = pickle.load(results)  # noqa: S301 (written by a copy of this process)
-    except (EOFError, pickle.UnpicklingError):
+    except Exception:  # there is nothing, or only a part, or of a class that this process does not have
         return work()
     return loaded

@@ -118,6 +118,7 @@ CONSTANTS = (
 _JOINED = "SELECT a.tenant_id, a.id, b.val FROM w_a a"
 JOINS = (
     Case(_out(f"{_JOINED} JOIN w_b b ON b.ref = a.id AND b.tenant_id = a.tenant_id")),
+    _error(_out("SELECT * FROM (SELECT tenant_id, id FROM w_a), (SELECT val FROM w_b)"), Leak.JOIN),
     Case(_out(f"{_JOINED}, w_b b WHERE b.ref = a.id AND (b.tenant_id, b.id) = (a.tenant_id, a.ref)")),
     Case(_out("SELECT tenant_id, a.id, b.val FROM w_a a JOIN w_b b USING (tenant_id)")),
     Case(_out("SELECT tenant_id, id, val FROM w_a NATURAL JOIN w_b")),

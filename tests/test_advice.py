@@ -169,8 +169,8 @@ def test_a_rewrite_that_did_not_happen_is_not_told() -> None:
     assert len(merged([], findings, [])) == 1, "it did not run: nothing is known"
 
 
-def test_an_estimate_from_samples_of_backfills_claims_no_certainty() -> None:
-    found = estimate([100.0, 101.0, 99.0], sampled=True)
+def test_an_estimate_of_what_runs_otherwise_claims_no_certainty() -> None:
+    found = estimate([100.0, 101.0, 99.0], as_real=False)
     assert found.production_ms == pytest.approx(100)
     assert (found.low_ms, found.high_ms, found.confidence_percent, found.level_percent) == (None, None, None, None)
 
@@ -208,7 +208,14 @@ def test_a_scaled_range_has_no_level() -> None:
 def test_predictions_are_matched_whoever_connects(tmp_path: Path, label: str, found: bool) -> None:
     made = Prediction.of("me@host:5432/db", "1", "c", estimate([1.0]))
     Predictions(tmp_path).remember([made])
-    assert (Predictions(tmp_path).recall(label, "1", "c") is not None) is found
+    assert ("1" in Predictions(tmp_path).recall(label, {"1": "c"})) is found
+
+
+def test_the_newest_prediction_of_a_migration_as_it_is_now_counts(tmp_path: Path) -> None:
+    for checksum, milliseconds in (("c", 1.0), ("c", 2.0), ("other", 3.0)):
+        Predictions(tmp_path).remember([Prediction.of("db", "1", checksum, estimate([milliseconds]))])
+    (recalled,) = Predictions(tmp_path).recall("db", {"1": "c", "2": "c"}).values()
+    assert (recalled.version, recalled.predicted_ms) == ("1", 2.0)
 
 
 def test_the_clock_leaves_out_what_looking_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,10 +329,11 @@ def test_cancelled_it_takes_its_triggers_with_it(made, database):
     running = made.start("migrate", "up")
     wait_until(lambda: "filling" in made.run("backfill", "status").out, "it fills")
     made.run("backfill", "cancel")
-    _, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=120)
     speed_up(database)
     assert running.returncode in (4, 5)
     assert "cancelled" in err
+    assert "nothing of it remains" not in out
     assert database.rows(OURS) == []
     database.execute("TRUNCATE r_totals")
     assert migrate_up(made).code == 0
@@ -342,9 +343,21 @@ def test_cancelled_it_takes_its_triggers_with_it(made, database):
 def test_a_stopped_one_can_be_given_up(made, database):
     fill(made, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     assert migrate_up(made).code == 5
+    assert "its next run begins paused" in made.run("backfill", "pause").err
+    assert "nobody runs it" in made.run("backfill", "resume").err
     made.run("backfill", "cancel")
     assert database.rows(OURS) == []
     database.execute("TRUNCATE r_totals")
     fill(made)
     assert migrate_up(made).code == 0, "what it does may be changed once it was given up"
     assert database.value(DIFFERENT) == 0
+
+
+def test_a_role_without_rights_on_our_tables_is_told_so(shop, roles):
+    database = roles.database
+    schema(database)
+    fill(shop)
+    assert migrate_up(shop).code == 0
+    for command in ("status", "pause", "clean"):
+        result = shop.run("backfill", command, "--database", roles.url(roles.reader), expect=3)
+        assert "error[42501]" in result.err, "no traceback"

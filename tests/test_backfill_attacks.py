@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
+from confiture.core.watcher import BlockingWatch
 from confiture.models.events import BackfillProgressed, Noted, StepFinished
 from tests import fix_servers
 from tests.engine import migrate_down, migrate_up, wait_until
@@ -80,11 +82,11 @@ def test_keys_mean_the_same_in_every_session(shop, database, kind):
     """Each run, and each session of it, may have another time zone and another DateStyle."""
     database.execute(
         f"""
-        CREATE SCHEMA "My Schema";
-        CREATE DOMAIN "My Schema"."Key" AS {kind};
-        CREATE TABLE "My Schema"."From" ("Key" "My Schema"."Key" PRIMARY KEY, n int);
-        INSERT INTO "My Schema"."From" SELECT ({KEYS[kind]})::{kind}, n FROM generate_series(1, 500) n;
-        CREATE TABLE "My Schema"."To" ("K" {kind} PRIMARY KEY, n int);
+        CREATE SCHEMA "My. Schema";
+        CREATE DOMAIN "My. Schema"."Key" AS {kind};
+        CREATE TABLE "My. Schema"."From" ("Key" "My. Schema"."Key" PRIMARY KEY, n int);
+        INSERT INTO "My. Schema"."From" SELECT ({KEYS[kind]})::{kind}, n FROM generate_series(1, 500) n;
+        CREATE TABLE "My. Schema"."To" ("K" {kind} PRIMARY KEY, n int);
         ANALYZE;
         ALTER DATABASE {database.name} SET DateStyle = 'SQL, DMY';
         ALTER DATABASE {database.name} SET TimeZone = 'America/St_Johns';
@@ -92,14 +94,14 @@ def test_keys_mean_the_same_in_every_session(shop, database, kind):
     )
     step(
         shop,
-        """      into: '"My Schema"."To"'
-      from: '"My Schema"."From"'
+        """      into: '"My. Schema"."To"'
+      from: '"My. Schema"."From"'
       alias: f
       batch_rows: 40
       batch_time: 5ms
       sql: |
-        INSERT INTO "My Schema"."To" ("K", n)
-        SELECT f."Key", 1000 / (f.n - 300) FROM "My Schema"."From" f WHERE {{ batch }}
+        INSERT INTO "My. Schema"."To" ("K", n)
+        SELECT f."Key", 1000 / (f.n - 300) FROM "My. Schema"."From" f WHERE {{ batch }}
 """,
     )
     assert migrate_up(shop).code == 5, "row 300 is wrong"
@@ -107,30 +109,75 @@ def test_keys_mean_the_same_in_every_session(shop, database, kind):
         f"ALTER DATABASE {database.name} SET DateStyle = 'Postgres, MDY';"
         f"ALTER DATABASE {database.name} SET TimeZone = 'Europe/Berlin';"
     )
-    database.execute('DELETE FROM "My Schema"."From" WHERE n = 300')
+    database.execute('DELETE FROM "My. Schema"."From" WHERE n = 300')
     ran = migrate_up(shop)
     assert ran.code == 0, ran.error
-    assert database.value('SELECT count(*) FROM "My Schema"."To"') == 499
+    assert database.value('SELECT count(*) FROM "My. Schema"."To"') == 499
+
+
+def test_a_key_whose_type_an_extension_brings_fails_no_writer(shop_18, database_18):
+    """The trigger looks up names in pg_catalog alone, which has no operator for such a type."""
+    schema(database_18)
+    slow_down(database_18)
+    database_18.execute(
+        """
+        CREATE EXTENSION ltree;
+        CREATE TABLE w_paths (path ltree PRIMARY KEY, size int);
+        INSERT INTO w_paths SELECT format('top.n%s', n)::ltree, 1 FROM generate_series(1, 500) n;
+        CREATE TABLE r_paths (path ltree PRIMARY KEY, size int);
+        CREATE TRIGGER slowly AFTER INSERT ON r_paths EXECUTE FUNCTION slowly();
+        ANALYZE;
+        """
+    )
+    step(
+        shop_18,
+        """      into: r_paths
+      from: w_paths
+      alias: p
+      batch_rows: 10
+      batch_time: 60ms
+      sql: INSERT INTO r_paths (path, size) SELECT p.path, p.size FROM w_paths p WHERE {{ batch }}
+""",
+    )
+    writes = "UPDATE w_paths SET size = 2; UPDATE w_paths SET path = 'moved' WHERE path = 'top.n7'"
+    ran = migrate_up(shop_18, meanwhile(database_18, f"{writes}; INSERT INTO w_paths VALUES ('new', 3)"))
+    assert ran.code == 0, ran.error
+    assert database_18.value("SELECT count(*) FROM w_paths") == 501, "the writers failed"
+    assert database_18.rows("TABLE w_paths EXCEPT ALL TABLE r_paths") == []
+    assert database_18.value("SELECT count(*) FROM r_paths") == 501
+
+
+PARTITIONED = """
+    ALTER TABLE w_customers RENAME TO old;
+    CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id)) PARTITION BY HASH (id);
+    CREATE TABLE p0 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE p1 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    INSERT INTO w_customers SELECT * FROM old;
+    ANALYZE w_customers;
+"""
 
 
 def test_a_partitioned_source_is_filled_and_noted_in_all_its_partitions(shop, database):
     schema(database)
-    database.execute(
-        """
-        ALTER TABLE w_customers RENAME TO old;
-        CREATE TABLE w_customers (tenant_id int, id int, name text, PRIMARY KEY (tenant_id, id)) PARTITION BY HASH (id);
-        CREATE TABLE p0 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-        CREATE TABLE p1 PARTITION OF w_customers FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-        INSERT INTO w_customers SELECT * FROM old;
-        ANALYZE w_customers;
-        """
-    )
+    database.execute(PARTITIONED)
     slow_down(database)
     fill(shop, SMALL_BATCHES)
     ran = migrate_up(shop, meanwhile(database, "DELETE FROM p0 WHERE id < 500; DELETE FROM p1 WHERE id < 500"))
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
     assert database.rows(OURS) == []
+
+
+@pytest.mark.parametrize("before", ["SELECT", PARTITIONED], ids=["plain", "partitioned"])
+def test_a_plan_that_reads_everything_for_each_batch_is_refused(made_18, database_18, before):
+    database_18.execute(before)
+    for setting in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
+        database_18.execute(f"ALTER DATABASE {database_18.name} SET {setting} = off")
+    fill(made_18, "batch_rows: 10")
+    ran = migrate_up(made_18)
+    assert (ran.code, ran.codes) == (4, ["bad-plan"])
+    assert "PostgreSQL plans Seq Scan on " in ran.diagnostic.message
+    assert any("Seq Scan on " in line for line in ran.diagnostic.detail)
 
 
 def test_a_truncated_partition_ends_it(shop, database):
@@ -166,7 +213,7 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
     database.execute("DROP SCHEMA confiture CASCADE; TRUNCATE r_totals")
     slow_down(database)
     ran = migrate_up(shop, meanwhile(database, "DROP TABLE p0"))
-    assert (ran.code, ran.codes) == (5, ["partitions-changed"])
+    assert (ran.code, ran.codes) == (5, ["partitions-changed"]), ran.error
 
 
 @pytest.mark.parametrize(
@@ -189,6 +236,15 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
             "not-captured",
         ),
         ("SELECT", "batch_rows: 10", SQL, "w_orders: [tenant_id, nobody]", "not-captured"),
+        (
+            "DROP TABLE w_orders; CREATE FOREIGN DATA WRAPPER far; CREATE SERVER far FOREIGN DATA WRAPPER far;"
+            "CREATE TABLE w_orders (id int, tenant_id int, customer_id int, amount int) PARTITION BY LIST (tenant_id);"
+            "CREATE FOREIGN TABLE w_orders_far PARTITION OF w_orders FOR VALUES IN (7) SERVER far",
+            "batch_rows: 10",
+            SQL,
+            None,
+            "not-captured",
+        ),
         (
             "ALTER TABLE w_customers ADD COLUMN a int, ADD CONSTRAINT n NOT NULL a NOT VALID;"
             "CREATE UNIQUE INDEX ON w_customers (a, id)",
@@ -430,6 +486,23 @@ def test_ctrl_c_leaves_what_the_next_run_goes_on_with(made, database):
     assert filled and database.value(DIFFERENT) == 0
 
 
+def test_ctrl_c_between_two_workers_leaves_none_at_work(made_18, database_18, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == "backfill 2":
+            wait_until(lambda: database_18.value(WORKERS), "the first one is at work")
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    slow_down(database_18)
+    fill(made_18, SMALL_BATCHES + "\nworkers: 2")
+    assert migrate_up(made_18).code == 5
+    wait_until(lambda: database_18.value(WORKERS) == 0, "its session ends")
+    assert database_18.value("SELECT count(*) FROM r_totals") < CUSTOMERS, "it was sent home"
+
+
 def test_a_lost_lock_stops_the_fill(made, database):
     slow_down(database)
     fill(made, SMALL_BATCHES)
@@ -482,6 +555,22 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
     assert ran.notes.count("blocking by a worker is no longer watched: ") == 1
     assert "not currently accepting connections" in ran.notes
     assert database_18.value(DIFFERENT) == 0
+
+
+def test_the_rollback_of_a_batch_is_not_watched(made_18, database_18, monkeypatch):
+    """A cancel that arrives at a ROLLBACK would break it off."""
+    states: list[str] = []
+    release = BlockingWatch.release
+
+    def released(watch: BlockingWatch) -> None:
+        of_workers = f"SELECT state FROM pg_stat_activity WHERE pid IN ({WORKERS.replace('count(*)', 'pid')})"
+        states.extend(state for (state,) in database_18.rows(of_workers))
+        release(watch)
+
+    monkeypatch.setattr(BlockingWatch, "release", released)
+    fill(made_18, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
+    assert migrate_up(made_18).code == 5
+    assert "idle in transaction (aborted)" in states
 
 
 def test_triggers_that_somebody_dropped_are_missed(made, database):

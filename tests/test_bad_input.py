@@ -189,6 +189,7 @@ VALUE_MISTAKES = {
 
 STEP_MISTAKES = {
     "no kind": ("ddl:\n  - name: x\n", ["2:5 step-kind: exactly one of file, sql, check -> add `file:`"]),
+    "misspelt kind": ("ddl:\n  - sqll: SELECT 1\n", ["2:5 unknown-key: 'sqll' -> did you mean 'sql'?"]),
     "empty mapping": ("ddl: [{}]\n", ["1:7 step-kind: exactly one of -> add `file:`"]),
     "two kinds": (
         "ddl:\n  - sql: SELECT 1\n    check: SELECT 2\n    expect: 1\n",

@@ -62,13 +62,13 @@ FAIL = [
     ("SELECT 1 UNION ALL SELECT 1", "1", "1", "more than one row, first 1"),
     ("SELECT 1 AS a, 2 AS b", "1", "1", "2 columns: a, b"),
     ("SELECT x AS id FROM generate_series(1, 2) x", "{rows: []}", "no rows", "2 rows (id): (1); (2)"),
-    ("SELECT 2", "{rows: [1]}", "(1)", "1 rows (?column?): (2)"),
+    ("SELECT 2", "{rows: [1]}", "(1)", "1 row (?column?): (2)"),
     ("SELECT 1 WHERE false", "{rows: [[1, a]]}", "(1, a)", "no rows"),
     (
         "SELECT generate_series(1, 1000000000) AS id",
         "{rows: []}",
         "no rows",
-        "5 or more rows (id): (1); (2); (3); (4); (5); ...",
+        "at least 6 rows (id): (1); (2); (3); (4); (5); ...",
     ),
 ]
 

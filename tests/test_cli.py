@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -301,14 +302,13 @@ def test_what_goes_to_a_reader_that_has_enough_is_no_error(project: Project) -> 
         assert running.stderr.read() == ""
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_a_terminal_without_unicode_gets_question_marks(project: Project, form: str) -> None:
-    project.migration("001_a", f"description: é日\nddl: [{{sql: 'SELECT {'1' * 100}'}}]\n")
+def test_a_terminal_without_unicode_gets_question_marks_and_documents_are_utf_8(project: Project) -> None:
+    project.migration("001_größe", f"description: é日\nddl: [{{sql: 'SELECT {'1' * 100}, NULL::timestamp'}}]\n")
     project.environ["PYTHONIOENCODING"] = "ascii"
-    out = project.process("migrate", "show", "001", "--format", form).out
-    assert "??" in out
-    if form == "json":
-        assert json.loads(out)["description"] == "??"
+    assert "??" in project.process("migrate", "show", "001").out
+    assert project.process("migrate", "show", "001", "--format", "json").json["description"] == "é日"
+    project.ddl("a.sql", "CREATE TABLE größe (id int)")
+    assert "größe" in project.process("lint", "--format", "gitlab").out
 
 
 def test_a_file_name_that_is_not_utf_8_can_be_told(project: Project) -> None:
@@ -381,6 +381,39 @@ def test_a_page_that_cannot_be_written_afterwards_is_only_told(shop_18: Project)
     result = shop_18.run("migrate", "up", "--report", "/dev/full")
     assert "the report could not be written to /dev/full" in result.err
     assert "1 migration applied" in result.out
+
+
+def test_a_reader_that_leaves_ends_nothing_and_changes_no_exit_code(shop_18: Project) -> None:
+    shop_18.migration("001_a", STEP)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = shop_18.command("migrate", "up")
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(command, cwd=shop_18.root, env=shop_18.environment, stdout=pipe, stderr=pipe, check=False)
+    assert done.returncode == 0
+    assert [row["version"] for row in shop_18.run("migrate", "status", "--format", "json").json["applied"]] == ["001"]
+
+
+def test_a_closed_stdout_is_no_error_and_a_full_one_is_told(project: Project) -> None:
+    def version(target: str) -> subprocess.CompletedProcess[str]:
+        script = f'exec "$@" >{target}'
+        command = ["sh", "-c", script, "sh", *project.command("--version")]
+        return subprocess.run(command, env=project.environment, capture_output=True, text=True, check=False)
+
+    closed, full = version("&-"), version("/dev/full")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert (full.returncode, full.stderr) == (1, "stdout could not be written: No space left on device\n")
+
+
+def test_file_names_that_are_no_utf_8_are_shown_as_well_as_can_be(shop_18: Project) -> None:
+    shop_18.migration("001_gr\udcf6sse", STEP)
+    shop_18.run("migrate", "up", "--report", "page.html")
+    assert "001 gr\N{REPLACEMENT CHARACTER}sse" in (shop_18.root / "page.html").read_text(encoding="utf-8")
+
+
+def test_options_of_migrate_alone_are_refused(project: Project) -> None:
+    for options in (["--to", "001"], ["--repeat", "3"], ["--env", "production", "status"]):
+        assert "put options behind the command" in project.run("migrate", *options, expect=2).err
 
 
 def test_migrations_out_of_order_can_be_rehearsed_by_the_short_form(

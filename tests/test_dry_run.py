@@ -76,6 +76,18 @@ def test_repeating_gives_a_range_and_a_confidence(filled: Project) -> None:
     assert len(report["statements"]) == 4, "those of the last run"
 
 
+@pytest.mark.parametrize("statement", ["CREATE INDEX CONCURRENTLY w_orders_note ON w_orders (note)", "VACUUM w_orders"])
+def test_what_takes_another_time_in_a_real_run_gives_no_range(
+    shop_18: Project, database_18: Database, statement: str
+) -> None:
+    database_18.execute(TABLES)
+    shop_18.migration("001_outside", f"ddl: [{{sql: {statement}}}, {{sql: SELECT count(*) FROM w_orders}}]")
+    report = rehearse(shop_18, "--repeat", "2").json
+    assert report["estimated_production_time_ms"] > 0
+    assert {report[key] for key in ("estimated_range_low_ms", "estimated_range_percent", "confidence_percent")} == {None}
+    assert "take another time in a real run" in shop_18.run("migrate", "--dry-run", "--repeat", "2").out
+
+
 def test_scaling_multiplies_by_the_rows_of_the_other_database(filled: Project, database: Database) -> None:
     name = f"{database.name}_big"
     database.server.execute(f"CREATE DATABASE {name}")
@@ -379,13 +391,15 @@ def test_markdown_and_github_carry_warnings(filled: Project) -> None:
     assert "#### Warnings" in markdown
     assert "| w\\_orders | ACCESS EXCLUSIVE |" in markdown
     github = filled.run("migrate", "--dry-run", "--format", "github").out
-    assert "::warning file=migrations/001_alter.yaml,line=3" in github
+    assert re.search(
+        r"^::warning file=migrations/001_alter.yaml,line=3,col=\d+,title=confiture%3A type_rewrite::", github, re.M
+    )
 
 
 def test_locks_shows_what_a_running_migration_holds(shop: Project, database: Database) -> None:
     database.execute(TABLES)
     shop.migration("001_slow", "ddl: [{sql: ALTER TABLE w_orders ADD COLUMN a int}, {sql: SELECT pg_sleep(60)}]")
-    assert "No migration is running" in shop.run("locks").out
+    assert "No migration holds or waits for a lock" in shop.run("locks").out
     running = shop.start("migrate", "up")
     try:
         held = "SELECT count(*) FROM pg_locks WHERE relation = 'w_orders'::regclass AND mode = 'AccessExclusiveLock'"

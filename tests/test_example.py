@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
-from tests.fix_projects import REPOSITORY, Project
+from tests.fix_projects import REPOSITORY, Project, Result
 from tests.fix_servers import Database
 
 
@@ -35,7 +38,19 @@ def test_each_migration_goes_up_down_and_up_again(tmp_path: Path, database: Data
     assert database.rows("SELECT count(*) FROM confiture.migrations") == [(0,)]
 
 
-def test_the_whole_example_has_the_promised_size(tmp_path: Path, database_18: Database) -> None:
+def _typed(project: Project, section: str) -> list[Result]:
+    """What the commands of a section of the tutorial give, typed as they stand; what is not ours runs in a shell."""
+    text = (REPOSITORY / "docs/tutorial.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    script = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    results = []
+    for others, command in re.findall(r"(.*?)^(?:confiture ([^\n]*)\n|\Z)", script, re.DOTALL | re.MULTILINE):
+        subprocess.run(["sh", "-ec", others], cwd=project.root, check=True)
+        if command:
+            results.append(project.run(*shlex.split(command, comments=True), expect=None))
+    return results
+
+
+def test_the_whole_example_and_the_tutorial_are_as_promised(tmp_path: Path, database_18: Database) -> None:
     _copy_example(tmp_path)
     project = Project(tmp_path, {"DATABASE_URL": database_18.url})
     project.run("migrate", "up")
@@ -43,3 +58,14 @@ def test_the_whole_example_has_the_promised_size(tmp_path: Path, database_18: Da
         "SELECT (SELECT count(*) >= 20 FROM w_tenants), (SELECT count(*) >= 20000 FROM w_customers),"
         " (SELECT count(*) >= 200000 FROM w_orders), (SELECT count(*) FROM r_customer_lifetime_value) = 20000"
     ) == [(True, True, True, True)]
+    up, _, lint, dry_run, mended, rehearsed, applied = _typed(project, "A read model of your own")
+    assert "Nothing to do" in up.out
+    assert (lint.code, "error[tenant_grouping]" in lint.out) == (1, True)
+    assert (dry_run.code, "r_payment_methods mixes tenants" in dry_run.out) == (1, True)
+    assert [mended.code, rehearsed.code, applied.code] == [0, 0, 0]
+    assert "1 isolated" in rehearsed.out
+    assert database_18.value("SELECT count(DISTINCT tenant_id) FROM r_payment_methods") == 24
+    _, broken, unproved = _typed(project, "Break a backfill")
+    assert (broken.code, "015_add_broken.yaml:5:11" in broken.err) == (4, True)
+    assert (unproved.code, "'totals are what was ordered' does not hold" in unproved.err) == (1, True)
+    assert "Nothing to do" in project.run("migrate", "up").out

@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from confiture.report.words import count, duration, rows
+from confiture.models.words import count, duration
+from confiture.report.words import rows
 from tests.fix_projects import Project
 
 FIRST = """\
@@ -351,7 +352,8 @@ def test_stdout_holds_the_document_and_nothing_else(books: Project, form: str) -
         (59_940, "59.9 s"),
         (59_960, "1 min 00 s"),
         (185_000, "3 min 05 s"),
-        (7_200_000, "120 min 00 s"),
+        (3_599_600, "1 h 00 min"),
+        (96_000_000, "26 h 40 min"),
     ],
 )
 def test_durations_in_words(milliseconds: float | None, text: str) -> None:

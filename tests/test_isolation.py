@@ -90,6 +90,26 @@ def test_clean_fill(shop: Shop) -> None:
     assert proof.compared == ("tenant_id", "customer_id", "total", "orders")
 
 
+@pytest.mark.parametrize("kind", ["char(3)", "varchar(3)", "bit(3)"])
+def test_tenants_of_types_with_a_length(shop_18: Shop, kind: str) -> None:
+    """`character` alone means one character; and what is longer in another table is another tenant."""
+    tenants = "'001', '010'" if kind == "bit(3)" else "'abc', 'abd'"
+    longer = "'0011'" if kind == "bit(3)" else "'abcd'"
+    wide = kind.replace("(3)", "(4)").replace("bit", "bit varying")
+    shop_18.execute(
+        f"""
+        CREATE TABLE w_short (id int PRIMARY KEY, tenant_id {kind} NOT NULL, n int);
+        CREATE TABLE w_long (id int PRIMARY KEY, tenant_id {wide} NOT NULL, n int);
+        INSERT INTO w_short SELECT row_number() OVER (), t::{kind}, 1 FROM unnest(ARRAY[{tenants}]) t;
+        INSERT INTO w_long SELECT row_number() OVER (), t::{wide}, 1 FROM unnest(ARRAY[{tenants}, {longer}]) t;
+        """
+    )
+    joined = "SELECT s.tenant_id, l.n FROM w_short s JOIN w_long l ON l.tenant_id::text = s.tenant_id::text"
+    proof = shop_18.prove(joined)
+    assert (proof.standing, proof.rows, proof.leaks) == (Standing.ISOLATED, 2, ())
+    assert shop_18.standing("SELECT s.tenant_id, (SELECT sum(n) FROM w_short) FROM w_short s") is Standing.MIXED
+
+
 def test_join_by_id_only(shop: Shop) -> None:
     proof = shop.prove(FILL.replace(" AND o.tenant_id = c.tenant_id", ""))
     assert proof.standing is Standing.MIXED

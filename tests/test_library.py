@@ -182,6 +182,14 @@ def test_a_connection_inside_a_transaction_is_refused(orders, database_18):
             Migrator(conn).dry_run(AddNotes(conn))
 
 
+def test_a_migration_made_with_another_connection_is_refused(orders, database_18):
+    migrate_up(orders).expect(0)
+    with psycopg.connect(database_18.url) as conn, psycopg.connect(database_18.url) as other:
+        with pytest.raises(InputError, match="another connection"):
+            Migrator(conn).dry_run(AddNotes(other))
+        assert Migrator(conn).dry_run(AddNotes()).rows_affected == 40
+
+
 def test_mistakes_of_an_object_are_told_in_its_file(orders, database_18):
     class Bad(AddNotes):
         def up(self):

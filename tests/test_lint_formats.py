@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -309,6 +310,20 @@ def test_sarif_says_where(tmp_path: Path) -> None:
     assert [one["level"] for one in run["results"]] == ["error", "error", "warning", "warning", "note"]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_sarif_fixes_count_the_characters_of_the_file(tmp_path: Path, line_end: str) -> None:
+    text = "-- é\nSELECT a,\n  bad;\nSELECT bad;\n"
+    (tmp_path / "a.sql").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", line_end).encode())
+    ends = [match.end() for match in re.finditer("bad", text)]
+    edits = (Edit(path="a.sql", start=ends[0] - 3, end=ends[1], text="x"), Edit(path="a.sql", start=0, end=0, text="y"))
+    document = sarif_document([replace(FINDINGS[0], edits=edits)], built_in_rules(), tmp_path, ENVIRON)
+    (change,) = document["runs"][0]["results"][0]["fixes"][0]["artifactChanges"]
+    content = (tmp_path / "a.sql").read_bytes().decode("utf-8-sig")
+    regions = [one["deletedRegion"] for one in change["replacements"]]
+    cut = [content[one["charOffset"] : one["charOffset"] + one["charLength"]] for one in regions]
+    assert cut == [f"bad;{line_end}SELECT bad", ""]
+
+
 @pytest.mark.parametrize("form", ["text", "json", "sarif", "github", "gitlab", "junit", "markdown"])
 def test_the_command_prints_every_format_on_stdout(project: Project, form: str) -> None:
     project.ddl("a.sql", "CREATE TABLE w_a (id int);\n")
@@ -330,6 +345,9 @@ def test_the_command_prints_every_format_on_stdout(project: Project, form: str) 
 def test_the_files_for_users_call_commands_that_exist() -> None:
     hooks = YAML(typ="safe", pure=True).load((REPOSITORY / ".pre-commit-hooks.yaml").read_text())
     assert [hook["entry"] for hook in hooks] == ["confiture lint", "confiture migrate validate"]
+    for hook in hooks:
+        for name in ("confiture.yaml", "m/001_a.yml", "m/002_b.py", "schemas/a.sql", "schemas/b.sql.j2"):
+            assert re.search(hook["files"], name), name
     action = YAML(typ="safe", pure=True).load((REPOSITORY / "action.yml").read_text())
     assert action["runs"]["using"] == "composite"
     script = action["runs"]["steps"][-1]["run"]

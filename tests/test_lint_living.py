@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from confiture.core.changes import changes_since
+from confiture.core.fixing import fix
 from confiture.errors import InputError
+from confiture.models.findings import LintReport
 from tests.fix_projects import Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
 
@@ -314,12 +316,38 @@ def test_sure_fixes_are_applied_and_the_rest_of_the_file_stays(project: Project)
     assert sorted(one.name for one in path.parent.iterdir()) == ["a.sql"]
 
 
+def test_a_file_of_mixed_line_ends_is_left_as_it_is(project: Project) -> None:
+    project.ddl("a.sql", "")
+    project.migration("001_a", "ddl: [a.sql]")
+    text = b"SELECT 1;\r\nSELECT bad;\n"
+    (project.root / "schemas/a.sql").write_bytes(text)
+    assert "left 1 finding whose fix" in fixing(project, "_not", expect=1)
+    assert (project.root / "schemas/a.sql").read_bytes() == text
+
+
 def test_a_fix_that_does_not_stand_is_taken_back(project: Project) -> None:
     project.ddl("a.sql", "SELECT bad;\n")
     project.migration("001_a", "ddl: [a.sql]")
     for new in ("(", " + 1", "_not -- what follows"):
         assert "left 1 finding whose fix" in fixing(project, new, expect=1), new
         assert (project.root / "schemas/a.sql").read_text() == "SELECT bad;\n"
+
+
+def test_a_fix_whose_judging_is_broken_off_is_taken_back(project: Project) -> None:
+    project.ddl("a.sql", "SELECT bad;\n")
+    project.migration("001_a", "ddl: [a.sql]")
+    project.write("renaming.py", RENAMING.replace("NEW", repr("_not")))
+    settings(project, "{plugins: renaming}")
+    reports = [lint(project, "renaming")]
+
+    def broken_off() -> LintReport:
+        if reports:
+            return reports.pop()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fix(project.root, broken_off, lambda _: True)
+    assert (project.root / "schemas/a.sql").read_text() == "SELECT bad;\n"
 
 
 def test_templates_are_not_fixed(project: Project) -> None:

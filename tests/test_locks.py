@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from confiture.core.database import Connection
 from confiture.core.locks import holders, running_sessions
 from confiture.report.locks import locks_view
 from tests.engine import wait_until
+from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
 
 MIGRATION = "confiture migrate up (host, pid 1)"
@@ -51,6 +53,7 @@ def test_an_ordinary_role_sees_the_locks_of_a_run_of_another_role(tables: Databa
     assert (seen.state, seen.transaction_ms) == ("unknown", None)
     assert seen.query and "pg_read_all_stats" in seen.query
     assert "None" not in shown.get()
+    assert f"process {seen.pid}, in a transaction\n" in shown.get()
 
 
 def test_an_ordinary_role_is_told_who_holds_locks(tables: Database, roles: Roles) -> None:
@@ -173,3 +176,19 @@ def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
             works.result()
     assert [one.pid for one in seen] == [pid]
     assert [lock.relation for lock in seen[0].locks] == ["c"]
+
+
+@pytest.mark.parametrize(("end", "code", "said"), [("Ctrl-C", 0, ""), ("a lost connection", 3, "locks cannot be read")])
+def test_watching_ends(shop_18: Project, database_18: Database, end: str, code: int, said: str) -> None:
+    watching = (
+        "FROM pg_stat_activity WHERE application_name LIKE 'confiture locks%' AND datname = current_database()"
+        " AND state = 'idle' AND query LIKE '%virtualxid%'"
+    )
+    running = shop_18.start("locks", "--watch")
+    wait_until(lambda: database_18.value(f"SELECT count(*) {watching}"), "it watches")
+    if end == "Ctrl-C":
+        running.send_signal(signal.SIGINT)
+    else:
+        database_18.rows(f"SELECT pg_terminate_backend(pid) {watching}")
+    _, err = running.communicate(timeout=120)
+    assert (running.returncode, said in err, "Traceback" in err) == (code, True, False), err

@@ -140,7 +140,7 @@ def test_what_earlier_runs_did_is_not_the_rate_of_this_one() -> None:
     found = picture(report.backfills[0])
     assert found.sentence == (
         "2,000 rows of the driving table in 30.0 s, 67 a second, 20 batches of 100 (median), 1 tried again,"
-        " 100,000 rows were done by earlier runs."
+        " 100,000 rows done by earlier runs."
     )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -66,6 +67,84 @@ def test_what_the_other_process_cannot_do_is_done_here(capfd: pytest.CaptureFixt
     assert capfd.readouterr() == ("", "")
 
 
+def _of_a_class_made_there() -> object:
+    module = ModuleType("made_there")
+    exec("class Made: pass", vars(module))
+    if os.getpid() != HERE:
+        sys.modules["made_there"] = module
+        return module.Made()
+    return "made here"
+
+
+def test_what_only_the_other_process_can_name_is_made_here() -> None:
+    with meanwhile(_of_a_class_made_there) as made:
+        assert made() == "made here"
+
+
+def test_without_room_for_another_process_the_work_is_done_here() -> None:
+    script = """
+import os
+import resource
+from confiture.processes import meanwhile
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), most))
+with meanwhile(os.getpid) as result:
+    print(result() == os.getpid())
+"""
+    assert _said(script) == "True\n"
+
+
+def test_a_program_may_leave_the_ends_of_its_processes_to_the_system() -> None:
+    script = """
+import os
+import signal
+from confiture.processes import meanwhile
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with meanwhile(os.getpid) as result:
+    print(result() != os.getpid())
+"""
+    assert _said(script) == "True\n"
+
+
+def test_a_program_may_have_closed_its_streams() -> None:
+    script = """
+import os
+import sys
+from confiture.processes import meanwhile
+said = sys.stdout
+sys.stdout, sys.stderr = None, open(os.devnull, "w")
+sys.stderr.close()
+with meanwhile(os.getpid) as result:
+    print(result() != os.getpid(), file=said)
+"""
+    assert _said(script) == "True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_no_process_outlives_one_that_is_killed() -> None:
+    script = """
+import os
+import signal
+import threading
+from confiture.processes import forked
+
+def wait(results):
+    results.write(b"there")
+    results.flush()
+    threading.Event().wait()
+
+with forked(wait) as results:
+    results.read(5)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # a copy that lived on would keep the pipe open, and the reader waiting
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60).stdout == b""
+
+
+def _said(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
 def test_nobody_waits_for_a_process_whose_result_is_of_no_use() -> None:
     never = threading.Event()
     with forked(lambda results: results.write(bytes(1 << 20)) and never.wait()) as results:
@@ -89,8 +168,7 @@ thread.join()
 os.sched_getaffinity = lambda pid: {0}
 print(*said, may_fork())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "True False False\n"
+    assert _said(script) == "True False False\n"
 
 
 def test_what_was_printed_is_printed_once() -> None:
@@ -101,8 +179,7 @@ with meanwhile(lambda: print("there")) as result:
     result()
 print("after")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["before", "there", "after"]
+    assert _said(script).splitlines() == ["before", "there", "after"]
 
 
 @pytest.fixture

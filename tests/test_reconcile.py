@@ -49,6 +49,37 @@ def _note(ran: Ran) -> str:
     return next(e.note for e in ran.events if getattr(e, "note", None))
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "cut"),
+    [
+        ("varchar(3)", "'abcd'", "'abc'"),
+        ("char(3)", "'abcd'", "'abc'"),
+        ("bit(2)", "B'011'", "B'01'"),
+        ("varchar(3)[]", "ARRAY['abcd']", "ARRAY['abc']"),
+    ],
+)
+def test_what_is_too_long_for_the_table_is_not_cut_off(shop_18, database_18, kind, value, cut):
+    """An INSERT would fail where a cast only shortens."""
+    database_18.execute(f"CREATE TABLE r_cut (id int PRIMARY KEY, v {kind}); INSERT INTO r_cut VALUES (1, {cut})")
+    _migration(shop_18, f"SELECT 1 AS id, {cut} AS v", "r_cut")
+    migrate_up(shop_18).expect(0)
+    shop_18.write(
+        "migrations/002_again.yaml",
+        f'after_validation: [reconcile: {{table: r_cut, sql: "SELECT 1 AS id, {value} AS v"}}]',
+    )
+    assert "1 changed" in " ".join(migrate_up(shop_18).expect(1).diagnostic.detail)
+
+
+def test_names_with_dots_and_capitals_are_found(shop_18, database_18):
+    database_18.execute('CREATE SCHEMA "a.b"; CREATE TABLE "a.b"."R.Sums" (id int PRIMARY KEY, "order" int)')
+    query = 'SELECT 1 AS id, 2 AS "order" WHERE false'
+    shop_18.write(
+        "migrations/001_it.yaml",
+        f"after_validation: [reconcile: {{table: '\"a.b\".\"R.Sums\"', sql: '{query}'}}]",
+    )
+    migrate_up(shop_18).expect(0)
+
+
 def test_an_equal_table_is_proved_and_the_proof_kept(shop, database):
     ran = _ran(shop, database).expect(0)
     assert _note(ran) == "30 rows equal, in 3 groups by tenant_id; not compared: id, updated_at"

@@ -39,8 +39,9 @@ def test_what_fails_for_real_fails_in_the_same_way(events, statement, sqlstate):
     assert rehearsed["diagnostics"][0]["message"].split()[:3] == real["diagnostics"][0]["message"].split()[:3]
 
 
-def test_what_has_no_form_for_a_transaction_is_left_out(events):
-    events.migration("001_it", "ddl: [sql: REINDEX TABLE CONCURRENTLY w_events]")
+@pytest.mark.parametrize("what", ["TABLE CONCURRENTLY w_events", "SCHEMA CONCURRENTLY public"])
+def test_what_has_no_form_for_a_transaction_is_left_out(events, what):
+    events.migration("001_it", f"ddl: [sql: REINDEX {what}]")
     report = events.run("migrate", "up", "--dry-run", "--format", "json").json
     assert [step["outcome"] for step in report["migrations"][0]["steps"]] == ["skipped"]
     events.run("migrate", "up")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from confiture.errors import Span
+from confiture.errors import Diagnostic, Span
 from confiture.models.events import Noted, Outcome, RunFinished, RunStarted
 from confiture.models.folding import Folding
 from confiture.models.history import AppliedMigration, Origin, Outturn, State
+from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Direction, Phase, StepId
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
@@ -134,9 +136,17 @@ def test_what_statements_cost_is_told() -> None:
     text, markdown = printed(report), run_markdown(report)
     assert "001 step 1: reads 20,000 rows of w_big, rewrites w_big\n" in text
     assert "001 step 2: builds b_idx, 3.0 MB of WAL, 2.0 kB of temporary files\n" in text
-    assert "w_small" not in text, "little is left out"
-    assert "- 001 step 3: reads 5 rows of w\\_small, 100 B of WAL" in markdown
-    assert "3.0 MB of WAL" in markdown
+    assert "- 001 step 2: builds b\\_idx, 3.0 MB of WAL, 2.0 kB of temporary files\n" in markdown
+    assert "small" not in text + markdown, "little is left out"
+
+
+def test_statements_of_one_step_are_told_apart() -> None:
+    step = statement(1, 0.0).step
+    both = [replace(statement(n, n, rewrites=("w_a",)), step=step, text=f"ALTER TABLE w_{n} ADD x int") for n in (1, 2)]
+    report = dry_run(*both)
+    for number in (1, 2):
+        assert f"001 step 1: ALTER TABLE w_{number} ADD x int: rewrites w_a" in printed(report)
+    assert "001 step 1: rewrites w_a" in printed(dry_run(both[0]))
 
 
 def test_notes_and_retries_are_in_every_report() -> None:
@@ -154,6 +164,12 @@ def test_a_run_that_ended_before_anything_ran_was_not_rolled_back() -> None:
     folding(Noted(text="a note"))
     folding(RunFinished(outcome=Outcome.FAILED, duration_ms=3.0))
     assert run_sentence(folding.report) == "Dry run on db (d) ended before anything ran: nothing changed."
+
+
+def test_names_keep_their_capitals() -> None:
+    ended = Diagnostic(code=TRANSACTION_ENDED, message="a hook ended it")
+    report = replace(dry_run(), database="Host/Shop", environment="DE", outcome=Outcome.FAILED, diagnostics=(ended,))
+    assert run_sentence(replace(report, dry_run=False)).startswith("On Host/Shop (DE) something may be committed")
 
 
 def estimate(**changes: object) -> Estimate:
@@ -196,4 +212,4 @@ def test_status_says_by_what_a_prediction_from_a_single_run_is_judged(low_ms: fl
     console = Console(file=io.StringIO(), width=120)
     print_status(console, Standing(applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev")
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert ("A prediction from a single run counts as held within 15 % of it." in said) == (low_ms is None)
+    assert ("A prediction without a range counts as held within 15 % of it." in said) == (low_ms is None)

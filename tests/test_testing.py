@@ -184,7 +184,7 @@ def test_failures_are_told_whole_and_short(inner):
             "*test_it_is_applied*",
             "E*InputError: 001 orders is applied already",
             "E*next: *confiture_database(before=...)",
-            "E*LookupError: the query gave 1 rows of 2 columns, not one value: SELECT 1, 2",
+            "E*LookupError: the query gave 1 row of 2 columns, not one value: SELECT 1, 2",
         ]
     )
     text = done.stdout.str()
@@ -316,7 +316,7 @@ def test_a_failing_migration_is_run_once(tmp_path, server_18):
         assert first.value is second.value
         assert "positive" in text_of(first.value)
         assert databases(server_18) == set()
-        with pytest.raises(InputError, match="not both"):
+        with pytest.raises(InputError, match="exclude each other"):
             scratch.create("001", before="002")
 
 

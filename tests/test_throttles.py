@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from confiture.core.database import one_row
 from confiture.models.events import BackfillProgressed, Noted
 from tests import fix_servers
 from tests.engine import migrate_up, wait_until
@@ -46,6 +48,31 @@ def test_a_long_transaction_of_others_stops_it_until_it_ends(made, database_18):
     _ends_well(running, database_18)
 
 
+def test_a_role_that_cannot_see_transactions_of_others_is_told_so(shop, roles):
+    database = roles.database
+    schema(database)
+    database.execute(
+        f"GRANT CREATE ON DATABASE {database.name} TO {roles.migrator};"
+        f"ALTER TABLE w_customers OWNER TO {roles.migrator};"
+        f"ALTER TABLE w_orders OWNER TO {roles.migrator}; ALTER TABLE r_totals OWNER TO {roles.migrator}"
+    )
+    fill(shop, "batch_rows: 1000\nthrottle: {long_transaction: 1ms}")
+    with psycopg.connect(database.url) as other:
+        other.execute("SELECT 1")
+        ran = migrate_up(shop, url=roles.url(roles.migrator))
+    assert ran.code == 0, ran.error
+    assert ran.notes.count("pg_read_all_stats") == 1
+
+
+def test_a_prepared_transaction_is_an_open_one(server_15):
+    with psycopg.connect(server_15.admin_url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'forgotten'")
+        try:
+            assert one_row(connection, "pressure")["oldest_ms"] > 0
+        finally:
+            connection.execute("ROLLBACK PREPARED 'forgotten'")
+
+
 def test_a_query_of_the_user_s_stops_it_until_it_is_true(made, database_18):
     database_18.execute("CREATE TABLE may_go (yes bool); INSERT INTO may_go VALUES (false)")
     fill(made, _SMALL.format("query: SELECT yes FROM may_go"))
@@ -71,6 +98,25 @@ def test_a_pause_ends_although_something_else_slows_it_down(made, database_18):
     speed_up(database_18)
     _ends_well(running, database_18)
     other.close()
+
+
+def test_a_query_that_takes_too_long_says_to_wait(made, database_18, monkeypatch):
+    """Where the server suffers, the query that asks for it does, too."""
+    monkeypatch.setattr("confiture.core.backfill.pressure._QUERY_TIMEOUT_MS", 50)
+    database_18.execute("CREATE TABLE naps (s float); INSERT INTO naps VALUES (1)")
+    speed_up(database_18)
+    fill(made, _SMALL.format("query: SELECT pg_sleep(s)::text = '' FROM naps"))
+    reasons: list[str | None] = []
+
+    def wake(event: object) -> None:
+        if isinstance(event, BackfillProgressed):
+            reasons.append(event.waiting_for)
+            database_18.execute("UPDATE naps SET s = 0")
+
+    ran = migrate_up(made, wake)
+    assert ran.code == 0, ran.error
+    assert reasons[0] == "the throttle's query takes longer than 0.05 s"
+    assert database_18.value(DIFFERENT) == 0
 
 
 def test_a_query_that_fails_ends_it(made, database_18):

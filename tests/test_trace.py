@@ -97,6 +97,16 @@ def test_indexes_wal_notices_and_temporary_files_are_seen(measured: tuple[int, C
     noticed = trace(connection, "do $$ begin raise notice 'seen'; end $$")
     assert noticed.notices == ("NOTICE: seen",)
     assert noticed.temp_bytes == 0
+    pretended = trace(connection, "do $$ begin raise notice 'temporary file: path x, size 7'; end $$")
+    assert pretended.temp_bytes == 0
+
+
+def test_the_server_tells_in_words_that_are_known(measured: tuple[int, Connection]) -> None:
+    """Temporary files and lock waits are told in messages, which a server may have in any language."""
+    _, connection = measured
+    connection.execute("set lc_messages = 'POSIX'")
+    seen = trace(connection, "do $$ begin raise notice '%', current_setting('lc_messages'); end $$")
+    assert seen.notices == ("NOTICE: C",)
 
 
 def test_a_role_that_may_not_ask_for_temporary_files_is_told_so(measured: tuple[int, Connection]) -> None:

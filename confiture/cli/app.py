@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from confiture import __version__
 from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
+from confiture.cli.streams import standard_streams
 from confiture.errors import ConfitureError
 
 app = typer.Typer(
@@ -58,10 +58,11 @@ def confiture(
 
 def main() -> None:
     """Runs the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # a terminal that knows no `…` shows `?` and not a stack of errors
-            stream.reconfigure(errors="replace")
+    with standard_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except ConfitureError as error:

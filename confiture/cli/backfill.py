@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from confiture.core.database import Connection, Database
     from confiture.models.backfills import BackfillState
 
-_REFRESH_S = 0.5
 _LOCK_WAIT_MS = 10_000
 
 app = typer.Typer(
@@ -34,15 +32,15 @@ VersionArgument = Annotated[
 def _connected(
     scope: Scope, config: Path | None, env: str | None, database: str | None
 ) -> Iterator[tuple[Connection, Database]]:
+    from confiture.core.asking import asking
     from confiture.core.database import open_database
 
     settings = scope.settings(config, env, database)
-    with open_database(settings, say) as target:
-        connection = target.connect("backfill control")
-        try:
-            yield connection, target
-        finally:
-            connection.close()
+    with (
+        open_database(settings, say) as target,
+        asking(target, "backfill control", "backfills cannot be read or asked") as connection,
+    ):
+        yield connection, target
 
 
 @app.command(short_help="Show how far backfills are.")
@@ -54,7 +52,7 @@ def status(
     database: DatabaseOption = None,
     form: DataFormatOption = DataFormat.TEXT,
 ) -> None:
-    """Show how far backfills are, how fast they go, and what they wait for.
+    """Show how far backfills are, in batches of which size, and what they wait for.
 
     Example: confiture backfill status --watch --env production
     """
@@ -62,25 +60,17 @@ def status(
         from confiture.core.backfill.control import backfills
         from confiture.report.backfills import backfills_document, backfills_view
         from confiture.report.machine import as_text
-        from confiture.report.terminal import data_console
+        from confiture.report.terminal import data_console, print_again_and_again
 
         def seen() -> list[BackfillState]:
             return [one for one in backfills(connection) if everything or one.state != "done"]
 
         if form is DataFormat.JSON:
             sys.stdout.write(as_text(backfills_document(seen(), target.label)))
-        elif not watch:
-            data_console().print(backfills_view(seen(), target.label))
+        elif watch:
+            print_again_and_again(lambda: backfills_view(seen(), target.label))
         else:
-            from rich.live import Live
-
-            with Live(console=data_console(), auto_refresh=False) as live:
-                try:
-                    while True:
-                        live.update(backfills_view(seen(), target.label), refresh=True)
-                        time.sleep(_REFRESH_S)
-                except KeyboardInterrupt:
-                    return
+            data_console().print(backfills_view(seen(), target.label))
 
 
 @app.command(short_help="Pause after the batch at hand.")
@@ -98,7 +88,8 @@ def pause(
         from confiture.core.backfill.control import ask
 
         found = ask(connection, version, "pause")
-        say(f"{found.version} {found.step}: pauses within a second; `confiture backfill resume` goes on.")
+        when = "pauses within a second" if found.is_running else "nobody runs it; its next run begins paused"
+        say(f"{found.version} {found.step}: {when}; `confiture backfill resume` goes on.")
 
 
 @app.command(short_help="Go on after a pause.")
@@ -158,7 +149,7 @@ def clean(
     """
     with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
         from confiture.core.backfill.control import clean as clean_up
-        from confiture.report.words import count
+        from confiture.models.words import count
 
         removed = clean_up(connection)
         say(f"Removed the triggers of {count(removed, 'backfill')}." if removed else "Nothing to remove.")

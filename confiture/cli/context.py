@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from confiture.cli.options import Format
+from confiture.cli.streams import write_utf_8
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -68,15 +69,24 @@ def parse_time(option: str, text: str) -> int:
         return 0
     match = _WAIT.fullmatch(text.strip())
     if match is None:
-        raise InputError(
-            Diagnostic(code="bad-option", message=f"{option} {text!r} is no duration", hint="write 0, 30s or 5min")
-        )
+        raise bad_option(f"{option} {text!r} is no duration", "write 0, 30s or 5min")
     return round(float(match[1]) * _UNIT_MS[match[2]])
+
+
+def bad_option(message: str, hint: str) -> InputError:
+    """What is raised for options that mean nothing, or nothing together; `hint` says what to give instead."""
+    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
 
 
 def say(text: str) -> None:
     """A sentence on stderr."""
     typer.echo(text, err=True)
+
+
+def tell_step(step: str) -> None:
+    """Who looks on at a terminal sees which step runs; it may take a while."""
+    if sys.stderr.isatty():
+        say(f"{step} ...")
 
 
 @dataclass(slots=True)
@@ -110,6 +120,8 @@ def failures(form: Format) -> Iterator[Scope]:
     """
     former = signal.signal(signal.SIGTERM, _interrupt)
     scope = Scope(form, Path.cwd())
+    if form is not Format.TEXT:
+        write_utf_8()
     try:
         yield scope
     except ConfitureError as error:

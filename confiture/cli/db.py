@@ -77,7 +77,9 @@ def status() -> None:
 
 @app.command()
 def url(
-    database: Annotated[str, typer.Argument(help="The name of a database on the server.")] = "postgres",
+    database: Annotated[
+        str, typer.Argument(metavar="[DATABASE]", help="The name of a database on the server.")
+    ] = "postgres",
 ) -> None:
     """Print the server's URL, for other programs. Only the URL goes to standard output.
 
@@ -128,8 +130,8 @@ def reset(
             raise InputError(
                 Diagnostic(
                     code="embedded-reset-unconfirmed",
-                    message="Without a terminal to ask at, db reset removes nothing.",
-                    hint="To remove all data of the embedded server: confiture db reset --yes",
+                    message="without a terminal to ask at, `confiture db reset` removes nothing",
+                    hint="`confiture db reset --yes` removes all data of the embedded server",
                 )
             )
         typer.confirm(f"Remove all data in {server.data}?", abort=True, err=True)

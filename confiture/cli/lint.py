@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import Scope, failures, parse_variables, say
+from confiture.cli.context import Scope, bad_option, failures, parse_variables, say
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -24,7 +24,8 @@ from confiture.cli.options import (
     LintFormat,
     VarOption,
 )
-from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
+from confiture.cli.streams import write_utf_8
+from confiture.errors import ConfitureError, ExitCode
 
 if TYPE_CHECKING:
     from confiture.core.lint_facts import DatabaseFacts
@@ -148,7 +149,7 @@ class _Run:
         narrowing = self._narrowing(asked)
         if fix:
             if facts is not None:
-                raise _bad_option("--fix and --live exclude each other", "a database has no files to fix")
+                raise bad_option("--fix and --live exclude each other", "a database has no files to fix")
             report = self._fix(options, narrowing)
         else:
             report = lint_project(self.settings, options, facts)
@@ -174,7 +175,7 @@ class _Run:
     def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
         from confiture.core.fixing import fix
         from confiture.core.linting import lint_project
-        from confiture.report.words import count
+        from confiture.models.words import count
 
         # settings and files are read anew each time, as the fixes leave them
         fixes = fix(self.settings.root, lambda: lint_project(self.settings, options), narrowing.shows)
@@ -189,7 +190,7 @@ class _Run:
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
         from confiture.lint.findings import is_broken_file
-        from confiture.report.words import count
+        from confiture.models.words import count
 
         path = asked or self.settings.linting.baseline or self.settings.root / DEFAULT_NAME
         findings = [finding for finding in report.findings if not is_broken_file(finding)]
@@ -197,7 +198,7 @@ class _Run:
             path.write_text(baseline_text(findings), encoding="utf-8")
         except OSError as error:
             message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
-            raise _bad_option(message, "--baseline names a file in a folder that you may write to") from error
+            raise bad_option(message, "--baseline names a file in a folder that you may write to") from error
         say(f"wrote {count(len(findings), 'finding')} to {os.path.relpath(path)}")
         if asked or not self.settings.linting.baseline:
             shown = os.path.relpath(path.absolute(), self.settings.root)
@@ -205,6 +206,7 @@ class _Run:
 
     def _print(self, report: LintReport) -> None:
         if self.form is not LintFormat.TEXT:
+            write_utf_8()
             sys.stdout.write(self._document(report))
             return
         from confiture.report.findings import print_findings
@@ -287,7 +289,7 @@ def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat
         sys.stdout.write(as_text(rules_document(chosen)))
         return
     if form is not LintFormat.TEXT:
-        raise _bad_option(f"rules are told as text or json, not as {form.value}", "--format json, or leave it out")
+        raise bad_option(f"rules are told as text or json, not as {form.value}", "--format json, or leave it out")
     from confiture.report.findings import print_page, print_rules
     from confiture.report.terminal import data_console
 
@@ -297,7 +299,3 @@ def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat
     from confiture.lint.pages import page
 
     print_page(data_console(), page(chosen[explain]))
-
-
-def _bad_option(message: str, hint: str) -> InputError:
-    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import failures, parse_wait, print_failure, project_for, say
+from confiture.cli.context import bad_option, failures, parse_wait, print_failure, project_for, say
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -32,7 +32,7 @@ from confiture.cli.options import (
     YesOption,
 )
 from confiture.cli.running import Asked, Copies, rehearsal_options, run_and_report
-from confiture.errors import Diagnostic, ExitCode, InputError
+from confiture.errors import ExitCode
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
 
@@ -84,10 +84,11 @@ def migrate(
             form=form,
             wait=wait,
         )
+    elif _given(context):
+        command = context.invoked_subcommand or "up"
+        raise typer.BadParameter(f"put options behind the command: confiture migrate {command} ...")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    elif _given(context):
-        raise typer.BadParameter(f"put options behind the command: confiture migrate {context.invoked_subcommand} ...")
 
 
 def _given(context: typer.Context) -> bool:
@@ -116,6 +117,9 @@ def up(
     wait: WaitOption = "10s",
 ) -> None:
     """Apply the pending migrations, each in one transaction together with its history.
+
+    What cannot run in one (CREATE INDEX CONCURRENTLY, batched backfills) commits in segments; a run that stops
+    midway is resumed by the next.
 
     Examples:
 
@@ -191,7 +195,7 @@ def down(
     """
     with failures(form) as scope:
         if to is not None and steps is not None:
-            raise InputError(Diagnostic(code="bad-option", message="--to and --steps exclude each other"))
+            raise bad_option("--to and --steps exclude each other", "leave one out")
         asked = Asked(repeat=repeat, yes=yes, no_prove=no_prove, tenants=tenants, prove_time=prove_time)
         rehearsal = rehearsal_options(asked, dry_run=dry_run)
         settings = scope.settings(config, env, database)
@@ -250,7 +254,7 @@ def status(
 
 @app.command(short_help="Print the plan of a migration.")
 def show(
-    version: Annotated[str, typer.Argument(help="The migration.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The migration.")],
     down: Annotated[bool, typer.Option("--down", help="The plan that undoes it.")] = False,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -299,7 +303,7 @@ def validate(
         settings = scope.settings(config, env, "embedded", check_settings)
         project = project_for(settings, var)
         if form is Format.TEXT:
-            from confiture.report.words import count
+            from confiture.models.words import count
 
             steps = sum(len(plan.steps) for plan in project.ups)
             typer.echo(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
@@ -309,7 +313,9 @@ def validate(
 
 @app.command(short_help="Adopt an existing database.")
 def baseline(
-    version: Annotated[str, typer.Argument(help="The last migration that the database already holds.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="The last migration that the database already holds.")
+    ],
     config: ConfigOption = None,
     env: EnvOption = None,
     database: DatabaseOption = None,

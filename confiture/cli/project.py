@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where; default: here.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where; default: here.")] = Path(),
 ) -> None:
     """Make a new project: confiture.yaml, a folder for migrations and one for DDL files.
 
@@ -33,7 +33,7 @@ def init(
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What it does, for example add_order_totals.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, for example add_order_totals.")],
     python: Annotated[bool, typer.Option("--python", help="Write it in Python; default: YAML.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -115,7 +115,7 @@ def _database_overview(project: Project) -> None:
     from confiture.core.database import label_of, open_database
     from confiture.core.standing import standing
     from confiture.models.settings import EMBEDDED
-    from confiture.report.words import count
+    from confiture.models.words import count
 
     settings = project.settings
     known = count(len(project.migrations), "migration")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import failures, project_for, say
+from confiture.cli.context import bad_option, failures, project_for, say, tell_step
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -18,7 +18,7 @@ from confiture.cli.options import (
     Format,
     VarOption,
 )
-from confiture.errors import Diagnostic, ExitCode, InputError
+from confiture.errors import ExitCode
 
 if TYPE_CHECKING:
     from confiture.core.reconcile.alone import Asked
@@ -68,7 +68,7 @@ def reconcile(
             if asked:
                 found = reconcile_asked(settings, opened, asked)
             elif project:
-                found = reconcile_again(project, opened, target, _tell)
+                found = reconcile_again(project, opened, target, tell_step)
         if form is DataFormat.JSON:
             _print_json(found, "confiture.reconcile")
         else:
@@ -81,7 +81,9 @@ def reconcile(
 
 
 def verify(
-    version: Annotated[str | None, typer.Argument(help="One migration; default: all that are applied.")] = None,
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="One migration; default: all that are applied.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 where a step cannot run any more.")] = False,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -108,7 +110,7 @@ def verify(
         from confiture.core.verify import verify as run_again
 
         with open_database(settings, say) as opened:
-            found = run_again(project, opened, version, _tell)
+            found = run_again(project, opened, version, tell_step)
         if form is DataFormat.JSON:
             _print_json(found, "confiture.verify")
         else:
@@ -123,10 +125,10 @@ def verify(
 def _asked(table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None) -> Asked | None:
     """The reconcile that the options describe; None where they name no query. Raises InputError."""
     if query is not None and file is not None:
-        raise _bad_option("--sql and --file exclude each other", "give the query once")
+        raise bad_option("--sql and --file exclude each other", "give the query once")
     if query is None and file is None:
         if key or by is not None:
-            raise _bad_option("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
+            raise bad_option("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
         return None
     from confiture.core.reconcile.alone import Asked
 
@@ -139,19 +141,9 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise _bad_option(f"--file {file}: {error.strerror or error}", "name a file with one query") from error
+        raise bad_option(f"--file {file}: {error.strerror or error}", "name a file with one query") from error
     except UnicodeDecodeError as error:
-        raise _bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
-
-
-def _bad_option(message: str, hint: str) -> InputError:
-    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
-
-
-def _tell(step: str) -> None:
-    """Who looks on sees which step runs; it may take a while."""
-    if sys.stderr.isatty():
-        say(f"{step} ...")
+        raise bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
 
 
 def _print_json(found: Verification, layout: str) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import Scope, parse_time, print_failure, say
+from confiture.cli.context import Scope, bad_option, parse_time, print_failure, say
 from confiture.cli.options import Format
-from confiture.errors import ConfitureError, Diagnostic, InputError
+from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
     from confiture.core.database import Database
@@ -46,7 +46,7 @@ def run_and_report(scope: Scope, settings: Settings, copies: Copies, work: Calla
     if copies.report is not None:
         _require_writable(copies.report)
         if copies.report == copies.events:
-            raise _bad_option("--report and --events name the same file", "write each to a file of its own")
+            raise bad_option("--report and --events name the same file", "write each to a file of its own")
     folding = Folding()
     listeners: list[Emit] = [folding]
     error: ConfitureError | None = None
@@ -124,7 +124,7 @@ def _require_writable(page: Path) -> None:
         message = f"--report {page} cannot be written"
     else:
         return
-    raise _bad_option(message, "--report names a file in a folder that you may write to")
+    raise bad_option(message, "--report names a file in a folder that you may write to")
 
 
 def _write_page(page: Path, report: RunReport) -> None:
@@ -132,7 +132,7 @@ def _write_page(page: Path, report: RunReport) -> None:
     from confiture.report.html import run_page
 
     try:
-        page.write_text(run_page(report), encoding="utf-8")
+        page.write_text(run_page(report), encoding="utf-8", errors="replace")
     except OSError as error:
         say(f"the report could not be written to {page}: {error.strerror or error}")
     else:
@@ -164,7 +164,7 @@ def rehearsal_options(asked: Asked, *, dry_run: bool) -> RehearsalOptions:
 
     if asked.given and not dry_run:
         message = f"{', '.join(asked.given)} without --dry-run: a real run knows no such option"
-        raise _bad_option(message, "add --dry-run, or leave it out")
+        raise bad_option(message, "add --dry-run, or leave it out")
     target = _scale_target(asked.scale_to) if asked.scale_to is not None else None
     return RehearsalOptions(
         repeat=asked.repeat or 1, scale_to=target, confirmed=asked.yes, full=asked.full, proofs=_proofs(asked)
@@ -177,7 +177,7 @@ def _proofs(asked: Asked) -> ProofOptions | None:
 
     if asked.no_prove:
         if asked.tenants is not None or asked.prove_time is not None:
-            raise _bad_option("--no-prove with --tenants or --prove-time", "leave one out")
+            raise bad_option("--no-prove with --tenants or --prove-time", "leave one out")
         return None
     limit_ms = USUAL_MS if asked.prove_time is None else parse_time("--prove-time", asked.prove_time)
     return ProofOptions(tenants=asked.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
@@ -189,13 +189,11 @@ def _scale_target(url: str) -> Database:
     from confiture.models.settings import EMBEDDED, DatabaseSettings
 
     if url == EMBEDDED:
-        raise _bad_option(
+        raise bad_option(
             "--scale-to embedded: that is no database URL", "`confiture db url` prints the embedded server's"
         )
     if not _is_conninfo(url):
-        raise _bad_option(
-            "what --scale-to was given is no database URL", "for example postgresql://user@host:5432/name"
-        )
+        raise bad_option("what --scale-to was given is no database URL", "for example postgresql://user@host:5432/name")
     return Database(conninfo=url, label=label_of(DatabaseSettings(url=url)), origin="--scale-to")
 
 
@@ -207,7 +205,3 @@ def _is_conninfo(text: str) -> bool:
         return bool(conninfo_to_dict(text))
     except (Error, UnicodeError):
         return False
-
-
-def _bad_option(message: str, hint: str) -> InputError:
-    return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import failures, parse_variables, project_for, say
+from confiture.cli.context import bad_option, failures, parse_time, parse_variables, project_for, say, tell_step
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -17,11 +17,9 @@ from confiture.cli.options import (
     Format,
     VarOption,
 )
-from confiture.errors import Diagnostic, ExitCode, InputError
+from confiture.errors import ExitCode
 
 app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
-
-_USUAL_TENANTS = 10
 
 
 @app.command("map", short_help="Show which tables belong to tenants, and why.")
@@ -76,8 +74,8 @@ def prove(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Look at every tenant.")] = False,
     timeout: Annotated[
-        int | None,
-        typer.Option("--timeout", min=1, metavar="SECONDS", help="Give up on a proof that takes longer."),
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Give up on a proof that takes longer, such as 60s."),
     ] = None,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -95,26 +93,26 @@ def prove(
 
         confiture tenancy prove 002
 
-        confiture tenancy prove 002 --all --timeout 60 --env production
+        confiture tenancy prove 002 --all --timeout 60s --env production
     """
     with failures(Format(form.value)) as scope:
         if every and tenants is not None:
-            message = "--tenants and --all exclude each other"
-            raise InputError(Diagnostic(code="bad-option", message=message, hint="leave one out"))
+            raise bad_option("--tenants and --all exclude each other", "leave one out")
+        timeout_ms = parse_time("--timeout", timeout) if timeout is not None else None
         settings = scope.settings(config, env, database)
         project = project_for(settings, var)
         from confiture.core.database import open_database
         from confiture.core.tenancy.project import prove_project
-        from confiture.models.isolation import Standing
+        from confiture.models.isolation import DEFAULT_TENANTS, Standing
 
         with open_database(settings, say) as opened:
             found = prove_project(
                 project,
                 opened,
                 migration,
-                None if every else tenants or _USUAL_TENANTS,
-                timeout_ms=timeout and timeout * 1000,
-                tell=_tell,
+                None if every else tenants or DEFAULT_TENANTS,
+                timeout_ms=timeout_ms,
+                tell=tell_step,
             )
         from confiture.report.isolation import isolation_document, print_isolation
 
@@ -128,9 +126,3 @@ def prove(
             print_isolation(data_console(), found)
         if found.of(Standing.MIXED):
             raise typer.Exit(ExitCode.FINDINGS)
-
-
-def _tell(step: str) -> None:
-    """Who looks on sees which step is proved; it may take a while."""
-    if sys.stderr.isatty():
-        say(f"{step} ...")

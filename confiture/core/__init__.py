@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from confiture.core.hooks.hook import Hook, HookContext, HookRefused, register_hook
+from confiture.core.hooks.hook import Hook, HookContext, register_hook
+from confiture.core.hooks.refusing import HookRefused
 from confiture.models.hooks import HookPhase, HookResult
 
 if TYPE_CHECKING:

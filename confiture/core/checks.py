@@ -12,6 +12,7 @@ from psycopg.pq.abc import PGresult
 
 from confiture.core.database import Connection
 from confiture.models.migration import Comparison, Expectation, ExpectedRows, Scalar
+from confiture.models.words import count
 
 CURSOR_PREFIX = "DECLARE confiture_check NO SCROLL CURSOR FOR "
 _SHOWN_ROWS = 5
@@ -81,7 +82,7 @@ def _cell(result: PGresult, row: int, column: int) -> Cell:
 def _compare_scalar(rows: Sequence[Sequence[Cell]], columns: Sequence[str], expect: Comparison) -> CheckResult:
     expected = f"{'' if expect.operator == '=' else expect.operator + ' '}{_shown(expect.value)}"
     if len(columns) != 1:
-        return CheckResult(holds=False, expected=expected, got=f"{len(columns)} columns: {', '.join(columns)}")
+        return CheckResult(holds=False, expected=expected, got=f"{count(len(columns), 'column')}: {', '.join(columns)}")
     if len(rows) != 1:
         got = "no row" if not rows else f"more than one row, first {rows[0][0]}"
         return CheckResult(holds=False, expected=expected, got=got)
@@ -98,8 +99,8 @@ def _compare_rows(
     )
     expected = "no rows" if not expect.rows else "; ".join(_listed(map(_shown, row)) for row in expect.rows)
     shown = [_listed(map(str, row)) for row in rows[:_SHOWN_ROWS]]
-    count = f"{len(rows) - 1} or more rows" if len(rows) == limit else f"{len(rows)} rows"
-    got = "no rows" if not rows else f"{count} ({', '.join(columns)}): {'; '.join(shown)}"
+    number = f"at least {limit} rows" if len(rows) == limit else count(len(rows), "row")
+    got = "no rows" if not rows else f"{number} ({', '.join(columns)}): {'; '.join(shown)}"
     return CheckResult(holds=same, expected=expected, got=got + ("; ..." if len(rows) > _SHOWN_ROWS else ""))
 
 

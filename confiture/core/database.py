@@ -20,7 +20,7 @@ from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
 
 Connection = psycopg.Connection[dict[str, Any]]
 
-OLDEST_VERSION = 140_000
+OLDEST_VERSION = 150_000
 _CONNECT_TIMEOUT_S = "10"
 _SESSION_PROBES = 2
 
@@ -99,7 +99,11 @@ def require_usable(connection: Connection, label: str) -> None:
     """Raises DatabaseUnavailable for a server that is too old, a standby, or read-only."""
     row = one_row(connection, "server")
     if row["version_number"] < OLDEST_VERSION:
-        raise _unusable("server-too-old", f"{label} is PostgreSQL {row['version']}: 14 is the oldest that works")
+        raise _unusable(
+            "server-too-old",
+            f"{label} is PostgreSQL {row['version']}: 15 is the oldest that works",
+            "upgrade the server, or connect to another",
+        )
     if row["in_recovery"]:
         raise _unusable("standby", f"{label} is a read-only standby", "connect to the primary")
     if row["read_only"]:
@@ -134,7 +138,7 @@ def one_row(connection: Connection, name: str, **parameters: object) -> dict[str
     return row
 
 
-def _unusable(code: str, message: str, hint: str | None = None) -> DatabaseUnavailable:
+def _unusable(code: str, message: str, hint: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(Diagnostic(code=code, message=message, hint=hint))
 
 

@@ -62,12 +62,19 @@ def _fix_file(
     """Fixes as much of a file as fits together. Gives the findings that are gone, none where the file is as it was."""
     content = path.read_bytes()
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    if _as_before(content, text) != content:
+        # of mixed line ends: the fix would change them all
+        return (), before
     chosen = _apart(findings)
     changed = _edited(text, [edit for finding in chosen for edit in finding.edits])
     if changed == text or _comments(changed) != _comments(text):
         return (), before
     _write(path, _as_before(content, changed))
-    after = lint()
+    try:
+        after = lint()
+    except BaseException:
+        _write(path, content)
+        raise
     if _stands(before, after, chosen):
         return chosen, after
     _write(path, content)

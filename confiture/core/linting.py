@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confiture.core.files_catalog import SchemaFiles, build_schema, read_schema_files
 from confiture.core.lint_facts import DatabaseFacts, surroundings
@@ -30,6 +30,7 @@ from confiture.sql.tree import Parse
 if TYPE_CHECKING:
     from confiture.core.lint_migrations import JudgedMigrations
 
+_T = TypeVar("_T")
 _LARGE = 200_000
 """Characters of DDL from which on a second process gains more than its start takes, some five times over."""
 
@@ -62,9 +63,10 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     files = read_schema_files(settings, options.variables, problems) if live is None else SchemaFiles()
     needed = live is None and not files.paths
     judge_migrations = partial(_judge_migrations, settings, options.variables, actives, facts, needed=needed)
-    beside, ahead = _processes([one.text for one in files.texts])
-    with beside(judge_migrations) as judged_migrations:
-        with ahead as parse:
+    texts = [one.text for one in files.texts]
+    is_large = sum(map(len, texts)) >= _LARGE
+    with _beside(judge_migrations, is_large=is_large) as judged_migrations:
+        with _parser(texts, is_large=is_large) as parse:
             schema = build_schema(files.texts, problems, parse)
         migrations = judged_migrations()
         catalog = live or together(schema.catalog, migrations.catalog)
@@ -73,7 +75,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
         misfits = [one for one in schema.misfits if not broken or one.code != "missing-object"]
         judge = partial(_judge_schema, catalog, misfits, surroundings(settings, facts))
         tenancy, others = _divided(actives)
-        with beside(partial(judge, tenancy)) as judged_tenancy:
+        with _beside(partial(judge, tenancy), is_large=is_large) as judged_tenancy:
             in_schema = [*judge(others), *judged_tenancy()]
     findings, suppressed = heeding(
         merged([*migrations.findings, *in_schema]),
@@ -107,11 +109,14 @@ def _judge_migrations(
     return judge_migrations(settings, overrides, actives, facts, needed=needed)
 
 
-def _processes(texts: Sequence[str]) -> tuple[Callable[..., Any], AbstractContextManager[Parse]]:
-    """What does work beside this process, and what parses the texts there; both do it here where that is no gain."""
-    if sum(map(len, texts)) < _LARGE or not may_fork():
-        return nullcontext, nullcontext(postgast.parse)
-    return meanwhile, parsed_ahead(texts)
+def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
+    """What gives the result of work: done in another process where that is a gain, else here once it is asked for."""
+    return meanwhile(work) if is_large and may_fork() else nullcontext(work)
+
+
+def _parser(texts: Sequence[str], *, is_large: bool) -> AbstractContextManager[Parse]:
+    """What parses the texts: in another process where that is a gain."""
+    return parsed_ahead(texts) if is_large and may_fork() else nullcontext(postgast.parse)
 
 
 def _judge_schema(

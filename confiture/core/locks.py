@@ -10,6 +10,7 @@ from confiture.core.queries import query
 from confiture.models.events import Waiter
 from confiture.models.locks import Blocker, HeldLock, RunningSession
 from confiture.models.trace import LockMode
+from confiture.models.words import duration
 
 
 def running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
@@ -44,7 +45,7 @@ def _holder(row: Mapping[str, Any]) -> Holder:
     held = " and ".join(_held(**held) for held in row["held"])
     if row["gid"] is not None:
         who = f"the prepared transaction '{row['gid']}' ({row['usename']})"
-        age = f"and was prepared {row['transaction_ms'] / 1000:.0f} s ago"
+        age = f"and was prepared {duration(row['transaction_ms'])} ago"
         return Holder(who, f"{who} holds {held}, {age}: what conflicts will wait until COMMIT or ROLLBACK PREPARED")
     who = f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']})"
     return Holder(
@@ -60,7 +61,7 @@ def _held(relation: str, modes: Sequence[str]) -> str:
 def _age(transaction_ms: float | None) -> str:
     if transaction_ms is None:
         return "and how long it has been in its transaction needs pg_read_all_stats to see"
-    return f"and has been in its transaction for {transaction_ms / 1000:.0f} s"
+    return f"and has been in its transaction for {duration(transaction_ms)}"
 
 
 def _session(connection: Connection, pid: int, row: dict[str, object]) -> RunningSession:

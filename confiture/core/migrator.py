@@ -24,7 +24,7 @@ from confiture.models.folding import Folding
 from confiture.models.history import AppliedMigration
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration
-from confiture.models.recording import Migration
+from confiture.models.recording import Migration, connection_of
 from confiture.models.reports import RunReport
 from confiture.models.settings import DatabaseSettings, Settings
 from confiture.plan.building import Planner
@@ -91,6 +91,10 @@ class Migrator:
     def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:
         if not isinstance(migration, Migration):
             raise TypeError(f"give an object of a subclass of Migration, such as AddTotals(conn), not {migration!r}")
+        if connection_of(migration) not in (None, self._connection):
+            message = f"{type(migration).__name__} was made with another connection than the Migrator: which database?"
+            hint = "give both the same connection, or the migration none"
+            raise InputError(Diagnostic(code="other-connection", message=message, hint=hint))
         database = self._database()
         project, plan = _planned(migration, direction, database)
         if rehearsal is None:

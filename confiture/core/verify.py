@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
-import psycopg
-
+from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
-from confiture.core.failures import plain_failure
 from confiture.core.project import Project
 from confiture.core.reconcile.alone import Asked, Rechecker, asked_step, require_comparable
 from confiture.core.standing import read_history
 from confiture.core.steps import step_id
-from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
+from confiture.errors import Diagnostic, InputError
 from confiture.models.history import State
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
@@ -23,6 +20,7 @@ from confiture.plan.ordering import version_key
 
 Tell = Callable[[str], None]
 """Is told the name of each step before it runs."""
+_REFUSED = "the database cannot be asked"
 
 
 def verify(project: Project, database: Database, version: str | None, tell: Tell) -> Verification:
@@ -31,7 +29,7 @@ def verify(project: Project, database: Database, version: str | None, tell: Tell
     Raises InputError where that one is not applied, DatabaseUnavailable where the database cannot be asked.
     """
     wanted = None if version is None else project.plan_of(version, down=False)
-    with _connected(database, "verify") as connection:
+    with asking(database, "verify", _REFUSED) as connection:
         plans, notes = _applied(connection, project, wanted)
         rechecker = Rechecker(connection, project.settings.database.lock_timeout_ms)
         steps = [_verified(rechecker, plan, segment, step, tell) for plan in plans for segment, step in _asking(plan)]
@@ -48,7 +46,7 @@ def reconcile_again(project: Project, database: Database, version: str, tell: Te
         hint = "add one, or name a table: `confiture reconcile TABLE --sql QUERY`"
         told = plan.migration.file.diagnostic(plan.migration.span, "no-reconcile", message, hint=hint)
         raise InputError(told)
-    with _connected(database, "reconcile") as connection:
+    with asking(database, "reconcile", _REFUSED) as connection:
         rechecker = Rechecker(connection, project.settings.database.lock_timeout_ms)
         steps = [_verified(rechecker, plan, segment, step, tell) for segment, step in found]
     require_comparable(steps)
@@ -59,23 +57,11 @@ def reconcile_asked(settings: Settings, database: Database, asked: Asked) -> Ver
     """A table against a query of the command line. Raises InputError where the two cannot be compared."""
     step = asked_step(asked, settings.tenancy.column)
     segment = Segment(number=1, steps=(step,), isolation=Isolation.TRANSACTIONAL)
-    with _connected(database, "reconcile") as connection:
+    with asking(database, "reconcile", _REFUSED) as connection:
         rechecker = Rechecker(connection, settings.database.lock_timeout_ms)
         found = rechecker.run("", step, step_id("", segment, step))
     require_comparable([found])
     return Verification(database=database.label, environment=settings.environment, steps=(found,))
-
-
-@contextmanager
-def _connected(database: Database, purpose: str) -> Iterator[Connection]:
-    """A connection for as long as the context lasts. What the database refuses of our own questions is told."""
-    connection = database.connect(purpose)
-    try:
-        yield connection
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the database cannot be asked")) from error
-    finally:
-        connection.close()
 
 
 def _applied(

@@ -133,13 +133,13 @@ class Record:
                 node, f"a mapping with {_listed(list(self.keys))}", None if is_null(node) else _KEYS
             )
         fields = Fields({}, {}, reader.span(node))
-        broken = False
+        broken = has_unknown = False
         with reader.inside(node):
             for key, value in reader.pairs(node):
                 known = self.keys.get(key.value)
                 if known is None:
                     self._unknown(key, reader)
-                    broken = True
+                    broken = has_unknown = True
                     continue
                 fields.spans[key.value] = reader.span(key)
                 try:
@@ -148,7 +148,7 @@ class Record:
                     broken = True
                     if isinstance(error.partial, list) or (known.lenient and error.partial is not None):
                         fields.values[key.value] = error.partial
-        if not self._complete(fields, reader) or broken:
+        if not self._complete(fields, reader, has_unknown=has_unknown) or broken:
             raise Invalid(fields)
         return fields
 
@@ -157,11 +157,13 @@ class Record:
         hint = near or f"known keys: {', '.join(self.keys)}"
         reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {clipped(key.value)!r}", hint)
 
-    def _complete(self, fields: Fields, reader: Reader) -> bool:
+    def _complete(self, fields: Fields, reader: Reader, *, has_unknown: bool) -> bool:
         missing = [name for name, key in self.keys.items() if key.required and name not in fields.spans]
         for name in missing:
             reader.report(fields.span, "missing-key", f"the key {name!r} is missing", f"add `{name}:`")
         chosen = [name for name in self.one_of if name in fields.spans]
+        if has_unknown and not chosen:
+            return False  # the kind may be what is misspelt
         if self.one_of and len(chosen) != 1:
             one = f"exactly one of {', '.join(self.one_of)}"
             message = f"{' and '.join(chosen)} stand together: a step is {one}" if chosen else f"a step is {one}"

@@ -193,7 +193,9 @@ def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) ->
 
 
 def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
-    match = _FILE_NAME.fullmatch(path.stem)
+    # as it is shown: a name that is not UTF-8 could not be kept in the history
+    stem = path.stem if path.stem.isascii() else Path(reader.file.path).stem
+    match = _FILE_NAME.fullmatch(stem)
     version = fields.get("version") or version_of_file(path)
     if version is None:
         raise reader.report(
@@ -206,4 +208,4 @@ def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
         message = f"{clipped(version)!r} is not a version"
         span = fields.spans.get("version", Span(path=reader.file.path, line=1))
         raise reader.report(span, "bad-version", message, "write digits, letters and . _ -, 60 at most, such as 012")
-    return version, fields.get("name") or (match["name"] if match and match["name"] else path.stem)
+    return version, fields.get("name") or (match["name"] if match and match["name"] else stem)

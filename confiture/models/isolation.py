@@ -11,6 +11,7 @@ from confiture.errors import Span
 from confiture.models.catalog import Name
 from confiture.models.plan import StepId
 from confiture.models.values import value
+from confiture.models.words import count
 
 Values = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""
@@ -74,7 +75,7 @@ class Leak:
     @property
     def sentence(self) -> str:
         """`tenant 7: 12 rows that it gets only because of other tenants' rows`."""
-        return f"tenant {self.tenant}: {self.rows:,} {'row' if self.rows == 1 else 'rows'} {self.kind.words}"
+        return f"tenant {self.tenant}: {count(self.rows, 'row')} {self.kind.words}"
 
 
 @value(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ class Migration:
     `version` and `name` default to what the file's name says. `requires` are versions that must be applied before,
     `vars` variables for the templates of this migration. SQL is rendered with Jinja, as in YAML.
 
-    The connection that it can be made with (`AddTotals(conn)`) is where `Migrator` would run it; recording needs none.
+    The connection that it can be made with (`AddTotals(conn)`) must be that of the `Migrator`; recording needs none.
 
     Example::
 
@@ -153,7 +153,7 @@ def record(migration: Migration) -> tuple[Recorded, ...]:
 
 
 def connection_of(migration: Migration) -> psycopg.Connection[Any] | None:
-    """The connection that a migration was made with."""
+    """The connection that a migration was made with; None where it has none, as where its file is read."""
     return migration._connection
 
 

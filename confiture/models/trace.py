@@ -188,7 +188,8 @@ class Estimate:
     `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
     to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
     on; `scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
-    was off by, and `level_percent` None, as it is where there is no range.
+    was off by, and `level_percent` None, as it is where there is no range. Where not all of it ran `as_real` runs will
+    (batched backfills, CONCURRENTLY) or at all (VACUUM), neither range nor confidence is known.
     """
 
     production_ms: float
@@ -198,3 +199,4 @@ class Estimate:
     level_percent: int | None
     runs: int
     scaled: bool
+    as_real: bool = True

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from confiture.errors import Diagnostic
 from confiture.models.plan import PlannedStep
 from confiture.models.reconciling import Difference, DifferenceKind, Differences, Reconciled, Values
+from confiture.models.words import count
 
 _LONGEST_VALUE = 80
 
 
 def equal_sentence(found: Reconciled) -> str:
     """`300,009 rows equal, in 5,000 groups by tenant_id; not compared: id`."""
-    groups = f", in {_count(found.groups, 'group')} by {found.by}" if found.by else ""
-    return f"{_count(found.rows, 'row')} equal{groups}{''.join(f'; {remark}' for remark in remarks(found))}"
+    groups = f", in {count(found.groups, 'group')} by {found.by}" if found.by else ""
+    return f"{count(found.rows, 'row')} equal{groups}{''.join(f'; {remark}' for remark in remarks(found))}"
 
 
 def remarks(found: Reconciled) -> Iterator[str]:
@@ -27,9 +28,9 @@ def remarks(found: Reconciled) -> Iterator[str]:
 
 def difference_lines(found: Reconciled) -> Iterator[str]:
     """Where the two sides differ: in numbers, by group, then the first rows."""
-    yield f"{found.table} has {_count(found.rows, 'row')}, its query gives {found.expected_rows:,}"
+    yield f"{found.table} has {count(found.rows, 'row')}, its query gives {found.expected_rows:,}"
     if found.by:
-        yield f"{found.differing:,} of {_count(found.groups, 'group')} by {found.by} differ: {_groups(found)}"
+        yield f"{found.differing:,} of {count(found.groups, 'group')} by {found.by} differ: {_groups(found)}"
     differences = found.differences
     if differences is not None:
         yield _counts(differences)
@@ -110,7 +111,3 @@ def _changes(difference: Difference) -> Iterator[str]:
 
 def _pairs(values: Values) -> str:
     return ", ".join(f"{name}={shortened(value)}" for name, value in values.items())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.backfills import BackfillState
-from confiture.report.words import duration
+from confiture.models.words import duration
+from confiture.report.machine import document
 
 
 def backfills_view(backfills: Sequence[BackfillState], database: str) -> RenderableType:
-    """A row for each backfill: how far it is, how fast, and what it waits for."""
+    """A row for each backfill: how far it is, in batches of which size, and what it waits for."""
     if not backfills:
         return Text(f"No backfill is under way on {database}.")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -41,21 +42,20 @@ def state_of(one: BackfillState) -> Text:
     """What a backfill does now, in words."""
     if one.state == "done":
         took = (one.finished_at - one.started_at).total_seconds() * 1000 if one.finished_at else None
-        return Text(f"done in {duration(took)}", style="green")
+        return Text(f"done {duration(took)} after it began", style="green")
     if not one.is_running:
         asked = f", asked to {one.control}" if one.control != "run" else ""
         return Text(f"stopped while {one.state}{asked}: `confiture migrate up` goes on", style="yellow")
     if one.waiting_for:
         return Text(one.waiting_for, style="yellow")
     asked = f", asked to {one.control}" if one.control != "run" else ""
-    return Text(f"{one.state}, batches of {one.batch_rows or 0:,}{asked}")
+    size = f", batches of {one.batch_rows:,}" if one.batch_rows is not None else ""
+    return Text(f"{one.state}{size}{asked}")
 
 
 def backfills_document(backfills: Sequence[BackfillState], database: str) -> dict[str, Any]:
     """The same as JSON: `confiture backfill status --format json`."""
-    return {
-        "format": "confiture.backfills",
-        "version": 1,
+    return document("confiture.backfills") | {
         "database": database,
         "backfills": [
             asdict(one)

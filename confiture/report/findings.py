@@ -12,9 +12,10 @@ from rich.text import Text
 
 from confiture.lint.rule import Group, Rule
 from confiture.models.findings import SEVERITIES, Finding, LintReport
+from confiture.models.words import count, duration
 from confiture.report.colours import SEVERITY
 from confiture.report.terminal import excerpt_lines, print_text
-from confiture.report.words import count, counted, duration
+from confiture.report.words import counted
 
 
 def print_findings(console: Console, report: LintReport, duration_ms: float) -> None:

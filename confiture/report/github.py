@@ -22,10 +22,7 @@ def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mappi
 def warning_commands(warnings: Sequence[RunWarning], root: Path, environ: Mapping[str, str]) -> str:
     """One `::warning` command a line, for what a dry run warns of."""
     workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    return "".join(
-        _command("warning", warning.code, warning.span, [warning.message, warning.hint], root, workspace) + "\n"
-        for warning in warnings
-    )
+    return "".join(_warning(warning, root, workspace) + "\n" for warning in warnings)
 
 
 def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
@@ -41,6 +38,11 @@ def told_lines(finding: Finding) -> list[str]:
     """A finding in lines of plain text: what is wrong, what happens, what to do, what to write."""
     lines = [finding.message, finding.effect, f"next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
     return [line for line in lines if line]
+
+
+def _warning(warning: RunWarning, root: Path, workspace: Path) -> str:
+    lines = [warning.message, f"next: {warning.hint}", *([warning.remedy] if warning.remedy else [])]
+    return _command("warning", warning.rule or warning.code, warning.span, lines, root, workspace)
 
 
 def _annotation(diagnostic: Diagnostic, root: Path, workspace: Path) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks
+from confiture.models.words import duration
 from confiture.report.colours import css_class
 from confiture.report.isolation import left_out_of, reason_of, rehearsed_sentences, row_text, tenants_of
 from confiture.report.pace import LEFT, RIGHT, picture
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import Lane, lanes, run_end_ms
-from confiture.report.words import byte_size, duration, rows
+from confiture.report.words import byte_size, rows
 from confiture.report.work import folded
 
 _LEFT, _WIDTH = 260, 720

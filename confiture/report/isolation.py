@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.isolation import IsolationProof, IsolationReport, ProvedStatement, Standing, Values
-from confiture.report.machine import VERSION, proved_object
+from confiture.models.words import count, duration, duration_in_prose
+from confiture.report.machine import document, proved_object
 from confiture.report.terminal import print_text
-from confiture.report.words import count, duration, duration_in_prose
 
 _STYLES = {
     Standing.ISOLATED: "green",
@@ -173,9 +173,7 @@ def _table(found: IsolationReport) -> Table:
 
 def isolation_document(found: IsolationReport) -> dict[str, Any]:
     """The same as JSON."""
-    return {
-        "format": "confiture.isolation",
-        "version": VERSION,
+    return document("confiture.isolation") | {
         "environment": found.environment,
         "database": found.database,
         "column": found.column,

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
+from rich.control import strip_control_codes
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
@@ -27,7 +28,7 @@ from confiture.models.events import (
     StepStarted,
 )
 from confiture.models.findings import Finding
-from confiture.report.words import count, duration
+from confiture.models.words import count, duration
 
 _LONG_STEP_MS = 1_000
 _LINES_EVERY = 10
@@ -150,7 +151,8 @@ class LineView:
                     self._write(text)
 
     def _write(self, text: str) -> None:
-        self._console.print(escape(text), soft_wrap=True)
+        # not by way of the console, which would lay out each of hundreds of lines
+        self._console.file.write(f"{strip_control_codes(text)}\n")
 
 
 def done_of(event: BackfillProgressed) -> str:

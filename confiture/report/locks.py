@@ -12,20 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.locks import Blocker, RunningSession
+from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
-from confiture.report.words import duration
+from confiture.report.machine import document
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
     """Each session with its locks, the strongest first, whom it blocks, and who blocks it."""
     if not sessions:
-        return Text(f"No migration is running on {database}.")
+        return Text(f"No migration holds or waits for a lock on {database}.")
     parts: list[RenderableType] = []
     for session in sessions:
-        age = duration(session.transaction_ms)
-        parts.append(
-            Text(f"{session.application_name}, process {session.pid}, in a transaction for {age}", style="bold")
-        )
+        age = "" if session.transaction_ms is None else f" for {duration(session.transaction_ms)}"
+        parts.append(Text(f"{session.application_name}, process {session.pid}, in a transaction{age}", style="bold"))
         parts.append(Text(f"  {session.state}: {_one_line(session.query)}", style="dim"))
         parts.append(_table(session))
         parts += [
@@ -49,7 +48,7 @@ def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableT
 
 def _process(blocker: Blocker) -> str:
     process = () if blocker.pid is None else (f"process {blocker.pid}",)
-    return ", ".join((blocker.usename or "", *process, blocker.state or ""))
+    return ", ".join(filter(None, (blocker.usename, *process, blocker.state)))
 
 
 def _table(session: RunningSession) -> Table:
@@ -72,9 +71,7 @@ def _one_line(query: str | None) -> str:
 
 def locks_document(sessions: Sequence[RunningSession], database: str) -> dict[str, Any]:
     """The same as JSON: `confiture locks --format json`."""
-    return {
-        "format": "confiture.locks",
-        "version": 1,
+    return document("confiture.locks") | {
         "database": database,
         "sessions": [asdict(session) for session in sessions],
     }

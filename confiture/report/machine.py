@@ -21,13 +21,13 @@ from confiture.report.planned import particulars
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
 
-VERSION = 1
+_VERSION = 1
 
 
 def run_document(report: RunReport) -> dict[str, Any]:
     """A run: `migrate up`, `migrate down`, a dry run."""
     return (
-        _document("confiture.run")
+        document("confiture.run")
         | {
             "direction": report.direction.value,
             "dry_run": report.dry_run,
@@ -204,7 +204,7 @@ def stats_object(stats: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
     """What is wrong, where there is no run to report: `migrate validate`, files that cannot be read."""
-    return _document("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}
+    return document("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}
 
 
 def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
@@ -228,7 +228,7 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def lint_document(report: LintReport) -> dict[str, Any]:
     """What lint found."""
-    return _document("confiture.lint") | {
+    return document("confiture.lint") | {
         "source": report.source,
         "files": report.files,
         "statements": report.statements,
@@ -265,7 +265,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
     """The rules of lint."""
-    return _document("confiture.rules") | {
+    return document("confiture.rules") | {
         "rules": [
             {
                 "name": rule.name,
@@ -291,7 +291,7 @@ def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
 
 def status_document(standing: Standing, environment: str, database: str) -> dict[str, Any]:
     """Where a database stands: `migrate status`."""
-    return _document("confiture.status") | {
+    return document("confiture.status") | {
         "environment": environment,
         "database": database,
         "applied": [
@@ -342,7 +342,7 @@ def _stopped(stopped: Stopped) -> dict[str, Any]:
 
 def plan_document(plan: PlannedMigration) -> dict[str, Any]:
     """The plan of one migration: `migrate show`."""
-    return _document("confiture.plan") | {
+    return document("confiture.plan") | {
         "version_of_migration": plan.version,
         "name": plan.migration.name,
         "description": plan.migration.description,
@@ -383,8 +383,9 @@ def as_text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _document(name: str) -> dict[str, Any]:
-    return {"format": name, "version": VERSION}
+def document(name: str) -> dict[str, Any]:
+    """The head of a document: `name` is its layout."""
+    return {"format": name, "version": _VERSION}
 
 
 def _rounded(milliseconds: float | None) -> float | None:

@@ -12,11 +12,12 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.isolation import Standing
 from confiture.models.reports import RunReport
 from confiture.models.trace import RunWarning
+from confiture.models.words import count, duration
 from confiture.report.isolation import MOST_LEAKS, reason_of, rehearsed_sentences, row_text, tenants_of
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.timeline import lanes
-from confiture.report.words import count, counted, duration, rows
-from confiture.report.work import folded, work_of
+from confiture.report.words import counted, rows
+from confiture.report.work import folded, is_notable, work_of
 
 
 def run_markdown(report: RunReport) -> str:
@@ -155,14 +156,16 @@ def _tenants(report: RunReport) -> list[str]:
             lines.append(f"- {_cell(f'{one.target}: {leak.sentence}')}")
             lines += [f"  - {_cell(row_text(values))}" for values in leak.shown]
         if len(leaks) > MOST_LEAKS:
-            lines.append(f"- {_cell(one.target)}: {len(leaks) - MOST_LEAKS} more differences; the JSON has them all")
+            lines.append(
+                f"- {_cell(one.target)}: {count(len(leaks) - MOST_LEAKS, 'more difference')}; the JSON has them all"
+            )
     return [*lines, "", *(_cell(line) for line in rehearsed_sentences(found))]
 
 
 def _work(report: RunReport) -> list[str]:
-    """Scans, rewrites, WAL: a line for each statement, and for each backfill, that has any."""
-    worked = [(work.label, work_of(work.statement)) for work in folded(report.statements)]
-    return [f"- {_cell(label)}: {_cell(work)}" for label, work in worked if work]
+    """Scans, rewrites, WAL: a line for each statement, and for each backfill, that does more than little."""
+    found = [work for work in folded(report.statements) if is_notable(work.statement)]
+    return [f"- {_cell(work.label)}: {_cell(work_of(work.statement))}" for work in found]
 
 
 def _cell(text: str) -> str:

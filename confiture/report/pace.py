@@ -11,7 +11,7 @@ from itertools import accumulate
 from confiture.models.events import BackfillProgressed
 from confiture.models.reports import BackfillReport, Stretch
 from confiture.models.stretches import evened, without_numbers
-from confiture.report.words import count, duration
+from confiture.models.words import count, duration
 
 LEFT, RIGHT = 84, 984
 _FEWEST_STRETCHES = 3
@@ -106,11 +106,11 @@ def told(backfill: BackfillReport) -> str:
         parts.append(f"{rows / seconds:,.0f} a second")
     median = backfill.median_batch_rows
     if median is not None:
-        parts.append(f"{last.batches - first.batches:,} batches of {median:,.0f} (median)")
+        parts.append(f"{count(last.batches - first.batches, 'batch', 'batches')} of {median:,.0f} (median)")
     if backfill.retries:
         parts.append(f"{backfill.retries:,} tried again")
     if first.source_rows:
-        parts.append(f"{count(first.source_rows, 'row')} were done by earlier runs")
+        parts.append(f"{count(first.source_rows, 'row')} done by earlier runs")
     return f"{', '.join(parts)}."
 
 

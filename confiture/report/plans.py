@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from confiture.files.modules import MIGRATION_MODULE
 from confiture.models.migration import Comparison, Expectation
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
-from confiture.report.words import duration
+from confiture.models.words import duration
 
 _HOW = {
     Isolation.TRANSACTIONAL: "one transaction",

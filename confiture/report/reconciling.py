@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.reconciling import Verdict, Verification, Verified
-from confiture.report.machine import VERSION, diagnostics_list
+from confiture.models.words import count, duration
+from confiture.report.machine import diagnostics_list, document
 from confiture.report.terminal import print_diagnostics, print_text
-from confiture.report.words import count, duration
 
 _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.CANNOT_RUN: "bold yellow", Verdict.SKIPPED: "dim"}
 _READ_ONLY = "25006"
@@ -85,12 +85,12 @@ def _sentence(found: Verification) -> str:
     if not ran:
         return f"Nothing to verify {where}: no applied migration has checks in after_validation, or reconciles."
     parts = [
-        f"{number:,} {word}"
-        for verdict, word in (
-            (Verdict.HOLDS, "hold"),
-            (Verdict.FAILS, "fail"),
-            (Verdict.CANNOT_RUN, "cannot run"),
-            (Verdict.SKIPPED, "skipped"),
+        f"{number:,} {one if number == 1 else many}"
+        for verdict, one, many in (
+            (Verdict.HOLDS, "holds", "hold"),
+            (Verdict.FAILS, "fails", "fail"),
+            (Verdict.CANNOT_RUN, "cannot run", "cannot run"),
+            (Verdict.SKIPPED, "skipped", "skipped"),
         )
         if (number := len(found.of(verdict)))
     ]
@@ -99,9 +99,7 @@ def _sentence(found: Verification) -> str:
 
 def verification_document(found: Verification, layout: str) -> dict[str, Any]:
     """The same as JSON; `layout` is `confiture.verify` or `confiture.reconcile`."""
-    return {
-        "format": layout,
-        "version": VERSION,
+    return document(layout) | {
         "environment": found.environment,
         "database": found.database,
         "steps": [_step(step) for step in found.steps],

@@ -12,11 +12,12 @@ from rich.text import Text
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import RunWarning
+from confiture.models.words import count, duration
 from confiture.report.isolation import rehearsed_parts
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
 from confiture.report.terminal import print_text
 from confiture.report.timeline import timeline
-from confiture.report.words import count, duration, rows
+from confiture.report.words import rows
 from confiture.report.work import folded, is_notable, work_of
 
 _MOST_STEPS = 60
@@ -133,7 +134,7 @@ def _work(report: RunReport) -> list[Table | Text]:
         for work in found[:_MOST_WORK_LINES]
     ]
     if len(found) > len(lines):
-        lines.append(Text(f"... and {len(found) - len(lines)} more statements; the JSON report has them all"))
+        lines.append(Text(f"... and {count(len(found) - len(lines), 'more statement')}; the JSON report has them all"))
     return [*lines]
 
 

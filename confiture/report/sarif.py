@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,14 +88,25 @@ def _fix(finding: Finding, root: Path, repository: Path) -> dict[str, Any]:
     changes = [
         {
             "artifactLocation": _file(path, root, repository),
-            "replacements": [
-                {
-                    "deletedRegion": {"charOffset": edit.start, "charLength": edit.end - edit.start},
-                    "insertedContent": {"text": edit.text},
-                }
-                for edit in edits
-            ],
+            "replacements": [_replacement(edit, _long_line_ends(root / path)) for edit in edits],
         }
         for path, edits in by_file.items()
     ]
     return {"description": {"text": finding.hint or finding.message}, "artifactChanges": changes}
+
+
+def _replacement(edit: Edit, long_line_ends: Sequence[int]) -> dict[str, Any]:
+    start, end = (at + bisect_left(long_line_ends, at) for at in (edit.start, edit.end))
+    return {
+        "deletedRegion": {"charOffset": start, "charLength": end - start},
+        "insertedContent": {"text": edit.text},
+    }
+
+
+def _long_line_ends(path: Path) -> list[int]:
+    """Where a file has line ends of two characters: edits count each as one."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [match.start() - number for number, match in enumerate(re.finditer("\r\n", text))]

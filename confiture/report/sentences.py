@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from confiture.models.backfills import CANCELLED
 from confiture.models.events import Outcome
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.isolation import Standing
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import Estimate
-from confiture.report.words import count, duration_in_prose
+from confiture.models.words import count, duration_in_prose
 
 
 def run_sentence(report: RunReport) -> str:
     """How a run ended, what remains, and the next step."""
     reached = [migration for migration in report.migrations if migration.outcome is not None]
     done = [migration for migration in reached if migration.outcome is Outcome.DONE]
-    where = f"on {report.database} ({report.environment})"
+    place = f"{report.database} ({report.environment})"
+    where = f"on {place}"
     verb = "undone" if report.direction is Direction.DOWN else "applied"
     took = duration_in_prose(report.duration_ms)
     if report.outcome is Outcome.DONE and not report.migrations:
@@ -30,7 +32,7 @@ def run_sentence(report: RunReport) -> str:
     if report.dry_run and not any(migration.steps for migration in report.migrations):
         return f"Dry run {where} ended before anything ran: nothing changed."
     if any(diagnostic.code == TRANSACTION_ENDED for diagnostic in report.diagnostics):
-        return f"{where.capitalize()} something may be committed that nothing records. Next: look, and undo it by hand."
+        return f"On {place} something may be committed that nothing records. Next: look, and undo it by hand."
     if report.dry_run:
         return f"Dry run {where} failed after {took}. Rolled back: nothing changed."
     if report.outcome is Outcome.DONE:
@@ -54,6 +56,8 @@ def _failure(report: RunReport, failed: MigrationReport | None, done: int, verb:
             f"{before}{label} stopped midway: what ran before the failed step is committed."
             f" Next: mend the cause, then `{command}` goes on from there."
         )
+    if any(diagnostic.code == CANCELLED for diagnostic in report.diagnostics):
+        return f"{before}{label} was given up: the rows that it filled stay. Next: empty its table, then `{command}`."
     return f"{before}{label} was rolled back: nothing of it remains. Next: mend the cause, then `{command}`."
 
 
@@ -71,8 +75,10 @@ def estimate_sentences(report: RunReport) -> list[str]:
         sentences.append(f"Range: {reach}{_meaning(found)}.")
     if found.confidence_percent is not None:
         sentences.append(f"Confidence: {found.confidence_percent:.0f} % that it is within 15 % of the estimate.")
-    elif report.sampled_steps:
-        sentences.append("Confidence: unknown, because backfills were only sampled; `--full` runs them whole.")
+    elif not found.as_real:
+        sentences.append(
+            "Confidence: unknown, because batches, CONCURRENTLY or VACUUM take another time in a real run."
+        )
     elif found.scaled:
         sentences.append("Confidence: unknown, because the times were scaled.")
     elif found.runs < 2:

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.history import AppliedMigration, Origin, State
+from confiture.models.words import count, duration
 from confiture.plan.history import Standing, Stopped, track_record
 from confiture.plan.ordering import version_key
 from confiture.report.terminal import print_text
-from confiture.report.words import count, duration
 
 
 def print_status(console: Console, standing: Standing, database: str, environment: str) -> None:
@@ -97,7 +97,7 @@ def _outturn(row: AppliedMigration) -> list[str]:
 def _single_runs(standing: Standing) -> str:
     """By what a prediction without a range is judged, where there is one."""
     if any(row.outturn and row.outturn.low_ms is None for row in standing.applied):
-        return " A prediction from a single run counts as held within 15 % of it."
+        return " A prediction without a range counts as held within 15 % of it."
     return ""
 
 

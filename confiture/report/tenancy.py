@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from confiture.models.isolation import Belonging, MappedTable, TenancyMap
-from confiture.report.machine import VERSION
+from confiture.models.words import count
+from confiture.report.machine import document
 from confiture.report.terminal import print_text
-from confiture.report.words import count
 
 _BELONGING = {Belonging.TENANT: "green", Belonging.REGISTRY: "green", Belonging.BY_KEY: "yellow"}
 
@@ -39,9 +39,7 @@ def print_map(console: Console, found: TenancyMap) -> None:
 
 def map_document(found: TenancyMap) -> dict[str, Any]:
     """The same as JSON."""
-    return {
-        "format": "confiture.tenancy",
-        "version": VERSION,
+    return document("confiture.tenancy") | {
         "source": found.source,
         "column": found.column,
         "tables": [_table(one) for one in found.tables],

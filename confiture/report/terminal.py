@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from confiture.errors import Diagnostic, Span
 
 _PIPE_WIDTH = 120
+_REFRESH_S = 0.5
 
 
 def data_console() -> Console:
@@ -35,6 +38,16 @@ def _console(*, stderr: bool) -> Console:
 def print_text(console: Console, text: Text) -> None:
     """A text that a terminal wraps between words, and that stays one line elsewhere, for other programs."""
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def print_again_and_again(view: Callable[[], RenderableType]) -> None:
+    """Shows what `view` gives, anew twice a second, until Ctrl-C."""
+    from rich.live import Live
+
+    with Live(console=data_console(), auto_refresh=False) as live, suppress(KeyboardInterrupt):
+        while True:
+            live.update(view(), refresh=True)
+            time.sleep(_REFRESH_S)
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks, LockTrace
+from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
-from confiture.report.words import duration
 
 _SIGNS = {Blocks.READS: "█", Blocks.WRITES: "▓", Blocks.DDL: "▒", Blocks.STRONGER_DDL: "░"}
 _MOST_TABLES = 30

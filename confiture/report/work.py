@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
+from confiture.models.migration import summary
 from confiture.models.trace import StatementTrace, TableRows, TableScan
-from confiture.report.words import byte_size, count
+from confiture.models.words import count
+from confiture.report.words import byte_size
 
 _MANY_ROWS = 1_000
 _MUCH_WAL = 1024 * 1024
@@ -20,13 +22,15 @@ class Work:
 
     statement: StatementTrace
     batches: int = 0
+    is_one_of_several: bool = False
 
     @property
     def name(self) -> str:
-        """Its step's, and how many batches were taken together."""
+        """Its step's, and how many batches were taken together, or how it begins where the step has others."""
         if not self.batches:
-            return self.statement.step.name
-        batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
+            step, text = self.statement.step.name, summary(self.statement.text)
+            return f"{step}: {text}" if self.is_one_of_several and step != text else step
+        batches = count(self.batches, "batch", "batches")
         return f"{self.statement.step.name} ({batches}{', a sample' if self.statement.stands_for != 1 else ''})"
 
     @property
@@ -38,13 +42,22 @@ class Work:
 def folded(statements: Sequence[StatementTrace]) -> list[Work]:
     """The statements in their order, batches of one backfill as one: there may be hundreds."""
     found = []
+    statements_of = Counter(_written(statement) for statement in statements)
     for (_, is_batch), group in groupby(statements, key=lambda statement: (statement.step, statement.is_batch)):
         together = tuple(group)
         if is_batch:
             found.append(Work(statement=_sum(together), batches=len(together)))
         else:
-            found += [Work(statement=statement) for statement in together]
+            found += [
+                Work(statement=statement, is_one_of_several=statements_of[_written(statement)] > 1)
+                for statement in together
+            ]
     return found
+
+
+def _written(statement: StatementTrace) -> tuple[str, str, int]:
+    """The step as its file has it, which may have been cut into segments."""
+    return statement.step.version, statement.step.phase, statement.step.number
 
 
 def _sum(batches: Sequence[StatementTrace]) -> StatementTrace:

@@ -16,6 +16,7 @@ from confiture.core.project import Project
 from confiture.core.standing import read_history
 from confiture.models.history import State
 from confiture.models.reports import RunReport
+from confiture.models.words import count
 from confiture.testing.failures import readable
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -85,8 +86,8 @@ class ScratchDatabase:
         __tracebackhide__ = True
         rows = self.rows(sql, parameters)
         if len(rows) != 1 or len(rows[0]) != 1:
-            columns = f" of {len(rows[0])} columns" if rows else ""
-            raise LookupError(f"the query gave {len(rows)} rows{columns}, not one value: {sql}")
+            columns = f" of {count(len(rows[0]), 'column')}" if rows else ""
+            raise LookupError(f"the query gave {count(len(rows), 'row')}{columns}, not one value: {sql}")
         return rows[0][0]
 
     def up(self, *, to: str | None = None) -> RunReport:

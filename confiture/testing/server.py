@@ -171,7 +171,8 @@ class ScratchServer:
         """How many migrations are to be applied."""
         migrations = self.project.migrations
         if version is not None and before is not None:
-            raise InputError(Diagnostic(code="bad-option", message="give a version, or `before`: not both"))
+            message = "`version` and `before` exclude each other"
+            raise InputError(Diagnostic(code="bad-option", message=message, hint="leave one out"))
         if before is not None:
             return find_version(before, migrations)
         return len(migrations) if version is None else find_version(version, migrations) + 1

@@ -1,9 +1,22 @@
 -- name: key_source
 -- The table, its columns (name, type, base type, whether NULL is ruled out), and its primary key and btree indexes: what
 -- a batch key can be made of. A column of an index is its name, null where its order is not that of ORDER BY, and its
--- direction.
+-- direction. How many rows it has is reckoned as the planner does it: those of a page, as last counted, by the pages of
+-- now; null where they were never counted.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
-       nullif(c.reltuples, -1)::bigint AS rows,
+       (
+           SELECT CASE WHEN bool_and(l.reltuples >= 0 AND (l.relpages > 0 OR l.pages = 0))
+                       THEN sum(l.reltuples / greatest(l.relpages, 1) * l.pages) END
+           FROM (
+               SELECT p.reltuples, p.relpages, pg_relation_size(p.oid) / current_setting('block_size')::bigint AS pages
+               FROM (
+                   SELECT relid::oid AS oid FROM pg_partition_tree(c.oid) WHERE isleaf
+                   UNION
+                   SELECT c.oid WHERE c.relkind <> 'p'
+               ) AS leaves
+               JOIN pg_class p USING (oid)
+           ) AS l
+       )::bigint AS rows,
        ARRAY(
            SELECT ARRAY[
                a.attname::text,
@@ -62,7 +75,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass(%(table)s);
 
 -- name: backfill
-SELECT b.number, b.state, b.control, b.key, b.end_key, b.estimated_rows, b.fingerprint
+SELECT b.number, b.state, b.fingerprint
 FROM confiture.backfills b
 WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
 
@@ -112,8 +125,7 @@ WHERE attempt = %(attempt)s AND segment = %(segment)s AND number = %(number)s;
 
 -- name: backfill_totals
 SELECT coalesce(sum(r.batches), 0)::bigint AS batches, coalesce(sum(r.source_rows), 0)::bigint AS source_rows,
-       coalesce(sum(r.written_rows), 0)::bigint AS written_rows, coalesce(sum(r.busy_ms), 0) AS busy_ms,
-       bool_and(r.is_done) AS is_done
+       coalesce(sum(r.written_rows), 0)::bigint AS written_rows, coalesce(sum(r.busy_ms), 0) AS busy_ms
 FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s;
 
@@ -148,7 +160,10 @@ SELECT DISTINCT b.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text
        EXISTS (
            SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid
            WHERE i.inhparent = b.oid AND NOT p.relispartition
-       ) AS is_inherited
+       ) AS is_inherited,
+       EXISTS (
+           SELECT FROM pg_partition_tree(b.oid) t JOIN pg_class p ON p.oid = t.relid WHERE p.relkind = 'f'
+       ) AS has_foreign_partitions
 FROM behind b
 JOIN pg_class c ON c.oid = b.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -181,6 +196,18 @@ JOIN pg_class c ON c.oid = p.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.level > 0 AND c.relkind IN ('r', 'p');
 
+-- name: holders_of_rows
+-- A table, its partitions, and what inherits from it.
+WITH RECURSIVE tree AS (
+    SELECT to_regclass(%(table)s)::oid AS oid
+    UNION
+    SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid
+)
+SELECT n.nspname::text AS schema, c.relname::text AS name
+FROM tree
+JOIN pg_class c USING (oid)
+JOIN pg_namespace n ON n.oid = c.relnamespace;
+
 -- name: leaves
 SELECT p.relid::oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name
 FROM pg_partition_tree(to_regclass(%(table)s)) p
@@ -192,10 +219,11 @@ WHERE p.level > 0 AND p.isleaf;
 SELECT coalesce(obj_description(to_regclass(%(notes)s), 'pg_class'), '') AS comment;
 
 -- name: cascades
--- Foreign keys by which deleting rows of a table changes others.
+-- Foreign keys by which deleting rows of a table changes others; not again those of the others' partitions.
 SELECT k.conname::text AS name, k.conrelid::regclass::text AS table
 FROM pg_constraint k
 WHERE k.confrelid = to_regclass(%(table)s) AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+  AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = k.conparentid AND p.confrelid = k.confrelid)
 ORDER BY 1, 2;
 
 -- name: remember_written
@@ -242,7 +270,8 @@ LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 ORDER BY 1, 2;
 
 -- name: pressure
--- What the server tells of its replicas, its WAL and its oldest transaction. Only some roles see the replicas.
+-- What the server tells of its replicas, its WAL and its oldest transaction. An ordinary role sees neither the replicas
+-- nor how old the transactions of other roles are, prepared ones excepted.
 SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
        (
            -- what a replica that has caught up took for it is no lag
@@ -252,10 +281,20 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NUL
        )::double precision AS lag_ms,
        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal_bytes,
        (
-           SELECT extract(epoch FROM max(clock_timestamp() - a.xact_start)) * 1000
+           SELECT count(*)::integer
            FROM pg_stat_activity a
-           WHERE a.datname = current_database() AND a.backend_type = 'client backend'
-             AND a.application_name NOT LIKE 'confiture %'
+           WHERE a.datname = current_database() AND a.backend_type IS NULL AND a.application_name NOT LIKE 'confiture %'
+       ) AS unseen_sessions,
+       (
+           SELECT extract(epoch FROM clock_timestamp() - min(t.since)) * 1000
+           FROM (
+               SELECT a.xact_start AS since
+               FROM pg_stat_activity a
+               WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+                 AND a.application_name NOT LIKE 'confiture %'
+               UNION ALL
+               SELECT p.prepared FROM pg_prepared_xacts p WHERE p.database = current_database()
+           ) AS t
        )::double precision AS oldest_ms;
 
 -- name: backfills

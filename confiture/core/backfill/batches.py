@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
 from confiture.core.backfill.keys import BatchKey, Piece
 from confiture.core.backfill.store import FillStore, Range
-from confiture.core.backfill.walking import Walk
+from confiture.core.backfill.walking import Walk, count_rows
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed, statement_failure
 from confiture.core.session import over_budget
@@ -74,8 +73,11 @@ class BatchRunner:
         with self._watch.segment():
             try:
                 with self._connection.transaction():
-                    batch = self._fill(part, rows, before)
-                    self._watch.release()
+                    try:
+                        batch = self._fill(part, rows, before)
+                    finally:
+                        # neither the commit nor the rollback must be cancelled
+                        self._watch.release()
             except (BatchFailed, psycopg.Error) as failure:
                 over = self._watch.over_budget
                 if over is None:
@@ -95,7 +97,7 @@ class BatchRunner:
             self._store.move_range(part.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
             return None
         # counted before: a DELETE leaves nothing to count
-        source_rows = rows if stretch.is_full else self._count(stretch.piece)
+        source_rows = rows if stretch.is_full else count_rows(self._connection, self._key, stretch.piece)
         if before is not None:
             before()
         written = self._execute(stretch.piece, rows)
@@ -120,11 +122,6 @@ class BatchRunner:
             told = batch_failure(error, statement, self._step, predicate)
             raise BatchFailed(StepFailed(told, error.sqlstate), rows, piece) from error
         return max(cursor.rowcount, 0)
-
-    def _count(self, piece: Piece) -> int:
-        query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(self._key.source, self._key.predicate(piece))
-        row = self._connection.execute(query).fetchone()
-        return int(row["rows"]) if row else 0
 
 
 def with_condition(statement: Statement, condition: str) -> str:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from confiture.core.backfill.keys import BatchKey, Values
 from confiture.core.database import Connection, one_row
+from confiture.core.names import quoted
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 
@@ -92,7 +93,7 @@ class Capture:
 
     def is_installed(self, table: CapturedTable) -> bool:
         """Whether the writes of a table are noted, those of replication included."""
-        told = {"table": sql.Identifier(*table.name).as_string(self._connection), "trigger": self._trigger}
+        told = {"table": quoted(table.name), "trigger": self._trigger}
         return bool(one_row(self._connection, "capture_installed", **told)["installed"])
 
     def take(self, limit: int) -> tuple[int, list[Values]]:
@@ -132,7 +133,7 @@ class Capture:
         """The partitions of captured tables now, each with its table's columns."""
         found = {}
         for table in tables:
-            name = sql.Identifier(*table.name).as_string(self._connection)
+            name = quoted(table.name)
             for row in self._connection.execute(query("leaves"), {"table": name}):
                 found[row["oid"]] = replace(table, name=Name(row["schema"], row["name"]))
         return found
@@ -176,7 +177,10 @@ class Capture:
         return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{place}")
 
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
-        """Runs with the rights of its owner: whoever writes the table needs none on our schema."""
+        """Runs with the rights of its owner: whoever writes the table needs none on our schema.
+
+        With this search path, types of extensions have no operators but those of records.
+        """
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
             " SET search_path = pg_catalog, pg_temp AS {body}"
@@ -196,7 +200,7 @@ class Capture:
                 " IF TG_OP = 'TRUNCATE' THEN INSERT INTO {notes} DEFAULT VALUES; RETURN NULL; END IF;"
                 " IF TG_OP <> 'INSERT' AND {is_old} THEN INSERT INTO {notes} ({into}) VALUES ({old}); END IF;"
                 " IF TG_OP = 'INSERT' AND {is_new} THEN INSERT INTO {notes} ({into}) VALUES ({new}); END IF;"
-                " IF TG_OP = 'UPDATE' AND {is_new} AND ROW({new}) IS DISTINCT FROM ROW({old})"
+                " IF TG_OP = 'UPDATE' AND {is_new} AND ROW({new})::record *<> ROW({old})::record"
                 " THEN INSERT INTO {notes} ({into}) VALUES ({new}); END IF;"
                 " RETURN NULL;"
                 " END"

@@ -20,7 +20,9 @@ from confiture.core.backfill.source import failed
 from confiture.core.backfill.tables import own_rows
 from confiture.core.backfill.work import Work
 from confiture.core.failures import StepFailed
+from confiture.core.names import quoted
 from confiture.core.waiting import retry_wait_s
+from confiture.models.words import count
 
 _NOTES = 2_000
 """How many notes one drain takes."""
@@ -114,7 +116,7 @@ class Draining:
                 "partitions-changed",
                 "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled"
                 " from them is still there",
-                f"`confiture backfill cancel`, TRUNCATE {self._work.backfill.into}, and run again",
+                f"`confiture backfill cancel`, TRUNCATE {quoted(self._work.backfill.into)}, and run again",
             )
         if leaves.keys() - known:
             with self._connection.transaction():
@@ -141,7 +143,7 @@ class Draining:
         )
 
     def _waiting_for(self) -> str:
-        return f"fills again what others wrote, {self.refilled:,} writes so far"
+        return f"fills again what others wrote, {count(self.refilled, 'write')} so far"
 
     def _take(self, limit: int) -> int:
         """Fills again what some notes are about; returns how many notes that were."""
@@ -153,7 +155,7 @@ class Draining:
                 self._work.step,
                 "source-truncated",
                 "a table that the backfill reads was truncated meanwhile",
-                f"`confiture backfill cancel`, TRUNCATE {self._work.backfill.into}, and run again",
+                f"`confiture backfill cancel`, TRUNCATE {quoted(self._work.backfill.into)}, and run again",
             ) from error
         if keys:
             self._refill(keys)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from confiture.core.backfill.capture import remove_capture
 from confiture.core.backfill.filling import Filling, Orders
@@ -16,19 +14,10 @@ from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import StepRecord, step_id
+from confiture.core.steps import Did, StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import DatabaseSettings
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Did:
-    """What a step did: the rows that it wrote, what people should know, what a hook says of itself."""
-
-    rows: int | None
-    note: str | None
-    stats: Mapping[str, Any] | None = None
 
 
 class Filler:
@@ -48,8 +37,8 @@ class Filler:
         self._settings = settings
         self._emit = emit
 
-    def fill(self, connection: Connection, version: str, segment: Segment, fill: FillId) -> StepRecord:
-        """Fills until nothing is left, beginning where an earlier run stopped. `connection` is in autocommit.
+    def fill(self, connection: Connection, version: str, segment: Segment, attempt: str) -> StepRecord:
+        """Fills until nothing is left, beginning where the attempt stopped. `connection` is in autocommit.
 
         Raises StepFailed, psycopg.Error or KeyboardInterrupt; what is committed by then stays.
         """
@@ -58,24 +47,19 @@ class Filler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did = self._run(connection, identity, step, fill)
+            did = self._run(connection, identity, step, FillId(attempt=attempt, segment=segment.number))
         except BaseException:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_since(started)))
             raise
         spent_ms = _since(started)
-        self._emit(
-            StepFinished(
-                step=identity,
-                outcome=Outcome.DONE,
-                duration_ms=spent_ms,
-                rows=did.rows,
-                note=did.note,
-                stats=did.stats,
-            )
-        )
+        self._emit(did.finished(identity, spent_ms))
         return StepRecord(phase=step.phase.value, name=step.label, rows=did.rows, duration_ms=spent_ms)
 
-    def _run(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> _Did:
+    def has_begun(self, connection: Connection, segment: Segment, attempt: str) -> bool:
+        """Whether the attempt has begun with it."""
+        return FillStore(connection, FillId(attempt=attempt, segment=segment.number)).begun() is not None
+
+    def _run(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> Did:
         if step.hook is None:
             return self._filled(connection, identity, step, fill)
         notes: list[str] = []
@@ -93,9 +77,9 @@ class Filler:
             hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and begin anew"
             told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
             raise StepFailed(told, None)
-        return _Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
+        return Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
 
-    def _filled(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> _Did:
+    def _filled(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> Did:
         orders = Orders(
             connection=connection,
             database=self._database,
@@ -104,8 +88,7 @@ class Filler:
             require_lock=self._require_lock,
         )
         filling = Filling(orders, step, identity, fill)
-        rows = filling.run()
-        return _Did(rows=rows, note=filling.note)
+        return Did(rows=filling.run(), note=filling.note)
 
     def give_up(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""

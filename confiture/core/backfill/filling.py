@@ -26,6 +26,7 @@ from confiture.core.backfill.writes import Writes, writes_for
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
+from confiture.models.backfills import CANCELLED
 from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest
@@ -201,9 +202,9 @@ class Filling:
         workers = [Worker(number, job, ranges, self._gate, self._outbox) for number in range(1, count + 1)]
         # it counts what is committed now: what workers do from here on, they tell
         listening = Listening(work, self._identity, self._gate, self._outbox, workers, writes)
-        for worker in workers:
-            worker.thread.start()
         try:
+            for worker in workers:
+                worker.thread.start()
             errors = listening.until_all_are_gone()
         except BaseException:
             self._send_home(workers)
@@ -228,7 +229,7 @@ class Filling:
         self._store.forget()
         return failed(
             self._step,
-            "cancelled",
+            CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
             f"the rows that it filled stay in {self._backfill.into}: empty it, then `confiture migrate up` begins anew",
         )

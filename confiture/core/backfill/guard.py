@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -14,18 +15,22 @@ from confiture.core.backfill.source import failed
 from confiture.core.backfill.walking import Position, Walk
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed
+from confiture.core.names import quoted
+from confiture.core.queries import query
+from confiture.models.catalog import Name
 from confiture.models.plan import PlannedStep
+from confiture.models.words import count
 
-_EXPLAIN = "EXPLAIN (FORMAT JSON) "
+_EXPLAIN = "EXPLAIN (VERBOSE, FORMAT JSON) "
 _TIMES_THE_BATCH = 10
 """An estimate that is off by more than this is a plan for another amount of rows."""
 
 
 def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, end: Values) -> None:
-    """Plans the first batch. Raises StepFailed, with the plan, where it would read the whole driving table, or where
-    PostgreSQL expects many times the rows of a batch.
+    """Plans the first batch. Raises StepFailed, with the plan, where it would read the whole driving table, or a whole
+    partition of it, or where PostgreSQL expects many times the rows of a batch there.
 
-    A table that is not much larger than a batch may be read whole.
+    What is not much larger than a batch may be read whole.
     """
     rows = step.backfill.batch_rows if step.backfill else 1
     stretch = Walk(connection, key, end).next(Position(), rows)
@@ -33,18 +38,29 @@ def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, en
         return
     nodes = list(_nodes(_plan(connection, step, key, stretch.piece)))
     limit = rows * _TIMES_THE_BATCH
-    for node in nodes:
-        if node.get("Alias") != key.alias:
-            continue
-        if node["Plan Rows"] > limit or (node["Node Type"] == "Seq Scan" and _has_more_rows(connection, key, limit)):
+    for node in _reading(connection, key, nodes):
+        is_bad = node["Plan Rows"] > limit or node["Node Type"] == "Seq Scan"
+        if is_bad and _has_more_rows(connection, node, limit):
             raise failed(
                 step,
                 "bad-plan",
-                f"PostgreSQL plans {node['Node Type']} on {key.table} for a batch, and expects"
-                f" {node['Plan Rows']:,} rows of it; a batch has {rows:,}",
-                f"ANALYZE {key.table}; look at what else the WHERE says, and at the index on the batch key",
+                f"PostgreSQL plans {node['Node Type']} on {_relation(node)} for a batch, and expects"
+                f" {count(node['Plan Rows'], 'row')} of it; a batch has {rows:,}",
+                f"ANALYZE {quoted(key.table)}; look at what else the WHERE says, and at the index on the batch key",
                 detail=tuple(_lines(nodes)),
             )
+
+
+def _reading(connection: Connection, key: BatchKey, nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The nodes of a plan that read the driving table; those of its partitions have numbers behind its alias."""
+    rows = connection.execute(query("holders_of_rows"), {"table": quoted(key.table)})
+    holders = {Name(row["schema"], row["name"]) for row in rows}
+    alias = re.compile(rf"{re.escape(key.alias)}(_\d+)?")
+    return [node for node in nodes if alias.fullmatch(node.get("Alias", "")) and _relation(node) in holders]
+
+
+def _relation(node: dict[str, Any]) -> Name | None:
+    return Name(node["Schema"], node["Relation Name"]) if "Relation Name" in node else None
 
 
 def _plan(connection: Connection, step: PlannedStep, key: BatchKey, piece: Piece) -> dict[str, Any]:
@@ -61,9 +77,10 @@ def _plan(connection: Connection, step: PlannedStep, key: BatchKey, piece: Piece
     return plan
 
 
-def _has_more_rows(connection: Connection, key: BatchKey, number: int) -> bool:
-    query = sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(key.source, number)
-    return connection.execute(query).fetchone() is not None
+def _has_more_rows(connection: Connection, node: dict[str, Any], number: int) -> bool:
+    """Whether the relation that a node reads has more rows than that."""
+    table = sql.Identifier(node["Schema"], node["Relation Name"])
+    return connection.execute(sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(table, number)).fetchone() is not None
 
 
 def _nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
@@ -75,4 +92,4 @@ def _nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
 def _lines(nodes: list[dict[str, Any]]) -> Iterator[str]:
     for node in nodes:
         named = f" on {node['Relation Name']}" if "Relation Name" in node else ""
-        yield f"{'  ' * node['depth']}{node['Node Type']}{named} (about {node['Plan Rows']:,} rows)"
+        yield f"{'  ' * node['depth']}{node['Node Type']}{named} (about {count(node['Plan Rows'], 'row')})"

@@ -71,9 +71,9 @@ class BatchKey:
     def __len__(self) -> int:
         return len(self.columns)
 
-    def column(self, position: int) -> sql.Composed:
+    def column(self, position: int) -> sql.Identifier:
         """A column (counted from 0) as queries name it."""
-        return sql.Identifier(self.alias, self.columns[position].name) + sql.SQL("")
+        return sql.Identifier(self.alias, self.columns[position].name)
 
     def text(self, position: int) -> sql.Composed:
         """The text of a column's value."""
@@ -88,7 +88,7 @@ class BatchKey:
         """The columns from `start` on, for ORDER BY."""
         return sql.SQL(", ").join(self.column(position) for position in range(start, len(self.columns)))
 
-    def predicate(self, piece: Piece) -> sql.Composed:
+    def predicate(self, piece: Piece) -> sql.Composable:
         """The condition that the rows of a piece fulfil."""
         conditions = [
             sql.SQL("{} = {}").format(self.column(position), self.columns[position].literal(value))
@@ -102,4 +102,4 @@ class BatchKey:
                         self.column(depth), sql.SQL(operator), self.columns[depth].literal(value)
                     )
                 )
-        return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true") + sql.SQL("")
+        return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")

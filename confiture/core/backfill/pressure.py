@@ -45,7 +45,7 @@ class Pressure:
         self._rest = 0.0
         self._reason = ""
         self._calm = _CALM_LOOKS
-        self._told_blind = False
+        self._told: set[str] = set()
 
     def look(self) -> None:
         """Opens, slows down or closes the gate. Raises StepFailed where the user's own query fails."""
@@ -81,25 +81,34 @@ class Pressure:
             yield from self._lag(row["lag_ms"], row["unseen_replicas"], limits.replica_lag_ms)
         if limits.wal_bytes_per_s:
             yield from self._wal_rate(row["wal_bytes"], limits.wal_bytes_per_s)
-        if limits.long_transaction_ms and row["oldest_ms"] is not None:
-            limit_ms = limits.long_transaction_ms
-            yield Signal(
-                share=row["oldest_ms"] / limit_ms,
-                reason=f"a transaction is open for {row['oldest_ms'] / 1000:.1f} s (limit {limit_ms / 1000:g} s)",
-            )
+        if limits.long_transaction_ms:
+            yield from self._open_transactions(row["oldest_ms"], row["unseen_sessions"], limits.long_transaction_ms)
         if limits.throttle_query:
             yield from self._asked(limits.throttle_query)
 
     def _lag(self, lag_ms: float | None, unseen: int, limit_ms: int) -> Iterator[Signal]:
-        if unseen and not self._told_blind:
-            self._told_blind = True
-            text = (
+        if unseen:
+            self._tell_once(
                 "how far replicas lag cannot be seen: the role needs pg_monitor, so the backfill does not wait for them"
             )
-            self._work.emit(Noted(text=text))
         if lag_ms is not None:
             reason = f"a replica lags {lag_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
             yield Signal(share=lag_ms / limit_ms, reason=reason)
+
+    def _open_transactions(self, oldest_ms: float | None, unseen: int, limit_ms: int) -> Iterator[Signal]:
+        if unseen:
+            self._tell_once(
+                "how long transactions of other roles are open cannot be seen: the role needs pg_read_all_stats, so the"
+                " backfill does not wait for them"
+            )
+        if oldest_ms is not None:
+            reason = f"a transaction is open for {oldest_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
+            yield Signal(share=oldest_ms / limit_ms, reason=reason)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._work.emit(Noted(text=text))
 
     def _wal_rate(self, wal_bytes: int, limit: int) -> Iterator[Signal]:
         now = time.monotonic()
@@ -119,6 +128,11 @@ class Pressure:
                     f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {_QUERY_TIMEOUT_MS}".encode()
                 )
                 row = connection.execute(query.encode()).fetchone()
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+            # where the server suffers, this does, too
+            reason = f"the throttle's query takes longer than {_QUERY_TIMEOUT_MS / 1000:g} s"
+            yield Signal(share=1.0, reason=reason)
+            return
         except psycopg.Error as error:
             message = f"the throttle's query failed: {error.diag.message_primary or error}"
             raise failed(self._work.step, "bad-throttle", message, "mend `throttle: query:`") from error

@@ -7,6 +7,7 @@ from psycopg import sql
 from confiture.core.backfill.keys import BatchKey, Values
 from confiture.core.backfill.walking import Position, starting_behind
 from confiture.core.database import Connection, one_row
+from confiture.core.names import quoted
 
 _PARTS_PER_WORKER = 12
 """Sampled parts differ by a third: with many of them, no worker is left over with a large one."""
@@ -30,7 +31,7 @@ def split(connection: Connection, key: BatchKey, end: Values, workers: int) -> l
 
 def cuts(connection: Connection, key: BatchKey, end: Values, parts: int) -> list[Values]:
     """Keys before `end`, in order, that cut the table into about equal parts; none where it is small."""
-    pages = one_row(connection, "pages", table=str(sql.Identifier(*key.table).as_string(connection)))["pages"]
+    pages = one_row(connection, "pages", table=quoted(key.table))["pages"]
     percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
     columns = sql.SQL(", ").join(key.text(place) for place in range(len(key)))
     row_of = sql.SQL("({})").format(key.order())

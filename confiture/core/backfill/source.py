@@ -9,12 +9,12 @@ from typing import Any
 from confiture.core.backfill.keys import BatchKey, KeyColumn
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed
+from confiture.core.names import quoted
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
-from confiture.plan.rendering import quote_identifier
 from confiture.sql.backfills import cutting_problem
-from confiture.sql.tree import parsed
+from confiture.sql.tree import identifier, parsed
 
 _ORDERS = ({0}, {3})
 """pg_index.indoption of an index in ascending order, and of one in descending order."""
@@ -30,7 +30,7 @@ class Source:
 
 def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> Source:
     """The driving table of a backfill. Raises StepFailed where it cannot be read in batches, with what to do."""
-    table = ".".join(quote_identifier(part) for part in backfill.source if part)
+    table = quoted(backfill.source)
     row = connection.execute(query("key_source"), {"table": table}).fetchone()
     if row is None:
         raise failed(step, "undefined-table", f"there is no table {backfill.source}", "make it in a phase before this")
@@ -41,7 +41,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
         table=Name(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(_columns(step, row, names))
     )
     if not any(_leads(index, names) for index in row["indexes"]):
-        listed = ", ".join(map(_quoted, names))
+        listed = ", ".join(map(identifier, names))
         message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise failed(step, "no-batch-index", message, hint)
@@ -66,7 +66,8 @@ def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str]) -> li
         type_, base, not_null = known[name]
         if not not_null:
             message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
-            hint = f"batch by other columns, or first ALTER TABLE {row['name']} ALTER COLUMN {name} SET NOT NULL"
+            table = quoted(Name(row["schema"], row["name"]))
+            hint = f"batch by other columns, or first ALTER TABLE {table} ALTER COLUMN {identifier(name)} SET NOT NULL"
             raise failed(step, "no-batch-key", message, hint)
         found.append(KeyColumn(name=name, type=type_, base=base))
     return found
@@ -76,7 +77,3 @@ def _leads(index: Sequence[tuple[str | None, int]], names: Sequence[str]) -> boo
     """Whether an index reads in the order of the key, forwards or backwards."""
     leading = index[: len(names)]
     return [name for name, _ in leading] == list(names) and {option for _, option in leading} in _ORDERS
-
-
-def _quoted(name: str) -> str:
-    return name if name.isidentifier() and name == name.lower() else quote_identifier(name)

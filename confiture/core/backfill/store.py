@@ -7,7 +7,7 @@ from typing import Any
 
 from confiture.core.backfill.keys import Values
 from confiture.core.backfill.walking import Position
-from confiture.core.database import Connection
+from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
 
 
@@ -26,18 +26,13 @@ class FillId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
-    """What was fixed when a backfill began: its key's columns and the greatest key, and a hash of what it does.
+    """What is kept of a backfill that began: the number that names its triggers, and a hash of what it does.
 
-    `number` names its triggers. `state` is `preparing`, `filling`, `draining` or `done`; the end is fixed when it
-    begins to fill. `control` is what it is asked to do now: `run`, `pause` or `cancel`.
+    `state` is `preparing`, `filling`, `draining` or `done`.
     """
 
     number: int
     state: str
-    control: str
-    key: Values
-    end_key: Values
-    estimated_rows: int | None
     fingerprint: str
 
 
@@ -67,16 +62,13 @@ class FillStore:
         self._fill = fill
 
     def begun(self) -> Begun | None:
-        """What was fixed when it began; None where it has not."""
+        """What is kept of its beginning; None where it has not begun."""
         row = self._connection.execute(query("backfill"), self._fill.parameters).fetchone()
-        if row is None:
-            return None
-        return Begun(**row | {"key": tuple(row["key"]), "end_key": tuple(row["end_key"] or ())})
+        return None if row is None else Begun(**row)
 
     def begin(self, **described: object) -> int:
         """Enters the backfill, not yet filling. Returns its number."""
-        row = self._connection.execute(query("begin_backfill"), self._fill.parameters | described).fetchone()
-        return int(row["number"]) if row else 0
+        return int(one_row(self._connection, "begin_backfill", **self._fill.parameters, **described)["number"])
 
     def fix_end(self, end: Values) -> None:
         """Enters the greatest key: from here on it fills."""
@@ -128,7 +120,7 @@ class FillStore:
 
     def totals(self) -> Totals:
         """What all its batches did."""
-        row = self._connection.execute(query("backfill_totals"), self._fill.parameters).fetchone() or {}
+        row = one_row(self._connection, "backfill_totals", **self._fill.parameters)
         return Totals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
     def beat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str:

@@ -12,10 +12,11 @@ from confiture.core.backfill.capture import CapturedTable
 from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.source import failed
 from confiture.core.database import Connection
+from confiture.core.names import quoted
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
-from confiture.plan.rendering import quote_identifier
+from confiture.models.words import count
 from confiture.sql.backfills import tables_read
 from confiture.sql.tree import parsed
 
@@ -30,6 +31,16 @@ class ReadTable:
     name: Name
     kind: str
     is_inherited: bool
+    has_foreign_partitions: bool
+
+    @property
+    def why_unseen(self) -> str | None:
+        """Why triggers on it would not see all writes; None where they do."""
+        if self.kind in _WITHOUT_TRIGGERS:
+            return f"is {_WITHOUT_TRIGGERS[self.kind]}"
+        if self.is_inherited:
+            return "is inherited by other tables, whose writes its triggers do not see"
+        return "has foreign tables as partitions" if self.has_foreign_partitions else None
 
 
 def resolved(connection: Connection, step: PlannedStep, table: TableRef) -> Name:
@@ -90,13 +101,12 @@ def _require_capturable(step: PlannedStep, table: ReadTable, columns: Sequence[s
         raise failed(
             step,
             "not-captured",
-            f"the batch key has {len(key)} columns, `captures` names {len(columns)} of {table.name}",
+            f"the batch key has {count(len(key), 'column')}, `captures` names {len(columns)} of {table.name}",
             f"name those that hold {', '.join(column.name for column in key.columns)}, in this order",
         )
-    if table.kind in _WITHOUT_TRIGGERS or table.is_inherited:
-        why = _WITHOUT_TRIGGERS.get(table.kind, "inherited by other tables, whose writes its triggers do not see")
-        hint = "if nobody writes to it meanwhile: captures: {...: []}"
-        raise failed(step, "not-captured", f"writes to {table.name} cannot be noted: it is {why}", hint)
+    if table.why_unseen:
+        hint = f"if nobody writes to it meanwhile: captures: {{{table.name}: []}}"
+        raise failed(step, "not-captured", f"writes to {table.name} cannot be noted: it {table.why_unseen}", hint)
 
 
 def _require_columns(
@@ -157,11 +167,15 @@ def own_rows(backfill: PlannedBackfill) -> sql.Composed:
 
 
 def _resolve(connection: Connection, tables: Sequence[TableRef]) -> tuple[ReadTable, ...]:
-    names = [".".join(quote_identifier(part) for part in table if part) for table in tables]
-    rows: list[dict[str, Any]] = connection.execute(query("read_tables"), {"names": names}).fetchall()
+    names = {"names": [quoted(table) for table in tables]}
+    rows: list[dict[str, Any]] = connection.execute(query("read_tables"), names).fetchall()
     return tuple(
         ReadTable(
-            oid=row["oid"], name=Name(row["schema"], row["name"]), kind=row["kind"], is_inherited=row["is_inherited"]
+            oid=row["oid"],
+            name=Name(row["schema"], row["name"]),
+            kind=row["kind"],
+            is_inherited=row["is_inherited"],
+            has_foreign_partitions=row["has_foreign_partitions"],
         )
         for row in rows
     )

@@ -155,14 +155,20 @@ def last_key(connection: Connection, key: BatchKey) -> Values | None:
     return tuple(row["key"]) if row else None
 
 
+def count_rows(connection: Connection, key: BatchKey, piece: Piece) -> int:
+    """How many rows of the table a piece has now."""
+    query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(key.source, key.predicate(piece))
+    (row,) = connection.execute(query)
+    return int(row["rows"])
+
+
 def starting_behind(connection: Connection, key: BatchKey, start: Values, end: Values) -> Position:
     """The position behind the row `start` of a walk to `end`: where one range ends and the next begins."""
     equal = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(column.literal(one), column.literal(other))
         for column, one, other in zip(key.columns, start, end, strict=True)
     )
-    row = connection.execute(sql.SQL("SELECT ARRAY[{}] AS equal").format(equal)).fetchone()
-    flags = row["equal"] if row else []
+    (row,) = connection.execute(sql.SQL("SELECT ARRAY[{}] AS equal").format(equal))
     outer = len(key) - 1
-    edge = next((depth for depth, same in enumerate(flags[:outer]) if not same), outer)
+    edge = next((depth for depth, same in enumerate(row["equal"][:outer]) if not same), outer)
     return Position(prefix=start[:-1], after=start[-1], edge=edge)

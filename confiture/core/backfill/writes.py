@@ -20,6 +20,7 @@ from confiture.core.queries import query
 from confiture.core.waiting import retry_wait_s
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites
+from confiture.models.words import count
 
 LOCK_TIMEOUT_MS = 500
 _STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"
@@ -103,7 +104,8 @@ class NotedWrites:
     def settle(self) -> str | None:
         self._work.store.mark_draining()
         locked_ms = self._draining.all(self._tables)
-        again = f"{self._draining.refilled:,} writes of others filled again; " if self._draining.refilled else ""
+        refilled = self._draining.refilled
+        again = f"{count(refilled, 'write')} of others filled again; " if refilled else ""
         return f"{again}others could not write for {locked_ms:.0f} ms at the end"
 
     def release(self) -> None:
@@ -155,7 +157,8 @@ class RefusedWrites:
             raise failed(
                 self._work.step,
                 "source-written",
-                f"others wrote {written:,} rows to the tables that the backfill reads: its result would not hold them",
+                f"others wrote {count(written, 'row')} to the tables that the backfill reads: its result would not hold"
+                " them",
                 _STOP_WRITERS,
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import groupby
 
 from confiture.models.trace import Blocks, LockMode, LockTrace, RunWarning, StatementTrace, worst_locks
+from confiture.models.words import count, duration_in_prose
 from confiture.sql.actions import Action, actions, named_relations, same_relation
 from confiture.sql.escapes import escapes
 from confiture.sql.parsing import parse_statements
@@ -56,7 +57,9 @@ def leftovers(tries: Sequence[Sequence[StatementTrace]]) -> tuple[str, ...]:
     dead: Counter[str] = Counter()
     for traces in tries:
         dead.update(_dead_rows(traces))
-    told = [f"{table} keeps {count:,} dead rows until it is vacuumed" for table, count in dead.most_common() if count]
+    told = [
+        f"{table} keeps {count(rows, 'dead row')} until it is vacuumed" for table, rows in dead.most_common() if rows
+    ]
     everything = [trace for traces in tries for trace in traces]
     sequences = {name for traces in tries for name in _used_sequences(traces)}
     if sequences:
@@ -102,7 +105,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
         yield RunWarning(
             code="long-lock",
             message=(
-                f"{lock.relation} is held in {lock.felt.sql} for up to {seconds(lock.held_ms)}{waiting}:"
+                f"{lock.relation} is held in {lock.felt.sql} for up to {duration_in_prose(lock.held_ms)}{waiting}:"
                 f" {lock.felt.blocks.value} wait"
             ),
             hint=_way_out(lock, trace),
@@ -116,7 +119,7 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
 def _way_out(lock: LockTrace, trace: StatementTrace) -> str:
     if trace.duration_ms < _OWN_SHARE * lock.held_ms:
         return (
-            f"its statement takes {seconds(trace.duration_ms)}, then what follows keeps the lock:"
+            f"its statement takes {duration_in_prose(trace.duration_ms)}, then what follows keeps the lock:"
             " put what follows into a migration of its own, or this statement last"
         )
     return next((_WAYS_OUT[action] for action in actions(trace.text) if action in _WAYS_OUT), _ANY_WAY_OUT)
@@ -135,7 +138,7 @@ def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[RunWarning]:
             if relation in queried:
                 yield RunWarning(
                     code="rewrite",
-                    message=f"{relation} is rewritten in {seconds(trace.duration_ms)}",
+                    message=f"{relation} is rewritten in {duration_in_prose(trace.duration_ms)}",
                     hint=_WAYS_OUT[Action.ALTER_TYPE if Action.ALTER_TYPE in done else Action.ADD_COLUMN],
                     table=relation,
                     measured_ms=trace.duration_ms,
@@ -209,10 +212,3 @@ def _is_query(text: str) -> bool:
     """Whether a statement by its nature only reads and writes rows, for which it takes weak locks."""
     statements, _ = parse_statements(text)
     return all(statement.node in _QUERIES for statement in statements)
-
-
-def seconds(milliseconds: float) -> str:
-    """A measured time within a sentence."""
-    if milliseconds < 1:
-        return "under 1 ms"
-    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 950 else f"{milliseconds:.0f} ms"

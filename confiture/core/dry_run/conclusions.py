@@ -22,15 +22,17 @@ Traces = Sequence[StatementTrace]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """What warnings depend on besides the traces.
+    """What warnings and estimates depend on besides the traces.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found, and
-    `locks` what statements, by their texts, are known to lock: relations with the strongest mode.
+    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found,
+    `locks` what statements, by their texts, are known to lock: relations with the strongest mode. `otherwise` are the
+    versions that a dry run cannot run as a real run will.
     """
 
     threshold_ms: float
     findings: tuple[Finding, ...] = ()
     locks: Mapping[str, Mapping[str, LockMode]] = field(default_factory=dict)
+    otherwise: frozenset[str] = frozenset()
 
 
 def conclude(
@@ -44,7 +46,8 @@ def conclude(
 
     `tries` are all runs, those that were broken off and tried again included.
     """
-    return replace(partial(runs[-1], tries, known, isolation), estimate=_estimate(runs, scale))
+    found = _estimate(runs, scale, not known.otherwise)
+    return replace(partial(runs[-1], tries, known, isolation), estimate=found)
 
 
 def partial(traces: Traces, tries: Sequence[Traces], known: Known, isolation: IsolationReport | None) -> Rehearsed:
@@ -62,24 +65,22 @@ def partial(traces: Traces, tries: Sequence[Traces], known: Known, isolation: Is
 
 
 def predictions(
-    runs: Sequence[Traces], scale: Scale | None, database: str, checksums: Mapping[str, str]
+    runs: Sequence[Traces], scale: Scale | None, known: Known, database: str, checksums: Mapping[str, str]
 ) -> tuple[Prediction, ...]:
     """A prediction for each migration of the runs; `checksums` are by version."""
     return tuple(
-        Prediction.of(
-            database,
-            version,
-            checksum,
-            _estimate([[trace for trace in run if trace.step.version == version] for run in runs], scale),
-        )
+        Prediction.of(database, version, checksum, _estimate(_of(version, runs), scale, version not in known.otherwise))
         for version, checksum in checksums.items()
     )
 
 
-def _estimate(runs: Sequence[Traces], scale: Scale | None) -> Estimate:
-    sampled = any(trace.stands_for != 1 for run in runs for trace in run)
+def _of(version: str, runs: Sequence[Traces]) -> list[Traces]:
+    return [[trace for trace in run if trace.step.version == version] for run in runs]
+
+
+def _estimate(runs: Sequence[Traces], scale: Scale | None, as_real: bool) -> Estimate:
     scaled = scale is not None and any(scale.reaches(run) for run in runs)
-    return estimate([_total_ms(run, scale) for run in runs], scaled=scaled, sampled=sampled)
+    return estimate([_total_ms(run, scale) for run in runs], scaled=scaled, as_real=as_real)
 
 
 def _total_ms(run: Traces, scale: Scale | None) -> float:

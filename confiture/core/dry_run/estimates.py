@@ -17,13 +17,13 @@ SCALED_MARGIN = (0.6, 1.4)
 SET NOT NULL, ALTER TYPE, CREATE INDEX, ADD FOREIGN KEY, UPDATE)."""
 
 
-def estimate(totals_ms: Sequence[float], *, scaled: bool = False, sampled: bool = False) -> Estimate:
+def estimate(totals_ms: Sequence[float], *, scaled: bool = False, as_real: bool = True) -> Estimate:
     """The estimate from the total times of one or more dry runs, in milliseconds, already scaled where `scaled`.
 
     One more run is drawn from the same distribution as those seen: with n runs of mean m and deviation s it falls
     within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample).
-    Nothing is known of the spread from one run, and nothing of the confidence from a scaled one. Where backfills were
-    only `sampled`, neither is known: the spread of samples says nothing of commits, checkpoints and growing batches.
+    Nothing is known of the spread from one run, and nothing of the confidence from a scaled one. Where not all
+    of it runs `as_real` runs will, neither is known: the spread of dry runs says nothing of what they leave out.
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)
@@ -36,7 +36,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, sampled: bool 
         confidence = 100 * student_probability(TOLERANCE * mean / spread, runs - 1) if spread else 100.0
     if scaled and low is not None and high is not None:
         low, high, confidence = low / SCALED_MARGIN[1], high / SCALED_MARGIN[0], None
-    if sampled:
+    if not as_real:
         low = high = confidence = None
     return Estimate(
         production_ms=mean,
@@ -46,6 +46,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, sampled: bool 
         level_percent=None if scaled or low is None else LEVEL_PERCENT,
         runs=runs,
         scaled=scaled,
+        as_real=as_real,
     )
 
 

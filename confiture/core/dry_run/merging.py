@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from confiture.core.dry_run.advice import seconds
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.trace import LockTrace, RunWarning, StatementTrace
+from confiture.models.words import duration_in_prose
 from confiture.sql.actions import named_relations, same_relation
 
 
@@ -71,7 +71,9 @@ def _unseen(finding: Finding, traces: Sequence[StatementTrace]) -> RunWarning:
     lock = _worst_lock(finding, traces)
     measured = ""
     if lock and lock.held_ms >= 1:
-        measured = f"; the statement holds {lock.felt.sql} on {lock.relation} for up to {seconds(lock.held_ms)}"
+        measured = (
+            f"; the statement holds {lock.felt.sql} on {lock.relation} for up to {duration_in_prose(lock.held_ms)}"
+        )
     return RunWarning(
         code=finding.rule,
         rule=finding.rule,

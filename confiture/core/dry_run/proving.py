@@ -19,6 +19,7 @@ from confiture.models.isolation import IsolationProof, ProvedStatement, Standing
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, Statement
 from confiture.models.settings import TenancySettings
 from confiture.models.trace import RunWarning
+from confiture.models.words import count
 from confiture.sql.tree import ParsedStatement
 
 MIXED = "tenants-mixed"
@@ -112,7 +113,7 @@ def mixed_warning(one: ProvedStatement) -> RunWarning:
     """What is told of a statement that mixes tenants: which tenants, how many rows of each."""
     leaks = one.proof.leaks
     told_of = [leak.sentence for leak in leaks[:_MOST_LEAKS]]
-    more = [f"and {len(leaks) - _MOST_LEAKS} more differences"] if len(leaks) > _MOST_LEAKS else []
+    more = [f"and {count(len(leaks) - _MOST_LEAKS, 'more difference')}"] if len(leaks) > _MOST_LEAKS else []
     return RunWarning(
         code=MIXED,
         message=f"what is written to {one.target} mixes tenants: {'; '.join([*told_of, *more])}",

@@ -26,7 +26,7 @@ from confiture.errors import CheckFailed, ConfitureError
 from confiture.models.events import Noted
 from confiture.models.history import AppliedMigration
 from confiture.models.isolation import IsolationReport, Standing
-from confiture.models.plan import Direction, Plan
+from confiture.models.plan import Direction, Isolation, Plan
 from confiture.models.trace import StatementTrace
 from confiture.plan.history import track_record
 from confiture.sql.actions import named_relations
@@ -51,7 +51,7 @@ class DryRun:
 
     def run(self, plan: Plan, history: tuple[AppliedMigration, ...], judgement: PlanJudgement | None) -> None:
         """Rehearses the plan, of which lint says what `judgement` holds. Raises the error that tells what failed."""
-        known = self._known(judgement)
+        known = self._known(plan, judgement)
         scale = self._scale(self._options.scale_to)
         self._note_holders(plan)
         proving = self._proving()
@@ -74,17 +74,23 @@ class DryRun:
         record = track_record(history)
         if record:
             self._emit(Noted(text=record))
-        self._predict(plan, runs, scale)
+        self._predict(plan, runs, scale, known)
         mixed = isolation.of(Standing.MIXED) if isolation else ()
         if mixed:
             raise CheckFailed(*map(mixed_diagnostic, mixed))
 
-    def _known(self, judgement: PlanJudgement | None) -> Known:
+    def _known(self, plan: Plan, judgement: PlanJudgement | None) -> Known:
         threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
+        otherwise = frozenset(
+            migration.version
+            for migration in plan.migrations
+            if any(segment.isolation is not Isolation.TRANSACTIONAL for segment in migration.segments)
+        )
         if judgement is None:
-            return Known(threshold_ms=threshold_ms)
+            return Known(threshold_ms=threshold_ms, otherwise=otherwise)
         locks = {text: {str(name): mode for name, mode in locks.items()} for text, locks in judgement.locks.items()}
-        return Known(threshold_ms=threshold_ms, findings=judgement.report.findings, locks=locks)
+        findings = judgement.report.findings
+        return Known(threshold_ms=threshold_ms, findings=findings, locks=locks, otherwise=otherwise)
 
     def _proving(self) -> Proving | None:
         tenancy, options = self._project.settings.tenancy, self._options.proofs
@@ -101,7 +107,7 @@ class DryRun:
             statements=tuple(proving.statements),
         )
 
-    def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None) -> None:
+    def _predict(self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None, known: Known) -> None:
         if not self._options.remembered or plan.direction is Direction.DOWN:
             return
         if scale and not any(map(scale.reaches, runs)):
@@ -109,7 +115,8 @@ class DryRun:
         meant = self._options.scale_to or self._database
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
         try:
-            Predictions(self._project.settings.root).remember(predictions(runs, scale, meant.label, checksums))
+            found = predictions(runs, scale, known, meant.label, checksums)
+            Predictions(self._project.settings.root).remember(found)
         except OSError as error:
             # a read-only checkout is no reason to lose the report
             self._emit(Noted(text=f"the prediction is not kept: {error}"))

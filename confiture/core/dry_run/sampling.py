@@ -7,15 +7,13 @@ its lock until the dry run ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from statistics import fmean
-from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from confiture.core.backfill.batches import batch_failure, with_condition
 from confiture.core.backfill.guard import refuse_bad_plan
@@ -23,16 +21,17 @@ from confiture.core.backfill.keys import BatchKey, Piece, Values
 from confiture.core.backfill.ranges import cuts
 from confiture.core.backfill.source import find_source
 from confiture.core.backfill.tables import captured_tables, resolved
-from confiture.core.backfill.walking import Position, Walk, last_key, starting_behind
+from confiture.core.backfill.walking import Position, Walk, count_rows, last_key, starting_behind
 from confiture.core.database import Connection
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
-from confiture.core.steps import Observe, step_id
+from confiture.core.steps import Did, Observe, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
+from confiture.models.words import count
 
 _SAMPLES = 10
 UNJUDGED = "ran, but not judged: the backfill before it was only sampled; `--full` runs all of it"
@@ -41,10 +40,11 @@ SKIPPED = "needs the whole backfill before it, which was only sampled; `--full` 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampled:
-    """What was run of a backfill: how many batches, and how many times their work the real run does."""
+    """What was run of a backfill: how many batches, for how long, and how many times their work the real run does."""
 
     batches: int
     times: float
+    duration_ms: float
 
     @property
     def is_whole(self) -> bool:
@@ -52,20 +52,14 @@ class Sampled:
         return self.times == 1.0
 
 
+_NOTHING = Sampled(batches=0, times=1.0, duration_ms=0.0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Batch:
     rows: int
     written: int
     duration_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Did:
-    sampled: Sampled
-    rows: int | None
-    duration_ms: float
-    note: str | None
-    stats: Mapping[str, Any] | None = None
 
 
 class Sampling:
@@ -87,73 +81,65 @@ class Sampling:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did = self._run(step, identity, overlook, observe)
-        except (StepFailed, psycopg.Error, KeyboardInterrupt):
+            did, sampled = self._run(step, identity, overlook, observe)
+        except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
-        self._emit(
-            StepFinished(
-                step=identity,
-                outcome=Outcome.DONE,
-                duration_ms=did.duration_ms,
-                rows=did.rows,
-                note=did.note,
-                stats=did.stats,
-            )
-        )
-        return did.sampled
+        self._emit(did.finished(identity, sampled.duration_ms))
+        return sampled
 
-    def _run(self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe) -> _Did:
+    def _run(
+        self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe
+    ) -> tuple[Did, Sampled]:
         if step.hook is None:
             return self._sample(step, identity, overlook, observe)
-        asked: list[_Did] = []
+        did, sampled = Did(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
+            nonlocal did, sampled
             overlook()
-            asked.append(self._sample(planned, identity, overlook, observe))
-            return asked[0].rows or 0
+            did, sampled = self._sample(planned, identity, overlook, observe)
+            return did.rows or 0
 
         result = self._hooks.run_batched(self._connection, identity, step, sample_for_hook)
-        did = asked[0] if asked else _Did(Sampled(batches=0, times=1.0), None, 0.0, None)
-        return replace(did, rows=result.rows_affected, stats=result.stats)
+        return replace(did, rows=result.rows_affected, stats=result.stats), sampled
 
-    def _sample(self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe) -> _Did:
-        batches, total, captured = self._batches(step, identity, overlook, observe)
-        seen = sum(batch.rows for batch in batches)
-        sampled = Sampled(batches=len(batches), times=max(total / seen, 1.0) if seen else 1.0)
-        notes = [] if sampled.is_whole else [_note(batches, total)]
-        notes += [_capture_note(captured)] if captured else []
-        return _Did(
-            sampled=sampled,
-            rows=sum(batch.written for batch in batches),
-            duration_ms=sum(batch.duration_ms for batch in batches),
-            note="; ".join(notes) or None,
-        )
-
-    def _batches(
+    def _sample(
         self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe
-    ) -> tuple[list[_Batch], int, list[str]]:
-        """What was run, how many rows there are in all, and the tables that the real run puts triggers on."""
+    ) -> tuple[Did, Sampled]:
         backfill = _backfill(step)
         source = find_source(self._connection, step, backfill)
         into = resolved(self._connection, step, backfill.into)
-        captured: list[str] = []
+        notes: list[str] = []
         if backfill.on_writes is OnWrites.CAPTURE:
             tables = captured_tables(self._connection, step, backfill, source.key, into)
-            captured = [str(table.name) for table in tables]
+            notes += [_capture_note([str(table.name) for table in tables])] if tables else []
         end = last_key(self._connection, source.key)
         if end is None:
-            return [], 0, captured
+            return Did(rows=0, note="; ".join(notes) or None), _NOTHING
         refuse_bad_plan(self._connection, step, source.key, end)
-        total = self._count(source.key) if source.estimated_rows is None else source.estimated_rows
-        whole = self._full or _is_small(total, backfill)
+        total = source.estimated_rows
+        if total is None:
+            total = count_rows(self._connection, source.key, Piece())
+        whole = self._full or total <= _SAMPLES * backfill.batch_rows
         batches = []
         for piece in list(self._pieces(source.key, end, backfill.batch_rows, whole=whole)):
-            rows = self._count(source.key, piece)
+            rows = count_rows(self._connection, source.key, piece)
             overlook()
             batches.append(self._batch(step, identity, source.key, piece, rows, observe))
-        return batches, sum(batch.rows for batch in batches) if whole else total, captured
+        seen = sum(batch.rows for batch in batches)
+        if not whole and seen >= total:
+            # the estimate was too low
+            total = count_rows(self._connection, source.key, Piece())
+            overlook()
+        sampled = Sampled(
+            batches=len(batches),
+            times=1.0 if whole or not seen else total / seen,
+            duration_ms=sum(batch.duration_ms for batch in batches),
+        )
+        notes[:0] = [] if sampled.is_whole else [_note(batches, total)]
+        return Did(rows=sum(batch.written for batch in batches), note="; ".join(notes) or None), sampled
 
     def _pieces(self, key: BatchKey, end: Values, rows: int, *, whole: bool) -> Iterator[Piece]:
         if whole:
@@ -185,20 +171,11 @@ class Sampling:
         observe(identity, replace(statement, text=text), duration_ms)
         return _Batch(rows=rows, written=max(cursor.rowcount, 0), duration_ms=duration_ms)
 
-    def _count(self, key: BatchKey, piece: Piece | None = None) -> int:
-        query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(key.source, key.predicate(piece or Piece()))
-        row = self._connection.execute(query).fetchone()
-        return int(row["rows"]) if row else 0
-
 
 def _backfill(step: PlannedStep) -> PlannedBackfill:
     if step.backfill is None:
         raise ValueError(step.name)
     return step.backfill
-
-
-def _is_small(total: int, backfill: PlannedBackfill) -> bool:
-    return total <= _SAMPLES * backfill.batch_rows
 
 
 def _capture_note(tables: list[str]) -> str:
@@ -210,7 +187,7 @@ def _note(batches: list[_Batch], total: int) -> str:
     """How much of it ran, and how long all of it takes one worker, with the range that the batches' spread gives."""
     seen = sum(batch.rows for batch in batches)
     text = (
-        f"sampled: {len(batches)} batches, {seen:,} of about {total:,} rows;"
+        f"sampled: {count(len(batches), 'batch', 'batches')}, {seen:,} of about {count(total, 'row')};"
         f" all take one worker about {_cost(batches) * total / 1000:.1f} s"
     )
     if len(batches) > 1:
@@ -230,8 +207,8 @@ def _bounds(batches: list[_Batch]) -> tuple[float, float]:
     With n batches of r rows each on average, and residuals e of their times from the cost, the standard error is
     √(Σe² / (n - 1)) / (r·√n) (Cochran, Sampling Techniques, 6.4), and t has n - 1 degrees of freedom.
     """
-    cost, count = _cost(batches), len(batches)
+    cost, number = _cost(batches), len(batches)
     residuals = sum((batch.duration_ms - cost * batch.rows) ** 2 for batch in batches)
-    error = sqrt(residuals / (count - 1)) / (fmean(batch.rows for batch in batches) * sqrt(count))
-    reach = student_quantile(LEVEL_PERCENT / 100, count - 1) * error
+    error = sqrt(residuals / (number - 1)) / (fmean(batch.rows for batch in batches) * sqrt(number))
+    reach = student_quantile(LEVEL_PERCENT / 100, number - 1) * error
     return cost - reach, cost + reach

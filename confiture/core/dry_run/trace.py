@@ -34,8 +34,13 @@ _KINDS = {
 }
 CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
 """What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
-_TEMPORARY_FILE = re.compile(r"temporary file: .*, size (\d+)")
-_LOCK_WAIT = re.compile(r"process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms")
+_TEMPORARY_FILE = re.compile(r"LOG: temporary file: .*, size (\d+)")
+_LOCK_WAIT = re.compile(
+    r"LOG: process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms"
+)
+_IN_ENGLISH = (
+    "SELECT set_config('lc_messages', 'C', true) WHERE current_setting('lc_messages') !~ '^(C|en)([^[:alpha:]]|$)'"
+)
 _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
 """What other processes counted is else remembered until the transaction ends."""
 _FIRST_OID = 16_384
@@ -315,8 +320,10 @@ class Tracer:
         return int(one_row(self._connection, "wal_position")["bytes"])
 
     def _asked_for(self, setting: str) -> bool:
-        """Whether the server now tells us of temporary files, or lock waits; only some roles may ask for that."""
-        asking = f"SET LOCAL {setting}; SET LOCAL client_min_messages = log"
+        """Whether the server now tells us of temporary files, or lock waits, in the words that we know; only some roles
+        may ask for that.
+        """
+        asking = f"{_IN_ENGLISH}; SET LOCAL {setting}; SET LOCAL client_min_messages = log"
         return self._tried(asking, psycopg.errors.InsufficientPrivilege) is not None
 
     def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
@@ -324,10 +331,10 @@ class Tracer:
 
     def _told(self) -> _Told:
         taken, self._notices = self._notices, []
-        sizes = [int(match[1]) for text in taken if (match := _TEMPORARY_FILE.search(text))]
-        waits = [match for text in taken if (match := _LOCK_WAIT.search(text))]
+        sizes = [int(match[1]) for text in taken if (match := _TEMPORARY_FILE.match(text))]
+        waits = [match for text in taken if (match := _LOCK_WAIT.match(text))]
         return _Told(
-            notices=tuple(text for text in taken if not text.startswith("LOG")),
+            notices=tuple(text for text in taken if not text.startswith("LOG:")),
             temp_bytes=sum(sizes) if self._temp_visible else None,
             waited_ms=sum(float(wait["ms"]) for wait in waits) if self._waits_visible else None,
             waits={(int(wait["oid"]), wait["mode"]): float(wait["ms"]) for wait in waits if wait["oid"]},

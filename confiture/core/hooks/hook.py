@@ -129,12 +129,3 @@ def register_hook(name: str, hook: type[Hook]) -> None:
         register_hook("backfill", BackfillHook)
     """
     register(name, hook, call_from_outside(__file__))
-
-
-class HookRefused(RuntimeError):
-    """A hook asked for what hooks may not do, such as to commit. Not caught, it fails the migration.
-
-    Example::
-
-        conn.commit()  # raises HookRefused: the migration commits what its hooks do, together with itself
-    """

@@ -20,7 +20,8 @@ from confiture.core.events import Emit
 from confiture.core.failures import StepFailed, plain_failure
 from confiture.core.hooks.connection import HookConnection, lent, still_open
 from confiture.core.hooks.filling import ReadOnly, hook_of, planned_fill
-from confiture.core.hooks.hook import HookContext, HookRefused
+from confiture.core.hooks.hook import HookContext
+from confiture.core.hooks.refusing import HookRefused
 from confiture.core.hooks.telling import NotesOfRun, progress_of, shown
 from confiture.errors import ConfitureError, Diagnostic, Span
 from confiture.files.modules import importing_from, line_in, talking

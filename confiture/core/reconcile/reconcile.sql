@@ -1,11 +1,15 @@
 -- name: reconciled_table
 -- The table, its columns with the types that domains rest on, and the keys that could tell its rows apart, the best first.
+-- Strings are without their length, to which a cast would cut them off where an INSERT fails.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        row_security_active(c.oid) AS hides_rows,
        (
            SELECT coalesce(jsonb_agg(jsonb_build_object(
                       'name', a.attname,
-                      'type', format_type(t.base, t.modifier),
+                      'type', format_type(t.base, CASE WHEN t.base <> ALL (
+                          ARRAY['bpchar', 'varchar', 'bit', 'varbit', 'bpchar[]', 'varchar[]', 'bit[]', 'varbit[]']
+                          ::regtype[]::oid[]
+                      ) THEN t.modifier ELSE -1 END),
                       'is_collatable', (SELECT typcollation <> 0 FROM pg_type WHERE oid = t.base)
                   ) ORDER BY a.attnum), '[]')
            FROM pg_attribute a

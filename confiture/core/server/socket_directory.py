@@ -42,8 +42,8 @@ def make(data: Path, user: SystemUser | None) -> Path:
         raise DatabaseUnavailable(
             Diagnostic(
                 code="embedded-socket",
-                message=f"{place} is not a private directory of ours, so the embedded server cannot listen there.",
-                hint="Remove it, or move the project to a shorter path.",
+                message=f"{place} is not a private directory of ours, so the embedded server cannot listen there",
+                hint="remove it, or move the project to a shorter path",
             )
         )
     if user:

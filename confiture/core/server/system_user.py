@@ -108,9 +108,9 @@ def _make() -> SystemUser:
     raise DatabaseUnavailable(
         Diagnostic(
             code="embedded-root",
-            message="PostgreSQL refuses to run as root, and a system user to run it could not be made.",
+            message="PostgreSQL refuses to run as root, and a system user to run it could not be made",
             detail=tuple(said.strip().splitlines()),
-            hint=f"Make a system user called {_EXISTING}, or run confiture as an ordinary user.",
+            hint=f"make a system user called {_EXISTING}, or run confiture as an ordinary user",
         )
     ) from problem
 
@@ -118,6 +118,6 @@ def _make() -> SystemUser:
 def _foreign(data: Path, owner: int) -> Diagnostic:
     return Diagnostic(
         code="embedded-owner",
-        message=f"The embedded server's data in {data} belong to {_name(owner)}, not to you.",
-        hint="Run confiture as that user, or have it remove the directory.",
+        message=f"the embedded server's data in {data} belong to {_name(owner)}, not to you",
+        hint="run confiture as that user, or have it remove the directory",
     )

@@ -46,11 +46,11 @@ class Compared:
 
 
 def described(connection: Connection, tree: Any) -> list[tuple[str, str]]:
-    """The names and types of a query's columns."""
+    """The names and types of a query's columns; the types are of any length."""
     asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_text(tree))
     columns = connection.execute(asked).description or ()
     types = connection.execute(
-        "SELECT array_agg(format_type(oid, NULL) ORDER BY place) AS names"
+        "SELECT array_agg(format_type(oid, -1) ORDER BY place) AS names"
         " FROM unnest(%s::oid[]) WITH ORDINALITY AS t (oid, place)",
         [[column.type_code for column in columns]],
     ).fetchone()

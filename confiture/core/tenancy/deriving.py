@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from confiture.core.names import quoted
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.models.catalog import Catalog, Table, View
+from confiture.models.plan import TableRef
 from confiture.sql.flow.keys import has_heirs
 from confiture.sql.grammar import postgast
 from confiture.sql.tree import identifier, pb, strings
@@ -113,7 +115,7 @@ def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], 
     met = " AND ".join(f"{here}.{identifier(one)} = {there}.{identifier(one)}" for one in key)
     tenants = (f"{here}.{identifier(column)}", f"{there}.{identifier(column)} AS {identifier(f'{column} there')}")
     listed = ", ".join((*tenants, *(f"{here}.{identifier(one)}" for one in key if one != column)))
-    target = _relation_text(node.relation)
+    target = quoted(TableRef(node.relation.schemaname, node.relation.relname))
     text = f"SELECT {listed} FROM (SELECT 1) AS {here} JOIN {target} AS {there} ON {met}"  # noqa: S608 - quoted
     found = _parsed(text)
     source = found.from_clause[0].join_expr.larg.range_subselect
@@ -323,11 +325,6 @@ def _surround(query: Any, clause: Any) -> None:
         query.CopyFrom(_parsed("SELECT * FROM (SELECT 1) AS inserted"))
         query.from_clause[0].range_subselect.subquery.select_stmt.CopyFrom(inner)
     query.with_clause.CopyFrom(clause)
-
-
-def _relation_text(named: Any) -> str:
-    parts = [identifier(one) for one in (named.schemaname, named.relname) if one]
-    return ".".join(parts)
 
 
 def _parsed(text: str) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from confiture.core.names import quoted
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.core.tenancy.sight import Sight, Visibility, relation_text
+from confiture.core.tenancy.sight import Sight, Visibility
 from confiture.models.catalog import Catalog, Table, View
 from confiture.models.plan import BATCH
 from confiture.sql.grammar import postgast
@@ -166,7 +167,7 @@ class _Restricting:
         if column and alias == level.unowned:
             condition = f"{condition} OR {identifier(column[0])} IS NULL"
         only = "" if named.inh else "ONLY "
-        text = f"SELECT * FROM {only}{relation_text(relation.name)} WHERE {condition}"  # noqa: S608 - names are quoted
+        text = f"SELECT * FROM {only}{quoted(relation.name)} WHERE {condition}"  # noqa: S608 - names are quoted
         self._put(node, _parsed(text))
 
     def _definition(self, view: View) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
+from confiture.core.names import quoted
 from confiture.models.catalog import Catalog, Name, Table, View
 from confiture.models.settings import TenancySettings
 from confiture.sql.belonging import Step, is_always_set, matching, referred, tenant_column, way_to_tenant
@@ -11,6 +13,9 @@ from confiture.sql.tree import identifier
 
 PROBED = '"confiture probe".tenant'
 """Stands for the tenant that is looked at: to the parser it is a column."""
+_WITH_LENGTH = re.compile(r"(character varying|character|bit varying|bit)\(\d+\)")
+_OF_ANY_LENGTH = {"character": "bpchar", "bit": '"bit"'}
+"""Without its length, the name of these types means a length of 1."""
 
 
 class Sight(Enum):
@@ -108,7 +113,13 @@ class Visibility:
 def _equal(column: str, type_name: str) -> str:
     if not type_name:
         return f"CAST({identifier(column)} AS text) = {PROBED}"
-    return f"{identifier(column)} = CAST({PROBED} AS {type_name})"
+    return f"{identifier(column)} = CAST({PROBED} AS {_of_any_length(type_name)})"
+
+
+def _of_any_length(type_name: str) -> str:
+    """A type without its length: a cast to that would cut off what is longer, and so name another tenant."""
+    match = _WITH_LENGTH.fullmatch(type_name)
+    return _OF_ANY_LENGTH.get(match[1], match[1]) if match else type_name
 
 
 def _by_way(way: tuple[Step, ...], condition: str) -> str:
@@ -116,9 +127,4 @@ def _by_way(way: tuple[Step, ...], condition: str) -> str:
     inner = _by_way(tuple(rest), condition) if rest else condition
     columns = (step.key.columns, referred(step.key, step.target))
     own, theirs = (", ".join(map(identifier, names)) for names in columns)
-    return f"({own}) IN (SELECT {theirs} FROM {relation_text(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted
-
-
-def relation_text(name: Name) -> str:
-    """A relation's name with its schema, as SQL."""
-    return f"{identifier(name.schema)}.{identifier(name.name)}"
+    return f"({own}) IN (SELECT {theirs} FROM {quoted(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted

@@ -4,7 +4,7 @@
 -- What functions of these names are, all overloads together.
 SELECT CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::text END AS schema, p.proname::text AS name,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
-       CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(p.prorettype, NULL) END AS returns
+       CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(p.prorettype, -1) END AS returns
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_type t ON t.oid = p.prorettype

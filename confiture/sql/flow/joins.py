@@ -193,7 +193,7 @@ class Flow:
         source = shown_source(self.work, tree, state)
         grade, how = graded(self.work, equal, self.own, frozenset())
         message = f"the trigger finds rows of {source.label} without the {self.work.column} of its row: {how}"
-        self.work.report(Leak.REACH, grade, message, relation=source.label.split()[0])
+        self.work.report(Leak.REACH, grade, message, relation=source.called)
 
     def _is_correlated(self, equal: Equalities) -> bool:
         return any(isinstance(one, Column) and one.source not in self.own for one in equal.nodes())
@@ -212,7 +212,7 @@ class Flow:
             fix = source.relation.expose
         message = f"the subquery reads {source.label} without {work.column}: {how}"
         location = getattr(source.node, "location", -1)
-        work.report(Leak.JOIN, grade, message, location, relation=source.label.split()[0], fix=fix)
+        work.report(Leak.JOIN, grade, message, location, relation=source.called, fix=fix)
 
     def subqueries(self, expression: Any, state: State, seen: Iterable[int] = (), scope: Scope | None = None) -> State:
         """Goes through the subqueries of an expression that is evaluated for each row of `state`."""

@@ -84,7 +84,7 @@ def report_join(work: Work, tree: Join, left: State, right: State, equal: Equali
     else:
         message = f"{there.label} is joined to {here.label} without {work.column}: {how}"
     fix = _fix(work, tree, left, right, require)
-    work.report(tree.leak, grade, message, location, relation=here.label.split()[0], fix=fix)
+    work.report(tree.leak, grade, message, location, relation=here.called, fix=fix)
 
 
 def _fix(work: Work, tree: Join, left: State, right: State, require: Require) -> Callable[[], None] | None:

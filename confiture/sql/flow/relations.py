@@ -110,10 +110,15 @@ class Source:
             yield Column(self.number, key), output
 
     @property
+    def called(self) -> str | None:
+        """The table that it is, or its alias; None for a subquery or a join that has none."""
+        return str(self.table.name) if self.table else self.alias or None
+
+    @property
     def label(self) -> str:
         """How people are shown it."""
-        called = self.table.name if self.table else self.alias
-        return str(called) if str(called) == self.alias else f"{called} {self.alias}"
+        called = self.called or "a subquery"
+        return f"{called} {self.alias}" if self.alias not in ("", called) else called
 
 
 class Equalities:
