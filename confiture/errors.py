@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     """Another run holds the lock."""
     DRIFT = 7
     """The files and the history of the database disagree."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM where no migration was under way; what shells make of a process that SIGINT ended."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)

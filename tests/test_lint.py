@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
 from confiture.lint.engine import FAILED, NOT_FOLLOWED
 from confiture.models.catalog import Catalog, Column, Name, Table
-from tests.engine import migrate_up
+from tests.engine import migrate_up, wait_until
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
 
@@ -260,6 +262,26 @@ RULES = [StatementRule(name="failing", kinds=frozenset({"index_stmt"}), check=fa
     assert {one.rule for one in found} == {"failing_too", "failing", INDEX}
     assert {one.severity for one in found if one.rule != INDEX} == {"error"}
     assert found[0].message == f"{FAILED}: KeyError: 'x'"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_code_of_its_own(project: Project, sign: signal.Signals) -> None:
+    # the rule opens a pipe that nobody writes to: it waits until the signal comes
+    rule = """
+def waits(subject):
+    open("begun", "w").close()
+    open("waiting").close()
+
+RULE = SchemaRule(name="waiting", check=waits, **COMMON)
+"""
+    project.write("team_rules_c.py", PLUGIN + rule)
+    os.mkfifo(project.root / "waiting")
+    settings(project, "{plugins: team_rules_c}")
+    process = project.start("lint", "--rule", "waiting")
+    wait_until(lambda: (project.root / "begun").exists(), "the rule waits")
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
 def test_two_rules_of_one_name_are_refused(project: Project) -> None:

@@ -128,8 +128,8 @@ def failures(form: Format) -> Iterator[Scope]:
         print_failure(scope, error.diagnostics)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
-        say("interrupted; `confiture migrate status` says where the database stands")
-        raise typer.Exit(ExitCode.ROLLED_BACK) from interrupt
+        say("interrupted")
+        raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
     finally:
         signal.signal(signal.SIGTERM, former)
 
