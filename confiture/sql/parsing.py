@@ -42,10 +42,11 @@ def parse_statements(sql: str, parse: Parse = postgast.parse) -> tuple[tuple[Sta
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
     """
     if "\0" in sql:
-        hint = "remove the character"
-        return (), (SqlProblem("sql-syntax", "SQL cannot hold the character U+0000", sql.index("\0"), hint),)
+        return (), (_no_character(sql, sql.index("\0")),)
     try:
         tree = parse(sql)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, as templates can write
+        return (), (_no_character(sql, error.start),)
     except postgast.PgQueryError as error:
         return (), (_syntax_problem(sql, error),)
     except DecodeError:
@@ -63,6 +64,11 @@ def parse_statements(sql: str, parse: Parse = postgast.parse) -> tuple[tuple[Sta
             problems.append(SqlProblem(refusal.code, refusal.message, offset, refusal.hint))
         statements.append(statement)
     return tuple(statements), tuple(problems)
+
+
+def _no_character(sql: str, offset: int) -> SqlProblem:
+    message = f"SQL cannot hold the character U+{ord(sql[offset]):04X}"
+    return SqlProblem("sql-syntax", message, offset, "remove the character")
 
 
 def normalized(sql: str) -> str:

@@ -22,13 +22,15 @@ from confiture.models.plan import PlannedStep
 from confiture.models.words import count
 
 _EXPLAIN = "EXPLAIN (VERBOSE, FORMAT JSON) "
+_ASIDE = ("InitPlan", "SubPlan")
 _TIMES_THE_BATCH = 10
 """An estimate that is off by more than this is a plan for another amount of rows."""
 
 
 def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, end: Values) -> None:
-    """Plans the first batch. Raises StepFailed, with the plan, where it would read the whole driving table, or a whole
-    partition of it, or where PostgreSQL expects many times the rows of a batch there.
+    """Plans the first batch. Raises StepFailed where it would make one row of all its rows; and, with the plan, where
+    it would read the whole driving table, or a whole partition of it, or where PostgreSQL expects many times the rows
+    of a batch there.
 
     What is not much larger than a batch may be read whole.
     """
@@ -36,7 +38,13 @@ def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, en
     stretch = Walk(connection, key, end).next(Position(), rows)
     if stretch is None:
         return
-    nodes = list(_nodes(_plan(connection, step, key, stretch.piece)))
+    plan = _plan(connection, step, key, stretch.piece)
+    if _makes_one_row(plan):
+        # of functions only PostgreSQL knows which are aggregates
+        columns = ", ".join(f"{key.alias}.{column.name}" for column in key.columns)
+        message = "the query aggregates without GROUP BY: it would give a row for each batch"
+        raise failed(step, "backfill-groups", message, f"GROUP BY {columns}")
+    nodes = list(_nodes(plan))
     limit = rows * _TIMES_THE_BATCH
     for node in _reading(connection, key, nodes):
         is_bad = node["Plan Rows"] > limit or node["Node Type"] == "Seq Scan"
@@ -49,6 +57,16 @@ def refuse_bad_plan(connection: Connection, step: PlannedStep, key: BatchKey, en
                 f"ANALYZE {quoted(key.table)}; look at what else the WHERE says, and at the index on the batch key",
                 detail=tuple(_lines(nodes)),
             )
+
+
+def _makes_one_row(plan: dict[str, Any]) -> bool:
+    """Whether all rows that the outermost query reads become one: an aggregate without groups is above its joins."""
+    while plan["Node Type"] != "Aggregate":
+        inputs = [child for child in plan.get("Plans", ()) if child["Parent Relationship"] not in _ASIDE]
+        if len(inputs) != 1:
+            return False
+        (plan,) = inputs
+    return str(plan["Strategy"]) == "Plain" and "Grouping Sets" not in plan
 
 
 def _reading(connection: Connection, key: BatchKey, nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

