@@ -167,6 +167,15 @@ def test_unbounded_dml_where_the_rows_are_known(text: str, rows: dict[str, int],
     assert relations("unbounded_dml", text, rows=rows) == found
 
 
+@pytest.mark.parametrize(
+    ("select", "is_grouped"),
+    [("id FROM w_orders", False), ("id FROM w_orders GROUP BY id", True), ("count(*) FROM w_orders", True)],
+)
+def test_groups_are_not_simply_said_to_fit_into_batches(select: str, is_grouped: bool) -> None:
+    (hit,) = Asked((f"INSERT INTO w_jobs (id) SELECT {select}",), rows={"w_orders": 100_000}).hits("unbounded_dml")
+    assert (hit.hint is not None and "determines the groups" in hit.hint) is is_grouped
+
+
 @pytest.mark.parametrize("name", UNBOUNDED)
 def test_the_first_batch_is_bounded(name: str) -> None:
     text, _ = UNBOUNDED[name]

@@ -79,6 +79,17 @@ def test_an_edited_history_is_found(shop: Project, database: Database, edit: str
     assert any("chain" in d.message or "changed" in d.message for d in migrate_up(shop).expect(7).error.diagnostics)
 
 
+def test_a_migration_began_before_it_was_applied(shop: Project, database: Database) -> None:
+    sleep = "  - sql: SELECT pg_sleep(0.05)\n"
+    table(shop, 1, sleep)
+    table(shop, 2, f"{sleep}  - sql: VACUUM t2\n{sleep}")
+    migrate_up(shop).expect(0)
+    took = "extract(epoch FROM applied_at - started_at)"
+    least = dict(database.rows(f"SELECT version, {took} FROM confiture.migrations"))
+    assert least["001"] >= 0.05
+    assert least["002"] >= 0.1
+
+
 # --- order
 
 

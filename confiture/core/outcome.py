@@ -22,6 +22,7 @@ from confiture.errors import (
     MigrationFailed,
     MigrationStopped,
 )
+from confiture.models.events import INTERRUPTED
 from confiture.models.history import SegmentState
 from confiture.models.plan import Direction
 
@@ -84,7 +85,7 @@ def _diagnostic(error: BaseException, progress: Progress | None) -> Diagnostic:
 
 
 def _interrupted(hint: str) -> Diagnostic:
-    return Diagnostic(code="interrupted", message="interrupted", hint=hint)
+    return Diagnostic(code=INTERRUPTED, message="interrupted", hint=hint)
 
 
 def _ask(progress: Progress, database: Database, session: Session) -> Diagnostic | None:

@@ -62,11 +62,12 @@ WHERE attempt = %(attempt)s
 ORDER BY segment;
 
 -- name: insert_migration
+-- It began with its first transaction, which this one is.
 INSERT INTO confiture.migrations
     (version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms)
 VALUES
     (%(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
-     clock_timestamp(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
+     now(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
 -- The position is that of its end: the chain of checksums follows it, and others may have been applied meanwhile.
@@ -102,7 +103,8 @@ INSERT INTO confiture.journal (attempt, segment, version, direction, state, fing
 VALUES (%(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
 
 -- name: record_applied
--- A migration with its only segment: one round trip less than one after the other, for most migrations.
+-- A migration with its only segment: one round trip less than one after the other, for most migrations. It began with
+-- this transaction.
 WITH segment AS (
     INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
     VALUES
@@ -113,7 +115,7 @@ INSERT INTO confiture.migrations
     (version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms)
 VALUES
     (%(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
-     clock_timestamp(), clock_timestamp(), session_user, %(duration_ms)s);
+     now(), clock_timestamp(), session_user, %(duration_ms)s);
 
 -- name: complete_intent
 UPDATE confiture.journal

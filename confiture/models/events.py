@@ -25,6 +25,10 @@ class Outcome(StrEnum):
     """Some segments are committed; the next run resumes."""
 
 
+INTERRUPTED = "interrupted"
+"""The code of the diagnostic of a run that Ctrl-C or SIGTERM ended."""
+
+
 @value(frozen=True, kw_only=True, slots=True)
 class Waiter:
     """A session that waited for a lock of ours: which mode on what, how long, and the beginning of its query."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from confiture.models.backfills import CANCELLED
-from confiture.models.events import Outcome
+from confiture.models.events import INTERRUPTED, Outcome
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.isolation import Standing
 from confiture.models.plan import Direction
@@ -51,14 +51,16 @@ def _failure(report: RunReport, failed: MigrationReport | None, done: int, verb:
     if failed is None:
         return before.strip() if done else "Nothing was changed."
     label = f"{failed.version} {failed.name}"
+    was_interrupted = any(diagnostic.code == INTERRUPTED for diagnostic in report.diagnostics)
+    mend = "" if was_interrupted else "mend the cause, then "
     if report.outcome is Outcome.STOPPED:
         return (
             f"{before}{label} stopped midway: what ran before the failed step is committed."
-            f" Next: mend the cause, then `{command}` goes on from there."
+            f" Next: {mend}`{command}` goes on from there."
         )
     if any(diagnostic.code == CANCELLED for diagnostic in report.diagnostics):
         return f"{before}{label} was given up: the rows that it filled stay. Next: empty its table, then `{command}`."
-    return f"{before}{label} was rolled back: nothing of it remains. Next: mend the cause, then `{command}`."
+    return f"{before}{label} was rolled back: nothing of it remains. Next: {mend}`{command}`."
 
 
 def estimate_sentences(report: RunReport) -> list[str]:

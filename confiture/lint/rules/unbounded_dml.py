@@ -1,4 +1,4 @@
-"""UPDATE and DELETE without a bound on a table that others use."""
+"""Changes of all rows of a table that others use, and fills from large ones, in one transaction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import is_large, name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import NEXT
+from confiture.sql.flow.expressions import aggregates
 from confiture.sql.tree import pb, statement_text
 
 _FILL = (
     "One transaction lasts as long as the whole fill: until it commits, vacuum can remove no row that became dead "
     "meanwhile in any table, and a failure starts over."
+)
+
+_GROUPED = (
+    "write it as a `backfill:` step whose batch key determines the groups; where groups span all rows, run it when a "
+    "long transaction hurts nobody, and say so in an ignore comment"
 )
 
 
@@ -60,7 +66,12 @@ def _filled(subject: StatementSubject) -> Iterator[Hit]:
             relation=subject.name(subject.node.relation),
             message=f"INSERT ... SELECT reads {read} in one transaction",
             effect=_FILL,
+            hint=_GROUPED if _groups(select) else None,
         )
+
+
+def _groups(select: Any) -> bool:
+    return bool(select.group_clause) or any(True for target in select.target_list for _ in aggregates(target))
 
 
 def _first_batch(subject: StatementSubject, change: Change) -> str | None:
@@ -101,7 +112,7 @@ RULE = StatementRule(
     name="unbounded_dml",
     group=Group.DATA,
     severity="warning",
-    summary="UPDATE or DELETE without a bound on its rows",
+    summary="UPDATE, DELETE or MERGE without a bound on its rows, or INSERT from all of a large table",
     effect="Every row that it changes stays locked until the migration commits, and whoever wants to change such a "
     "row waits that long; the old rows stay behind dead, and vacuum can remove none of them before the commit.",
     hint="write it as a `backfill:` step, which runs in batches, each committed by itself; for a table that stays "
