@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -70,6 +71,7 @@ def _do(work: Callable[[BinaryIO], object], parent: int, reader: int, writer: in
     try:
         os.close(reader)
         _end_with(parent)
+        gc.freeze()  # what the parent has let go (a connection, a folder) is the parent's to end
         os.nice(_LATER)
         with os.fdopen(writer, "wb") as results:
             work(results)

@@ -120,6 +120,27 @@ with meanwhile(os.getpid) as result:
     assert _said(script) == "True\n"
 
 
+def test_what_was_let_go_here_is_ended_here() -> None:
+    script = """
+import gc
+from confiture.processes import meanwhile
+
+class Connection:
+    def __del__(self):
+        print("ended", flush=True)
+
+gc.disable()
+connection = Connection()
+connection.itself = connection
+del connection
+with meanwhile(gc.collect) as collected:
+    collected()
+print("now", flush=True)
+gc.collect()
+"""
+    assert _said(script) == "now\nended\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_no_process_outlives_one_that_is_killed() -> None:
     script = """
