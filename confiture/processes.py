@@ -14,8 +14,6 @@ from io import BytesIO
 from typing import BinaryIO, NoReturn, TypeVar
 
 _T = TypeVar("_T")
-_LATER = 5
-"""How far a copy steps back: the others wait for the process that it helps."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -72,7 +70,6 @@ def _do(work: Callable[[BinaryIO], object], parent: int, reader: int, writer: in
         os.close(reader)
         _end_with(parent)
         gc.freeze()  # what the parent has let go (a connection, a folder) is the parent's to end
-        os.nice(_LATER)
         with os.fdopen(writer, "wb") as results:
             work(results)
     finally:
@@ -109,20 +106,21 @@ def meanwhile(work: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
 
     Where that process does not come to an end, the function does the work here, and raises what it raises.
     """
-    with forked(lambda results: results.write(_pickled(work))) as results:
-        yield lambda: _loaded(results, work)
+    with forked(lambda results: results.write(pickled(work))) as results:
+        yield lambda: loaded(results, work)
 
 
-def _pickled(work: Callable[[], object]) -> bytes:
+def pickled(work: Callable[[], object]) -> bytes:
     """What work returns. As a whole, for a pipe takes little while nobody reads, and behind all that it prints."""
-    pickled = pickle.dumps(work(), pickle.HIGHEST_PROTOCOL)
+    result = pickle.dumps(work(), pickle.HIGHEST_PROTOCOL)
     _flush()
-    return pickled
+    return result
 
 
-def _loaded(results: BinaryIO, work: Callable[[], _T]) -> _T:
+def loaded(results: BinaryIO, work: Callable[[], _T]) -> _T:
+    """What a copy of this process pickled, or what work returns where it did not come to that."""
     try:
-        loaded: _T = pickle.load(results)  # noqa: S301 (written by a copy of this process)
+        result: _T = pickle.load(results)  # noqa: S301 (written by a copy of this process)
     except Exception:  # there is nothing, or only a part, or of a class that this process does not have
         return work()
-    return loaded
+    return result

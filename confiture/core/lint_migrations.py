@@ -20,8 +20,7 @@ from confiture.models.settings import Settings
 from confiture.models.source import SourceText
 from confiture.plan.ordering import version_key
 from confiture.plan.rendering import verbatim
-from confiture.sql.grammar import postgast
-from confiture.sql.tree import Trees
+from confiture.sql.tree import Parse, Trees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +46,17 @@ def judge_migrations(
     overrides: Mapping[str, Any],
     actives: Sequence[ActiveRule],
     facts: DatabaseFacts | None,
+    parse: Parse,
     *,
     needed: bool,
 ) -> JudgedMigrations:
     """Reads a project's migrations, and lets the rules judge those that the database has not.
 
-    `overrides` are variables that win over all others. Raises InputError where there is no folder of migrations and
-    they are `needed`.
+    `overrides` are variables that win over all others, `parse` gives the trees of texts. Raises InputError where there
+    is no folder of migrations and they are `needed`.
     """
     problems = Problems()
-    trees = Trees(postgast.parse)  # of what is planned first and judged then
+    trees = Trees(parse)  # of what is planned first and judged then
     exists = needed or settings.migrations.exists()
     project = read_project(settings, overrides, problems, trees.keep) if exists else None
     plans = project.ups if project else ()

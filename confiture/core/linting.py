@@ -65,9 +65,8 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     judge_migrations = partial(_judge_migrations, settings, options.variables, actives, facts, needed=needed)
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _beside(judge_migrations, is_large=is_large) as judged_migrations:
-        with _parser(texts, is_large=is_large) as parse:
-            schema = build_schema(files.texts, problems, parse)
+    with _ahead(texts, judge_migrations, is_large=is_large) as (parse, judged_migrations):
+        schema = build_schema(files.texts, problems, parse)
         migrations = judged_migrations()
         catalog = live or together(schema.catalog, migrations.catalog)
         broken = [*problems, *schema.failures, *migrations.problems]
@@ -101,22 +100,27 @@ def _judge_migrations(
     overrides: Mapping[str, Any],
     actives: Sequence[ActiveRule],
     facts: DatabaseFacts | None,
+    parse: Parse,
     *,
     needed: bool,
 ) -> JudgedMigrations:
     from confiture.core.lint_migrations import judge_migrations
 
-    return judge_migrations(settings, overrides, actives, facts, needed=needed)
+    return judge_migrations(settings, overrides, actives, facts, parse, needed=needed)
+
+
+def _ahead(
+    texts: Sequence[str], work: Callable[[Parse], _T], *, is_large: bool
+) -> AbstractContextManager[tuple[Parse, Callable[[], _T]]]:
+    """What parses the texts, and what gives the result of work: in another process where that is a gain."""
+    if is_large and may_fork():
+        return parsed_ahead(texts, work)
+    return nullcontext((postgast.parse, partial(work, postgast.parse)))
 
 
 def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
     """What gives the result of work: done in another process where that is a gain, else here once it is asked for."""
     return meanwhile(work) if is_large and may_fork() else nullcontext(work)
-
-
-def _parser(texts: Sequence[str], *, is_large: bool) -> AbstractContextManager[Parse]:
-    """What parses the texts: in another process where that is a gain."""
-    return parsed_ahead(texts) if is_large and may_fork() else nullcontext(postgast.parse)
 
 
 def _judge_schema(

@@ -1,32 +1,52 @@
-"""Parses texts in a process of its own while this one works on: parsing is a fifth of what lint does."""
+"""Another process parses texts while this one works on, and then does more: parsing is a fifth of what lint does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import string_at
-from typing import Any, BinaryIO
+from functools import partial
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, TypeVar
 
-from confiture.processes import forked
+from confiture.processes import forked, loaded, pickled
 from confiture.sql.grammar import lib, pb, postgast
 from confiture.sql.tree import Parse
 
+_T = TypeVar("_T")
 _LENGTH = 8
-"""Bytes of the number before each tree that says how long it is."""
+"""Bytes of the number that says how long a tree is, 0 for a text that does not parse."""
 
 
 @contextmanager
-def parsed_ahead(texts: Sequence[str]) -> Iterator[Parse]:
-    """Gives what parses as `postgast.parse` does; these texts sooner, where it is asked for them in this order."""
-    with forked(lambda results: _send(texts, results)) as results:
-        yield _Received(texts, results).parse
+def parsed_ahead(texts: Sequence[str], then: Callable[[Parse], _T]) -> Iterator[tuple[Parse, Callable[[], _T]]]:
+    """Has another process parse texts, and do then what is given what parses. Only where `may_fork` says so.
+
+    Gives what parses as `postgast.parse` does: these texts sooner, where it is asked for them in this order. And the
+    function that waits for what `then` returns, which must be picklable; it does that here where the process failed.
+    """
+    here = partial(then, postgast.parse)
+    try:
+        # through a pipe, which is soon full, both would take turns, a tree at a time, and on one processor
+        trees = TemporaryFile(buffering=0)  # noqa: SIM115 (closed below)
+    except OSError:
+        yield postgast.parse, here
+        return
+    with trees, forked(lambda results: _work(texts, then, trees, results)) as results:
+        received = _Received(texts, trees.fileno(), results)
+        yield received.parse, lambda: received.result(here)
 
 
-def _send(texts: Sequence[str], results: BinaryIO) -> None:
-    """Writes the tree of each text behind its length, 0 for one that does not parse."""
+def _work(texts: Sequence[str], then: Callable[[Parse], object], trees: BinaryIO, results: BinaryIO) -> None:
+    """Writes the tree of each text, says each time how long it is, and writes what is made then."""
+    made: dict[str, bytes] = {}
     for text in texts:
-        tree = _serialized(text)
-        results.write(len(tree).to_bytes(_LENGTH, "little") + tree)
+        tree = made[text] = _serialized(text)
+        trees.write(tree)
+        results.write(len(tree).to_bytes(_LENGTH, "little"))
+        results.flush()
+    results.write(pickled(partial(then, partial(_parse, made))))
 
 
 def _serialized(text: str) -> bytes:
@@ -38,13 +58,22 @@ def _serialized(text: str) -> bytes:
         lib.pg_query_free_protobuf_parse_result(result)
 
 
-class _Received:
-    """What the other process makes of the texts."""
+def _parse(made: Mapping[str, bytes], text: str) -> Any:
+    tree = made.get(text)
+    # what does not parse raises its error here, where somebody waits for it
+    return pb.ParseResult.FromString(tree) if tree else postgast.parse(text)
 
-    def __init__(self, texts: Sequence[str], results: BinaryIO) -> None:
+
+class _Received:
+    """What the other process makes."""
+
+    def __init__(self, texts: Sequence[str], trees: int, results: BinaryIO) -> None:
         self._places = {text: place for place, text in reversed([*enumerate(texts)])}
+        self._count = len(texts)
+        self._trees = trees
         self._results = results
         self._read = 0
+        self._end = 0
 
     def parse(self, text: str) -> Any:
         """The tree of a text: the one that was made, or one made now."""
@@ -52,14 +81,19 @@ class _Received:
         # nobody asks twice for the same tree: those before it are let go
         while self._read <= self._places.get(text, -1):
             tree = self._next()
-        # what does not parse raises its error here, where somebody waits for it
-        return pb.ParseResult.FromString(tree) if tree else postgast.parse(text)
+        return _parse({text: tree}, text)
+
+    def result(self, here: Callable[[], _T]) -> _T:
+        """What was made of all texts, or what is made `here`."""
+        while self._read < self._count:
+            self._next()
+        return loaded(self._results, here)
 
     def _next(self) -> bytes:
         """The next tree, empty where there is none, or nobody makes them any more."""
         self._read += 1
-        if self._results.closed:
+        length = b"" if self._results.closed else self._results.read(_LENGTH)
+        if len(length) < _LENGTH:
             return b""
-        length = int.from_bytes(self._results.read(_LENGTH), "little")
-        tree = self._results.read(length)
-        return tree if len(tree) == length else b""
+        begin, self._end = self._end, self._end + int.from_bytes(length, "little")
+        return os.pread(self._trees, self._end - begin, begin)
