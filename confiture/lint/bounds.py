@@ -13,7 +13,8 @@ from typing import Any
 from confiture.lint.sizes import LARGE_ROWS, is_small, name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import ConstraintKind, Table
-from confiture.sql.tree import nodes_of, pb, strings
+from confiture.sql.tree import pb, strings
+from confiture.sql.walking import nodes_of
 
 _ROW_ADDRESS = frozenset({"ctid"})
 _LOWER, _UPPER = (">", ">="), ("<", "<=")

@@ -11,7 +11,8 @@ from confiture.lint.bounds import Scope, common_queries, is_bounded, returns_few
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import Name, Table, TableKind, View
-from confiture.sql.tree import pb, relations_read
+from confiture.sql.tree import pb
+from confiture.sql.walking import relations_read
 
 _VERBS = {"update_stmt": "UPDATE", "delete_stmt": "DELETE", "merge_stmt": "MERGE"}
 CHANGING = frozenset({*_VERBS, "insert_stmt", "select_stmt"})

@@ -7,7 +7,8 @@ from typing import Any
 from confiture.lint.writing import qualified
 from confiture.models.catalog import Name
 from confiture.sql.catalog.names import joined
-from confiture.sql.tree import expression_text, identifier, pb, walk
+from confiture.sql.tree import expression_text, identifier, pb
+from confiture.sql.walking import nodes_of
 
 
 def kept_filled(table: Name, column: str, expression: Any) -> tuple[str, ...]:
@@ -33,9 +34,8 @@ def of_new_row(expression: Any) -> Any:
     """An expression over a table's columns, as a trigger function writes it: over those of NEW."""
     copied = pb.Node()
     copied.CopyFrom(expression)
-    for reference in walk(copied):
-        if isinstance(reference, pb.ColumnRef):
-            last = reference.fields[-1].string.sval
-            del reference.fields[:]
-            reference.fields.extend(pb.Node(string=pb.String(sval=part)) for part in ("new", last))
+    for reference in nodes_of(copied, pb.ColumnRef):
+        last = reference.fields[-1].string.sval
+        del reference.fields[:]
+        reference.fields.extend(pb.Node(string=pb.String(sval=part)) for part in ("new", last))
     return copied

@@ -9,7 +9,8 @@ from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import identifier, nodes_of, pb, statement_text, walk
+from confiture.sql.tree import identifier, pb, statement_text
+from confiture.sql.walking import nodes_of, walk
 
 _RELATIONS = (
     *(pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW),

@@ -13,7 +13,8 @@ from confiture.models.catalog import PUBLIC, Name, Table
 from confiture.models.source import Place
 from confiture.sql.catalog.names import chosen, of_columns, told_apart
 from confiture.sql.effects import effects_of
-from confiture.sql.tree import alter_commands, column_names, definition, pb, statement_text, strings
+from confiture.sql.tree import alter_commands, definition, pb, statement_text, strings
+from confiture.sql.walking import column_names
 
 LATER = "-- in a migration of its own, since the locks taken above last until the end of this one:"
 _LABELS = {

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from confiture.sql.grammar import pb, postgast
-from confiture.sql.tree import nodes_of
+from confiture.sql.walking import nodes_of
 
 
 class Action(StrEnum):

@@ -13,7 +13,8 @@ from typing import Any
 from confiture.models.plan import BATCH, TableRef
 from confiture.models.values import value
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, nodes_of, pb, strings
+from confiture.sql.tree import ParsedStatement, pb, strings
+from confiture.sql.walking import nodes_of
 
 _MARK = BATCH.strip('"')
 

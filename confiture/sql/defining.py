@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confiture.sql.tree import ParsedStatement, names, nodes_of, pb, result_name, strings, walk
+from confiture.sql.tree import ParsedStatement, names, pb, result_name, strings
+from confiture.sql.walking import nodes_of, walk
 
 _ANY = "*"
 _CLOCK = frozenset(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import View
 from confiture.models.plan import TableRef
@@ -17,32 +16,26 @@ from confiture.models.source import Place, Rendered
 from confiture.models.values import value
 from confiture.sql.expressions import expression_text, identifier
 from confiture.sql.grammar import pb, postgast
+from confiture.sql.walking import nodes_of
 
 __all__ = [
-    "LEAVES",
     "Parse",
     "ParsedStatement",
     "Trees",
     "alter_commands",
-    "below",
-    "branches",
-    "column_names",
     "definition",
     "expression_of",
     "expression_text",
     "identifier",
     "names",
-    "nodes_of",
     "parsed",
     "pb",
     "query_tree",
-    "relations_read",
     "renamed_column",
     "result_name",
     "result_name_of",
     "statement_text",
     "strings",
-    "walk",
 ]
 
 
@@ -193,124 +186,6 @@ def table_ref(text: str) -> TableRef | None:
     return TableRef(named.schemaname or None, named.relname)
 
 
-def walk(node: Any, without: str = "") -> Iterator[Any]:
-    """A message of the tree and all messages below it, in the order of the tree; wrappers (Node) are left out.
-
-    `without` is a kind of message to leave out with all that is below it.
-    """
-    return _walk(node, frozenset([getattr(pb, without)] if without else []))
-
-
-def nodes_of(node: Any, kind: type) -> Iterator[Any]:
-    """The messages of a kind in a tree, in its order."""
-    return (one for one in walk(node) if type(one) is kind)
-
-
-def branches(node: Any, without: str = "") -> Iterator[Any]:
-    """The same, without what holds neither queries nor calls: columns, constants and types."""
-    return _walk(node, LEAVES | {getattr(pb, without)} if without else LEAVES)
-
-
-def _walk(node: Any, without: frozenset[type[Message]]) -> Iterator[Any]:
-    wrapped = _wrapped(without)
-    waiting = [node]
-    while waiting:
-        current = waiting.pop()
-        if type(current) is pb.Node:
-            kind = current.WhichOneof("node")
-            if kind is None or kind in wrapped:
-                continue
-            current = getattr(current, kind)
-        elif type(current) in without:
-            continue
-        yield current
-        parts = below(current)
-        if parts:
-            parts.reverse()
-            waiting += parts
-
-
-@cache
-def _wrapped(kinds: frozenset[type[Message]]) -> frozenset[str]:
-    """What wrappers call these kinds of messages."""
-    named = {kind.DESCRIPTOR.full_name for kind in kinds}
-    return frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if field.message_type.full_name in named)
-
-
-def below(node: Any) -> list[Any]:
-    """The messages right below one, in the order of the tree, wrappers among them."""
-    found: list[Any] = []
-    for _, part in node.ListFields():
-        kind = type(part)
-        if kind is _REPEATED:
-            found += part
-        elif kind not in _SCALARS:
-            found.append(part)
-    return found
-
-
-_SCALARS = frozenset({bool, float, int, str, type(pb.TableFunc().notnulls)})
-_REPEATED = type(pb.SelectStmt().target_list)
-LEAVES = frozenset({pb.ColumnRef, pb.A_Const, pb.TypeName})
-"""Kinds of messages below which there are neither queries nor calls."""
-
-
-def column_names(node: Any) -> tuple[str, ...]:
-    """The columns that an expression reads, each once, without the names of their tables."""
-    found: dict[str, None] = {}
-    _note_columns(node, found)
-    return tuple(found)
-
-
-def _note_columns(node: Any, found: dict[str, None]) -> None:
-    kind = node.WhichOneof("node") if type(node) is pb.Node else ""
-    if kind in _WITHOUT_COLUMNS:
-        return
-    if kind == "column_ref":
-        _note_column(node.column_ref, found)
-    elif kind in _PARTS:  # what checks mostly are; looking at every field of the tree takes five times as long
-        for part in _PARTS[kind](getattr(node, kind)):
-            _note_columns(part, found)
-    else:
-        for one in walk(node):
-            if type(one) is pb.ColumnRef:
-                _note_column(one, found)
-
-
-def _note_column(reference: Any, found: dict[str, None]) -> None:
-    fields = reference.fields
-    if fields and fields[-1].WhichOneof("node") == "string":
-        found[fields[-1].string.sval] = None
-
-
-_WITHOUT_COLUMNS = frozenset({None, "a_const", "sqlvalue_function"})
-_PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
-    "a_expr": lambda node: (node.lexpr, node.rexpr),
-    "bool_expr": lambda node: node.args,
-    "func_call": lambda node: (
-        *node.args,
-        *node.agg_order,
-        *((node.agg_filter,) if node.HasField("agg_filter") else ()),
-        *((node.over,) if node.HasField("over") else ()),
-    ),
-    "list": lambda node: node.items,
-    "null_test": lambda node: (node.arg,),
-    "type_cast": lambda node: (node.arg,),
-}
-
-
-_NOT_READ = LEAVES | {pb.IntoClause}
-
-
-def relations_read(node: Any) -> Iterator[Any]:
-    """The RangeVars that a query reads, without those that name one of its WITH queries."""
-    nodes = list(_walk(node, _NOT_READ))
-    common = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
-    for one in nodes:
-        if type(one) is pb.RangeVar and (one.schemaname or one.relname not in common):
-            yield one
-
-
 def result_name(node: Any) -> str | None:
     """The name that PostgreSQL gives to the column of an expression, None where it has none to give."""
     return _named(node)[0]
@@ -435,8 +310,8 @@ def result_name_of(text: str) -> str | None:
 def renamed_column(expression: str, old: str, new: str) -> str:
     """The text of an expression with a column renamed."""
     value = expression_of(expression)
-    for node in walk(value):
-        if node.DESCRIPTOR.name == "ColumnRef" and node.fields[-1].string.sval == old:
+    for node in nodes_of(value, pb.ColumnRef):
+        if node.fields[-1].string.sval == old:
             node.fields[-1].string.sval = new
     return expression_text(value)
 

@@ -13,7 +13,8 @@ from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog.resolving import name_of_type
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import names, nodes_of, pb
+from confiture.sql.tree import names, pb
+from confiture.sql.walking import nodes_of
 
 
 def is_volatile(expression: Any, catalog: Catalog) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,8 @@ from confiture.core.tenancy.sight import Sight, Visibility
 from confiture.models.catalog import Catalog, Table, View
 from confiture.models.plan import BATCH
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import identifier, pb, strings, walk
+from confiture.sql.tree import identifier, pb, strings
+from confiture.sql.walking import nodes_of
 
 _MARK = BATCH.strip('"')
 _SYSTEM = ("pg_catalog", "information_schema")
@@ -201,16 +201,12 @@ def _group_by_what_follows(level: _Level) -> None:
         key = table.primary_key
         if key is None or not all((alias, column) in grouped for column in key.columns):
             continue
-        for reference in [one for node in used for one in _references(node)]:
+        for reference in [one for node in used for one in nodes_of(node, pb.ColumnRef)]:
             column = _of_alias(reference, alias, level)
             if column and (alias, column) not in grouped:
                 grouped.add((alias, column))
                 fields = [pb.Node(string=pb.String(sval=one)) for one in (alias, column)]
                 select.group_clause.append(pb.Node(column_ref=pb.ColumnRef(fields=fields)))
-
-
-def _references(node: Any) -> Iterator[Any]:
-    return (one for one in walk(node) if type(one) is pb.ColumnRef)
 
 
 def _column_of(node: Any, level: _Level, select: Any) -> tuple[str, str] | None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import names, pb, walk
+from confiture.sql.tree import names, pb
+from confiture.sql.walking import nodes_of
 
 IN_ANY_ORDER = frozenset(
     {"any_value", "array_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "string_agg", "xmlagg"}
@@ -46,16 +47,15 @@ class Settled:
 
 def called_functions(query: Any) -> set[tuple[str | None, str]]:
     """The functions that a query calls: schema, where it is said, and name."""
-    return {names(node.funcname) for node in walk(query) if type(node) is pb.FuncCall}
+    return {names(node.funcname) for node in nodes_of(query, pb.FuncCall)}
 
 
 def settle(query: Any, functions: Mapping[tuple[str | None, str], Callee]) -> Settled:
     """Settles a query (a SelectStmt) in place. Raises NotProvable."""
     settling = _Settling(functions)
     settling.calls(query, is_outermost=True)
-    for node in walk(query):
-        if type(node) is pb.SelectStmt:
-            _break_ties(node, settling.settled.left_out if node is query else {})
+    for node in nodes_of(query, pb.SelectStmt):
+        _break_ties(node, settling.settled.left_out if node is query else {})
     return settling.settled
 
 

@@ -22,7 +22,8 @@ from confiture.lint.sizes import is_small
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import Domain, Name, Persistence, Table
 from confiture.models.trace import LockMode
-from confiture.sql.tree import definition, names, pb, walk
+from confiture.sql.tree import definition, names, pb
+from confiture.sql.walking import nodes_of
 
 _ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
 """What PostgreSQL calls the kinds of ALTER DOMAIN that read tables."""
@@ -118,8 +119,8 @@ def _for_column(constraint: Any, column: str) -> Any:
         return pb.Node(null_test=pb.NullTest(arg=reference, nulltesttype=pb.IS_NOT_NULL))
     condition = pb.Node()
     condition.CopyFrom(constraint.raw_expr)
-    for node in walk(condition):
-        if node.DESCRIPTOR.name == "ColumnRef" and [one.string.sval for one in node.fields] == ["value"]:
+    for node in nodes_of(condition, pb.ColumnRef):
+        if [one.string.sval for one in node.fields] == ["value"]:
             node.CopyFrom(reference.column_ref)
     return condition
 

@@ -15,7 +15,8 @@ from confiture.models.source import Rendered
 from confiture.sql.nullness import not_null_columns
 from confiture.sql.proofs import conjuncts
 from confiture.sql.tokens import command_places
-from confiture.sql.tree import ParsedStatement, alter_commands, column_names, definition, names, parsed, pb, strings
+from confiture.sql.tree import ParsedStatement, alter_commands, definition, names, parsed, pb, strings
+from confiture.sql.walking import column_names
 
 _DROP_CONSTRAINT, _DROP_NOT_NULL = "X", "N"
 """What PostgreSQL calls the kinds of ALTER DOMAIN that take something away."""

@@ -8,7 +8,8 @@ from typing import Any
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import PUBLIC, Catalog, Name
-from confiture.sql.tree import ParsedStatement, definition, names, pb, walk
+from confiture.sql.tree import ParsedStatement, definition, names, pb
+from confiture.sql.walking import walk
 
 _USING = (
     "insert_stmt",

@@ -13,8 +13,9 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import qualified
 from confiture.sql.catalog.names import joined
 from confiture.sql.narrowing import Loss, loses
-from confiture.sql.tree import alter_commands, identifier, nodes_of, pb, strings
+from confiture.sql.tree import alter_commands, identifier, pb, strings
 from confiture.sql.type_changes import taken_apart
+from confiture.sql.walking import nodes_of
 
 _TEXTS = ("varchar", "bpchar")
 _LIMITS = {"smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1)}

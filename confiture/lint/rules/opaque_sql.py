@@ -9,7 +9,8 @@ from typing import Any
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import Name
-from confiture.sql.tree import names, pb, walk
+from confiture.sql.tree import names, pb
+from confiture.sql.walking import nodes_of
 
 _BUILDS_SQL = re.compile(r"\bEXECUTE\b(?!\s+(?:FUNCTION|PROCEDURE|ON)\b)", re.IGNORECASE)
 
@@ -33,8 +34,8 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
 def _functions(subject: StatementSubject, node: Any) -> Iterable[Hit]:
     if not subject.catalog.functions:
         return
-    for call in walk(node):
-        if isinstance(call, pb.FuncCall) and _builds_sql(subject, *names(call.funcname)):
+    for call in nodes_of(node, pb.FuncCall):
+        if _builds_sql(subject, *names(call.funcname)):
             name = names(call.funcname)[1]
             message = f"{name}() builds SQL when it runs: what that does is not known before"
             yield Hit(place=subject.statement.at(call.location), relation=name, message=message)

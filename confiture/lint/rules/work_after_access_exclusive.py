@@ -14,7 +14,8 @@ from confiture.lint.subjects import StatementSubject
 from confiture.lint.writing import enumerated, shortened
 from confiture.models.catalog import Name, Table, View
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, nodes_of, pb
+from confiture.sql.tree import alter_commands, pb
+from confiture.sql.walking import nodes_of
 
 _BUILDING = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt", "alter_domain_stmt")
 _KINDS = frozenset({*CHANGING, *_BUILDING, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})

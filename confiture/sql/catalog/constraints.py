@@ -11,7 +11,8 @@ from confiture.models.values import replace
 from confiture.sql.catalog.keys import columns_read, key_options
 from confiture.sql.catalog.names import of_columns, told_apart
 from confiture.sql.catalog.work import TableDraft, Work
-from confiture.sql.tree import column_names, expression_text, pb, result_name, strings
+from confiture.sql.tree import expression_text, pb, result_name, strings
+from confiture.sql.walking import column_names
 
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 INDEXED = {

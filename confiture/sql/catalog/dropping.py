@@ -13,7 +13,8 @@ from confiture.sql.catalog.inheritance import drop_parts, follow, remove_column
 from confiture.sql.catalog.resolving import user_type, written
 from confiture.sql.catalog.triggers import remove_triggers
 from confiture.sql.catalog.work import SYSTEM, TableDraft, Work, thawed
-from confiture.sql.tree import expression_of, names, pb, strings, walk
+from confiture.sql.tree import expression_of, names, pb, strings
+from confiture.sql.walking import walk
 
 
 def drop(work: Work, node: Any) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from confiture.models.catalog import Column
-from confiture.sql.tree import column_names, identifier, pb, strings
+from confiture.sql.tree import identifier, pb, strings
+from confiture.sql.walking import column_names
 
 _DEFAULT_CLASSES = frozenset(
     [

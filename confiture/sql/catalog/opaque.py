@@ -18,7 +18,8 @@ from confiture.sql.catalog.schemas import set_search_path
 from confiture.sql.catalog.tables import make_table_of_query
 from confiture.sql.catalog.work import Work
 from confiture.sql.grammar import postgast
-from confiture.sql.tree import names, pb, strings, walk
+from confiture.sql.tree import names, pb, strings
+from confiture.sql.walking import nodes_of
 
 _STATIC = {"PLpgSQL_stmt_execsql": "sqlstmt", "PLpgSQL_stmt_perform": "expr"}
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
@@ -119,9 +120,8 @@ def select(work: Work, node: Any) -> None:
     if node.HasField("into_clause"):
         make_table_of_query(work, node.into_clause, pb.Node(select_stmt=node))
         return
-    for one in walk(node):
-        if one.DESCRIPTOR.name == "FuncCall":
-            _called(work, one)
+    for one in nodes_of(node, pb.FuncCall):
+        _called(work, one)
 
 
 def call(work: Work, node: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from confiture.models.catalog import Name, Sequence
 from confiture.sql.catalog.queries import relation_columns
 from confiture.sql.catalog.work import Work
-from confiture.sql.tree import below, pb, strings
+from confiture.sql.tree import pb, strings
+from confiture.sql.walking import below
 
 _SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _APART = frozenset({"with_clause", "larg", "rarg", "into_clause", "locking_clause"})

@@ -11,7 +11,8 @@ from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
 from confiture.sql.catalog.functions import function_of, function_text
 from confiture.sql.catalog.resolving import user_type, written
 from confiture.sql.catalog.work import DefaultGrant, Work
-from confiture.sql.tree import column_names, expression_text, names, pb, walk
+from confiture.sql.tree import expression_text, names, pb
+from confiture.sql.walking import column_names, nodes_of
 
 _ALL = {
     "table": ("select", "insert", "update", "delete", "truncate", "references", "trigger", "maintain"),
@@ -82,7 +83,7 @@ def _require_columns(work: Work, table: Table, node: Any) -> None:
     known = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
     for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
         unknown = [column for column in column_names(expression) if column not in known]
-        if unknown and not any(type(one) is pb.SubLink for one in walk(expression)):
+        if unknown and not any(True for _ in nodes_of(expression, pb.SubLink)):
             for column in unknown:
                 work.missing_column(table.name, column)
 

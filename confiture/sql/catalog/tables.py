@@ -13,7 +13,8 @@ from confiture.sql.catalog.queries import columns_of, read_names
 from confiture.sql.catalog.resolving import named_type, type_names
 from confiture.sql.catalog.views import named, put_view
 from confiture.sql.catalog.work import TableDraft, Work
-from confiture.sql.tree import expression_text, identifier, pb, relations_read, statement_text, strings
+from confiture.sql.tree import expression_text, identifier, pb, statement_text, strings
+from confiture.sql.walking import relations_read
 
 _PERSISTENCE = {"u": Persistence.UNLOGGED, "t": Persistence.TEMPORARY}
 _STRATEGIES = {

@@ -10,7 +10,8 @@ from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
 from confiture.sql.catalog.reading import check_columns
 from confiture.sql.catalog.work import Work
-from confiture.sql.tree import definition, pb, relations_read, statement_text, strings
+from confiture.sql.tree import definition, pb, statement_text, strings
+from confiture.sql.walking import relations_read
 
 
 def create_view(work: Work, node: Any) -> None:

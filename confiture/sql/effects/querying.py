@@ -11,7 +11,8 @@ from confiture.models.trace import LockMode
 from confiture.sql.effects.dropping import referencing
 from confiture.sql.effects.recording import Recorder
 from confiture.sql.proofs import column_of, constant_of, flattened
-from confiture.sql.tree import LEAVES, below, branches, pb, strings, walk
+from confiture.sql.tree import pb, strings
+from confiture.sql.walking import LEAVES, below, branches, walk
 
 _SEQUENCES = frozenset(("nextval", "currval", "setval"))
 _LEVELS = frozenset((pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt, pb.MergeStmt))

@@ -10,7 +10,8 @@ from confiture.sql.built_in import built_in
 from confiture.sql.flow.expressions import is_known_function
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import branches, names, pb
+from confiture.sql.tree import names, pb
+from confiture.sql.walking import branches
 
 _READS = re.compile(r"\b(?:FROM|JOIN|EXECUTE|TABLE|PERFORM|CALL|INTO|UPDATE|MERGE)\b", re.IGNORECASE)
 _READERS = re.compile(

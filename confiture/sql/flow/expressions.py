@@ -10,8 +10,9 @@ from confiture.models.catalog import Catalog
 from confiture.sql.answers import Answer
 from confiture.sql.flow.relations import Column, Constant, Node, Source
 from confiture.sql.flow.scopes import Scope
-from confiture.sql.tree import branches, expression_text, pb, strings, walk
+from confiture.sql.tree import expression_text, pb, strings
 from confiture.sql.volatility import is_volatile
+from confiture.sql.walking import branches, walk
 
 Pair = tuple[Node, Node]
 

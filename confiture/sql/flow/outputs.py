@@ -11,7 +11,8 @@ from confiture.sql.flow.meeting import State, is_set
 from confiture.sql.flow.relations import Column, Constant, Node, Origin, Output, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import branches, pb, result_name, strings
+from confiture.sql.tree import pb, result_name, strings
+from confiture.sql.walking import branches
 
 
 class Targets:

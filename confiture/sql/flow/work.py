@@ -13,6 +13,7 @@ from confiture.sql.flow.expressions import Expressions
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.relations import Column, Node, Relation, Source
 from confiture.sql.tree import ParsedStatement, pb
+from confiture.sql.walking import walk
 
 
 @value(frozen=True, kw_only=True, slots=True)
@@ -96,8 +97,6 @@ class Work:
 
 def location_of(node: Any) -> int:
     """Where an expression begins, -1 where the tree does not say."""
-    from confiture.sql.tree import walk
-
     places = [one.location for one in walk(node) if "location" in one.DESCRIPTOR.fields_by_name and one.location > 0]
     return min(places, default=-1)
 
