@@ -22,6 +22,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 150_000
 _CONNECT_TIMEOUT_S = "10"
+_CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
 
 
@@ -136,6 +137,17 @@ def one_row(connection: Connection, name: str, **parameters: object) -> dict[str
     if row is None:
         raise LookupError(f"the query {name} gave no row")
     return row
+
+
+def check_client(connection: Connection) -> int:
+    """Has the server look, while a statement runs, whether we are still there: where we are killed, it soon lets go of
+    what the statement holds. Returns how often, in milliseconds; 0 on a platform that cannot.
+    """
+    try:
+        connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
+    except psycopg.errors.InvalidParameterValue:
+        return 0
+    return _CLIENT_CHECK_MS
 
 
 def _unusable(code: str, message: str, hint: str) -> DatabaseUnavailable:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import psycopg
-
+from confiture.core.asking import asking
 from confiture.core.database import Database
-from confiture.core.failures import plain_failure
 from confiture.core.lint_facts import DatabaseFacts
 from confiture.core.live_catalog import read_catalog, read_table_rows
 from confiture.core.standing import read_history
-from confiture.errors import DatabaseUnavailable
 from confiture.models.history import State
 
 
@@ -18,8 +15,7 @@ def facts_of(database: Database) -> DatabaseFacts:
 
     Raises DatabaseUnavailable.
     """
-    connection = database.connect("lint")
-    try:
+    with asking(database, "lint", "the schema cannot be read") as connection:
         # bounds what reading may wait
         connection.execute("SET lock_timeout = '5s'")
         applied = [row.version for row in read_history(connection) if row.state is State.APPLIED]
@@ -30,7 +26,3 @@ def facts_of(database: Database) -> DatabaseFacts:
             applied=frozenset(applied),
             label=database.label,
         )
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the schema cannot be read")) from error
-    finally:
-        connection.close()

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 
-from confiture.core.database import Connection, one_row
+from confiture.core.database import Connection, check_client, one_row
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_diagnostic
 from confiture.core.hooks.running import HookRuns
@@ -28,7 +28,6 @@ from confiture.models.plan import (
 )
 from confiture.models.settings import DatabaseSettings
 
-_CLIENT_CHECK_MS = 1_000
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class Session:
         self.hooks = hooks
         self._settings = settings
         self._emit = emit
-        self._client_check_ms = _supported_client_check_ms(connection)
+        self._client_check_ms = check_client(connection)
 
     def reset(self) -> None:
         """Back to a fresh session: whatever a migration set, it set for itself."""
@@ -180,12 +179,3 @@ class Session:
 def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
     """What is raised where somebody waited for us too long; `failed` is the statement that was cancelled."""
     return StepFailed(over_budget_diagnostic(waiter, budget_ms, failed), OVER_BUDGET)
-
-
-def _supported_client_check_ms(connection: Connection) -> int:
-    """How often the server looks whether we are still there while a statement runs; not every platform can."""
-    try:
-        connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
-    except psycopg.errors.InvalidParameterValue:
-        return 0
-    return _CLIENT_CHECK_MS

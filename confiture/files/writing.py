@@ -138,4 +138,5 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise InputError(Diagnostic(code="exists", message=f"{path} exists already")) from error
+        hint = "give another name, or move that file away"
+        raise InputError(Diagnostic(code="exists", message=f"{path} exists already", hint=hint)) from error

@@ -15,7 +15,7 @@ from confiture.core.backfill.gate import Gate
 from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.pace import Pace
 from confiture.core.backfill.store import FillId, FillStore, Range
-from confiture.core.database import Connection, Database, one_row
+from confiture.core.database import Connection, Database, check_client, one_row
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, plain_failure
 from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
@@ -31,7 +31,6 @@ _TAKEN = frozenset({"23505", "23P01"})
 """Another row of the target is in the way."""
 _BAD_DATA = ("22", "23")
 """Classes of SQLSTATE that say that one row is wrong."""
-_CLIENT_CHECK_MS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,9 +241,7 @@ def _prepare(connection: Connection, step: PlannedStep, settings: DatabaseSettin
         " SET idle_session_timeout = 0; SET confiture.filling = 'on'".encode()
     )
     prepare_session(connection)
-    # where we are killed, the server process soon lets go of its range
-    with suppress(psycopg.errors.InvalidParameterValue):
-        connection.execute(f"SET client_connection_check_interval = {_CLIENT_CHECK_MS}".encode())
+    check_client(connection)
 
 
 def prepare_session(connection: Connection) -> None:
