@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from confiture.core import linting
+from confiture.core import lint_migrations, linting
 from confiture.errors import InputError
 from confiture.models.catalog import Name, Query
 from confiture.models.findings import LintReport
@@ -237,7 +237,7 @@ def _report(project: Project, monkeypatch: pytest.MonkeyPatch, *, several: bool)
 def test_several_processes_find_what_one_finds(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = _report(large, monkeypatch, several=False)
     judged_here: list[int] = []
-    monkeypatch.setattr(linting, "_judge_migrations", _noted(linting._judge_migrations, judged_here))
+    monkeypatch.setattr(lint_migrations, "judge_migrations", _noted(lint_migrations.judge_migrations, judged_here))
     apart = _report(large, monkeypatch, several=True)
     assert apart == alone
     assert not judged_here, "the other process did not come to an end"

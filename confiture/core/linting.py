@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _LARGE = 200_000
-"""Characters of DDL from which on a second process gains more than its start takes, some five times over."""
+"""Characters of DDL from which on other processes are no loss: about there, it takes the same time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +62,16 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     problems = Problems()
     files = read_schema_files(settings, options.variables, problems) if live is None else SchemaFiles()
     needed = live is None and not files.paths
-    judge_migrations = partial(_judge_migrations, settings, options.variables, actives, facts, needed=needed)
+
+    def judged(parse: Parse) -> JudgedMigrations:
+        # what it takes to run migrations is loaded by the process that judges them
+        from confiture.core.lint_migrations import judge_migrations
+
+        return judge_migrations(settings, options.variables, actives, facts, parse, needed=needed)
+
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _ahead(texts, judge_migrations, is_large=is_large) as (parse, judged_migrations):
+    with _ahead(texts, judged, is_large=is_large) as (parse, judged_migrations):
         schema = build_schema(files.texts, problems, parse)
         migrations = judged_migrations()
         catalog = live or together(schema.catalog, migrations.catalog)
@@ -95,20 +101,6 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     )
 
 
-def _judge_migrations(
-    settings: Settings,
-    overrides: Mapping[str, Any],
-    actives: Sequence[ActiveRule],
-    facts: DatabaseFacts | None,
-    parse: Parse,
-    *,
-    needed: bool,
-) -> JudgedMigrations:
-    from confiture.core.lint_migrations import judge_migrations
-
-    return judge_migrations(settings, overrides, actives, facts, parse, needed=needed)
-
-
 def _ahead(
     texts: Sequence[str], work: Callable[[Parse], _T], *, is_large: bool
 ) -> AbstractContextManager[tuple[Parse, Callable[[], _T]]]:
@@ -130,7 +122,7 @@ def _judge_schema(
 
 
 def _divided(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
-    """The rules of tenancy, which take as long as all others together, and those."""
+    """The rules of tenancy, which take longer than all others together, and those."""
     tenancy = [active for active in actives if active.rule.group is Group.TENANCY]
     return tenancy, [active for active in actives if active.rule.group is not Group.TENANCY]
 
