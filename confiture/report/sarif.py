@@ -88,19 +88,20 @@ def _fix(finding: Finding, root: Path, repository: Path) -> dict[str, Any]:
     changes = [
         {
             "artifactLocation": _file(path, root, repository),
-            "replacements": [_replacement(edit, _long_line_ends(root / path)) for edit in edits],
+            "replacements": _replacements(edits, _long_line_ends(root / path)),
         }
         for path, edits in by_file.items()
     ]
     return {"description": {"text": finding.hint or finding.message}, "artifactChanges": changes}
 
 
-def _replacement(edit: Edit, long_line_ends: Sequence[int]) -> dict[str, Any]:
-    start, end = (at + bisect_left(long_line_ends, at) for at in (edit.start, edit.end))
-    return {
-        "deletedRegion": {"charOffset": start, "charLength": end - start},
-        "insertedContent": {"text": edit.text},
-    }
+def _replacements(edits: Sequence[Edit], long_line_ends: Sequence[int]) -> list[dict[str, Any]]:
+    found = []
+    for edit in edits:
+        start, end = (at + bisect_left(long_line_ends, at) for at in (edit.start, edit.end))
+        region = {"charOffset": start, "charLength": end - start}
+        found.append({"deletedRegion": region, "insertedContent": {"text": edit.text}})
+    return found
 
 
 def _long_line_ends(path: Path) -> list[int]:
