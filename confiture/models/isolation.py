@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import Any
 
 from confiture.errors import Span
 from confiture.models.catalog import Name
@@ -122,14 +121,6 @@ class IsolationProof:
     def lasting(self, duration_ms: float) -> IsolationProof:
         """The same, with the time that it took."""
         return replace(self, duration_ms=duration_ms)
-
-    def as_document(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        found = asdict(self)
-        found["standing"] = self.standing.value
-        found["leaks"] = [{**leak, "kind": leak["kind"].value} for leak in found["leaks"]]
-        found["duration_ms"] = round(self.duration_ms, 3)
-        return found
 
 
 @value(frozen=True, kw_only=True, slots=True)

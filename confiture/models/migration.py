@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from confiture.errors import Span
 from confiture.models.calls import Call
@@ -72,7 +72,11 @@ class Step:
 
     `name` is what the file calls it, None where it does not; `when` a Jinja expression that must hold for the step to
     run. What holds `once` is not asked again when the migration is verified later.
+
+    `kind` names the kind of step in checksums. It is stored in the history of every database: it never changes.
     """
+
+    kind: ClassVar[str]
 
     span: Span
     name: str | None = None
@@ -86,12 +90,16 @@ class Step:
 class SqlStep(Step):
     """Inline SQL: a template."""
 
+    kind = "SqlStep"
+
     sql: SourceText
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class FileStep(Step):
     """A DDL file, taken as it is, or rendered where `is_template`."""
+
+    kind = "FileStep"
 
     sql: SourceText
     is_template: bool
@@ -100,6 +108,8 @@ class FileStep(Step):
 @value(frozen=True, kw_only=True, slots=True)
 class CheckStep(Step):
     """A query (a template) and what it must return."""
+
+    kind = "CheckStep"
 
     sql: SourceText
     expect: Expectation
@@ -137,6 +147,8 @@ class BackfillStep(Step):
     the key.
     """
 
+    kind = "BackfillStep"
+
     sql: SourceText
     into: SourceText
     source: SourceText
@@ -158,6 +170,8 @@ class ReconcileStep(Step):
     primary key where the query returns it; `by` is the column by which both sides are compared first, by default the
     tenant's.
     """
+
+    kind = "ReconcileStep"
 
     sql: SourceText
     table: SourceText
@@ -187,6 +201,8 @@ class HookStep(Step):
     `registration` is the hook itself where the migration's own file registers it. `source` is then the class as that
     file writes it, without comments: it is part of what the migration does.
     """
+
+    kind = "HookStep"
 
     reference: SourceText
     registration: HookRegistration | None = None

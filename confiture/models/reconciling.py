@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.models.plan import StepId
@@ -94,16 +93,6 @@ class Reconciled:
     def equal(self) -> bool:
         """Whether every group has the same number of rows, and the same hash, on both sides."""
         return self.differing == 0
-
-    def as_document(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        found = asdict(self)
-        del found["differing"], found["differing_groups"]
-        found["equal"] = self.equal
-        found["groups_differing"] = self.differing
-        found["first_groups_differing"] = list(self.differing_groups)
-        found["duration_ms"] = round(self.duration_ms, 3)
-        return found
 
 
 class Verdict(StrEnum):

@@ -1,4 +1,8 @@
-"""Checksums of migrations: blind to white space and comments, chained over the history."""
+"""Checksums of migrations: blind to white space and comments, chained over the history.
+
+They are stored in databases, so what goes into them is a wire form: names of kinds and phases as they were first
+written, whatever classes and fields are called today. tests/test_wire_forms.py pins them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from confiture.models.migration import (
     AnyStep,
     CheckStep,
     Comparison,
+    Expectation,
     FileStep,
     HookStep,
     MigrationFile,
@@ -60,7 +65,7 @@ def labelled(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
 
 def migration_checksum(migration: MigrationFile, steps: Iterable[StepChecksum]) -> str:
     """The checksum of what a migration does: its steps, phase by phase, and its own variables."""
-    return digest(migration.variables, [(step.phase, step.checksum) for step in steps])
+    return digest(migration.variables, [(step.phase.value, step.checksum) for step in steps])
 
 
 def chain(previous: str, version: str, checksum: str) -> str:
@@ -80,19 +85,28 @@ def _runs(step: PlannedStep) -> tuple[object, ...]:
     texts = [normalized(statement.text) for statement in step.statements]
     held = step.reconcile
     how = [step.hook.name] if step.hook else [str(held.table), held.key, held.by] if held else []
-    return (step.phase, step.expect, texts, *how)
+    return (step.phase.value, _expectation(step.expect), texts, *how)
+
+
+def _expectation(expect: Expectation | None) -> str | None:
+    """An expectation as fingerprints of segments hold it, in the words of their first version."""
+    if expect is None:
+        return None
+    if isinstance(expect, Comparison):
+        return f"Comparison(operator={expect.operator!r}, value={expect.value!r})"
+    return f"ExpectedRows(rows={expect.rows!r})"
 
 
 def _of_step(step: AnyStep) -> str:
     if isinstance(step, HookStep):
-        return digest("HookStep", step.reference.text, step.source, step.when.text if step.when else None)
+        return digest(step.kind, step.reference.text, step.source, step.when.text if step.when else None)
     expect = step.expect if isinstance(step, CheckStep) else None
     expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
     is_template = not isinstance(step, FileStep) or step.is_template
     sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
     named = () if not isinstance(step, ReconcileStep) else (_named(step),)
     when = step.when.text if step.when else None
-    return digest(type(step).__name__, normalized(sql).rstrip("; "), expected, when, *named)
+    return digest(step.kind, normalized(sql).rstrip("; "), expected, when, *named)
 
 
 def _named(step: ReconcileStep) -> tuple[object, ...]:

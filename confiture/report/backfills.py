@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -14,6 +13,7 @@ from rich.text import Text
 from confiture.models.backfills import BackfillState
 from confiture.models.words import duration
 from confiture.report.machine import document
+from confiture.report.objects import rounded
 
 
 def backfills_view(backfills: Sequence[BackfillState], database: str) -> RenderableType:
@@ -57,12 +57,32 @@ def backfills_document(backfills: Sequence[BackfillState], database: str) -> dic
     """The same as JSON: `confiture backfill status --format json`."""
     return document("confiture.backfills") | {
         "database": database,
-        "backfills": [
-            asdict(one)
-            | {
-                "started_at": one.started_at.isoformat(),
-                "finished_at": one.finished_at.isoformat() if one.finished_at else None,
-            }
-            for one in backfills
-        ],
+        "backfills": [_backfill(one) for one in backfills],
+    }
+
+
+def _backfill(one: BackfillState) -> dict[str, Any]:
+    return {
+        "attempt": one.attempt,
+        "segment": one.segment,
+        "number": one.number,
+        "version": one.version,
+        "step": one.step,
+        "source": one.source,
+        "target": one.target,
+        "state": one.state,
+        "control": one.control,
+        "waiting_for": one.waiting_for,
+        "batch_rows": one.batch_rows,
+        "runner": one.runner,
+        "estimated_rows": one.estimated_rows,
+        "started_at": one.started_at.isoformat(),
+        "finished_at": one.finished_at.isoformat() if one.finished_at else None,
+        "is_running": one.is_running,
+        "batches": one.batches,
+        "source_rows": one.source_rows,
+        "written_rows": one.written_rows,
+        "busy_ms": rounded(one.busy_ms),
+        "ranges": one.ranges,
+        "ranges_done": one.ranges_done,
     }

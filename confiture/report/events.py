@@ -1,35 +1,36 @@
-"""Events as JSON lines, one an event, written as it happens; docs/json.md describes them."""
+"""Events as JSON lines, one an event, written as it happens; docs/json.md describes them.
+
+Names and fields of events are a wire form, version 1: they stand here as they are written, and do not follow the names
+of classes and fields.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError
+from confiture.models import events
 from confiture.models.events import Event
-from confiture.models.findings import Finding
-from confiture.models.isolation import ProvedStatement
-from confiture.models.plan import StepId
-from confiture.models.trace import RunWarning, StatementTrace
-from confiture.report.machine import (
-    diagnostic_object,
+from confiture.models.isolation import IsolationReport
+from confiture.report.objects import (
+    diagnostics_list,
+    estimate_object,
     finding_object,
     proved_object,
+    rounded,
     statement_object,
     stats_object,
+    step_object,
+    waiter_object,
     warning_object,
 )
-
-_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class EventFile:
@@ -82,56 +83,149 @@ def event_line(event: Event, at: datetime) -> bytes:
 
 
 def event_object(event: Event, at: datetime) -> dict[str, Any]:
-    """An event by its name, with when it happened and all that it tells."""
-    return {"event": name_of(type(event)), "at": at.isoformat(timespec="milliseconds")} | _by_field(event)
+    """An event by its name, with when it happened and its fields."""
+    name, fields = EVENTS[type(event)]
+    return {"event": name, "at": at.isoformat(timespec="milliseconds")} | fields(event)
 
 
-def name_of(kind: type) -> str:
-    """What machines know a kind of event by: `backfill_progressed`."""
-    return _WORD_START.sub("_", kind.__name__).lower()
-
-
-def _by_field(value: Any) -> dict[str, Any]:
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-
-
-def _plain(value: Any) -> Any:
-    """A value of an event as JSON has it; what the other documents hold is as it is there."""
-    told = _OBJECTS.get(type(value))
-    if told:
-        return told(value)
-    match value:
-        case Enum():
-            return value.value
-        case float():
-            return round(value, 3)
-        case Mapping():
-            return stats_object(value)
-        case tuple():
-            return [_plain(one) for one in value]
-        case _ if is_dataclass(value):
-            return _by_field(value)
-    return value
-
-
-def _step_object(step: StepId) -> dict[str, Any]:
+def _run_started(event: events.RunStarted) -> dict[str, Any]:
     return {
-        "version": step.version,
-        "phase": step.phase.value,
-        "number": step.number,
-        "part": step.part,
-        "segment": step.segment,
-        "name": step.name,
-        "file": step.span.path,
-        "line": step.span.line,
+        "direction": event.direction.value,
+        "dry_run": event.dry_run,
+        "environment": event.environment,
+        "database": event.database,
+        "migrations": list(event.migrations),
+        "steps": event.steps,
     }
 
 
-_OBJECTS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    Diagnostic: diagnostic_object,
-    Finding: finding_object,
-    ProvedStatement: proved_object,
-    RunWarning: warning_object,
-    StatementTrace: statement_object,
-    StepId: _step_object,
+def _linted(event: events.Linted) -> dict[str, Any]:
+    return {"findings": [finding_object(finding) for finding in event.findings]}
+
+
+def _lock_waiting(event: events.LockWaiting) -> dict[str, Any]:
+    return {"holder": event.holder}
+
+
+def _migration_started(event: events.MigrationStarted) -> dict[str, Any]:
+    return {"version": event.version, "name": event.name, "resumed_after": event.resumed_after}
+
+
+def _step_started(event: events.StepStarted) -> dict[str, Any]:
+    return {"step": step_object(event.step)}
+
+
+def _step_finished(event: events.StepFinished) -> dict[str, Any]:
+    return {
+        "step": step_object(event.step),
+        "outcome": event.outcome.value,
+        "duration_ms": rounded(event.duration_ms),
+        "rows": event.rows,
+        "note": event.note,
+        "stats": stats_object(event.stats),
+    }
+
+
+def _segment_retried(event: events.SegmentRetried) -> dict[str, Any]:
+    return {
+        "version": event.version,
+        "segment": event.segment,
+        "attempt": event.attempt,
+        "attempts": event.attempts,
+        "wait_ms": rounded(event.wait_ms),
+        "reason": event.reason,
+    }
+
+
+def _backfill_progressed(event: events.BackfillProgressed) -> dict[str, Any]:
+    return {
+        "step": step_object(event.step),
+        "elapsed_s": rounded(event.elapsed_s),
+        "source_rows": event.source_rows,
+        "written_rows": event.written_rows,
+        "batches": event.batches,
+        "estimated_rows": event.estimated_rows,
+        "batch_rows": event.batch_rows,
+        "rows_per_s": rounded(event.rows_per_s),
+        "remaining_s": rounded(event.remaining_s),
+        "waiting_for": event.waiting_for,
+    }
+
+
+def _hook_progressed(event: events.HookProgressed) -> dict[str, Any]:
+    return {"step": step_object(event.step), "done": rounded(event.done), "total": rounded(event.total)}
+
+
+def _batch_retried(event: events.BatchRetried) -> dict[str, Any]:
+    return {
+        "step": step_object(event.step),
+        "rows": event.rows,
+        "attempt": event.attempt,
+        "attempts": event.attempts,
+        "wait_ms": rounded(event.wait_ms),
+        "reason": event.reason,
+    }
+
+
+def _blocked(event: events.Blocked) -> dict[str, Any]:
+    return {
+        "version": event.version,
+        "segment": event.segment,
+        "waiters": [waiter_object(waiter) for waiter in event.waiters],
+        "over_budget": event.over_budget,
+    }
+
+
+def _rehearsed(event: events.Rehearsed) -> dict[str, Any]:
+    return {
+        "statements": [statement_object(statement) for statement in event.statements],
+        "warnings": [warning_object(warning) for warning in event.warnings],
+        "leftovers": list(event.leftovers),
+        "estimate": estimate_object(event.estimate) if event.estimate else None,
+        "isolation": _isolation(event.isolation) if event.isolation else None,
+    }
+
+
+def _isolation(found: IsolationReport) -> dict[str, Any]:
+    return {
+        "database": found.database,
+        "environment": found.environment,
+        "column": found.column,
+        "statements": [proved_object(statement) for statement in found.statements],
+    }
+
+
+def _noted(event: events.Noted) -> dict[str, Any]:
+    return {"text": event.text}
+
+
+def _migration_finished(event: events.MigrationFinished) -> dict[str, Any]:
+    return {"version": event.version, "outcome": event.outcome.value, "duration_ms": rounded(event.duration_ms)}
+
+
+def _run_finished(event: events.RunFinished) -> dict[str, Any]:
+    return {
+        "outcome": event.outcome.value,
+        "duration_ms": rounded(event.duration_ms),
+        "diagnostics": diagnostics_list(event.diagnostics),
+    }
+
+
+EVENTS: Mapping[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    events.RunStarted: ("run_started", _run_started),
+    events.Linted: ("linted", _linted),
+    events.LockWaiting: ("lock_waiting", _lock_waiting),
+    events.MigrationStarted: ("migration_started", _migration_started),
+    events.StepStarted: ("step_started", _step_started),
+    events.StepFinished: ("step_finished", _step_finished),
+    events.SegmentRetried: ("segment_retried", _segment_retried),
+    events.BackfillProgressed: ("backfill_progressed", _backfill_progressed),
+    events.HookProgressed: ("hook_progressed", _hook_progressed),
+    events.BatchRetried: ("batch_retried", _batch_retried),
+    events.Blocked: ("blocked", _blocked),
+    events.Rehearsed: ("rehearsed", _rehearsed),
+    events.Noted: ("noted", _noted),
+    events.MigrationFinished: ("migration_finished", _migration_finished),
+    events.RunFinished: ("run_finished", _run_finished),
 }
+"""The name and the fields of each kind of event."""

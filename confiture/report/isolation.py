@@ -13,7 +13,8 @@ from rich.text import Text
 
 from confiture.models.isolation import IsolationProof, IsolationReport, ProvedStatement, Standing, Values
 from confiture.models.words import count, duration, duration_in_prose
-from confiture.report.machine import document, proved_object
+from confiture.report.machine import document
+from confiture.report.objects import proved_object
 from confiture.report.terminal import print_text
 
 _STYLES = {

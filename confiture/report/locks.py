@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -15,6 +14,7 @@ from confiture.models.locks import Blocker, RunningSession
 from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
 from confiture.report.machine import document
+from confiture.report.objects import rounded, waiter_object
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
@@ -73,5 +73,31 @@ def locks_document(sessions: Sequence[RunningSession], database: str) -> dict[st
     """The same as JSON: `confiture locks --format json`."""
     return document("confiture.locks") | {
         "database": database,
-        "sessions": [asdict(session) for session in sessions],
+        "sessions": [_session(session) for session in sessions],
+    }
+
+
+def _session(session: RunningSession) -> dict[str, Any]:
+    return {
+        "pid": session.pid,
+        "application_name": session.application_name,
+        "state": session.state,
+        "query": session.query,
+        "transaction_ms": rounded(session.transaction_ms),
+        "locks": [
+            {"relation": lock.relation, "mode": lock.mode.value, "granted": lock.granted} for lock in session.locks
+        ],
+        "waiters": [waiter_object(waiter) for waiter in session.waiters],
+        "blockers": [_blocker(blocker) for blocker in session.blockers],
+    }
+
+
+def _blocker(blocker: Blocker) -> dict[str, Any]:
+    return {
+        "pid": blocker.pid,
+        "usename": blocker.usename,
+        "application_name": blocker.application_name,
+        "state": blocker.state,
+        "query": blocker.query,
+        "transaction_ms": rounded(blocker.transaction_ms),
     }

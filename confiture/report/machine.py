@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Blocked
-from confiture.models.findings import SEVERITIES, Finding, LintReport
-from confiture.models.isolation import ProvedStatement
+from confiture.models.findings import SEVERITIES, LintReport
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, StepId
 from confiture.models.reports import BackfillReport, MigrationReport, RunReport
-from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import Standing, Stopped
+from confiture.report.objects import (
+    diagnostics_list,
+    finding_object,
+    lock_object,
+    proved_object,
+    rounded,
+    statement_object,
+    stats_object,
+    waiter_object,
+    warning_object,
+)
 from confiture.report.planned import particulars
 
 if TYPE_CHECKING:
@@ -53,7 +61,7 @@ def _blocked(blocked: Blocked) -> dict[str, Any]:
         "version": blocked.version,
         "segment": blocked.segment,
         "over_budget": blocked.over_budget,
-        "waiters": [asdict(waiter) for waiter in blocked.waiters],
+        "waiters": [waiter_object(waiter) for waiter in blocked.waiters],
     }
 
 
@@ -64,7 +72,7 @@ def _backfill(backfill: BackfillReport) -> dict[str, Any]:
         "phase": last.step.phase.value,
         "step": last.step.name,
         "segment": last.step.segment,
-        "filled_ms": _rounded(last.elapsed_s * 1000),
+        "filled_ms": rounded(last.elapsed_s * 1000),
         "source_rows": last.source_rows,
         "written_rows": last.written_rows,
         "batches": last.batches,
@@ -72,7 +80,7 @@ def _backfill(backfill: BackfillReport) -> dict[str, Any]:
         "written_rows_before": first.written_rows,
         "batches_before": first.batches,
         "retries": backfill.retries,
-        "median_batch_rows": _rounded(backfill.median_batch_rows),
+        "median_batch_rows": rounded(backfill.median_batch_rows),
         "held_back": [
             {"reason": reason, "seconds": round(seconds, 3)} for reason, seconds in backfill.held_back_s.items()
         ],
@@ -83,86 +91,20 @@ def _measured(report: RunReport) -> dict[str, Any]:
     """What only a dry run has."""
     found = report.estimate
     return {
-        "estimated_production_time_ms": _rounded(report.estimated_production_time_ms),
-        "estimated_range_low_ms": _rounded(report.estimated_range_low_ms),
-        "estimated_range_high_ms": _rounded(report.estimated_range_high_ms),
+        "estimated_production_time_ms": rounded(report.estimated_production_time_ms),
+        "estimated_range_low_ms": rounded(report.estimated_range_low_ms),
+        "estimated_range_high_ms": rounded(report.estimated_range_high_ms),
         "estimated_range_percent": found.level_percent if found else None,
-        "confidence_percent": _rounded(report.confidence_percent),
+        "confidence_percent": rounded(report.confidence_percent),
         "estimate_runs": found.runs if found else 0,
         "estimate_scaled": found.scaled if found else False,
         "locked_tables": list(report.locked_tables),
         "warnings": [warning_object(warning) for warning in report.warnings],
-        "locks": [_lock(lock) for lock in report.locks],
+        "locks": [lock_object(lock) for lock in report.locks],
         "statements": [statement_object(statement) for statement in report.statements],
         "leftovers": list(report.leftovers),
         "isolation": [proved_object(one) for one in report.isolation.statements] if report.isolation else None,
-        "isolation_time_ms": _rounded(report.isolation.duration_ms) if report.isolation else None,
-    }
-
-
-def proved_object(one: ProvedStatement) -> dict[str, Any]:
-    """Whether a statement keeps tenants apart, by proof."""
-    return {
-        "migration": one.step.version,
-        "phase": one.step.phase.value,
-        "number": one.step.number,
-        "name": one.step.name,
-        "file": one.span.path,
-        "line": one.span.line,
-        "target": one.target,
-        **one.proof.as_document(),
-    }
-
-
-def warning_object(warning: RunWarning) -> dict[str, Any]:
-    """A warning of a dry run."""
-    return {
-        "code": warning.code,
-        "message": warning.message,
-        "hint": warning.hint,
-        "rule": warning.rule,
-        "remedy": warning.remedy,
-        "table": warning.table,
-        "measured_ms": _rounded(warning.measured_ms),
-        "file": warning.span.path if warning.span else None,
-        "line": warning.span.line if warning.span else None,
-    }
-
-
-def _lock(lock: LockTrace) -> dict[str, Any]:
-    return {
-        "relation": lock.relation,
-        "kind": lock.kind,
-        "mode": lock.mode.value,
-        "seen": not lock.by_text,
-        "real_mode": lock.felt.value,
-        "blocks": lock.felt.blocks.value,
-        "taken_ms": _rounded(lock.taken_ms),
-        "held_ms": _rounded(lock.held_ms),
-    }
-
-
-def statement_object(statement: StatementTrace) -> dict[str, Any]:
-    """What a rehearsed statement was seen to do. Times are milliseconds."""
-    return {
-        "number": statement.number,
-        "version": statement.step.version,
-        "phase": statement.step.phase.value,
-        "step": statement.step.name,
-        "segment": statement.step.segment,
-        "sql": statement.text,
-        "instead_of": statement.instead_of,
-        "started_ms": _rounded(statement.started_ms),
-        "execution_time_ms": _rounded(statement.duration_ms),
-        "waited_ms": _rounded(statement.waited_ms),
-        "rows": [asdict(rows) for rows in statement.rows],
-        "locks": [_lock(lock) for lock in statement.locks],
-        "rewrites": list(statement.rewrites),
-        "scans": [asdict(scan) for scan in statement.scans],
-        "indexes_built": list(statement.indexes_built),
-        "wal_bytes": statement.wal_bytes,
-        "temp_bytes": statement.temp_bytes,
-        "notices": list(statement.notices),
+        "isolation_time_ms": rounded(report.isolation.duration_ms) if report.isolation else None,
     }
 
 
@@ -171,7 +113,7 @@ def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, An
         "version": migration.version,
         "name": migration.name,
         "outcome": migration.outcome.value if migration.outcome else "not reached",
-        "execution_time_ms": _rounded(migration.duration_ms),
+        "execution_time_ms": rounded(migration.duration_ms),
         "rows_affected": migration.rows,
         "rows_affected_sampled": any(step.step in sampled for step in migration.steps),
         "retries": migration.retries,
@@ -185,7 +127,7 @@ def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, An
                 "file": step.step.span.path,
                 "line": step.step.span.line,
                 "outcome": step.outcome.value,
-                "execution_time_ms": _rounded(step.duration_ms),
+                "execution_time_ms": rounded(step.duration_ms),
                 "rows_affected": step.rows,
                 "rows_affected_sampled": step.step in sampled,
                 "note": step.note,
@@ -196,34 +138,9 @@ def _migration(migration: MigrationReport, sampled: Set[StepId]) -> dict[str, An
     }
 
 
-def stats_object(stats: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a hook says of itself; values that JSON does not know, such as dates, as text."""
-    plain: dict[str, Any] | None = json.loads(json.dumps(stats, default=str))
-    return plain or None
-
-
 def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
     """What is wrong, where there is no run to report: `migrate validate`, files that cannot be read."""
     return document("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}
-
-
-def diagnostics_list(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
-    """Each mistake as an object."""
-    return [diagnostic_object(diagnostic) for diagnostic in diagnostics]
-
-
-def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A mistake; lines and columns count from 1."""
-    return {
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "file": diagnostic.span.path if diagnostic.span else None,
-        "line": diagnostic.span.line if diagnostic.span else None,
-        "column": diagnostic.span.column if diagnostic.span else None,
-        "excerpt": diagnostic.excerpt,
-        "detail": list(diagnostic.detail),
-        "hint": diagnostic.hint,
-    }
 
 
 def lint_document(report: LintReport) -> dict[str, Any]:
@@ -239,27 +156,6 @@ def lint_document(report: LintReport) -> dict[str, Any]:
         "notes": list(report.notes),
         "counts": {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES},
         "findings": [finding_object(finding) for finding in report.findings],
-    }
-
-
-def finding_object(finding: Finding) -> dict[str, Any]:
-    """What lint found at one place."""
-    return {
-        "rule": finding.rule,
-        "severity": finding.severity,
-        "message": finding.message,
-        "effect": finding.effect,
-        "hint": finding.hint,
-        "remedy": finding.remedy,
-        "file": finding.span.path if finding.span else None,
-        "line": finding.span.line if finding.span else None,
-        "column": finding.span.column if finding.span else None,
-        "excerpt": finding.excerpt,
-        "relation": finding.relation,
-        "statement": finding.statement,
-        "migration": finding.migration,
-        "fixable": bool(finding.edits),
-        "fingerprint": finding.fingerprint,
     }
 
 
@@ -301,12 +197,12 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
                 "origin": row.origin.value,
                 "applied_at": row.applied_at.isoformat() if row.applied_at else None,
                 "applied_by": row.applied_by,
-                "execution_time_ms": _rounded(row.duration_ms),
+                "execution_time_ms": rounded(row.duration_ms),
                 "checksum": row.checksum,
-                "predicted_ms": _rounded(row.outturn.predicted_ms) if row.outturn else None,
-                "predicted_low_ms": _rounded(row.outturn.low_ms) if row.outturn else None,
-                "predicted_high_ms": _rounded(row.outturn.high_ms) if row.outturn else None,
-                "steps_took_ms": _rounded(row.outturn.measured_ms) if row.outturn else None,
+                "predicted_ms": rounded(row.outturn.predicted_ms) if row.outturn else None,
+                "predicted_low_ms": rounded(row.outturn.low_ms) if row.outturn else None,
+                "predicted_high_ms": rounded(row.outturn.high_ms) if row.outturn else None,
+                "steps_took_ms": rounded(row.outturn.measured_ms) if row.outturn else None,
             }
             for row in standing.applied
         ],
@@ -386,7 +282,3 @@ def as_text(document: dict[str, Any]) -> str:
 def document(name: str) -> dict[str, Any]:
     """The head of a document: `name` is its layout."""
     return {"format": name, "version": _VERSION}
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 3)

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from confiture.models.reconciling import Verdict, Verification, Verified
 from confiture.models.words import count, duration
-from confiture.report.machine import diagnostics_list, document
+from confiture.report.machine import document
+from confiture.report.objects import diagnostics_list, reconciled_object
 from confiture.report.terminal import print_diagnostics, print_text
 
 _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.CANNOT_RUN: "bold yellow", Verdict.SKIPPED: "dim"}
@@ -118,6 +119,6 @@ def _step(step: Verified) -> dict[str, Any]:
         "verdict": step.verdict.value,
         "execution_time_ms": round(step.duration_ms, 3),
         "note": step.note,
-        "reconciled": step.reconciled.as_document() if step.reconciled else None,
+        "reconciled": reconciled_object(step.reconciled) if step.reconciled else None,
         "diagnostics": diagnostics_list((step.diagnostic,) if step.diagnostic else ()),
     }

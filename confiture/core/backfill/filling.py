@@ -107,7 +107,7 @@ class Filling:
         """Of what must not change while a backfill is midway."""
         captures = sorted((str(capture.table), capture.columns) for capture in self._backfill.captures)
         columns = [column.name for column in source.key.columns]
-        return digest(self._step.statements[0].text, columns, self._backfill.on_writes, captures)
+        return digest(self._step.statements[0].text, columns, self._backfill.on_writes.value, captures)
 
     def _prepared(self, work: Work, state: str) -> Writes:
         """Sees to it that nothing others write goes unseen, then fixes what is to be filled.

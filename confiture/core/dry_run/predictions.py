@@ -1,6 +1,7 @@
 """Remembers what dry runs predicted, so that real runs can be held against it.
 
 A dry run leaves the database as it was, so predictions are kept beside the project, in `.confiture/predictions.json`.
+The file is a wire form: `format`, `version` and the keys of its entries stay as they are written here.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from confiture.models.trace import Estimate
 
 _MOST = 1_000
+_FORMAT, _VERSION = "confiture.predictions", 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,14 +73,50 @@ class Predictions:
         self._folder.mkdir(exist_ok=True)
         (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
         temporary = self._path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps([asdict(prediction) for prediction in kept], indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(_document(kept), indent=1), encoding="utf-8")
         temporary.replace(self._path)
 
     def _load(self) -> list[Prediction]:
         try:
-            return [Prediction(**entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, TypeError):
+            return _predictions(json.loads(self._path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
             return []
+
+
+def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    entries = [
+        {
+            "database": prediction.database,
+            "version": prediction.version,
+            "checksum": prediction.checksum,
+            "predicted_ms": prediction.predicted_ms,
+            "low_ms": prediction.low_ms,
+            "high_ms": prediction.high_ms,
+            "runs": prediction.runs,
+        }
+        for prediction in predictions
+    ]
+    return {"format": _FORMAT, "version": _VERSION, "predictions": entries}
+
+
+def _predictions(document: Any) -> list[Prediction]:
+    """The entries of a file; the first ones had no head, just the list."""
+    if isinstance(document, dict):
+        if (document["format"], document["version"]) != (_FORMAT, _VERSION):
+            return []
+        document = document["predictions"]
+    return [
+        Prediction(
+            database=entry["database"],
+            version=entry["version"],
+            checksum=entry["checksum"],
+            predicted_ms=entry["predicted_ms"],
+            low_ms=entry["low_ms"],
+            high_ms=entry["high_ms"],
+            runs=entry["runs"],
+        )
+        for entry in document
+    ]
 
 
 def _place(label: str) -> str:

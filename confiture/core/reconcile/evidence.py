@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
-from confiture.models.reconciling import Reconciled
+from confiture.models.reconciling import Differences, Reconciled
 
 
 class Record(Protocol):
@@ -48,6 +47,20 @@ def _described(proof: Reconciled) -> dict[str, object]:
         "compared": list(proof.compared),
         "not_compared": Jsonb({omitted.column: omitted.reason for omitted in proof.omitted}),
         "outcome": "equal" if proof.equal else "different",
-        "differences": Jsonb(asdict(proof.differences)) if proof.differences else None,
+        "differences": Jsonb(_differences(proof.differences)) if proof.differences else None,
         "duration_ms": proof.duration_ms,
+    }
+
+
+def _differences(differences: Differences) -> dict[str, Any]:
+    """The column `differences`, whose keys stay as they are: rows of many versions of this program share it."""
+    return {
+        "missing": differences.missing,
+        "extra": differences.extra,
+        "changed": differences.changed,
+        "is_exact": differences.is_exact,
+        "rows": [
+            {"kind": row.kind.value, "key": row.key, "expected": row.expected, "actual": row.actual}
+            for row in differences.rows
+        ],
     }
