@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from confiture.cli.app import app
+from confiture.core.queries import FORMAT, state_ddl
 from confiture.errors import ExitCode, Problems
 from confiture.files.migration import MIGRATION_SHAPE
 from confiture.files.reader import Invalid, Reader
@@ -18,6 +19,7 @@ from confiture.files.settings import SETTINGS_SHAPE
 from confiture.models.migration import Operator, Phase
 from confiture.models.source import SourceFile
 from tests.fix_projects import REPOSITORY
+from tests.fix_servers import Database
 
 DOCS = {path.name: path.read_text() for path in [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]}
 COMMANDS = typer.main.get_command(app)
@@ -85,3 +87,13 @@ def test_ci_runs_the_readme_s_test_command() -> None:
     assert command in DOCS["README.md"]
     assert command in (REPOSITORY / ".ci/run").read_text()
     assert command in (REPOSITORY / "CONTRIBUTING.md").read_text()
+
+
+def test_every_table_of_ours_is_documented(database_18: Database) -> None:
+    database_18.execute("CREATE SCHEMA confiture;" + state_ddl(0).decode())
+    tables = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'confiture'"
+    rows = [line for line in DOCS["state.md"].splitlines() if line.startswith("| `")]
+    for table, column in database_18.rows(tables):
+        (row,) = [line for line in rows if line.startswith(f"| `{table}` |")]
+        assert f"`{column}`" in row, (table, column)
+    assert f"now {FORMAT} |" in DOCS["state.md"]

@@ -23,6 +23,7 @@ from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
 from confiture.lint.engine import FAILED, NOT_FOLLOWED
 from confiture.models.catalog import Catalog, Column, Name, Table
+from confiture.models.history import HistoryKey
 from tests.engine import migrate_up, wait_until
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
@@ -343,7 +344,7 @@ def test_a_live_schema_is_judged_with_the_migrations_that_it_has_not(shop: Proje
 def test_the_sizes_and_the_version_of_a_database_are_known(database_18) -> None:
     database_18.execute("CREATE TABLE w_a (x int); INSERT INTO w_a SELECT generate_series(1, 500)")
     database_18.execute("ANALYZE w_a")
-    facts = facts_of(Target(conninfo=database_18.url, label="x", origin="y"))
+    facts = facts_of(Target(conninfo=database_18.url, label="x", origin="y"), HistoryKey(project="default"))
     assert facts.version == 18
     assert {str(name): rows for name, rows in facts.table_rows.items()} == {"w_a": 500}
     assert facts.applied == frozenset()

@@ -17,6 +17,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from confiture import __version__
 from confiture.core.dry_run.predictions import Predictions
 from confiture.errors import Diagnostic, Span
 from confiture.models import events
@@ -108,6 +109,8 @@ def _form(value: Any, key: str = "") -> Any:
     if isinstance(value, float) or (isinstance(value, int) and key.endswith(("_ms", "_bytes", "_percent"))):
         return "number"
     if isinstance(value, str):
+        if value in (__version__, "0.1.0"):
+            return "version"
         return "time" if _TIME.match(value) else "uuid" if _UUID.match(value) else value
     return value
 

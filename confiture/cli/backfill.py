@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from confiture.core.database import Connection, Database
     from confiture.models.backfills import BackfillState
+    from confiture.models.history import HistoryKey
 
 _LOCK_WAIT_MS = 10_000
 
@@ -31,7 +32,7 @@ VersionArgument = Annotated[
 @contextmanager
 def _connected(
     scope: Scope, config: Path | None, env: str | None, database: str | None
-) -> Iterator[tuple[Connection, Database]]:
+) -> Iterator[tuple[Connection, Database, HistoryKey]]:
     from confiture.core.asking import asking
     from confiture.core.database import open_database
 
@@ -40,7 +41,7 @@ def _connected(
         open_database(settings, say) as target,
         asking(target, "backfill control", "backfills cannot be read or asked") as connection,
     ):
-        yield connection, target
+        yield connection, target, settings.history
 
 
 @app.command(short_help="Show how far backfills are.")
@@ -56,14 +57,17 @@ def status(
 
     Example: confiture backfill status --watch --env production
     """
-    with failures(Format(form.value)) as scope, _connected(scope, config, env, database) as (connection, target):
+    with (
+        failures(Format(form.value)) as scope,
+        _connected(scope, config, env, database) as (connection, target, history),
+    ):
         from confiture.core.backfill.control import backfills
         from confiture.report.backfills import backfills_document, backfills_view
         from confiture.report.machine import as_text
         from confiture.report.terminal import data_console, print_again_and_again
 
         def seen() -> list[BackfillState]:
-            return [one for one in backfills(connection) if everything or one.state != "done"]
+            return [one for one in backfills(connection, history) if everything or one.state != "done"]
 
         if form is DataFormat.JSON:
             sys.stdout.write(as_text(backfills_document(seen(), target.label)))
@@ -84,10 +88,10 @@ def pause(
 
     Example: confiture backfill pause
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
         from confiture.core.backfill.control import ask
 
-        found = ask(connection, version, "pause")
+        found = ask(connection, history, version, "pause")
         when = "pauses within a second" if found.is_running else "nobody runs it; its next run begins paused"
         say(f"{found.version} {found.step}: {when}; `confiture backfill resume` goes on.")
 
@@ -103,10 +107,10 @@ def resume(
 
     Example: confiture backfill resume
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
         from confiture.core.backfill.control import ask
 
-        found = ask(connection, version, "run")
+        found = ask(connection, history, version, "run")
         if found.is_running:
             say(f"{found.version} {found.step}: goes on within a second.")
         else:
@@ -126,14 +130,14 @@ def cancel(
 
     Example: confiture backfill cancel 012
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, target):
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, target, history):
         from confiture.core.backfill.control import ask, withdraw
 
-        found = ask(connection, version, "cancel")
+        found = ask(connection, history, version, "cancel")
         if found.is_running:
             say(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
         else:
-            withdraw(connection, target, found, lambda _: None, _LOCK_WAIT_MS)
+            withdraw(connection, target, history, found, lambda _: None, _LOCK_WAIT_MS)
             say(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
 
 
@@ -147,9 +151,9 @@ def clean(
 
     Example: confiture backfill clean
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _):
+    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
         from confiture.core.backfill.control import clean as clean_up
         from confiture.models.words import count
 
-        removed = clean_up(connection)
+        removed = clean_up(connection, history)
         say(f"Removed the triggers of {count(removed, 'backfill')}." if removed else "Nothing to remove.")

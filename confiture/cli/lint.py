@@ -262,7 +262,7 @@ def _facts(settings: Settings) -> DatabaseFacts:
     from confiture.core.lint_database import facts_of
 
     with open_database(settings, say) as target:
-        return facts_of(target)
+        return facts_of(target, settings.history)
 
 
 def _known_rules(scope: Scope, config: Path | None, env: str | None) -> Mapping[str, Rule]:

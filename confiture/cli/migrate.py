@@ -338,3 +338,45 @@ def baseline(
             typer.echo(f"{plan.migration.label}: entered as applied")
         if not entered:
             typer.echo(f"Nothing to do: all migrations up to {version} are applied.")
+
+
+@app.command(name="adopt-project", short_help="Rename a project's history.")
+def adopt_project(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the history has.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    database: DatabaseOption = None,
+    form: DataFormatOption = DataFormat.TEXT,
+    wait: WaitOption = "10s",
+) -> None:
+    """Rename a project's history in a database, after `project:` in confiture.yaml was changed.
+
+    Run it once for each database of the project. Nothing else in the database changes.
+
+    Example: confiture migrate adopt-project default shop
+    """
+    with failures(Format(form.value)) as scope:
+        from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
+
+        for name in (old, new):
+            if PROJECT_NAME.fullmatch(name) is None:
+                raise bad_option(f"{name!r} cannot name a project", PROJECT_NAME_HINT)
+        if old == new:
+            raise bad_option("OLD and NEW are the same name", "give the name that the history has, then the new one")
+        settings = scope.settings(config, env, database)
+        from confiture.core.adoption import adopt_project as adopt
+        from confiture.core.database import open_database
+
+        with open_database(settings, say) as target:
+            migrations = adopt(target, old, new, parse_wait(wait))
+        if form is DataFormat.JSON:
+            from confiture.report.machine import adoption_document, as_text
+
+            sys.stdout.write(as_text(adoption_document(target.label, old, new, migrations)))
+            return
+        from confiture.models.words import count
+
+        typer.echo(f"The history of {old}, with {count(migrations, 'migration')}, is now that of {new}.")
+        if settings.project != new:
+            typer.echo(f"Next: write `project: {new}` in confiture.yaml. It says {settings.project} now.")

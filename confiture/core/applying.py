@@ -41,11 +41,12 @@ class Applying:
     def run(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> None:
         """Commits the plan. Raises the error that tells what failed and what is committed."""
         end = chain_end(history, CHAIN_START)
-        runner = Runner(self._session, self._lock, self._emit, end, self._predicted(plan), self._filler)
+        state = StateStore(self._connection, self._project.settings.history)
+        runner = Runner(self._session, state, self._lock, self._emit, end, self._predicted(plan), self._filler)
         try:
-            runner.apply(plan, left_midway(StateStore(self._connection), history, plan.direction))
+            runner.apply(plan, left_midway(state, history, plan.direction))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            failure = explain_failure(error, runner.progress, self._database, self._session)
+            failure = explain_failure(error, runner.progress, self._database, self._session, state)
             self._session.hooks.error = failure.diagnostics[0]
             self._after_failure(runner)
             raise failure from error
@@ -54,7 +55,7 @@ class Applying:
         # most runs fill nothing
         from confiture.core.backfill.filler import Filler
 
-        settings = self._project.settings.database
+        settings = self._project.settings
         return Filler(self._database, settings, self._emit, self._session.hooks, self._lock.require)
 
     def _predicted(self, plan: Plan) -> dict[str, Prediction]:

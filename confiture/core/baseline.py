@@ -17,6 +17,7 @@ from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.history import AppliedMigration, Origin, State
 from confiture.models.plan import PlannedMigration
 from confiture.plan.checksums import CHAIN_START, chain
+from confiture.plan.history import refuse_other_history
 from confiture.plan.ordering import find_version, version_key
 
 
@@ -30,7 +31,7 @@ def baseline(project: Project, database: Database, version: str, lock_wait_ms: i
     connection = database.connect("baseline")
     try:
         require_usable(connection, database.label)
-        with project_lock(database, "baseline", lock_wait_ms, lambda _: None, connection):
+        with project_lock(database, project.settings.history, "baseline", lock_wait_ms, lambda _: None, connection):
             return _enter(project, connection, project.ups[: last + 1])
     except psycopg.Error as error:
         raise DatabaseUnavailable(plain_failure(error, "the history cannot be written")) from error
@@ -41,12 +42,15 @@ def baseline(project: Project, database: Database, version: str, lock_wait_ms: i
 def _enter(
     project: Project, connection: Connection, wanted: Sequence[PlannedMigration]
 ) -> tuple[PlannedMigration, ...]:
+    state = StateStore(connection, project.settings.history)
+    state.upgrade()
     with connection.transaction():
-        state = StateStore(connection)
         if not state.is_current():
             state.require_rights()
             state.install()
         history = state.history()
+        if not history:
+            refuse_other_history(project.settings.project, project.ups, state.others())
         known = {version_key(row.version) for row in history}
         missing = tuple(plan for plan in wanted if version_key(plan.version) not in known)
         _refuse_unfinished(history)

@@ -7,10 +7,10 @@ from confiture.core.database import Database
 from confiture.core.lint_facts import DatabaseFacts
 from confiture.core.live_catalog import read_catalog, read_table_rows
 from confiture.core.standing import read_history
-from confiture.models.history import State
+from confiture.models.history import HistoryKey, State
 
 
-def facts_of(database: Database) -> DatabaseFacts:
+def facts_of(database: Database, history: HistoryKey) -> DatabaseFacts:
     """The schema of a database, its version, its tables' sizes, the migrations that it has; reads only.
 
     Raises DatabaseUnavailable.
@@ -18,7 +18,7 @@ def facts_of(database: Database) -> DatabaseFacts:
     with asking(database, "lint", "the schema cannot be read") as connection:
         # bounds what reading may wait
         connection.execute("SET lock_timeout = '5s'")
-        applied = [row.version for row in read_history(connection) if row.state is State.APPLIED]
+        applied = [row.version for row in read_history(connection, history) if row.state is State.APPLIED]
         return DatabaseFacts(
             version=connection.info.server_version // 10_000,
             table_rows=read_table_rows(connection),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 
 import psycopg
 
@@ -15,10 +16,20 @@ from confiture.core.failures import plain_failure
 from confiture.core.queries import query
 from confiture.errors import DatabaseUnavailable, Diagnostic, LockHeld
 from confiture.models.events import LockWaiting
+from confiture.models.history import HistoryKey
+from confiture.models.settings import DEFAULT_PROJECT
 
-LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: one lock for each database
+LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: that of the project `default`, and of all former versions
 _POLL_S = 0.25
 _LOOK_S = 1.0
+
+
+def lock_key(history: HistoryKey) -> int:
+    """The key of the advisory lock of a history: 63 bits of a hash, but for the project `default`."""
+    if history == HistoryKey(project=DEFAULT_PROJECT):
+        return LOCK_KEY
+    hashed = sha256(f"{history.project}\0{history.target}".encode()).digest()
+    return int.from_bytes(hashed[:8]) >> 1
 
 
 class ProjectLock:
@@ -41,10 +52,11 @@ class ProjectLock:
 
 @contextmanager
 def project_lock(
-    database: Database, purpose: str, wait_ms: int, emit: Emit, working: Connection
+    database: Database, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, working: Connection
 ) -> Iterator[ProjectLock]:
-    """Holds the lock for what the connection `working` does. Polls for it up to `wait_ms`: a session that waits inside
-    the server would deadlock with CREATE INDEX CONCURRENTLY.
+    """Holds the lock of a history for what the connection `working` does.
+
+    Polls for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
 
     Raises LockHeld, with who holds it, since when and from where; or DatabaseUnavailable, also behind a pooler in
     transaction mode.
@@ -57,13 +69,14 @@ def project_lock(
             session.execute("SET idle_session_timeout = 0")
         deadline = time.monotonic() + wait_ms / 1000
         told = False
-        while not _try(connection):
-            holder = _holder(connection)
+        key = lock_key(history)
+        while not _try(connection, key):
+            holder = _holder(connection, key)
             if time.monotonic() >= deadline:
                 raise LockHeld(
                     Diagnostic(
                         code="lock-held",
-                        message="another run holds the lock of this database",
+                        message="another run holds the lock of this project on this database",
                         detail=(holder,),
                         hint="wait until it ends (`--wait 5min`), or end it: it then rolls back",
                     )
@@ -77,12 +90,12 @@ def project_lock(
         connection.close()
 
 
-def _try(connection: Connection) -> bool:
-    return bool(one_row(connection, "try_lock", key=LOCK_KEY)["locked"])
+def _try(connection: Connection, key: int) -> bool:
+    return bool(one_row(connection, "try_lock", key=key)["locked"])
 
 
-def _holder(connection: Connection) -> str:
-    row = connection.execute(query("lock_holder"), {"key": LOCK_KEY}).fetchone()
+def _holder(connection: Connection, key: int) -> str:
+    row = connection.execute(query("lock_holder"), {"key": key}).fetchone()
     if row is None:
         return "the holder has just let go"
     who = f"{row['application_name'] or 'a session'} as {row['usename']}"

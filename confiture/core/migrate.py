@@ -91,7 +91,7 @@ def pending(
     project: Project, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
     """What is to be applied. Raises Drift where files and history disagree."""
-    now = compare(project.ups, history)
+    now = compare(project.ups, history, project.settings.project)
     if now.drift:
         raise Drift(*now.drift)
     for row in history:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from confiture.core.database import Connection, Database, one_row
+from confiture.core.database import Database, one_row
 from confiture.core.failures import CheckNotMet, StepFailed, TransactionEnded, plain_failure
 from confiture.core.runner import Progress
 from confiture.core.session import Session
@@ -49,7 +49,7 @@ def explain_rehearsal(error: BaseException, progress: Progress | None) -> Confit
 
 
 def explain_failure(
-    error: BaseException, progress: Progress | None, database: Database, session: Session
+    error: BaseException, progress: Progress | None, database: Database, session: Session, state: StateStore
 ) -> ConfitureError:
     """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
     if progress is None or isinstance(error, Drift):
@@ -59,7 +59,7 @@ def explain_failure(
     never_sent = isinstance(error, StepFailed | ConfitureError)
     if not never_sent or (session.connection.closed and progress.intended):
         try:
-            came = _ask(progress, database, session)
+            came = _ask(progress, database, session, state)
         except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
             return MigrationStopped(*told, _unknown(progress))
         told += (came,) if came else ()
@@ -88,12 +88,12 @@ def _interrupted(hint: str) -> Diagnostic:
     return Diagnostic(code=INTERRUPTED, message="interrupted", hint=hint)
 
 
-def _ask(progress: Progress, database: Database, session: Session) -> Diagnostic | None:
+def _ask(progress: Progress, database: Database, session: Session, state: StateStore) -> Diagnostic | None:
     """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
     the lost session does not end.
     """
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
-        return _read_journal(progress, session.connection)
+        return _read_journal(progress, state)
     session.connection.close()
     connection = database.connect("after a lost connection")
     try:
@@ -102,13 +102,12 @@ def _ask(progress: Progress, database: Database, session: Session) -> Diagnostic
             if time.monotonic() >= deadline:
                 raise psycopg.errors.QueryCanceled("the lost session has not ended")
             time.sleep(_POLL_S)
-        return _read_journal(progress, connection)
+        return _read_journal(progress, state.over(connection))
     finally:
         connection.close()
 
 
-def _read_journal(progress: Progress, connection: Connection) -> Diagnostic | None:
-    state = StateStore(connection)
+def _read_journal(progress: Progress, state: StateStore) -> Diagnostic | None:
     journal = state.journal(progress.attempt) if state.installed() else {}
     committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
     is_news = committed > progress.committed

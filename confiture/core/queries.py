@@ -14,8 +14,8 @@ _FILES = (
     "reconcile/reconcile.sql",
     "tenancy/tenancy.sql",
 )
-_STATE = (("state.sql",), ("reconcile/state.sql", "backfill/state.sql"))
-"""What each format of our tables added, from the first on."""
+FORMAT = 3
+"""The format of our tables that this program writes. Each has a file in formats/, which says what it added."""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -34,6 +34,6 @@ def query(name: str) -> bytes:
 
 
 def state_ddl(since: int) -> bytes:
-    """The statements that make our own tables, or what a format of them has more than the format `since`."""
-    added = (file for files_of_format in _STATE[since:] for file in files_of_format)
-    return b"\n".join((files("confiture.core") / file).read_bytes() for file in added)
+    """The statements that turn our tables of the format `since`, 0 where there are none, into those of today."""
+    folder = files("confiture.core") / "formats"
+    return b"\n".join((folder / f"{number}.sql").read_bytes() for number in range(since + 1, FORMAT + 1))

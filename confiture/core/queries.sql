@@ -42,15 +42,34 @@ COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confitur
 SELECT version FROM confiture.format;
 
 -- name: history
+-- Formats 1 and 2 have no columns project and target: there, these names mean those of `former`.
 SELECT m.position, m.version, m.name, m.state, m.origin, m.attempt::text AS attempt, m.checksum, m.chain, m.steps,
        m.applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
-FROM confiture.migrations m
+FROM (SELECT 'default' AS project, '' AS target) AS former
+CROSS JOIN LATERAL (
+    SELECT t.*, project AS of_project, target AS of_target
+    FROM confiture.migrations t
+) AS m
 LEFT JOIN confiture.predictions p ON p.attempt = m.attempt
+WHERE m.of_project = %(project)s AND m.of_target = %(target)s
 ORDER BY m.position;
 
+-- name: other_histories
+-- What other projects have applied. As above, formats 1 and 2 have only the project `default`.
+SELECT m.of_project AS project, m.version, m.checksum
+FROM (SELECT 'default' AS project, '' AS target) AS former
+CROSS JOIN LATERAL (
+    SELECT t.version, t.checksum, t.position, project AS of_project, target AS of_target
+    FROM confiture.migrations t
+) AS m
+WHERE (m.of_project, m.of_target) <> (%(project)s, %(target)s)
+ORDER BY m.of_project, m.position;
+
 -- name: record_prediction
-INSERT INTO confiture.predictions (attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms)
-SELECT %(attempt)s, %(version)s, %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(runs)s, COALESCE(sum(ms), 0)
+INSERT INTO confiture.predictions
+    (project, target, attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms)
+SELECT %(project)s, %(target)s, %(attempt)s, %(version)s, %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(runs)s,
+       COALESCE(sum(ms), 0)
 FROM confiture.journal j
 CROSS JOIN LATERAL (SELECT (step ->> 'duration_ms')::float8 AS ms FROM jsonb_array_elements(j.steps) AS step) AS steps
 WHERE j.attempt = %(attempt)s;
@@ -64,9 +83,10 @@ ORDER BY segment;
 -- name: insert_migration
 -- It began with its first transaction, which this one is.
 INSERT INTO confiture.migrations
-    (version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms)
+    (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by,
+     duration_ms)
 VALUES
-    (%(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
+    (%(project)s, %(target)s, %(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
      now(), CASE WHEN %(state)s = 'applied' THEN clock_timestamp() END, session_user, %(duration_ms)s);
 
 -- name: finish_migration
@@ -75,12 +95,12 @@ UPDATE confiture.migrations
 SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s,
     position = DEFAULT, applied_at = clock_timestamp(), applied_by = session_user,
     duration_ms = (SELECT sum(duration_ms) FROM confiture.journal WHERE attempt = %(attempt)s)
-WHERE version = %(version)s;
+WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
 
 -- name: mark_reverting
 UPDATE confiture.migrations
 SET state = 'reverting', attempt = %(attempt)s
-WHERE version = %(version)s;
+WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
 
 -- name: unmark_reverting
 -- Back to what it was: applied, or stopped midway on the way up, by the attempt that came that far.
@@ -88,33 +108,40 @@ UPDATE confiture.migrations
 SET state = CASE WHEN applied_at IS NULL THEN 'running' ELSE 'applied' END,
     attempt = coalesce(
         (SELECT attempt FROM confiture.journal
-         WHERE version = %(version)s AND direction = 'up' ORDER BY recorded_at DESC LIMIT 1),
+         WHERE project = %(project)s AND target = %(target)s AND version = %(version)s
+           AND direction = 'up'
+         ORDER BY recorded_at DESC LIMIT 1),
         attempt)
-WHERE version = %(version)s;
+WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
 
 -- name: delete_journal
 DELETE FROM confiture.journal WHERE attempt = %(attempt)s AND segment = %(segment)s;
 
 -- name: delete_migration
-DELETE FROM confiture.migrations WHERE version = %(version)s;
+DELETE FROM confiture.migrations WHERE project = %(project)s AND target = %(target)s AND version = %(version)s;
 
 -- name: record_segment
-INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
-VALUES (%(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
+INSERT INTO confiture.journal
+    (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
+VALUES
+    (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s,
+     %(steps)s, %(duration_ms)s);
 
 -- name: record_applied
 -- A migration with its only segment: one round trip less than one after the other, for most migrations. It began with
 -- this transaction.
 WITH segment AS (
-    INSERT INTO confiture.journal (attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
+    INSERT INTO confiture.journal
+        (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms)
     VALUES
-        (%(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s, %(segment_steps)s,
-         %(duration_ms)s)
+        (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s,
+         %(segment_steps)s, %(duration_ms)s)
 )
 INSERT INTO confiture.migrations
-    (version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms)
+    (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by,
+     duration_ms)
 VALUES
-    (%(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
+    (%(project)s, %(target)s, %(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s,
      now(), clock_timestamp(), session_user, %(duration_ms)s);
 
 -- name: complete_intent
@@ -122,6 +149,25 @@ UPDATE confiture.journal
 SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s,
     recorded_at = clock_timestamp(), recorded_by = session_user
 WHERE attempt = %(attempt)s AND segment = %(segment)s AND state = 'intent';
+
+-- name: lock_installation
+-- Projects have locks of their own: one of them at a time makes or upgrades our tables.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- name: try_lock_in_transaction
+SELECT pg_try_advisory_xact_lock(%(key)s) AS locked;
+
+-- name: owner_of_state
+SELECT pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_ours
+FROM pg_class c
+WHERE c.oid = to_regclass('confiture.format');
+
+-- name: rename_project
+WITH journal AS (UPDATE confiture.journal SET project = %(new)s WHERE project = %(old)s),
+     predictions AS (UPDATE confiture.predictions SET project = %(new)s WHERE project = %(old)s),
+     reconciliations AS (UPDATE confiture.reconciliations SET project = %(new)s WHERE project = %(old)s),
+     backfills AS (UPDATE confiture.backfills SET project = %(new)s WHERE project = %(old)s)
+UPDATE confiture.migrations SET project = %(new)s WHERE project = %(old)s;
 
 -- name: try_lock
 SELECT pg_try_advisory_lock(%(key)s) AS locked;

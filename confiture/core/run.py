@@ -15,7 +15,7 @@ from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
 from confiture.core.lock import project_lock
 from confiture.core.project import Project
-from confiture.core.standing import read_history
+from confiture.core.state import StateStore
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -27,6 +27,7 @@ from confiture.errors import (
 from confiture.models.events import Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
+from confiture.plan.history import refuse_other_history
 
 Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
 """Chooses from the history what is to run; raises where it cannot."""
@@ -79,6 +80,7 @@ class Run:
         self._connection = connection
         self._manner = manner
         self._emit = emit
+        self._state = StateStore(connection, project.settings.history)
         self._started_at = time.perf_counter()
         self._started = False
 
@@ -87,11 +89,14 @@ class Run:
 
         Raises the error that tells what failed and what is committed.
         """
-        if not select(read_history(self._connection)):
+        if not select(self._history()):
             return
-        with project_lock(self._database, self._manner.purpose, lock_wait_ms, self._emit, self._connection) as lock:
+        key, purpose = self._state.key, self._manner.purpose
+        with project_lock(self._database, key, purpose, lock_wait_ms, self._emit, self._connection) as lock:
+            if not self._manner.dry_run:
+                self._state.upgrade()
             # another run may have ended while we waited
-            history = read_history(self._connection)
+            history = self._history()
             plan = Plan(direction=self._manner.direction, migrations=select(history))
             self._start(plan)
             if not plan.migrations:
@@ -102,6 +107,15 @@ class Run:
             CarryingOut(self._project, self._database, self._connection, self._manner, self._emit).run(
                 plan, history, lock
             )
+
+    def _history(self) -> tuple[AppliedMigration, ...]:
+        """The rows of the history. Raises InputError where the database has only that of another project."""
+        if not self._state.installed():
+            return ()
+        history = self._state.history()
+        if not history:
+            refuse_other_history(self._project.settings.project, self._project.ups, self._state.others())
+        return history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Tells that the run ended."""

@@ -67,6 +67,7 @@ class Runner:
     def __init__(
         self,
         session: Session,
+        state: StateStore,
         lock: ProjectLock,
         emit: Emit,
         chain_end: str,
@@ -80,8 +81,8 @@ class Runner:
         self._lock = lock
         self._emit = emit
         self._chain_end = chain_end
-        self._state = StateStore(session.connection)
-        self._installed = self._state.is_current()
+        self.state = state
+        self._installed = state.is_current()
         self.progress: Progress | None = None
         """The migration that runs, or failed; None between migrations."""
 
@@ -91,7 +92,7 @@ class Runner:
         Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
         """
         if not self._installed:
-            self._state.require_rights()
+            self.state.require_rights()
         for migration in plan.migrations:
             self._migrate(migration, unfinished.get(version_key(migration.version)))
 
@@ -164,12 +165,12 @@ class Runner:
     ) -> None:
         """Enters a segment in its own transaction, and with the last one its migration."""
         plan, attempt, rows = progress.plan, progress.attempt, _as_rows(records)
-        record_proofs(self._connection, attempt, plan.version, segment.number, records)
+        record_proofs(self._connection, self.state.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole(plan, segment) and not progress.begun:
-            self._state.record_applied(plan, segment, attempt, rows, duration_ms, self._link(plan))
+            self.state.record_applied(plan, segment, attempt, rows, duration_ms, self._link(plan))
             self._record_prediction(progress)
         else:
-            self._state.record(plan, segment, attempt, rows, duration_ms)
+            self.state.record(plan, segment, attempt, rows, duration_ms)
             self._finish_after(progress, segment, duration_ms)
 
     def _commit_outside(self, progress: Progress, segment: Segment) -> None:
@@ -189,10 +190,10 @@ class Runner:
         with self._connection.transaction(), _recording():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.intended:
-                self._state.complete(plan, segment, progress.attempt, _as_rows(records), duration_ms)
+                self.state.complete(plan, segment, progress.attempt, _as_rows(records), duration_ms)
             else:
                 self._enter(progress, segment)
-                self._state.record(plan, segment, progress.attempt, _as_rows(records), duration_ms)
+                self.state.record(plan, segment, progress.attempt, _as_rows(records), duration_ms)
             self._finish_after(progress, segment, duration_ms)
         self._installed = progress.begun = True
 
@@ -209,14 +210,14 @@ class Runner:
             raise
         self._session.reset()
         with self._connection.transaction(), _recording():
-            self._state.complete(progress.plan, segment, progress.attempt, _as_rows([record]), record.duration_ms)
+            self.state.complete(progress.plan, segment, progress.attempt, _as_rows([record]), record.duration_ms)
             self._finish_after(progress, segment, record.duration_ms)
 
     def _withdraw_unbegun(self, progress: Progress, segment: Segment, filler: Filler) -> None:
         """Takes back the intent of a backfill that was refused before its first batch."""
         if not self._connection.closed and not filler.has_begun(self._connection, segment, progress.attempt):
             with self._connection.transaction():
-                self._state.withdraw(progress.plan, segment, progress.attempt)
+                self.state.withdraw(progress.plan, segment, progress.attempt)
             progress.intended = False
 
     def _needs_intent(self, segment: Segment) -> bool:
@@ -228,7 +229,7 @@ class Runner:
     def _intend(self, progress: Progress, segment: Segment) -> None:
         with self._connection.transaction(), _recording():
             self._enter(progress, segment)
-            self._state.intend(progress.plan, segment, progress.attempt)
+            self.state.intend(progress.plan, segment, progress.attempt)
             # from here on the commit may have reached the server, whatever we hear of it
             progress.intended = True
         self._installed = progress.begun = True
@@ -255,7 +256,7 @@ class Runner:
             self._session.reset()
             if clear_up(self._connection, statement, refused=refused, emit=self._emit):
                 with self._connection.transaction():
-                    self._state.withdraw(progress.plan, segment, progress.attempt)
+                    self.state.withdraw(progress.plan, segment, progress.attempt)
                 progress.intended = False
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Noted(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
@@ -268,7 +269,7 @@ class Runner:
 
     def _install(self) -> None:
         if not self._installed:
-            self._state.install()
+            self.state.install()
 
     def _enter(self, progress: Progress, segment: Segment) -> None:
         """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
@@ -277,9 +278,9 @@ class Runner:
         if progress.begun or _is_whole(plan, segment):
             return
         if plan.direction is Direction.UP:
-            self._state.begin(plan, progress.attempt)
+            self.state.begin(plan, progress.attempt)
         else:
-            self._state.begin_reverting(plan.version, progress.attempt)
+            self.state.begin_reverting(plan.version, progress.attempt)
 
     def _finish_after(self, progress: Progress, segment: Segment, duration_ms: float) -> None:
         if segment is progress.plan.segments[-1]:
@@ -288,18 +289,18 @@ class Runner:
     def _finish(self, progress: Progress, duration_ms: float) -> None:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
-            self._state.delete(plan.version)
+            self.state.delete(plan.version)
         elif progress.begun or plan.segments:
-            self._state.finish(plan, progress.attempt, self._link(plan))
+            self.state.finish(plan, progress.attempt, self._link(plan))
         else:
-            self._state.insert_applied(plan, progress.attempt, self._link(plan), Origin.RUN, duration_ms)
+            self.state.insert_applied(plan, progress.attempt, self._link(plan), Origin.RUN, duration_ms)
         self._record_prediction(progress)
 
     def _record_prediction(self, progress: Progress) -> None:
         plan = progress.plan
         prediction = self._predictions.get(plan.version)
         if prediction and plan.direction is Direction.UP:
-            self._state.record_prediction(prediction, progress.attempt)
+            self.state.record_prediction(prediction, progress.attempt)
 
     def _link(self, plan: PlannedMigration) -> str:
         return chain(self._chain_end, plan.version, plan.checksum)

@@ -10,32 +10,56 @@ from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection, one_row
 from confiture.core.dry_run.predictions import Prediction
-from confiture.core.queries import query, state_ddl
-from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
-from confiture.models.history import AppliedMigration, JournalEntry, Origin, Outturn, SegmentState, State
+from confiture.core.lock import LOCK_KEY, lock_key
+from confiture.core.queries import FORMAT, query, state_ddl
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift, LockHeld
+from confiture.models.history import (
+    AppliedMigration,
+    HistoryKey,
+    JournalEntry,
+    Origin,
+    OtherHistory,
+    Outturn,
+    SegmentState,
+    State,
+)
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
 from confiture.plan.checksums import segment_fingerprint
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 
-FORMAT = 2
-"""The version of our tables that this program reads and writes."""
+_FIRST_WITH_BACKFILLS = 2
+_INSTALLATION = HistoryKey(project="", target="installation")
+"""Names no history: its lock keeps two projects from making or upgrading our tables at the same time."""
 
 
 class StateStore:
-    """Reads and writes our tables over one connection, in whatever transaction is open there."""
+    """Reads and writes one history over one connection, in whatever transaction is open there.
 
-    def __init__(self, connection: Connection) -> None:
+    What only reads understands every format of our tables up to today's; what writes needs today's (`install`,
+    `upgrade`).
+    """
+
+    def __init__(self, connection: Connection, key: HistoryKey) -> None:
         self._connection = connection
+        self.key = key
+
+    def over(self, connection: Connection) -> StateStore:
+        """The same history over another connection."""
+        return StateStore(connection, self.key)
 
     def installed(self) -> bool:
         """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables."""
         return self._format() > 0
 
     def is_current(self) -> bool:
-        """Whether all our tables are there. Raises DatabaseUnavailable where a newer program made them."""
+        """Whether our tables have today's format. Raises DatabaseUnavailable where a newer program made them."""
         return self._format() == FORMAT
+
+    def has_backfills(self) -> bool:
+        """Whether our tables know of backfills. Raises DatabaseUnavailable where a newer program made them."""
+        return self._format() >= _FIRST_WITH_BACKFILLS
 
     def _format(self) -> int:
         """The version of our tables, 0 where there are none."""
@@ -66,14 +90,63 @@ class StateStore:
             )
 
     def install(self) -> None:
-        """Makes those of our tables that are missing."""
+        """Makes our tables, in today's format. Waits for another project that does the same."""
+        self._connection.execute(query("lock_installation"), {"key": lock_key(_INSTALLATION)})
         if not one_row(self._connection, "state_rights")["has_schema"]:
             self._connection.execute(query("create_schema"))
-        self._connection.execute(state_ddl(self._format()))
+        since = self._format()
+        if since < FORMAT:
+            self._connection.execute(state_ddl(since))
+
+    def upgrade(self) -> None:
+        """Brings tables of a former format to today's, in a transaction of its own; does nothing where there are none.
+
+        The caller holds the lock of this history. Raises LockHeld while another project's run may write the former
+        format, DatabaseUnavailable where the role may not change the tables.
+        """
+        if not 0 < self._format() < FORMAT:
+            return
+        with self._connection.transaction():
+            self._require_owner()
+            # programs that know only the former format have one lock for all
+            if lock_key(self.key) != LOCK_KEY:
+                row = one_row(self._connection, "try_lock_in_transaction", key=LOCK_KEY)
+                if not row["locked"]:
+                    raise LockHeld(
+                        Diagnostic(
+                            code="lock-held",
+                            message="the history has a former format, and the run of another project uses it",
+                            hint="wait until that run ends, then try again",
+                        )
+                    )
+            self.install()
+
+    def _require_owner(self) -> None:
+        row = one_row(self._connection, "owner_of_state")
+        if not row["is_ours"]:
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="not-the-owner",
+                    message=f"the history has a former format, and its tables belong to the role {row['owner']}",
+                    hint=f"connect once as {row['owner']}, or as a member of it: the tables are then upgraded",
+                )
+            )
 
     def history(self) -> tuple[AppliedMigration, ...]:
         """All rows, in the order in which they were made. The tables must be there."""
-        return tuple(_applied(row) for row in self._connection.execute(query("history")))
+        return tuple(_applied(row) for row in self._connection.execute(query("history"), self.key.parameters))
+
+    def others(self) -> tuple[OtherHistory, ...]:
+        """What this database holds of other projects, by name. The tables must be there."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        rows: Any = self._connection.execute(query("other_histories"), self.key.parameters)
+        for row in rows:
+            found.setdefault(row["project"], []).append((row["version"], row["checksum"]))
+        return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in found.items())
+
+    def rename(self, new: str) -> int:
+        """Gives the history another project's name. Returns how many migrations it holds."""
+        return self._connection.execute(query("rename_project"), {"old": self.key.project, "new": new}).rowcount
 
     def journal(self, attempt: str) -> dict[int, JournalEntry]:
         """What one attempt committed, by the number of the segment."""
@@ -104,6 +177,7 @@ class StateStore:
         self._connection.execute(
             query("record_prediction"),
             {
+                **self.key.parameters,
                 "attempt": attempt,
                 "version": prediction.version,
                 "predicted_ms": prediction.predicted_ms,
@@ -173,6 +247,7 @@ class StateStore:
         self._connection.execute(
             query("record_applied"),
             {
+                **self.key.parameters,
                 **_described(plan),
                 **_ran(plan, segment, attempt, duration_ms),
                 "segment_steps": Jsonb(list(steps)),
@@ -191,11 +266,11 @@ class StateStore:
         steps: Sequence[Mapping[str, object]] = (),
         duration_ms: float | None = None,
     ) -> Cursor:
-        ran = _ran(plan, segment, attempt, duration_ms)
+        ran = self.key.parameters | _ran(plan, segment, attempt, duration_ms)
         return self._connection.execute(query(name), {**ran, "state": state.value, "steps": Jsonb(list(steps))})
 
     def _change(self, name: str, version: str, parameters: Mapping[str, Any]) -> None:
-        _require_one(self._connection.execute(query(name), parameters), version)
+        _require_one(self._connection.execute(query(name), {**self.key.parameters, **parameters}), version)
 
     def _insert(
         self,
@@ -209,6 +284,7 @@ class StateStore:
         self._connection.execute(
             query("insert_migration"),
             {
+                **self.key.parameters,
                 **_described(plan),
                 "attempt": attempt,
                 "state": state.value,

@@ -68,7 +68,8 @@ def _applied(
     connection: Connection, project: Project, wanted: PlannedMigration | None
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
     """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
-    rows = {version_key(row.version): row for row in read_history(connection) if row.state is State.APPLIED}
+    history = read_history(connection, project.settings.history)
+    rows = {version_key(row.version): row for row in history if row.state is State.APPLIED}
     plans = {version_key(plan.version): plan for plan in project.ups}
     if wanted is not None:
         only = version_key(wanted.version)

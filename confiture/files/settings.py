@@ -14,9 +14,9 @@ from confiture.files.linting import LINTING, PATTERNS, lint_settings
 from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader, nearest
 from confiture.files.reading import parse_yaml, read_source, shown_path
-from confiture.files.shapes import Count, Duration, Flag, Text
+from confiture.files.shapes import Count, Duration, Flag, ProjectName, Text
 from confiture.files.variables import VARIABLES
-from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
+from confiture.models.settings import DEFAULT_PROJECT, EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
 
@@ -42,6 +42,11 @@ _DATABASE = Record(
 
 SETTINGS_SHAPE = Record(
     {
+        "project": Key(
+            shape=ProjectName(),
+            description="Names the project's history in a database that several projects share.",
+            default=DEFAULT_PROJECT,
+        ),
         "database": Key(shape=_DATABASE, description="Where the database is, and how patient we are."),
         "migrations": Key(shape=Text(), description="The folder of the migrations.", default="migrations"),
         "schemas": Key(shape=Text(), description="The folder of the DDL files.", default="schemas"),
@@ -183,6 +188,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
     return Settings(
         root=root,
         environment=environment,
+        project=fields.get("project", DEFAULT_PROJECT),
         protected=bool(chosen and chosen.get("protected", False)),
         database=_database(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations", "migrations"),

@@ -25,6 +25,7 @@ from confiture.files.reader import (
     is_text,
     nearest,
 )
+from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
 from confiture.models.source import SourceFile, SourceText
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
@@ -68,6 +69,21 @@ class Text:
     def schema(self) -> dict[str, Any]:
         kinds: dict[str, Any] = {"type": ["string", "number"] if self.numbers else "string"}
         return kinds | NOT_BLANK | ({"examples": [self.example]} if self.example else {})
+
+
+@dataclass(frozen=True)
+class ProjectName:
+    """The name of a project, as histories store it."""
+
+    def read(self, node: Node, reader: Reader) -> str:
+        name = Text(numbers=True).read(node, reader)
+        if PROJECT_NAME.fullmatch(name) is None:
+            message = f"{clipped(name)} cannot name a project"
+            raise reader.report(reader.span(node), "wrong-value", message, PROJECT_NAME_HINT)
+        return name
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "number"], "pattern": f"^{PROJECT_NAME.pattern}$"}
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,27 @@ class Outturn:
 
 
 @value(frozen=True, kw_only=True, slots=True)
+class HistoryKey:
+    """Whose history it is: that of a project, and of one of its targets. `target` is empty: there are none yet."""
+
+    project: str
+    target: str = ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The same, for our queries."""
+        return {"project": self.project, "target": self.target}
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class OtherHistory:
+    """What a database holds of another project: version and checksum of each row."""
+
+    project: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@value(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
     """A row of the history, in the order in which the rows were made (`position`).
 

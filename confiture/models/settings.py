@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from confiture.errors import Span
+from confiture.models.history import HistoryKey
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
+
+DEFAULT_PROJECT = "default"
+"""The project whose history a database holds if the settings name none. Never a folder's name: a clone has another."""
+
+PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, and begin with a letter or a digit"
 
 EMBEDDED = "embedded"
 """The database URL that stands for the project's own embedded server."""
@@ -86,6 +94,8 @@ class Settings:
 
     root: Path
     environment: str
+    project: str = DEFAULT_PROJECT
+    """Names the project's history in a database, which may hold those of several projects."""
     protected: bool = False
     """Whether a dry run must be asked for twice: it takes real locks and leaves dead rows."""
     database: DatabaseSettings
@@ -96,3 +106,8 @@ class Settings:
     linting: LintSettings = field(default_factory=LintSettings)
     hooks: tuple[SourceText, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
+
+    @property
+    def history(self) -> HistoryKey:
+        """Whose history it is that these settings read and write."""
+        return HistoryKey(project=self.project)

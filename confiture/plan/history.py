@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confiture.errors import Diagnostic, Span
-from confiture.models.history import AppliedMigration, State
+from confiture.errors import Diagnostic, InputError, Span
+from confiture.models.history import AppliedMigration, OtherHistory, State
 from confiture.models.migration import MigrationFile
 from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
+from confiture.models.settings import DEFAULT_PROJECT
 from confiture.plan.checksums import CHAIN_START, chain, labelled
 from confiture.plan.ordering import version_key
+
+_MOST_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +37,11 @@ class Standing:
 
     `pending` are in the order in which they run, with those that `stopped` midway. `drift` says where applied
     migrations and files disagree, `out_of_order` which pending ones come before one that is applied. `under_way` names
-    the run that holds the lock now, None where none does: then what is midway has stopped.
+    the run that holds the lock now, None where none does: then what is midway has stopped. `others` is what the
+    database holds of projects other than `project`.
     """
+
+    project: str
 
     applied: tuple[AppliedMigration, ...]
     pending: tuple[PlannedMigration, ...]
@@ -43,6 +49,7 @@ class Standing:
     drift: tuple[Diagnostic, ...]
     out_of_order: tuple[PlannedMigration, ...]
     under_way: str | None = None
+    others: tuple[OtherHistory, ...] = ()
 
     @property
     def unfinished(self) -> AppliedMigration | None:
@@ -50,20 +57,77 @@ class Standing:
         return self.stopped[0].row if self.stopped else None
 
 
-def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration]) -> Standing:
-    """Holds all migrations (in order) against the history (in the order of its rows), which does not tell how far those
-    came that stopped midway.
+def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str) -> Standing:
+    """Compares all migrations (in order) with the history of a project (in the order of its rows), which does not say
+    how far those came that stopped midway.
     """
     rows = {version_key(row.version): row for row in history}
     finished = {key for key, row in rows.items() if row.state is State.APPLIED}
     keys = [version_key(migration.version) for migration in planned]
     last = max((position for position, key in enumerate(keys) if key in rows), default=-1)
     pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
+    changed = (*_changed(planned, rows), *_vanished(keys, history))
+    foreign = _foreign(planned, history, project) if changed else None
     return Standing(
+        project=project,
         applied=tuple(row for row in history if row.state is State.APPLIED),
         pending=tuple(plan for _, plan in pending),
-        drift=(*_broken_chain(history), *_changed(planned, rows), *_vanished(keys, history)),
+        drift=(*_broken_chain(history), *((foreign,) if foreign else changed)),
         out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
+    )
+
+
+def _foreign(
+    planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
+) -> Diagnostic | None:
+    """What is wrong where not one row of the history is a migration of these files: it is another project's."""
+    names = {version_key(plan.version): plan.migration.name for plan in planned}
+    checksums = {plan.checksum for plan in planned}
+    if any(names.get(version_key(row.version)) == row.name or row.checksum in checksums for row in history):
+        return None
+    if not any(version_key(row.version) in names for row in history):
+        # their files may just be gone
+        return None
+    rows = ", ".join(f"{row.version} {row.name}" for row in history[:_MOST_ROWS])
+    more = f", and {len(history) - _MOST_ROWS} more" if len(history) > _MOST_ROWS else ""
+    return Diagnostic(
+        code="other-project",
+        message=f"the history of the project {project!r} in this database has none of these migrations",
+        detail=(f"it has {rows}{more}",),
+        hint="check the database; if projects share it, give each its own name: `project: NAME` in confiture.yaml",
+    )
+
+
+def refuse_other_history(project: str, planned: Sequence[PlannedMigration], others: Sequence[OtherHistory]) -> None:
+    """For a database without a history of this project: raises InputError if it holds that of another project, and this
+    one may be the same under a new name.
+
+    That is so if more than half of the other's rows are migrations of this project (by version and checksum), and
+    wherever the settings do not name this one.
+    """
+    if not others:
+        return
+    own = {(version_key(plan.version), plan.checksum) for plan in planned}
+    for other in others:
+        same = sum((version_key(version), checksum) in own for version, checksum in other.rows)
+        if project == DEFAULT_PROJECT or same * 2 > len(other.rows):
+            raise InputError(_other_project(project, other, same))
+
+
+def _other_project(project: str, other: OtherHistory, same: int) -> Diagnostic:
+    adopt = f"`confiture migrate adopt-project {other.project} {project}`"
+    if project == DEFAULT_PROJECT:
+        hint = (
+            f"if this is {other.project!r}, write `project: {other.project}` in confiture.yaml, or run {adopt};"
+            " if not, write a name of its own there"
+        )
+    else:
+        hint = f"if the project was renamed, run {adopt}; if not, check `project:` in confiture.yaml"
+    return Diagnostic(
+        code="other-project",
+        message=f"the database holds the history of the project {other.project!r}, and none of {project!r}",
+        detail=(f"{same} of its {len(other.rows)} migrations are migrations of this project",),
+        hint=hint,
     )
 
 

@@ -190,6 +190,8 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
     return document("confiture.status") | {
         "environment": environment,
         "database": database,
+        "project": standing.project,
+        "other_projects": [other.project for other in standing.others],
         "applied": [
             {
                 "version": row.version,
@@ -212,6 +214,11 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
         "out_of_order": [plan.version for plan in standing.out_of_order],
         "drift": diagnostics_list(standing.drift),
     }
+
+
+def adoption_document(database: str, old: str, new: str, migrations: int) -> dict[str, Any]:
+    """The new name of a history: `migrate adopt-project`."""
+    return document("confiture.adoption") | {"database": database, "old": old, "new": new, "migrations": migrations}
 
 
 def _stopped(stopped: Stopped) -> dict[str, Any]:

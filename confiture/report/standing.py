@@ -25,6 +25,8 @@ def print_status(console: Console, standing: Standing, database: str, environmen
         print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
     for stopped in standing.stopped:
         print_text(console, Text(_progress(stopped, under_way=standing.under_way is not None)))
+    if standing.others and not (standing.applied or standing.stopped):
+        print_text(console, Text(_others(standing), style="yellow"))
     print_text(console, Text(_sentence(standing, database, environment)))
 
 
@@ -99,6 +101,16 @@ def _single_runs(standing: Standing) -> str:
     if any(row.outturn and row.outturn.low_ms is None for row in standing.applied):
         return " A prediction without a range counts as held within 15 % of it."
     return ""
+
+
+def _others(standing: Standing) -> str:
+    """What to do about a database that knows only other projects: perhaps this one was renamed."""
+    names = ", ".join(other.project for other in standing.others)
+    first = standing.others[0].project
+    return (
+        f"The database holds no history of the project {standing.project}, but of: {names}."
+        f" If this project was renamed: `confiture migrate adopt-project {first} {standing.project}`."
+    )
 
 
 def _sentence(standing: Standing, database: str, environment: str) -> str:

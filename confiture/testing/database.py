@@ -121,7 +121,8 @@ class ScratchDatabase:
         """The versions that are applied, in the order in which they were."""
         database = Database(conninfo=self.url, label=self.name, origin=_ORIGIN)
         with closing(database.connect("test")) as connection:
-            return tuple(row.version for row in read_history(connection) if row.state is State.APPLIED)
+            history = read_history(connection, self.project.settings.history)
+            return tuple(row.version for row in history if row.state is State.APPLIED)
 
     def close(self) -> None:
         """Closes the connections that `connect` made."""

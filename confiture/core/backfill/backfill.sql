@@ -81,9 +81,9 @@ WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
 
 -- name: begin_backfill
 INSERT INTO confiture.backfills
-       (attempt, segment, version, step, target, source, key, fingerprint, estimated_rows, state)
-VALUES (%(attempt)s, %(segment)s, %(version)s, %(step)s, %(target)s, %(source)s, %(key)s, %(fingerprint)s,
-        %(estimated_rows)s, 'preparing')
+       (project, target, attempt, segment, version, step, into_table, source, key, fingerprint, estimated_rows, state)
+VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(step)s, %(into_table)s,
+        %(source)s, %(key)s, %(fingerprint)s, %(estimated_rows)s, 'preparing')
 RETURNING number;
 
 -- name: fix_end
@@ -239,7 +239,7 @@ WHERE b.attempt = %(attempt)s AND b.segment = %(segment)s;
 -- name: unfinished_of_version
 SELECT b.attempt::text AS attempt, b.segment, b.number
 FROM confiture.backfills b
-WHERE b.version = %(version)s AND b.state <> 'done';
+WHERE b.project = %(project)s AND b.target = %(target)s AND b.version = %(version)s AND b.state <> 'done';
 
 -- name: written_so_far
 -- Rows written to tables since the server's statistics began, partitions included, as far as they are told yet.
@@ -298,7 +298,9 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NUL
        )::double precision AS oldest_ms;
 
 -- name: backfills
-SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source, b.target, b.state, b.control,
+-- Format 2 has no columns project and into_table; target is there what is into_table now.
+SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source,
+       coalesce(to_jsonb(b) ->> 'into_table', b.target) AS target, b.state, b.control,
        b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, b.started_at, b.finished_at,
        coalesce(b.beat_at > clock_timestamp() - interval '5 s', false) AND EXISTS (
            SELECT
@@ -311,12 +313,17 @@ SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.sou
        coalesce(r.written_rows, 0)::bigint AS written_rows, coalesce(r.busy_ms, 0) AS busy_ms,
        coalesce(r.ranges, 0)::integer AS ranges, coalesce(r.ranges_done, 0)::integer AS ranges_done
 FROM confiture.backfills b
+CROSS JOIN LATERAL (
+    SELECT coalesce(to_jsonb(b) ->> 'project', 'default') AS project,
+           CASE WHEN to_jsonb(b) ->> 'project' IS NULL THEN '' ELSE b.target END AS target
+) AS h
 LEFT JOIN (
     SELECT attempt, segment, sum(batches) AS batches, sum(source_rows) AS source_rows, sum(written_rows) AS written_rows,
            sum(busy_ms) AS busy_ms, count(*) AS ranges, count(*) FILTER (WHERE is_done) AS ranges_done
     FROM confiture.backfill_ranges
     GROUP BY attempt, segment
 ) AS r USING (attempt, segment)
+WHERE h.project = %(project)s AND h.target = %(target)s
 ORDER BY b.number;
 
 -- name: ask_backfill

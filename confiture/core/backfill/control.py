@@ -13,33 +13,37 @@ from confiture.core.backfill.writes import LOCK_TIMEOUT_MS
 from confiture.core.database import Connection, Database
 from confiture.core.events import Emit
 from confiture.core.failures import plain_failure
-from confiture.core.lock import LOCK_KEY, project_lock
+from confiture.core.lock import lock_key, project_lock
 from confiture.core.queries import query
 from confiture.core.state import StateStore
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.backfills import BackfillState
+from confiture.models.history import HistoryKey
 
 _TRIES, _WAIT_S = 20, 0.5
 
 
-def backfills(connection: Connection) -> tuple[BackfillState, ...]:
-    """All backfills that the database knows, the oldest first."""
-    if not StateStore(connection).is_current():
+def backfills(connection: Connection, history: HistoryKey) -> tuple[BackfillState, ...]:
+    """All backfills of a history, the oldest first."""
+    if not StateStore(connection, history).has_backfills():
         return ()
-    rows: list[dict[str, Any]] = connection.execute(query("backfills"), {"key": LOCK_KEY}).fetchall()
+    parameters = {**history.parameters, "key": lock_key(history)}
+    rows: list[dict[str, Any]] = connection.execute(query("backfills"), parameters).fetchall()
     return tuple(BackfillState(**row) for row in rows)
 
 
-def ask(connection: Connection, version: str | None, control: str) -> BackfillState:
+def ask(connection: Connection, history: HistoryKey, version: str | None, control: str) -> BackfillState:
     """Asks a backfill to `run`, `pause` or `cancel`. Raises InputError where there is none, or several."""
-    found = unfinished(connection, version)
-    connection.execute(query("ask_backfill"), _id(found).parameters | {"control": control})
+    found = unfinished(connection, history, version)
+    connection.execute(query("ask_backfill"), _id(history, found).parameters | {"control": control})
     return found
 
 
-def unfinished(connection: Connection, version: str | None) -> BackfillState:
+def unfinished(connection: Connection, history: HistoryKey, version: str | None) -> BackfillState:
     """The one backfill that is not done, or that of a version. Raises InputError."""
-    open_ones = [one for one in backfills(connection) if one.state != "done" and version in (None, one.version)]
+    open_ones = [
+        one for one in backfills(connection, history) if one.state != "done" and version in (None, one.version)
+    ]
     if len(open_ones) == 1:
         return open_ones[0]
     if not open_ones:
@@ -59,9 +63,11 @@ def unfinished(connection: Connection, version: str | None) -> BackfillState:
     )
 
 
-def clean(connection: Connection) -> int:
+def clean(connection: Connection, history: HistoryKey) -> int:
     """Takes away triggers that backfills left which are done. Returns of how many. Raises DatabaseUnavailable."""
-    done = [one for one in backfills(connection) if one.state == "done" and has_capture(connection, one.number)]
+    done = [
+        one for one in backfills(connection, history) if one.state == "done" and has_capture(connection, one.number)
+    ]
     for one in done:
         _remove_capture(connection, one.number)
     return len(done)
@@ -79,20 +85,24 @@ def _remove_capture(connection: Connection, number: int) -> None:
     raise DatabaseUnavailable(plain_failure(failure, "the triggers of the backfill cannot be removed")) from failure
 
 
-def withdraw(connection: Connection, database: Database, backfill: BackfillState, emit: Emit, wait_ms: int) -> None:
+def withdraw(
+    connection: Connection, database: Database, history: HistoryKey, backfill: BackfillState, emit: Emit, wait_ms: int
+) -> None:
     """Takes back a backfill that no run is at: its triggers, its notes, what is known of its progress.
 
     The rows that it filled stay. Raises LockHeld where a run is at it after all.
     """
-    with project_lock(database, "backfill cancel", wait_ms, emit, connection):
+    with project_lock(database, history, "backfill cancel", wait_ms, emit, connection):
+        StateStore(connection, history).upgrade()
+        fill = _id(history, backfill)
         _remove_capture(connection, backfill.number)
         with connection.transaction():
-            FillStore(connection, _id(backfill)).forget()
-            connection.execute(query("delete_journal"), _id(backfill).parameters)
+            FillStore(connection, fill).forget()
+            connection.execute(query("delete_journal"), fill.parameters)
             if backfill.segment == 1:
                 # nothing else of its migration was committed
-                connection.execute(query("delete_migration"), {"version": backfill.version})
+                connection.execute(query("delete_migration"), history.parameters | {"version": backfill.version})
 
 
-def _id(backfill: BackfillState) -> FillId:
-    return FillId(attempt=backfill.attempt, segment=backfill.segment)
+def _id(history: HistoryKey, backfill: BackfillState) -> FillId:
+    return FillId(history=history, attempt=backfill.attempt, segment=backfill.segment)

@@ -17,7 +17,7 @@ from confiture.core.queries import query
 from confiture.core.steps import Did, StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
-from confiture.models.settings import DatabaseSettings
+from confiture.models.settings import Settings
 
 
 class Filler:
@@ -26,7 +26,7 @@ class Filler:
     def __init__(
         self,
         database: Database,
-        settings: DatabaseSettings,
+        settings: Settings,
         emit: Emit,
         hooks: HookRuns,
         require_lock: Callable[[], None],
@@ -47,7 +47,7 @@ class Filler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did = self._run(connection, identity, step, FillId(attempt=attempt, segment=segment.number))
+            did = self._run(connection, identity, step, self._id(attempt, segment.number))
         except BaseException:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_since(started)))
             raise
@@ -57,7 +57,7 @@ class Filler:
 
     def has_begun(self, connection: Connection, segment: Segment, attempt: str) -> bool:
         """Whether the attempt has begun with it."""
-        return FillStore(connection, FillId(attempt=attempt, segment=segment.number)).begun() is not None
+        return FillStore(connection, self._id(attempt, segment.number)).begun() is not None
 
     def _run(self, connection: Connection, identity: StepId, step: PlannedStep, fill: FillId) -> Did:
         if step.hook is None:
@@ -83,7 +83,7 @@ class Filler:
         orders = Orders(
             connection=connection,
             database=self._database,
-            settings=self._settings,
+            settings=self._settings.database,
             emit=self._emit,
             require_lock=self._require_lock,
         )
@@ -94,9 +94,14 @@ class Filler:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
         # others queue behind whoever waits to drop a trigger
         connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
-        for row in connection.execute(query("unfinished_of_version"), {"version": version}).fetchall():
+        for row in connection.execute(
+            query("unfinished_of_version"), self._settings.history.parameters | {"version": version}
+        ).fetchall():
             remove_capture(connection, row["number"])
-            FillStore(connection, FillId(attempt=row["attempt"], segment=row["segment"])).forget()
+            FillStore(connection, self._id(row["attempt"], row["segment"])).forget()
+
+    def _id(self, attempt: str, segment: int) -> FillId:
+        return FillId(history=self._settings.history, attempt=attempt, segment=segment)
 
 
 def _since(started: float) -> float:

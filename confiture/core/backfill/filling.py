@@ -165,7 +165,7 @@ class Filling:
         return self._store.begin(
             version=self._identity.version,
             step=self._step.label,
-            target=str(self._backfill.into),
+            into_table=str(self._backfill.into),
             source=str(source.key.table),
             key=[column.name for column in source.key.columns],
             fingerprint=self._fingerprint(source),

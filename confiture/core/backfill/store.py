@@ -9,19 +9,21 @@ from confiture.core.backfill.keys import Values
 from confiture.core.backfill.walking import Position
 from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
+from confiture.models.history import HistoryKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FillId:
-    """Names a backfill: the attempt of its migration, and its segment there."""
+    """Names a backfill: its history, the attempt of its migration, and its segment there."""
 
+    history: HistoryKey
     attempt: str
     segment: int
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The same, for our queries."""
-        return {"attempt": self.attempt, "segment": self.segment}
+        return {**self.history.parameters, "attempt": self.attempt, "segment": self.segment}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

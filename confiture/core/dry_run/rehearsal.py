@@ -39,7 +39,8 @@ class Rehearsal:
     is proved.
     """
 
-    def __init__(self, session: Session, emit: Emit, proving: Proving | None, *, full: bool) -> None:
+    def __init__(self, session: Session, state: StateStore, emit: Emit, proving: Proving | None, *, full: bool) -> None:
+        self._state = state
         self._proving = proving
         self._sampling = Sampling(session.connection, emit, session.hooks, full=full)
         self._session = session
@@ -55,9 +56,8 @@ class Rehearsal:
 
     def run(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
-        state = StateStore(self._connection)
-        if not state.is_current():
-            state.require_rights()
+        if not self._state.is_current():
+            self._state.require_rights()
         self._session.retrying(plan.migrations[0].version, 1, lambda: self._run_once(plan, unfinished))
         self.progress = None
 

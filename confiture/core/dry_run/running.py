@@ -55,8 +55,8 @@ class DryRun:
         scale = self._scale(self._options.scale_to)
         self._note_holders(plan)
         proving = self._proving()
-        rehearsal = Rehearsal(self._session, self._emit, proving, full=self._options.full)
-        store = StateStore(self._connection)
+        store = StateStore(self._connection, self._project.settings.history)
+        rehearsal = Rehearsal(self._session, store, self._emit, proving, full=self._options.full)
         runs = []
         try:
             for _ in range(self._options.repeat):

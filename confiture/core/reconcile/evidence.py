@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection
 from confiture.core.queries import query
+from confiture.models.history import HistoryKey
 from confiture.models.reconciling import Differences, Reconciled
 
 
@@ -28,11 +29,13 @@ class Record(Protocol):
     def proof(self) -> Reconciled | None: ...
 
 
-def record_proofs(connection: Connection, attempt: str, version: str, segment: int, records: Iterable[Record]) -> None:
+def record_proofs(
+    connection: Connection, history: HistoryKey, attempt: str, version: str, segment: int, records: Iterable[Record]
+) -> None:
     """Enters what the steps of a segment proved. Our tables must be there."""
     for record in records:
         if record.proof is not None:
-            where = {"attempt": attempt, "version": version, "segment": segment}
+            where = {**history.parameters, "attempt": attempt, "version": version, "segment": segment}
             step = {"phase": record.phase, "number": record.number, "step": record.name}
             connection.execute(query("record_reconciliation"), where | step | _described(record.proof))
 

@@ -150,7 +150,7 @@ FROM keyed k;
 
 -- name: record_reconciliation
 INSERT INTO confiture.reconciliations
-       (attempt, segment, phase, number, version, step, table_name, rows, groups, grouped_by, hash, compared, not_compared,
-        outcome, differences, duration_ms)
-VALUES (%(attempt)s, %(segment)s, %(phase)s, %(number)s, %(version)s, %(step)s, %(table)s, %(rows)s, %(groups)s,
+       (project, target, attempt, segment, phase, number, version, step, table_name, rows, groups, grouped_by, hash,
+        compared, not_compared, outcome, differences, duration_ms)
+VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(phase)s, %(number)s, %(version)s, %(step)s, %(table)s, %(rows)s, %(groups)s,
         %(by)s, %(hash)s::numeric, %(compared)s, %(not_compared)s, %(outcome)s, %(differences)s, %(duration_ms)s);
