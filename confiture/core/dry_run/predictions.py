@@ -6,11 +6,11 @@ A dry run leaves the database as it was, so predictions are kept beside the proj
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from confiture.files.replacement import replace_file
 from confiture.models.trace import Estimate
 
 _MOST = 1_000
@@ -69,9 +69,7 @@ class Predictions:
         kept = [*self._load(), *predictions][-_MOST:]
         self._folder.mkdir(exist_ok=True)
         (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        temporary = self._path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps([asdict(prediction) for prediction in kept], indent=1), encoding="utf-8")
-        temporary.replace(self._path)
+        replace_file(self._path, json.dumps([asdict(prediction) for prediction in kept], indent=1).encode())
 
     def _load(self) -> list[Prediction]:
         try:
