@@ -82,11 +82,17 @@ class Hit:
     `relation` is the name of the table, or other object, that it is about: patterns of the settings are held against
     it. `effect`, `hint` and `severity` replace the rule's own where the case is special; a severity that the settings
     give to the rule wins.
+
+    `subject` tells apart hits of a SchemaRule on one relation: the name of the column, index or policy, and what is
+    wrong if that can be several things. It is part of fingerprints, so it must not change with wordings. `statement` is
+    the SQL that a SchemaRule judged, such as that of a view.
     """
 
     place: Place | None
     message: str
     relation: str | None = None
+    subject: str | None = None
+    statement: str | None = None
     remedy: str | None = None
     effect: str | None = None
     hint: str | None = None
@@ -99,7 +105,8 @@ class Rule:
     """What all rules have.
 
     `summary` says in a line what it finds, `effect` in a sentence what happens in production, `hint` what to do
-    instead. A rule that is `optional` is silent until the settings name it.
+    instead. A rule that is `optional` is silent until the settings name it. `aliases` are former names, the oldest
+    first: settings, ignore comments, options and baselines that use one mean this rule.
     """
 
     name: str
@@ -113,6 +120,12 @@ class Rule:
     claims: Claims = field(default_factory=Claims)
     options: Mapping[str, Option] = field(default_factory=dict)
     optional: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def stable_name(self) -> str:
+        """The oldest of its names, which fingerprints use: it stays when the rule is renamed."""
+        return self.aliases[0] if self.aliases else self.name
 
 
 @value(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
+from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.models.events import Blocked
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.isolation import ProvedStatement
@@ -259,7 +260,8 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "statement": finding.statement,
         "migration": finding.migration,
         "fixable": bool(finding.edits),
-        "fingerprint": finding.fingerprint,
+        "fingerprint": fingerprint_v1(finding),
+        "fingerprint_v2": fingerprint_v2(finding),
     }
 
 
