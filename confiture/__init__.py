@@ -1,7 +1,8 @@
 """PostgreSQL migrations for CQRS schemas with many tenants.
 
-As a library: `Project` is a project and what can be done with it, `UpOptions` and `DownOptions` say how far, the errors
-are those that `Project.run` raises.
+All public names can be imported from here. Each is loaded when it is asked for, so `import confiture` loads no driver.
+`Project` is a project and what can be done with it; migrations are written with `Migration`, hooks with `Hook`, rules
+of lint with `SchemaRule` and `StatementRule`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from confiture.core.hooks.connection import HookConnection, HookCursor
+    from confiture.core.hooks.errors import HookRefused, LintingError
+    from confiture.core.hooks.hook import Hook, HookContext, register_hook
     from confiture.core.migrate import DownOptions, UpOptions
+    from confiture.core.migrator import Migrator
     from confiture.core.project import Project
     from confiture.errors import (
         CheckFailed,
@@ -17,36 +22,94 @@ if TYPE_CHECKING:
         DatabaseUnavailable,
         Diagnostic,
         Drift,
+        ExitCode,
         HazardsFound,
         InputError,
         LockHeld,
         MigrationFailed,
         MigrationStopped,
+        Span,
     )
+    from confiture.lint.rule import Claims, Example, Group, Hit, Option, Rule, SchemaRule, StatementRule
+    from confiture.models.hooks import HookPhase, HookResult
+    from confiture.models.recording import Migration
+    from confiture.testing.database import ScratchDatabase
+    from confiture.testing.ready_made import test_every_migration_goes_up_down_up
+    from confiture.testing.round_trip import up_down_up
+    from confiture.testing.server import DatabaseFactory, ScratchServer, scratch_server
 
 __version__ = "0.2.0"
 
 __all__ = [
     "CheckFailed",
+    "Claims",
     "ConfitureError",
+    "DatabaseFactory",
     "DatabaseUnavailable",
     "Diagnostic",
     "DownOptions",
     "Drift",
+    "Example",
+    "ExitCode",
+    "Group",
     "HazardsFound",
+    "Hit",
+    "Hook",
+    "HookConnection",
+    "HookContext",
+    "HookCursor",
+    "HookPhase",
+    "HookRefused",
+    "HookResult",
     "InputError",
+    "LintingError",
     "LockHeld",
+    "Migration",
     "MigrationFailed",
     "MigrationStopped",
+    "Migrator",
+    "Option",
     "Project",
+    "Rule",
+    "SchemaRule",
+    "ScratchDatabase",
+    "ScratchServer",
+    "Span",
+    "StatementRule",
     "UpOptions",
+    "register_hook",
+    "scratch_server",
+    "test_every_migration_goes_up_down_up",
+    "up_down_up",
 ]
 
-_ELSEWHERE = {
-    "Project": "confiture.core.project",
-    "UpOptions": "confiture.core.migrate",
-    "DownOptions": "confiture.core.migrate",
+_MODULES = {
+    "confiture.core": (
+        "Hook",
+        "HookConnection",
+        "HookContext",
+        "HookCursor",
+        "HookPhase",
+        "HookRefused",
+        "HookResult",
+        "LintingError",
+        "Migrator",
+        "register_hook",
+    ),
+    "confiture.core.migrate": ("DownOptions", "UpOptions"),
+    "confiture.core.project": ("Project",),
+    "confiture.lint.rule": ("Claims", "Example", "Group", "Hit", "Option", "Rule", "SchemaRule", "StatementRule"),
+    "confiture.models": ("Migration",),
+    "confiture.testing": (
+        "DatabaseFactory",
+        "ScratchDatabase",
+        "ScratchServer",
+        "scratch_server",
+        "test_every_migration_goes_up_down_up",
+        "up_down_up",
+    ),
 }
+"""Where the names are that are not in `confiture.errors`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -54,4 +117,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_ELSEWHERE.get(name, "confiture.errors")), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "confiture.errors")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

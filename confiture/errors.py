@@ -12,7 +12,13 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell. The numbers are stable: scripts rely on them."""
+    """What the process tells the shell. The numbers are stable: scripts rely on them.
+
+    Example::
+
+        if error.exit_code is ExitCode.LOCKED:
+            print("another run holds the lock")
+    """
 
     DONE = 0
     FINDINGS = 1
@@ -35,7 +41,12 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class Span:
-    """A place in a file. `line` and `column` count from 1, in characters."""
+    """A place in a file. `line` and `column` count from 1, in characters.
+
+    Example::
+
+        str(Span(path="schemas/orders.sql", line=3, column=7))  # schemas/orders.sql:3:7
+    """
 
     path: str
     line: int

@@ -218,6 +218,88 @@ def test_a_rule_of_ones_own_before_anything_runs(customers, database_18):
     assert history(database_18) == [("001", "applied")]
 
 
+@pytest.mark.parametrize("run", [migrate_up, dry_run], ids=["up", "dry run"])
+@pytest.mark.parametrize("phase", ["BEFORE_VALIDATION", "AFTER_DDL", "CLEANUP"])
+def test_a_linting_error_stops_it_as_a_failed_check_does(customers, database_18, run, phase):
+    path = hooked(
+        customers,
+        "conn.execute('CREATE TABLE seen ()')\nraise LintingError('w_customers has no owner')",
+        phase=phase,
+        extra="from confiture.core import LintingError",
+    )
+    told = run(customers).expect(1).diagnostic
+    assert (told.code, told.message) == (
+        "linting-failed",
+        "the hook 'work' refuses the migration: w_customers has no owner",
+    )
+    line = path.read_text().split("\n").index(told.excerpt) + 1
+    assert (told.span.path, told.span.line) == ("migrations/002_hooked.py", line)
+    assert "raise LintingError" in told.excerpt
+    left = [table for table in ("seen", "r_customer_value") if database_18.value(f"SELECT to_regclass('{table}')")]
+    assert left == []
+    if run is migrate_up:
+        assert history(database_18) == [("001", "applied")]
+    else:
+        assert nothing_remains(database_18)
+
+
+LINTING = {
+    "a class of its own, after an error": (
+        "class Named(LintingError):\n    pass\n",
+        "try:\n    conn.execute('SELECT 1 / 0')\nexcept Exception as error:\n    raise Named('no') from error",
+        1,
+        "no",
+    ),
+    "without a text": ("", "raise LintingError", 1, "LintingError"),
+    "caught": ("", "try:\n    raise LintingError('no')\nexcept LintingError:\n    pass", 0, None),
+}
+
+
+@pytest.mark.parametrize(("extra", "body", "code", "message"), LINTING.values(), ids=LINTING)
+def test_linting_errors(customers, extra, body, code, message):
+    hooked(customers, body, phase="BEFORE_VALIDATION", extra=f"from confiture import LintingError\n{extra}")
+    ran = migrate_up(customers).expect(code)
+    assert message is None or ran.diagnostic.message == f"the hook 'work' refuses the migration: {message}"
+
+
+def test_a_linting_error_after_a_commit_stops_midway(customers):
+    python(
+        customers,
+        "002_index",
+        "from confiture import LintingError\n\nclass Late(Hook):\n    phase = HookPhase.CLEANUP\n\n"
+        "    def execute(self, conn, context):\n        raise LintingError('no')\n\n"
+        "register_hook('late', Late)\n\nclass A(Migration):\n    def up(self):\n"
+        "        self.execute('CREATE INDEX CONCURRENTLY i ON w_orders (tenant_id)', phase='after_ddl')\n",
+    )
+    migrate_up(customers).expect(5)
+
+
+def test_a_linting_error_of_on_error_is_a_note(customers, database_18):
+    hooked(
+        customers,
+        "raise LintingError('this, too')",
+        phase="ON_ERROR",
+        extra="from confiture import LintingError\n\nclass Bad(Hook):\n    phase = HookPhase.CLEANUP\n"
+        "    def execute(self, conn, context):\n        1 / 0\n\n"
+        "register_hook('bad', Bad)\n",
+    )
+    ran = migrate_up(customers).expect(4)
+    assert "refuses the migration: this, too" in ran.notes
+
+
+def test_the_command_tells_of_a_linting_error(customers):
+    hooked(
+        customers,
+        "raise LintingError('no tenant')",
+        phase="BEFORE_VALIDATION",
+        extra="from confiture import LintingError",
+    )
+    for command in (("migrate", "up"), ("migrate", "--dry-run")):
+        error = customers.run(*command, expect=1).err
+        assert "error[linting-failed]: the hook 'work' refuses the migration: no tenant" in error
+        assert "migrations/002_hooked.py:" in error
+
+
 def test_several_steps_over_a_temporary_table(customers, database_18):
     hooked(
         customers,

@@ -231,6 +231,7 @@ def test_every_public_name_is_there_and_documented():
     import confiture.models
 
     for module in (confiture, confiture.core, confiture.models):
+        assert set(module.__all__) <= set(dir(module))
         for name in module.__all__:
             public = getattr(module, name)
             assert public.__doc__, name

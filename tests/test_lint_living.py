@@ -177,7 +177,7 @@ def test_files_that_cannot_be_read_are_never_known(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": "confiture.baseline", "version": 2, "findings": []}', "\xff"]
+    "text", ["", "[]", "{}", '{"format": "confiture.baseline", "version": 3, "findings": []}', "\xff"]
 )
 def test_a_file_that_is_no_baseline_is_refused(project: Project, text: str) -> None:
     project.ddl("a.sql", TABLE)

@@ -14,8 +14,11 @@ from confiture.core.live_catalog import read_catalog
 from confiture.lint.configuration import default_of
 from confiture.lint.engine import judge_schema
 from confiture.lint.findings import found
+from confiture.lint.fingerprints import fingerprint_v2
 from confiture.lint.registry import built_in_rules
 from confiture.lint.subjects import Surroundings
+from confiture.models.findings import Finding
+from confiture.models.values import replace
 from tests import test_index_rules, test_schema_rules, test_security_rules, test_type_rules
 from tests.fix_servers import Database
 from tests.lint_examples import SETTINGS
@@ -62,8 +65,27 @@ def test_a_database_is_judged_like_its_files(rule: str, module: ModuleType, data
                 surroundings = Surroundings(settings=SETTINGS, postgres_version=database.server.version)
                 live = found(judge_schema([active], catalog, (), surroundings))
                 files = lint(rule, sql, options=options)
-                assert sorted(one.message for one in live) == sorted(one.message for one in files), name
+                assert sorted(map(_identity, live)) == sorted(map(_identity, files)), name
                 judged += 1
+    assert judged > 0
+
+
+def _identity(finding: Finding) -> tuple[str, str | None, str | None]:
+    return finding.message, finding.relation, finding.subject
+
+
+def test_fingerprints_tell_apart_what_messages_tell_apart_without_file_and_statement() -> None:
+    judged = 0
+    for case in cases():
+        rule, module = case.values
+        for name, sql, options in _cases_of(module, rule):
+            live = [replace(one, span=None, statement=None) for one in lint(rule, sql, options=options)]
+            assert len(set(map(fingerprint_v2, live))) == len({(one.message, one.relation) for one in live}), (
+                rule,
+                name,
+                list(map(_identity, live)),
+            )
+            judged += len(live) > 1
     assert judged > 0
 
 

@@ -48,14 +48,14 @@ def written(shop_18):
 
 
 def test_the_migrations_go_up_down_and_up(written, database_18):
-    assert len(FILES) == 3
+    assert len(FILES) == 4
     migrate_up(written).expect(0)
     first = database_18.dump()
     assert database_18.value("SELECT count(*) FROM r_archive") == 20_000
     assert database_18.value("SELECT sum(total) FROM r_customer_value") == database_18.value(
         "SELECT sum(total) FROM r_totals"
     )
-    migrate_down(written, steps=3).expect(0)
+    migrate_down(written, steps=4).expect(0)
     migrate_up(written).expect(0)
     assert database_18.dump() == first
 

@@ -163,13 +163,14 @@ class _Run:
         from confiture.core.changes import changes_since
         from confiture.core.narrowing import Narrowing, shown_paths
         from confiture.lint.baseline import read_baseline
+        from confiture.lint.registry import known_rules
 
         root = self.settings.root
         baseline = asked.baseline.absolute() if asked.baseline else self.settings.linting.baseline
         return Narrowing(
             paths=shown_paths(asked.paths, root),
             changes=changes_since(asked.changed_since, root) if asked.changed_since is not None else None,
-            baseline=read_baseline(baseline, root) if baseline else None,
+            baseline=read_baseline(baseline, root, known_rules(self.settings.linting, root)) if baseline else None,
         )
 
     def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
@@ -187,6 +188,7 @@ class _Run:
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
+        from confiture.files.replacement import write_whole
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
         from confiture.lint.findings import is_broken_file
@@ -194,11 +196,8 @@ class _Run:
 
         path = asked or self.settings.linting.baseline or self.settings.root / DEFAULT_NAME
         findings = [finding for finding in report.findings if not is_broken_file(finding)]
-        try:
-            path.write_text(baseline_text(findings), encoding="utf-8")
-        except OSError as error:
-            message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
-            raise bad_option(message, "--baseline names a file in a folder that you may write to") from error
+        hint = "--baseline names a file in a folder that you may write to"
+        write_whole(path, baseline_text(findings).encode(), hint)
         say(f"wrote {count(len(findings), 'finding')} to {os.path.relpath(path)}")
         if asked or not self.settings.linting.baseline:
             shown = os.path.relpath(path.absolute(), self.settings.root)
@@ -282,7 +281,8 @@ def _known_rules(scope: Scope, config: Path | None, env: str | None) -> Mapping[
 def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat) -> None:
     from confiture.lint.configuration import rule_named
 
-    chosen = {explain: rule_named(explain, known)} if explain is not None else known
+    rule = rule_named(explain, known) if explain is not None else None
+    chosen = {rule.name: rule} if rule else known
     if form is LintFormat.JSON:
         from confiture.report.machine import as_text, rules_document
 
@@ -293,9 +293,9 @@ def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat
     from confiture.report.findings import print_page, print_rules
     from confiture.report.terminal import data_console
 
-    if explain is None:
+    if rule is None:
         print_rules(data_console(), known)
         return
     from confiture.lint.pages import page
 
-    print_page(data_console(), page(chosen[explain]))
+    print_page(data_console(), page(rule))

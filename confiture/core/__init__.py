@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from confiture.core.hooks.errors import HookRefused, LintingError
 from confiture.core.hooks.hook import Hook, HookContext, register_hook
-from confiture.core.hooks.refusing import HookRefused
 from confiture.models.hooks import HookPhase, HookResult
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "HookPhase",
     "HookRefused",
     "HookResult",
+    "LintingError",
     "Migrator",
     "register_hook",
 ]
@@ -37,3 +38,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_LOADS_A_DRIVER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confiture.errors import Diagnostic, InputError
+from confiture.files.replacement import write_whole
+from confiture.lint.fingerprints import fingerprint_v1
 from confiture.models.findings import Edit, Finding, LintReport
 
 _MOST_PASSES = 10
+_UNWRITABLE = "make the file and its folder writable, or leave --fix out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,15 +69,15 @@ def _fix_file(
     changed = _edited(text, [edit for finding in chosen for edit in finding.edits])
     if changed == text or _comments(changed) != _comments(text):
         return (), before
-    _write(path, _as_before(content, changed))
+    write_whole(path, _as_before(content, changed), _UNWRITABLE)
     try:
         after = lint()
     except BaseException:
-        _write(path, content)
+        write_whole(path, content, _UNWRITABLE)
         raise
     if _stands(before, after, chosen):
         return chosen, after
-    _write(path, content)
+    write_whole(path, content, _UNWRITABLE)
     # perhaps one of them is at fault
     if len(chosen) > 1:
         for finding in chosen:
@@ -125,32 +125,6 @@ def _comments(text: str) -> list[str]:
 
 def _stands(before: LintReport, after: LintReport, fixed: Sequence[Finding]) -> bool:
     """Whether what was to be fixed is gone, and nothing else has come."""
-    return Counter(map(_identity, after.findings)) <= Counter(map(_identity, before.findings)) - Counter(
-        map(_identity, fixed)
-    )
-
-
-def _identity(finding: Finding) -> tuple[str, ...]:
-    """What stays the same of a finding while lines move."""
-    return (finding.rule, finding.span.path if finding.span else "", finding.relation or "", finding.message)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes the file whole or not at all, with its permissions. Raises InputError."""
-    target = path.resolve()
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(target.stat().st_mode)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
-        hint = "make the file and its folder writable, or leave --fix out"
-        raise InputError(Diagnostic(code="unwritable-file", message=message, hint=hint)) from error
+    # by messages: a fix changes the statement, and with it the newer fingerprints of what else is wrong there
+    old, gone, new = (Counter(map(fingerprint_v1, one)) for one in (before.findings, fixed, after.findings))
+    return new <= old - gone

@@ -75,10 +75,13 @@ class _VersionShape:
         return {"type": "integer", "minimum": OLDEST_LINTED, "maximum": NEWEST_LINTED}
 
 
-def entry_schema(name: str, options: Mapping[str, dict[str, Any]], required: Sequence[str]) -> dict[str, Any]:
-    """The JSON Schema of an entry for one rule. `options` are the schemas of the keys that it alone takes."""
+def entry_schema(
+    names: Sequence[str], options: Mapping[str, dict[str, Any]], required: Sequence[str]
+) -> dict[str, Any]:
+    """The JSON Schema of an entry for one rule, which has these names. `options` are the schemas of its own keys."""
     schema = Record(_COMMON).schema()
-    kind = {"const": name, "description": _COMMON["type"].description}
+    one_of = {"const": names[0]} if len(names) == 1 else {"enum": list(names)}
+    kind = one_of | {"description": _COMMON["type"].description}
     keys = {"properties": schema["properties"] | options | {"type": kind}, "required": ["type", *required]}
     return schema | keys
 

@@ -1,72 +1,140 @@
-"""The baseline: findings of an old project that are known, and not shown again."""
+"""The baseline: findings of an old project that are known, and not shown again.
+
+A file of version 2 is written: it knows findings by their fingerprints. One of version 1 is read as well: its
+fingerprints contain messages, so it knows findings by rule, file and relation.
+"""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Span
 from confiture.files.reading import read_source
+from confiture.lint.fingerprints import fingerprint_v2, path_of, stable_rule
+from confiture.lint.rule import Rule
 from confiture.models.findings import Finding
 
 DEFAULT_NAME = "confiture-baseline.json"
-_FORMAT, _VERSION = "confiture.baseline", 1
+_FORMAT, _VERSION = "confiture.baseline", 2
 _HINT = "`confiture lint --write-baseline` writes a new one"
 
-Baseline = Mapping[str, int]
-"""How often each fingerprint is known."""
+
+class Baseline(ABC):
+    """How often each finding is known."""
+
+    counts: Mapping[Hashable, int]
+
+    @abstractmethod
+    def key(self, finding: Finding) -> Hashable:
+        """What `counts` knows the finding by."""
+
+    def recognizes(self, finding: Finding) -> bool:
+        """Whether the finding, of several with one key, is surely one of those that are known."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineV1(Baseline):
+    """A file of version 1. Of several findings with one key, those whose messages it has are known first."""
+
+    counts: Mapping[Hashable, int]
+    messages: frozenset[tuple[Hashable, str]]
+
+    def key(self, finding: Finding) -> Hashable:
+        return stable_rule(finding), path_of(finding), finding.relation
+
+    def recognizes(self, finding: Finding) -> bool:
+        return (self.key(finding), finding.message) in self.messages
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineV2(Baseline):
+    """A file of version 2."""
+
+    counts: Mapping[Hashable, int]
+
+    def key(self, finding: Finding) -> Hashable:
+        return fingerprint_v2(finding)
 
 
 def baseline_text(findings: Iterable[Finding]) -> str:
     """The file that makes these findings known. Lines do not matter in it, so it outlives edits elsewhere in a file."""
-    listed = list(findings)
-    counts = Counter(finding.fingerprint for finding in listed)
+    alike: dict[str, list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault(fingerprint_v2(finding), []).append(finding)
     entries = [
         {
-            "fingerprint": finding.fingerprint,
-            "count": counts[finding.fingerprint],
-            "rule": finding.rule,
-            "file": finding.span.path if finding.span else None,
-            "relation": finding.relation,
-            "message": finding.message,
+            "fingerprint": fingerprint,
+            "count": len(same),
+            "rule": same[0].rule,
+            "file": path_of(same[0]),
+            "relation": same[0].relation,
+            "subject": same[0].subject,
+            "message": same[0].message,
         }
-        for finding in {finding.fingerprint: finding for finding in listed}.values()
+        for fingerprint, same in alike.items()
     ]
     document = {"format": _FORMAT, "version": _VERSION, "findings": entries}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_baseline(path: Path, root: Path) -> Baseline:
+def read_baseline(path: Path, root: Path, known: Mapping[str, Rule]) -> Baseline:
     """What a baseline file knows. Raises InputError where it cannot be read, or is none."""
     file = read_source(path, root)
     try:
-        return _entries(json.loads(file.text))
+        return _baseline(json.loads(file.text), known)
     except json.JSONDecodeError as error:
         span = Span(path=file.path, line=error.lineno, column=error.colno)
         message = f"not valid JSON: {error.msg}"
         raise InputError(file.diagnostic(span, "bad-baseline", message, hint=_HINT)) from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        message = f"{file.path} is no baseline of this version"
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        message = f"{file.path} is not a baseline of version 1 or 2"
         span = Span(path=file.path, line=1)
         raise InputError(Diagnostic(code="bad-baseline", message=message, span=span, hint=_HINT)) from error
 
 
-def _entries(document: Any) -> Baseline:
-    if (document["format"], document["version"]) != (_FORMAT, _VERSION):
+def _baseline(document: Any, known: Mapping[str, Rule]) -> Baseline:
+    if document["format"] != _FORMAT:
         raise ValueError
-    return {str(entry["fingerprint"]): int(entry["count"]) for entry in document["findings"]}
+    match document["version"]:
+        case 1:
+            return _of_v1(document["findings"], known)
+        case 2:
+            return BaselineV2(_counted((str(entry["fingerprint"]), entry) for entry in document["findings"]))
+    raise ValueError
 
 
-def unknown(findings: Iterable[Finding], baseline: Baseline) -> tuple[Finding, ...]:
+def _of_v1(entries: Sequence[Mapping[str, Any]], known: Mapping[str, Rule]) -> BaselineV1:
+    keyed = [((_stable(entry["rule"], known), entry["file"], entry["relation"]), entry) for entry in entries]
+    return BaselineV1(_counted(keyed), frozenset((key, entry["message"]) for key, entry in keyed))
+
+
+def _stable(name: str, known: Mapping[str, Rule]) -> str:
+    rule = known.get(name)
+    return rule.stable_name if rule else name
+
+
+def _counted(entries: Iterable[tuple[Hashable, Mapping[str, Any]]]) -> Counter[Hashable]:
+    counts: Counter[Hashable] = Counter()
+    for key, entry in entries:
+        counts[key] += int(entry["count"])
+    return counts
+
+
+def unknown(findings: Sequence[Finding], baseline: Baseline) -> tuple[Finding, ...]:
     """The findings that the baseline does not know. Of several alike, as many are known as it counts."""
-    left = dict(baseline)
-    kept = []
-    for finding in findings:
-        if left.get(finding.fingerprint, 0) > 0:
-            left[finding.fingerprint] -= 1
+    left = dict(baseline.counts)
+    shown = set()
+    for number in sorted(range(len(findings)), key=lambda number: not baseline.recognizes(findings[number])):
+        key = baseline.key(findings[number])
+        if left.get(key, 0) > 0:
+            left[key] -= 1
         else:
-            kept.append(finding)
-    return tuple(kept)
+            shown.add(number)
+    return tuple(findings[number] for number in sorted(shown))

@@ -49,7 +49,7 @@ def active_rules(settings: LintSettings, known: Mapping[str, Rule]) -> tuple[Act
     problems = Problems()
     entries = [_resolved(entry, known, _reporter(settings, problems)) for entry in settings.entries]
     problems.raise_if_any()
-    named = {entry.type for entry in settings.entries}
+    named = {known[entry.type].name for entry in settings.entries}
     unnamed = [rule for rule in known.values() if rule.name not in named and not rule.optional]
     set_so = [active for active in entries if active is not None]
     return (*(default_of(rule) for rule in unnamed), *set_so)
@@ -130,7 +130,7 @@ def entry_schemas(known: Iterable[Rule]) -> list[dict[str, Any]]:
     """The JSON Schemas of the settings' entries, one for each rule."""
     return [
         entry_schema(
-            rule.name,
+            (rule.name, *rule.aliases),
             {name: _option_schema(option) for name, option in rule.options.items()},
             [name for name, option in rule.options.items() if option.required],
         )
@@ -157,14 +157,13 @@ def chosen(actives: Iterable[ActiveRule], names: Iterable[str], known: Mapping[s
     for active in actives:
         by_name.setdefault(active.rule.name, []).append(active)
     found: list[ActiveRule] = []
-    for name in dict.fromkeys(names):
-        rule = rule_named(name, known)
+    for rule in {(rule := rule_named(name, known)).name: rule for name in names}.values():
         missing = [key for key, option in rule.options.items() if option.required]
-        if name not in by_name and missing:
-            message = f"{name} needs {' and '.join(missing)}"
+        if rule.name not in by_name and missing:
+            message = f"{rule.name} needs {' and '.join(missing)}"
             hint = "enter it below `linting: rules:` in confiture.yaml"
             raise InputError(Diagnostic(code="bad-option", message=message, hint=hint))
-        found += by_name.get(name) or [default_of(rule)]
+        found += by_name.get(rule.name) or [default_of(rule)]
     return tuple(found)
 
 

@@ -247,6 +247,7 @@ def _hits(
         yield Hit(
             place=place,
             severity="error",
+            subject="failed",
             message=f"{FAILED}: {type(error).__name__}: {error}",
             effect="Whether this is safe is not known.",
             hint="report it together with the SQL; `severity: off` in the settings switches the rule off",

@@ -22,7 +22,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     once: dict[object, Finding] = {}
     for finding in findings:
         # one migration may run a file that is also read as schema, or that another runs again
-        key = (finding.rule, finding.span, finding.relation, finding.message, finding.severity)
+        key = (finding.rule, finding.span, finding.relation, finding.subject, finding.message, finding.severity)
         known = once.get(key)
         if known is None or (finding.migration and not known.migration):
             once[key] = finding
@@ -53,10 +53,12 @@ def _finding(judged: Judged) -> Finding:
         span=span,
         excerpt=hit.place.rendered.source.file.excerpt(span.line) if hit.place and span else None,
         relation=hit.relation,
-        statement=judged.statement,
+        subject=hit.subject,
+        statement=judged.statement if hit.statement is None else hit.statement,
         migration=judged.migration,
         lines=judged.lines,
         edits=() if _is_templated(hit) else hit.edits,
+        stable_rule=active.rule.stable_name,
     )
 
 
@@ -85,7 +87,7 @@ def heeding(
     kept = []
     for finding in findings:
         here = by_path.get(finding.span.path, ()) if finding.span else ()
-        covering = [ignore for ignore in here if finding.span and ignore.covers(finding.rule, finding.span)]
+        covering = [ignore for ignore in here if finding.span and ignore.covers(known[finding.rule], finding.span)]
         used |= {(ignore.span, finding.rule) for ignore in covering}
         if not covering:
             kept.append(finding)
@@ -108,7 +110,8 @@ def _about(
         unused = [
             name
             for name in ignore.rules
-            if name not in known or (all_judged and name in judging and (ignore.span, name) not in used)
+            if (rule := known.get(name)) is None
+            or (all_judged and rule.name in judging and (ignore.span, rule.name) not in used)
         ]
         if UNUSED in by_name:
             yield from (Judged(active=by_name[UNUSED], hit=hit) for hit in unused_hits(ignore, unused, known))
@@ -127,6 +130,7 @@ def unreadable(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
             hint=problem.hint or "",
             span=problem.span,
             excerpt=problem.excerpt,
+            subject=" ".join(problem.excerpt.split()) if problem.excerpt else None,
         )
 
 

@@ -36,11 +36,11 @@ class Ignore:
     last: Span | None
     outside: bool = False
 
-    def covers(self, rule: str, span: Span) -> bool:
-        """Whether it is meant for a finding of that rule at that place."""
-        if rule not in self.rules or self.first is None or self.last is None or span.path != self.first.path:
+    def covers(self, rule: Rule, span: Span) -> bool:
+        """Whether it is meant for a finding of that rule, by any of its names, at that place."""
+        if self.first is None or self.last is None or span.path != self.first.path:
             return False
-        return self.first <= span <= self.last
+        return self.first <= span <= self.last and not {rule.name, *rule.aliases}.isdisjoint(self.rules)
 
 
 def has_ignores(rendered: Rendered) -> bool:
@@ -99,19 +99,20 @@ def unused_hits(ignore: Ignore, unused: Sequence[str], known: Mapping[str, Rule]
     if ignore.outside:
         message = "the comment stands outside of the SQL, where nobody heeds it"
         hint = "write it into the SQL itself, before the statement: `-- confiture: ignore RULE -- reason`"
-        yield Hit(place=ignore.place, message=message, hint=hint)
+        yield Hit(place=ignore.place, message=message, hint=hint, subject="outside")
     elif not ignore.rules:
         yield Hit(place=ignore.place, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
     for name in unused:
         if name in known:
-            yield Hit(place=ignore.place, message=f"{name} finds nothing here")
+            yield Hit(place=ignore.place, message=f"{name} finds nothing here", subject=known[name].stable_name)
             continue
         hint = nearest(name, list(known)) or "`confiture lint --list-rules` shows all"
-        yield Hit(place=ignore.place, message=f"there is no rule {name!r}", hint=hint)
+        yield Hit(place=ignore.place, message=f"there is no rule {name!r}", hint=hint, subject=name)
 
 
 def unreasoned_hits(ignore: Ignore) -> Iterator[Hit]:
     """What is wrong with an ignore comment that does not say why."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
-        yield Hit(place=ignore.place, message=f"the comment does not say why {names} does not matter here")
+        message = f"the comment does not say why {names} does not matter here"
+        yield Hit(place=ignore.place, message=message, subject=names)

@@ -31,7 +31,11 @@ def _facts(rule: Rule) -> str:
     elif isinstance(rule, CommentRule):
         judges = "ignore comments"
     facts = [f"Severity: {rule.severity}", f"judges {judges}", rule.group.value]
-    return " · ".join(facts) + (" · off until the settings name it" if rule.optional else "")
+    if rule.optional:
+        facts.append("off until the settings name it")
+    if rule.aliases:
+        facts.append(f"formerly {', '.join(rule.aliases)}")
+    return " · ".join(facts)
 
 
 def _example(title: str, example: Example, options: Mapping[str, Option], each: str) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -21,25 +21,55 @@ ENTRY_POINTS = "confiture.rules"
 """The group of entry points by which packages offer rules: each a rule, or a module with some."""
 
 
+class RulesByName(Mapping[str, Rule]):
+    """Rules by name. A former name of a rule gives it, too, but only present names are listed."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._rules: dict[str, Rule] = {}
+        self._aliases: dict[str, Rule] = {}
+        for rule in rules:
+            self.add(rule)
+
+    def __getitem__(self, name: str) -> Rule:
+        return self._rules[name] if name in self._rules else self._aliases[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def add(self, rule: Rule) -> None:
+        """Adds a rule. Raises ValueError for a name, present or former, that another rule has."""
+        for name in (rule.name, *rule.aliases):
+            if name in self:
+                other = self[name]
+                whose = "" if name == other.name else f": it is a former name of {other.name!r}"
+                raise ValueError(f"there is already a rule {name!r}{whose}")
+        self._rules[rule.name] = rule
+        self._aliases |= dict.fromkeys(rule.aliases, rule)
+
+
 @cache
-def built_in_rules() -> Mapping[str, Rule]:
+def built_in_rules() -> RulesByName:
     """The rules that come with Confiture, by name."""
     modules = (import_module(f"{rules.__name__}.{module.name}") for module in iter_modules(rules.__path__))
-    return {module.RULE.name: module.RULE for module in modules}
+    return RulesByName(module.RULE for module in modules)
 
 
-def known_rules(settings: LintSettings, root: Path | None) -> Mapping[str, Rule]:
+def known_rules(settings: LintSettings, root: Path | None) -> RulesByName:
     """The built-in rules, those of installed packages, and those of the modules that the settings name.
 
     Modules are also looked for in the project's folder `root`. Raises InputError for what cannot be loaded, and for a
     name that two rules have.
     """
-    known = dict(built_in_rules())
+    known = RulesByName(built_in_rules().values())
     for source, rule, origin in (*_offered(), *_named(settings, root)):
-        if rule.name in known:
-            hint = "give one of the two another name"
-            raise _refused(settings, source, f"{origin}: there is already a rule {rule.name!r}", hint)
-        known[rule.name] = rule
+        try:
+            known.add(rule)
+        except ValueError as error:
+            hint = "give one of the two another name, and no alias that the other has"
+            raise _refused(settings, source, f"{origin}: {error}", hint) from None
     return known
 
 

@@ -19,3 +19,7 @@ def __getattr__(name: str) -> Any:
     from confiture.models.recording import Migration
 
     return Migration
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

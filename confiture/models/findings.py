@@ -30,6 +30,9 @@ class Finding:
     `remedy` the same as SQL ready to paste. `span` is None for what was found in a live database. `relation` is the
     table, or other object, that it is about; `migration` the version of the migration that would run it. `lines` are
     the first and the last line of the statement, None where the finding is about no statement.
+
+    `subject` tells apart findings of one rule about one relation: the column, index or policy. `stable_rule` is the
+    name of the rule that does not change when the rule is renamed; None if that is `rule`.
     """
 
     rule: str
@@ -41,18 +44,12 @@ class Finding:
     span: Span | None = None
     excerpt: str | None = None
     relation: str | None = None
+    subject: str | None = None
     statement: str | None = None
     migration: str | None = None
     lines: tuple[int, int] | None = field(default=None, compare=False)
     edits: tuple[Edit, ...] = field(default=(), compare=False)
-
-    @property
-    def fingerprint(self) -> str:
-        """The same for the same finding while lines move: of rule, file, object and message (16 hexadecimal digits)."""
-        import hashlib
-
-        parts = (self.rule, self.span.path if self.span else "", self.relation or "", self.message)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    stable_rule: str | None = field(default=None, compare=False)
 
 
 @value(frozen=True, kw_only=True, slots=True)

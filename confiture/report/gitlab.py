@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from confiture.lint.fingerprints import fingerprint_v2
 from confiture.models.findings import Finding
 from confiture.report.github import told_lines
 
@@ -32,7 +33,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
                 "content": {"body": "\n\n".join(told_lines(finding))},
                 "categories": ["Bug Risk"],
                 "severity": _SEVERITIES[finding.severity],
-                "fingerprint": _once(finding.fingerprint, seen),
+                "fingerprint": _once(fingerprint_v2(finding), seen),
                 "location": {
                     "path": Path(path).as_posix(),
                     "lines": {"begin": finding.span.line if finding.span else 1},

@@ -165,6 +165,7 @@ def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
         "rules": [
             {
                 "name": rule.name,
+                "aliases": list(rule.aliases),
                 "group": rule.group.value,
                 "severity": rule.severity,
                 "optional": rule.optional,

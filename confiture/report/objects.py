@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confiture.errors import Diagnostic
+from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.models.events import Waiter
 from confiture.models.findings import Finding
 from confiture.models.isolation import IsolationProof, Leak, ProvedStatement
@@ -154,7 +155,8 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "statement": finding.statement,
         "migration": finding.migration,
         "fixable": bool(finding.edits),
-        "fingerprint": finding.fingerprint,
+        "fingerprint": fingerprint_v1(finding),
+        "fingerprint_v2": fingerprint_v2(finding),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from confiture import __version__
+from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.rule import Rule
 from confiture.models.findings import Edit, Finding
 
@@ -58,7 +59,7 @@ def _result(finding: Finding, index: int, root: Path, repository: Path) -> dict[
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
         "message": {"text": _message(finding)},
-        "partialFingerprints": {"confiture/v1": finding.fingerprint},
+        "partialFingerprints": {"confiture/v1": fingerprint_v1(finding), "confiture/v2": fingerprint_v2(finding)},
     }
     if finding.span:
         region: dict[str, Any] = {"startLine": finding.span.line, "startColumn": finding.span.column}

@@ -50,7 +50,13 @@ _SESSIONS = "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = %
 
 
 class DatabaseFactory(Protocol):
-    """What the fixture `confiture_database` is: gives a fresh database at a migration."""
+    """What the fixture `confiture_database` is: gives a fresh database at a migration.
+
+    Example::
+
+        def test_totals(confiture_database: DatabaseFactory) -> None:
+            database = confiture_database(before="014")
+    """
 
     def __call__(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
         """A database with all migrations up to `version` and with it; up to `before` and without it; or with all."""
@@ -115,7 +121,13 @@ def _require_rights(connection: Connection, label: str) -> None:
 
 
 class ScratchServer:
-    """Makes databases for tests. Templates are built at first use and kept until the end, eight at most."""
+    """Makes databases for tests. Templates are built at first use and kept until the end, eight at most.
+
+    Example::
+
+        with scratch_server(Project.load()) as server, server.database("014") as database:
+            print(database.value("SELECT count(*) FROM r_totals"))
+    """
 
     def __init__(self, project: Project, conninfo: str, connection: Connection) -> None:
         self.project = project

@@ -7,12 +7,12 @@ The file is a wire form: `format`, `version` and the keys of its entries stay as
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from confiture.files.replacement import replace_file
 from confiture.models.trace import Estimate
 
 _MOST = 1_000
@@ -72,9 +72,7 @@ class Predictions:
         kept = [*self._load(), *predictions][-_MOST:]
         self._folder.mkdir(exist_ok=True)
         (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        temporary = self._path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps(_document(kept), indent=1), encoding="utf-8")
-        temporary.replace(self._path)
+        replace_file(self._path, json.dumps(_document(kept), indent=1).encode())
 
     def _load(self) -> list[Prediction]:
         try:

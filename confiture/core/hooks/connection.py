@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed, TransactionEnded
-from confiture.core.hooks.refusing import HookRefused
+from confiture.core.hooks.errors import HookRefused
 from confiture.models.plan import Statement
 from confiture.sql.parsing import parse_statements
 

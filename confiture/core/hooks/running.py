@@ -17,11 +17,11 @@ import psycopg
 
 from confiture.core.database import Connection
 from confiture.core.events import Emit
-from confiture.core.failures import StepFailed, plain_failure
+from confiture.core.failures import CheckNotMet, StepFailed, plain_failure
 from confiture.core.hooks.connection import HookConnection, lent, still_open
+from confiture.core.hooks.errors import HookRefused, LintingError
 from confiture.core.hooks.filling import ReadOnly, hook_of, planned_fill
 from confiture.core.hooks.hook import HookContext
-from confiture.core.hooks.refusing import HookRefused
 from confiture.core.hooks.telling import NotesOfRun, progress_of, shown
 from confiture.errors import ConfitureError, Diagnostic, Span
 from confiture.files.modules import importing_from, line_in, talking
@@ -34,6 +34,7 @@ from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
 
 _LOGGERS = "confiture.hooks"
 _MEND = "mend the hook or the data, then run again: nothing that it did is committed"
+_CORRECT = "correct the migration or the data, then run again"
 _CAUGHT = "the hook caught this and went on: only what stands in `with conn.transaction():` can fail by itself"
 _BATCHED = "set `batched = True` on its class: batches commit by themselves, so it then runs apart from the transaction"
 
@@ -206,6 +207,10 @@ class HookRuns:
             detail = (f"the last statement before: {summary(watched.last)}",) if watched.last else ()
             detail = (_CAUGHT,) if watched.caught else detail
             raise StepFailed(self._placed(step, hook, error, told, detail), error.sqlstate) from error
+        except LintingError as error:
+            message = f"the hook {hook.name!r} refuses the migration: {str(error) or type(error).__name__}"
+            told = Diagnostic(code="linting-failed", message=message, hint=_CORRECT)
+            raise CheckNotMet(self._placed(step, hook, error, told), None) from error
         except BaseException as error:
             # also what asyncio and sys.exit raise is the hook's own: only Ctrl-C ends the run
             message = f"the hook {hook.name!r} failed: {type(error).__name__}: {error}"

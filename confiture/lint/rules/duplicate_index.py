@@ -131,6 +131,7 @@ def _hit(owner: Table | View, pair: _Pair) -> Hit:
     return Hit(
         place=index.place,
         relation=str(owner.name),
+        subject=index.name,
         message=message,
         severity="warning" if pair.same else "info",
         hint=f"drop {index.name}: {kept.name} serves the same queries",

@@ -41,6 +41,7 @@ def _compared(
         yield Hit(
             place=column_place(table, column.name),
             relation=str(table.name),
+            subject=f"{column.name} {target.name}.{referred.name}",
             message=f"{table.name}.{column.name} is {column.type}, "
             f"but {target.name}.{referred.name}, which {key.name} refers to, is {referred.type}",
             effect=effect,

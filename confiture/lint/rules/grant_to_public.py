@@ -30,6 +30,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
         yield Hit(
             place=grants[0].place,
             relation=name,
+            subject=f"{kind} {privileges}",
             message=f"everybody has {privileges} on the {kind} {name}",
             remedy=f"REVOKE {privileges} ON {on} FROM PUBLIC;",
         )

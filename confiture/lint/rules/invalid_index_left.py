@@ -30,6 +30,7 @@ def _of_partitions(owner: Table | View, index: Index) -> Hit:
     return Hit(
         place=index.place,
         relation=str(owner.name),
+        subject=index.name,
         message=f"{index.name} was created ON ONLY {owner.name}, and not each partition has its part attached",
         effect="A partition without its part is read from end to end by the queries that the index is for; a unique one"
         " serves neither ON CONFLICT nor foreign keys.",
@@ -44,6 +45,7 @@ def _of_broken_build(owner: Table | View, index: Index) -> Hit:
     return Hit(
         place=index.place,
         relation=str(owner.name),
+        subject=index.name,
         message=f"{index.name} of {owner.name} is not valid: a CONCURRENTLY build of it was broken off, or still runs",
         remedy=f"DROP INDEX CONCURRENTLY {name};" if is_copy else f"REINDEX INDEX CONCURRENTLY {name};",
     )

@@ -13,13 +13,23 @@ from confiture.sql.catalog.builder import Misfit
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
     for misfit in subject.misfits:
         if misfit.code == "not-partitioned":
-            yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message, hint=_PARTITION_BY)
+            yield Hit(
+                place=misfit.place,
+                relation=misfit.object,
+                subject="not partitioned",
+                message=misfit.message,
+                hint=_PARTITION_BY,
+            )
         elif misfit.code != "missing-object":
             continue
         elif misfit.message == f"schema {misfit.object} does not exist":
             if misfit.object not in subject.catalog.schemas:
                 yield Hit(
-                    place=misfit.place, message=f"{misfit.message} in these files", severity="warning", hint=_SCHEMA
+                    place=misfit.place,
+                    subject=misfit.object,
+                    message=f"{misfit.message} in these files",
+                    severity="warning",
+                    hint=_SCHEMA,
                 )
         elif not _may_be_elsewhere(subject.catalog, misfit) and not _exists(subject.catalog, misfit.object):
             yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)

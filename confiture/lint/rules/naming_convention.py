@@ -44,11 +44,23 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             *(_of_style(table) if options["style"] else ()),
             *(_of_length(table, options["max_length"]) if options["max_length"] else ()),
         ]
-        for place, message, hint in complaints:
-            yield Hit(place=place or table.place, relation=str(table.name), message=message, hint=hint)
+        for complaint in complaints:
+            yield Hit(
+                place=complaint.place or table.place,
+                relation=str(table.name),
+                subject=complaint.subject,
+                message=complaint.message,
+                hint=complaint.hint,
+            )
 
 
-_Complaint = tuple[Place | None, str, str]
+class _Complaint(NamedTuple):
+    """What is wrong with a name; `subject` is the convention, and the name if it is not the table's."""
+
+    place: Place | None
+    subject: str
+    message: str
+    hint: str
 
 
 def _of_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_Complaint]:
@@ -56,7 +68,8 @@ def _of_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_Complaint]:
     if allowed and not table.name.name.startswith(allowed):
         names = " or ".join(allowed)
         where = f", as tables of the {side} side do" if side else ""
-        yield table.place, f"{table.name} does not begin with {names}{where}", f"name it {allowed[0]}..."
+        message = f"{table.name} does not begin with {names}{where}"
+        yield _Complaint(table.place, "prefix", message, f"name it {allowed[0]}...")
 
 
 def _allowed(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, ...]]:
@@ -79,20 +92,22 @@ def _of_number(table: Table, prefixes: _Prefixes, number: str) -> Iterator[_Comp
     other = plural_of(word) if number == "plural" else singular_of(word)
     if other:
         better = prefix + (f"{start}_{other}" if start else other)
-        yield table.place, f"{table.name} is not in the {number}", f"name it {better}"
+        yield _Complaint(table.place, "number", f"{table.name} is not in the {number}", f"name it {better}")
 
 
 def _of_style(table: Table) -> Iterator[_Complaint]:
     for what, name, place in _named(table):
         if not _SNAKE_CASE.match(name):
-            yield place, f"{what}{name} is not in snake_case", "use lower-case letters, digits and underscores"
+            message = f"{what}{name} is not in snake_case"
+            yield _Complaint(place, f"style {name}", message, "use lower-case letters, digits and underscores")
 
 
 def _of_length(table: Table, most: int) -> Iterator[_Complaint]:
     for what, name, place in _named(table):
         length = len(name.encode())
         if length > most:
-            yield place, f"{what}{name} is {length} bytes long, more than {most}", "shorten the name"
+            message = f"{what}{name} is {length} bytes long, more than {most}"
+            yield _Complaint(place, f"length {name}", message, "shorten the name")
 
 
 def _named(table: Table) -> Iterator[_Named]:

@@ -24,6 +24,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             yield Hit(
                 place=table.place,
                 relation=str(table.name),
+                subject=name,
                 message=f"{table.name} has no column {name}",
                 remedy=addition if wanted else None,
             )
@@ -40,6 +41,7 @@ def _compared(subject: SchemaSubject, table: Table, column: Column) -> Iterable[
         yield Hit(
             place=column.place or table.place,
             relation=str(table.name),
+            subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
             message=f"{table.name}.{column.name} {' and '.join(wrong)}",
             hint=f"make the column {wanted}" if not has_type else "make the column NOT NULL",
             remedy=f"{change} SET NOT NULL;" if has_type else None,

@@ -69,6 +69,7 @@ def _hit(subject: SchemaSubject, table: Table, key: Constraint) -> Hit:
     return Hit(
         place=key.place or table.place,
         relation=str(table.name),
+        subject=", ".join(key.columns),
         message=message,
         remedy=_remedy(subject.catalog, table, key),
     )

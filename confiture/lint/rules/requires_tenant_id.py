@@ -34,7 +34,8 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
 def _is_left_out(settings: Settings, name: Name) -> bool:
     """Whether the settings say of the table that it belongs to no tenant; patterns of the rule win over `tenancy`."""
     tenancy = settings.tenancy
-    has_patterns = any(entry.type == RULE.name and entry.tables is not None for entry in settings.linting.entries)
+    own = (entry for entry in settings.linting.entries if entry.type in (RULE.name, *RULE.aliases))
+    has_patterns = any(entry.tables is not None for entry in own)
     if _matches(name, tenancy.exempt):
         return True
     return bool(tenancy.tables) and not has_patterns and not _matches(name, tenancy.tables)

@@ -27,6 +27,7 @@ def _switched_off(table: Table) -> Hit:
     return Hit(
         place=table.policies[0].place or table.place,
         relation=str(table.name),
+        subject="disabled",
         message=f"{table.name} has policies, but its row security is off",
         effect="The policies do nothing: whoever may read the table reads all rows, of all tenants.",
         hint="switch it on",
@@ -40,6 +41,7 @@ def _without_policy(table: Table) -> Hit:
     return Hit(
         place=table.place,
         relation=str(table.name),
+        subject="no policy",
         message=f"{table.name} has row security but no policy",
         effect=f"Without a policy {who} sees, changes or inserts a row.",
         hint="where that is meant, say so in an ignore comment; else add a policy",
@@ -93,6 +95,7 @@ def _outdone(table: Table, policy: Policy, idle: Sequence[Policy]) -> Hit:
     return Hit(
         place=policy.place or table.place,
         relation=str(table.name),
+        subject=f"overrides others: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every row pass, which leaves {others} without effect",
         effect="Permissive policies add up: a row passes where one of them is true, here always.",
         hint=f"drop {policy.name}, or make the others AS RESTRICTIVE",
@@ -104,6 +107,7 @@ def _open_to_all(table: Table, policy: Policy) -> Hit:
     return Hit(
         place=policy.place or table.place,
         relation=str(table.name),
+        subject=f"open to all: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every role {what} every row",
         effect="The policy limits nothing: with it, row security is as if it were off for these statements.",
         hint="name the roles that may (TO ...), or limit the rows",

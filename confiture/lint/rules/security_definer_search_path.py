@@ -33,6 +33,7 @@ def _hit(function: Function) -> Hit:
     return Hit(
         place=function.place,
         relation=str(name),
+        subject=f"({arguments})",
         message=f"{name} is SECURITY DEFINER without a search_path of its own",
         remedy=f"ALTER {kind} {qualified(name)}({arguments}) SET search_path = {schemas};",
     )

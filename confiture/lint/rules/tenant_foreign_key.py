@@ -17,6 +17,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
                 yield Hit(
                     place=key.place or table.place,
                     relation=str(table.name),
+                    subject=f"{', '.join(key.columns)} {key.target}",
                     message=f"{key.name} of {table.name} refers to {key.target} without {column}",
                 )
 

@@ -8,6 +8,7 @@ from confiture.lint.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
 from confiture.lint.tenancy import hit, statement_at
 from confiture.models.tenancy import Leak
+from confiture.models.values import replace
 from confiture.sql.flow import analyse
 
 _SILENT = (Leak.UNKNOWN, Leak.DYNAMIC)
@@ -22,7 +23,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             continue
         for reason in analyse(statement, subject.facts).reasons:
             if reason.leak not in _SILENT:
-                yield hit(reason)
+                yield replace(hit(reason), subject=str(function.signature), statement=statement.text)
 
 
 RULE = SchemaRule(

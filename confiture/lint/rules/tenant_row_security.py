@@ -25,6 +25,7 @@ def _hit(table: Table, what: str, verb: str) -> Hit:
     return Hit(
         place=table.place,
         relation=str(table.name),
+        subject=verb,
         message=f"{table.name} {what}",
         remedy=f"ALTER TABLE {qualified(table.name)} {verb} ROW LEVEL SECURITY;",
     )

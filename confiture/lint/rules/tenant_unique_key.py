@@ -17,6 +17,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
                 yield Hit(
                     place=key.place or table.place,
                     relation=str(table.name),
+                    subject=", ".join(key.columns),
                     message=f"{key.name} of {table.name} is unique over all tenants",
                 )
 

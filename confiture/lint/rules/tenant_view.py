@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from confiture.lint.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
 from confiture.lint.tenancy import hit, statement_at
-from confiture.models.catalog import View
-from confiture.models.tenancy import Leak, Reason
+from confiture.models.tenancy import Leak
+from confiture.models.values import replace
 from confiture.sql.flow import analyse, analyse_view
 
 
@@ -16,16 +16,17 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
     if not subject.surroundings.settings.tenancy.is_set:
         return
     for view in subject.catalog.views.values():
-        for reason in _reasons(subject, view):
+        verdict = analyse_view(view, subject.facts)
+        if not verdict.reasons:
+            continue
+        statement = statement_at(view.place, "view_stmt")
+        if statement:
+            # it says where in it something is wrong, and can be corrected
+            verdict = analyse(statement, subject.facts)
+        text = statement.text if statement else view.query.text
+        for reason in verdict.reasons:
             if reason.leak is not Leak.UNKNOWN:
-                yield hit(reason)
-
-
-def _reasons(subject: SchemaSubject, view: View) -> Iterable[Reason]:
-    verdict = analyse_view(view, subject.facts)
-    statement = statement_at(view.place, "view_stmt") if verdict.reasons else None
-    # the statement says where in it something is wrong, and can be corrected
-    return (analyse(statement, subject.facts) if statement else verdict).reasons
+                yield replace(hit(reason), subject=str(view.name), statement=text)
 
 
 RULE = SchemaRule(

@@ -95,11 +95,10 @@ _LARGEST = {"smallint": "32,767", "integer": "2,147,483,647"}
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
     found = _weak_columns(subject)
     for kind, columns in found.items():
-        weakness = _WEAKNESSES[kind]
-        if weakness.severity == "info" and len(columns) > _HABIT:
-            yield _habit(*columns[0], weakness)
+        if _WEAKNESSES[kind].severity == "info" and len(columns) > _HABIT:
+            yield _habit(*columns[0], kind)
         else:
-            yield from (_hit(table, column, weakness) for table, column in columns)
+            yield from (_hit(table, column, kind) for table, column in columns)
 
 
 def _weak_columns(subject: SchemaSubject) -> Mapping[str, Sequence[tuple[Table, Column]]]:
@@ -142,11 +141,13 @@ def _kinds_of(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[s
     return frozenset(found)
 
 
-def _hit(table: Table, column: Column, weakness: _Weakness) -> Hit:
+def _hit(table: Table, column: Column, kind: str) -> Hit:
+    weakness = _WEAKNESSES[kind]
     problem = weakness.problem.format(type=column.type)
     return Hit(
         place=column.place or table.place,
         relation=str(table.name),
+        subject=f"{column.name} {kind}",
         message=f"{table.name}.{column.name} {problem}",
         effect=weakness.effect.format(most=_LARGEST.get(column.type, "")),
         hint=weakness.hint,
@@ -154,9 +155,9 @@ def _hit(table: Table, column: Column, weakness: _Weakness) -> Hit:
     )
 
 
-def _habit(table: Table, column: Column, weakness: _Weakness) -> Hit:
+def _habit(table: Table, column: Column, kind: str) -> Hit:
     """One hit for what the whole schema does."""
-    hit = _hit(table, column, weakness)
+    hit = _hit(table, column, kind)
     return replace(hit, message=f"{hit.message}, as are at least {_HABIT} other columns")
 
 

@@ -19,6 +19,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
                 yield Hit(
                     place=index.place,
                     relation=str(table.name),
+                    subject=index.name,
                     message=f"{index.name} of {table.name} has {len(index.columns)} key columns, more than {most}",
                 )
 
