@@ -600,7 +600,7 @@ SETTINGS_MISTAKES = {
             "4:9 wrong-type: found nothing -> write it",
         ],
     ),
-    "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with database -> key: value"]),
+    "a list": ("- a\n", ["1:1 wrong-type: expected a mapping with project, database -> key: value"]),
     "bad YAML": ("a: b: c\n", ["1:5 bad-yaml: mapping values -> quotes"]),
     "not UTF-8": (b"vars: {a: \xe9}\n", ["1:11 not-utf-8: 0xe9 -> UTF-8"]),
     "negative retries": ("database: {retries: -1}\n", ["1:21 wrong-type: a whole number -> 0 or more"]),

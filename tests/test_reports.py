@@ -210,6 +210,8 @@ def test_status_says_by_what_a_prediction_from_a_single_run_is_judged(low_ms: fl
         outturn=Outturn(predicted_ms=10.0, low_ms=low_ms, high_ms=low_ms and 12.0, measured_ms=10.0),
     )
     console = Console(file=io.StringIO(), width=120)
-    print_status(console, Standing(applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev")
+    print_status(
+        console, Standing(project="default", applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev"
+    )
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert ("A prediction without a range counts as held within 15 % of it." in said) == (low_ms is None)
