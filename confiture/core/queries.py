@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 
+from confiture.models.query_files import QUALIFIED, parse_query_file
+
 _FILES = (
-    "queries.sql",
-    "catalog.sql",
-    "dry_run/trace.sql",
-    "backfill/backfill.sql",
-    "reconcile/reconcile.sql",
-    "tenancy/tenancy.sql",
+    "queries",
+    "catalog",
+    "dry_run/trace",
+    "backfill/backfill",
+    "reconcile/reconcile",
+    "tenancy/tenancy",
 )
-_STATE = (("state.sql",), ("reconcile/state.sql", "backfill/state.sql"))
+_STATE = (("state",), ("reconcile/state", "backfill/state"))
 """What each format of our tables added, from the first on."""
-_HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @cache
 def _queries() -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for file in _FILES:
-        _, *parts = _HEADING.split((files("confiture.core") / file).read_text(encoding="utf-8"))
-        found |= {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    return found
+    return {
+        name: body.encode() for file in _FILES for name, body in parse_query_file(_read(file).decode("utf-8")).items()
+    }
+
+
+def _read(file: str) -> bytes:
+    return (files("confiture.core") / f"{file}{QUALIFIED}").read_bytes()
 
 
 def query(name: str) -> bytes:
@@ -35,5 +37,4 @@ def query(name: str) -> bytes:
 
 def state_ddl(since: int) -> bytes:
     """The statements that make our own tables, or what a format of them has more than the format `since`."""
-    added = (file for files_of_format in _STATE[since:] for file in files_of_format)
-    return b"\n".join((files("confiture.core") / file).read_bytes() for file in added)
+    return b"\n".join(_read(file) for files_of_format in _STATE[since:] for file in files_of_format)
