@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 
+from confiture.models.query_files import QUALIFIED, parse_query_file
+
 _FILES = (
-    "queries.sql",
-    "catalog.sql",
-    "dry_run/trace.sql",
-    "backfill/backfill.sql",
-    "reconcile/reconcile.sql",
-    "tenancy/tenancy.sql",
+    "queries",
+    "catalog",
+    "dry_run/trace",
+    "backfill/backfill",
+    "reconcile/reconcile",
+    "tenancy/tenancy",
 )
 FORMAT = 3
 """The format of our tables that this program writes. Each has a file in formats/, which says what it added."""
-_HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 @cache
 def _queries() -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for file in _FILES:
-        _, *parts = _HEADING.split((files("confiture.core") / file).read_text(encoding="utf-8"))
-        found |= {name: body.strip().encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    return found
+    return {
+        name: body.encode() for file in _FILES for name, body in parse_query_file(_read(file).decode("utf-8")).items()
+    }
+
+
+def _read(file: str) -> bytes:
+    return (files("confiture.core") / f"{file}{QUALIFIED}").read_bytes()
 
 
 def query(name: str) -> bytes:
@@ -35,5 +37,4 @@ def query(name: str) -> bytes:
 
 def state_ddl(since: int) -> bytes:
     """The statements that turn our tables of the format `since`, 0 where there are none, into those of today."""
-    folder = files("confiture.core") / "formats"
-    return b"\n".join((folder / f"{number}.sql").read_bytes() for number in range(since + 1, FORMAT + 1))
+    return b"\n".join(_read(f"formats/{number}") for number in range(since + 1, FORMAT + 1))

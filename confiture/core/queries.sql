@@ -175,7 +175,7 @@ SELECT pg_try_advisory_lock(%(key)s) AS locked;
 -- name: lock_holder
 SELECT a.pid, a.usename, a.application_name, a.client_addr::text AS client_addr, a.backend_start
 FROM pg_locks l
-JOIN pg_stat_activity a USING (pid)
+JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %(key)s;
@@ -198,7 +198,7 @@ WHERE c.relname = %(name)s
 -- an automatic one gives way.
 SELECT l.pid
 FROM pg_locks l
-LEFT JOIN pg_stat_activity a USING (pid)
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.relation = %(table_oid)s AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.pid <> pg_backend_pid() AND a.backend_type IS DISTINCT FROM 'autovacuum worker';

@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from confiture.models.query_files import QUALIFIED
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
@@ -27,7 +29,7 @@ Inventory = Mapping[str, Described]
 
 def read_inventory(connection: psycopg.Connection[Any]) -> Inventory:
     """What the schema of a database consists of, without data, and without what extensions and Confiture made."""
-    statement = (files("confiture.testing") / "inventory.sql").read_bytes()
+    statement = (files("confiture.testing") / f"inventory{QUALIFIED}").read_bytes()
     names: dict[tuple[int, int, int], str] = {}
     parents: dict[str, tuple[int, int, int]] = {}
     facts: dict[str, dict[str, str]] = {}

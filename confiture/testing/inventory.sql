@@ -384,6 +384,6 @@ WITH spaces AS (
 SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint,
        f.fact, f.value
 FROM facts f
-JOIN objects o USING (class, oid, column_number)
+JOIN objects o ON o.class = f.class AND o.oid = f.oid AND o.column_number = f.column_number
 -- our own tables are left out by name where the catalog has no schema to leave them out by
 WHERE f.value IS NOT NULL AND o.name !~ ' confiture[.]' AND o.name <> 'schema confiture'

@@ -14,7 +14,7 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                    UNION
                    SELECT c.oid WHERE c.relkind <> 'p'
                ) AS leaves
-               JOIN pg_class p USING (oid)
+               JOIN pg_class p ON p.oid = leaves.oid
            ) AS l
        )::bigint AS rows,
        ARRAY(
@@ -25,9 +25,9 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                    WITH RECURSIVE under AS (
                        SELECT a.atttypid AS oid
                        UNION ALL
-                       SELECT t.typbasetype FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype <> 0
+                       SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
                    )
-                   SELECT format_type(oid, -1) FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype = 0
+                   SELECT format_type(t.oid, -1) FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
                ),
                (a.attnotnull AND NOT EXISTS (
                    -- since 18 a column may be NOT NULL for new rows only
@@ -184,9 +184,9 @@ LEFT JOIN LATERAL (
     WITH RECURSIVE under AS (
         SELECT a.atttypid AS oid
         UNION ALL
-        SELECT t.typbasetype FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype <> 0
+        SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
     )
-    SELECT oid FROM under JOIN pg_type t USING (oid) WHERE t.typbasetype = 0
+    SELECT t.oid FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
 ) AS b ON true;
 
 -- name: partitions
@@ -205,7 +205,7 @@ WITH RECURSIVE tree AS (
 )
 SELECT n.nspname::text AS schema, c.relname::text AS name
 FROM tree
-JOIN pg_class c USING (oid)
+JOIN pg_class c ON c.oid = tree.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace;
 
 -- name: leaves
@@ -322,7 +322,7 @@ LEFT JOIN (
            sum(busy_ms) AS busy_ms, count(*) AS ranges, count(*) FILTER (WHERE is_done) AS ranges_done
     FROM confiture.backfill_ranges
     GROUP BY attempt, segment
-) AS r USING (attempt, segment)
+) AS r ON r.attempt = b.attempt AND r.segment = b.segment
 WHERE h.project = %(project)s AND h.target = %(target)s
 ORDER BY b.number;
 

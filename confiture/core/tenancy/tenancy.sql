@@ -36,15 +36,16 @@ WITH "confiture tenants" AS MATERIALIZED (
     FROM ({none}) AS q ({columns})
     GROUP BY 1
 ), "confiture differing" AS (
-    SELECT tenant, CASE WHEN coalesce(w.times, 0) > coalesce(a.times, 0) THEN 'foreign' ELSE 'lost' END AS kind,
-           "row", abs(coalesce(w.times, 0) - coalesce(a.times, 0)) AS times
+    SELECT coalesce(w.tenant, a.tenant) AS tenant,
+           CASE WHEN coalesce(w.times, 0) > coalesce(a.times, 0) THEN 'foreign' ELSE 'lost' END AS kind,
+           coalesce(w."row", a."row") AS "row", abs(coalesce(w.times, 0) - coalesce(a.times, 0)) AS times
     FROM "confiture whole" w
-    FULL JOIN (SELECT * FROM "confiture alone" WHERE is_own) AS a USING (tenant, "row")
+    FULL JOIN (SELECT * FROM "confiture alone" WHERE is_own) AS a ON a.tenant = w.tenant AND a."row" = w."row"
     WHERE coalesce(w.times, 0) <> coalesce(a.times, 0)
     UNION ALL
-    SELECT a.tenant, CASE WHEN a.is_unowned THEN 'unowned' ELSE 'astray' END, "row", a.times - coalesce(n.times, 0)
+    SELECT a.tenant, CASE WHEN a.is_unowned THEN 'unowned' ELSE 'astray' END, a."row", a.times - coalesce(n.times, 0)
     FROM "confiture alone" a
-    LEFT JOIN "confiture nobody" n USING ("row")
+    LEFT JOIN "confiture nobody" n ON n."row" = a."row"
     WHERE NOT a.is_own AND a.times > coalesce(n.times, 0)
 ), "confiture counted" AS (
     SELECT tenant, kind, "row", (sum(times) OVER (PARTITION BY tenant, kind))::bigint AS found,

@@ -1,0 +1,16 @@
+CREATE TABLE confiture.format (version int NOT NULL);
+COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';
+INSERT INTO confiture.format VALUES (1);
+CREATE TABLE confiture.migrations (version pg_catalog.text PRIMARY KEY, "position" bigint GENERATED ALWAYS AS IDENTITY UNIQUE, name pg_catalog.text NOT NULL, state pg_catalog.text NOT NULL CHECK (state OPERATOR(pg_catalog.=) 'applied' OR state OPERATOR(pg_catalog.=) 'running' OR state OPERATOR(pg_catalog.=) 'reverting'), origin pg_catalog.text NOT NULL CHECK (origin OPERATOR(pg_catalog.=) 'run' OR origin OPERATOR(pg_catalog.=) 'baseline'), attempt pg_catalog.uuid NOT NULL, checksum pg_catalog.text NOT NULL, chain pg_catalog.text NOT NULL, steps pg_catalog.jsonb NOT NULL, started_at timestamp with time zone NOT NULL, applied_at timestamp with time zone, applied_by pg_catalog.text NOT NULL, duration_ms double precision);
+COMMENT ON TABLE confiture.migrations IS 'Migrations that are applied, or stopped midway';
+COMMENT ON COLUMN confiture.migrations.attempt IS 'The run whose journal tells which segments committed';
+COMMENT ON COLUMN confiture.migrations.checksum IS 'Of the file''s up phases, blind to white space and comments';
+COMMENT ON COLUMN confiture.migrations.chain IS 'Of this checksum and those of all rows before';
+COMMENT ON COLUMN confiture.migrations.steps IS 'The checksum of each step, so that drift can be named';
+COMMENT ON COLUMN confiture.migrations.duration_ms IS 'The time that its segments took';
+CREATE TABLE confiture.journal (attempt pg_catalog.uuid NOT NULL, segment int NOT NULL, version pg_catalog.text NOT NULL, direction pg_catalog.text NOT NULL CHECK (direction OPERATOR(pg_catalog.=) 'up' OR direction OPERATOR(pg_catalog.=) 'down'), state pg_catalog.text NOT NULL CHECK (state OPERATOR(pg_catalog.=) 'intent' OR state OPERATOR(pg_catalog.=) 'done'), fingerprint pg_catalog.text NOT NULL, steps pg_catalog.jsonb NOT NULL DEFAULT '[]', recorded_at timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(), recorded_by pg_catalog.text NOT NULL DEFAULT session_user, duration_ms double precision, PRIMARY KEY (attempt, segment));
+COMMENT ON TABLE confiture.journal IS 'Each segment of each run, committed together with what it did';
+COMMENT ON COLUMN confiture.journal.state IS 'intent: about to run outside a transaction; done: committed';
+COMMENT ON COLUMN confiture.journal.steps IS 'Phase, name, rows and milliseconds of each step';
+CREATE TABLE confiture.predictions (attempt pg_catalog.uuid PRIMARY KEY, version pg_catalog.text NOT NULL, predicted_ms double precision NOT NULL, low_ms double precision, high_ms double precision, runs int NOT NULL, measured_ms double precision NOT NULL);
+COMMENT ON TABLE confiture.predictions IS 'What dry runs had predicted for the steps of a run, and what they then took';

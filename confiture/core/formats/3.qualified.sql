@@ -1,0 +1,18 @@
+ALTER TABLE confiture.migrations ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '', DROP CONSTRAINT migrations_pkey, ADD PRIMARY KEY (project, target, version);
+ALTER TABLE confiture.migrations ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
+COMMENT ON COLUMN confiture.migrations.project IS 'The setting `project` of the project whose history it is';
+COMMENT ON COLUMN confiture.migrations.target IS 'Empty: a project has one target';
+ALTER TABLE confiture.journal ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '';
+ALTER TABLE confiture.journal ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
+CREATE INDEX journal_of_migration ON confiture.journal USING btree (project, target, version);
+ALTER TABLE confiture.predictions ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '';
+ALTER TABLE confiture.predictions ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
+CREATE INDEX predictions_of_migration ON confiture.predictions USING btree (project, target, version);
+ALTER TABLE confiture.reconciliations ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '';
+ALTER TABLE confiture.reconciliations ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
+CREATE INDEX reconciliations_of_migration ON confiture.reconciliations USING btree (project, target, version);
+ALTER TABLE confiture.backfills RENAME COLUMN target TO into_table;
+ALTER TABLE confiture.backfills ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '';
+ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
+CREATE INDEX backfills_of_migration ON confiture.backfills USING btree (project, target, version);
+UPDATE confiture.format SET version = 3;

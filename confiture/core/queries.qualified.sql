@@ -1,0 +1,109 @@
+-- name: reset_session
+RESET session_authorization;
+RESET ALL;
+CLOSE ALL;
+UNLISTEN *;
+DEALLOCATE ALL;
+SELECT pg_catalog.pg_advisory_unlock_all();
+DISCARD TEMP;
+DISCARD SEQUENCES;
+SET client_min_messages TO warning;
+SET client_connection_check_interval TO {client_check_ms};
+SET idle_session_timeout TO 0;
+SET idle_in_transaction_session_timeout TO 0;
+SET statement_timeout TO 0;
+SET lock_timeout TO {lock_timeout};
+
+-- name: server
+SELECT pg_catalog.current_setting('server_version_num')::int AS version_number, pg_catalog.current_setting('server_version') AS version, pg_catalog.pg_is_in_recovery() AS in_recovery, pg_catalog.current_setting('default_transaction_read_only')::boolean AS read_only, pg_catalog.pg_backend_pid() AS backend_pid, pg_catalog.current_database() AS database;
+
+-- name: state_format
+SELECT pg_catalog.to_regclass('confiture.format') IS NOT NULL AS installed;
+
+-- name: state_rights
+SELECT pg_catalog.to_regnamespace('confiture') IS NOT NULL AS has_schema, CASE WHEN pg_catalog.to_regnamespace('confiture') IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') ELSE pg_catalog.has_schema_privilege('confiture', 'CREATE') END AS may_install, current_user AS role;
+
+-- name: create_schema
+CREATE SCHEMA confiture;
+COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confiture';
+
+-- name: format_version
+SELECT version FROM confiture.format;
+
+-- name: history
+SELECT m."position", m.version, m.name, m.state, m.origin, m.attempt::pg_catalog.text AS attempt, m.checksum, m.chain, m.steps, m.applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.*, project AS of_project, target AS of_target FROM confiture.migrations t) m LEFT JOIN confiture.predictions p ON p.attempt OPERATOR(pg_catalog.=) m.attempt WHERE m.of_project OPERATOR(pg_catalog.=) %(project)s AND m.of_target OPERATOR(pg_catalog.=) %(target)s ORDER BY m."position";
+
+-- name: other_histories
+SELECT m.of_project AS project, m.version, m.checksum FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.version, t.checksum, t."position", project AS of_project, target AS of_target FROM confiture.migrations t) m WHERE (m.of_project, m.of_target) OPERATOR(pg_catalog.<>) (%(project)s, %(target)s) ORDER BY m.of_project, m."position";
+
+-- name: record_prediction
+INSERT INTO confiture.predictions (project, target, attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms) SELECT %(project)s, %(target)s, %(attempt)s, %(version)s, %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(runs)s, COALESCE(pg_catalog.sum(ms), 0) FROM confiture.journal j CROSS JOIN LATERAL (SELECT (step OPERATOR(pg_catalog.->>) 'duration_ms')::double precision AS ms FROM pg_catalog.jsonb_array_elements(j.steps) step) steps WHERE j.attempt OPERATOR(pg_catalog.=) %(attempt)s;
+
+-- name: journal
+SELECT segment, state, fingerprint FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s ORDER BY segment;
+
+-- name: insert_migration
+INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, %(state)s, %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, pg_catalog.now(), CASE WHEN %(state)s OPERATOR(pg_catalog.=) 'applied' THEN pg_catalog.clock_timestamp() END, session_user, %(duration_ms)s);
+
+-- name: finish_migration
+UPDATE confiture.migrations SET state = 'applied', checksum = %(checksum)s, chain = %(chain)s, steps = %(steps)s, name = %(name)s, "position" = DEFAULT, applied_at = pg_catalog.clock_timestamp(), applied_by = session_user, duration_ms = (SELECT pg_catalog.sum(duration_ms) FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s) WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+
+-- name: mark_reverting
+UPDATE confiture.migrations SET state = 'reverting', attempt = %(attempt)s WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+
+-- name: unmark_reverting
+UPDATE confiture.migrations SET state = CASE WHEN applied_at IS NULL THEN 'running' ELSE 'applied' END, attempt = COALESCE((SELECT attempt FROM confiture.journal WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s AND direction OPERATOR(pg_catalog.=) 'up' ORDER BY recorded_at DESC LIMIT 1), attempt) WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+
+-- name: delete_journal
+DELETE FROM confiture.journal WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s;
+
+-- name: delete_migration
+DELETE FROM confiture.migrations WHERE project OPERATOR(pg_catalog.=) %(project)s AND target OPERATOR(pg_catalog.=) %(target)s AND version OPERATOR(pg_catalog.=) %(version)s;
+
+-- name: record_segment
+INSERT INTO confiture.journal (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms) VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, %(state)s, %(fingerprint)s, %(steps)s, %(duration_ms)s);
+
+-- name: record_applied
+WITH segment AS (INSERT INTO confiture.journal (project, target, attempt, segment, version, direction, state, fingerprint, steps, duration_ms) VALUES (%(project)s, %(target)s, %(attempt)s, %(segment)s, %(version)s, %(direction)s, 'done', %(fingerprint)s, %(segment_steps)s, %(duration_ms)s)) INSERT INTO confiture.migrations (project, target, version, name, state, origin, attempt, checksum, chain, steps, started_at, applied_at, applied_by, duration_ms) VALUES (%(project)s, %(target)s, %(version)s, %(name)s, 'applied', %(origin)s, %(attempt)s, %(checksum)s, %(chain)s, %(steps)s, pg_catalog.now(), pg_catalog.clock_timestamp(), session_user, %(duration_ms)s);
+
+-- name: complete_intent
+UPDATE confiture.journal SET state = 'done', steps = %(steps)s, duration_ms = %(duration_ms)s, recorded_at = pg_catalog.clock_timestamp(), recorded_by = session_user WHERE attempt OPERATOR(pg_catalog.=) %(attempt)s AND segment OPERATOR(pg_catalog.=) %(segment)s AND state OPERATOR(pg_catalog.=) 'intent';
+
+-- name: lock_installation
+SELECT pg_catalog.pg_advisory_xact_lock(%(key)s);
+
+-- name: try_lock_in_transaction
+SELECT pg_catalog.pg_try_advisory_xact_lock(%(key)s) AS locked;
+
+-- name: owner_of_state
+SELECT pg_catalog.pg_get_userbyid(c.relowner) AS owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_ours FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('confiture.format');
+
+-- name: rename_project
+WITH journal AS (UPDATE confiture.journal SET project = %(new)s WHERE project OPERATOR(pg_catalog.=) %(old)s), predictions AS (UPDATE confiture.predictions SET project = %(new)s WHERE project OPERATOR(pg_catalog.=) %(old)s), reconciliations AS (UPDATE confiture.reconciliations SET project = %(new)s WHERE project OPERATOR(pg_catalog.=) %(old)s), backfills AS (UPDATE confiture.backfills SET project = %(new)s WHERE project OPERATOR(pg_catalog.=) %(old)s) UPDATE confiture.migrations SET project = %(new)s WHERE project OPERATOR(pg_catalog.=) %(old)s;
+
+-- name: try_lock
+SELECT pg_catalog.pg_try_advisory_lock(%(key)s) AS locked;
+
+-- name: lock_holder
+SELECT a.pid, a.usename, a.application_name, a.client_addr::pg_catalog.text AS client_addr, a.backend_start FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) AND l.objsubid OPERATOR(pg_catalog.=) 1 AND ((l.classid::bigint OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.+) l.objid::bigint) OPERATOR(pg_catalog.=) %(key)s;
+
+-- name: index_state
+SELECT i.indisvalid AND i.indisready AS valid, n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.relname OPERATOR(pg_catalog.=) %(name)s AND CASE WHEN %(table)s::pg_catalog.text IS NOT NULL THEN i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(%(schema)s), pg_catalog.quote_ident(%(table)s))) ELSE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(%(schema)s), pg_catalog.quote_ident(%(name)s))) END;
+
+-- name: index_builders
+SELECT l.pid FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) %(table_oid)s AND l.mode OPERATOR(pg_catalog.=) 'ShareUpdateExclusiveLock' AND l.granted AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND NOT COALESCE(a.backend_type OPERATOR(pg_catalog.=) 'autovacuum worker', a.backend_type IS NULL AND 'autovacuum worker' IS NULL);
+
+-- name: rebuilt_halves
+SELECT n.nspname AS schema, c.relname AS name, i.indrelid AS table_oid FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE NOT i.indisvalid AND c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$' AND CASE WHEN %(kind)s OPERATOR(pg_catalog.=) 'table' THEN i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(name)s) WHEN %(kind)s OPERATOR(pg_catalog.=) 'index' THEN i.indrelid OPERATOR(pg_catalog.=) (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(name)s)) WHEN %(kind)s OPERATOR(pg_catalog.=) 'schema' THEN n.oid OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace(%(name)s) ELSE %(kind)s OPERATOR(pg_catalog.=) 'database' END;
+
+-- name: partition_state
+SELECT inhdetachpending AS pending FROM pg_catalog.pg_inherits WHERE inhrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(partition)s);
+
+-- name: deferrable
+SELECT pg_catalog.string_agg(name, ', ') AS everything, pg_catalog.string_agg(name, ', ') FILTER (WHERE initially_deferred) AS deferred FROM (SELECT (pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.') OPERATOR(pg_catalog.||) pg_catalog.quote_ident(k.conname) AS name, pg_catalog.bool_and(k.condeferred) AS initially_deferred FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) k.connamespace WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.pg_is_other_temp_schema(n.oid) GROUP BY n.nspname, k.conname HAVING pg_catalog.bool_or(k.condeferrable)) named;
+
+-- name: backend_alive
+SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) %(pid)s) AS alive;
+
+-- name: pages
+SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_relation_size(p.relid)), 0)::bigint OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint AS pages FROM (SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(%(table)s)) UNION SELECT pg_catalog.to_regclass(%(table)s)) p;
