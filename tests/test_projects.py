@@ -71,8 +71,9 @@ def test_first_runs_of_two_projects_do_not_disturb_each_other(tmp_path: Path, da
     projects = [
         _project(tmp_path / name, database_18, name, {"001_first": f"CREATE TABLE {name}1 (id int)"}) for name in "abcd"
     ]
-    ends = [run.communicate() and run.returncode for run in [project.start("migrate", "up") for project in projects]]
-    assert ends == [0, 0, 0, 0]
+    runs = [project.start("migrate", "up") for project in projects]
+    told = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0, 0], told
     assert sorted(_rows(database_18)) == [(name, "001") for name in "abcd"]
 
 

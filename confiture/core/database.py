@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from confiture.core.queries import query
+from confiture.core.search_path import SCHEMA, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
 
@@ -97,7 +98,10 @@ def label_of(settings: DatabaseSettings) -> str:
 
 
 def require_usable(connection: Connection, label: str) -> None:
-    """Raises DatabaseUnavailable for a server that is too old, a standby, or read-only."""
+    """Raises DatabaseUnavailable for a server that is too old, a standby, or read-only.
+
+    Also if the schema of our tables is on the search path: a migration would make its tables there.
+    """
     row = one_row(connection, "server")
     if row["version_number"] < OLDEST_VERSION:
         raise _unusable(
@@ -110,6 +114,14 @@ def require_usable(connection: Connection, label: str) -> None:
     if row["read_only"]:
         raise _unusable(
             "read-only", f"{label} is read-only by default_transaction_read_only", "connect as a role that may write"
+        )
+    # also where the schema is not there yet: the first migration makes it, and the second would find it
+    if SCHEMA in schemas_on_path(row["search_path"], row["role"]):
+        raise _unusable(
+            "search-path",
+            f"the search path of the role {row['role']} has the schema of the history, {SCHEMA}: {row['search_path']}",
+            f"ALTER ROLE {row['role']} IN DATABASE {row['database']} SET search_path = public; or put"
+            " `options=-csearch_path=public` into the URL",
         )
 
 

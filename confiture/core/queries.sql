@@ -21,18 +21,117 @@ SELECT current_setting('server_version_num')::int AS version_number,
        pg_is_in_recovery() AS in_recovery,
        current_setting('default_transaction_read_only')::bool AS read_only,
        pg_backend_pid() AS backend_pid,
-       current_database() AS database;
+       current_database() AS database,
+       current_setting('search_path') AS search_path,
+       current_user::text AS role;
 
--- name: state_format
-SELECT to_regclass('confiture.format') IS NOT NULL AS installed;
+-- name: state_schema
+-- Who owns the schema and our tables, who else may write them, and what runs code of others there. A role is trusted if
+-- it is ours, one that we are a member of (a superuser is a member of all: that says nothing), the owner of the
+-- database, or a superuser.
+WITH trusted AS (
+    SELECT r.oid
+    FROM pg_roles r
+    CROSS JOIN (SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user) AS me
+    WHERE r.oid = me.oid OR r.rolsuper OR (NOT me.rolsuper AND pg_has_role(me.oid, r.oid, 'MEMBER'))
+       OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+)
+SELECT pg_get_userbyid(n.nspowner)::text AS owner, n.nspowner IN (SELECT oid FROM trusted) AS is_trusted,
+       current_user::text AS role,
+       EXISTS (
+           SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE'
+       ) AS may_be_extended,
+       coalesce((
+           SELECT json_agg(json_build_object(
+               'name', c.relname,
+               'kind', c.relkind,
+               'owner', pg_get_userbyid(c.relowner),
+               'is_trusted', c.relowner IN (SELECT oid FROM trusted),
+               'columns', (
+                   SELECT coalesce(json_agg(a.attname ORDER BY a.attnum), '[]')
+                   FROM pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               ),
+               'public', (
+                   SELECT coalesce(json_agg(DISTINCT p.privilege_type), '[]')
+                   FROM (
+                       SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
+                       UNION ALL
+                       SELECT a.grantee, a.privilege_type
+                       FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) a
+                       WHERE t.attrelid = c.oid
+                   ) AS p
+                   WHERE p.grantee = 0 AND p.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+               ),
+               'code', (
+                   SELECT coalesce(json_agg(x.label ORDER BY x.label), '[]')
+                   FROM (
+                       SELECT 'the trigger ' || t.tgname AS label
+                       FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+                       UNION ALL
+                       SELECT 'the rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
+                       UNION ALL
+                       SELECT 'the policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
+                       UNION ALL
+                       SELECT 'row level security' WHERE c.relrowsecurity OR c.relforcerowsecurity
+                       UNION ALL
+                       SELECT 'inheritance' FROM pg_inherits i WHERE i.inhparent = c.oid OR i.inhrelid = c.oid
+                       UNION ALL
+                       -- what PostgreSQL came with has smaller numbers
+                       SELECT 'the type of the column ' || a.attname
+                       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.atttypid >= 16384
+                       UNION ALL
+                       SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
+                       FROM pg_depend d
+                       WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass)
+                         AND d.refobjid >= 16384
+                         AND (
+                             (d.classid = 'pg_attrdef'::regclass
+                              AND d.objid IN (SELECT f.oid FROM pg_attrdef f WHERE f.adrelid = c.oid))
+                             OR (d.classid = 'pg_constraint'::regclass
+                                 AND d.objid IN (SELECT k.oid FROM pg_constraint k WHERE k.conrelid = c.oid))
+                             OR (d.classid = 'pg_class'::regclass
+                                 AND d.objid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid))
+                         )
+                   ) AS x
+               )
+           ) ORDER BY c.relname)
+           FROM pg_class c
+           WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+       ), '[]') AS relations
+FROM pg_namespace n
+WHERE n.nspname = 'confiture';
+
+-- name: changed_relations
+-- What a migration did to our schema: tables and views that are not ours, and tables of ours that are gone.
+WITH held AS (
+    SELECT c.relname::text AS name
+    FROM pg_class c
+    WHERE c.relnamespace = to_regnamespace('confiture') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+)
+SELECT name, false AS is_gone
+FROM held
+WHERE name <> ALL (%(known)s::text[]) AND name !~ '^backfill_[0-9]+_keys$'
+UNION ALL
+SELECT k.name, true
+FROM unnest(%(oldest)s::text[]) AS k (name)
+WHERE k.name NOT IN (SELECT name FROM held) AND EXISTS (SELECT FROM held WHERE name = ANY (%(known)s::text[]))
+ORDER BY 2, 1;
+
+-- name: close_tables
+-- Whatever default privileges give to everyone.
+REVOKE ALL ON ALL TABLES IN SCHEMA confiture FROM PUBLIC;
 
 -- name: state_rights
--- The schema may have been made for us by somebody who may more than we.
-SELECT to_regnamespace('confiture') IS NOT NULL AS has_schema,
-       CASE WHEN to_regnamespace('confiture') IS NULL
+-- A role with more rights may have made the schema for us. Not by to_regnamespace: within a transaction it may remember
+-- that there was no such schema, after another run has made it.
+SELECT n.oid IS NOT NULL AS has_schema,
+       CASE WHEN n.oid IS NULL
             THEN has_database_privilege(current_database(), 'CREATE')
-            ELSE has_schema_privilege('confiture', 'CREATE') END AS may_install,
-       current_user AS role;
+            ELSE has_schema_privilege(n.oid, 'CREATE') END AS may_install,
+       current_user AS role
+FROM (SELECT 'confiture' AS name) AS ours
+LEFT JOIN pg_namespace n ON n.nspname = ours.name;
 
 -- name: create_schema
 CREATE SCHEMA confiture;

@@ -21,6 +21,7 @@ from confiture.core.reconcile.evidence import record_proofs
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.session import Session
 from confiture.core.state import StateStore
+from confiture.core.state_schema import require_schema_untouched
 from confiture.core.steps import StepRecord
 from confiture.errors import ConfitureError
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
@@ -155,6 +156,7 @@ class Runner:
             records = self._session.run_steps(progress.plan.version, segment)
             with _recording():
                 self._take_back_role(segment)
+                require_schema_untouched(self._connection, progress.plan.migration)
                 self._enter(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._record_together(progress, segment, records, duration_ms)

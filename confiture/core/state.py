@@ -12,6 +12,7 @@ from confiture.core.database import Connection, one_row
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.lock import LOCK_KEY, lock_key
 from confiture.core.queries import FORMAT, query, state_ddl
+from confiture.core.state_schema import read_format
 from confiture.errors import DatabaseUnavailable, Diagnostic, Drift, LockHeld
 from confiture.models.history import (
     AppliedMigration,
@@ -62,19 +63,8 @@ class StateStore:
         return self._format() >= _FIRST_WITH_BACKFILLS
 
     def _format(self) -> int:
-        """The version of our tables, 0 where there are none."""
-        if not one_row(self._connection, "state_format")["installed"]:
-            return 0
-        version = int(one_row(self._connection, "format_version")["version"])
-        if version > FORMAT:
-            raise DatabaseUnavailable(
-                Diagnostic(
-                    code="newer-state",
-                    message=f"the tables in schema confiture have format {version}; this program knows {FORMAT}",
-                    hint="upgrade confiture",
-                )
-            )
-        return version
+        """The format of our tables, 0 where there are none."""
+        return read_format(self._connection)
 
     def require_rights(self) -> None:
         """Raises DatabaseUnavailable where our tables are missing and we may not make them."""
@@ -97,6 +87,7 @@ class StateStore:
         since = self._format()
         if since < FORMAT:
             self._connection.execute(state_ddl(since))
+            self._connection.execute(query("close_tables"))
 
     def upgrade(self) -> None:
         """Brings tables of a former format to today's, in a transaction of its own; does nothing where there are none.

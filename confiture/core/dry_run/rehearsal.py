@@ -18,6 +18,7 @@ from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
+from confiture.core.state_schema import require_schema_untouched
 from confiture.core.steps import Foresee, unforeseen
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, PlannedStep, Segment
@@ -119,6 +120,7 @@ class Rehearsal:
             foresee = self._foreseeing(plan, segment, tracer)
             self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe, foresee)
             self._check_constraints()
+            require_schema_untouched(self._connection, plan.migration)
         except StepFailed as failure:
             if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_before:
                 raise
