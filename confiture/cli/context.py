@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from confiture.cli.options import Format
-from confiture.cli.streams import write_utf_8
+from confiture.cli.streams import clean_logs, say, write_document, write_utf_8
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -78,11 +78,6 @@ def bad_option(message: str, hint: str) -> InputError:
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
 
 
-def say(text: str) -> None:
-    """A sentence on stderr."""
-    typer.echo(text, err=True)
-
-
 def tell_step(step: str) -> None:
     """Who looks on at a terminal sees which step runs; it may take a while."""
     if sys.stderr.isatty():
@@ -118,6 +113,7 @@ def failures(form: Format) -> Iterator[Scope]:
 
     Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
     """
+    clean_logs()
     former = signal.signal(signal.SIGTERM, _interrupt)
     scope = Scope(form, Path.cwd())
     if form is not Format.TEXT:
@@ -145,7 +141,7 @@ def print_failure(scope: Scope, diagnostics: Sequence[Diagnostic]) -> None:
 
         print_diagnostics(talk_console(), diagnostics)
         return
-    sys.stdout.write(_document(scope, diagnostics))
+    write_document(_document(scope, diagnostics), is_commands=scope.form is Format.GITHUB)
 
 
 def _document(scope: Scope, diagnostics: Sequence[Diagnostic]) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.locks import Blocker, RunningSession
 from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
 from confiture.report.machine import document
+from confiture.report.terminal import Text
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:

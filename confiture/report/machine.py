@@ -17,6 +17,7 @@ from confiture.models.trace import LockTrace, RunWarning, StatementTrace
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import Standing, Stopped
 from confiture.report.planned import particulars
+from confiture.text import json_text
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -380,7 +381,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
 
 def as_text(document: dict[str, Any]) -> str:
     """The document as JSON, indented, with a line end."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"
 
 
 def document(name: str) -> dict[str, Any]:

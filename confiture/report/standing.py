@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.history import AppliedMigration, Origin, State
 from confiture.models.words import count, duration
 from confiture.plan.history import Standing, Stopped, track_record
 from confiture.plan.ordering import version_key
-from confiture.report.terminal import print_text
+from confiture.report.terminal import Text, escape, print_text
 
 
 def print_status(console: Console, standing: Standing, database: str, environment: str) -> None:
