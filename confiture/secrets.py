@@ -16,23 +16,36 @@ _DISTINCT = 8
 # PASSWORD '...' in SQL, whoever wrote it: other sessions' queries hold secrets that we do not know
 _PASSWORD_LITERAL = re.compile(r"(\bpassword\s+)(E?'(?:[^'\\]|\\.|'')*'?)", re.IGNORECASE)
 
+# names of variables whose values are secret however they are used
+_TELLING_NAME = re.compile(
+    r"passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$",
+    re.IGNORECASE,
+)
+
+_certain: set[str] = set()
 _secret: set[str] = set()
 _public: set[str] = set()
 
 
-def add_secret(value: str) -> None:
-    """Hides a value in all output from here on, unless it is public."""
+def add_secret(value: str, *, is_certain: bool = False) -> None:
+    """Hides a value in all output from here on. Where it is also public, it is hidden only if it `is_certain`."""
     if len(value) >= _SHORTEST:
-        _secret.add(value)
+        (_certain if is_certain else _secret).add(value)
 
 
 def add_public(value: str) -> None:
-    """Shows a value although it is secret elsewhere: the catalog shows names to everyone."""
+    """Shows a value that is a name in the catalog, where everyone can see it."""
     _public.add(value)
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether the name of a variable says that its value is secret."""
+    return _TELLING_NAME.search(name) is not None
 
 
 def forget_secrets() -> None:
     """Forgets all values: a command begins with none."""
+    _certain.clear()
     _secret.clear()
     _public.clear()
 
@@ -41,7 +54,7 @@ def hide_secrets(text: str) -> str:
     """The text with `***` for each secret in it, in any form in which SQL and URLs write it."""
     if "'" in text:
         text = _PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text)
-    secrets = _secret - _public
+    secrets = _certain | (_secret - _public)
     return _pattern(frozenset(secrets)).sub(HIDDEN, text) if secrets else text
 
 

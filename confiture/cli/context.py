@@ -26,11 +26,11 @@ _WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 
 
-def project_for(settings: Settings, variables: Sequence[str] | None) -> Project:
-    """The project, with `--var` options merged in. Raises InputError with every mistake in its files."""
+def project_for(settings: Settings, variables: Sequence[str] | None, *, needs_variables: bool = False) -> Project:
+    """The project, with `--var` options merged in. Raises InputError as `load_project` does."""
     from confiture.core.project import load_project
 
-    return load_project(settings, parse_variables(variables or ()))
+    return load_project(settings, parse_variables(variables or ()), needs_variables=needs_variables)
 
 
 def parse_variables(given: Sequence[str]) -> dict[str, str]:
@@ -42,7 +42,9 @@ def parse_variables(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
-            message = f"--var {text!r} is not NAME=VALUE, or {name!r} is no name for a variable"
+            # never the value, nor what may be one
+            shown = f"{name}=..." if equals else text if text.isidentifier() else "..."
+            message = f"--var {shown!r} is not NAME=VALUE, or {name if equals else shown!r} is no name for a variable"
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
         elif not _is_utf_8(value):
             message = f"the value of --var {name} is not UTF-8"

@@ -301,7 +301,7 @@ def validate(
         from confiture.core.linting import check_settings
 
         settings = scope.settings(config, env, "embedded", check_settings)
-        project = project_for(settings, var)
+        project = project_for(settings, var, needs_variables=True)
         if form is Format.TEXT:
             from confiture.models.words import count
 

@@ -172,7 +172,7 @@ def _is_misread(parts: Mapping[str, object]) -> bool:
 
 def _secrets_of(parts: Mapping[str, object]) -> list[str]:
     """What must not be shown; what equals a user or a database is no secret."""
-    shown = {str(value) for name, value in parts.items() if name not in _SECRET_PARTS}
+    shown = {str(parts.get(name)) for name in ("user", "host", "dbname")}
     return [secret for name in _SECRET_PARTS if (secret := str(parts.get(name) or "")) and secret not in shown]
 
 

@@ -15,6 +15,7 @@ from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
 from confiture.report.machine import document
 from confiture.report.terminal import Text
+from confiture.secrets import hide_secrets
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
@@ -65,7 +66,7 @@ def _table(session: RunningSession) -> Table:
 
 
 def _one_line(query: str | None) -> str:
-    text = " ".join((query or "").split())
+    text = hide_secrets(" ".join((query or "").split()))
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 

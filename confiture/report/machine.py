@@ -311,7 +311,10 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
             }
             for row in standing.applied
         ],
-        "pending": [{"version": plan.version, "name": plan.migration.name} for plan in standing.pending],
+        "pending": [
+            {"version": plan.version, "name": plan.migration.name, "missing": diagnostics_list(plan.missing)}
+            for plan in standing.pending
+        ],
         "unfinished": _stopped(standing.stopped[0]) if standing.stopped else None,
         "under_way": standing.under_way,
         "out_of_order": [plan.version for plan in standing.out_of_order],

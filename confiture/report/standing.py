@@ -21,6 +21,9 @@ def print_status(console: Console, standing: Standing, database: str, environmen
     record = track_record(standing.applied)
     if record:
         print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
+    for plan in standing.pending:
+        for one in plan.missing:
+            print_text(console, Text(f"{plan.migration.label} cannot run yet: {one.message}."))
     for stopped in standing.stopped:
         print_text(console, Text(_progress(stopped, under_way=standing.under_way is not None)))
     print_text(console, Text(_sentence(standing, database, environment)))
