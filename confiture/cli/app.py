@@ -14,6 +14,7 @@ from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.cli.streams import standard_streams
 from confiture.errors import ConfitureError
+from confiture.secrets import forget_secrets
 
 app = typer.Typer(
     name="confiture",
@@ -63,6 +64,7 @@ def main() -> None:
 
 
 def _run() -> None:
+    forget_secrets()
     try:
         app()
     except ConfitureError as error:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import Scope, failures, say
+from confiture.cli.context import Scope, failures
 from confiture.cli.options import ConfigOption, DatabaseOption, DataFormat, DataFormatOption, EnvOption, Format
+from confiture.cli.streams import say, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def status(
             return [one for one in backfills(connection, history) if everything or one.state != "done"]
 
         if form is DataFormat.JSON:
-            sys.stdout.write(as_text(backfills_document(seen(), target.label)))
+            write_document(as_text(backfills_document(seen(), target.label)))
         elif watch:
             print_again_and_again(lambda: backfills_view(seen(), target.label))
         else:

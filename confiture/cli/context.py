@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from confiture.cli.options import Format
-from confiture.cli.streams import write_utf_8
+from confiture.cli.streams import clean_logs, say, write_document, write_utf_8
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 
 
-def project_for(settings: Settings, variables: Sequence[str] | None) -> Project:
-    """The project, with `--var` options merged in. Raises InputError with every mistake in its files."""
+def project_for(settings: Settings, variables: Sequence[str] | None, *, needs_variables: bool = False) -> Project:
+    """The project, with `--var` options merged in. Raises InputError as `load_project` does."""
     from confiture.core.project import load_project
 
-    return load_project(settings, parse_variables(variables or ()))
+    return load_project(settings, parse_variables(variables or ()), needs_variables=needs_variables)
 
 
 def parse_variables(given: Sequence[str]) -> dict[str, str]:
@@ -42,7 +42,9 @@ def parse_variables(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
-            message = f"--var {text!r} is not NAME=VALUE, or {name!r} is no name for a variable"
+            # never the value, nor what may be one
+            shown = f"{name}=..." if equals else text if text.isidentifier() else "..."
+            message = f"--var {shown!r} is not NAME=VALUE, or {name if equals else shown!r} is no name for a variable"
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
         elif not _is_utf_8(value):
             message = f"the value of --var {name} is not UTF-8"
@@ -76,11 +78,6 @@ def parse_time(option: str, text: str) -> int:
 def bad_option(message: str, hint: str) -> InputError:
     """What is raised for options that mean nothing, or nothing together; `hint` says what to give instead."""
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
-
-
-def say(text: str) -> None:
-    """A sentence on stderr."""
-    typer.echo(text, err=True)
 
 
 def tell_step(step: str) -> None:
@@ -118,6 +115,7 @@ def failures(form: Format) -> Iterator[Scope]:
 
     Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
     """
+    clean_logs()
     former = signal.signal(signal.SIGTERM, _interrupt)
     scope = Scope(form, Path.cwd())
     if form is not Format.TEXT:
@@ -145,7 +143,7 @@ def print_failure(scope: Scope, diagnostics: Sequence[Diagnostic]) -> None:
 
         print_diagnostics(talk_console(), diagnostics)
         return
-    sys.stdout.write(_document(scope, diagnostics))
+    write_document(_document(scope, diagnostics), is_commands=scope.form is Format.GITHUB)
 
 
 def _document(scope: Scope, diagnostics: Sequence[Diagnostic]) -> str:

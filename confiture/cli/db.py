@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from confiture.cli.streams import print_line, say
 from confiture.errors import Diagnostic, ExitCode, InputError
+from confiture.text import visible
 
 if TYPE_CHECKING:
     from confiture.core.server.embedded import EmbeddedServer
@@ -42,7 +44,7 @@ def start() -> None:
     """
     server = _server()
     started = server.start()
-    _say(f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop")
+    say(f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop")
 
 
 @app.command()
@@ -53,7 +55,7 @@ def stop(
 
     Example: confiture db stop
     """
-    _say("PostgreSQL stopped" if _server().stop(force=force) else "PostgreSQL was not running")
+    say("PostgreSQL stopped" if _server().stop(force=force) else "PostgreSQL was not running")
 
 
 @app.command()
@@ -64,13 +66,13 @@ def status() -> None:
     """
     server = _server()
     running = server.is_running()
-    typer.echo(f"server: {'running' if running else 'stopped'}")
-    typer.echo(f"kept: {'yes' if server.is_kept() else 'no'}")
-    typer.echo(f"version: {server.version}")
-    typer.echo(f"data: {server.data}{'' if server.data.exists() else ' (not made yet)'}")
-    typer.echo(f"log: {server.log}")
+    print_line(f"server: {'running' if running else 'stopped'}")
+    print_line(f"kept: {'yes' if server.is_kept() else 'no'}")
+    print_line(f"version: {server.version}")
+    print_line(f"data: {server.data}{'' if server.data.exists() else ' (not made yet)'}")
+    print_line(f"log: {server.log}")
     for user in server.users():
-        typer.echo(f"used by: {user}")
+        print_line(f"used by: {user}")
     if not running:
         raise typer.Exit(ExitCode.UNREACHABLE)
 
@@ -86,9 +88,9 @@ def url(
     Example: pg_dump "$(confiture db url)" > dump.sql
     """
     server = _server()
-    typer.echo(server.url(database))
+    print_line(server.url(database))
     if not server.is_running():
-        _say("PostgreSQL is not running; to start it: confiture db start")
+        say("PostgreSQL is not running; to start it: confiture db start")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -134,8 +136,8 @@ def reset(
                     hint="`confiture db reset --yes` removes all data of the embedded server",
                 )
             )
-        typer.confirm(f"Remove all data in {server.data}?", abort=True, err=True)
-    _say("The embedded server's data are removed" if server.reset() else "There were no data to remove")
+        typer.confirm(f"Remove all data in {visible(str(server.data))}?", abort=True, err=True)
+    say("The embedded server's data are removed" if server.reset() else "There were no data to remove")
 
 
 def _is_asked_at_a_terminal() -> bool:
@@ -146,8 +148,4 @@ def _server() -> EmbeddedServer:
     # Imported here, because every command loads this module and few need a server.
     from confiture.core.server.embedded import EmbeddedServer
 
-    return EmbeddedServer(project_root(), notes=_say)
-
-
-def _say(note: str) -> None:
-    typer.echo(note, err=True)
+    return EmbeddedServer(project_root(), notes=say)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import Scope, bad_option, failures, parse_variables, say
+from confiture.cli.context import Scope, bad_option, failures, parse_variables
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -24,7 +23,7 @@ from confiture.cli.options import (
     LintFormat,
     VarOption,
 )
-from confiture.cli.streams import write_utf_8
+from confiture.cli.streams import say, write_document, write_utf_8
 from confiture.errors import ConfitureError, ExitCode
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ class _Run:
     def _print(self, report: LintReport) -> None:
         if self.form is not LintFormat.TEXT:
             write_utf_8()
-            sys.stdout.write(self._document(report))
+            write_document(self._document(report), is_commands=self.form is LintFormat.GITHUB)
             return
         from confiture.report.findings import print_findings
         from confiture.report.terminal import data_console
@@ -286,7 +285,7 @@ def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat
     if form is LintFormat.JSON:
         from confiture.report.machine import as_text, rules_document
 
-        sys.stdout.write(as_text(rules_document(chosen)))
+        write_document(as_text(rules_document(chosen)))
         return
     if form is not LintFormat.TEXT:
         raise bad_option(f"rules are told as text or json, not as {form.value}", "--format json, or leave it out")

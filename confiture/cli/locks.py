@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from confiture.cli.context import failures, say
+from confiture.cli.context import failures
 from confiture.cli.options import ConfigOption, DatabaseOption, DataFormat, DataFormatOption, EnvOption, Format
+from confiture.cli.streams import say, write_document
 
 
 def locks(
@@ -33,7 +33,7 @@ def locks(
         settings = scope.settings(config, env, database)
         with open_database(settings, say) as target, asking(target, "locks", "locks cannot be read") as connection:
             if form is DataFormat.JSON:
-                sys.stdout.write(as_text(locks_document(running_sessions(connection), target.label)))
+                write_document(as_text(locks_document(running_sessions(connection), target.label)))
             elif watch:
                 print_again_and_again(lambda: locks_view(running_sessions(connection), target.label))
             else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, parse_wait, print_failure, project_for, say
+from confiture.cli.context import bad_option, failures, parse_wait, print_failure, project_for
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -32,6 +31,7 @@ from confiture.cli.options import (
     YesOption,
 )
 from confiture.cli.running import Asked, Copies, rehearsal_options, run_and_report
+from confiture.cli.streams import print_line, say, write_document
 from confiture.errors import ExitCode
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
@@ -240,7 +240,7 @@ def status(
         if form is DataFormat.JSON:
             from confiture.report.machine import as_text, status_document
 
-            sys.stdout.write(as_text(status_document(now, settings.environment, target.label)))
+            write_document(as_text(status_document(now, settings.environment, target.label)))
         else:
             from confiture.report.standing import print_status
             from confiture.report.terminal import data_console
@@ -276,7 +276,7 @@ def show(
         if form is DataFormat.JSON:
             from confiture.report.machine import as_text, plan_document
 
-            sys.stdout.write(as_text(plan_document(plan)))
+            write_document(as_text(plan_document(plan)))
         else:
             from confiture.report.plans import print_plan
             from confiture.report.terminal import data_console
@@ -301,12 +301,12 @@ def validate(
         from confiture.core.linting import check_settings
 
         settings = scope.settings(config, env, "embedded", check_settings)
-        project = project_for(settings, var)
+        project = project_for(settings, var, needs_variables=True)
         if form is Format.TEXT:
             from confiture.models.words import count
 
             steps = sum(len(plan.steps) for plan in project.ups)
-            typer.echo(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
+            print_line(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
         else:
             print_failure(scope, ())
 
@@ -335,9 +335,9 @@ def baseline(
         with open_database(settings, say) as target:
             entered = enter(project, target, version, parse_wait(wait))
         for plan in entered:
-            typer.echo(f"{plan.migration.label}: entered as applied")
+            print_line(f"{plan.migration.label}: entered as applied")
         if not entered:
-            typer.echo(f"Nothing to do: all migrations up to {version} are applied.")
+            print_line(f"Nothing to do: all migrations up to {version} are applied.")
 
 
 @app.command(name="adopt-project", short_help="Rename a project's history.")
@@ -373,10 +373,10 @@ def adopt_project(
         if form is DataFormat.JSON:
             from confiture.report.machine import adoption_document, as_text
 
-            sys.stdout.write(as_text(adoption_document(target.label, old, new, migrations)))
+            write_document(as_text(adoption_document(target.label, old, new, migrations)))
             return
         from confiture.models.words import count
 
-        typer.echo(f"The history of {old}, with {count(migrations, 'migration')}, is now that of {new}.")
+        print_line(f"The history of {old}, with {count(migrations, 'migration')}, is now that of {new}.")
         if settings.project != new:
-            typer.echo(f"Next: write `project: {new}` in confiture.yaml. It says {settings.project} now.")
+            print_line(f"Next: write `project: {new}` in confiture.yaml. It says {settings.project} now.")

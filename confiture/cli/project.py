@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from confiture.cli.context import failures, project_for, say
+from confiture.cli.context import failures, project_for
 from confiture.cli.options import ConfigOption, Format
+from confiture.cli.streams import print_line, say, write_document
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def init(
         from confiture.files.writing import create_project
 
         for path in create_project(folder, _entries()):
-            typer.echo(f"wrote {path}")
+            print_line(f"wrote {path}")
         say("Next: `confiture new NAME` writes the first migration.")
 
 
@@ -52,7 +53,7 @@ def new(
             path = create_python_migration(name, settings.migrations, versions)
         else:
             path = create_migration(name, settings.migrations, settings.root, versions, _entries())
-        typer.echo(os.path.relpath(path))
+        print_line(os.path.relpath(path))
         say("Next: fill it in, then `confiture migrate validate`.")
 
 
@@ -82,7 +83,7 @@ def schema(
             say(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
         entries = _entries() if name == "settings" else ()
-        typer.echo(json.dumps(json_schema(name, entries), indent=2))  # type: ignore[arg-type]
+        write_document(json.dumps(json_schema(name, entries), indent=2) + "\n")  # type: ignore[arg-type]
 
 
 def _entries() -> list[dict[str, Any]]:
@@ -98,15 +99,15 @@ def overview() -> None:
     from confiture.files.settings import find_settings_file
 
     if not (os.environ.get("CONFITURE_CONFIG") or find_settings_file(Path.cwd())):
-        typer.echo("There is no confiture.yaml here or above.")
-        typer.echo("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
+        print_line("There is no confiture.yaml here or above.")
+        print_line("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
         return
     with failures(Format.TEXT) as scope:
         settings = scope.settings(None, None, None)
-        typer.echo(f"Project {settings.root}, environment {settings.environment}")
+        print_line(f"Project {settings.root}, environment {settings.environment}")
         project = project_for(settings, None)
         if not project.migrations:
-            typer.echo("No migrations yet. Next: `confiture new NAME`.")
+            print_line("No migrations yet. Next: `confiture new NAME`.")
             return
         _database_overview(project)
 
@@ -120,22 +121,22 @@ def _database_overview(project: Project) -> None:
     settings = project.settings
     known = count(len(project.migrations), "migration")
     if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
-        typer.echo(f"{known}, none applied: the embedded server does not exist yet.")
-        typer.echo("Next: `confiture migrate up` makes it and applies them.")
+        print_line(f"{known}, none applied: the embedded server does not exist yet.")
+        print_line("Next: `confiture migrate up` makes it and applies them.")
         return
     try:
         with open_database(settings, say) as database:
             now = standing(project, database)
     except ConfitureError as error:
-        typer.echo(f"{known}; {error.diagnostics[0].message}.")
-        typer.echo("Next: `confiture migrate status` says more.")
+        print_line(f"{known}; {error.diagnostics[0].message}.")
+        print_line("Next: `confiture migrate status` says more.")
         return
-    typer.echo(f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {label_of(settings.database)}.")
+    print_line(f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {label_of(settings.database)}.")
     if now.drift:
-        typer.echo("Applied files changed. Next: `confiture migrate status`.")
+        print_line("Applied files changed. Next: `confiture migrate status`.")
     elif now.unfinished:
-        typer.echo(f"{now.unfinished.version} {now.unfinished.name} stopped midway. Next: `confiture migrate status`.")
+        print_line(f"{now.unfinished.version} {now.unfinished.name} stopped midway. Next: `confiture migrate status`.")
     elif now.pending:
-        typer.echo("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
+        print_line("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
     else:
-        typer.echo("Nothing to do. `confiture new NAME` writes the next migration.")
+        print_line("Nothing to do. `confiture new NAME` writes the next migration.")

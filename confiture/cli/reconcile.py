@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, project_for, say, tell_step
+from confiture.cli.context import bad_option, failures, project_for, tell_step
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -18,6 +17,7 @@ from confiture.cli.options import (
     Format,
     VarOption,
 )
+from confiture.cli.streams import say, write_document
 from confiture.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -150,4 +150,4 @@ def _print_json(found: Verification, layout: str) -> None:
     from confiture.report.machine import as_text
     from confiture.report.reconciling import verification_document
 
-    sys.stdout.write(as_text(verification_document(found, layout)))
+    write_document(as_text(verification_document(found, layout)))

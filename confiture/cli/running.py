@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import Scope, bad_option, parse_time, print_failure, say
+from confiture.cli.context import Scope, bad_option, parse_time, print_failure
 from confiture.cli.options import Format
+from confiture.cli.streams import say, write_document
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def print_report(scope: Scope, report: RunReport) -> None:
 
         print_run(data_console(), report)
     if scope.form is not Format.TEXT:
-        sys.stdout.write(_document(scope, report))
+        write_document(_document(scope, report), is_commands=scope.form is Format.GITHUB)
 
 
 def _document(scope: Scope, report: RunReport) -> str:

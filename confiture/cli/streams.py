@@ -8,7 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
+
+import typer
+
+from confiture.report.streams import OutputStream
+from confiture.text import visible
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -32,8 +37,9 @@ def standard_streams() -> Iterator[None]:
     """stdout and stderr that take everything. Where stdout was lost and a reader was there (a full disk), that is said
     at the end, and what would have ended with 0 ends with 1.
     """
-    out, sys.stdout = _outlet(sys.stdout)
-    _, sys.stderr = _outlet(sys.stderr)
+    out, stdout = _outlet(sys.stdout)
+    _, stderr = _outlet(sys.stderr)
+    sys.stdout, sys.stderr = cast("TextIO", OutputStream(stdout)), cast("TextIO", OutputStream(stderr))
     try:
         yield
     except SystemExit as exit_:
@@ -44,8 +50,40 @@ def standard_streams() -> Iterator[None]:
 
 def write_utf_8() -> None:
     """From here on stdout is UTF-8, whatever the locale: programs read it so."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    stream = _trusted(sys.stdout)
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def print_line(text: str) -> None:
+    """A sentence on stdout."""
+    typer.echo(visible(text))
+
+
+def say(text: str) -> None:
+    """A sentence on stderr."""
+    typer.echo(visible(text), err=True)
+
+
+def write_document(text: str, *, is_commands: bool = False) -> None:
+    """A whole document on stdout. Commands to a CI system go there as they are."""
+    (_trusted(sys.stdout) if is_commands else sys.stdout).write(text)
+
+
+def clean_logs() -> None:
+    """Log records that no handler takes, such as the driver's, become one clean line of stderr each."""
+    import logging
+
+    class CleanFormatter(logging.Formatter):
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (its name in logging)
+            return visible(super().formatMessage(record))
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(CleanFormatter())
+
+
+def _trusted(stream: TextIO) -> TextIO:
+    return stream.trusted if isinstance(stream, OutputStream) else stream
 
 
 def _outlet(stream: TextIO | None) -> tuple[_Outlet | None, TextIO]:

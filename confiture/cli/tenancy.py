@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, parse_time, parse_variables, project_for, say, tell_step
+from confiture.cli.context import bad_option, failures, parse_time, parse_variables, project_for, tell_step
 from confiture.cli.options import (
     ConfigOption,
     DatabaseOption,
@@ -17,6 +16,7 @@ from confiture.cli.options import (
     Format,
     VarOption,
 )
+from confiture.cli.streams import say, write_document
 from confiture.errors import ExitCode
 
 app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
@@ -57,7 +57,7 @@ def show_map(
         if form is DataFormat.JSON:
             from confiture.report.machine import as_text
 
-            sys.stdout.write(as_text(map_document(found)))
+            write_document(as_text(map_document(found)))
         else:
             from confiture.report.terminal import data_console
 
@@ -119,7 +119,7 @@ def prove(
         if form is DataFormat.JSON:
             from confiture.report.machine import as_text
 
-            sys.stdout.write(as_text(isolation_document(found)))
+            write_document(as_text(isolation_document(found)))
         else:
             from confiture.report.terminal import data_console
 

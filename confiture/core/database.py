@@ -18,6 +18,7 @@ from confiture.core.queries import query
 from confiture.core.search_path import SCHEMA, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
+from confiture.secrets import add_secret
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -25,6 +26,8 @@ OLDEST_VERSION = 150_000
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
+_SECRET_PARTS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_PORTS = re.compile(r"[\d,\s]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,7 @@ class Database:
         """
         try:
             given = conninfo_to_dict(self.conninfo)
+            _hide_secrets_of(given)
             conninfo = make_conninfo(
                 self.conninfo,
                 application_name=_application_name(purpose),
@@ -49,12 +53,12 @@ class Database:
                 connect_timeout=given.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S),
             )
             return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeError) as error:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="cannot-connect",
                     message=f"cannot connect to {self.label}",
-                    detail=tuple(line.strip() for line in _without_secrets(str(error), self.conninfo).splitlines()),
+                    detail=tuple(line.strip() for line in _reason(error, self.conninfo).splitlines()),
                     hint=f"is the server running, and is the address right? It comes from {self.origin}",
                 )
             ) from error
@@ -83,10 +87,10 @@ def label_of(settings: DatabaseSettings) -> str:
         return "the embedded server"
     try:
         parts = conninfo_to_dict(settings.url)
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         return "the database of a URL that cannot be read"
-    if _is_cut_in_two(parts):
-        return "the database of a URL with more than one @"
+    if _is_misread(parts):
+        return "the database of a URL that cannot be read as it was meant"
     service = parts.get("service")
     host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "local socket")
     port = parts.get("port") or os.environ.get("PGPORT")
@@ -170,20 +174,38 @@ def _application_name(purpose: str) -> str:
     return f"confiture {purpose} ({socket.gethostname()}, pid {os.getpid()})"[:63]
 
 
-def _is_cut_in_two(parts: Mapping[str, object]) -> bool:
-    """Whether a password holds an @ as it is: it ends the password for libpq, and host and database get its rest."""
-    return "@" in f"{parts.get('host') or ''}{parts.get('dbname') or ''}".removeprefix("@")
+def _is_misread(parts: Mapping[str, object]) -> bool:
+    """Whether a password holds a character that means something in a URL: host, port or database get its rest."""
+    port = str(parts.get("port") or "")
+    return "@" in f"{parts.get('host') or ''}{parts.get('dbname') or ''}".removeprefix("@") or not _PORTS.fullmatch(
+        port
+    )
 
 
-def _without_secrets(text: str, conninfo: str) -> str:
-    """The driver's message without the passwords, nor any part of a URL that it could not read."""
+def _secrets_of(parts: Mapping[str, object]) -> list[str]:
+    """What must not be shown; what equals a user or a database is no secret."""
+    shown = {str(parts.get(name)) for name in ("user", "host", "dbname")}
+    return [secret for name in _SECRET_PARTS if (secret := str(parts.get(name) or "")) and secret not in shown]
+
+
+def _hide_secrets_of(parts: Mapping[str, object]) -> None:
+    for secret in _secrets_of(parts):
+        add_secret(secret)
+
+
+def _reason(error: Exception, conninfo: str) -> str:
+    """Why there is no connection: without the passwords, nor any part of a URL that could not be read."""
     try:
         given = conninfo_to_dict(conninfo)
+    except UnicodeError:
+        return "a part of the address is not UTF-8 once each %XX is decoded"
     except psycopg.Error:
-        return re.sub(r'"[^"]*"', '"..."', text).replace(conninfo, "...")
-    if _is_cut_in_two(given):
-        return "an @ in a password is written as %40 in a URL"
-    for name in ("password", "sslpassword"):
-        if given.get(name):
-            text = text.replace(str(given[name]), "...")
+        return re.sub(r'"[^"]*"', '"..."', str(error)).replace(conninfo, "...")
+    if _is_misread(given):
+        return "in a URL, write @ / : of a password as %40 %2F %3A; a port is a number"
+    if isinstance(error, UnicodeError):
+        return "the host is no name that can be looked up"
+    text = str(error)
+    for secret in _secrets_of(given):
+        text = text.replace(secret, "...")
     return text

@@ -9,6 +9,7 @@ from confiture.models.events import Waiter
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Statement
 from confiture.models.source import Rendered
+from confiture.secrets import hide_secrets
 
 OVER_BUDGET = "over-budget"
 """Stands where a SQLSTATE stands: the statement was cancelled because it made others wait for too long."""
@@ -66,9 +67,9 @@ def statement_failure(error: psycopg.Error, statement: Statement, rendered: Rend
     return rendered.diagnostic(
         statement.offset + (position if inside else 0),
         sqlstate or "connection-lost",
-        told.message_primary or _first_line(error),
+        hide_secrets(told.message_primary or _first_line(error)),
         detail=_details(error),
-        hint=told.message_hint or _hint(error),
+        hint=hide_secrets(told.message_hint) if told.message_hint else _hint(error),
     )
 
 
@@ -82,7 +83,7 @@ def over_budget_diagnostic(waiter: Waiter, budget_ms: int, failed: Diagnostic | 
         detail=(
             f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid})"
             f" waited for {waiter.target} ({waiter.mode})",
-            f"its query: {' '.join((waiter.query or '').split())}",
+            f"its query: {hide_secrets(' '.join((waiter.query or '').split()))}",
         ),
         hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
     )
@@ -93,7 +94,7 @@ def plain_failure(error: psycopg.Error, doing: str) -> Diagnostic:
     told = error.diag.message_primary or _first_line(error)
     return Diagnostic(
         code=error.sqlstate or "connection-lost",
-        message=f"{doing}: {told}",
+        message=hide_secrets(f"{doing}: {told}"),
         detail=_details(error),
         hint=_hint(error),
     )
@@ -124,4 +125,4 @@ def _details(error: psycopg.Error) -> tuple[str, ...]:
         )
         if value
     ]
-    return tuple(line for fact in facts if fact for line in fact.splitlines())
+    return tuple(line for fact in facts if fact for line in hide_secrets(fact).splitlines())

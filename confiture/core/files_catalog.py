@@ -16,7 +16,8 @@ from confiture.lint.engine import Replay, SchemaReader, together
 from confiture.models.catalog import Catalog
 from confiture.models.settings import Settings
 from confiture.models.source import Rendered, SourceFile, SourceText
-from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
+from confiture.plan.rendering import MISSING, RenderContext, TemplateProblem, render, verbatim
+from confiture.plan.variables import merge_variables
 from confiture.sql.grammar import postgast
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
@@ -45,7 +46,7 @@ def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
-            wrong = [one for one in problem.diagnostics if one.code != "undefined-name"]
+            wrong = [one for one in problem.diagnostics if one.code not in MISSING]
             problems.extend(wrong)
             if not wrong:
                 templates.append(path)
@@ -83,6 +84,7 @@ def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
     files = read_schema_files(settings, overrides, problems)
     exists = settings.migrations.exists() or not files.paths
     project = read_project(settings, overrides, problems) if exists else None
+    problems.extend(project.missing() if project else ())
     schema = build_schema(files.texts, problems, postgast.parse)
     problems.raise_if_any()
     replay = Replay((), surroundings(settings, None))
@@ -104,8 +106,14 @@ def _rendered(file: SourceFile, settings: Settings, overrides: Mapping[str, Any]
     source = SourceText(text=file.text, file=file)
     if not file.path.endswith(TEMPLATE_SUFFIX):
         return verbatim(source)
+    variables = merge_variables(settings, {}, overrides)
     context = _SchemaContext(
-        environment=settings.environment, version="", name="", variables={**settings.variables, **overrides}
+        environment=settings.environment,
+        version="",
+        name="",
+        variables=variables.values,
+        unset=variables.unset,
+        private=variables.private,
     )
     return render(source, context)
 

@@ -59,6 +59,7 @@ def judge_migrations(
     trees = Trees(parse)  # of what is planned first and judged then
     exists = needed or settings.migrations.exists()
     project = read_project(settings, overrides, problems, trees.keep) if exists else None
+    problems.extend(project.missing() if project else ())
     plans = project.ups if project else ()
     replay = Replay(actives, surroundings(settings, facts), trees.find)
     findings = found(_judged(plans, replay, facts))

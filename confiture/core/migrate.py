@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from confiture.core.database import Database
 from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit
-from confiture.core.project import Project
+from confiture.core.project import Project, require_variables
 from confiture.core.run import Manner, opened
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.history import AppliedMigration, State
@@ -90,7 +90,7 @@ def require_confirmation(project: Project, options: RehearsalOptions) -> None:
 def pending(
     project: Project, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
-    """What is to be applied. Raises Drift where files and history disagree."""
+    """What is to be applied. Raises Drift where files and history disagree, InputError where variables are missing."""
     now = compare(project.ups, history, project.settings.project)
     if now.drift:
         raise Drift(*now.drift)
@@ -105,11 +105,13 @@ def pending(
             )
     if now.out_of_order and not options.out_of_order:
         raise Drift(*(_out_of_order(plan) for plan in now.out_of_order))
-    if options.to is None:
-        return now.pending
-    last = find_version(options.to, project.migrations)
-    wanted = {version_key(migration.version) for migration in project.migrations[: last + 1]}
-    return tuple(plan for plan in now.pending if version_key(plan.version) in wanted)
+    plans = now.pending
+    if options.to is not None:
+        last = find_version(options.to, project.migrations)
+        wanted = {version_key(migration.version) for migration in project.migrations[: last + 1]}
+        plans = tuple(plan for plan in plans if version_key(plan.version) in wanted)
+    require_variables(plans)
+    return plans
 
 
 def reverting(

@@ -160,6 +160,7 @@ def _planned(migration: Migration, direction: Direction, database: Database) -> 
     file = read_recorded(migration, folders, problems)
     planner = Planner(settings, {}, problems)
     plan = planner.plan(file, direction) if file is not None else None
+    problems.extend(plan.missing if plan else ())
     problems.raise_if_any()
     if file is None or plan is None:
         raise LookupError(f"{migration!r} was neither read nor refused")
@@ -179,4 +180,5 @@ def _settings(database: Database) -> Settings:
         database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),
         migrations=here / "migrations",
         schemas=here / "schemas",
+        environ=dict(os.environ),
     )

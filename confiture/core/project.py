@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confiture.errors import InputError, Problems
+from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import migration_paths, read_migration
 from confiture.models.migration import MigrationFile, Phase
@@ -56,7 +56,8 @@ class Project:
         """The project around a folder, or of a confiture.yaml, for one environment.
 
         `database` (a URL or conninfo) and `variables` win over the settings, as the options of the command line do.
-        Raises InputError with every mistake in every file.
+        Raises InputError with every mistake in every file. Variables that templates miss are told by what needs them:
+        a migration that is applied does not.
 
         Example::
 
@@ -70,24 +71,25 @@ class Project:
         config = given if given.is_file() else None
         start = given.parent if given.is_file() else given
         overrides = Overrides(config=config, environment=environment, database=database)
-        return load_project(load_settings(start.absolute(), overrides, os.environ), dict(variables or {}))
+        settings = load_settings(start.absolute(), overrides, os.environ)
+        return load_project(settings, dict(variables or {}), needs_variables=False)
 
     def plan(self, direction: Direction = Direction.UP) -> Plan:
         """All migrations as they would run on an empty database, or be undone from a full one: nothing is connected.
 
-        Going down, migrations without `down` are left out.
+        Going down, migrations without `down` are left out. Raises InputError where templates miss variables.
 
         Example::
 
             for migration in project.plan().migrations:
                 print(migration.version, len(migration.segments))
         """
-        if direction is Direction.UP:
-            return Plan(direction=direction, migrations=self.ups)
-        versions = [migration.version for migration in reversed(self.migrations)]
-        return Plan(
-            direction=direction, migrations=tuple(self.downs[version] for version in versions if version in self.downs)
-        )
+        plans = self.ups
+        if direction is Direction.DOWN:
+            versions = [migration.version for migration in reversed(self.migrations)]
+            plans = tuple(self.downs[version] for version in versions if version in self.downs)
+        require_variables(plans)
+        return Plan(direction=direction, migrations=plans)
 
     def run(self, options: UpOptions | DownOptions | None = None, *, on_event: Emit | None = None) -> RunReport:
         """Applies what is pending; with DownOptions, undoes what is applied. `on_event` is told what happens.
@@ -138,9 +140,12 @@ class Project:
         return lint_project(self.settings, LintOptions())
 
     def plan_of(self, version: str, *, down: bool) -> PlannedMigration:
-        """The plan of one migration. Raises InputError where there is none of that version, or no `down`."""
+        """The plan of one migration. Raises InputError where there is none of that version, no `down`, or a variable of
+        its templates is missing.
+        """
         position = find_version(version, self.migrations)
         if not down:
+            require_variables([self.ups[position]])
             return self.ups[position]
         migration = self.migrations[position]
         if migration.version not in self.downs:
@@ -152,16 +157,30 @@ class Project:
                     hint="add `down:` with the steps that undo it",
                 )
             )
+        require_variables([self.downs[migration.version]])
         return self.downs[migration.version]
 
+    def missing(self) -> tuple[Diagnostic, ...]:
+        """The variables that templates miss, of all migrations up and down."""
+        return tuple(dict.fromkeys(one for plan in (*self.ups, *self.downs.values()) for one in plan.missing))
 
-def load_project(settings: Settings, overrides: Mapping[str, Any]) -> Project:
+
+def require_variables(plans: Iterable[PlannedMigration]) -> None:
+    """Raises InputError with the variables that templates of the plans miss."""
+    problems = Problems()
+    problems.extend(dict.fromkeys(one for plan in plans for one in plan.missing))
+    problems.raise_if_any()
+
+
+def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_variables: bool = True) -> Project:
     """Reads, renders and parses every migration. `overrides` are variables that win over all others.
 
-    Raises InputError with every mistake in every file.
+    Raises InputError with every mistake in every file; the variables that templates miss only if all are needed.
     """
     problems = Problems()
     project = read_project(settings, overrides, problems)
+    if needs_variables:
+        problems.extend(project.missing())
     problems.raise_if_any()
     return project
 

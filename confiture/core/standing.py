@@ -53,7 +53,7 @@ def _stopped(
 ) -> tuple[Stopped, tuple[Diagnostic, ...]]:
     """How far a migration came, and what its file disagrees in."""
     stopped = Stopped(row=row, committed=unfinished.committed)
-    if plan is None:
+    if plan is None or plan.missing:
         return stopped, ()
     try:
         segments = fitted(plan, unfinished).segments

@@ -23,6 +23,7 @@ from confiture.models.migration import Expectation
 from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segment, Statement, StepId
 from confiture.models.reconciling import Reconciled
 from confiture.plan.reconciling import difference_diagnostic, equal_sentence
+from confiture.secrets import hide_secrets
 
 Observe = Callable[[StepId, Statement, float], None]
 """Is told of each statement that succeeded, with the milliseconds that it took."""
@@ -182,7 +183,11 @@ class StepRunner:
                 statement.offset,
                 "check-failed",
                 f"the check {step.name!r} does not hold",
-                detail=(f"expected {result.expected}", f"got {result.got}", *_query_lines(statement.text)),
+                detail=(
+                    f"expected {result.expected}",
+                    hide_secrets(f"got {result.got}"),
+                    *_query_lines(statement.text),
+                ),
                 hint="correct the data, the migration or `expect:`, then run again",
             )
             raise CheckNotMet(diagnostic, None)
@@ -234,4 +239,4 @@ def step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
 
 
 def _query_lines(query: str) -> tuple[str, ...]:
-    return tuple(f"  {line}" for line in query.splitlines())
+    return tuple(f"  {line}" for line in hide_secrets(query).splitlines())

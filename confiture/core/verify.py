@@ -16,7 +16,7 @@ from confiture.models.migration import Phase
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.models.reconciling import Verdict, Verification, Verified
 from confiture.models.settings import Settings
-from confiture.plan.ordering import version_key
+from confiture.plan.ordering import find_version, version_key
 
 Tell = Callable[[str], None]
 """Is told the name of each step before it runs."""
@@ -28,7 +28,7 @@ def verify(project: Project, database: Database, version: str | None, tell: Tell
 
     Raises InputError where that one is not applied, DatabaseUnavailable where the database cannot be asked.
     """
-    wanted = None if version is None else project.plan_of(version, down=False)
+    wanted = None if version is None else project.ups[find_version(version, project.migrations)]
     with asking(database, "verify", _REFUSED) as connection:
         plans, notes = _applied(connection, project, wanted)
         rechecker = Rechecker(connection, project.settings.database.lock_timeout_ms)
@@ -112,6 +112,8 @@ def _verified(
         reason = "it is no query: what it does, it did once"
     if step.once:
         reason = "`once`: it held right after the migration"
+    if not reason and step.missing:
+        return Verified(migration=label, step=identity, verdict=Verdict.CANNOT_RUN, diagnostic=step.missing[0])
     if reason:
         return Verified(migration=label, step=identity, verdict=Verdict.SKIPPED, note=reason)
     tell(f"{label}: {step.label}")

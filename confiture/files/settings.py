@@ -15,14 +15,13 @@ from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader, nearest
 from confiture.files.reading import parse_yaml, read_source, shown_path
 from confiture.files.shapes import Count, Duration, Flag, ProjectName, Text
-from confiture.files.variables import VARIABLES
+from confiture.files.variables import VARIABLES, from_environment, has_other_templates
 from confiture.models.settings import DEFAULT_PROJECT, EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
-_ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 # rather too much than a character of a password
 _SECRET = re.compile(r"(://)(.*)(?=@)|(pass\w*[\"']?\s*[:=])(.*)", re.IGNORECASE)
@@ -197,6 +196,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
         tenancy=_tenancy(tenancy) if tenancy else TenancySettings(),
         linting=lint_settings(fields.get("linting"), root, reader.file),
         hooks=tuple(fields.get("hooks", ())),
+        environ=dict(environ),
     )
 
 
@@ -242,12 +242,10 @@ def _readable(url: str, origin: str) -> str:
 
 def _with_environment(text: SourceText, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
     """The URL with what it takes from the environment. An empty variable counts as unset: it would mean any server."""
-    if "{{" in _ENV_REFERENCE.sub("", text.text) or "{%" in text.text:
+    if has_other_templates(text.text):
         hint = "only {{ env.NAME }} is known here"
         raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template cannot be read", hint=hint))
-    missing = [name for name in _ENV_REFERENCE.findall(text.text) if not environ.get(name)]
-    if missing:
-        message = f"the environment {environment!r} needs {' and '.join(dict.fromkeys(missing))}, which is not set"
-        hint = f"export {missing[0]}=postgresql://..."
-        raise InputError(file.diagnostic(text.start, "unset-variable", message, hint=hint))
-    return _ENV_REFERENCE.sub(lambda match: environ[match[1]], text.text).strip()
+    url = from_environment(text, environ, environment, "postgresql://...")
+    if isinstance(url, Diagnostic):
+        raise InputError(url)
+    return url.strip()

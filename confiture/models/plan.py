@@ -7,10 +7,11 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from confiture.errors import Span
+from confiture.errors import Diagnostic, Span
 from confiture.models.migration import Expectation, MigrationFile, OnWrites, Phase
 from confiture.models.source import Rendered
 from confiture.models.values import value
+from confiture.secrets import hide_secrets
 
 BATCH = '"confiture batch"'
 """Stands in the statement of a backfill where the condition of each batch goes: to the parser it is a column."""
@@ -71,7 +72,7 @@ class Statement:
     @property
     def written(self) -> str:
         """The text as people are shown it, without marks of ours."""
-        return self.text.replace(BATCH, "{{ batch }}")
+        return hide_secrets(self.text.replace(BATCH, "{{ batch }}"))
 
 
 class TableRef(NamedTuple):
@@ -153,8 +154,8 @@ class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
     A step whose statements commit apart appears once in each segment, with the statements that run there; `part`
-    and `parts` then tell them apart. `skipped` says why a step does not run, `note` what people should know of one
-    that does.
+    and `parts` then tell them apart. `missing` are the variables that its templates lack: it cannot run, and has no
+    statements. `skipped` says why a step does not run, `note` what people should know of one that does.
     """
 
     phase: Phase
@@ -172,6 +173,7 @@ class PlannedStep:
     lock_timeout_ms: int | None = None
     skipped: str | None = None
     note: str | None = None
+    missing: tuple[Diagnostic, ...] = ()
     part: int = 1
     parts: int = 1
 
@@ -255,6 +257,12 @@ class PlannedMigration:
     def steps(self) -> tuple[PlannedStep, ...]:
         """All steps of all segments, in order."""
         return tuple(step for segment in self.segments for step in segment.steps)
+
+    @property
+    def missing(self) -> tuple[Diagnostic, ...]:
+        """The variables that keep it from running, in the order in which its steps ask for them."""
+        segments = (*self.segments, *self.on_error)
+        return tuple(dict.fromkeys(one for segment in segments for step in segment.steps for one in step.missing))
 
 
 @value(frozen=True, kw_only=True, slots=True)

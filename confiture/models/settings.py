@@ -106,6 +106,8 @@ class Settings:
     linting: LintSettings = field(default_factory=LintSettings)
     hooks: tuple[SourceText, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
+    environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The environment of the process, for variables that take their values from it."""
 
     @property
     def history(self) -> HistoryKey:

@@ -9,6 +9,7 @@ from confiture.models.migration import BackfillStep, OnWrites, ReconcileStep
 from confiture.models.plan import Capture, PlannedBackfill, PlannedReconcile, TableRef
 from confiture.models.source import Rendered, SourceText
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
+from confiture.plan.variables import judge_values
 from confiture.sql.backfills import read_fill, repeating_problem
 from confiture.sql.tree import parsed, table_ref
 
@@ -93,11 +94,13 @@ class _Names:
 
     def text(self, source: SourceText) -> str:
         try:
-            return render(source, self._context).text.strip()
+            rendered = render(source, self._context)
         except TemplateProblem as problem:
             self._problems.extend(problem.diagnostics)
             self.failed = True
             return ""
+        judge_values(rendered, self._context.private, is_broken=False)
+        return rendered.text.strip()
 
     def texts(self, sources: Iterable[SourceText]) -> tuple[str, ...]:
         return tuple(self.text(source) for source in sources)

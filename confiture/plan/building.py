@@ -24,6 +24,7 @@ from confiture.plan.checksums import checksums_of
 from confiture.plan.hooks import Hooks, phase_problem
 from confiture.plan.rendering import RenderContext
 from confiture.plan.steps import StepPlanner
+from confiture.plan.variables import merge_variables
 from confiture.sql.grammar import postgast
 from confiture.sql.parsing import without_concurrently
 from confiture.sql.tree import Parse
@@ -49,11 +50,14 @@ class Planner:
 
     def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
         """The migration's plan. Steps with mistakes have no statements; the caller raises the problems."""
+        variables = merge_variables(self._settings, migration.variables, self._overrides)
         context = RenderContext(
             environment=self._settings.environment,
             version=migration.version,
             name=migration.name,
-            variables={**self._settings.variables, **migration.variables, **self._overrides},
+            variables=variables.values,
+            unset=variables.unset,
+            private=variables.private,
         )
         going_up = direction is Direction.UP
         phases = UP_PHASES if going_up else (Phase.DOWN,)
@@ -91,7 +95,10 @@ class Planner:
             environment=planned.context.environment,
             variables=planned.context.variables,
         )
-        return replace(found, hook=None if found.skipped else hook)
+        if found.skipped:
+            return found
+        # it may ask for any of them
+        return replace(found, hook=hook, missing=(*found.missing, *planned.context.unset.values()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.source import Rendered, SourceText
+from confiture.secrets import HIDDEN
 
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import SandboxedEnvironment
 
+MISSING = ("undefined-name", "unset-variable")
+"""The codes of what a template needs and nothing gives it."""
 _DELIMITERS = ("{{", "{%", "{#")
 _TEMPLATE_NAME = "<template>"
 _MARK = re.compile("\ue000(\\d+)\ue001")
@@ -37,6 +40,10 @@ class RenderContext:
     version: str
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    unset: Mapping[str, Diagnostic] = field(default_factory=dict)
+    """Variables without a value, and why."""
+    private: frozenset[str] = frozenset()
+    """Values that no message may show."""
     batch: str | None = None
     """What `batch` stands for, in the statement of a backfill."""
 
@@ -51,6 +58,12 @@ class RenderContext:
             **({"batch": self.batch} if self.batch is not None else {}),
         }
 
+    def hidden(self, text: str) -> str:
+        """What a message says of a template, without private values."""
+        for private in sorted(self.private, key=len, reverse=True):
+            text = text.replace(private, HIDDEN).replace(repr(private)[1:-1], HIDDEN)
+        return text
+
 
 def verbatim(source: SourceText) -> Rendered:
     """A text that is no template."""
@@ -63,10 +76,10 @@ def render(source: SourceText, context: RenderContext) -> Rendered:
         return verbatim(source)
     names = context.names()
     environment = _environment()
-    with _Translating(source):
+    with _Translating(source, context):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
         _refuse_other_templates(tree, source)
-        _refuse_unknown_names(tree, source, names)
+        _refuse_unknown_names(tree, source, context)
         text = environment.from_string(source.text).render(names)
     if _keeps_lines(source.text, text):
         return Rendered(text=text, source=source)
@@ -90,13 +103,14 @@ def holds(condition: SourceText, context: RenderContext) -> bool:
         )
     names = context.names()
     environment = _environment()
-    with _Translating(condition):
+    with _Translating(condition, context):
         tree = environment.parse("{{ " + condition.text + " }}", filename=_TEMPLATE_NAME)
-        _refuse_unknown_names(tree, condition, names)
+        _refuse_unknown_names(tree, condition, context)
         value = environment.compile_expression(condition.text, undefined_to_none=False)(names)
     if not isinstance(value, bool):
         hint = "compare it, for example `name == 'x'`"
-        raise _problem(condition, 0, "bad-condition", f"`when` gives {value!r}, neither true nor false", hint)
+        message = f"`when` gives {context.hidden(repr(value))}, neither true nor false"
+        raise _problem(condition, 0, "bad-condition", message, hint)
     return value
 
 
@@ -132,8 +146,9 @@ def _environment() -> SandboxedEnvironment:
 class _Translating:
     """Turns what the template engine raises into a TemplateProblem at its line."""
 
-    def __init__(self, source: SourceText) -> None:
+    def __init__(self, source: SourceText, context: RenderContext) -> None:
         self._source = source
+        self._context = context
 
     def __enter__(self) -> None:
         return None
@@ -149,14 +164,18 @@ class _Translating:
             hint = "look at the braces: {{ value }}, {% if ... %}, {# comment #}"
             raise _problem(self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint) from error
         line = _template_line(trace)
+        told = self._context.hidden(str(error))
         if isinstance(error, UndefinedError):
+            asked = re.search(r"has no attribute '(\w+)'", told)
+            if asked and asked[1] in self._context.unset:
+                raise TemplateProblem(self._context.unset[asked[1]]) from error
             hint = "define it, or give it a default: {{ x | default(...) }}"
-            raise _problem(self._source, line, "undefined-name", f"template: {error.message}", hint) from error
+            raise _problem(self._source, line, "undefined-name", f"template: {told}", hint) from error
         if isinstance(error, SecurityError):
             raise _problem(
-                self._source, line, "forbidden-name", f"template: {error}", "templates see plain values only"
+                self._source, line, "forbidden-name", f"template: {told}", "templates see plain values only"
             ) from error
-        message, hint = f"template: {type(error).__name__}: {error}", "look at what the template does in this line"
+        message, hint = f"template: {type(error).__name__}: {told}", "look at what the template does in this line"
         if isinstance(error, RecursionError | SyntaxError | MemoryError):
             message, hint = "template: it is nested too deeply", "split the step, or let SQL do the work"
         raise _problem(self._source, line, "template-error", message, hint) from error
@@ -190,16 +209,20 @@ def _refuse_other_templates(tree: nodes.Template, source: SourceText) -> None:
         raise _problem(source, asking.lineno - 1, "forbidden-name", message, hint)
 
 
-def _refuse_unknown_names(tree: nodes.Template, source: SourceText, names: Mapping[str, Any]) -> None:
+def _refuse_unknown_names(tree: nodes.Template, source: SourceText, context: RenderContext) -> None:
     """Raises TemplateProblem with every name that is not known, unless the template asks whether it is defined."""
     from difflib import get_close_matches
 
     from jinja2 import meta
 
+    names = context.names()
     asked = set(_names_asked_for(tree))
     unknown = meta.find_undeclared_variables(tree) - set(names) - set(_environment().globals) - asked
     found = []
     for name in sorted(unknown):
+        if name in context.unset:
+            found.append(context.unset[name])
+            continue
         line, column = _place(tree, source, name)
         near = get_close_matches(name, list(names), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"define it under `vars:`, or pass --var {name}=..."

@@ -21,7 +21,8 @@ from confiture.models.migration import (
 from confiture.models.plan import BATCH, Isolation, PlannedStep, Statement
 from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
-from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
+from confiture.plan.rendering import MISSING, RenderContext, TemplateProblem, holds, render, verbatim
+from confiture.plan.variables import judge_values
 from confiture.sql.grammar import postgast
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
@@ -44,6 +45,23 @@ class StepPlanner:
 
     def plan(self, step: AnyStep, phase: Phase, number: int) -> PlannedStep:
         """The step; one with mistakes has no statements. A hook is not yet found."""
+        found = Problems()
+        planned = _Planning(self._context, found, self._tenant, self._parse_text).plan(step, phase, number)
+        missing = tuple(problem for problem in found if problem.code in MISSING)
+        self._problems.extend(problem for problem in found if problem.code not in MISSING)
+        return replace(planned, missing=missing)
+
+
+class _Planning:
+    """The planning of one step."""
+
+    def __init__(self, context: RenderContext, problems: Problems, tenant: str, parse: Parse) -> None:
+        self._context = context
+        self._problems = problems
+        self._tenant = tenant
+        self._parse_text = parse
+
+    def plan(self, step: AnyStep, phase: Phase, number: int) -> PlannedStep:
         context = replace(self._context, batch=BATCH) if isinstance(step, BackfillStep) else self._context
         rendered, skipped = self._render(step, context)
         statements = () if skipped or rendered is None else self._parse(step, rendered)
@@ -51,7 +69,8 @@ class StepPlanner:
         planned = PlannedStep(
             phase=phase,
             number=number,
-            name=step.name or summary(rendered.text),
+            # not what it renders to: that may hold secrets
+            name=step.name or summary(text_of(step).text),
             span=step.span,
             rendered=rendered,
             statements=statements,
@@ -100,6 +119,7 @@ class StepPlanner:
         if isinstance(step, HookStep):
             return ()
         statements, problems = parse_statements(rendered.text, self._parse_text)
+        judge_values(rendered, self._context.private, is_broken=bool(problems) and not statements)
         for problem in problems:
             self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
         if isinstance(step, CheckStep | ReconcileStep) and not problems:

@@ -8,12 +8,12 @@ from typing import Any
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.backfills import BackfillState
 from confiture.models.words import duration
 from confiture.report.machine import document
 from confiture.report.objects import rounded
+from confiture.report.terminal import Text
 
 
 def backfills_view(backfills: Sequence[BackfillState], database: str) -> RenderableType:
@@ -28,7 +28,7 @@ def backfills_view(backfills: Sequence[BackfillState], database: str) -> Rendera
     table.add_column("State", overflow="fold")
     for one in backfills:
         table.add_row(
-            one.version,
+            Text(one.version),
             Text(one.step),
             f"{one.source_rows:,}",
             "unknown" if one.estimated_rows is None else f"{one.estimated_rows:,}",

@@ -31,6 +31,7 @@ from confiture.report.objects import (
     waiter_object,
     warning_object,
 )
+from confiture.secrets import hide_in_document
 
 
 class EventFile:
@@ -78,8 +79,8 @@ class EventFile:
 
 
 def event_line(event: Event, at: datetime) -> bytes:
-    """An event as one line of ASCII, with its line end."""
-    return json.dumps(event_object(event, at)).encode("ascii") + b"\n"
+    """An event as one line of ASCII, with its line end, without secrets."""
+    return json.dumps(hide_in_document(event_object(event, at))).encode("ascii") + b"\n"
 
 
 def event_object(event: Event, at: datetime) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from confiture.lint.rule import Group, Rule
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.words import count, duration
 from confiture.report.colours import SEVERITY
-from confiture.report.terminal import excerpt_lines, print_text
+from confiture.report.terminal import Text, excerpt_lines, print_text
 from confiture.report.words import counted
 
 
@@ -99,7 +98,8 @@ def print_rules(console: Console, rules: Mapping[str, Rule]) -> None:
 def print_page(console: Console, page: str) -> None:
     """A page of Markdown: as it is, or set for a terminal."""
     if not console.is_terminal:
-        console.print(Text(page.rstrip("\n")), soft_wrap=True)
+        for line in page.rstrip("\n").split("\n"):
+            console.print(Text(line), soft_wrap=True)
         return
     from rich.markdown import Markdown
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from confiture.errors import Diagnostic, Span
 from confiture.models.findings import Finding
 from confiture.models.trace import RunWarning
+from confiture.text import visible, visible_lines
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
@@ -56,8 +57,9 @@ def _command(level: str, code: str, span: Span | None, lines: Sequence[str], roo
     properties = {"title": f"confiture: {code}"}
     if span:
         properties = _place(span, root, workspace) | properties
-    listed = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
-    return f"::{level} {listed}::{_escaped(chr(10).join(lines))}"
+    listed = ",".join(f"{name}={_escaped_property(visible(value))}" for name, value in properties.items())
+    told = [shown for line in lines for shown in visible_lines(line)]
+    return f"::{level} {listed}::{_escaped(chr(10).join(told))}"
 
 
 def _place(span: Span, root: Path, workspace: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from confiture.lint.fingerprints import fingerprint_v2
 from confiture.models.findings import Finding
 from confiture.report.github import told_lines
+from confiture.text import json_text
 
 _SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 _NO_FILE = "confiture.yaml"
@@ -40,7 +40,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
                 },
             }
         )
-    return json.dumps(issues, indent=2, ensure_ascii=False) + "\n"
+    return json_text(issues) + "\n"
 
 
 def _once(fingerprint: str, seen: Counter[str]) -> str:

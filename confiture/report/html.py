@@ -16,6 +16,7 @@ from confiture.report.sentences import blocked_sentences, estimate_sentences, re
 from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, rows
 from confiture.report.work import folded
+from confiture.text import visible_block
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -27,7 +28,7 @@ def run_page(report: RunReport) -> str:
     """The page, as text."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
     template = environment.from_string((files("confiture.report") / "report.html.j2").read_text(encoding="utf-8"))
     found = lanes(report.locks)
     total_ms = run_end_ms(report)
@@ -61,6 +62,10 @@ def run_page(report: RunReport) -> str:
         duration=duration,
         bytes=byte_size,
     )
+
+
+def _shown(value: object) -> object:
+    return value if isinstance(value, int | float) else visible_block(str(value))
 
 
 def _cards(report: RunReport) -> list[tuple[str, str]]:

@@ -7,15 +7,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.isolation import IsolationProof, IsolationReport, ProvedStatement, Standing, Values
 from confiture.models.words import count, duration, duration_in_prose
 from confiture.report.machine import document
 from confiture.report.objects import proved_object
-from confiture.report.terminal import print_text
+from confiture.report.terminal import Text, escape, print_text
 
 _STYLES = {
     Standing.ISOLATED: "green",

@@ -13,8 +13,11 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.settings import Severity
 from confiture.report.github import told_lines
+from confiture.text import visible, visible_block
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\ufffe\uffff]")
+"""What XML cannot hold of what is visible."""
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 def run_xml(report: RunReport) -> str:
@@ -51,12 +54,12 @@ def findings_xml(report: LintReport, fails: Collection[Severity]) -> str:
 
 def _suite(root: ElementTree.Element, name: str, tests: int, failures: int, skipped: int) -> ElementTree.Element:
     counts = {"tests": str(tests), "failures": str(failures), "skipped": str(skipped), "time": "0"}
-    return ElementTree.SubElement(root, "testsuite", {"name": _clean(name), **counts})
+    return ElementTree.SubElement(root, "testsuite", {"name": name, **counts})
 
 
 def _case(suite: ElementTree.Element, classname: str, name: str, span: Span | None) -> ElementTree.Element:
-    place = {"file": _clean(span.path), "line": str(span.line)} if span else {}
-    attributes = {"classname": _clean(classname), "name": _clean(name), **place, "time": "0"}
+    place = {"file": span.path, "line": str(span.line)} if span else {}
+    attributes = {"classname": classname, "name": name, **place, "time": "0"}
     return ElementTree.SubElement(suite, "testcase", attributes)
 
 
@@ -64,15 +67,15 @@ def _add_finding(suite: ElementTree.Element, finding: Finding, fails: Collection
     place = f" (line {finding.span.line})" if finding.span else ""
     case = _case(suite, finding.rule, finding.message + place, finding.span)
     if finding.severity not in fails:
-        ElementTree.SubElement(case, "skipped", message=_clean(f"{finding.severity}: {finding.message}"))
+        ElementTree.SubElement(case, "skipped", message=f"{finding.severity}: {finding.message}")
         return
-    failure = ElementTree.SubElement(case, "failure", type=finding.rule, message=_clean(finding.message))
+    failure = ElementTree.SubElement(case, "failure", type=finding.rule, message=finding.message)
     first = [str(finding.span)] if finding.span else []
-    failure.text = _clean("\n".join(first + told_lines(finding)))
+    failure.text = "\n".join(first + told_lines(finding))
 
 
 def _add_migration(root: ElementTree.Element, migration: MigrationReport, diagnostics: Sequence[Diagnostic]) -> bool:
-    suite = ElementTree.SubElement(root, "testsuite", name=_clean(f"{migration.version} {migration.name}"))
+    suite = ElementTree.SubElement(root, "testsuite", name=f"{migration.version} {migration.name}")
     failures = 0
     for step in migration.steps:
         failures += _add_step(suite, step, diagnostics)
@@ -86,14 +89,14 @@ def _add_step(suite: ElementTree.Element, step: StepReport, diagnostics: Sequenc
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        classname=_clean(f"{step.step.version}.{step.step.phase.value}"),
-        name=_clean(step.step.name),
+        classname=f"{step.step.version}.{step.step.phase.value}",
+        name=step.step.name,
         file=step.step.span.path,
         line=str(step.step.span.line),
         time=f"{step.duration_ms / 1000:.3f}",
     )
     if step.outcome is Outcome.SKIPPED:
-        ElementTree.SubElement(case, "skipped", message=_clean(step.note or ""))
+        ElementTree.SubElement(case, "skipped", message=step.note or "")
     if step.outcome is not Outcome.FAILED:
         return False
     for diagnostic in diagnostics:
@@ -109,23 +112,21 @@ def _add_diagnostics(root: ElementTree.Element, diagnostics: Sequence[Diagnostic
         ElementTree.SubElement(suite, "testcase", classname="files", name="valid", time="0")
     for diagnostic in diagnostics:
         name = f"{diagnostic.span.path}:{diagnostic.span.line}" if diagnostic.span else diagnostic.code
-        case = ElementTree.SubElement(suite, "testcase", classname=diagnostic.code, name=_clean(name), time="0")
+        case = ElementTree.SubElement(suite, "testcase", classname=diagnostic.code, name=name, time="0")
         _add_failure(case, diagnostic)
 
 
 def _add_failure(case: ElementTree.Element, diagnostic: Diagnostic) -> None:
-    failure = ElementTree.SubElement(case, "failure", type=diagnostic.code, message=_clean(diagnostic.message))
+    failure = ElementTree.SubElement(case, "failure", type=diagnostic.code, message=diagnostic.message)
     lines = [str(diagnostic), *diagnostic.detail]
     if diagnostic.hint:
         lines.append(f"next: {diagnostic.hint}")
-    failure.text = _clean("\n".join(lines))
-
-
-def _clean(text: str) -> str:
-    """The text without characters that XML cannot hold."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    failure.text = "\n".join(lines)
 
 
 def _text(root: ElementTree.Element) -> str:
+    for element in root.iter():
+        element.attrib = {name: _NOT_XML.sub(_REPLACED, visible(value)) for name, value in element.items()}
+        element.text = _NOT_XML.sub(_REPLACED, visible_block(element.text)) if element.text else None
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

@@ -6,8 +6,6 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
-from rich.control import strip_control_codes
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
@@ -29,6 +27,8 @@ from confiture.models.events import (
 )
 from confiture.models.findings import Finding
 from confiture.models.words import count, duration
+from confiture.report.terminal import escape
+from confiture.text import visible
 
 _LONG_STEP_MS = 1_000
 _LINES_EVERY = 10
@@ -94,9 +94,8 @@ class LiveView:
             case HookProgressed():
                 self._show(event.done, event.total, "")
             case _:
-                text = remark(event)
-                if text:
-                    self._progress.console.print(escape(text))
+                for line in remarks(event):
+                    self._progress.console.print(escape(line))
 
     def _show_rows(self, event: BackfillProgressed) -> None:
         # the estimate may be too low: a full bar before the end would be untrue
@@ -146,13 +145,12 @@ class LineView:
             case MigrationFinished() if event.outcome is Outcome.DONE:
                 self._write(f"{self._name}: done in {duration(event.duration_ms)}")
             case _:
-                text = remark(event)
-                if text:
-                    self._write(text)
+                for line in remarks(event):
+                    self._write(line)
 
     def _write(self, text: str) -> None:
         # not by way of the console, which would lay out each of hundreds of lines
-        self._console.file.write(f"{strip_control_codes(text)}\n")
+        self._console.file.write(f"{visible(text)}\n")
 
 
 def done_of(event: BackfillProgressed) -> str:
@@ -174,12 +172,16 @@ def pace(event: BackfillProgressed) -> str:
     return ", ".join(told)
 
 
-def remark(event: Event) -> str | None:
-    """The sentence for an event that people should not miss, None for others."""
+def remarks(event: Event) -> list[str]:
+    """The lines for an event that people should not miss, none for others."""
+    if isinstance(event, Linted):
+        return [_hazard(finding) for finding in event.findings if finding.severity != "info"]
+    sentence = _sentence(event)
+    return [sentence] if sentence else []
+
+
+def _sentence(event: Event) -> str | None:
     match event:
-        case Linted():
-            told = [finding for finding in event.findings if finding.severity != "info"]
-            return "\n".join(_hazard(finding) for finding in told) or None
         case LockWaiting():
             return f"waiting for the lock, held by {event.holder}"
         case SegmentRetried():

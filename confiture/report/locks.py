@@ -8,13 +8,14 @@ from typing import Any
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.locks import Blocker, RunningSession
 from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
 from confiture.report.machine import document
 from confiture.report.objects import rounded, waiter_object
+from confiture.report.terminal import Text
+from confiture.secrets import hide_secrets
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
@@ -65,7 +66,7 @@ def _table(session: RunningSession) -> Table:
 
 
 def _one_line(query: str | None) -> str:
-    text = " ".join((query or "").split())
+    text = hide_secrets(" ".join((query or "").split()))
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 

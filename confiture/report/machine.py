@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from confiture.report.objects import (
     warning_object,
 )
 from confiture.report.planned import particulars
+from confiture.text import json_text
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -209,7 +209,10 @@ def status_document(standing: Standing, environment: str, database: str) -> dict
             }
             for row in standing.applied
         ],
-        "pending": [{"version": plan.version, "name": plan.migration.name} for plan in standing.pending],
+        "pending": [
+            {"version": plan.version, "name": plan.migration.name, "missing": diagnostics_list(plan.missing)}
+            for plan in standing.pending
+        ],
         "unfinished": _stopped(standing.stopped[0]) if standing.stopped else None,
         "under_way": standing.under_way,
         "out_of_order": [plan.version for plan in standing.out_of_order],
@@ -284,7 +287,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
 
 def as_text(document: dict[str, Any]) -> str:
     """The document as JSON, indented, with a line end."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"
 
 
 def document(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from re import findall
+from re import findall, sub
 
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
@@ -18,6 +18,7 @@ from confiture.report.sentences import blocked_sentences, estimate_sentences, re
 from confiture.report.timeline import lanes
 from confiture.report.words import counted, rows
 from confiture.report.work import folded, is_notable, work_of
+from confiture.text import visible_lines
 
 
 def run_markdown(report: RunReport) -> str:
@@ -50,7 +51,7 @@ def findings_markdown(report: LintReport) -> str:
         lines = ["| line | severity | rule | what |", "|---:|---|---|---|"]
         for finding in here:
             line = finding.span.line if finding.span else ""
-            lines.append(f"| {line} | {finding.severity} | `{finding.rule}` | {_cell(finding.message)} |")
+            lines.append(f"| {line} | {finding.severity} | {_code(finding.rule)} | {_cell(finding.message)} |")
         parts += _section(_cell(path or report.source), lines)
     parts += _section("Why", _meanings(report.findings))
     parts += _section("Instead", _remedies(report.findings))
@@ -63,12 +64,12 @@ def _meanings(findings: Iterable[Finding]) -> list[str]:
     places: dict[str, dict[tuple[str, str], list[str]]] = {}
     for finding in findings:
         alike = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
-        alike += [f"`{finding.span}`"] if finding.span else []
+        alike += [_code(str(finding.span))] if finding.span else []
     lines = []
     for rule in sorted(places):
         for (effect, hint), where in places[rule].items():
             here = f" ({', '.join(dict.fromkeys(where))})" if len(places[rule]) > 1 and where else ""
-            lines.append(f"- `{rule}`{here}: {_cell(effect)}" + (f" Next: {_cell(hint)}." if hint else ""))
+            lines.append(f"- {_code(rule)}{here}: {_cell(effect)}" + (f" Next: {_cell(hint)}." if hint else ""))
     return lines
 
 
@@ -77,8 +78,8 @@ def _remedies(findings: Iterable[Finding]) -> list[str]:
     mended: dict[str, list[str]] = {}
     for finding in findings:
         if finding.remedy:
-            place = f"`{finding.span}` " if finding.span else ""
-            mended.setdefault(finding.remedy, []).append(f"{place}`{finding.rule}`")
+            place = f"{_code(str(finding.span))} " if finding.span else ""
+            mended.setdefault(finding.remedy, []).append(f"{place}{_code(finding.rule)}")
     return [
         line for remedy, whose in mended.items() for line in (f"- {', '.join(dict.fromkeys(whose))}", *_sql(remedy))
     ]
@@ -91,7 +92,7 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[str]:
     lines = []
     for diagnostic in diagnostics:
-        place = f"`{diagnostic.span}` " if diagnostic.span else ""
+        place = f"{_code(str(diagnostic.span))} " if diagnostic.span else ""
         lines.append(f"- {place}**{_cell(diagnostic.message)}**")
         lines += [f"  - {_cell(detail.strip())}" for detail in diagnostic.detail]
         if diagnostic.hint:
@@ -100,16 +101,17 @@ def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[str]:
 
 
 def _warning(warning: RunWarning) -> list[str]:
-    place = f"`{warning.span}` " if warning.span else ""
-    rule = f" `{warning.rule}`" if warning.rule else ""
+    place = f"{_code(str(warning.span))} " if warning.span else ""
+    rule = f" {_code(warning.rule)}" if warning.rule else ""
     lines = [f"- {place}**{_cell(warning.message)}**{rule}", f"  - next: {_cell(warning.hint)}"]
     return lines + (_sql(warning.remedy) if warning.remedy else [])
 
 
 def _sql(text: str) -> list[str]:
     """SQL in a fence that is longer than any in it, as part of a list's item."""
-    fence = "`" * max([3, *(len(run) + 1 for run in findall("`+", text))])
-    return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *text.strip().split("\n"), fence, "")]
+    lines = visible_lines(text.strip())
+    fence = _fence(text, 3)
+    return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *lines, fence, "")]
 
 
 def _locks(report: RunReport) -> list[str]:
@@ -169,6 +171,21 @@ def _work(report: RunReport) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text that neither ends a table's cell nor turns into markup."""
-    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#" else character for character in text)
-    return " ".join(escaped.split())
+    """Text that neither ends a table's cell nor turns into markup, an entity or a mention."""
+    shown = " ".join(" ".join(visible_lines(text)).split())
+    # an escape in shown text is one of ours, or the text's own: its backslash stays one
+    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in shown)
+    return sub(r"(?<![\w@])@(?=\w)", "@&#8203;", escaped.replace("&", "&amp;"))
+
+
+def _code(text: str) -> str:
+    """Text as code, in a fence that is longer than any in it."""
+    shown = " ".join(visible_lines(text)).replace("|", "\\|")
+    if "`" not in shown:
+        return f"`{shown}`"
+    fence = _fence(shown, 1)
+    return f"{fence} {shown} {fence}"
+
+
+def _fence(text: str, shortest: int) -> str:
+    return "`" * max([shortest, *(len(run) + 1 for run in findall("`+", text))])

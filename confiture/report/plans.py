@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.syntax import Syntax
 
@@ -11,6 +10,8 @@ from confiture.files.modules import MIGRATION_MODULE
 from confiture.models.migration import Comparison, Expectation
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.models.words import duration
+from confiture.report.terminal import escape
+from confiture.text import visible_block
 
 _HOW = {
     Isolation.TRANSACTIONAL: "one transaction",
@@ -23,7 +24,8 @@ def print_plan(console: Console, plan: PlannedMigration) -> None:
     """Segment by segment, step by step, with the SQL as it will run."""
     console.print(f"[bold]{escape(plan.migration.label)}[/bold]  ({plan.direction.value})")
     if plan.migration.description:
-        console.print(escape(plan.migration.description))
+        for line in plan.migration.description.split("\n"):
+            console.print(escape(line))
     for segment in plan.segments:
         _print_segment(console, segment, f"Segment {segment.number} of {len(plan.segments)}")
     for segment in plan.on_error:
@@ -55,11 +57,11 @@ def _print_step(console: Console, step: PlannedStep) -> None:
         how = ", apart from the transaction, in batches" if step.hook.is_batched else ""
         console.print(f"    runs the Python hook {escape(named)}{how}")
         return
-    text = ";\n".join(statement.written for statement in step.statements) + ";"
+    text = visible_block(";\n".join(statement.written for statement in step.statements) + ";")
     if console.is_terminal:
         console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))
     else:
-        console.print("\n".join(f"    {line}" for line in text.splitlines()), markup=False, soft_wrap=True)
+        console.print("\n".join(f"    {line}" for line in text.split("\n")), markup=False, soft_wrap=True)
     if step.expect is not None:
         console.print(f"    expects {escape(_expectation(step.expect))}")
     if step.reconcile is not None:

@@ -6,15 +6,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.reconciling import Verdict, Verification, Verified
 from confiture.models.words import count, duration
 from confiture.report.machine import document
 from confiture.report.objects import diagnostics_list, reconciled_object
-from confiture.report.terminal import print_diagnostics, print_text
+from confiture.report.terminal import Text, escape, print_diagnostics, print_text
 
 _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.CANNOT_RUN: "bold yellow", Verdict.SKIPPED: "dim"}
 _READ_ONLY = "25006"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
@@ -15,7 +13,7 @@ from confiture.models.trace import RunWarning
 from confiture.models.words import count, duration
 from confiture.report.isolation import rehearsed_parts
 from confiture.report.sentences import blocked_sentences, estimate_sentences, retry_sentences, run_sentence
-from confiture.report.terminal import print_text
+from confiture.report.terminal import Text, escape, print_text
 from confiture.report.timeline import timeline
 from confiture.report.words import rows
 from confiture.report.work import folded, is_notable, work_of

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.history import AppliedMigration, Origin, State
 from confiture.models.words import count, duration
 from confiture.plan.history import Standing, Stopped, track_record
 from confiture.plan.ordering import version_key
-from confiture.report.terminal import print_text
+from confiture.report.terminal import Text, escape, print_text
 
 
 def print_status(console: Console, standing: Standing, database: str, environment: str) -> None:
@@ -23,6 +21,9 @@ def print_status(console: Console, standing: Standing, database: str, environmen
     record = track_record(standing.applied)
     if record:
         print_text(console, Text(f"{record[0].upper()}{record[1:]}.{_single_runs(standing)}"))
+    for plan in standing.pending:
+        for one in plan.missing:
+            print_text(console, Text(f"{plan.migration.label} cannot run yet: {one.message}."))
     for stopped in standing.stopped:
         print_text(console, Text(_progress(stopped, under_way=standing.under_way is not None)))
     if standing.others and not (standing.applied or standing.stopped):

@@ -6,14 +6,12 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.isolation import Belonging, MappedTable, TenancyMap
 from confiture.models.words import count
 from confiture.report.machine import document
-from confiture.report.terminal import print_text
+from confiture.report.terminal import Text, escape, print_text
 
 _BELONGING = {Belonging.TENANT: "green", Belonging.REGISTRY: "green", Belonging.BY_KEY: "yellow"}
 

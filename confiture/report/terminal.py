@@ -7,15 +7,55 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import IO, cast
 
+from rich import markup
+from rich import text as rich_text
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.style import Style
 
 from confiture.errors import Diagnostic, Span
+from confiture.report.streams import OutputStream
+from confiture.secrets import hide_secrets
+from confiture.text import visible, visible_block
 
 _PIPE_WIDTH = 120
 _REFRESH_S = 0.5
+
+
+class Text(rich_text.Text):
+    """Text that is shown as it is, on one line: cleaned before it is measured and laid out."""
+
+    def __init__(self, text: str = "", style: str = "", *, no_wrap: bool | None = None) -> None:
+        super().__init__(visible(text), style, no_wrap=no_wrap)
+
+    def append(self, text: str | rich_text.Text, style: str | Style | None = None) -> Text:
+        super().append(visible(text) if isinstance(text, str) else text, style)
+        return self
+
+
+def escape(text: str) -> str:
+    """Text for a place that takes markup: shown as it is, on one line."""
+    return markup.escape(visible(text))
+
+
+class CleanConsole(Console):
+    """A console whose output is clean, whatever is printed: only its own styles are control characters."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control or _is_clean(segment.text) else _cleaned(segment)
+
+
+def _is_clean(text: str) -> bool:
+    return text == "\n" or (text.isprintable() and hide_secrets(text) == text)
+
+
+def _cleaned(segment: Segment) -> Segment:
+    # a line end in a segment is one of the layout
+    return Segment(visible_block(segment.text), segment.style)
 
 
 def data_console() -> Console:
@@ -31,8 +71,9 @@ def talk_console() -> Console:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    file = cast("IO[str]", stream.styled) if isinstance(stream, OutputStream) else stream
     # without emoji: `:key:` is no picture of one
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
+    return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def print_text(console: Console, text: Text) -> None:

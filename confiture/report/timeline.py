@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import Blocks, LockTrace
 from confiture.models.words import duration
 from confiture.report.colours import BLOCKS
+from confiture.report.terminal import Text
 
 _SIGNS = {Blocks.READS: "█", Blocks.WRITES: "▓", Blocks.DDL: "▒", Blocks.STRONGER_DDL: "░"}
 _MOST_TABLES = 30

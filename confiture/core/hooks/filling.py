@@ -36,9 +36,13 @@ def planned_fill(step: PlannedStep, fields: Mapping[str, Any], call: Call, root:
     if asked is not None:
         migration = hook.migration
         context = RenderContext(
-            environment=hook.environment, version=migration.version, name=migration.name, variables=hook.variables
+            environment=hook.environment,
+            version=migration.version,
+            name=migration.name,
+            variables=hook.variables,
         )
         planned = StepPlanner(context, problems, tenant="").plan(asked, step.phase, step.number)
+        problems.extend(planned.missing)
         if not problems:
             return replace(step, rendered=planned.rendered, statements=planned.statements, backfill=planned.backfill)
     first, *others = problems

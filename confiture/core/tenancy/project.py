@@ -11,7 +11,7 @@ from confiture.core.asking import asking
 from confiture.core.database import Database
 from confiture.core.files_catalog import files_catalog
 from confiture.core.live_catalog import read_catalog
-from confiture.core.project import Project
+from confiture.core.project import Project, require_variables
 from confiture.core.tenancy.mapping import map_tables
 from confiture.core.tenancy.proving import prove_statement
 from confiture.core.tenancy.statements import provable, told
@@ -38,6 +38,7 @@ def prove_project(
     migration, DatabaseUnavailable where the database cannot be asked.
     """
     plans = project.ups if version is None else (project.plan_of(version, down=False),)
+    require_variables(plans)
     settings = project.settings
     found: list[ProvedStatement] = []
     with asking(database, "tenancy prove", "the database cannot be asked") as connection:

@@ -1,0 +1,34 @@
+"""Variables of templates: as files write them, and as templates see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from confiture.errors import Diagnostic
+from confiture.models.source import SourceText
+from confiture.models.values import value
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class EnvironmentText:
+    """The text of a variable that takes parts of it from the environment: `{{ env.NAME }}`."""
+
+    source: SourceText
+
+    def __str__(self) -> str:
+        # as checksums see it: they do not depend on the environment
+        return self.source.text
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class Variables:
+    """The variables of one migration, merged. `private` are the texts among them that no file of the project holds.
+
+    `unset` says what is wrong with those whose environment variables are not set; they have no value.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    private: frozenset[str] = field(default_factory=frozenset, repr=False)
+    unset: Mapping[str, Diagnostic] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""Merges the variables that templates see, and says which of their values output must hide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from confiture.errors import Diagnostic
+from confiture.files.variables import environment_names, from_environment
+from confiture.models.settings import Settings
+from confiture.models.source import Rendered
+from confiture.models.variables import EnvironmentText, Variables
+from confiture.secrets import add_public, add_secret, names_a_secret
+from confiture.sql.grammar import pb, postgast
+
+_LITERALS = frozenset({pb.Token.SCONST, pb.Token.USCONST, pb.Token.XCONST, pb.Token.BCONST})
+_BODY = re.compile(r"(\$\w*\$)(?P<code>.*)\1", re.DOTALL)
+_COMMENTS = frozenset({pb.Token.SQL_COMMENT, pb.Token.C_COMMENT})
+
+
+def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mapping[str, Any]) -> Variables:
+    """The variables of a migration: its `own` win over those of the settings, `overrides` over all."""
+    values: dict[str, Any] = {}
+    private: set[str] = set()
+    unset: dict[str, Diagnostic] = {}
+    for name, written in {**settings.variables, **own, **overrides}.items():
+        try:
+            values[name] = _value(written, settings, private)
+        except _Unset as error:
+            unset[name] = error.diagnostic
+            continue
+        if name in overrides:
+            private |= set(_texts(values[name]))
+        if names_a_secret(name):
+            _hide(values[name])
+    return Variables(values=values, private=frozenset(private - {""}), unset=unset)
+
+
+def judge_values(rendered: Rendered, private: Iterable[str], *, is_broken: bool) -> None:
+    """Tells output what to hide of the private values in a text: what stands in a literal is secret, what is a name or
+    a number is not. In a text that does not parse, all are.
+    """
+    if rendered.text == rendered.source.text:
+        return
+    here = [value for value in private if any(form in rendered.text for form in _forms(value))]
+    if here and is_broken:
+        for value in here:
+            _hide_parts(value)
+        return
+    for token, text in _tokens(rendered.text) if here else ():
+        if token in _COMMENTS or text in rendered.source.text:
+            continue  # it is the template's own
+        for value in here:
+            if any(form in text for form in _forms(value)):
+                (add_secret if token in _LITERALS else add_public)(value)
+
+
+class _Unset(Exception):
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+
+
+def _value(written: Any, settings: Settings, private: set[str]) -> Any:
+    match written:
+        case EnvironmentText():
+            text = from_environment(written.source, settings.environ, settings.environment, "...")
+            if isinstance(text, Diagnostic):
+                raise _Unset(text)
+            for name in environment_names(written.source):
+                private.add(settings.environ[name])
+                add_secret(settings.environ[name], is_certain=names_a_secret(name))
+            private.add(text)
+            add_secret(text)
+            return text
+        case Mapping():
+            return {name: _value(item, settings, private) for name, item in written.items()}
+        case list() | tuple():
+            return [_value(item, settings, private) for item in written]
+    return written
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from _texts(item)
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
+
+
+def _hide(value: Any) -> None:
+    for text in _texts(value):
+        add_secret(text, is_certain=True)
+
+
+def _hide_parts(value: str) -> None:
+    """Hides a value with its words: an error names the one that it came to."""
+    for part in (value, *value.replace("'", " ").split()):
+        add_secret(part, is_certain=True)
+
+
+def _forms(value: str) -> set[str]:
+    """A value as literals and names write it."""
+    doubled = value.replace("'", "''")
+    return {value, doubled, doubled.replace("\\", "\\\\"), value.replace('"', '""')}
+
+
+def _tokens(sql: str) -> Iterator[tuple[int, str]]:
+    try:
+        tokens = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return
+    encoded = sql.encode()
+    for token in tokens:
+        text = encoded[token.start : token.end].decode()
+        body = _BODY.fullmatch(text)
+        # a literal in dollars is code as a rule
+        yield from _tokens(body["code"]) if body else [(token.token, text)]

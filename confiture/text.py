@@ -1,0 +1,76 @@
+"""Text from outside, in the form in which output shows it: nothing in it controls a terminal, a log or a page.
+
+All text from names, data, errors, servers and files passes `visible` on its way out, or `json_text` into JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from confiture.secrets import hide_in_document, hide_secrets
+
+# C0 without the tab, DEL and C1; bidi controls and other invisible marks; line ends; halves of surrogate pairs; tags
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+_CONTROLS_IN_JSON = re.compile(_CONTROLS.pattern.replace("\x0a-", "\x0b-"))
+_HASH = r"#(?=#(?:vso|teamcity)?\[)"
+_STYLE = r"\x1b\[[0-9;]*m"
+# what the runners of GitHub, Azure and TeamCity read in a log as an order to them
+_COMMAND = re.compile(
+    rf"^((?:\s|{_STYLE})*):(?=:(?:set-env|set-output|save-state|add-path|add-mask|(?:add|remove)-matcher|error|warning"
+    r"|notice|debug|group|endgroup|echo|stop-commands)\b)"
+    rf"|{_HASH}",
+    re.MULTILINE | re.IGNORECASE,
+)
+_NAMED = {"\n": "\\n", "\r": "\\r"}
+
+
+def visible(text: str) -> str:
+    """The text on one line, without secrets: what controls the output is written as an escape, such as `\\x1b`."""
+    text = hide_secrets(text)
+    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+
+
+def visible_lines(text: str) -> list[str]:
+    """The same of text whose lines stay lines."""
+    return [visible(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
+
+
+def visible_block(text: str) -> str:
+    """The same as one text."""
+    return "\n".join(visible_lines(text))
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON, without secrets: what controls the output is escaped."""
+    written = json.dumps(hide_in_document(value), indent=2, ensure_ascii=False)
+    # JSON's own line ends stay; strings have none
+    return re.sub(_HASH, "\\\\u0023", _CONTROLS_IN_JSON.sub(_escape_json, written))
+
+
+def without_commands(text: str) -> str:
+    """The text with the first character of each command to a CI system escaped."""
+    return _COMMAND.sub(_escape_command, text) if "::" in text or "##" in text else text
+
+
+def _escape_command(match: re.Match[str]) -> str:
+    return "\\x23" if match[0] == "#" else f"{match[1]}\\x3a"
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        code -= 0xDC00
+    if code <= 0xFF:
+        return _NAMED.get(character) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escape_json(match: re.Match[str]) -> str:
+    # above the first plane: as a pair of surrogates
+    return json.dumps(match[0])[1:-1]
