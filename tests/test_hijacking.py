@@ -22,15 +22,6 @@ from tests.fix_servers import Database, Server, _database
 from tests.hostile import Attack, Names, called, depended_on, described, made
 
 EXAMPLES: dict[str, dict[str, str]] = {
-    "backfill": {
-        "order": "s.nspname",
-        "columns": "s.nspname::pg_catalog.text",
-        "source": "pg_catalog.pg_namespace AS s",
-        "percent": "50",
-        "is_before": "true",
-        "least": "1",
-        "parts": "2",
-    },
     "queries": {"lock_timeout": "0", "client_check_ms": "0"},
     "reconcile": {
         "actual": "SELECT 1 AS c0, 'a'::pg_catalog.text AS part",

@@ -111,11 +111,5 @@ SELECT pg_catalog.string_agg(name, ', ') AS everything, pg_catalog.string_agg(na
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) %(pid)s) AS alive;
 
--- name: operator_schemas
-SELECT u.type, COALESCE((SELECT n.nspname FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid OPERATOR(pg_catalog.=) o.opcmethod AND m.amname OPERATOR(pg_catalog.=) 'btree' JOIN pg_catalog.pg_amop p ON p.amopfamily OPERATOR(pg_catalog.=) o.opcfamily AND p.amoplefttype OPERATOR(pg_catalog.=) o.opcintype AND p.amoprighttype OPERATOR(pg_catalog.=) o.opcintype AND p.amopstrategy OPERATOR(pg_catalog.=) 3 JOIN pg_catalog.pg_operator e ON e.oid OPERATOR(pg_catalog.=) p.amopopr JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.oprnamespace WHERE o.opcdefault AND o.opcintype OPERATOR(pg_catalog.=) b.oid LIMIT 1), 'pg_catalog')::pg_catalog.text AS schema FROM pg_catalog.unnest(%(types)s::pg_catalog.text[]) u(type) LEFT JOIN LATERAL (WITH RECURSIVE under AS (SELECT pg_catalog.to_regtype(u.type)::pg_catalog.oid AS oid UNION ALL SELECT t.typbasetype FROM under w JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) w.oid WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0) SELECT w.oid FROM under w JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) w.oid WHERE t.typbasetype OPERATOR(pg_catalog.=) 0) b ON true;
-
--- name: column_types
-SELECT a.attname::pg_catalog.text AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(table)s) AND a.attname OPERATOR(pg_catalog.=) ANY(%(names)s) AND NOT a.attisdropped;
-
 -- name: pages
 SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_relation_size(p.relid)), 0)::bigint OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint AS pages FROM (SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(%(table)s)) UNION SELECT pg_catalog.to_regclass(%(table)s)) p;

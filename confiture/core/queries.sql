@@ -334,35 +334,6 @@ FROM (
 -- name: backend_alive
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %(pid)s) AS alive;
 
--- name: operator_schemas
--- For each type the schema of the operators by which its default order compares: pg_catalog, but for types that extensions
--- and users made. Those compare by a type that theirs can be read as where they have no order of their own.
-SELECT u.type, coalesce((
-           SELECT n.nspname
-           FROM pg_opclass o
-           JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
-           JOIN pg_amop p ON p.amopfamily = o.opcfamily AND p.amoplefttype = o.opcintype
-                         AND p.amoprighttype = o.opcintype AND p.amopstrategy = 3
-           JOIN pg_operator e ON e.oid = p.amopopr
-           JOIN pg_namespace n ON n.oid = e.oprnamespace
-           WHERE o.opcdefault AND o.opcintype = b.oid
-           LIMIT 1
-       ), 'pg_catalog')::text AS schema
-FROM unnest(%(types)s::text[]) AS u (type)
-LEFT JOIN LATERAL (
-    WITH RECURSIVE under AS (
-        SELECT to_regtype(u.type)::oid AS oid
-        UNION ALL
-        SELECT t.typbasetype FROM under w JOIN pg_type t ON t.oid = w.oid WHERE t.typbasetype <> 0
-    )
-    SELECT w.oid FROM under w JOIN pg_type t ON t.oid = w.oid WHERE t.typbasetype = 0
-) AS b ON true;
-
--- name: column_types
-SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type
-FROM pg_attribute a
-WHERE a.attrelid = to_regclass(%(table)s) AND a.attname = ANY (%(names)s) AND NOT a.attisdropped;
-
 -- name: pages
 SELECT coalesce(sum(pg_relation_size(p.relid)), 0)::bigint / current_setting('block_size')::bigint AS pages
 FROM (

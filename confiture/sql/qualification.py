@@ -116,11 +116,7 @@ class _Qualification:
                 message.CopyFrom(_boolean(message.bool_expr.boolop, message.bool_expr.args))
 
     def _name_relation(self, relation: Any) -> None:
-        if (
-            not relation.schemaname
-            and relation.relname not in self._queries
-            and not relation.relname.startswith("hole_")
-        ):
+        if not relation.schemaname and relation.relname not in self._queries:
             relation.schemaname = _CATALOG
 
 

@@ -90,6 +90,3 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_c
 
 -- name: capture_functions
 SELECT p.proname::pg_catalog.text AS name FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(pattern)s;
-
--- name: split_points
-SELECT n.key FROM (SELECT s.key, s.nth, pg_catalog.max(s.nth) OVER () AS found FROM (SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key, pg_catalog.dense_rank() OVER (ORDER BY {order}) AS nth FROM {source} TABLESAMPLE pg_catalog.system({percent}) WHERE {is_before} ORDER BY {order}) s) n WHERE n.found OPERATOR(pg_catalog.>=) {least} AND ((n.nth OPERATOR(pg_catalog.*) {parts}) OPERATOR(pg_catalog./) n.found) OPERATOR(pg_catalog.<>) (((n.nth OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog.*) {parts}) OPERATOR(pg_catalog./) n.found) AND n.nth OPERATOR(pg_catalog.<) n.found ORDER BY n.nth;

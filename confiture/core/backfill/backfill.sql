@@ -347,18 +347,3 @@ SELECT EXISTS (
 SELECT p.proname::text AS name
 FROM pg_proc p
 WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(pattern)s;
-
--- name: split_points
--- Keys that cut a sample of a table into about equal parts.
-SELECT n.key
-FROM (
-    SELECT s.key, s.nth, max(s.nth) OVER () AS found
-    FROM (
-        SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key, dense_rank() OVER (ORDER BY {order}) AS nth
-        FROM {source} TABLESAMPLE SYSTEM ({percent})
-        WHERE {is_before}
-        ORDER BY {order}
-    ) AS s
-) AS n
-WHERE n.found >= {least} AND n.nth * {parts} / n.found <> (n.nth - 1) * {parts} / n.found AND n.nth < n.found
-ORDER BY n.nth;

@@ -19,8 +19,6 @@ from confiture.core.queries import query
 from confiture.models.catalog import Name
 
 SCHEMA = "confiture"
-_KEYS = "confiture keys"
-"""An alias that no query of a user has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +103,9 @@ class Capture:
         """
         columns = [sql.Identifier(_note_column(place)) for place in range(len(self._key))]
         taking = sql.SQL(
-            "WITH taken AS (DELETE FROM {notes} WHERE entry OPERATOR(pg_catalog.=) ANY"
+            "WITH taken AS (DELETE FROM {notes} WHERE entry IN"
             " (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit}) RETURNING *)"
-            " SELECT pg_catalog.count(*) AS notes, {keys} AS key FROM taken GROUP BY {columns}"
+            " SELECT count(*)::bigint AS notes, {keys} AS key FROM taken GROUP BY {columns}"
         ).format(
             notes=self._notes,
             limit=sql.Literal(limit),
@@ -156,8 +154,8 @@ class Capture:
     def clear(self, target: Name, columns: Sequence[str], own: sql.Composable) -> None:
         """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""
         same = sql.SQL(" AND ").join(
-            key.compared(sql.Identifier("t", column), "=", sql.Identifier("n", _note_column(place)))
-            for place, (column, key) in enumerate(zip(columns, self._key.columns, strict=True))
+            sql.SQL("t.{} = n.{}").format(sql.Identifier(column), sql.Identifier(_note_column(place)))
+            for place, column in enumerate(columns)
         )
         self._connection.execute(
             sql.SQL("DELETE FROM {} AS t USING {} AS n WHERE {} AND {}").format(
@@ -168,21 +166,11 @@ class Capture:
     def keys_condition(self, keys: Sequence[Values], columns: Sequence[sql.Composable]) -> sql.Composed:
         """The condition that these columns are one of the keys."""
         lists = [
-            sql.SQL("pg_catalog.unnest({}::{}[])").format(
-                sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type)
-            )
+            sql.SQL("{}::{}[]").format(sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type))
             for place, column in enumerate(self._key.columns)
         ]
-        names = [sql.Identifier(_note_column(place)) for place in range(len(lists))]
-        same = [
-            key.compared(column, "=", sql.Identifier(_KEYS, _note_column(place)))
-            for place, (column, key) in enumerate(zip(columns, self._key.columns, strict=True))
-        ]
-        return sql.SQL("EXISTS (SELECT FROM ROWS FROM ({lists}) AS {keys} ({names}) WHERE {same})").format(
-            lists=sql.SQL(", ").join(lists),
-            keys=sql.Identifier(_KEYS),
-            names=sql.SQL(", ").join(names),
-            same=sql.SQL(" AND ").join(same),
+        return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
+            sql.SQL(", ").join(columns), sql.SQL(", ").join(lists)
         )
 
     def _function(self, place: int) -> sql.Identifier:

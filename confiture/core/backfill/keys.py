@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from confiture.core.operators import CATALOG, operator
 from confiture.models.catalog import Name
 
 Values = tuple[str, ...]
@@ -22,19 +21,11 @@ _WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "text"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length.
-
-    `operator_schema` is where the operators are that compare its values.
-    """
+    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length."""
 
     name: str
     type: str
     base: str = ""
-    operator_schema: str = CATALOG
-
-    def compared(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
-        """The comparison of two values of the column."""
-        return sql.SQL("{} {} {}").format(left, operator(sign, self.operator_schema), right)
 
     def literal(self, value: str) -> sql.Composed:
         """A value of the column as SQL."""
@@ -42,9 +33,7 @@ class KeyColumn:
 
     def text(self, value: sql.Composable) -> sql.Composed:
         """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
-        is_dated = (self.base or self.type).startswith(_DATED)
-        as_json = "pg_catalog.to_json({}) OPERATOR(pg_catalog.#>>) '{{}}'::pg_catalog.text[]"
-        printed = as_json if is_dated else "{}::pg_catalog.text"
+        printed = "to_json({}) #>> '{{}}'" if (self.base or self.type).startswith(_DATED) else "{}::text"
         return sql.SQL(printed).format(value)
 
     @property
@@ -102,12 +91,15 @@ class BatchKey:
     def predicate(self, piece: Piece) -> sql.Composable:
         """The condition that the rows of a piece fulfil."""
         conditions = [
-            self.columns[position].compared(self.column(position), "=", self.columns[position].literal(value))
+            sql.SQL("{} = {}").format(self.column(position), self.columns[position].literal(value))
             for position, value in enumerate(piece.prefix)
         ]
         depth = len(piece.prefix)
-        for sign, value in ((">", piece.after), ("<=", piece.upto), ("<", piece.before)):
+        for operator, value in ((">", piece.after), ("<=", piece.upto), ("<", piece.before)):
             if value is not None:
-                column = self.columns[depth]
-                conditions.append(column.compared(self.column(depth), sign, column.literal(value)))
+                conditions.append(
+                    sql.SQL("{} {} {}").format(
+                        self.column(depth), sql.SQL(operator), self.columns[depth].literal(value)
+                    )
+                )
         return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")

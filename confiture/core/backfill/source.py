@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from confiture.core.backfill.keys import BatchKey, KeyColumn
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed
 from confiture.core.names import quoted
-from confiture.core.operators import operator_schemas
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
@@ -38,12 +37,8 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     names = backfill.key or tuple(row["primary_key"])
     if not names:
         raise failed(step, "no-batch-key", f"{backfill.source} has no primary key", "name the columns with `key:`")
-    columns = _columns(step, row, names)
-    schemas = operator_schemas(connection, (column.type for column in columns))
     key = BatchKey(
-        table=Name(row["schema"], row["name"]),
-        alias=backfill.alias,
-        columns=tuple(replace(column, operator_schema=schemas[column.type]) for column in columns),
+        table=Name(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(_columns(step, row, names))
     )
     if not any(_leads(index, names) for index in row["indexes"]):
         listed = ", ".join(map(identifier, names))

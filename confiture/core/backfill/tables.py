@@ -13,7 +13,6 @@ from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.source import failed
 from confiture.core.database import Connection
 from confiture.core.names import quoted
-from confiture.core.operators import operator, operator_schemas
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
@@ -156,19 +155,13 @@ def require_replaceable(connection: Connection, step: PlannedStep, backfill: Pla
         )
 
 
-def own_rows(connection: Connection, backfill: PlannedBackfill, into: Name) -> sql.Composed:
+def own_rows(backfill: PlannedBackfill) -> sql.Composed:
     """The condition that rows of the target, called t, are the backfill's own: it may share the table with others."""
-    constants = {
-        column: backfill.constants[column] for column in backfill.conflict_columns if column in backfill.constants
-    }
-    if not constants:
-        return sql.SQL("{}").format(sql.SQL("true"))
-    parameters = {"table": quoted(into), "names": list(constants)}
-    types = {row["name"]: row["type"] for row in connection.execute(query("column_types"), parameters)}
-    schemas = operator_schemas(connection, types.values())
+    constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
     conditions = [
-        sql.SQL("t.{} {} {}").format(sql.Identifier(column), operator("=", schemas[types[column]]), sql.Literal(value))
-        for column, value in constants.items()
+        sql.SQL("t.{} = {}").format(sql.Identifier(column), sql.Literal(value))
+        for column, value in constants
+        if value is not None
     ]
     return sql.SQL(" AND ").join([*conditions, sql.SQL("true")])
 

@@ -68,8 +68,7 @@ class NotedWrites:
 
         def clearing(connection: Connection) -> Callable[[], None]:
             capture = Capture(connection, work.number, work.key)
-            own = own_rows(connection, work.backfill, work.into)
-            return partial(capture.clear, work.into, names, own)
+            return partial(capture.clear, work.into, names, own_rows(work.backfill))
 
         return clearing
 

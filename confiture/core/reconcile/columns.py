@@ -38,9 +38,9 @@ class Column:
     def _in_form(self, value: sql.Composable) -> sql.Composed:
         cast = sql.SQL("{}::{}").format(value, sql.SQL(self.type))
         if self.as_text:
-            return sql.SQL('({})::pg_catalog.text COLLATE pg_catalog."C"').format(cast)
+            return sql.SQL('({})::text COLLATE "C"').format(cast)
         # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
-        return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
+        return sql.SQL('({}) COLLATE "C"').format(cast) if self.is_collatable else cast
 
     def in_text(self) -> Column:
         """The same, compared as text."""
@@ -78,7 +78,7 @@ class Shape:
         outputs = [
             sql.SQL("{} AS {}").format(column.of(side), sql.Identifier(f"c{column.number}")) for column in self.columns
         ]
-        part = self.by.of(side) if self.by else sql.SQL("NULL::pg_catalog.text")
+        part = self.by.of(side) if self.by else sql.SQL("NULL::text")
         return sql.SQL(", ").join([*outputs, sql.SQL("{} AS part").format(part)])
 
 

@@ -151,7 +151,7 @@ class _Shaping:
 
     def _can_hash(self, columns: tuple[Column, ...]) -> bool:
         values = sql.SQL(", ").join(column.value(None) for column in columns)
-        probe = sql.SQL("SELECT pg_catalog.hash_record_extended(ROW({}), 0) ORDER BY {}").format(values, values)
+        probe = sql.SQL("SELECT hash_record_extended(ROW({}), 0) ORDER BY {}").format(values, values)
         try:
             with self._connection.transaction():
                 self._connection.execute(probe)

@@ -8,10 +8,10 @@ from typing import Any
 
 from psycopg import sql
 
-from confiture.core.database import Connection, one_row
+from confiture.core.database import Connection
 from confiture.core.queries import query
 from confiture.core.tenancy.patience import Patience
-from confiture.core.tenancy.sight import PROBED, Sight, equality
+from confiture.core.tenancy.sight import PROBED, Sight
 from confiture.models.isolation import Leak, LeakKind
 from confiture.sql.tree import statement_text
 
@@ -49,8 +49,12 @@ def described(connection: Connection, tree: Any) -> list[tuple[str, str]]:
     """The names and types of a query's columns; the types are of any length."""
     asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_text(tree))
     columns = connection.execute(asked).description or ()
-    codes = [column.type_code for column in columns]
-    names = one_row(connection, "type_names", types=codes)["names"] or ()
+    types = connection.execute(
+        "SELECT array_agg(format_type(oid, -1) ORDER BY place) AS names"
+        " FROM unnest(%s::oid[]) WITH ORDINALITY AS t (oid, place)",
+        [[column.type_code for column in columns]],
+    ).fetchone()
+    names = (types["names"] if types else None) or ()
     return [(column.name, name) for column, name in zip(columns, names, strict=True)]
 
 
@@ -62,25 +66,17 @@ def compare(connection: Connection, question: Question, tenants: Sequence[str], 
         parts = _parts(question, tenants[start : start + _AT_ONCE])
         parts["alone"] = _alone(connection, question, tenants[start : start + _AT_ONCE], parts)
         patience.limit(connection)
-        found = _ask(connection, "isolation_differences", question, parts)
+        found = _ask(connection, "isolation_differences", parts)
         rows += found[0]["compared"]
         leaks += _leaks(question, [row for row in found if row["tenant"] is not None])
         if question.key and question.tenant not in question.key:
             patience.limit(connection)
-            leaks += _shared(question, _ask(connection, "isolation_shared", question, parts | _key_parts(question)))
+            leaks += _shared(question, _ask(connection, "isolation_shared", parts | _key_parts(question)))
     return Compared(leaks=tuple(leaks), rows=rows)
 
 
-def _ask(
-    connection: Connection, name: str, question: Question, parts: Mapping[str, sql.Composable]
-) -> list[dict[str, Any]]:
-    return connection.execute(_template(name, question).format(**parts)).fetchall()
-
-
-def _template(name: str, question: Question) -> sql.SQL:
-    """One of our queries, comparing tenants by the operator of their type."""
-    sign = equality(question.types[question.tenant])
-    return sql.SQL(query(name).decode().replace("q.{tenant} OPERATOR(pg_catalog.=)", f"q.{{tenant}} {sign}"))
+def _ask(connection: Connection, name: str, parts: Mapping[str, sql.Composable]) -> list[dict[str, Any]]:
+    return connection.execute(sql.SQL(query(name).decode()).format(**parts)).fetchall()
 
 
 def _parts(question: Question, tenants: Sequence[str]) -> dict[str, sql.Composable]:
@@ -106,7 +102,7 @@ def _alone(
     Not one for all in a LATERAL: there PostgreSQL 18.6 was seen to answer an EXISTS by the rows of the tenant before.
     """
     text = statement_text("select_stmt", question.queries[Sight.ONE])
-    template = _template("isolation_alone", question)
+    template = sql.SQL(query("isolation_alone").decode())
     found = []
     for tenant in tenants:
         literal = sql.Literal(tenant)
@@ -134,14 +130,10 @@ def _as_text(question: Question, place: int) -> sql.Composable:
     column = _column(place)
     digits = _INEXACT.get(question.types[place])
     if digits is None:
-        return sql.SQL("q.{}::pg_catalog.text").format(column)
-    finite = sql.SQL(
-        "pg_catalog.to_char(q.{}::pg_catalog.float8 OPERATOR(pg_catalog.+) 0::pg_catalog.float8, {}::pg_catalog.text)"
-    ).format(column, sql.Literal(digits))
-    special = sql.SQL(
-        "q.{}::pg_catalog.float8 OPERATOR(pg_catalog.=) ANY ('{{NaN,Infinity,-Infinity}}'::pg_catalog.float8[])"
-    ).format(column)
-    return sql.SQL("CASE WHEN {} THEN q.{}::pg_catalog.text ELSE {} END").format(special, column, finite)
+        return sql.SQL("q.{}::text").format(column)
+    finite = sql.SQL("to_char(q.{}::float8 + 0, {})").format(column, sql.Literal(digits))
+    special = sql.SQL("q.{}::float8 IN ('NaN', 'Infinity', '-Infinity')").format(column)
+    return sql.SQL("CASE WHEN {} THEN q.{}::text ELSE {} END").format(special, column, finite)
 
 
 def _text(tree: Any) -> sql.SQL:

@@ -15,7 +15,6 @@ from typing import Any
 
 from confiture.core.names import quoted
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.core.tenancy.sight import equality
 from confiture.models.catalog import Catalog, Table, View
 from confiture.models.plan import TableRef
 from confiture.sql.flow.keys import has_heirs
@@ -96,7 +95,7 @@ def _insert(node: Any, catalog: Catalog, column: str) -> Iterator[Derived]:
     shown = "INSERT ... ON CONFLICT" if key else "INSERT"
     yield Derived(label=shown, query=query, target=node.relation, names=names, key=key, is_unique=True)
     if key and table and table.column(column) and column in names:
-        yield _conflicts(node, query, names, key, column, table)
+        yield _conflicts(node, query, names, key, column)
 
 
 def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
@@ -110,14 +109,10 @@ def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
     return tuple(item.index_elem.name for item in infer.index_elems if item.index_elem.name)
 
 
-def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str, table: Table) -> Derived:
+def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str) -> Derived:
     """Which new rows meet which that are there, each with its tenant."""
     here, there = identifier("confiture new"), identifier("confiture old")
-    types = [found.type if (found := table.column(one)) else "" for one in key]
-    met = " AND ".join(
-        f"{here}.{identifier(one)} {equality(type_)} {there}.{identifier(one)}"
-        for one, type_ in zip(key, types, strict=True)
-    )
+    met = " AND ".join(f"{here}.{identifier(one)} = {there}.{identifier(one)}" for one in key)
     tenants = (f"{here}.{identifier(column)}", f"{there}.{identifier(column)} AS {identifier(f'{column} there')}")
     listed = ", ".join((*tenants, *(f"{here}.{identifier(one)}" for one in key if one != column)))
     target = quoted(TableRef(node.relation.schemaname, node.relation.relname))

@@ -87,7 +87,7 @@ class _Prover:
         self._patience = patience
         self._tenancy = tenancy
         self._tenants = tenants
-        row = connection.execute("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS path").fetchone()
+        row = connection.execute("SELECT current_schemas(false)::text[] AS path").fetchone()
         self._path: tuple[str, ...] = tuple(row["path"]) if row else (PUBLIC,)
         catalog = with_temporary_tables(connection, catalog)
         self._catalog = looked_up_by(catalog, self._path)

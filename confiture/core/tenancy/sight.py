@@ -17,28 +17,6 @@ _WITH_LENGTH = re.compile(r"(character varying|character|bit varying|bit)\(\d+\)
 _OF_ANY_LENGTH = {"character": "bpchar", "bit": '"bit"'}
 """Without its length, the name of these types means a length of 1."""
 
-_OF_CATALOG = frozenset(
-    (
-        "smallint",
-        "integer",
-        "bigint",
-        "numeric",
-        "oid",
-        "name",
-        "uuid",
-        "text",
-        "character varying",
-        "character",
-        "date",
-    )
-)
-"""Types that identify tenants, and whose operators are PostgreSQL's own."""
-
-
-def equality(type_name: str) -> str:
-    """The operator `=` of a type as SQL, with its schema if it is PostgreSQL's own: then no role can offer another."""
-    return "OPERATOR(pg_catalog.=)" if type_name.partition("(")[0] in _OF_CATALOG else "="
-
 
 class Sight(Enum):
     """Whose rows a query sees of tenants' tables."""
@@ -134,8 +112,8 @@ class Visibility:
 
 def _equal(column: str, type_name: str) -> str:
     if not type_name:
-        return f"CAST({identifier(column)} AS pg_catalog.text) OPERATOR(pg_catalog.=) {PROBED}"
-    return f"{identifier(column)} {equality(type_name)} CAST({PROBED} AS {_of_any_length(type_name)})"
+        return f"CAST({identifier(column)} AS text) = {PROBED}"
+    return f"{identifier(column)} = CAST({PROBED} AS {_of_any_length(type_name)})"
 
 
 def _of_any_length(type_name: str) -> str:
@@ -149,6 +127,4 @@ def _by_way(way: tuple[Step, ...], condition: str) -> str:
     inner = _by_way(tuple(rest), condition) if rest else condition
     columns = (step.key.columns, referred(step.key, step.target))
     own, theirs = (", ".join(map(identifier, names)) for names in columns)
-    signs = {equality(column.type) for column in map(step.table.column, columns[0]) if column}
-    sign = f"{signs.pop()} ANY" if len(signs) == 1 else "IN"
-    return f"({own}) {sign} (SELECT {theirs} FROM {quoted(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted
+    return f"({own}) IN (SELECT {theirs} FROM {quoted(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted

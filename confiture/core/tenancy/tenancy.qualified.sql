@@ -1,9 +1,6 @@
 -- name: functions_called
 SELECT CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::pg_catalog.text END AS schema, p.proname::pg_catalog.text AS name, CASE WHEN p.provolatile OPERATOR(pg_catalog.=) 'v' THEN 'volatile' WHEN p.provolatile OPERATOR(pg_catalog.=) 's' THEN 'stable' ELSE 'immutable' END AS volatility, CASE WHEN t.typtype OPERATOR(pg_catalog.<>) 'p' AND NOT p.proretset THEN pg_catalog.format_type(p.prorettype, -1) END AS returns FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) p.prorettype WHERE p.proname OPERATOR(pg_catalog.=) ANY(%(names)s);
 
--- name: type_names
-SELECT pg_catalog.array_agg(pg_catalog.format_type(t.oid, -1) ORDER BY t.place) AS names FROM pg_catalog.unnest(%(types)s::pg_catalog.oid[]) WITH ORDINALITY t(oid, place);
-
 -- name: isolation_alone
 SELECT {literal}::pg_catalog.text AS tenant, COALESCE(q.{tenant} OPERATOR(pg_catalog.=) {literal}::{type}, false) AS is_own, q.{tenant} IS NULL AS is_unowned, {row} AS "row", pg_catalog.count(*) AS times FROM ({one}) q({columns}) GROUP BY 2, 3, 4
 

@@ -10,10 +10,6 @@ JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_type t ON t.oid = p.prorettype
 WHERE p.proname = ANY (%(names)s);
 
--- name: type_names
-SELECT array_agg(format_type(t.oid, -1) ORDER BY t.place) AS names
-FROM unnest(%(types)s::oid[]) WITH ORDINALITY AS t (oid, place);
-
 -- name: isolation_alone
 -- What the query makes from one tenant's data alone.
 SELECT {literal}::text AS tenant, coalesce(q.{tenant} = CAST({literal} AS {type}), false) AS is_own,
