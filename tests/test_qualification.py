@@ -80,9 +80,7 @@ def test_what_cannot_be_qualified_is_refused(query: str, advice: str) -> None:
 
 
 def test_parameters_and_holes_stay() -> None:
-    text = (
-        "SELECT e.{tenant}, %(n)s FROM ({expected}) AS e WHERE e.x = CAST({literal} AS {type}) AND %(n)s = 'a%%';"
-    )
+    text = "SELECT e.{tenant}, %(n)s FROM ({expected}) AS e WHERE e.x = CAST({literal} AS {type}) AND %(n)s = 'a%%';"
     assert qualified(text) == (
         "SELECT e.{tenant}, %(n)s FROM ({expected}) e"
         " WHERE e.x OPERATOR(pg_catalog.=) {literal}::{type} AND %(n)s OPERATOR(pg_catalog.=) 'a%%';"
