@@ -19,7 +19,7 @@ from confiture.models.query_files import parse_query_file
 from confiture.sql.grammar import postgast
 from confiture.sql.qualification import Template, qualified_file, sources, target
 from tests.fix_servers import Database, Server, _database
-from tests.hostile import Attack, Names, called, depended_on, described, made
+from tests.hostile import Attack, called, depended_on, described, made, names_of_all_queries
 
 EXAMPLES: dict[str, dict[str, str]] = {
     "backfill": {
@@ -103,22 +103,13 @@ def attacked(request: pytest.FixtureRequest) -> Database:
     return request.getfixturevalue(request.param)
 
 
-def names() -> Names:
-    found = Names()
-    for path in sources():
-        for text in (path, target(path)):
-            for body in parse_query_file(text.read_text(encoding="utf-8")).values():
-                found.take(body)
-    return found
-
-
 def _attacked(server: Server) -> Iterator[Database]:
     for database in _database(server):
         with database.connect() as connection:
             connection.execute(query("create_schema"))
             connection.execute(state_ddl(0))
             connection.execute("CREATE TABLE confiture.backfill_1_keys (entry bigint, k1 text)")
-            Attack(connection, names()).make()
+            Attack(connection, names_of_all_queries()).make()
         yield database
 
 
@@ -132,7 +123,7 @@ def test_the_qualified_text_is_in_step(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_queries_find_only_what_is_of_postgresql(attacked: Database, path: Path) -> None:
     with attacked.connect() as connection:
-        Attack(connection, names()).make_temporary()
+        Attack(connection, names_of_all_queries()).make_temporary()
         hostile = made(connection)
         called(connection)
         for name, text in written(target(path), path).items():
