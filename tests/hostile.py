@@ -15,8 +15,9 @@ from typing import Any
 
 import psycopg
 
+from confiture.models.query_files import parse_query_file
 from confiture.sql.grammar import pb, postgast
-from confiture.sql.qualification import Template, qualified
+from confiture.sql.qualification import Template, qualified, sources, target
 from confiture.sql.walking import nodes_of
 
 _FUNCTIONS = (Path(__file__).parent / "data" / "hostile.sql").read_text(encoding="utf-8")
@@ -82,6 +83,16 @@ def _last(names: Any) -> str:
     return str(names[-1].string.sval)
 
 
+def names_of_all_queries() -> Names:
+    """Those of our own SQL."""
+    found = Names()
+    for path in sources():
+        for text in (path, target(path)):
+            for body in parse_query_file(text.read_text(encoding="utf-8")).values():
+                found.take(body)
+    return found
+
+
 class Attack:
     """What the role makes, in one database."""
 
@@ -89,11 +100,15 @@ class Attack:
         self._connection = connection
         self._names = names
 
-    def make(self) -> None:
-        """Makes all of it."""
+    def make(self, *own_types: str) -> None:
+        """Makes all of it, also for types of the database's own."""
         self._run(_FUNCTIONS)
         types = self._argument_types({*self._names.types, *_EVERYWHERE}, self._names.relations)
         everywhere = self._argument_types(_EVERYWHERE)
+        for name in own_types:
+            oid = self._connection.execute("SELECT to_regtype(%s)::oid", [name]).fetchone()[0]  # type: ignore[index]
+            types.append(oid)
+            everywhere.append(oid)
         operators = sorted(self._names.operators)
         functions = sorted(self._names.functions)
         for name in sorted(self._names.types):

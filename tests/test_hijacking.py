@@ -19,9 +19,21 @@ from confiture.models.query_files import parse_query_file
 from confiture.sql.grammar import postgast
 from confiture.sql.qualification import Template, qualified_file, sources, target
 from tests.fix_servers import Database, Server, _database
-from tests.hostile import Attack, Names, called, depended_on, described, made
+from tests.hostile import Attack, called, depended_on, described, made, names_of_all_queries
 
 EXAMPLES: dict[str, dict[str, str]] = {
+    "backfill": {
+        "before": "true",
+        "columns": "k1",
+        "keys": "k1",
+        "least": "1",
+        "limit": "1",
+        "notes": "confiture.backfill_1_keys",
+        "order": "s.k1",
+        "parts": "1",
+        "percent": "1",
+        "source": "confiture.backfill_1_keys AS s",
+    },
     "queries": {"lock_timeout": "0", "client_check_ms": "0"},
     "reconcile": {
         "actual": "SELECT 1 AS c0, 'a'::pg_catalog.text AS part",
@@ -36,13 +48,13 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "tenancy": {
         "all": "SELECT 1::bigint",
         "columns": "c1",
-        "equals": "OPERATOR(pg_catalog.=)",
         "group": "q.c1",
         "key": "q.c1::pg_catalog.text",
         "known": "true",
         "literal": "'1'",
         "none": "SELECT 1::bigint",
         "one": "SELECT 1::bigint",
+        "operators": "pg_catalog",
         "row": "ARRAY[q.c1::pg_catalog.text]",
         "shown": "3",
         "tenant": "c1",
@@ -68,10 +80,10 @@ def written(path: Path, source: Path) -> Mapping[str, str]:
     queries = dict(parse_query_file(path.read_text(encoding="utf-8")))
     if "isolation_alone" in queries:
         examples = examples | {
-            "alone": re.sub(r"\{(\w+)\}", lambda hole: examples[hole[1]], queries["isolation_alone"])
+            "alone": re.sub(r"\{([a-z]\w*)\}", lambda hole: examples[hole[1]], queries["isolation_alone"])
         }
     return {
-        name: Template(re.sub(r"\{(\w+)\}", lambda hole: examples[hole[1]], text)).sql.replace("%%", "%")
+        name: Template(re.sub(r"\{([a-z]\w*)\}", lambda hole: examples[hole[1]], text)).sql.replace("%%", "%")
         for name, text in queries.items()
     }
 
@@ -92,21 +104,13 @@ def attacked(request: pytest.FixtureRequest) -> Database:
     return request.getfixturevalue(request.param)
 
 
-def names() -> Names:
-    found = Names()
-    for path in sources():
-        for text in (path, target(path)):
-            for body in parse_query_file(text.read_text(encoding="utf-8")).values():
-                found.take(body)
-    return found
-
-
 def _attacked(server: Server) -> Iterator[Database]:
     for database in _database(server):
         with database.connect() as connection:
             connection.execute(query("create_schema"))
             connection.execute(state_ddl(0))
-            Attack(connection, names()).make()
+            connection.execute("CREATE TABLE confiture.backfill_1_keys (entry bigint, k1 text)")
+            Attack(connection, names_of_all_queries()).make()
         yield database
 
 
@@ -120,7 +124,7 @@ def test_the_qualified_text_is_in_step(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_queries_find_only_what_is_of_postgresql(attacked: Database, path: Path) -> None:
     with attacked.connect() as connection:
-        Attack(connection, names()).make_temporary()
+        Attack(connection, names_of_all_queries()).make_temporary()
         hostile = made(connection)
         called(connection)
         for name, text in written(target(path), path).items():

@@ -41,8 +41,7 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            WHERE c.relkind = 'S' AND d.classid = 'pg_class'::regclass AND d.objid = c.oid
              AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
            LIMIT 1
-       ) AS owner,
-       nullif(c.reltuples, -1)::bigint AS rows
+       ) AS owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
@@ -234,3 +233,14 @@ CROSS JOIN LATERAL aclexplode(g.acl) AS x
 LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE x.grantee <> g.owner AND NOT (g.kind = 'schema' AND g.object = 'public' AND x.privilege_type = 'USAGE')
 ORDER BY 1, 2, 3, 4;
+
+-- name: catalog_table_rows
+-- How many rows each table has, as its last VACUUM or ANALYZE counted them.
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.reltuples::bigint AS rows
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f') AND c.reltuples >= 0
+  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'confiture')
+  AND NOT EXISTS (
+      SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+  );

@@ -71,8 +71,7 @@ def read_catalog(connection: Connection) -> Catalog:
 
 def read_table_rows(connection: Connection) -> dict[Name, int]:
     """How many rows each table has, as its last VACUUM or ANALYZE counted them; those never counted are left out."""
-    rows = connection.execute(query("catalog_relations")).fetchall()
-    return {_name(row): row["rows"] for row in rows if row["kind"] in _TABLES and row["rows"] is not None}
+    return {_name(row): row["rows"] for row in connection.execute(query("catalog_table_rows"))}
 
 
 class _Reading:

@@ -341,3 +341,24 @@ FROM (
     UNION
     SELECT to_regclass(%(table)s)
 ) AS p;
+
+-- name: operator_schemas
+-- The schemas of comparison operators that are not in pg_catalog, by type: those of the default class for btree. A domain
+-- has those of its base type.
+WITH RECURSIVE compared AS (
+    SELECT o.opcintype AS type, r.oprnamespace AS namespace
+    FROM pg_opclass o
+    JOIN pg_am m ON m.oid = o.opcmethod
+    JOIN pg_amop p ON p.amopfamily = o.opcfamily AND p.amoplefttype = o.opcintype AND p.amoprighttype = o.opcintype
+                  AND p.amopstrategy = 3
+    JOIN pg_operator r ON r.oid = p.amopopr
+    WHERE o.oid >= 16384 AND o.opcdefault AND m.amname = 'btree'
+    UNION ALL
+    SELECT t.oid, c.namespace FROM compared c JOIN pg_type t ON t.typbasetype = c.type
+)
+SELECT format_type(t.oid, -1) AS name, quote_ident(s.nspname) || '.' || quote_ident(t.typname) AS full_name,
+       n.nspname::text AS schema
+FROM compared c
+JOIN pg_type t ON t.oid = c.type
+JOIN pg_namespace s ON s.oid = t.typnamespace
+JOIN pg_namespace n ON n.oid = c.namespace;

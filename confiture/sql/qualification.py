@@ -24,8 +24,9 @@ from confiture.sql.walking import below, nodes_of, walk
 
 _CATALOG = "pg_catalog"
 _PARAMETER = re.compile(r"%\((\w+)\)s")
-_QUERY_HOLE = re.compile(r"(\b(?:FROM|JOIN|AS)\s+\()\s*\{(\w+)\}\s*(?=\))")
-_HOLE = re.compile(r"\{(\w+)\}")
+_QUERY_HOLE = re.compile(r"(\b(?:FROM|JOIN|AS)\s+\()\s*\{([a-z]\w*)\}\s*(?=\))")
+_HOLE = re.compile(r"\{([a-z]\w*)\}")
+_HOLE_NAME = "hole_"
 _REFERENCE_TYPE = re.compile(r"reg(class|collation|config|dictionary|oper|operator|proc|procedure|type)")
 _PLACES = re.compile(r"(^|_)(location|len|start|end)$")
 _LOOKUP = "looks an operator up by the search path: write"
@@ -116,12 +117,13 @@ class _Qualification:
                 message.CopyFrom(_boolean(message.bool_expr.boolop, message.bool_expr.args))
 
     def _name_relation(self, relation: Any) -> None:
-        if not relation.schemaname and relation.relname not in self._queries:
+        named = relation.relname
+        if not relation.schemaname and named not in self._queries and not named.startswith(_HOLE_NAME):
             relation.schemaname = _CATALOG
 
 
 def _name_schema(names: Any) -> None:
-    if len(names) == 1 and not names[0].string.sval.startswith("hole_"):
+    if len(names) == 1 and not names[0].string.sval.startswith(_HOLE_NAME):
         name = names[0].string.sval
         del names[:]
         names.extend(_strings(_CATALOG, name))

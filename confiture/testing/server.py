@@ -10,8 +10,10 @@ import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
+from importlib.resources import files
 from itertools import count
 from typing import Protocol
 
@@ -23,6 +25,7 @@ from confiture.core.failures import plain_failure
 from confiture.core.project import Project
 from confiture.core.server.embedded import EmbeddedServer
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
+from confiture.models.query_files import QUALIFIED, parse_query_file
 from confiture.models.settings import EMBEDDED, DatabaseSettings
 from confiture.plan.ordering import find_version
 from confiture.testing.address import url_of
@@ -35,18 +38,14 @@ _LOCKS = 1_669_427_321
 _MOST_TEMPLATES = 8
 _PATIENCE_S, _POLL_S = 5.0, 0.002
 
-_RIGHTS = "SELECT current_user AS role, rolcreatedb OR rolsuper AS may FROM pg_roles WHERE rolname = current_user"
-_LEFT_BEHIND = """
-SELECT datname::text AS name
-FROM pg_database
-WHERE datname ~ '^confiture_test_[0-9]+_[0-9a-f]{8}_[0-9]+$' AND pg_get_userbyid(datdba) = current_user
-  AND NOT EXISTS (
-      SELECT FROM pg_locks
-      WHERE locktype = 'advisory' AND classid = %s
-        AND objid::bigint = ('x' || substring(datname FROM '_([0-9a-f]{8})_[0-9]+$'))::bit(32)::bigint
-  )
-"""
-_SESSIONS = "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = %s"
+
+@cache
+def _queries() -> Mapping[str, str]:
+    return parse_query_file((files("confiture.testing") / f"server{QUALIFIED}").read_text(encoding="utf-8"))
+
+
+def _query(name: str) -> bytes:
+    return _queries()[name].encode()
 
 
 class DatabaseFactory(Protocol):
@@ -104,11 +103,11 @@ def _embedded(stack: ExitStack, project: Project) -> str:
 def _hasten(connection: Connection) -> None:
     """Lets the tests' own server not wait for disks, on which most of the time of a DROP DATABASE would go."""
     connection.execute("ALTER SYSTEM SET fsync = off")
-    connection.execute("SELECT pg_reload_conf()")
+    connection.execute(_query("reload"))
 
 
 def _require_rights(connection: Connection, label: str) -> None:
-    row = connection.execute(_RIGHTS).fetchone()
+    row = connection.execute(_query("rights")).fetchone()
     if row is None or not row["may"]:
         role = row["role"] if row else "this role"
         raise DatabaseUnavailable(
@@ -138,7 +137,7 @@ class ScratchServer:
         self._templates: OrderedDict[int, str] = OrderedDict()
         """By how many migrations are applied, the one used last at the end."""
         self._failed: dict[int, ConfitureError] = {}
-        connection.execute("SELECT pg_advisory_lock(%s, %s)", [_LOCKS, int(self._session, 16)])
+        connection.execute(_query("lock"), {"locks": _LOCKS, "session": int(self._session, 16)})
         self._drop_left_behind()
 
     @contextmanager
@@ -222,7 +221,7 @@ class ScratchServer:
         """Sessions end a little after their connections; CREATE DATABASE looks for them only ten times a second."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
-            row = self._connection.execute(_SESSIONS, [name]).fetchone()
+            row = self._connection.execute(_query("sessions"), {"name": name}).fetchone()
             if row is None or not row["sessions"]:
                 return
             time.sleep(_POLL_S)
@@ -241,7 +240,7 @@ class ScratchServer:
         self._do(statement, f"the test's database {name} cannot be dropped")
 
     def _drop_left_behind(self) -> None:
-        for row in self._connection.execute(_LEFT_BEHIND, [_LOCKS]).fetchall():
+        for row in self._connection.execute(_query("left_behind"), {"locks": _LOCKS}).fetchall():
             try:
                 self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row["name"])))
             except psycopg.Error:

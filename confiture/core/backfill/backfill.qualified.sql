@@ -90,3 +90,12 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_c
 
 -- name: capture_functions
 SELECT p.proname::pg_catalog.text AS name FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(pattern)s;
+
+-- name: cuts
+SELECT n.key FROM (SELECT s.key, s.nth, pg_catalog.max(s.nth) OVER () AS found FROM (SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key, pg_catalog.dense_rank() OVER (ORDER BY {order}) AS nth FROM {source} TABLESAMPLE pg_catalog.system({percent}) WHERE {before} ORDER BY {order}) s) n WHERE n.found OPERATOR(pg_catalog.>=) {least} AND ((n.nth OPERATOR(pg_catalog.*) {parts}) OPERATOR(pg_catalog./) n.found) OPERATOR(pg_catalog.<>) (((n.nth OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog.*) {parts}) OPERATOR(pg_catalog./) n.found) AND n.nth OPERATOR(pg_catalog.<) n.found ORDER BY n.nth;
+
+-- name: take_notes
+WITH taken AS (DELETE FROM {notes} WHERE entry OPERATOR(pg_catalog.=) ANY (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit}) RETURNING *) SELECT pg_catalog.count(*)::bigint AS notes, ARRAY[{keys}] AS key FROM taken GROUP BY {columns};
+
+-- name: column_types
+SELECT a.attname::pg_catalog.text AS name, pg_catalog.format_type(a.atttypid, -1) AS type FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(table)s) AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped;

@@ -347,3 +347,33 @@ SELECT EXISTS (
 SELECT p.proname::text AS name
 FROM pg_proc p
 WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(pattern)s;
+
+-- name: cuts
+-- Keys of sampled rows that cut a table into about equal parts; none if the sample is too small.
+SELECT n.key
+FROM (
+    SELECT s.key, s.nth, max(s.nth) OVER () AS found
+    FROM (
+        SELECT DISTINCT ON ({order}) ARRAY[{columns}] AS key, dense_rank() OVER (ORDER BY {order}) AS nth
+        FROM {source} TABLESAMPLE SYSTEM ({percent})
+        WHERE {before}
+        ORDER BY {order}
+    ) AS s
+) AS n
+WHERE n.found >= {least} AND n.nth * {parts} / n.found <> (n.nth - 1) * {parts} / n.found AND n.nth < n.found
+ORDER BY n.nth;
+
+-- name: take_notes
+WITH taken AS (
+    DELETE FROM {notes}
+    WHERE entry IN (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit})
+    RETURNING *
+)
+SELECT count(*)::bigint AS notes, ARRAY[{keys}] AS key
+FROM taken
+GROUP BY {columns};
+
+-- name: column_types
+SELECT a.attname::text AS name, format_type(a.atttypid, -1) AS type
+FROM pg_attribute a
+WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped;

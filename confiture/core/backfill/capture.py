@@ -19,6 +19,7 @@ from confiture.core.queries import query
 from confiture.models.catalog import Name
 
 SCHEMA = "confiture"
+_NOTED = "confiture noted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,16 +103,10 @@ class Capture:
         They are gone when the transaction commits. Raises Truncated.
         """
         columns = [sql.Identifier(_note_column(place)) for place in range(len(self._key))]
-        taking = sql.SQL(
-            "WITH taken AS (DELETE FROM {notes} WHERE entry IN"
-            " (SELECT entry FROM {notes} ORDER BY entry LIMIT {limit}) RETURNING *)"
-            " SELECT count(*)::bigint AS notes, {keys} AS key FROM taken GROUP BY {columns}"
-        ).format(
+        taking = sql.SQL(query("take_notes").decode()).format(
             notes=self._notes,
             limit=sql.Literal(limit),
-            keys=sql.SQL("ARRAY[{}]").format(
-                sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True))
-            ),
+            keys=sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True)),
             columns=sql.SQL(", ").join(columns),
         )
         rows = self._connection.execute(taking).fetchall()
@@ -154,8 +149,8 @@ class Capture:
     def clear(self, target: Name, columns: Sequence[str], own: sql.Composable) -> None:
         """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""
         same = sql.SQL(" AND ").join(
-            sql.SQL("t.{} = n.{}").format(sql.Identifier(column), sql.Identifier(_note_column(place)))
-            for place, column in enumerate(columns)
+            key.compare(sql.Identifier("t", column), "=", sql.Identifier("n", _note_column(place)))
+            for place, (key, column) in enumerate(zip(self._key.columns, columns, strict=True))
         )
         self._connection.execute(
             sql.SQL("DELETE FROM {} AS t USING {} AS n WHERE {} AND {}").format(
@@ -166,11 +161,21 @@ class Capture:
     def keys_condition(self, keys: Sequence[Values], columns: Sequence[sql.Composable]) -> sql.Composed:
         """The condition that these columns are one of the keys."""
         lists = [
-            sql.SQL("{}::{}[]").format(sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type))
+            sql.SQL("pg_catalog.unnest({}::{}[])").format(
+                sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type)
+            )
             for place, column in enumerate(self._key.columns)
         ]
-        return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
-            sql.SQL(", ").join(columns), sql.SQL(", ").join(lists)
+        names = [_note_column(place) for place in range(len(self._key))]
+        same = [
+            key.compare(column, "=", sql.Identifier(_NOTED, name))
+            for key, column, name in zip(self._key.columns, columns, names, strict=True)
+        ]
+        return sql.SQL("EXISTS (SELECT FROM ROWS FROM ({}) AS {} ({}) WHERE {})").format(
+            sql.SQL(", ").join(lists),
+            sql.Identifier(_NOTED),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL(" AND ").join(same),
         )
 
     def _function(self, place: int) -> sql.Identifier:

@@ -168,7 +168,7 @@ class Draining:
         targets = work.backfill.target_columns
         if targets is not None:
             names = [targets[column.name] for column in work.key.columns]
-            own = own_rows(work.backfill)
+            own = own_rows(self._connection, work.backfill, work.into)
             if self._clears:
                 self._capture.clear(work.into, names, own)
             self._keep_within()

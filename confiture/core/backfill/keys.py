@@ -12,29 +12,39 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from confiture.core.operators import CATALOG, operator
 from confiture.models.catalog import Name
 
 Values = tuple[str, ...]
 _DATED = ("date", "timestamp")
-_WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "text"}
+_DATED_TEXT = sql.SQL("pg_catalog.to_json({}) OPERATOR(pg_catalog.#>>) '{{}}'")
+_WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "pg_catalog.text"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length."""
+    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length.
+
+    `operators` is the schema of the type's comparison operators.
+    """
 
     name: str
     type: str
     base: str = ""
+    operators: str = CATALOG
 
     def literal(self, value: str) -> sql.Composed:
         """A value of the column as SQL."""
         return sql.SQL("{}::").format(sql.Literal(value)) + sql.SQL(self.type)
 
+    def compare(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
+        """The comparison of two values of the column."""
+        return sql.SQL("{} {} {}").format(left, sql.SQL(operator(sign, self.operators)), right)
+
     def text(self, value: sql.Composable) -> sql.Composed:
         """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
-        printed = "to_json({}) #>> '{{}}'" if (self.base or self.type).startswith(_DATED) else "{}::text"
-        return sql.SQL(printed).format(value)
+        is_dated = (self.base or self.type).startswith(_DATED)
+        return (_DATED_TEXT if is_dated else sql.SQL("{}::pg_catalog.text")).format(value)
 
     @property
     def note_type(self) -> str:
@@ -90,16 +100,18 @@ class BatchKey:
 
     def predicate(self, piece: Piece) -> sql.Composable:
         """The condition that the rows of a piece fulfil."""
-        conditions = [
-            sql.SQL("{} = {}").format(self.column(position), self.columns[position].literal(value))
-            for position, value in enumerate(piece.prefix)
-        ]
+        conditions = [self._compared(position, "=", value) for position, value in enumerate(piece.prefix)]
         depth = len(piece.prefix)
-        for operator, value in ((">", piece.after), ("<=", piece.upto), ("<", piece.before)):
+        for sign, value in ((">", piece.after), ("<=", piece.upto), ("<", piece.before)):
             if value is not None:
-                conditions.append(
-                    sql.SQL("{} {} {}").format(
-                        self.column(depth), sql.SQL(operator), self.columns[depth].literal(value)
-                    )
-                )
+                conditions.append(self._compared(depth, sign, value))
         return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
+
+    def precedes(self, end: Values) -> sql.Composed:
+        """The condition that rows come before a key."""
+        pieces = (Piece(prefix=end[:depth], before=value) for depth, value in enumerate(end))
+        return sql.SQL(" OR ").join(sql.SQL("({})").format(self.predicate(piece)) for piece in pieces)
+
+    def _compared(self, position: int, sign: str, value: str) -> sql.Composed:
+        column = self.columns[position]
+        return column.compare(self.column(position), sign, column.literal(value))

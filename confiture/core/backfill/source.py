@@ -10,6 +10,7 @@ from confiture.core.backfill.keys import BatchKey, KeyColumn
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed
 from confiture.core.names import quoted
+from confiture.core.operators import Operators, read_operators
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
@@ -37,9 +38,8 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     names = backfill.key or tuple(row["primary_key"])
     if not names:
         raise failed(step, "no-batch-key", f"{backfill.source} has no primary key", "name the columns with `key:`")
-    key = BatchKey(
-        table=Name(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(_columns(step, row, names))
-    )
+    columns = _columns(step, row, names, read_operators(connection))
+    key = BatchKey(table=Name(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(columns))
     if not any(_leads(index, names) for index in row["indexes"]):
         listed = ", ".join(map(identifier, names))
         message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
@@ -57,7 +57,7 @@ def failed(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[
     return StepFailed(step.rendered.diagnostic(offset, code, message, detail=detail, hint=hint), None)
 
 
-def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str]) -> list[KeyColumn]:
+def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str], operators: Operators) -> list[KeyColumn]:
     known = {name: (type_, base, not_null == "true") for name, type_, base, not_null in row["columns"]}
     found = []
     for name in names:
@@ -69,7 +69,7 @@ def _columns(step: PlannedStep, row: dict[str, Any], names: Sequence[str]) -> li
             table = quoted(Name(row["schema"], row["name"]))
             hint = f"batch by other columns, or first ALTER TABLE {table} ALTER COLUMN {identifier(name)} SET NOT NULL"
             raise failed(step, "no-batch-key", message, hint)
-        found.append(KeyColumn(name=name, type=type_, base=base))
+        found.append(KeyColumn(name=name, type=type_, base=base, operators=operators.schema(base)))
     return found
 
 

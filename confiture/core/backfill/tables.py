@@ -13,6 +13,7 @@ from confiture.core.backfill.keys import BatchKey
 from confiture.core.backfill.source import failed
 from confiture.core.database import Connection
 from confiture.core.names import quoted
+from confiture.core.operators import operator, read_operators
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
@@ -155,15 +156,25 @@ def require_replaceable(connection: Connection, step: PlannedStep, backfill: Pla
         )
 
 
-def own_rows(backfill: PlannedBackfill) -> sql.Composed:
+def own_rows(connection: Connection, backfill: PlannedBackfill, into: Name) -> sql.Composed:
     """The condition that rows of the target, called t, are the backfill's own: it may share the table with others."""
     constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
+    told = [(column, value) for column, value in constants if value is not None]
+    schemas = _operator_schemas(connection, into) if told else {}
     conditions = [
-        sql.SQL("t.{} = {}").format(sql.Identifier(column), sql.Literal(value))
-        for column, value in constants
-        if value is not None
+        sql.SQL("t.{} {} {}").format(
+            sql.Identifier(column), sql.SQL(operator("=", schemas[column])), sql.Literal(value)
+        )
+        for column, value in told
     ]
     return sql.SQL(" AND ").join([*conditions, sql.SQL("true")])
+
+
+def _operator_schemas(connection: Connection, table: Name) -> dict[str, str]:
+    """The schema of each column's comparison operators."""
+    operators = read_operators(connection)
+    rows = connection.execute(query("column_types"), {"table": quoted(table)})
+    return {row["name"]: operators.schema(row["type"]) for row in rows}
 
 
 def _resolve(connection: Connection, tables: Sequence[TableRef]) -> tuple[ReadTable, ...]:

@@ -78,7 +78,7 @@ class Walk:
         rest = Piece(prefix=position.prefix, after=position.after, upto=end)
         last = len(self._key) - 1
         column = self._key.column(last)
-        is_end = sql.SQL("{} >= {}").format(column, self._key.columns[last].literal(self._end[last]))
+        is_end = self._key.columns[last].compare(column, ">=", self._key.columns[last].literal(self._end[last]))
         row = self._first(
             sql.SQL("SELECT {text} AS value, {is_end} AS is_end{body} OFFSET {skip} LIMIT 1").format(
                 text=self._key.text(last), is_end=is_end, body=self._body(rest), skip=rows - 1
@@ -117,17 +117,18 @@ class Walk:
 
     def _values(self, rest: Piece, rows: int) -> dict[str, Any] | None:
         """The value `rows` rows further on, and the last one before it; None where there are no rows at all."""
-        column = self._key.column(len(rest.prefix))
-        text = self._key.columns[len(rest.prefix)].text
+        column, key_column = self._key.column(len(rest.prefix)), self._key.columns[len(rest.prefix)]
+        text, nth = key_column.text, sql.SQL("nth.value")
         return self._first(
             sql.SQL(
                 "SELECT {nth} AS nth, {previous} AS previous"
                 " FROM (SELECT{body} LIMIT 1) AS present"
                 " LEFT JOIN LATERAL (SELECT {column} AS value{body} OFFSET {skip} LIMIT 1) AS nth ON true"
-                " LEFT JOIN LATERAL (SELECT {column} AS value FROM {source} WHERE {rest} AND {column} < nth.value"
+                " LEFT JOIN LATERAL (SELECT {column} AS value FROM {source} WHERE {rest} AND {is_before}"
                 " ORDER BY {column} DESC LIMIT 1) AS previous ON true"
             ).format(
-                nth=text(sql.SQL("nth.value")),
+                nth=text(nth),
+                is_before=key_column.compare(column, "<", nth),
                 previous=text(sql.SQL("previous.value")),
                 column=column,
                 body=self._body(rest),
@@ -157,7 +158,7 @@ def last_key(connection: Connection, key: BatchKey) -> Values | None:
 
 def count_rows(connection: Connection, key: BatchKey, piece: Piece) -> int:
     """How many rows of the table a piece has now."""
-    query = sql.SQL("SELECT count(*) AS rows FROM {} WHERE {}").format(key.source, key.predicate(piece))
+    query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM {} WHERE {}").format(key.source, key.predicate(piece))
     (row,) = connection.execute(query)
     return int(row["rows"])
 
@@ -165,7 +166,7 @@ def count_rows(connection: Connection, key: BatchKey, piece: Piece) -> int:
 def starting_behind(connection: Connection, key: BatchKey, start: Values, end: Values) -> Position:
     """The position behind the row `start` of a walk to `end`: where one range ends and the next begins."""
     equal = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(column.literal(one), column.literal(other))
+        column.compare(column.literal(one), "=", column.literal(other))
         for column, one, other in zip(key.columns, start, end, strict=True)
     )
     (row,) = connection.execute(sql.SQL("SELECT ARRAY[{}] AS equal").format(equal))

@@ -68,7 +68,7 @@ class NotedWrites:
 
         def clearing(connection: Connection) -> Callable[[], None]:
             capture = Capture(connection, work.number, work.key)
-            return partial(capture.clear, work.into, names, own_rows(work.backfill))
+            return partial(capture.clear, work.into, names, own_rows(connection, work.backfill, work.into))
 
         return clearing
 

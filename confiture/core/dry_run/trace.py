@@ -39,9 +39,6 @@ _TEMPORARY_FILE = re.compile(r"LOG: temporary file: .*, size (\d+)")
 _LOCK_WAIT = re.compile(
     r"LOG: process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms"
 )
-_IN_ENGLISH = (
-    "SELECT set_config('lc_messages', 'C', true) WHERE current_setting('lc_messages') !~ '^(C|en)([^[:alpha:]]|$)'"
-)
 _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
 """What other processes counted is else remembered until the transaction ends."""
 _FIRST_OID = 16_384
@@ -324,7 +321,8 @@ class Tracer:
         """Whether the server now tells us of temporary files, or lock waits, in the words that we know; only some roles
         may ask for that.
         """
-        asking = f"{_IN_ENGLISH}; SET LOCAL {setting}; SET LOCAL client_min_messages = log"
+        in_english = query("messages_in_english").decode()
+        asking = f"{in_english} SET LOCAL {setting}; SET LOCAL client_min_messages = log"
         return self._tried(asking, psycopg.errors.InsufficientPrivilege) is not None
 
     def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:

@@ -36,3 +36,6 @@ WITH held AS (SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction EN
 
 -- name: relation_kind
 SELECT c.relkind::pg_catalog.text AS kind, EXISTS (SELECT FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid OPERATOR(pg_catalog.=) c.oid AND p.partdefid OPERATOR(pg_catalog.<>) 0) AS has_default FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(relation)s);
+
+-- name: messages_in_english
+SELECT pg_catalog.set_config('lc_messages', 'C', true) WHERE pg_catalog.current_setting('lc_messages') OPERATOR(pg_catalog.!~) '^(C|en)([^[:alpha:]]|$)';

@@ -191,3 +191,6 @@ SELECT c.relkind::text AS kind,
        ) AS has_default
 FROM pg_class c
 WHERE c.oid = to_regclass(%(relation)s);
+
+-- name: messages_in_english
+SELECT set_config('lc_messages', 'C', true) WHERE current_setting('lc_messages') !~ '^(C|en)([^[:alpha:]]|$)';

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
+from confiture.core.operators import CATALOG
 from confiture.models.reconciling import Omitted
 
 
@@ -13,7 +14,8 @@ from confiture.models.reconciling import Omitted
 class Column:
     """A column that is compared. `type` is the table's, as PostgreSQL writes it; the query's side is cast to it.
 
-    Where the type has no hash function or no order, `as_text` says that its text is compared.
+    Where the type has no hash function or no order, `as_text` says that its text is compared. `operators` is the schema
+    of the comparison operators.
     """
 
     name: str
@@ -21,6 +23,7 @@ class Column:
     number: int
     is_collatable: bool = False
     as_text: bool = False
+    operators: str = CATALOG
 
     @property
     def alias(self) -> sql.Composable:
@@ -38,13 +41,13 @@ class Column:
     def _in_form(self, value: sql.Composable) -> sql.Composed:
         cast = sql.SQL("{}::{}").format(value, sql.SQL(self.type))
         if self.as_text:
-            return sql.SQL('({})::text COLLATE "C"').format(cast)
+            return sql.SQL('({})::pg_catalog.text COLLATE pg_catalog."C"').format(cast)
         # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
-        return sql.SQL('({}) COLLATE "C"').format(cast) if self.is_collatable else cast
+        return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
 
     def in_text(self) -> Column:
         """The same, compared as text."""
-        return replace(self, as_text=True)
+        return replace(self, as_text=True, operators=CATALOG)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +81,7 @@ class Shape:
         outputs = [
             sql.SQL("{} AS {}").format(column.of(side), sql.Identifier(f"c{column.number}")) for column in self.columns
         ]
-        part = self.by.of(side) if self.by else sql.SQL("NULL::text")
+        part = self.by.of(side) if self.by else sql.SQL("NULL::pg_catalog.text")
         return sql.SQL(", ").join([*outputs, sql.SQL("{} AS part").format(part)])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import sql
 
 from confiture.core.database import Connection, one_row
+from confiture.core.operators import operator
 from confiture.core.queries import query
 from confiture.core.reconcile.columns import Shape, listed
 from confiture.core.reconcile.refusing import translated
@@ -21,8 +22,15 @@ _MOST_GROUPS = 100
 _MOST_ROWS = 200_000
 """So many rows of both sides are compared one by one without looking for the buckets that differ."""
 _SHOWN = 10
-_ROW_HASH = sql.SQL("hash_record_extended(ROW(int8send(hash_record_extended(ROW({}), 1))), 1)")
+_ROW_HASH = sql.SQL(
+    "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended(ROW({}), 1))), 1)"
+)
 """Why twice, says reconcile.sql. The seed is not 0, with which NULL and 0.0 have the same hash."""
+
+
+_BUCKET_IN = (
+    "(pg_catalog.hash_record_extended(ROW({}), 0) OPERATOR(pg_catalog.&) 255) OPERATOR(pg_catalog.=) ANY (ARRAY[{}])"
+)
 
 
 def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconcile) -> Reconciled:
@@ -99,7 +107,7 @@ class _Comparison:
         by, values = self._shape.by, found["differing_groups"]
         if by is None or found["differing"] > len(values):
             return sql.SQL("{}").format(sql.SQL("true")), found["rows"] + found["expected_rows"]
-        part = sql.SQL("e.part = {}")
+        part = sql.SQL(f"e.part {operator('=', by.operators)} {{}}")
         conditions = [sql.SQL("e.part IS NULL") if value is None else part.format(by.value(value)) for value in values]
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)), found["differing_rows"]
 
@@ -114,11 +122,11 @@ class _Comparison:
                 break
             taken.append(bucket["bucket"])
         numbers = sql.SQL(", ").join(sql.Literal(bucket) for bucket in taken or [-1])
-        condition = sql.SQL("(hash_record_extended(ROW({}), 0) & 255) IN ({})").format(self._parts["key"], numbers)
+        condition = sql.SQL(_BUCKET_IN).format(self._parts["key"], numbers)
         return condition, len(taken) == len(buckets)
 
     def _texts(self) -> sql.Composed:
-        return sql.SQL(", ").join(sql.SQL("{}::text").format(column.alias) for column in self._shape.columns)
+        return sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(column.alias) for column in self._shape.columns)
 
     def _of_key(self, found: Sequence[dict[str, Any]]) -> list[Difference]:
         """The differences of one key: rows that one side lacks paired with those that it has too many."""

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from confiture.core.database import Connection
 from confiture.core.names import quoted
+from confiture.core.operators import read_operators
 from confiture.core.queries import query
 from confiture.core.reconcile.columns import Column, Shape
 from confiture.core.reconcile.refusing import CANNOT_COERCE, UNDEFINED_COLUMN, UNDEFINED_TABLE, refused, translated
@@ -54,12 +55,14 @@ class _Shaping:
         self._require_columns(table, returned)
         statement = parsed(self._step.rendered)[0]
         unsteady = self._unsteady(statement)
+        operators = read_operators(self._connection)
         columns = tuple(
             Column(
                 name=name,
                 type=table.columns[name]["type"],
                 number=number,
                 is_collatable=table.columns[name]["is_collatable"],
+                operators=operators.schema(table.columns[name]["type"]),
             )
             for number, name in enumerate(name for name in returned if name not in unsteady)
         )
@@ -151,7 +154,7 @@ class _Shaping:
 
     def _can_hash(self, columns: tuple[Column, ...]) -> bool:
         values = sql.SQL(", ").join(column.value(None) for column in columns)
-        probe = sql.SQL("SELECT hash_record_extended(ROW({}), 0) ORDER BY {}").format(values, values)
+        probe = sql.SQL("SELECT pg_catalog.hash_record_extended(ROW({}), 0) ORDER BY {}").format(values, values)
         try:
             with self._connection.transaction():
                 self._connection.execute(probe)

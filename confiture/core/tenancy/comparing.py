@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from confiture.core.database import Connection
+from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
 from confiture.core.tenancy.patience import Patience
 from confiture.core.tenancy.sight import PROBED, Sight
@@ -25,7 +25,8 @@ _INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """A query as each sight has it, and its columns: their names, their types, and by place which is the tenant, which
-    are compared, and which make up the key that only one tenant may lay claim to.
+    are compared, and which make up the key that only one tenant may lay claim to; `operators` is the schema of the
+    comparison operators of the tenant's type.
     """
 
     queries: Mapping[Sight, Any]
@@ -33,6 +34,7 @@ class Question:
     types: Sequence[str]
     tenant: int
     compared: Sequence[int]
+    operators: str
     key: Sequence[int] = ()
     nulls_differ: bool = False
 
@@ -49,12 +51,7 @@ def described(connection: Connection, tree: Any) -> list[tuple[str, str]]:
     """The names and types of a query's columns; the types are of any length."""
     asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_text(tree))
     columns = connection.execute(asked).description or ()
-    types = connection.execute(
-        "SELECT array_agg(format_type(oid, -1) ORDER BY place) AS names"
-        " FROM unnest(%s::oid[]) WITH ORDINALITY AS t (oid, place)",
-        [[column.type_code for column in columns]],
-    ).fetchone()
-    names = (types["names"] if types else None) or ()
+    names = one_row(connection, "type_names", oids=[column.type_code for column in columns])["names"] or ()
     return [(column.name, name) for column, name in zip(columns, names, strict=True)]
 
 
@@ -87,6 +84,7 @@ def _parts(question: Question, tenants: Sequence[str]) -> dict[str, sql.Composab
         "columns": sql.SQL(", ").join(columns),
         "tenant": _column(question.tenant),
         "type": sql.SQL(question.types[question.tenant]),
+        "operators": sql.Identifier(question.operators),
         "row": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(values)),
         "all": _text(question.queries[Sight.ALL]),
         "none": _text(question.queries[Sight.NONE]),
@@ -130,10 +128,11 @@ def _as_text(question: Question, place: int) -> sql.Composable:
     column = _column(place)
     digits = _INEXACT.get(question.types[place])
     if digits is None:
-        return sql.SQL("q.{}::text").format(column)
-    finite = sql.SQL("to_char(q.{}::float8 + 0, {})").format(column, sql.Literal(digits))
-    special = sql.SQL("q.{}::float8 IN ('NaN', 'Infinity', '-Infinity')").format(column)
-    return sql.SQL("CASE WHEN {} THEN q.{}::text ELSE {} END").format(special, column, finite)
+        return sql.SQL("q.{}::pg_catalog.text").format(column)
+    number = sql.SQL("q.{}::double precision").format(column)
+    finite = sql.SQL("pg_catalog.to_char({} OPERATOR(pg_catalog.+) 0, {})").format(number, sql.Literal(digits))
+    special = sql.SQL("{} OPERATOR(pg_catalog.=) ANY ('{{NaN, Infinity, -Infinity}}')").format(number)
+    return sql.SQL("CASE WHEN {} THEN q.{}::pg_catalog.text ELSE {} END").format(special, column, finite)
 
 
 def _text(tree: Any) -> sql.SQL:

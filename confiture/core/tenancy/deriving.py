@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from confiture.core.names import quoted
+from confiture.core.operators import operator
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.models.catalog import Catalog, Table, View
+from confiture.models.catalog import Catalog, Column, Table, View
 from confiture.models.plan import TableRef
 from confiture.sql.flow.keys import has_heirs
 from confiture.sql.grammar import postgast
@@ -95,7 +96,7 @@ def _insert(node: Any, catalog: Catalog, column: str) -> Iterator[Derived]:
     shown = "INSERT ... ON CONFLICT" if key else "INSERT"
     yield Derived(label=shown, query=query, target=node.relation, names=names, key=key, is_unique=True)
     if key and table and table.column(column) and column in names:
-        yield _conflicts(node, query, names, key, column)
+        yield _conflicts(node, query, names, key, column, table)
 
 
 def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
@@ -109,10 +110,12 @@ def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
     return tuple(item.index_elem.name for item in infer.index_elems if item.index_elem.name)
 
 
-def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str) -> Derived:
+def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str, table: Table) -> Derived:
     """Which new rows meet which that are there, each with its tenant."""
     here, there = identifier("confiture new"), identifier("confiture old")
-    met = " AND ".join(f"{here}.{identifier(one)} = {there}.{identifier(one)}" for one in key)
+    met = " AND ".join(
+        _equal(f"{here}.{identifier(one)}", f"{there}.{identifier(one)}", table.column(one)) for one in key
+    )
     tenants = (f"{here}.{identifier(column)}", f"{there}.{identifier(column)} AS {identifier(f'{column} there')}")
     listed = ", ".join((*tenants, *(f"{here}.{identifier(one)}" for one in key if one != column)))
     target = quoted(TableRef(node.relation.schemaname, node.relation.relname))
@@ -122,6 +125,12 @@ def _conflicts(node: Any, query: Any, names: Sequence[str], key: Sequence[str], 
     source.subquery.select_stmt.CopyFrom(query)
     source.alias.colnames.extend(pb.Node(string=pb.String(sval=name)) for name in names)
     return Derived(label="rows that ON CONFLICT meets", query=found)
+
+
+def _equal(new: str, old: str, column: Column | None) -> str:
+    """That a new value is that of a row. By arrays: their operator finds that of any type, wherever it is."""
+    value = f"CAST({new} AS {column.type})" if column else new
+    return f"{old} IS NOT NULL AND ARRAY[{value}] {operator('=')} ARRAY[{old}]"
 
 
 def _update(node: Any, catalog: Catalog, column: str) -> Iterator[Derived]:

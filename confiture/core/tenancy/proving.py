@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 
-from confiture.core.database import Connection
+from confiture.core.database import Connection, one_row
+from confiture.core.operators import read_operators
 from confiture.core.queries import query
 from confiture.core.tenancy.comparing import Question, compare, described
 from confiture.core.tenancy.deriving import Derived, derived
@@ -87,11 +88,11 @@ class _Prover:
         self._patience = patience
         self._tenancy = tenancy
         self._tenants = tenants
-        row = connection.execute("SELECT current_schemas(false)::text[] AS path").fetchone()
-        self._path: tuple[str, ...] = tuple(row["path"]) if row else (PUBLIC,)
+        self._path: tuple[str, ...] = tuple(one_row(connection, "search_path")["path"])
+        self._operators = read_operators(connection)
         catalog = with_temporary_tables(connection, catalog)
         self._catalog = looked_up_by(catalog, self._path)
-        self._visibility = Visibility(catalog, tenancy)
+        self._visibility = Visibility(catalog, tenancy, self._operators)
 
     def prove(self, statement: ParsedStatement) -> IsolationProof:
         parts = derived(statement.kind, statement.node, self._catalog, self._tenancy.column)
@@ -143,6 +144,7 @@ class _Prover:
             names=names,
             types=tuple(type_name for _, type_name in columns),
             tenant=tenant,
+            operators=self._operators.schema(columns[tenant][1]),
             compared=tuple(place for place in range(len(names)) if place not in settled.left_out),
             key=tuple(names.index(one) for one in part.key if one in names) if _is_claimed(part, names) else (),
             nulls_differ=part.is_unique,

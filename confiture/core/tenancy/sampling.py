@@ -24,13 +24,14 @@ def tenants_by_size(connection: Connection, visibility: Visibility, relations: I
     if not naming:
         return []
     counts = [
-        sql.SQL("SELECT {column}::text AS tenant, count(*) AS rows FROM {relation} GROUP BY {column}").format(
-            column=sql.Identifier(column), relation=sql.Identifier(*name)
-        )
+        sql.SQL(
+            "SELECT {column}::pg_catalog.text AS tenant, pg_catalog.count(*) AS rows FROM {relation} GROUP BY {column}"
+        ).format(column=sql.Identifier(column), relation=sql.Identifier(*name))
         for name, column in naming.items()
     ]
     found = sql.SQL(
-        "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant ORDER BY sum(rows) DESC, tenant"
+        "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant"
+        " ORDER BY pg_catalog.sum(rows) DESC, tenant"
     ).format(sql.SQL(" UNION ALL ").join(counts))
     return [row["tenant"] for row in connection.execute(found).fetchall()]
 

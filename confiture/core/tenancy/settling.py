@@ -263,7 +263,7 @@ def _row(name: str) -> Any:
 
 
 def _as_text(node: Any) -> Any:
-    cast = _expression("CAST(NULL AS text)")
+    cast = _expression("CAST(NULL AS pg_catalog.text)")
     cast.type_cast.arg.CopyFrom(node)
     return cast
 

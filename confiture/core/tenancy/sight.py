@@ -6,6 +6,7 @@ import re
 from enum import Enum
 
 from confiture.core.names import quoted
+from confiture.core.operators import CATALOG, Operators, operator
 from confiture.models.catalog import Catalog, Name, Table, View
 from confiture.models.settings import TenancySettings
 from confiture.sql.belonging import Step, is_always_set, matching, referred, tenant_column, way_to_tenant
@@ -30,9 +31,10 @@ class Sight(Enum):
 class Visibility:
     """Which rows of the relations of a catalog belong to a tenant."""
 
-    def __init__(self, catalog: Catalog, tenancy: TenancySettings) -> None:
+    def __init__(self, catalog: Catalog, tenancy: TenancySettings, operators: Operators) -> None:
         self.catalog = catalog
         self._tenancy = tenancy
+        self._operators = operators
         self._known: dict[Name, str | None] = {}
 
     def is_tenants(self, relation: Table | View) -> bool:
@@ -87,11 +89,11 @@ class Visibility:
     def _condition(self, relation: Table | View) -> str | None:
         column = self.tenant_column(relation)
         if column:
-            return _equal(*column)
+            return self._equal(*column)
         if isinstance(relation, View):
             return None
         way = self._way(relation)
-        return _by_way(way, _equal(*self._end(way))) if way else None
+        return self._by_way(way, self._equal(*self._end(way))) if way else None
 
     def _way(self, table: Table) -> tuple[Step, ...]:
         """The way to the tenant of a table that the settings call a tenants', though its rows do not name theirs.
@@ -109,22 +111,31 @@ class Visibility:
             raise LookupError(way)
         return found
 
+    def _equal(self, column: str, type_name: str) -> str:
+        if not type_name:
+            return f"CAST({identifier(column)} AS pg_catalog.text) {operator('=')} {PROBED}"
+        wanted = _of_any_length(type_name)
+        return f"{identifier(column)} {operator('=', self._operators.schema(wanted))} CAST({PROBED} AS {wanted})"
 
-def _equal(column: str, type_name: str) -> str:
-    if not type_name:
-        return f"CAST({identifier(column)} AS text) = {PROBED}"
-    return f"{identifier(column)} = CAST({PROBED} AS {_of_any_length(type_name)})"
+    def _by_way(self, way: tuple[Step, ...], condition: str) -> str:
+        step, *rest = way
+        inner = self._by_way(tuple(rest), condition) if rest else condition
+        columns = (step.key.columns, referred(step.key, step.target))
+        own, theirs = ([identifier(name) for name in names] for names in columns)
+        schemas = {self._schema(step.table, name) for name in step.key.columns}
+        if len(schemas) > 1:
+            # one operator stands for all columns: that of arrays takes the one of each type
+            own, theirs = ([f"ARRAY[{name}]" for name in names] for names in (own, theirs))
+            schemas = {CATALOG}
+        is_one = f"({', '.join(own)}) {operator('=', *schemas)} ANY"
+        return f"{is_one} (SELECT {', '.join(theirs)} FROM {quoted(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted
+
+    def _schema(self, table: Table, column: str) -> str:
+        found = table.column(column)
+        return self._operators.schema(_of_any_length(found.type)) if found else CATALOG
 
 
 def _of_any_length(type_name: str) -> str:
     """A type without its length: a cast to that would cut off what is longer, and so name another tenant."""
     match = _WITH_LENGTH.fullmatch(type_name)
     return _OF_ANY_LENGTH.get(match[1], match[1]) if match else type_name
-
-
-def _by_way(way: tuple[Step, ...], condition: str) -> str:
-    step, *rest = way
-    inner = _by_way(tuple(rest), condition) if rest else condition
-    columns = (step.key.columns, referred(step.key, step.target))
-    own, theirs = (", ".join(map(identifier, names)) for names in columns)
-    return f"({own}) IN (SELECT {theirs} FROM {quoted(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted

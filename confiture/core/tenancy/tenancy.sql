@@ -12,7 +12,7 @@ WHERE p.proname = ANY (%(names)s);
 
 -- name: isolation_alone
 -- What the query makes from one tenant's data alone.
-SELECT {literal}::text AS tenant, coalesce(q.{tenant} = CAST({literal} AS {type}), false) AS is_own,
+SELECT {literal}::text AS tenant, coalesce(q.{tenant} OPERATOR({operators}.=) CAST({literal} AS {type}), false) AS is_own,
        q.{tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
 FROM ({one}) AS q ({columns})
 GROUP BY 2, 3, 4
@@ -26,8 +26,8 @@ WITH "confiture tenants" AS MATERIALIZED (
 ), "confiture whole" AS (
     SELECT p.tenant, {row} AS "row", count(*) AS times
     FROM "confiture tenants" p
-    JOIN ({all}) AS q ({columns}) ON q.{tenant} = CAST(p.tenant AS {type})
-    WHERE q.{tenant} = ANY ({tenants}::{type}[])
+    JOIN ({all}) AS q ({columns}) ON q.{tenant} OPERATOR({operators}.=) CAST(p.tenant AS {type})
+    WHERE q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])
     GROUP BY 1, 2
 ), "confiture alone" AS (
     {alone}
@@ -59,12 +59,12 @@ ORDER BY c.tenant, c.kind, c.place;
 
 -- name: isolation_shared
 -- Rows that several tenants lay claim to, the chosen ones among them.
-SELECT min(q.{tenant}::text) FILTER (WHERE q.{tenant} = ANY ({tenants}::{type}[])) AS tenant,
+SELECT min(q.{tenant}::text) FILTER (WHERE q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])) AS tenant,
        array_agg(DISTINCT q.{tenant}::text) FILTER (WHERE q.{tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
 FROM ({all}) AS q ({columns})
 WHERE {known}
 GROUP BY {group}
-HAVING count(DISTINCT q.{tenant}) > 1 AND bool_or(q.{tenant} = ANY ({tenants}::{type}[]))
+HAVING count(DISTINCT q.{tenant}) > 1 AND bool_or(q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[]))
 ORDER BY 1, 3
 LIMIT {shown};
 
@@ -77,3 +77,10 @@ FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind IN ('r', 'p')
 GROUP BY c.oid, c.relname;
+
+-- name: search_path
+SELECT current_schemas(false)::text[] AS path;
+
+-- name: type_names
+SELECT array_agg(format_type(t.oid, -1) ORDER BY t.place) AS names
+FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS t (oid, place);
