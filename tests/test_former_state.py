@@ -69,8 +69,9 @@ def test_commands_that_only_read_leave_the_former_format(former: Project, databa
 def test_status_is_the_same_before_and_after_the_upgrade(former: Project, database: Database) -> None:
     said = former.run("migrate", "status", "--format", "json").json
     told = json.loads((FIXTURE / "documents/status.json").read_text())
-    for key in ("applied", "pending", "unfinished", "out_of_order", "drift"):
+    for key in ("applied", "unfinished", "out_of_order", "drift"):
         assert said[key] == told[key], key
+    assert [one["version"] for one in said["pending"]] == [one["version"] for one in told["pending"]]
     backfills = former.run("backfill", "status", "--all", "--format", "json").json["backfills"]
     told = json.loads((FIXTURE / "documents/backfills.json").read_text())["backfills"]
     assert backfills == [{**one, "busy_ms": round(one["busy_ms"], 3)} for one in told]
@@ -195,7 +196,7 @@ def test_an_upgrade_waits_for_no_run_of_a_former_version(former: Project, databa
     former.migration("001_mine", "ddl: [{sql: CREATE TABLE mine (id int)}]\n")
     with database.connect() as running:
         running.execute("SELECT pg_advisory_lock(%s)", [0x636F6E6669747572])
-        assert "former format" in former.run("migrate", "up", expect=6).err
+        assert "holds the lock" in former.run("migrate", "up", "--wait", "0", expect=6).err
         assert _format(database) == 2
     former.run("migrate", "up")
     assert _format(database) == FORMAT
@@ -206,3 +207,31 @@ def test_a_baseline_that_cannot_be_read_is_refused(former: Project, spoil: Calla
     path = Path(former.root / "confiture-baseline.json")
     path.write_text(spoil((FIXTURE / "confiture-baseline.json").read_text()))
     assert "--write-baseline" in former.run("lint", "--baseline", path.name, expect=2).err
+
+
+def test_an_upgrade_gives_way_to_whoever_locks_the_history(former: Project, database: Database) -> None:
+    """As pg_dump does: those who read the history must not queue behind us for long."""
+    with database.connect() as other:
+        other.execute("BEGIN; LOCK TABLE confiture.migrations IN ACCESS SHARE MODE")
+        assert "error[history-locked]" in former.run("migrate", "up", expect=3).err
+        former.run("migrate", "status")
+        assert _format(database) == 2
+
+
+def test_a_refused_baseline_upgrades_nothing(former: Project, database: Database) -> None:
+    former.write("confiture.yaml", "project: shop\n")
+    former.run("migrate", "baseline", "001", expect=2)
+    assert _format(database) == 2
+
+
+def test_what_is_stored_has_the_names_that_other_versions_read(former: Project, database: Database) -> None:
+    database.execute(_LIFT)
+    former.run("migrate", "up", "--to", "005")
+    keys = (
+        "SELECT DISTINCT jsonb_object_keys(step) FROM confiture.journal, jsonb_array_elements(steps) AS step ORDER BY 1"
+    )
+    assert [key for (key,) in database.rows(keys)] == ["duration_ms", "name", "phase", "rows"]
+    parts = "SELECT DISTINCT jsonb_array_length(step) FROM confiture.migrations, jsonb_array_elements(steps) AS step"
+    assert database.rows(parts) == [(3,)]
+    made = database.rows("SELECT tgname::text FROM pg_trigger WHERE tgname LIKE 'confiture%' ORDER BY 1")
+    assert made == [("confiture_backfill_2",), ("confiture_backfill_2_truncate",)]

@@ -180,3 +180,32 @@ def test_names_that_no_project_has(project: Project, name: str) -> None:
     project.write("confiture.yaml", f"project: {name}\n")
     err = project.run("migrate", "validate", expect=2).err
     assert "confiture.yaml:1:10" in err
+
+
+def test_a_project_whose_migrations_are_all_undone_is_still_itself(tmp_path: Path, database_18: Database) -> None:
+    one = _project(tmp_path / "a", database_18, None, _A)
+    one.run("migrate", "up")
+    _project(tmp_path / "b", database_18, "shop", _B).run("migrate", "up")
+    one.run("migrate", "down", "--to", "0")
+    one.run("migrate", "up")
+    assert _rows(database_18) == [("shop", "001"), ("shop", "003"), ("default", "001"), ("default", "002")]
+
+
+def test_the_history_that_fits_best_is_named(tmp_path: Path, database_18: Database) -> None:
+    _project(tmp_path / "b", database_18, "billing", _B).run("migrate", "up")
+    _project(tmp_path / "a", database_18, "shop", _A).run("migrate", "up")
+    renamed = _project(tmp_path / "a", database_18, "store", _A)
+    for command in ("up", "status"):
+        told = renamed.run("migrate", command, expect=None)
+        assert "adopt-project shop store" in " ".join((told.out + told.err).split())
+    forgotten = _project(tmp_path / "a", database_18, None, _A)
+    assert "`project: shop`" in " ".join(forgotten.run("migrate", "up", expect=2).err.split())
+    other = _project(tmp_path / "c", database_18, None, {"001_x": "CREATE TABLE x (id int)"})
+    err = other.run("migrate", "up", expect=2).err
+    assert "adopt-project" not in err
+    assert "`project: NAME`" in err
+
+
+def test_verify_does_not_pass_for_want_of_a_history(tmp_path: Path, database_18: Database) -> None:
+    _project(tmp_path, database_18, None, _A).run("migrate", "up")
+    _project(tmp_path, database_18, "shop", _A).run("verify", expect=2)

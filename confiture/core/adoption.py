@@ -32,7 +32,9 @@ def adopt_project(database: Database, old: str, new: str, lock_wait_ms: int) -> 
             connection.transaction(),
         ):
             _require_one_history(former, renamed)
-            former.upgrade()
+            if former.needs_upgrade():
+                # only of `default`, whose lock is held
+                former.upgrade()
             return former.rename(new)
     except psycopg.Error as error:
         raise DatabaseUnavailable(plain_failure(error, "the history cannot be renamed")) from error

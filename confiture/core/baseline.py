@@ -10,14 +10,15 @@ import psycopg
 from confiture.core.database import Connection, Database, require_usable
 from confiture.core.failures import plain_failure
 from confiture.core.lock import project_lock
+from confiture.core.other_projects import refuse_other_history
 from confiture.core.project import Project
 from confiture.core.runner import chain_end
 from confiture.core.state import StateStore
+from confiture.core.upgrade import upgrade_history
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.history import AppliedMigration, Origin, State
 from confiture.models.plan import PlannedMigration
 from confiture.plan.checksums import CHAIN_START, chain
-from confiture.plan.history import refuse_other_history
 from confiture.plan.ordering import find_version, version_key
 
 
@@ -32,7 +33,7 @@ def baseline(project: Project, database: Database, version: str, lock_wait_ms: i
     try:
         require_usable(connection, database.label)
         with project_lock(database, project.settings.history, "baseline", lock_wait_ms, lambda _: None, connection):
-            return _enter(project, connection, project.ups[: last + 1])
+            return _enter(project, database, connection, project.ups[: last + 1], lock_wait_ms)
     except psycopg.Error as error:
         raise DatabaseUnavailable(plain_failure(error, "the history cannot be written")) from error
     finally:
@@ -40,21 +41,21 @@ def baseline(project: Project, database: Database, version: str, lock_wait_ms: i
 
 
 def _enter(
-    project: Project, connection: Connection, wanted: Sequence[PlannedMigration]
+    project: Project, database: Database, connection: Connection, wanted: Sequence[PlannedMigration], lock_wait_ms: int
 ) -> tuple[PlannedMigration, ...]:
     state = StateStore(connection, project.settings.history)
-    state.upgrade()
+    history = state.history() if state.installed() else ()
+    if not history and state.installed():
+        refuse_other_history(project, state)
+    known = {version_key(row.version) for row in history}
+    missing = tuple(plan for plan in wanted if version_key(plan.version) not in known)
+    _refuse_unfinished(history)
+    _refuse_below(project, history, missing)
+    upgrade_history(database, connection, state, "baseline", lock_wait_ms, lambda _: None)
     with connection.transaction():
         if not state.is_current():
             state.require_rights()
             state.install()
-        history = state.history()
-        if not history:
-            refuse_other_history(project.settings.project, project.ups, state.others())
-        known = {version_key(row.version) for row in history}
-        missing = tuple(plan for plan in wanted if version_key(plan.version) not in known)
-        _refuse_unfinished(history)
-        _refuse_below(project, history, missing)
         link = chain_end(history, CHAIN_START)
         for plan in missing:
             link = chain(link, plan.version, plan.checksum)

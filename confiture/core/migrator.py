@@ -177,6 +177,7 @@ def _settings(database: Database) -> Settings:
     return Settings(
         root=here,
         environment="development",
+        is_named=True,  # no settings could name it: it is taken for a new one, unless its migrations are another's
         database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),
         migrations=here / "migrations",
         schemas=here / "schemas",

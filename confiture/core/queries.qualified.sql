@@ -42,6 +42,9 @@ SELECT m."position", m.version, m.name, m.state, m.origin, m.attempt::pg_catalog
 -- name: other_histories
 SELECT m.of_project AS project, m.version, m.checksum FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT t.version, t.checksum, t."position", project AS of_project, target AS of_target FROM confiture.migrations t) m WHERE (m.of_project, m.of_target) OPERATOR(pg_catalog.<>) (%(project)s, %(target)s) ORDER BY m.of_project, m."position";
 
+-- name: has_journal
+SELECT EXISTS (SELECT FROM (SELECT 'default' AS project, '' AS target) former CROSS JOIN LATERAL (SELECT project AS of_project, target AS of_target FROM confiture.journal j) j WHERE j.of_project OPERATOR(pg_catalog.=) %(project)s AND j.of_target OPERATOR(pg_catalog.=) %(target)s) AS has_journal;
+
 -- name: record_prediction
 INSERT INTO confiture.predictions (project, target, attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms) SELECT %(project)s, %(target)s, %(attempt)s, %(version)s, %(predicted_ms)s, %(low_ms)s, %(high_ms)s, %(runs)s, COALESCE(pg_catalog.sum(ms), 0) FROM confiture.journal j CROSS JOIN LATERAL (SELECT (step OPERATOR(pg_catalog.->>) 'duration_ms')::double precision AS ms FROM pg_catalog.jsonb_array_elements(j.steps) step) steps WHERE j.attempt OPERATOR(pg_catalog.=) %(attempt)s;
 
@@ -77,9 +80,6 @@ UPDATE confiture.journal SET state = 'done', steps = %(steps)s, duration_ms = %(
 
 -- name: lock_installation
 SELECT pg_catalog.pg_advisory_xact_lock(%(key)s);
-
--- name: try_lock_in_transaction
-SELECT pg_catalog.pg_try_advisory_xact_lock(%(key)s) AS locked;
 
 -- name: owner_of_state
 SELECT pg_catalog.pg_get_userbyid(c.relowner) AS owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_ours FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('confiture.format');

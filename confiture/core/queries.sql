@@ -164,6 +164,15 @@ CROSS JOIN LATERAL (
 WHERE (m.of_project, m.of_target) <> (%(project)s, %(target)s)
 ORDER BY m.of_project, m.position;
 
+-- name: has_journal
+-- As above, for formats 1 and 2.
+SELECT EXISTS (
+    SELECT
+    FROM (SELECT 'default' AS project, '' AS target) AS former
+    CROSS JOIN LATERAL (SELECT project AS of_project, target AS of_target FROM confiture.journal j) AS j
+    WHERE j.of_project = %(project)s AND j.of_target = %(target)s
+) AS has_journal;
+
 -- name: record_prediction
 INSERT INTO confiture.predictions
     (project, target, attempt, version, predicted_ms, low_ms, high_ms, runs, measured_ms)
@@ -252,9 +261,6 @@ WHERE attempt = %(attempt)s AND segment = %(segment)s AND state = 'intent';
 -- name: lock_installation
 -- Projects have locks of their own: one of them at a time makes or upgrades our tables.
 SELECT pg_advisory_xact_lock(%(key)s);
-
--- name: try_lock_in_transaction
-SELECT pg_try_advisory_xact_lock(%(key)s) AS locked;
 
 -- name: owner_of_state
 SELECT pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS is_ours

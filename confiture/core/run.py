@@ -14,8 +14,10 @@ from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit
 from confiture.core.failures import OVER_BUDGET, RETRYABLE, plain_failure
 from confiture.core.lock import project_lock
+from confiture.core.other_projects import refuse_other_history
 from confiture.core.project import Project
 from confiture.core.state import StateStore
+from confiture.core.upgrade import upgrade_history
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -27,7 +29,6 @@ from confiture.errors import (
 from confiture.models.events import Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
-from confiture.plan.history import refuse_other_history
 
 Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
 """Chooses from the history what is to run; raises where it cannot."""
@@ -94,7 +95,7 @@ class Run:
         key, purpose = self._state.key, self._manner.purpose
         with project_lock(self._database, key, purpose, lock_wait_ms, self._emit, self._connection) as lock:
             if not self._manner.dry_run:
-                self._state.upgrade()
+                upgrade_history(self._database, self._connection, self._state, purpose, lock_wait_ms, self._emit)
             # another run may have ended while we waited
             history = self._history()
             plan = Plan(direction=self._manner.direction, migrations=select(history))
@@ -114,7 +115,7 @@ class Run:
             return ()
         history = self._state.history()
         if not history:
-            refuse_other_history(self._project.settings.project, self._project.ups, self._state.others())
+            refuse_other_history(self._project, self._state)
         return history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:

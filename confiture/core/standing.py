@@ -7,6 +7,7 @@ from dataclasses import replace
 from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
 from confiture.core.lock import lock_key
+from confiture.core.other_projects import find_other_history
 from confiture.core.project import Project
 from confiture.core.queries import query
 from confiture.core.resuming import Unfinished, fitted
@@ -30,6 +31,7 @@ def standing(project: Project, database: Database) -> Standing:
         is_installed = store.installed()
         history = store.history() if is_installed else ()
         others = store.others() if is_installed else ()
+        renamed = find_other_history(project, store) if is_installed and not history else None
         midway = [
             (row, Unfinished(attempt=row.attempt, journal=store.journal(row.attempt)))
             for row in history
@@ -39,7 +41,7 @@ def standing(project: Project, database: Database) -> Standing:
     now = compare(project.ups, history, key.project)
     drift = tuple(diagnostic for _, diagnostics in found for diagnostic in diagnostics)
     stopped = tuple(one for one, _ in found)
-    return replace(now, stopped=stopped, drift=now.drift + drift, under_way=under_way, others=others)
+    return replace(now, stopped=stopped, drift=now.drift + drift, under_way=under_way, others=others, renamed=renamed)
 
 
 def _lock_holder(connection: Connection, key: int) -> str | None:

@@ -10,10 +10,10 @@ from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection, one_row
 from confiture.core.dry_run.predictions import Prediction
-from confiture.core.lock import LOCK_KEY, lock_key
+from confiture.core.lock import lock_key
 from confiture.core.queries import FORMAT, query, state_ddl
 from confiture.core.state_schema import read_format
-from confiture.errors import DatabaseUnavailable, Diagnostic, Drift, LockHeld
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
 from confiture.models.history import (
     AppliedMigration,
     HistoryKey,
@@ -31,6 +31,7 @@ from confiture.plan.checksums import segment_fingerprint
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
+_UPGRADE_LOCK_TIMEOUT_MS = 5_000
 _INSTALLATION = HistoryKey(project="", target="installation")
 """Names no history: its lock keeps two projects from making or upgrading our tables at the same time."""
 
@@ -89,28 +90,37 @@ class StateStore:
             self._connection.execute(state_ddl(since))
             self._connection.execute(query("close_tables"))
 
-    def upgrade(self) -> None:
-        """Brings tables of a former format to today's, in a transaction of its own; does nothing where there are none.
+    def needs_upgrade(self) -> bool:
+        """Whether our tables have a former format."""
+        return 0 < self._format() < FORMAT
 
-        The caller holds the lock of this history. Raises LockHeld while another project's run may write the former
-        format, DatabaseUnavailable where the role may not change the tables.
+    def require_writable(self) -> None:
+        """Raises DatabaseUnavailable where the role may not make our tables, or not upgrade them."""
+        if not self.installed():
+            self.require_rights()
+        elif self.needs_upgrade():
+            self._require_owner()
+
+    def upgrade(self) -> None:
+        """Brings tables of a former format to today's, in one transaction. The caller holds the locks that
+        `upgrade_history` takes. Raises DatabaseUnavailable where the role may not change the tables, or another session
+        holds locks on them.
         """
-        if not 0 < self._format() < FORMAT:
-            return
         with self._connection.transaction():
             self._require_owner()
-            # programs that know only the former format have one lock for all
-            if lock_key(self.key) != LOCK_KEY:
-                row = one_row(self._connection, "try_lock_in_transaction", key=LOCK_KEY)
-                if not row["locked"]:
-                    raise LockHeld(
-                        Diagnostic(
-                            code="lock-held",
-                            message="the history has a former format, and the run of another project uses it",
-                            hint="wait until that run ends, then try again",
-                        )
+            # others queue behind whoever waits for a lock on a table
+            self._connection.execute(f"SET LOCAL lock_timeout = {_UPGRADE_LOCK_TIMEOUT_MS}".encode())
+            try:
+                self.install()
+            except psycopg.errors.LockNotAvailable as error:
+                raise DatabaseUnavailable(
+                    Diagnostic(
+                        code="history-locked",
+                        message="the tables of the history have a former format, and another session keeps them locked",
+                        detail=(str(error).splitlines()[0],),
+                        hint="run again when that session ends; a backup with pg_dump locks them, for example",
                     )
-            self.install()
+                ) from error
 
     def _require_owner(self) -> None:
         row = one_row(self._connection, "owner_of_state")
@@ -134,6 +144,10 @@ class StateStore:
         for row in rows:
             found.setdefault(row["project"], []).append((row["version"], row["checksum"]))
         return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in found.items())
+
+    def has_run(self) -> bool:
+        """Whether a run of this history was recorded, even if all of it was undone."""
+        return bool(one_row(self._connection, "has_journal", **self.key.parameters)["has_journal"])
 
     def rename(self, new: str) -> int:
         """Gives the history another project's name. Returns how many migrations it holds."""

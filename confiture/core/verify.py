@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
+from confiture.core.other_projects import refuse_other_history
 from confiture.core.project import Project
 from confiture.core.reconcile.alone import Asked, Rechecker, asked_step, require_comparable
 from confiture.core.standing import read_history
+from confiture.core.state import StateStore
 from confiture.core.steps import step_id
 from confiture.errors import Diagnostic, InputError
 from confiture.models.history import State
@@ -69,6 +71,9 @@ def _applied(
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
     """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
     history = read_history(connection, project.settings.history)
+    state = StateStore(connection, project.settings.history)
+    if not history and state.installed():
+        refuse_other_history(project, state)
     rows = {version_key(row.version): row for row in history if row.state is State.APPLIED}
     plans = {version_key(plan.version): plan for plan in project.ups}
     if wanted is not None:

@@ -188,6 +188,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
         root=root,
         environment=environment,
         project=fields.get("project", DEFAULT_PROJECT),
+        is_named="project" in fields.values,
         protected=bool(chosen and chosen.get("protected", False)),
         database=_database(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations", "migrations"),

@@ -96,6 +96,8 @@ class Settings:
     environment: str
     project: str = DEFAULT_PROJECT
     """Names the project's history in a database, which may hold those of several projects."""
+    is_named: bool = False
+    """Whether the settings name the project."""
     protected: bool = False
     """Whether a dry run must be asked for twice: it takes real locks and leaves dead rows."""
     database: DatabaseSettings

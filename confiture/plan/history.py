@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confiture.errors import Diagnostic, InputError, Span
+from confiture.errors import Diagnostic, Span
 from confiture.models.history import AppliedMigration, OtherHistory, State
 from confiture.models.migration import MigrationFile
 from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
-from confiture.models.settings import DEFAULT_PROJECT
 from confiture.plan.checksums import CHAIN_START, chain, labelled
 from confiture.plan.ordering import version_key
 
@@ -50,6 +49,8 @@ class Standing:
     out_of_order: tuple[PlannedMigration, ...]
     under_way: str | None = None
     others: tuple[OtherHistory, ...] = ()
+    renamed: Diagnostic | None = None
+    """Why a run is refused: the history that the database holds may be this project's, under another name."""
 
     @property
     def unfinished(self) -> AppliedMigration | None:
@@ -98,35 +99,44 @@ def _foreign(
     )
 
 
-def refuse_other_history(project: str, planned: Sequence[PlannedMigration], others: Sequence[OtherHistory]) -> None:
-    """For a database without a history of this project: raises InputError if it holds that of another project, and this
-    one may be the same under a new name.
+def renamed_project(
+    project: str, is_named: bool, planned: Sequence[PlannedMigration], others: Sequence[OtherHistory]
+) -> Diagnostic | None:
+    """What is wrong where a database without a history of this project holds those of others: it may be one of them
+    under a new name. None where it is not.
 
-    That is so if more than half of the other's rows are migrations of this project (by version and checksum), and
+    It may be where more than half of another's rows are migrations of this project (by version and checksum), and
     wherever the settings do not name this one.
     """
     if not others:
-        return
+        return None
     own = {(version_key(plan.version), plan.checksum) for plan in planned}
-    for other in others:
-        same = sum((version_key(version), checksum) in own for version, checksum in other.rows)
-        if project == DEFAULT_PROJECT or same * 2 > len(other.rows):
-            raise InputError(_other_project(project, other, same))
+
+    def same(other: OtherHistory) -> int:
+        return sum((version_key(version), checksum) in own for version, checksum in other.rows)
+
+    best = max(others, key=lambda other: same(other) / len(other.rows))
+    if is_named and same(best) * 2 <= len(best.rows):
+        return None
+    return _other_project(project, is_named, others, best, same(best))
 
 
-def _other_project(project: str, other: OtherHistory, same: int) -> Diagnostic:
-    adopt = f"`confiture migrate adopt-project {other.project} {project}`"
-    if project == DEFAULT_PROJECT:
-        hint = (
-            f"if this is {other.project!r}, write `project: {other.project}` in confiture.yaml, or run {adopt};"
-            " if not, write a name of its own there"
-        )
-    else:
+def _other_project(
+    project: str, is_named: bool, others: Sequence[OtherHistory], best: OtherHistory, same: int
+) -> Diagnostic:
+    names = ", ".join(repr(other.project) for other in others)
+    adopt = f"`confiture migrate adopt-project {best.project} {project}`"
+    if same and is_named:
         hint = f"if the project was renamed, run {adopt}; if not, check `project:` in confiture.yaml"
+    elif same:
+        hint = f"write `project: {best.project}` in confiture.yaml, or rename the history: {adopt}"
+    else:
+        hint = "name this project in confiture.yaml: `project: NAME`"
+    detail = (f"{same} of the {len(best.rows)} migrations of {best.project!r} are migrations of this project",)
     return Diagnostic(
         code="other-project",
-        message=f"the database holds the history of the project {other.project!r}, and none of {project!r}",
-        detail=(f"{same} of its {len(other.rows)} migrations are migrations of this project",),
+        message=f"the database holds no history of the project {project!r}, but of {names}",
+        detail=detail if same else (),
         hint=hint,
     )
 

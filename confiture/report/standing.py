@@ -26,8 +26,11 @@ def print_status(console: Console, standing: Standing, database: str, environmen
             print_text(console, Text(f"{plan.migration.label} cannot run yet: {one.message}."))
     for stopped in standing.stopped:
         print_text(console, Text(_progress(stopped, under_way=standing.under_way is not None)))
-    if standing.others and not (standing.applied or standing.stopped):
-        print_text(console, Text(_others(standing), style="yellow"))
+    if standing.renamed is not None:
+        problem = standing.renamed
+        text = f"{problem.message[0].upper()}{problem.message[1:]}. Next: {problem.hint}."
+        print_text(console, Text(text, style="yellow"))
+        return
     print_text(console, Text(_sentence(standing, database, environment)))
 
 
@@ -102,16 +105,6 @@ def _single_runs(standing: Standing) -> str:
     if any(row.outturn and row.outturn.low_ms is None for row in standing.applied):
         return " A prediction without a range counts as held within 15 % of it."
     return ""
-
-
-def _others(standing: Standing) -> str:
-    """What to do about a database that knows only other projects: perhaps this one was renamed."""
-    names = ", ".join(other.project for other in standing.others)
-    first = standing.others[0].project
-    return (
-        f"The database holds no history of the project {standing.project}, but of: {names}."
-        f" If this project was renamed: `confiture migrate adopt-project {first} {standing.project}`."
-    )
 
 
 def _sentence(standing: Standing, database: str, environment: str) -> str:

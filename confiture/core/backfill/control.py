@@ -16,6 +16,7 @@ from confiture.core.failures import plain_failure
 from confiture.core.lock import lock_key, project_lock
 from confiture.core.queries import query
 from confiture.core.state import StateStore
+from confiture.core.upgrade import upgrade_history
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.backfills import BackfillState
 from confiture.models.history import HistoryKey
@@ -93,7 +94,8 @@ def withdraw(
     The rows that it filled stay. Raises LockHeld where a run is at it after all.
     """
     with project_lock(database, history, "backfill cancel", wait_ms, emit, connection):
-        StateStore(connection, history).upgrade()
+        state = StateStore(connection, history)
+        upgrade_history(database, connection, state, "backfill cancel", wait_ms, emit)
         fill = _id(history, backfill)
         _remove_capture(connection, backfill.number)
         with connection.transaction():

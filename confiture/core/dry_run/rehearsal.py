@@ -57,8 +57,7 @@ class Rehearsal:
 
     def run(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
-        if not self._state.is_current():
-            self._state.require_rights()
+        self._state.require_writable()
         self._session.retrying(plan.migrations[0].version, 1, lambda: self._run_once(plan, unfinished))
         self.progress = None
 
