@@ -38,10 +38,11 @@ class SchemaFiles:
 def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> SchemaFiles:
     """Reads them, and adds what is wrong to `problems`. `overrides` are variables that win over all others."""
     paths = tuple(Path(path) for path in _below(settings.schemas))
+    within = (settings.root, settings.schemas)
     texts, templates = [], []
     for path in paths:
         try:
-            texts.append(_rendered(read_source(path, settings.root), settings, overrides))
+            texts.append(_rendered(read_source(path, settings.root, within), settings, overrides))
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
@@ -71,7 +72,7 @@ def _below(folder: Path | str) -> Iterator[str]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path)
-        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and entry.is_file():
+        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
 
 

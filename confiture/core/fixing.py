@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from confiture.errors import Diagnostic, InputError
+from confiture.files.access import read_file, write_file
 from confiture.models.findings import Edit, Finding, LintReport
+from confiture.models.settings import Settings
 
 _MOST_PASSES = 10
 
@@ -24,7 +22,7 @@ class Fixes:
     report: LintReport
 
 
-def fix(root: Path, lint: Callable[[], LintReport], wanted: Callable[[Finding], bool]) -> Fixes:
+def fix(settings: Settings, lint: Callable[[], LintReport], wanted: Callable[[Finding], bool]) -> Fixes:
     """Applies the fixes of the wanted findings, file by file, and lints again.
 
     A file keeps a fix only if its finding is gone then, nothing new is found, and its comments are as before. Raises
@@ -38,7 +36,7 @@ def fix(root: Path, lint: Callable[[], LintReport], wanted: Callable[[Finding], 
         if not by_path:
             break
         for path, findings in by_path.items():
-            tried, report = _fix_file(root / path, findings, report, lint)
+            tried, report = _fix_file(_FixedFile(settings, path), findings, report, lint)
             if tried:
                 fixed += tried
             else:
@@ -56,11 +54,27 @@ def _by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
     return by_path
 
 
+class _FixedFile:
+    """A file that is fixed. Raises InputError if it cannot be read or written."""
+
+    def __init__(self, settings: Settings, shown: str) -> None:
+        self._path = settings.root / shown
+        self._shown = shown
+        self._folders = settings.folders
+
+    def read(self) -> bytes:
+        return read_file(self._path, self._shown, self._folders)
+
+    def write(self, content: bytes) -> None:
+        """Writes the file whole or not at all, with its permissions."""
+        write_file(self._path, self._shown, content, self._folders)
+
+
 def _fix_file(
-    path: Path, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
+    file: _FixedFile, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
 ) -> tuple[tuple[Finding, ...], LintReport]:
     """Fixes as much of a file as fits together. Gives the findings that are gone, none where the file is as it was."""
-    content = path.read_bytes()
+    content = file.read()
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
     if _as_before(content, text) != content:
         # of mixed line ends: the fix would change them all
@@ -69,19 +83,19 @@ def _fix_file(
     changed = _edited(text, [edit for finding in chosen for edit in finding.edits])
     if changed == text or _comments(changed) != _comments(text):
         return (), before
-    _write(path, _as_before(content, changed))
+    file.write(_as_before(content, changed))
     try:
         after = lint()
     except BaseException:
-        _write(path, content)
+        file.write(content)
         raise
     if _stands(before, after, chosen):
         return chosen, after
-    _write(path, content)
+    file.write(content)
     # perhaps one of them is at fault
     if len(chosen) > 1:
         for finding in chosen:
-            gone, report = _fix_file(path, [finding], before, lint)
+            gone, report = _fix_file(file, [finding], before, lint)
             if gone:
                 return gone, report
     return (), before
@@ -133,24 +147,3 @@ def _stands(before: LintReport, after: LintReport, fixed: Sequence[Finding]) -> 
 def _identity(finding: Finding) -> tuple[str, ...]:
     """What stays the same of a finding while lines move."""
     return (finding.rule, finding.span.path if finding.span else "", finding.relation or "", finding.message)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes the file whole or not at all, with its permissions. Raises InputError."""
-    target = path.resolve()
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(target.stat().st_mode)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        message = f"cannot write {path}: {(error.strerror or str(error)).lower()}"
-        hint = "make the file and its folder writable, or leave --fix out"
-        raise InputError(Diagnostic(code="unwritable-file", message=message, hint=hint)) from error

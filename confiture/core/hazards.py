@@ -63,7 +63,7 @@ def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts:
     judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]
     findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
     baseline = settings.linting.baseline
-    new = unknown(findings, read_baseline(baseline, settings.root)) if baseline else findings
+    new = unknown(findings, read_baseline(baseline, settings.root, (settings.root,))) if baseline else findings
     report = LintReport(
         findings=in_order([*unreadable(replay.failures), *new]),
         files=len(migrations),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confiture.core.files_catalog import SchemaFiles, build_schema, read_schema_files
 from confiture.core.lint_facts import DatabaseFacts, surroundings
 from confiture.errors import Problems
-from confiture.files.reading import shown_path
+from confiture.files.access import shown_path
 from confiture.lint.configuration import ActiveRule, active_rules, chosen
 from confiture.lint.engine import judge_schema, together
 from confiture.lint.findings import found, heeding, in_order, merged, unreadable

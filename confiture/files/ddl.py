@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
-from confiture.files.reading import read_source, shown_path
+from confiture.files.access import FileRefused, read_file, shown_path
+from confiture.files.reading import source_file
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
 
@@ -26,8 +28,8 @@ class Folders:
 def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     """The DDL file called `name`, looked up below the schemas folder, then below the project's root.
 
-    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing, or
-    one that is neither `.sql` nor `.sql.j2`; and the error of `read_source` for one that cannot be read.
+    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing or may
+    not be read, or one that is neither `.sql` nor `.sql.j2`; placed in the file if it is not UTF-8.
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
@@ -39,8 +41,7 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     for folder in (folders.schemas, folders.root):
         path = folder / relative
         if os.path.lexists(path):
-            _refuse_outside(name, path, folders)
-            return read_source(path, folders.root)
+            return _read(name, path, folders)
     raise _refused(
         name,
         "missing-file",
@@ -52,17 +53,14 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
 _BELOW = "name a file below the schemas folder, or below the project's root"
 
 
-def _refuse_outside(name: SourceText, path: Path, folders: Folders) -> None:
+def _read(name: SourceText, path: Path, folders: Folders) -> SourceFile:
+    shown = shown_path(path, folders.root)
     try:
-        resolved = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        shown = shown_path(path, folders.root)
-        message = f"{shown} is a link that leads nowhere, or may not be read"
-        raise _refused(name, "unreadable-file", message, f"mend {shown}, or name another file") from error
-    if not resolved.is_file():
-        raise _refused(name, "not-sql", f"{name.text.strip()} is no file", _BELOW)
-    if not any(resolved.is_relative_to(folder.resolve()) for folder in (folders.schemas, folders.root)):
-        raise _refused(name, "path-leaves-project", f"{name.text.strip()} is a link that leaves the project", _BELOW)
+        content = read_file(path, shown, (folders.schemas, folders.root))
+    except FileRefused as refused:
+        diagnostic = replace(refused.at(name.start), excerpt=name.file.excerpt(name.line))
+        raise InputError(diagnostic) from refused
+    return source_file(shown, content)
 
 
 def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ def baseline_text(findings: Iterable[Finding]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_baseline(path: Path, root: Path) -> Baseline:
-    """What a baseline file knows. Raises InputError where it cannot be read, or is none."""
-    file = read_source(path, root)
+def read_baseline(path: Path, root: Path, within: Sequence[Path] | None) -> Baseline:
+    """What a baseline file below one of the folders `within` knows. Raises InputError if it is not a baseline."""
+    file = read_source(path, root, within)
     try:
         return _entries(json.loads(file.text))
     except json.JSONDecodeError as error:

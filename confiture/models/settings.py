@@ -96,3 +96,8 @@ class Settings:
     linting: LintSettings = field(default_factory=LintSettings)
     hooks: tuple[SourceText, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that the project's files lie in."""
+        return (self.root, self.schemas, self.migrations)

@@ -6,14 +6,15 @@ A dry run leaves the database as it was, so predictions are kept beside the proj
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from confiture.files.access import OWN_FOLDER, FileRefused, read_file, write_own_file
 from confiture.models.trace import Estimate
 
 _MOST = 1_000
+_FILE = "predictions.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +50,7 @@ class Predictions:
     """The predictions of the project at `root`. A file that cannot be read counts as none."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / ".confiture"
-        self._path = self._folder / "predictions.json"
+        self._root = root
 
     def recall(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
         """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
@@ -65,18 +65,16 @@ class Predictions:
         }
 
     def remember(self, predictions: Sequence[Prediction]) -> None:
-        """Adds predictions; the oldest go when there are too many."""
+        """Adds predictions; the oldest go when there are too many. Raises FileRefused."""
         kept = [*self._load(), *predictions][-_MOST:]
-        self._folder.mkdir(exist_ok=True)
-        (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        temporary = self._path.with_suffix(f".{os.getpid()}.new")
-        temporary.write_text(json.dumps([asdict(prediction) for prediction in kept], indent=1), encoding="utf-8")
-        temporary.replace(self._path)
+        text = json.dumps([asdict(prediction) for prediction in kept], indent=1)
+        write_own_file(self._root, _FILE, text)
 
     def _load(self) -> list[Prediction]:
         try:
-            return [Prediction(**entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, TypeError):
+            content = read_file(self._root / OWN_FOLDER / _FILE, _FILE, (self._root,))
+            return [Prediction(**entry) for entry in json.loads(content)]
+        except (FileRefused, ValueError, TypeError, RecursionError):
             return []
 
 
