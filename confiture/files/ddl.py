@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from difflib import get_close_matches
+from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
@@ -12,6 +11,7 @@ from confiture.files.access import FileRefused, read_file, shown_path
 from confiture.files.reading import source_file
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
+from confiture.text import Suggestions, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
 
@@ -23,6 +23,7 @@ class Folders:
     root: Path
     schemas: Path
     migrations: Path
+    suggestions: Suggestions = field(default_factory=Suggestions, compare=False, repr=False)
 
 
 def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
@@ -46,7 +47,7 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
         name,
         "missing-file",
         f"there is no file {relative} below {shown_path(folders.schemas, folders.root)}/",
-        _nearest_file(relative, folders) or _BELOW,
+        (folders.suggestions.take() and _nearest_file(relative, folders)) or _BELOW,
     )
 
 
@@ -70,5 +71,4 @@ def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError
 def _nearest_file(relative: PurePosixPath, folders: Folders) -> str | None:
     known = {path.relative_to(folders.schemas).as_posix() for path in folders.schemas.rglob("*.sql*")}
     same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
-    near = same_name or get_close_matches(relative.as_posix(), sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else None
+    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))

@@ -14,13 +14,14 @@ from confiture.files.access import ANYWHERE, shown_path
 from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.linting import LINTING, PATTERNS, lint_settings
 from confiture.files.passages import Passage
-from confiture.files.reader import Invalid, Reader, nearest
+from confiture.files.reader import Invalid, Reader
 from confiture.files.reading import parse_yaml, read_source
 from confiture.files.shapes import Count, Duration, Flag, Text
 from confiture.files.variables import VARIABLES
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
+from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
@@ -186,7 +187,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
         known = sorted({*environments, DEFAULT_ENVIRONMENT})
-        hint = nearest(environment, known) or f"known environments: {', '.join(known)}"
+        hint = did_you_mean(environment, known) or f"known environments: {', '.join(known)}"
         raise InputError(
             Diagnostic(code="unknown-environment", message=f"there is no environment {environment!r}", hint=hint)
         )
