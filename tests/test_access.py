@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +12,10 @@ import pytest
 
 from confiture.files import access
 from confiture.files.access import ANYWHERE, FileRefused, read_file, write_file
-from tests.fix_projects import Project, Result
+from tests.fix_projects import Project
 
 SECRET = "ddl: [hunter2, {"
 """What lies outside of the project. It is neither YAML, SQL nor JSON, so a message would show it."""
-
-MEMORY = 1_500_000_000
 
 
 def _pipe(path: Path) -> None:
@@ -114,7 +110,7 @@ def _assert_refused(
     target = project.root / path
     target.unlink(missing_ok=True)
     make(target)
-    result = _bounded(project, *command)
+    result = project.bounded(*command)
     told = " ".join((result.out + result.err).split())
     assert result.code in (1, 2), told
     assert message in told
@@ -132,21 +128,6 @@ def _project(tmp_path: Path) -> Project:
     project.ddl("used.sql", "SELECT 1;")
     project.migration("000_used", "ddl: [used.sql]")
     return project
-
-
-def _bounded(project: Project, *arguments: str) -> Result:
-    """Runs a command that may neither wait for ever nor take all memory."""
-    done = subprocess.run(
-        project.command(*arguments),
-        cwd=project.root,
-        env=project.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +198,7 @@ def test_a_file_that_an_option_names_may_lie_anywhere_but_must_be_a_file(
     project.run(*command, str(folder / name))
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    assert "is a pipe, not a regular file" in _bounded(project, *command, str(folder / name)).err
+    assert "is a pipe, not a regular file" in project.bounded(*command, str(folder / name)).err
 
 
 def test_a_file_that_is_replaced_between_the_looks_at_it_is_judged_as_it_was_opened(

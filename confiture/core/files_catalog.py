@@ -17,7 +17,7 @@ from confiture.models.catalog import Catalog
 from confiture.models.settings import Settings
 from confiture.models.source import Rendered, SourceFile, SourceText
 from confiture.plan.rendering import RenderContext, TemplateProblem, render, verbatim
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
 
@@ -84,7 +84,7 @@ def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
     files = read_schema_files(settings, overrides, problems)
     exists = settings.migrations.exists() or not files.paths
     project = read_project(settings, overrides, problems) if exists else None
-    schema = build_schema(files.texts, problems, postgast.parse)
+    schema = build_schema(files.texts, problems, parse_sql)
     problems.raise_if_any()
     replay = Replay((), surroundings(settings, None))
     for plan in project.ups if project else ():

@@ -24,7 +24,7 @@ from confiture.models.settings import Settings
 from confiture.processes import may_fork, meanwhile
 from confiture.sql.ahead import parsed_ahead
 from confiture.sql.catalog.builder import Misfit
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _ahead(
     """What parses the texts, and what gives the result of work: in another process where that is a gain."""
     if is_large and may_fork():
         return parsed_ahead(texts, work)
-    return nullcontext((postgast.parse, partial(work, postgast.parse)))
+    return nullcontext((parse_sql, partial(work, parse_sql)))
 
 
 def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:

@@ -12,7 +12,7 @@ from ruamel.yaml.reader import ReaderError
 
 from confiture.errors import Diagnostic, InputError, Span
 from confiture.files.access import FileRefused, read_file, shown_path
-from confiture.files.composing import compose
+from confiture.files.composing import TooManyValues, compose
 from confiture.models.source import SourceFile
 
 # the parser takes these for line ends, editors do not: lines would be counted differently
@@ -79,6 +79,11 @@ def parse_yaml(file: SourceFile, shown: SourceFile | None = None) -> Node | None
         raise InputError(
             shown.diagnostic(_start(file), "bad-yaml", message, hint="a migration needs few levels")
         ) from error
+    except TooManyValues as error:
+        span = Span(path=file.path, line=error.line + 1)
+        message = "the file holds more values than a migration needs"
+        hint = "keep data out of YAML: a migration's rows belong into SQL"
+        raise InputError(shown.diagnostic(span, "too-many-values", message, hint=hint)) from error
     except (YAMLError, ValueError, AssertionError) as error:
         raise InputError(
             shown.diagnostic(_start(file), "bad-yaml", f"not valid YAML: {error}", hint=_hint(""))

@@ -22,7 +22,7 @@ from confiture.models.plan import BATCH, Isolation, PlannedStep, Statement
 from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.rendering import RenderContext, TemplateProblem, holds, render, verbatim
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
 
@@ -36,7 +36,7 @@ class StepPlanner:
     `tenant` is the column that names the tenant. `parse` gives the trees of texts.
     """
 
-    def __init__(self, context: RenderContext, problems: Problems, tenant: str, parse: Parse = postgast.parse) -> None:
+    def __init__(self, context: RenderContext, problems: Problems, tenant: str, parse: Parse = parse_sql) -> None:
         self._context = context
         self._problems = problems
         self._tenant = tenant
