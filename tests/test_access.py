@@ -356,3 +356,25 @@ def test_a_loop_of_folders_is_walked_once(project: Project) -> None:
     assert project.run("lint", "--format", "json", expect=None).json["files"] == 1
     project.migration("001_a", "ddl: [missing.sql]")
     assert "there is no file missing.sql" in project.run("migrate", "validate", expect=2).err
+
+
+@pytest.mark.parametrize("folder", ["/", "/proc"])
+def test_files_that_vanish_below_a_large_folder_are_left_out(project: Project, folder: str) -> None:
+    project.write("confiture.yaml", f"schemas: {folder}")
+    project.migration("001_a", "ddl: [nope.sql]")
+    result = project.bounded("migrate", "validate")
+    assert result.code == 2, result.err
+    assert "there is no file nope.sql" in result.err
+
+
+def test_deep_folders_are_walked(project: Project) -> None:
+    former = Path.cwd()
+    os.chdir(project.root / "schemas")
+    try:
+        for _ in range(1_200):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("a.sql").write_text("CREATE TABLE public.a (id bigint PRIMARY KEY);")
+    finally:
+        os.chdir(former)
+    assert project.run("lint", "--format", "json", expect=None).json["files"] == 1

@@ -61,19 +61,24 @@ def build_schema(texts: Iterable[Rendered], problems: Problems, parse: Parse) ->
     return schema
 
 
-def _below(folder: Path | str) -> Iterator[str]:
+def _below(folder: Path) -> Iterator[str]:
     """The DDL files below a folder in path order, hidden ones left out."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:  # not there, or not to be read
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
+    todo = _entries(folder)
+    while todo:
+        entry = todo.pop()
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path)
+            todo += _entries(entry.path)
         elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, the last first; nothing if the folder is not there or may not be read."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(entries, key=lambda entry: entry.name, reverse=True)
 
 
 def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
@@ -14,6 +16,8 @@ from confiture.models.values import value
 from confiture.text import Suggestions, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
+_MOST_FOLDERS = 1_000
+"""How many are searched for a file with a name like that of a missing one."""
 
 
 @value(frozen=True, kw_only=True, slots=True)
@@ -68,7 +72,13 @@ def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError
     return InputError(name.file.diagnostic(name.start, code, message, hint=hint))
 
 
+def _some_files(folder: Path) -> Iterator[str]:
+    """SQL files below a folder, as many as are found soon. What vanishes meanwhile or may not be read is left out."""
+    for path, _, names in islice(os.walk(folder), _MOST_FOLDERS):
+        yield from (os.path.join(path, name) for name in names if ".sql" in name)  # noqa: PTH118 - many
+
+
 def _nearest_file(relative: PurePosixPath, folders: Folders) -> str | None:
-    known = {path.relative_to(folders.schemas).as_posix() for path in folders.schemas.rglob("*.sql*")}
+    known = {PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _some_files(folders.schemas)}
     same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
     return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))
