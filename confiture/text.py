@@ -1,12 +1,14 @@
 """Text from outside, in the form in which output shows it: nothing in it controls a terminal, a log or a page.
 
-All text from names, data, errors, servers and files passes `visible` on its way out, or `json_text` into JSON.
+All text from names, data, errors, servers and files passes `visible` on its way out, or `json_text` into JSON. Besides,
+what was meant by a word that is not known.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from confiture.secrets import hide_in_document, hide_secrets
@@ -26,6 +28,9 @@ _COMMAND = re.compile(
     rf"|{_HASH}",
     re.MULTILINE | re.IGNORECASE,
 )
+_MOST_SUGGESTIONS = 20
+_MOST_KNOWN = 5_000
+_LONGEST = 200
 _NAMED = {"\n": "\\n", "\r": "\\r"}
 
 
@@ -74,3 +79,36 @@ def _escape(match: re.Match[str]) -> str:
 def _escape_json(match: re.Match[str]) -> str:
     # above the first plane: as a pair of surrogates
     return json.dumps(match[0])[1:-1]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like a word, whatever its case; None if none is, or it would take long to find."""
+    from difflib import get_close_matches
+
+    folded = {name.lower(): name for name in known}
+    if len(word) > _LONGEST or len(folded) > _MOST_KNOWN:
+        return None
+    matches = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean ...?`, or None if nothing is near."""
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else None
+
+
+class Suggestions:
+    """Suggests for the first unknown words only: to compare many words with many others would take long."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_SUGGESTIONS
+
+    def take(self) -> bool:
+        """Whether there may be one more suggestion."""
+        self._left -= 1
+        return self._left >= 0
+
+    def did_you_mean(self, word: str, known: Iterable[str]) -> str | None:
+        """`did you mean ...?`, or None if nothing is near or enough was suggested."""
+        return did_you_mean(word, known) if self.take() else None

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import pytest
 from confiture.cli.app import main
 
 REPOSITORY = Path(__file__).parent.parent
+_MEMORY, _SECONDS = 1_500_000_000, 120
 _FOREIGN = ("GITHUB_", "FORCE_COLOR", "NO_COLOR", "CONFITURE_", "DATABASE_URL", "PG", "COLUMNS", "CI", "TERM")
 
 
@@ -87,6 +89,20 @@ class Project:
             self.command(*arguments), cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
         )
         return _expected(Result(done.returncode, done.stdout, done.stderr), expect)
+
+    def bounded(self, *arguments: str) -> Result:
+        """Runs the command in a process that may neither wait for ever nor take all memory."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY)),
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Starts the command and lets it run."""

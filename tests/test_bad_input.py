@@ -232,15 +232,24 @@ FILE_NAME_MISTAKES = {
     "a folder": ("ddl: ['01']\n", ["1:8 not-sql: 01 is no SQL file -> .sql.j2"]),
     "a folder that looks like a file": (
         "ddl: [folder.sql]\n",
-        ["1:7 not-sql: folder.sql is no file -> below the schemas"],
+        ["1:7 not-a-file: schemas/folder.sql is a folder -> a regular file"],
     ),
     "name longer than names can be": (
         f"ddl: [{'a' * 300}.sql]\n",
         ["1:7 missing-file: aaa -> below the schemas folder"],
     ),
-    "link that leaves": ("ddl: [outside.sql]\n", ["1:7 path-leaves-project: a link that leaves -> below the schemas"]),
-    "link to itself": ("ddl: [loop.sql]\n", ["1:7 unreadable-file: schemas/loop.sql is a link -> mend"]),
-    "link to nothing": ("ddl: [dangling.sql]\n", ["1:7 unreadable-file: schemas/dangling.sql is a link -> mend"]),
+    "link that leaves": (
+        "ddl: [outside.sql]\n",
+        ["1:7 path-leaves-project: schemas/outside.sql leads out of the project, to -> into the project"],
+    ),
+    "link to itself": (
+        "ddl: [loop.sql]\n",
+        ["1:7 unreadable-file: schemas/loop.sql: too many levels of symbolic links -> name another"],
+    ),
+    "link to nothing": (
+        "ddl: [dangling.sql]\n",
+        ["1:7 unreadable-file: schemas/dangling.sql: no such file -> name another"],
+    ),
 }
 
 TEMPLATE_MISTAKES = {

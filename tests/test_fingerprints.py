@@ -9,7 +9,7 @@ import pytest
 
 from confiture.core.fixing import fix
 from confiture.errors import Span
-from confiture.files.replacement import write_whole
+from confiture.files.access import ANYWHERE, write_file
 from confiture.lint.baseline import baseline_text, read_baseline, unknown
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.registry import built_in_rules
@@ -139,7 +139,7 @@ def test_a_baseline_of_version_2_is_written_and_read(tmp_path: Path) -> None:
     text = baseline_text([IN_A_MIGRATION, IN_A_DATABASE, replace(IN_A_MIGRATION, message="another")])
     assert text == VERSION_2
     (tmp_path / "known.json").write_text(text)
-    baseline = read_baseline(tmp_path / "known.json", tmp_path, built_in_rules())
+    baseline = read_baseline(tmp_path / "known.json", tmp_path, ANYWHERE, built_in_rules())
     reworded = replace(IN_A_MIGRATION, message="reworded")
     elsewhere = replace(IN_A_MIGRATION, statement="CREATE INDEX other ON w_orders (id)")
     findings = [elsewhere, reworded, IN_A_MIGRATION, IN_A_DATABASE, IN_A_SCHEMA_FILE, reworded]
@@ -165,7 +165,7 @@ def version_1(*findings: Finding, count: int = 1) -> str:
 def test_a_baseline_of_version_1_knows_by_rule_file_relation_and_count(tmp_path: Path) -> None:
     other = replace(IN_A_MIGRATION, message="another")
     (tmp_path / "known.json").write_text(version_1(IN_A_MIGRATION, other, IN_A_DATABASE))
-    baseline = read_baseline(tmp_path / "known.json", tmp_path, built_in_rules())
+    baseline = read_baseline(tmp_path / "known.json", tmp_path, ANYWHERE, built_in_rules())
     reworded = [replace(IN_A_MIGRATION, message=f"reworded {number}") for number in range(3)]
     assert unknown([*reworded, IN_A_SCHEMA_FILE], baseline) == (reworded[2], IN_A_SCHEMA_FILE)
     assert unknown([replace(IN_A_DATABASE, message="reworded")], baseline) == ()
@@ -216,14 +216,15 @@ def test_a_file_is_replaced_whole_with_its_permissions(tmp_path: Path, mode: int
     path.write_text("old")
     path.chmod(mode)
     link.symlink_to(path)
-    write_whole(link, b"new", "hint")
+    write_file(link, "link.json", b"new", ANYWHERE)
     assert (path.read_bytes(), path.stat().st_mode & 0o777, link.is_symlink()) == (b"new", mode, True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "link.json"]
 
 
-def test_what_is_not_a_file_is_written_to(project: Project) -> None:
+def test_what_is_not_a_file_is_not_replaced(project: Project) -> None:
     project.ddl("a.sql", "CREATE TABLE w_a (id int);\n")
-    project.run("lint", "--write-baseline", "--baseline", "/dev/null")
+    error = project.run("lint", "--write-baseline", "--baseline", "/dev/null", expect=2).err
+    assert "not a regular file" in error
     assert Path("/dev/null").is_char_device()
 
 

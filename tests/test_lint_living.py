@@ -12,6 +12,7 @@ import pytest
 from confiture.core.changes import changes_since
 from confiture.core.fixing import fix
 from confiture.errors import InputError
+from confiture.files.settings import Overrides, load_settings
 from confiture.models.findings import LintReport
 from tests.fix_projects import Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
@@ -346,7 +347,7 @@ def test_a_fix_whose_judging_is_broken_off_is_taken_back(project: Project) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fix(project.root, broken_off, lambda _: True)
+        fix(load_settings(project.root, Overrides(), {}), broken_off, lambda _: True)
     assert (project.root / "schemas/a.sql").read_text() == "SELECT bad;\n"
 
 

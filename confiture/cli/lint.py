@@ -165,12 +165,22 @@ class _Run:
         from confiture.lint.registry import known_rules
 
         root = self.settings.root
-        baseline = asked.baseline.absolute() if asked.baseline else self.settings.linting.baseline
+        baseline, within = self._baseline(asked.baseline)
         return Narrowing(
             paths=shown_paths(asked.paths, root),
             changes=changes_since(asked.changed_since, root) if asked.changed_since is not None else None,
-            baseline=read_baseline(baseline, root, known_rules(self.settings.linting, root)) if baseline else None,
+            baseline=read_baseline(baseline, root, within, known_rules(self.settings.linting, root))
+            if baseline
+            else None,
         )
+
+    def _baseline(self, asked: Path | None) -> tuple[Path | None, Sequence[Path] | None]:
+        """The baseline, and below which folders it must lie: one that the option names may lie anywhere."""
+        from confiture.files.access import ANYWHERE
+
+        if asked:
+            return asked.absolute(), ANYWHERE
+        return self.settings.linting.baseline, (self.settings.root,)
 
     def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
         from confiture.core.fixing import fix
@@ -178,7 +188,7 @@ class _Run:
         from confiture.models.words import count
 
         # settings and files are read anew each time, as the fixes leave them
-        fixes = fix(self.settings.root, lambda: lint_project(self.settings, options), narrowing.shows)
+        fixes = fix(self.settings, lambda: lint_project(self.settings, options), narrowing.shows)
         say(f"fixed {count(len(fixes.fixed), 'finding')}")
         if fixes.refused:
             say(f"left {count(len(fixes.refused), 'finding')} whose fix would have changed more than it should")
@@ -187,16 +197,16 @@ class _Run:
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
-        from confiture.files.replacement import write_whole
+        from confiture.files.access import write_file
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
         from confiture.lint.findings import is_broken_file
         from confiture.models.words import count
 
-        path = asked or self.settings.linting.baseline or self.settings.root / DEFAULT_NAME
+        named, within = self._baseline(asked)
+        path = named or self.settings.root / DEFAULT_NAME
         findings = [finding for finding in report.findings if not is_broken_file(finding)]
-        hint = "--baseline names a file in a folder that you may write to"
-        write_whole(path, baseline_text(findings).encode(), hint)
+        write_file(path, os.path.relpath(path), baseline_text(findings).encode(), within)
         say(f"wrote {count(len(findings), 'finding')} to {os.path.relpath(path)}")
         if asked or not self.settings.linting.baseline:
             shown = os.path.relpath(path.absolute(), self.settings.root)

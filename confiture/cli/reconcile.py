@@ -138,10 +138,12 @@ def _asked(table: str, query: str | None, file: Path | None, key: list[str] | No
 
 
 def _read(file: Path) -> str:
+    from confiture.files.access import ANYWHERE, FileRefused, read_file
+
     try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise bad_option(f"--file {file}: {error.strerror or error}", "name a file with one query") from error
+        return read_file(file, str(file), ANYWHERE).decode("utf-8-sig")
+    except FileRefused as refused:
+        raise bad_option(f"--file: {refused}", "name a file with one query, or pass it with --sql") from refused
     except UnicodeDecodeError as error:
         raise bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
 

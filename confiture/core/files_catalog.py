@@ -18,7 +18,7 @@ from confiture.models.settings import Settings
 from confiture.models.source import Rendered, SourceFile, SourceText
 from confiture.plan.rendering import MISSING, RenderContext, TemplateProblem, render, verbatim
 from confiture.plan.variables import merge_variables
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
 
@@ -39,10 +39,11 @@ class SchemaFiles:
 def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> SchemaFiles:
     """Reads them, and adds what is wrong to `problems`. `overrides` are variables that win over all others."""
     paths = tuple(Path(path) for path in _below(settings.schemas))
+    within = (settings.root, settings.schemas)
     texts, templates = [], []
     for path in paths:
         try:
-            texts.append(_rendered(read_source(path, settings.root), settings, overrides))
+            texts.append(_rendered(read_source(path, settings.root, within), settings, overrides))
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
@@ -61,19 +62,24 @@ def build_schema(texts: Iterable[Rendered], problems: Problems, parse: Parse) ->
     return schema
 
 
-def _below(folder: Path | str) -> Iterator[str]:
+def _below(folder: Path) -> Iterator[str]:
     """The DDL files below a folder in path order, hidden ones left out."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:  # not there, or not to be read
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
+    todo = _entries(folder)
+    while todo:
+        entry = todo.pop()
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path)
-        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and entry.is_file():
+            todo += _entries(entry.path)
+        elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, the last first; nothing if the folder is not there or may not be read."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(entries, key=lambda entry: entry.name, reverse=True)
 
 
 def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
@@ -85,7 +91,7 @@ def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
     exists = settings.migrations.exists() or not files.paths
     project = read_project(settings, overrides, problems) if exists else None
     problems.extend(project.missing() if project else ())
-    schema = build_schema(files.texts, problems, postgast.parse)
+    schema = build_schema(files.texts, problems, parse_sql)
     problems.raise_if_any()
     replay = Replay((), surroundings(settings, None))
     for plan in project.ups if project else ():

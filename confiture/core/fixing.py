@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from confiture.files.replacement import write_whole
+from confiture.files.access import read_file, write_file
 from confiture.lint.fingerprints import fingerprint_v1
 from confiture.models.findings import Edit, Finding, LintReport
+from confiture.models.settings import Settings
 
 _MOST_PASSES = 10
 _UNWRITABLE = "make the file and its folder writable, or leave --fix out"
@@ -24,7 +24,7 @@ class Fixes:
     report: LintReport
 
 
-def fix(root: Path, lint: Callable[[], LintReport], wanted: Callable[[Finding], bool]) -> Fixes:
+def fix(settings: Settings, lint: Callable[[], LintReport], wanted: Callable[[Finding], bool]) -> Fixes:
     """Applies the fixes of the wanted findings, file by file, and lints again.
 
     A file keeps a fix only if its finding is gone then, nothing new is found, and its comments are as before. Raises
@@ -38,7 +38,7 @@ def fix(root: Path, lint: Callable[[], LintReport], wanted: Callable[[Finding], 
         if not by_path:
             break
         for path, findings in by_path.items():
-            tried, report = _fix_file(root / path, findings, report, lint)
+            tried, report = _fix_file(_FixedFile(settings, path), findings, report, lint)
             if tried:
                 fixed += tried
             else:
@@ -56,11 +56,27 @@ def _by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
     return by_path
 
 
+class _FixedFile:
+    """A file that is fixed. Raises InputError if it cannot be read or written."""
+
+    def __init__(self, settings: Settings, shown: str) -> None:
+        self._path = settings.root / shown
+        self._shown = shown
+        self._folders = settings.folders
+
+    def read(self) -> bytes:
+        return read_file(self._path, self._shown, self._folders)
+
+    def write(self, content: bytes) -> None:
+        """Writes the file whole or not at all, with its permissions."""
+        write_file(self._path, self._shown, content, self._folders)
+
+
 def _fix_file(
-    path: Path, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
+    file: _FixedFile, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
 ) -> tuple[tuple[Finding, ...], LintReport]:
     """Fixes as much of a file as fits together. Gives the findings that are gone, none where the file is as it was."""
-    content = path.read_bytes()
+    content = file.read()
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
     if _as_before(content, text) != content:
         # of mixed line ends: the fix would change them all
@@ -69,19 +85,19 @@ def _fix_file(
     changed = _edited(text, [edit for finding in chosen for edit in finding.edits])
     if changed == text or _comments(changed) != _comments(text):
         return (), before
-    write_whole(path, _as_before(content, changed), _UNWRITABLE)
+    file.write(_as_before(content, changed))
     try:
         after = lint()
     except BaseException:
-        write_whole(path, content, _UNWRITABLE)
+        file.write(content)
         raise
     if _stands(before, after, chosen):
         return chosen, after
-    write_whole(path, content, _UNWRITABLE)
+    file.write(content)
     # perhaps one of them is at fault
     if len(chosen) > 1:
         for finding in chosen:
-            gone, report = _fix_file(path, [finding], before, lint)
+            gone, report = _fix_file(file, [finding], before, lint)
             if gone:
                 return gone, report
     return (), before

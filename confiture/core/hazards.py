@@ -63,7 +63,8 @@ def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts:
     judged: list[Judged] = [one for plan in migrations for one in replay.judge(plan, created)]
     findings, suppressed = heeding(found(judged), replay.ignores, actives, known, all_judged=False)
     baseline = settings.linting.baseline
-    new = unknown(findings, read_baseline(baseline, settings.root, known)) if baseline else findings
+    within = (settings.root,)
+    new = unknown(findings, read_baseline(baseline, settings.root, within, known)) if baseline else findings
     report = LintReport(
         findings=in_order([*unreadable(replay.failures), *new]),
         files=len(migrations),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confiture.core.files_catalog import SchemaFiles, build_schema, read_schema_files
 from confiture.core.lint_facts import DatabaseFacts, surroundings
 from confiture.errors import Problems
-from confiture.files.reading import shown_path
+from confiture.files.access import shown_path
 from confiture.lint.configuration import ActiveRule, active_rules, chosen
 from confiture.lint.engine import judge_schema, together
 from confiture.lint.findings import found, heeding, in_order, merged, unreadable
@@ -24,7 +24,7 @@ from confiture.models.settings import Settings
 from confiture.processes import may_fork, meanwhile
 from confiture.sql.ahead import parsed_ahead
 from confiture.sql.catalog.builder import Misfit
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _ahead(
     """What parses the texts, and what gives the result of work: in another process where that is a gain."""
     if is_large and may_fork():
         return parsed_ahead(texts, work)
-    return nullcontext((postgast.parse, partial(work, postgast.parse)))
+    return nullcontext((parse_sql, partial(work, parse_sql)))
 
 
 def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:

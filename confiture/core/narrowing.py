@@ -8,7 +8,7 @@ from pathlib import Path
 
 from confiture.core.changes import Changes, is_changed
 from confiture.errors import Diagnostic, InputError
-from confiture.files.reading import shown_path
+from confiture.files.access import shown_path
 from confiture.lint.baseline import Baseline, unknown
 from confiture.models.findings import Finding, LintReport
 

@@ -16,7 +16,7 @@ from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.plan.building import Planner
 from confiture.plan.ordering import find_version, ordered
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
 
 
 def read_project(
-    settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = postgast.parse
+    settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = parse_sql
 ) -> Project:
     """The same, with what is whole; every mistake is added to `problems`. A step with a mistake has no statements.
     `parse` gives the trees of texts.

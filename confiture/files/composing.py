@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import Node
 
 try:
@@ -19,17 +20,58 @@ except ImportError:  # no wheel for this platform: the pure parser does all
 
 
 _DEEPEST = 1_000
+_MOST_EVENTS = 300_000
+"""What the parser may find in a file: keys, values, ends of lists. Few take a kilobyte of memory each."""
+_SMALL = 100_000
+_LARGE = 200_000
+"""Characters of a text that the pure parser takes too long for."""
+
+
+class TooManyValues(Exception):
+    """A file that holds more than a file of ours needs; `line` (from 0) is where it does."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
 
 
 def compose(text: str) -> Node | None:
-    """The root node, None where there is no document. Raises what ruamel.yaml raises for text that is no YAML."""
-    return _pure(text) if CParser is None or _may_be_deep(text) else _fast(text)
+    """The root node, None where there is no document. Raises what ruamel.yaml raises for text that is no YAML.
+
+    Raises RecursionError or TooManyValues for what would take too much time or memory.
+    """
+    if CParser is None:
+        return _pure(text)
+    if len(text) > _SMALL or _may_be_deep(text):
+        _refuse_endless(text)
+    return _fast(text)
 
 
 def _may_be_deep(text: str) -> bool:
     """Whether libyaml might run out of stack: it recurses for each level, without a limit."""
     brackets = text.count("[") + text.count("{")
     return brackets > _DEEPEST or max(map(len, text.split("\n"))) > _DEEPEST
+
+
+def _refuse_endless(text: str) -> None:
+    """Raises RecursionError for nesting that is too deep, TooManyValues for too many; neither takes memory here."""
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    loader = _loader()(text)
+    depth = events = 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            events += 1
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise RecursionError
+            if events > _MOST_EVENTS:
+                raise TooManyValues(event.start_mark.line)
+    except YAMLError:
+        return  # composing says what is wrong
+    finally:
+        loader.dispose()
 
 
 def _pure(text: str) -> Node | None:
@@ -44,6 +86,8 @@ def _fast(text: str) -> Node | None:
     try:
         node: Node | None = loader.get_single_node()
     except Exception:
+        if len(text) > _LARGE:
+            raise
         return _pure(text)
     finally:
         loader.dispose()

@@ -9,8 +9,9 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import Span
-from confiture.files.reader import Invalid, Reader, clipped, is_null, nearest
+from confiture.files.reader import Invalid, Reader, clipped, is_null
 from confiture.files.shapes import Shape
+from confiture.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Record:
         return fields
 
     def _unknown(self, key: ScalarNode, reader: Reader) -> None:
-        near = nearest(key.value, list(self.keys))
+        near = did_you_mean(key.value, self.keys)
         hint = near or f"known keys: {', '.join(self.keys)}"
         reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {clipped(key.value)!r}", hint)
 

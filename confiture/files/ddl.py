@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
+from collections.abc import Iterator
+from dataclasses import field, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
-from confiture.files.reading import read_source, shown_path
+from confiture.files.access import FileRefused, read_file, shown_path
+from confiture.files.reading import source_file
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
+from confiture.text import Suggestions, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
+_MOST_FOLDERS = 1_000
+"""How many are searched for a file with a name like that of a missing one."""
 
 
 @value(frozen=True, kw_only=True, slots=True)
@@ -21,13 +27,14 @@ class Folders:
     root: Path
     schemas: Path
     migrations: Path
+    suggestions: Suggestions = field(default_factory=Suggestions, compare=False, repr=False)
 
 
 def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     """The DDL file called `name`, looked up below the schemas folder, then below the project's root.
 
-    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing, or
-    one that is neither `.sql` nor `.sql.j2`; and the error of `read_source` for one that cannot be read.
+    Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing or may
+    not be read, or one that is neither `.sql` nor `.sql.j2`; placed in the file if it is not UTF-8.
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
@@ -39,38 +46,39 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     for folder in (folders.schemas, folders.root):
         path = folder / relative
         if os.path.lexists(path):
-            _refuse_outside(name, path, folders)
-            return read_source(path, folders.root)
+            return _read(name, path, folders)
     raise _refused(
         name,
         "missing-file",
         f"there is no file {relative} below {shown_path(folders.schemas, folders.root)}/",
-        _nearest_file(relative, folders) or _BELOW,
+        (folders.suggestions.take() and _nearest_file(relative, folders)) or _BELOW,
     )
 
 
 _BELOW = "name a file below the schemas folder, or below the project's root"
 
 
-def _refuse_outside(name: SourceText, path: Path, folders: Folders) -> None:
+def _read(name: SourceText, path: Path, folders: Folders) -> SourceFile:
+    shown = shown_path(path, folders.root)
     try:
-        resolved = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        shown = shown_path(path, folders.root)
-        message = f"{shown} is a link that leads nowhere, or may not be read"
-        raise _refused(name, "unreadable-file", message, f"mend {shown}, or name another file") from error
-    if not resolved.is_file():
-        raise _refused(name, "not-sql", f"{name.text.strip()} is no file", _BELOW)
-    if not any(resolved.is_relative_to(folder.resolve()) for folder in (folders.schemas, folders.root)):
-        raise _refused(name, "path-leaves-project", f"{name.text.strip()} is a link that leaves the project", _BELOW)
+        content = read_file(path, shown, (folders.schemas, folders.root))
+    except FileRefused as refused:
+        diagnostic = replace(refused.at(name.start), excerpt=name.file.excerpt(name.line))
+        raise InputError(diagnostic) from refused
+    return source_file(shown, content)
 
 
 def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError:
     return InputError(name.file.diagnostic(name.start, code, message, hint=hint))
 
 
+def _some_files(folder: Path) -> Iterator[str]:
+    """SQL files below a folder, as many as are found soon. What vanishes meanwhile or may not be read is left out."""
+    for path, _, names in islice(os.walk(folder), _MOST_FOLDERS):
+        yield from (os.path.join(path, name) for name in names if ".sql" in name)  # noqa: PTH118 - many
+
+
 def _nearest_file(relative: PurePosixPath, folders: Folders) -> str | None:
-    known = {path.relative_to(folders.schemas).as_posix() for path in folders.schemas.rglob("*.sql*")}
+    known = {PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _some_files(folders.schemas)}
     same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
-    near = same_name or get_close_matches(relative.as_posix(), sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else None
+    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from confiture.files.access import OWN_FOLDER, write_own_file
 from confiture.files.migration import migration_schema
 from confiture.files.settings import settings_schema
 
 SchemaName = Literal["migration", "settings"]
-SCHEMA_FOLDER = Path(".confiture/schema")
+SCHEMA_FOLDER = Path(OWN_FOLDER, "schema")
 
 
 Entries = Sequence[dict[str, Any]]
@@ -28,10 +29,10 @@ def json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
 
 
 def install_schemas(root: Path, entries: Entries = ()) -> None:
-    """Writes both schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them."""
-    folder = root / SCHEMA_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (root / ".confiture" / ".gitignore").write_text("*\n", encoding="utf-8")
+    """Writes both schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them.
+
+    Raises InputError if they cannot be written there.
+    """
     for name in ("migration", "settings"):
         text = json.dumps(json_schema(name, entries), indent=2) + "\n"
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        write_own_file(root, f"schema/{name}.json", text)

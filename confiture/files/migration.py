@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml.nodes import Node
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
+from confiture.files.access import ANYWHERE, shown_path
 from confiture.files.containers import Fields, Key, ListOf, Record
 from confiture.files.ddl import Folders, read_ddl
 from confiture.files.passages import Passage
 from confiture.files.reader import Invalid, Reader, clipped
-from confiture.files.reading import parse_yaml, read_source, shown_path
+from confiture.files.reading import parse_yaml, read_source
 from confiture.files.shapes import Text
 from confiture.files.steps import StepShape, step_of, step_schema
 from confiture.files.variables import VARIABLES
@@ -85,9 +87,9 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
                 hint=f"create it, or set `migrations:` in confiture.yaml to where they are (now: {shown})",
             )
         ) from error
-    # a link that leads nowhere is no file, and reading it says so; passing over it would lose a migration
+    # what cannot be read as a file is reported when it is read: passing over it would lose a migration
     named = [path for path in entries if path.suffix in SUFFIXES and path.name[0] not in "._"]
-    return [path for path in named if path.is_file() or path.is_symlink()]
+    return [path for path in named if path.is_symlink() or not os.path.isdir(path)]  # noqa: PTH112 - is_dir() may raise
 
 
 def version_of_file(path: Path) -> str | None:
@@ -99,7 +101,7 @@ def version_of_file(path: Path) -> str | None:
 def read_migration(path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
     """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
     try:
-        file = read_source(path, folders.root)
+        file = read_source(path, folders.root, (folders.root, folders.migrations))
         if path.suffix == PYTHON:
             return _read_python(file, path, folders, problems)
         node = parse_yaml(file)
@@ -128,7 +130,7 @@ def read_recorded(migration: Migration, folders: Folders, problems: Problems) ->
         message = f"the class {type(migration).__name__} stands in no file, so its steps have no place"
         hint = "write it in a module"
         raise InputError(Diagnostic(code="no-file", message=message, hint=hint))
-    file = read_source(Path(path), folders.root)
+    file = read_source(Path(path), folders.root, ANYWHERE)
     try:
         run = record_migration(migration, file, path)
     except CodeFailed as failure:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -169,12 +168,6 @@ def is_null(node: Node) -> bool:
 def is_text(node: Node) -> bool:
     """Whether a node is text. What looks like a date is text too: YAML's dates have no use here."""
     return isinstance(node, ScalarNode) and node.tag in (f"{TAG}str", f"{TAG}timestamp")
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """`did you mean ...?`, or None where nothing is near."""
-    matches = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"did you mean {matches[0]!r}?" if matches else None
 
 
 def is_of(node: Node, kinds: tuple[str, ...]) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -12,7 +11,8 @@ from ruamel.yaml.nodes import CollectionNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from confiture.errors import Diagnostic, InputError, Span
-from confiture.files.composing import compose
+from confiture.files.access import FileRefused, read_file, shown_path
+from confiture.files.composing import TooManyValues, compose
 from confiture.models.source import SourceFile
 
 # the parser takes these for line ends, editors do not: lines would be counted differently
@@ -22,37 +22,20 @@ _OTHER_YAML = re.compile(r"(?:[ \t]*(?:#.*)?\n|%(?!YAML).*\n)*(?P<directive>%YAM
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-def shown_path(path: Path, root: Path) -> str:
-    """How people are shown a path: relative to the project's root where it lies below it."""
-    text, above = str(path), f"{root}{os.sep}"
-    if text.startswith(above):  # what nearly all are; Path takes ten times as long
-        shown = text.removeprefix(above).replace(os.sep, "/")
-    else:
-        try:
-            shown = path.relative_to(root).as_posix()
-        except ValueError:
-            shown = text
-    return shown if shown.isascii() else os.fsencode(shown).decode("utf-8", "replace")
+def read_source(path: Path, root: Path, within: Sequence[Path] | None) -> SourceFile:
+    """The file's text, in UTF-8, with line ends as `\\n`; it must lie below one of the folders `within`.
 
-
-def read_source(path: Path, root: Path) -> SourceFile:
-    """The file's text, in UTF-8, with line ends as `\\n`.
-
-    Raises InputError where the file is missing, unreadable or not UTF-8.
+    Raises InputError if the file is missing, may not be read, or is not UTF-8.
     """
     shown = shown_path(path, root)
     try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise InputError(
-            Diagnostic(
-                code="unreadable-file",
-                message=f"cannot read {shown}: {reason}",
-                span=Span(path=shown, line=1),
-                hint="put the file there, or name another; it must be one that you may read",
-            )
-        ) from error
+        return source_file(shown, read_file(path, shown, within))
+    except FileRefused as refused:
+        raise InputError(refused.at(Span(path=shown, line=1))) from refused
+
+
+def source_file(shown: str, content: bytes) -> SourceFile:
+    """The content of a file as text, with line ends as `\\n`. Raises InputError if it is not UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,6 +79,11 @@ def parse_yaml(file: SourceFile, shown: SourceFile | None = None) -> Node | None
         raise InputError(
             shown.diagnostic(_start(file), "bad-yaml", message, hint="a migration needs few levels")
         ) from error
+    except TooManyValues as error:
+        span = Span(path=file.path, line=error.line + 1)
+        message = "the file holds more values than a migration needs"
+        hint = "keep data out of YAML: a migration's rows belong into SQL"
+        raise InputError(shown.diagnostic(span, "too-many-values", message, hint=hint)) from error
     except (YAMLError, ValueError, AssertionError) as error:
         raise InputError(
             shown.diagnostic(_start(file), "bad-yaml", f"not valid YAML: {error}", hint=_hint(""))

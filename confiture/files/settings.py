@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
+from confiture.files.access import ANYWHERE, shown_path
 from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
 from confiture.files.linting import LINTING, PATTERNS, lint_settings
 from confiture.files.passages import Passage
-from confiture.files.reader import Invalid, Reader, nearest
-from confiture.files.reading import parse_yaml, read_source, shown_path
+from confiture.files.reader import Invalid, Reader
+from confiture.files.reading import parse_yaml, read_source
 from confiture.files.shapes import Count, Duration, Flag, ProjectName, Text
 from confiture.files.variables import VARIABLES, from_environment, has_other_templates
 from confiture.models.settings import DEFAULT_PROJECT, EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import SourceFile, SourceText
 from confiture.models.values import value
+from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
@@ -99,7 +102,12 @@ def settings_schema() -> dict[str, Any]:
 
 def find_settings_file(start: Path) -> Path | None:
     """The nearest confiture.yaml in `start` or a folder above it."""
-    return next((path for folder in (start, *start.parents) if (path := folder / FILE_NAME).is_file()), None)
+    return next((path for folder in (start, *start.parents) if _stands_at(path := folder / FILE_NAME)), None)
+
+
+def _stands_at(path: Path) -> bool:
+    """Whether something that may be the settings stands there; if it is no regular file, reading it says so."""
+    return os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112 - is_dir() may raise
 
 
 def load_settings(
@@ -116,7 +124,8 @@ def load_settings(
     """
     path = settings_path(start, overrides, environ)
     problems = Problems()
-    reader, fields = _read_file(path, problems)
+    within = ANYWHERE if _asked_path(overrides, environ) else (path.parent,)
+    reader, fields = _read_file(path, within, problems)
     try:
         settings = _merge(path.parent, reader, fields, overrides, environ)
     except InputError:
@@ -133,7 +142,7 @@ def load_settings(
 
 def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str]) -> Path:
     """The settings file that is asked for, or the nearest. Raises InputError where there is none."""
-    asked = overrides.config or (Path(environ["CONFITURE_CONFIG"]) if environ.get("CONFITURE_CONFIG") else None)
+    asked = _asked_path(overrides, environ)
     path = asked.absolute() if asked else find_settings_file(start.absolute())
     if path is None:
         raise InputError(
@@ -143,7 +152,7 @@ def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str])
                 hint="`confiture init` makes a project here; `--config FILE` names one elsewhere",
             )
         )
-    if asked and not path.is_file():
+    if asked and not _stands_at(path):
         hint = "give the file's own path, or leave it out: then confiture.yaml is looked for here and above"
         raise InputError(
             Diagnostic(code="no-project", message=f"there is no settings file {shown_path(path, start)}", hint=hint)
@@ -151,8 +160,12 @@ def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str])
     return path
 
 
-def _read_file(path: Path, problems: Problems) -> tuple[Reader, Fields]:
-    file = read_source(path, path.parent)
+def _asked_path(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
+    return overrides.config or (Path(environ["CONFITURE_CONFIG"]) if environ.get("CONFITURE_CONFIG") else None)
+
+
+def _read_file(path: Path, within: Sequence[Path] | None, problems: Problems) -> tuple[Reader, Fields]:
+    file = read_source(path, path.parent, within)
     shown = replace(file, text=_SECRET.sub(_starred, file.text))
     reader = Reader(shown, problems)
     node = parse_yaml(file, shown)
@@ -178,7 +191,7 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
         known = sorted({*environments, DEFAULT_ENVIRONMENT})
-        hint = nearest(environment, known) or f"known environments: {', '.join(known)}"
+        hint = did_you_mean(environment, known) or f"known environments: {', '.join(known)}"
         raise InputError(
             Diagnostic(code="unknown-environment", message=f"there is no environment {environment!r}", hint=hint)
         )

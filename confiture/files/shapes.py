@@ -23,10 +23,10 @@ from confiture.files.reader import (
     is_number_or_truth,
     is_of,
     is_text,
-    nearest,
 )
 from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
 from confiture.models.source import SourceFile, SourceText
+from confiture.text import did_you_mean
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
@@ -189,7 +189,7 @@ class Choice:
     def read(self, node: Node, reader: Reader) -> str:
         reader.check_tag(node)
         if not isinstance(node, ScalarNode) or node.value not in self.words:
-            near = nearest(node.value, self.words) if isinstance(node, ScalarNode) else None
+            near = did_you_mean(node.value, self.words) if isinstance(node, ScalarNode) else None
             raise reader.wrong_type(node, f"one of {', '.join(self.words)}", near)
         return str(node.value)
 

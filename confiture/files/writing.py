@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
+from confiture.files.access import OWN_FOLDER, read_file, write_file
 from confiture.files.json_schema import SCHEMA_FOLDER, Entries, install_schemas
 from confiture.files.settings import FILE_NAME
 
@@ -83,12 +84,20 @@ def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
         (folder / name).mkdir(exist_ok=True)
         written.append(folder / name)
     install_schemas(folder, entries)
-    ignored = folder / ".gitignore"
-    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
-    if ".confiture/" not in lines:
-        ignored.write_text("\n".join([*lines, ".confiture/"]) + "\n", encoding="utf-8")
-        written.append(ignored)
+    if _ignore_own_folder(folder):
+        written.append(folder / ".gitignore")
     return written
+
+
+def _ignore_own_folder(folder: Path) -> bool:
+    """Adds `.confiture/` to the folder's .gitignore. Gives whether that was needed."""
+    path, line = folder / ".gitignore", f"{OWN_FOLDER}/".encode()
+    content = read_file(path, str(path), (folder,)) if os.path.lexists(path) else b""
+    lines = content.splitlines()
+    if line in lines:
+        return False
+    write_file(path, str(path), b"\n".join([*lines, line, b""]), (folder,))
+    return True
 
 
 def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:

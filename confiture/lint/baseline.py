@@ -84,9 +84,9 @@ def baseline_text(findings: Iterable[Finding]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_baseline(path: Path, root: Path, known: Mapping[str, Rule]) -> Baseline:
-    """What a baseline file knows. Raises InputError where it cannot be read, or is none."""
-    file = read_source(path, root)
+def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, known: Mapping[str, Rule]) -> Baseline:
+    """What a baseline file below one of the folders `within` knows. Raises InputError if it is not a baseline."""
+    file = read_source(path, root, within)
     try:
         return _baseline(json.loads(file.text), known)
     except json.JSONDecodeError as error:

@@ -9,10 +9,11 @@ from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Problems, Span
 from confiture.files.linting import entry_schema
-from confiture.files.reader import clipped, nearest
+from confiture.files.reader import clipped
 from confiture.lint.rule import Hit, Option, Rule
 from confiture.models.settings import LintEntry, LintSettings, Severity
 from confiture.models.values import value
+from confiture.text import did_you_mean
 
 
 @value(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ def _resolved(entry: LintEntry, known: Mapping[str, Rule], report: _Report) -> A
     """The entry's rule as it is set; None where it is off, or after reporting what is wrong."""
     rule = known.get(entry.type)
     if rule is None:
-        hint = nearest(entry.type, list(known)) or "`confiture lint --list-rules` shows all"
+        hint = did_you_mean(entry.type, known) or "`confiture lint --list-rules` shows all"
         report(entry.spans.get("type", entry.span), "unknown-rule", f"unknown rule {clipped(entry.type)!r}", hint)
         return None
     options = defaults(rule)
@@ -91,12 +92,12 @@ def _resolved(entry: LintEntry, known: Mapping[str, Rule], report: _Report) -> A
         option = rule.options.get(name)
         if option is None:
             keys = ("type", "tables", "except", "severity", *rule.options)
-            hint = nearest(name, keys) or f"known keys: {', '.join(keys)}"
+            hint = did_you_mean(name, keys) or f"known keys: {', '.join(keys)}"
             report(span, "unknown-key", f"unknown key of {rule.name} {clipped(name)!r}", hint)
         elif (read := _read(given, option)) is None:
             report(span, "wrong-type", f"{name!r} must be {_KINDS[option.kind]}", f"write {_KINDS[option.kind]}")
         elif option.choices and (wrong := _not_among(read, option.choices)):
-            hint = nearest(wrong, option.choices) or f"one of {', '.join(option.choices)}"
+            hint = did_you_mean(wrong, option.choices) or f"one of {', '.join(option.choices)}"
             report(span, "wrong-value", f"{name!r} cannot be {wrong!r}", hint)
         else:
             options[name] = read
@@ -170,6 +171,6 @@ def chosen(actives: Iterable[ActiveRule], names: Iterable[str], known: Mapping[s
 def rule_named(name: str, known: Mapping[str, Rule]) -> Rule:
     """The rule of that name. Raises InputError, with the nearest one, where there is none."""
     if name not in known:
-        hint = nearest(name, list(known)) or "`confiture lint --list-rules` shows all"
+        hint = did_you_mean(name, known) or "`confiture lint --list-rules` shows all"
         raise InputError(Diagnostic(code="unknown-rule", message=f"unknown rule {name!r}", hint=hint))
     return known[name]

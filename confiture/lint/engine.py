@@ -20,7 +20,7 @@ from confiture.models.trace import LockMode
 from confiture.models.values import value
 from confiture.sql.catalog.builder import CatalogBuilder, Misfit
 from confiture.sql.effects import Effects, is_followed
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse, ParsedStatement, parsed
 
 FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
@@ -74,7 +74,7 @@ class _Reader:
 class SchemaReader(_Reader):
     """Builds a catalog from DDL files, one after the other. The texts must parse."""
 
-    def __init__(self, parse: Parse = postgast.parse) -> None:
+    def __init__(self, parse: Parse = parse_sql) -> None:
         super().__init__()
         self._parse = parse
 
@@ -119,9 +119,7 @@ class _Commented:
 class Replay(_Reader):
     """Replays migrations over a catalog of their own, and lets the statement rules judge them."""
 
-    def __init__(
-        self, actives: Iterable[ActiveRule], surroundings: Surroundings, parse: Parse = postgast.parse
-    ) -> None:
+    def __init__(self, actives: Iterable[ActiveRule], surroundings: Surroundings, parse: Parse = parse_sql) -> None:
         super().__init__()
         self._surroundings = surroundings
         self._by_kind = _by_kind(actives)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from confiture.errors import Span
-from confiture.files.reader import nearest
 from confiture.lint.rule import Hit, Rule
 from confiture.models.source import Place, Rendered
 from confiture.models.values import value
 from confiture.sql.tree import ParsedStatement
+from confiture.text import did_you_mean
 
 UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
 """The rules that judge the comments themselves."""
@@ -106,7 +106,7 @@ def unused_hits(ignore: Ignore, unused: Sequence[str], known: Mapping[str, Rule]
         if name in known:
             yield Hit(place=ignore.place, message=f"{name} finds nothing here", subject=known[name].stable_name)
             continue
-        hint = nearest(name, list(known)) or "`confiture lint --list-rules` shows all"
+        hint = did_you_mean(name, list(known)) or "`confiture lint --list-rules` shows all"
         yield Hit(place=ignore.place, message=f"there is no rule {name!r}", hint=hint, subject=name)
 
 

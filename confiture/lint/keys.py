@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from confiture.lint.tables import Parts
 from confiture.models.catalog import Index, Table
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import pb, strings
 
 _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
@@ -48,7 +48,7 @@ def _is_usable(index: Index, columns: Collection[str]) -> bool:
 
 def _only_leaves_out_nulls(predicate: str, columns: Collection[str]) -> bool:
     """Whether a partial index has all rows in which these columns are not NULL: no value finds the others."""
-    tree = postgast.parse(f"SELECT {predicate}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    tree = parse_sql(f"SELECT {predicate}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
     terms = [tree]
     if tree.HasField("bool_expr") and tree.bool_expr.boolop == pb.AND_EXPR:
         terms = list(tree.bool_expr.args)

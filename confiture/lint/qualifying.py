@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 from confiture.sql.tree import identifier, pb, statement_text
 from confiture.sql.walking import nodes_of, walk
 
@@ -34,7 +34,7 @@ def qualified_remedy(remedy: str, catalog: Catalog) -> str:
     if list(catalog.search_path) == [PUBLIC]:
         return remedy
     try:
-        statements = postgast.parse(remedy).stmts
+        statements = parse_sql(remedy).stmts
     except (postgast.PgQueryError, DecodeError):
         return remedy
     encoded = remedy.encode()

@@ -7,7 +7,7 @@ import re
 from confiture.models.catalog import Catalog, Domain, Name
 from confiture.sql.catalog import types
 from confiture.sql.catalog.resolving import name_of_type
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 
 _MODIFIER = re.compile(r"\([^)]*\)")
 
@@ -32,7 +32,7 @@ def underlying(catalog: Catalog, type_: str) -> str:
 def spelled(text: str) -> str:
     """A type as people write it, spelled as the catalog has it (`int8` is `bigint`); what is no type stays as it is."""
     try:
-        node = postgast.parse(f"SELECT NULL::{text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+        node = parse_sql(f"SELECT NULL::{text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
     except postgast.PgQueryError:
         return text
     if not node.HasField("type_cast"):

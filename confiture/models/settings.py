@@ -115,3 +115,8 @@ class Settings:
     def history(self) -> HistoryKey:
         """Whose history it is that these settings read and write."""
         return HistoryKey(project=self.project)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that the project's files lie in."""
+        return (self.root, self.schemas, self.migrations)

@@ -138,6 +138,7 @@ def _same_beginning(one: str, other: str) -> int:
     return next((place for place, (first, second) in pairs if first != second), min(len(one), len(other)))
 
 
+@lru_cache(maxsize=16)  # the diagnostics of a long line share it
 def _line(text: str, number: int) -> str:
     starts = _line_starts(text)
     if number >= len(starts):

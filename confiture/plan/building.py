@@ -25,7 +25,7 @@ from confiture.plan.hooks import Hooks, phase_problem
 from confiture.plan.rendering import RenderContext
 from confiture.plan.steps import StepPlanner
 from confiture.plan.variables import merge_variables
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import without_concurrently
 from confiture.sql.tree import Parse
 
@@ -40,7 +40,7 @@ class Planner:
     """
 
     def __init__(
-        self, settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = postgast.parse
+        self, settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = parse_sql
     ) -> None:
         self._settings = settings
         self._overrides = overrides

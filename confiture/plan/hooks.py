@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from confiture.errors import InputError, Problems
 from confiture.files.hooks import is_reference, known_names, named_hooks
 from confiture.models.migration import HookRegistration, HookStep, MigrationFile, Phase
 from confiture.models.source import SourceText
+from confiture.text import Suggestions, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +31,7 @@ class Hooks:
     def __init__(self, named: Sequence[SourceText], root: Path, problems: Problems) -> None:
         self._root = root
         self._problems = problems
+        self._suggestions = Suggestions()
         self._everywhere: dict[str, EverywhereHook] = {}
         for reference in named:
             self._load(reference)
@@ -85,12 +86,14 @@ class Hooks:
         self._add(step.reference, "duplicate-hook", message, "give one of the two another name")
 
     def _unknown(self, step: HookStep, migration: MigrationFile) -> None:
+        near = did_you_mean(step.reference.text, self._known(migration)) if self._suggestions.take() else None
+        hint = near or "register it, or write module:Class"
+        self._add(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
+
+    def _known(self, migration: MigrationFile) -> list[str]:
         hooks = [one.registration for one in self._everywhere.values()]
         own = [one.registration for steps in migration.phases.values() for one in steps if isinstance(one, HookStep)]
-        known = known_names([*hooks, *(hook for hook in own if hook is not None)])
-        near = get_close_matches(step.reference.text, known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}?" if near else "register it, or write module:Class"
-        self._add(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
+        return known_names([*hooks, *(hook for hook in own if hook is not None)])
 
     def _add(self, reference: SourceText, code: str, message: str, hint: str) -> None:
         self._problems.add(reference.file.diagnostic(reference.start, code, message, hint=hint))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.models.migration import MigrationFile
+from confiture.text import Suggestions, nearest
 
 VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
@@ -44,6 +44,7 @@ def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[M
                     migration.span, "duplicate-version", message, hint="give one of the two files another version"
                 )
             )
+    suggestions = Suggestions()
     graph: dict[VersionKey, set[VersionKey]] = {key: set() for key in by_key}
     for key, migration in by_key.items():
         for requirement in migration.requires:
@@ -56,7 +57,8 @@ def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[M
                         requirement.span,
                         "missing-requirement",
                         f"there is no migration {requirement.version}",
-                        hint=_nearest(requirement.version, migrations) or "add it, or remove the requirement",
+                        hint=(suggestions.take() and _nearest(requirement.version, migrations))
+                        or "add it, or remove the requirement",
                     )
                 )
     while cycle := _cycle(graph):
@@ -117,5 +119,5 @@ def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
 def _nearest(version: str, migrations: Sequence[MigrationFile]) -> str | None:
     names = {migration.version: migration.version for migration in migrations}
     names |= {f"{migration.version}_{migration.name}": migration.version for migration in migrations}
-    near = get_close_matches(version, list(names), n=1, cutoff=0.5)
-    return f"did you mean {names[near[0]]!r}?" if near else None
+    near = nearest(version, names)
+    return f"did you mean {names[near]!r}?" if near else None

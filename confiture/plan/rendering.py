@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 from confiture.errors import Diagnostic
 from confiture.models.source import Rendered, SourceText
 from confiture.secrets import HIDDEN
+from confiture.text import Suggestions
 
 if TYPE_CHECKING:
-    from jinja2 import nodes
+    from jinja2 import Template, nodes
     from jinja2.ext import Extension
-    from jinja2.sandbox import SandboxedEnvironment
+
+    from confiture.plan.template_limits import BoundedEnvironment
 
 MISSING = ("undefined-name", "unset-variable")
 """The codes of what a template needs and nothing gives it."""
 _DELIMITERS = ("{{", "{%", "{#")
+_MOST_PIECES = 10_000
+_CODE = re.compile(r"\{[{%](?:(?![%}]\}).)*", re.DOTALL)
+_MOST_CODE = 200_000
 _TEMPLATE_NAME = "<template>"
+_WORD = re.compile(r"\w+")
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -74,13 +80,14 @@ def render(source: SourceText, context: RenderContext) -> Rendered:
     """The text that a template makes. Raises TemplateProblem with all that is wrong and can be known at once."""
     if not any(delimiter in source.text for delimiter in _DELIMITERS):
         return verbatim(source)
+    _refuse_large(source)
     names = context.names()
     environment = _environment()
     with _Translating(source, context):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
         _refuse_other_templates(tree, source)
         _refuse_unknown_names(tree, source, context)
-        text = environment.from_string(source.text).render(names)
+        text = _template(tree).render(names)
     if _keeps_lines(source.text, text):
         return Rendered(text=text, source=source)
     return Rendered(text=text, source=source, marks=_marks(source.text, text, names))
@@ -130,13 +137,20 @@ def quote_literal(value: object) -> str:
     return f" E'{escaped}'" if escaped != text else f"'{text}'"
 
 
-@cache
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+def _template(tree: nodes.Template) -> Template:
+    environment = _environment()
+    return environment.template_class.from_code(environment, environment.compile(tree), environment.globals)
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters |= {"ident": quote_identifier, "literal": quote_literal}
+
+@cache
+def _environment() -> BoundedEnvironment:
+    from jinja2 import StrictUndefined
+
+    from confiture.plan.template_limits import BoundedEnvironment
+
+    environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.add_filter("ident", quote_identifier)
+    environment.add_filter("literal", quote_literal)
     # what differs from one rendering to the next has no place in a plan
     del environment.filters["random"]
     del environment.globals["lipsum"]
@@ -157,6 +171,8 @@ class _Translating:
         from jinja2 import TemplateSyntaxError
         from jinja2.exceptions import SecurityError, UndefinedError
 
+        from confiture.plan.template_sizes import LimitExceeded
+
         if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
             return
         if isinstance(error, TemplateSyntaxError):
@@ -175,6 +191,8 @@ class _Translating:
             raise _problem(
                 self._source, line, "forbidden-name", f"template: {told}", "templates see plain values only"
             ) from error
+        if isinstance(error, LimitExceeded):
+            raise _problem(self._source, line, "template-limit", f"template: {told}", error.hint) from error
         message, hint = f"template: {type(error).__name__}: {told}", "look at what the template does in this line"
         if isinstance(error, RecursionError | SyntaxError | MemoryError):
             message, hint = "template: it is nested too deeply", "split the step, or let SQL do the work"
@@ -186,6 +204,17 @@ def _problem(source: SourceText, line: int, code: str, message: str, hint: str) 
     text = source.text.split("\n")[line]
     span = source.at(line, len(text) - len(text.lstrip()))
     return TemplateProblem(source.file.diagnostic(span, code, message, hint=hint))
+
+
+def _refuse_large(source: SourceText) -> None:
+    """Raises TemplateProblem for a template that would take long to compile."""
+    hint = "loop over a variable, or write plain SQL"
+    if sum(map(source.text.count, _DELIMITERS)) > _MOST_PIECES:
+        message = f"template: it has over {_MOST_PIECES:,} expressions and blocks"
+        raise _problem(source, 0, "template-limit", message, hint)
+    if len(source.text) > _MOST_CODE and sum(len(code[0]) for code in _CODE.finditer(source.text)) > _MOST_CODE:
+        message = f"template: its expressions and blocks have over {_MOST_CODE:,} characters"
+        raise _problem(source, 0, "template-limit", message, hint)
 
 
 def _template_line(trace: Any) -> int:
@@ -211,21 +240,17 @@ def _refuse_other_templates(tree: nodes.Template, source: SourceText) -> None:
 
 def _refuse_unknown_names(tree: nodes.Template, source: SourceText, context: RenderContext) -> None:
     """Raises TemplateProblem with every name that is not known, unless the template asks whether it is defined."""
-    from difflib import get_close_matches
-
     from jinja2 import meta
 
     names = context.names()
     asked = set(_names_asked_for(tree))
     unknown = meta.find_undeclared_variables(tree) - set(names) - set(_environment().globals) - asked
-    found = []
-    for name in sorted(unknown):
+    suggestions, found = Suggestions(), []
+    for name, (line, column) in sorted(_places(tree, source, unknown).items()):
         if name in context.unset:
             found.append(context.unset[name])
             continue
-        line, column = _place(tree, source, name)
-        near = get_close_matches(name, list(names), n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}?" if near else f"define it under `vars:`, or pass --var {name}=..."
+        hint = suggestions.did_you_mean(name, names) or f"define it under `vars:`, or pass --var {name}=..."
         message = f"template: {name!r} is not defined"
         found.append(source.file.diagnostic(source.at(line, column), "undefined-name", message, hint=hint))
     if found:
@@ -241,16 +266,30 @@ def _names_asked_for(tree: nodes.Template) -> Iterator[str]:
             yield node.node.name
 
 
-def _place(tree: nodes.Template, source: SourceText, name: str) -> tuple[int, int]:
+def _places(tree: nodes.Template, source: SourceText, names: Collection[str]) -> dict[str, tuple[int, int]]:
+    """The line and the column (both from 0) where each of the names first stands."""
     from jinja2 import nodes
 
+    if not names:
+        return {}
     lines = source.text.split("\n")
-    line = min((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), default=1) - 1
-    line = min(line, len(lines) - 1)
-    word = rf"(\b{re.escape(name)}\b)"
-    # rather inside braces: the SQL before them may say the same word
-    match = re.search(r"\{[{%](?:(?![%}]\}).)*?" + word, lines[line]) or re.search(word, lines[line])
-    return line, match.start(1) if match else 0
+    first: dict[str, int] = {}
+    for node in tree.find_all(nodes.Name):
+        if node.name in names:
+            line = min(node.lineno, len(lines)) - 1
+            first[node.name] = min(line, first.get(node.name, line))
+    columns = {line: _columns(lines[line]) for line in set(first.values())}
+    return {name: (first.get(name, 0), columns.get(first.get(name, 0), {}).get(name, 0)) for name in names}
+
+
+def _columns(line: str) -> dict[str, int]:
+    """Where each word of a line first stands, rather inside braces: the SQL before them may say the same word."""
+    columns: dict[str, int] = {}
+    inside = [(code.start(), code[0]) for code in _CODE.finditer(line)]
+    for start, text in [*inside, (0, line)]:
+        for word in _WORD.finditer(text):
+            columns.setdefault(word[0], start + word.start())
+    return columns
 
 
 def _marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
@@ -260,8 +299,13 @@ def _marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tupl
     Marks that a filter swallowed or changed would tell lies, so a rendering that differs otherwise is not used. Fewer
     marks disturb less; without any, line 0 stands for all.
     """
+    from confiture.plan.template_sizes import LimitExceeded
+
     for at_each_piece in (True, False):
-        marked = _environment().overlay(extensions=[_marking(at_each_piece)]).from_string(template).render(names)
+        try:
+            marked = _environment().overlay(extensions=[_marking(at_each_piece)]).from_string(template).render(names)
+        except LimitExceeded:  # with marks it is longer
+            continue
         if _MARK.sub("", marked) == rendered:
             return tuple(_found_marks(marked))
     return ()

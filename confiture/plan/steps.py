@@ -23,7 +23,7 @@ from confiture.models.source import Rendered
 from confiture.plan.backfills import planned_backfill, planned_reconcile
 from confiture.plan.rendering import MISSING, RenderContext, TemplateProblem, holds, render, verbatim
 from confiture.plan.variables import judge_values
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import parse_statements
 from confiture.sql.tree import Parse
 
@@ -37,7 +37,7 @@ class StepPlanner:
     `tenant` is the column that names the tenant. `parse` gives the trees of texts.
     """
 
-    def __init__(self, context: RenderContext, problems: Problems, tenant: str, parse: Parse = postgast.parse) -> None:
+    def __init__(self, context: RenderContext, problems: Problems, tenant: str, parse: Parse = parse_sql) -> None:
         self._context = context
         self._problems = problems
         self._tenant = tenant

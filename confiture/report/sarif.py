@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from confiture import __version__
+from confiture.files.access import ANYWHERE, FileRefused, read_file
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.rule import Rule
 from confiture.models.findings import Edit, Finding
@@ -89,7 +90,7 @@ def _fix(finding: Finding, root: Path, repository: Path) -> dict[str, Any]:
     changes = [
         {
             "artifactLocation": _file(path, root, repository),
-            "replacements": _replacements(edits, _long_line_ends(root / path)),
+            "replacements": _replacements(edits, _long_line_ends(root / path, path)),
         }
         for path, edits in by_file.items()
     ]
@@ -105,10 +106,10 @@ def _replacements(edits: Sequence[Edit], long_line_ends: Sequence[int]) -> list[
     return found
 
 
-def _long_line_ends(path: Path) -> list[int]:
+def _long_line_ends(path: Path, shown: str) -> list[int]:
     """Where a file has line ends of two characters: edits count each as one."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        text = read_file(path, shown, ANYWHERE).decode("utf-8-sig")  # positions in it are all that is reported
+    except (FileRefused, UnicodeDecodeError):
         return []
     return [match.start() - number for number, match in enumerate(re.finditer("\r\n", text))]

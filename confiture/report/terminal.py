@@ -133,15 +133,16 @@ def _window(line: str, column: int, width: int) -> tuple[str, int]:
 
     Tabs become spaces and what cannot be printed a dot. `width` is a number of characters.
     """
-    before = line[:column].expandtabs(4)
-    text = "".join(character if character.isprintable() else "·" for character in line.expandtabs(4))
-    column, width = len(before), max(width, 20)
-    if len(text) <= width:
-        return text, column
-    start = min(max(column - width // 2, 0), len(text) - width)
+    width = max(width, 20)
+    # a line may be megabytes long, and be shown for each of the mistakes in it
+    first, end = max(column - width, 0), column + width
+    before = line[first:column].expandtabs(4)
+    text = "".join(one if one.isprintable() else "·" for one in line[first:end].expandtabs(4))
+    column = len(before)
+    start = min(max(column - width // 2, 0), max(len(text) - width, 0))
     shown = text[start : start + width]
-    if start:
+    if first or start:
         shown = "…" + shown[1:]
-    if start + width < len(text):
+    if len(text) > start + width or len(line) > end:
         shown = shown[:-1] + "…"
     return shown, column - start

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from confiture.sql.grammar import pb, postgast
+from confiture.sql.grammar import parse_sql, pb
 from confiture.sql.walking import nodes_of
 
 
@@ -59,7 +59,7 @@ def actions(sql: str) -> tuple[Action, ...]:
 
     A constraint that is added NOT VALID, or from an index that exists, reads nothing and counts as `OTHER`.
     """
-    node = postgast.parse(sql).stmts[0].stmt
+    node = parse_sql(sql).stmts[0].stmt
     kind = node.WhichOneof("node")
     if kind == "alter_table_stmt":
         return tuple(_command(command.alter_table_cmd) for command in node.alter_table_stmt.cmds)
@@ -72,7 +72,7 @@ def named_relations(statements: Iterable[str]) -> tuple[str, ...]:
     """The tables, views and indexes that statements name, each once, quoted, with their schema where it is said."""
     found: set[str] = set()
     for text in statements:
-        tree = postgast.parse(text)
+        tree = parse_sql(text)
         for relation in nodes_of(tree, pb.RangeVar):
             found.add(_quoted([relation.schemaname, relation.relname]))
         for dropped in tree.stmts[0].stmt.drop_stmt.objects:

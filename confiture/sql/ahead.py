@@ -10,8 +10,10 @@ from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
 
+from google.protobuf.message import DecodeError
+
 from confiture.processes import forked, loaded, pickled
-from confiture.sql.grammar import lib, pb, postgast
+from confiture.sql.grammar import lib, parse_sql, pb, require_shallow
 from confiture.sql.tree import Parse
 
 _T = TypeVar("_T")
@@ -23,15 +25,15 @@ _LENGTH = 8
 def parsed_ahead(texts: Sequence[str], then: Callable[[Parse], _T]) -> Iterator[tuple[Parse, Callable[[], _T]]]:
     """Has another process parse texts, and do then what is given what parses. Only where `may_fork` says so.
 
-    Gives what parses as `postgast.parse` does: these texts sooner, where it is asked for them in this order. And the
+    Gives what parses as `parse_sql` does: these texts sooner, where it is asked for them in this order. And the
     function that waits for what `then` returns, which must be picklable; it does that here where the process failed.
     """
-    here = partial(then, postgast.parse)
+    here = partial(then, parse_sql)
     try:
         # through a pipe, which is soon full, both would take turns, a tree at a time, and on one processor
         trees = TemporaryFile(buffering=0)  # noqa: SIM115 (closed below)
     except OSError:
-        yield postgast.parse, here
+        yield parse_sql, here
         return
     with trees, forked(lambda results: _work(texts, then, trees, results)) as results:
         received = _Received(texts, trees.fileno(), results)
@@ -50,7 +52,11 @@ def _work(texts: Sequence[str], then: Callable[[Parse], object], trees: BinaryIO
 
 
 def _serialized(text: str) -> bytes:
-    """The tree of a text as libpg_query gives it; `postgast.parse` would make objects of it first."""
+    """The tree of a text as libpg_query gives it; `parse_sql` would make objects of it first."""
+    try:
+        require_shallow(text)
+    except DecodeError:
+        return b""
     result = lib.pg_query_parse_protobuf(text.encode())
     try:
         return b"" if result.error else string_at(result.parse_tree.data, result.parse_tree.len)
@@ -61,7 +67,7 @@ def _serialized(text: str) -> bytes:
 def _parse(made: Mapping[str, bytes], text: str) -> Any:
     tree = made.get(text)
     # what does not parse raises its error here, where somebody waits for it
-    return pb.ParseResult.FromString(tree) if tree else postgast.parse(text)
+    return pb.ParseResult.FromString(tree) if tree else parse_sql(text)
 
 
 class _Received:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 
 _WORTH_PARSING = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
 _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logical_emit_message)", re.IGNORECASE)
@@ -14,7 +14,7 @@ def escapes(sql: str) -> tuple[str, ...]:
     """What of one statement a rollback leaves done, in words. Function bodies are not looked into."""
     if not _WORTH_PARSING.search(sql):
         return ()
-    tree = postgast.parse(sql)
+    tree = parse_sql(sql)
     found = []
     node = tree.stmts[0].stmt
     if node.WhichOneof("node") == "copy_stmt" and node.copy_stmt.is_program:

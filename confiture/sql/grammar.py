@@ -6,7 +6,11 @@ whoever checks types against them cannot go on: for type checkers, ours and the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
 
 if TYPE_CHECKING:
     check_error: Any
@@ -19,4 +23,75 @@ else:
     from postgast.errors import check_error
     from postgast.native import lib
 
-__all__ = ["check_error", "lib", "pb", "postgast"]
+__all__ = ["check_error", "lib", "parse_sql", "pb", "postgast", "require_shallow"]
+
+_MOST_LINKS = 5_000
+"""How long a chain like `1 + 1 + 1` may be: the parser recurses for each link, and crashes at some ten thousand."""
+_SIGNS = ("+", "-", "*", "/", "|", "<", ">", "=", "@", "#", "~", "%", "^", "&", "!", "?", "::")
+_WORDS = ("is", "isnull", "notnull", "join", "union", "intersect", "except", "collate", "at")
+
+
+def parse_sql(sql: str) -> Any:
+    """The tree of a text. Raises postgast.PgQueryError or DecodeError if it does not parse."""
+    require_shallow(sql)
+    return postgast.parse(sql)
+
+
+def require_shallow(sql: str) -> None:
+    """Raises DecodeError for a chain that is too long to parse."""
+    if len(sql) <= 2 * _MOST_LINKS or _links_at_most(sql) <= _MOST_LINKS:
+        return
+    try:
+        tokens = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return  # parsing says what is wrong
+    if _longest_chain([token.token for token in tokens]) > _MOST_LINKS:
+        raise DecodeError
+
+
+def _links_at_most(sql: str) -> int:
+    lowered = sql.lower()
+    return sum(map(lowered.count, (*_SIGNS, *_WORDS)))
+
+
+def _longest_chain(kinds: list[int]) -> int:
+    """The most links in a chain: of operators between the ends of an expression, of queries or tables in a query."""
+    known = _kinds()
+    longest, outer = 0, list[tuple[int, int]]()
+    operators = queries = 0
+    for kind in kinds:
+        match known.get(kind):
+            case "operator":
+                operators += 1
+                longest = max(longest, operators)
+            case "query":
+                queries += 1
+                longest = max(longest, queries)
+            case "end":
+                operators = 0
+            case "statement":
+                operators = queries = 0
+                outer.clear()
+            case "open":
+                outer.append((operators, queries))
+                operators = queries = 0
+            case "close":
+                operators, queries = outer.pop() if outer else (0, 0)
+    return longest
+
+
+@cache
+def _kinds() -> Mapping[int, str]:
+    """What the tokens that matter to chains do."""
+    signs = [f"ASCII_{ord(sign)}" for sign in "+-*/<>=%^"]
+    words = ("IS", "ISNULL", "NOTNULL", "COLLATE", "AT", "TYPECAST")
+    tokens = {
+        "operator": (*signs, *words, "Op", "NOT_EQUALS", "LESS_EQUALS", "GREATER_EQUALS", "RIGHT_ARROW"),
+        "query": ("JOIN", "UNION", "INTERSECT", "EXCEPT"),
+        "end": ("ASCII_44", "AND", "OR", "WHEN", "THEN", "ELSE", "ON"),
+        "statement": ("ASCII_59",),
+        "open": ("ASCII_40", "ASCII_91"),
+        "close": ("ASCII_41", "ASCII_93"),
+    }
+    numbers = dict(pb.Token.items())
+    return {numbers[name]: role for role, names in tokens.items() for name in names if name in numbers}

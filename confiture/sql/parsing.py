@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from confiture.models.plan import Isolation, Statement
-from confiture.sql.grammar import pb, postgast
+from confiture.sql.grammar import parse_sql, pb, postgast
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
 from confiture.sql.tree import Parse, Positions
 
@@ -36,7 +36,7 @@ class SqlProblem(Exception):
         self.code, self.message, self.offset, self.hint = code, message, offset, hint
 
 
-def parse_statements(sql: str, parse: Parse = postgast.parse) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
+def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
     """The statements of a text, and what is wrong with those that may not stand in a migration.
 
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
@@ -116,7 +116,7 @@ def _is_concurrent(node: Any) -> bool:
 
 def without_concurrently(text: str) -> str:
     """A statement without the word that keeps it out of transactions."""
-    tree = postgast.parse(text)
+    tree = parse_sql(text)
     node = tree.stmts[0].stmt
     kind = node.WhichOneof("node")
     if kind == "index_stmt":

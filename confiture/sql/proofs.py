@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from confiture.models.catalog import ConstraintKind, Table
 from confiture.sql.answers import Answer
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 from confiture.sql.nullness import not_null_columns
 from confiture.sql.tree import pb, strings
 
@@ -57,7 +57,7 @@ def key_column(partition_key: str | None) -> str | None:
 def conjuncts(expression: str) -> Iterator[Any]:
     """The parts of a condition that all must hold."""
     try:
-        target = postgast.parse(f"SELECT {expression}").stmts[0].stmt.select_stmt.target_list[0]
+        target = parse_sql(f"SELECT {expression}").stmts[0].stmt.select_stmt.target_list[0]
     except postgast.PgQueryError:
         return
     yield from flattened(target.res_target.val)

@@ -15,7 +15,7 @@ from confiture.models.plan import TableRef
 from confiture.models.source import Place, Rendered
 from confiture.models.values import value
 from confiture.sql.expressions import expression_text, identifier
-from confiture.sql.grammar import pb, postgast
+from confiture.sql.grammar import parse_sql, pb, postgast
 from confiture.sql.walking import nodes_of
 
 __all__ = [
@@ -121,7 +121,7 @@ class Trees:
         return self._kept.get(text) or self._parse(text)
 
 
-def parsed(rendered: Rendered, parse: Parse = postgast.parse) -> tuple[ParsedStatement, ...]:
+def parsed(rendered: Rendered, parse: Parse = parse_sql) -> tuple[ParsedStatement, ...]:
     """The statements of a text. Raises what `parse` raises, and ValueError where the text holds a NUL: the parser would
     take that for its end.
     """
@@ -174,7 +174,7 @@ def alter_commands(node: Any) -> Iterator[Any]:
 def table_ref(text: str) -> TableRef | None:
     """The table that a text names, as SQL would read it; None where it is no name of a table."""
     try:
-        statements = postgast.parse(f"TABLE {text}").stmts
+        statements = parse_sql(f"TABLE {text}").stmts
     except (postgast.PgQueryError, DecodeError):
         return None
     if len(statements) != 1:
@@ -299,7 +299,7 @@ _READERS: dict[str, Callable[[Any], tuple[str | None, int]]] = {
 
 def expression_of(text: str) -> Any:
     """The tree of an expression that `expression_text` wrote."""
-    return postgast.parse(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
 def result_name_of(text: str) -> str | None:
@@ -319,7 +319,7 @@ def renamed_column(expression: str, old: str, new: str) -> str:
 def query_tree(view: View) -> Any:
     """The SELECT of a view. Nobody may change it."""
     tree = view.query.tree
-    return tree if tree is not None else postgast.parse(view.query.text).stmts[0].stmt.select_stmt
+    return tree if tree is not None else parse_sql(view.query.text).stmts[0].stmt.select_stmt
 
 
 def statement_text(kind: str, node: Any) -> str:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confiture.files.replacement import replace_file
+from confiture.files.access import OWN_FOLDER, FileRefused, read_file, write_own_file
 from confiture.models.trace import Estimate
 
 _MOST = 1_000
+_FILE = "predictions.json"
 _FORMAT, _VERSION = "confiture.predictions", 1
 
 
@@ -52,8 +53,7 @@ class Predictions:
     """The predictions of the project at `root`. A file that cannot be read counts as none."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / ".confiture"
-        self._path = self._folder / "predictions.json"
+        self._root = root
 
     def recall(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
         """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
@@ -68,16 +68,15 @@ class Predictions:
         }
 
     def remember(self, predictions: Sequence[Prediction]) -> None:
-        """Adds predictions; the oldest go when there are too many."""
+        """Adds predictions; the oldest go when there are too many. Raises FileRefused."""
         kept = [*self._load(), *predictions][-_MOST:]
-        self._folder.mkdir(exist_ok=True)
-        (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        replace_file(self._path, json.dumps(_document(kept), indent=1).encode())
+        write_own_file(self._root, _FILE, json.dumps(_document(kept), indent=1))
 
     def _load(self) -> list[Prediction]:
         try:
-            return _predictions(json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+            content = read_file(self._root / OWN_FOLDER / _FILE, _FILE, (self._root,))
+            return _predictions(json.loads(content))
+        except (FileRefused, ValueError, TypeError, KeyError, RecursionError):
             return []
 
 

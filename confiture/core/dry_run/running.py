@@ -23,6 +23,7 @@ from confiture.core.resuming import left_midway
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import CheckFailed, ConfitureError
+from confiture.files.access import FileRefused
 from confiture.models.events import Noted
 from confiture.models.history import AppliedMigration
 from confiture.models.isolation import IsolationReport, Standing
@@ -117,9 +118,9 @@ class DryRun:
         try:
             found = predictions(runs, scale, known, meant.label, checksums)
             Predictions(self._project.settings.root).remember(found)
-        except OSError as error:
+        except FileRefused as refused:
             # a read-only checkout is no reason to lose the report
-            self._emit(Noted(text=f"the prediction is not kept: {error}"))
+            self._emit(Noted(text=f"the prediction is not kept: {refused}"))
 
     def _scale(self, target: Database | None) -> Scale | None:
         if target is None:

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from confiture.core.database import Connection
 from confiture.core.failures import StepFailed
 from confiture.errors import Problems
+from confiture.files.access import ANYWHERE
 from confiture.files.backfills import BACKFILL, backfill_step
 from confiture.files.python import PythonFile
 from confiture.files.reader import Invalid, Reader
@@ -58,7 +59,7 @@ def hook_of(step: PlannedStep) -> PlannedHook:
 
 def _read(fields: Mapping[str, Any], call: Call, root: Path, problems: Problems) -> BackfillStep | None:
     path = Path(call.file)
-    file = read_source(path, root)
+    file = read_source(path, root, ANYWHERE)
     reader = Reader(file, problems)
     try:
         read = BACKFILL.read(PythonFile(file, call.file).node_of(fields, call), reader)

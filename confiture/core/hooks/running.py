@@ -24,8 +24,8 @@ from confiture.core.hooks.filling import ReadOnly, hook_of, planned_fill
 from confiture.core.hooks.hook import HookContext
 from confiture.core.hooks.telling import NotesOfRun, progress_of, shown
 from confiture.errors import ConfitureError, Diagnostic, Span
+from confiture.files.access import shown_path
 from confiture.files.modules import importing_from, line_in, talking
-from confiture.files.reading import shown_path
 from confiture.models.calls import Call
 from confiture.models.events import HookProgressed
 from confiture.models.hooks import HookResult

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import psycopg
@@ -20,6 +19,7 @@ from confiture.models.plan import PlannedReconcile, PlannedStep
 from confiture.models.reconciling import Omitted
 from confiture.sql.defining import Called, functions_called, unsteady_columns, unsteady_rows
 from confiture.sql.tree import ParsedStatement, parsed
+from confiture.text import nearest
 
 _NO_FORM = (psycopg.errors.UndefinedFunction, psycopg.errors.FeatureNotSupported)
 _SEQUENCES = frozenset({"nextval", "setval"})
@@ -113,8 +113,8 @@ class _Shaping:
             )
         unknown = [name for name in returned if name not in table.columns]
         if unknown:
-            near = get_close_matches(unknown[0], list(table.columns), n=1)
-            hint = f"did you mean {unknown[0]} AS {near[0]}?" if near else "columns are compared by name: rename it"
+            near = nearest(unknown[0], table.columns)
+            hint = f"did you mean {unknown[0]} AS {near}?" if near else "columns are compared by name: rename it"
             message = f"the query returns {', '.join(unknown)}, which {self._reconcile.table} does not have"
             raise self._refused("reconcile-columns", message, hint, UNDEFINED_COLUMN)
 

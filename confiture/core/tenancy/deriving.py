@@ -19,7 +19,7 @@ from confiture.core.tenancy.refusing import NotProvable
 from confiture.models.catalog import Catalog, Column, Table, View
 from confiture.models.plan import TableRef
 from confiture.sql.flow.keys import has_heirs
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import identifier, pb, strings
 
 
@@ -337,7 +337,7 @@ def _surround(query: Any, clause: Any) -> None:
 
 
 def _parsed(text: str) -> Any:
-    return postgast.parse(text).stmts[0].stmt.select_stmt
+    return parse_sql(text).stmts[0].stmt.select_stmt
 
 
 _NULL = _parsed("SELECT NULL").target_list[0].res_target.val

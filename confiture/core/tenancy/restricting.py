@@ -12,7 +12,7 @@ from confiture.core.tenancy.refusing import NotProvable
 from confiture.core.tenancy.sight import Sight, Visibility
 from confiture.models.catalog import Catalog, Table, View
 from confiture.models.plan import BATCH
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import identifier, pb, strings
 from confiture.sql.walking import nodes_of
 
@@ -236,7 +236,7 @@ def _is_system(named: Any) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    return postgast.parse(text).stmts[0].stmt.select_stmt
+    return parse_sql(text).stmts[0].stmt.select_stmt
 
 
 _TRUE = _parsed("SELECT true").target_list[0].res_target.val

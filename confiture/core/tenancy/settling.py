@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import names, pb
 from confiture.sql.walking import nodes_of
 
@@ -160,7 +160,7 @@ def _null(type_name: str) -> Any:
 
 
 def _expression(text: str) -> Any:
-    return postgast.parse(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
 def _break_ties(select: Any, left_out: Mapping[int, str]) -> None:

@@ -16,7 +16,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
 from confiture.sql.dependents import read_again_for
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import alter_commands, expression_text, identifier, pb
 from confiture.sql.type_changes import is_clock_change, keeps_order, rewrites
 
@@ -108,7 +108,7 @@ def _expanded(subject: StatementSubject, one: Retyping) -> str:
 
 def _cast(one: Retyping) -> pb.Node:
     text = f"SELECT CAST({identifier(one.column)} AS {one.new})"
-    value = postgast.parse(text).stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    value = parse_sql(text).stmts[0].stmt.select_stmt.target_list[0].res_target.val
     node = pb.Node()
     node.CopyFrom(value)
     return node

@@ -17,7 +17,7 @@ from confiture.sql.built_in import built_in
 from confiture.sql.catalog.schemas import set_search_path
 from confiture.sql.catalog.tables import make_table_of_query
 from confiture.sql.catalog.work import Work
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 from confiture.sql.tree import names, pb, strings
 from confiture.sql.walking import nodes_of
 
@@ -55,7 +55,7 @@ def do_block(work: Work, node: Any) -> None:
 
 def _parsed(text: str) -> Iterator[tuple[str, Any]]:
     try:
-        statements = postgast.parse(text).stmts
+        statements = parse_sql(text).stmts
     except (postgast.PgQueryError, DecodeError):
         return  # PL/pgSQL's own forms, as SELECT ... INTO a variable of several parts
     for raw in statements:

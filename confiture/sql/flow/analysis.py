@@ -20,7 +20,7 @@ from confiture.sql.flow.relations import Relation
 from confiture.sql.flow.returning import check_lacking
 from confiture.sql.flow.scopes import Around
 from confiture.sql.flow.work import Issue, Work
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import parse_sql, postgast
 from confiture.sql.tree import ParsedStatement, pb, query_tree, statement_text, strings
 
 _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})
@@ -207,7 +207,7 @@ def _corrected(statement: ParsedStatement, facts: Facts) -> str | None:
         issue.fix()
         try:
             text = statement_text(statement.kind, node)
-            raw = postgast.parse(text).stmts[0].stmt
+            raw = parse_sql(text).stmts[0].stmt
         except (postgast.PgQueryError, DecodeError):
             return None
         node = getattr(raw, statement.kind)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.work import Work
-from confiture.sql.grammar import check_error, lib, postgast
+from confiture.sql.grammar import check_error, lib, parse_sql, postgast
 from confiture.sql.tree import strings
 
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
@@ -95,7 +95,7 @@ def _atomic(body: Any) -> Iterator[BodyStatement]:
 
 def _parsed(work: Work, text: str, offset: int | None, *, keeps: bool = False) -> Iterator[BodyStatement]:
     try:
-        statements = postgast.parse(text).stmts
+        statements = parse_sql(text).stmts
     except (postgast.PgQueryError, DecodeError):
         work.unknown("a statement of the body does not parse by itself")
         return

@@ -1,0 +1,211 @@
+"""The one way to read and to write the files of a project.
+
+What is checked is the open file, never its path: what stands at a path may change between two looks at it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from confiture.errors import Diagnostic, InputError, Span
+
+OWN_FOLDER = ".confiture"
+
+MOST_BYTES = 64 * 1024 * 1024
+
+ANYWHERE = None
+"""Where a file may lie whose path the user gave on the command line, or whose code already runs."""
+
+_KINDS = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+_DESCRIPTORS = "/proc/self/fd"
+"""Where Linux says what is open."""
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileRefused(InputError):
+    """A file that is not read or not written, and why."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(Diagnostic(code=code, message=message, hint=hint))
+
+    def at(self, span: Span) -> Diagnostic:
+        """The diagnostic, placed."""
+        return replace(self.diagnostics[0], span=span)
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """How people are shown a path: relative to the project's root where it lies below it."""
+    text, above = str(path), f"{root}{os.sep}"
+    if text.startswith(above):  # what nearly all are; Path takes ten times as long
+        shown = text.removeprefix(above).replace(os.sep, "/")
+    else:
+        try:
+            shown = path.relative_to(root).as_posix()
+        except ValueError:
+            shown = text
+    return shown if shown.isascii() else os.fsencode(shown).decode("utf-8", "replace")
+
+
+def read_file(path: Path, shown: str, within: Sequence[Path] | None) -> bytes:
+    """What a regular file of bounded size holds. Links are followed, but must end below one of the folders `within`.
+
+    `shown` is the path for messages. Raises FileRefused.
+    """
+    try:
+        # to open a device may do something already; the check that counts is that of the open file
+        _require_regular(os.stat(path), shown)  # noqa: PTH116 - Path.stat takes three times as long
+        descriptor = os.open(path, _READ)
+    except (OSError, ValueError) as error:
+        raise _unreadable(shown, error) from error
+    try:
+        status = os.fstat(descriptor)
+        _require_regular(status, shown)
+        if within is not ANYWHERE:
+            _require_within(descriptor, path, shown, within)
+        return _read(descriptor, status.st_size, shown)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, shown: str, content: bytes, within: Sequence[Path] | None) -> None:
+    """Writes a regular file whole or not at all, with the permissions that it had.
+
+    A link stays a link: the file that it leads to is written, which must lie below one of the folders `within`. Raises
+    FileRefused.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        with _opened_folder(target.parent) as folder:
+            if within is not ANYWHERE:
+                _require_within(folder, target.parent, shown, within)
+            _replace(target.name, folder, content, shown)
+    except OSError as error:
+        raise _unwritable(shown, error) from error
+
+
+def write_own_file(root: Path, name: str, text: str) -> None:
+    """Writes a file below `.confiture/`, which git ignores. Raises FileRefused, also if that folder leads elsewhere."""
+    folder = root / OWN_FOLDER
+    for path, content in ((folder / ".gitignore", "*\n"), (folder / name, text)):
+        shown = shown_path(path, root)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(shown, error) from error
+        write_file(path, shown, content.encode(), (root,))
+
+
+def _read(descriptor: int, size: int, shown: str) -> bytes:
+    """The content of an open file. A file may grow, or say that it is empty, as those of /proc do."""
+    pieces: list[bytes] = []
+    left = MOST_BYTES + 1
+    if size < left:
+        while left > 0 and (piece := os.read(descriptor, min(left, size + 4096))):
+            pieces.append(piece)
+            left -= len(piece)
+        if left > 0:
+            return b"".join(pieces)
+    held = f"{size:,} bytes" if size > MOST_BYTES else f"over {MOST_BYTES:,} bytes"
+    message = f"{shown} is too large: {held}; the limit is {MOST_BYTES:,} bytes (64 MiB)"
+    raise FileRefused("file-too-large", message, "split the file; load data with COPY, not with migrations")
+
+
+def _replace(name: str, folder: int, content: bytes, shown: str) -> None:
+    mode = _mode(name, folder, shown)
+    temporary = f".{name[:200]}.{secrets.token_hex(4)}"
+    descriptor = os.open(temporary, _CREATE, 0o666, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _mode(name: str, folder: int, shown: str) -> int | None:
+    """The permissions of the file that is replaced; None without one."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    _require_regular(status, shown)
+    return stat.S_IMODE(status.st_mode)
+
+
+@contextmanager
+def _opened_folder(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _require_regular(status: os.stat_result, shown: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "special file")
+        message = f"{shown} is a {kind}, not a regular file"
+        raise FileRefused("not-a-file", message, "put a regular file there, or name another file")
+
+
+def _require_within(descriptor: int, path: Path, shown: str, within: Sequence[Path]) -> None:
+    location = _location(descriptor, path)
+    if location is None:
+        raise FileRefused("unreadable-file", f"{shown} was replaced while it was opened", "run the command again")
+    if not any(_is_below(location, folder) for folder in within):
+        message = f"{shown} leads out of the project, to {shown_path(Path(location), within[0])}"
+        hint = "put the file itself into the project; links may only lead to files in it"
+        raise FileRefused("path-leaves-project", message, hint)
+
+
+def _location(descriptor: int, path: Path) -> str | None:
+    """Where an open file lies, with no link in its path; None if that changes just now."""
+    try:
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - Path takes three times as long
+    except OSError:  # not on Linux
+        location = os.path.realpath(path)
+        return location if os.path.samestat(os.lstat(location), os.fstat(descriptor)) else None
+
+
+def _is_below(location: str, folder: Path) -> bool:
+    # a location that begins with the folder's path proves that this has no link in it
+    return _begins(location, str(folder)) or _begins(location, os.path.realpath(folder))
+
+
+def _begins(location: str, folder: str) -> bool:
+    return location == folder or location.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
+
+
+def _unreadable(shown: str, error: OSError | ValueError) -> FileRefused:
+    hint = "put the file there, or name another; it must be one that you may read"
+    return FileRefused("unreadable-file", f"cannot read {shown}: {_reason(error)}", hint)
+
+
+def _unwritable(shown: str, error: OSError) -> FileRefused:
+    hint = "make the file and its folder writable, or name another file"
+    return FileRefused("unwritable-file", f"cannot write {shown}: {_reason(error)}", hint)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,0 +1,294 @@
+"""Jinja's sandbox with bounds: a template takes a limited number of steps and makes a limited amount of text.
+
+Steps and characters are counted, not seconds: the same template always ends in the same way. What an operation makes is
+charged before it is made. Loops, calls and operators are wrapped in the tree of the template, the rest by hooks of the
+sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import wraps
+from types import BuiltinMethodType
+from typing import Any, cast
+
+from jinja2 import nodes, pass_context
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from confiture.plan.template_sizes import (
+    CONTAINERS,
+    LimitExceeded,
+    size_of_filter,
+    size_of_method,
+    size_of_operation,
+    weight,
+)
+
+MOST_STEPS = 1_000_000
+MOST_CHARACTERS = 64 * 1024 * 1024
+_STEPS_A_CALL = 5
+_NODES_A_STEP = 10
+"""Of a loop's or a macro's body: running it takes a step for so many parts of it."""
+_CHARACTERS_A_STEP = 25
+"""Comparing takes a step for so many characters."""
+
+_Function = Callable[..., Any]
+
+# names that no template can write
+_LOOP, _ENTER, _JOIN, _COMPARE, _MADE = ("for in", "enter body", "~", "compare to", "made text")
+
+
+class Budget:
+    """What a rendering may still take."""
+
+    def __init__(self) -> None:
+        self._steps = MOST_STEPS
+        self._characters = MOST_CHARACTERS
+
+    def take(self, steps: int) -> None:
+        """Takes steps. Raises LimitExceeded if there are none left."""
+        self._steps -= steps
+        if self._steps < 0:
+            message = f"the template takes over {MOST_STEPS:,} steps (passes of loops, calls)"
+            raise LimitExceeded(
+                message, "shorten the loops, or let SQL make the rows: generate_series, INSERT ... SELECT"
+            )
+
+    def make(self, characters: int) -> None:
+        """Makes text. Raises LimitExceeded if it is too much."""
+        self._characters -= characters
+        if self._characters < 0:
+            message = f"the template makes over {MOST_CHARACTERS:,} characters (64 MiB)"
+            raise LimitExceeded(message, "make less text, or let SQL make it: repeat(), generate_series")
+
+
+class BoundedContext(Context):
+    """The context of a rendering, with its budget."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.budget = Budget()
+
+    def derived(self, locals: dict[str, Any] | None = None) -> Context:  # noqa: A002 - Jinja's name
+        derived = super().derived(locals)
+        cast("BoundedContext", derived).budget = self.budget
+        return derived
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """A sandbox whose templates take a bounded time and memory."""
+
+    context_class = BoundedContext
+    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%", "**"])
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(finalize=_finalize, **options)
+        self.filters.update({name: _bounded_filter(name, function) for name, function in self.filters.items()})
+        self.filters.update({_LOOP: _loop, _ENTER: _enter, _JOIN: _join, _COMPARE: _compare, _MADE: _made})
+        self.tests.update({name: _bounded_test(cast(_Function, test)) for name, test in self.tests.items()})
+
+    def add_filter(self, name: str, function: _Function) -> None:
+        """Adds a filter of ours."""
+        self.filters[name] = _bounded_filter(name, function)
+
+    def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
+        return super()._generate(_Counting().visit(source), *args, **options)
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        """The pieces of an output in one text."""
+        budget, kept = Budget(), []
+        for piece in pieces:
+            try:
+                budget.make(len(piece))
+            except LimitExceeded as error:
+                if isinstance(pieces, Generator):
+                    pieces.throw(error)  # from the line of the template that made the piece
+                raise
+            kept.append(piece)
+        return "".join(kept)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(argument, tuple):  # to hash one that holds others often takes for ever
+            Budget().make(weight(argument))
+        return super().getitem(obj, argument)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        _budget(context).make(size_of_operation(operator, left, right))
+        return super().call_binop(context, operator, left, right)
+
+    def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:
+        budget = _budget(context)
+        budget.take(_STEPS_A_CALL)
+        if isinstance(function, LoopContext):
+            args = tuple(_counted(budget, one, 1) for one in args)
+        if isinstance(getattr(function, "__self__", None), LoopContext):  # loop.changed()
+            args = tuple(_compare(context, one) for one in args)
+        method = getattr(function, "__wrapped__", function)
+        if isinstance(method, BuiltinMethodType):
+            args = tuple(_listed(one) for one in args)
+            budget.make(size_of_method(method.__self__, method.__name__, args, named))
+        result = super().call(context, function, *args, **named)
+        if isinstance(result, str):
+            budget.make(len(result))
+        return result
+
+
+class _Counting(NodeTransformer):
+    """Wraps what takes time or makes text in filters that charge for it."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - the visitor's name
+        steps = _steps(node)
+        node = cast("nodes.For", self.generic_visit(node))
+        node.iter = _filter(node.iter, _LOOP, nodes.Const(steps))
+        return node
+
+    def _enter_body(self, node: Any) -> nodes.Node:
+        steps = _steps(node)
+        self.generic_visit(node)
+        charge = nodes.ExprStmt(_filter(nodes.Const(None), _ENTER, nodes.Const(steps)), lineno=node.lineno)
+        node.body.insert(0, charge)
+        return cast("nodes.Node", node)
+
+    visit_Macro = visit_CallBlock = visit_Block = _enter_body  # noqa: N815 - the visitor's names
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.AssignBlock", self.generic_visit(node))
+        node.filter = _filter(node.filter, _MADE)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.Concat", self.generic_visit(node))
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), _JOIN)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.Compare", self.generic_visit(node))
+        node.expr = _compared(node.expr)
+        for operand in node.ops:
+            operand.expr = _compared(operand.expr)
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.Pair", self.generic_visit(node))
+        node.key = _compared(node.key)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.Getitem", self.generic_visit(node))
+        return _filter(node, _MADE) if isinstance(node.arg, nodes.Slice) else node
+
+
+def _filter(node: nodes.Node | None, name: str, *args: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno if node else 1)
+
+
+def _compared(node: nodes.Expr) -> nodes.Expr:
+    return node if isinstance(node, nodes.Const) else _filter(node, _COMPARE)
+
+
+def _steps(node: nodes.Node) -> int:
+    """What it takes to run the body of a node once."""
+    return 1 + sum(1 for _ in node.find_all(nodes.Node)) // _NODES_A_STEP
+
+
+def _budget(context: Context) -> Budget:
+    return cast("BoundedContext", context).budget
+
+
+@pass_context
+def _loop(context: Context, values: Any, steps: int) -> Any:
+    return _counted(_budget(context), values, steps)
+
+
+@pass_context
+def _enter(context: Context, _: None, steps: int) -> None:
+    _budget(context).take(steps)
+
+
+@pass_context
+def _join(context: Context, values: Sequence[Any]) -> str:
+    _budget(context).make(sum(map(weight, values)))
+    return "".join(map(str, values))
+
+
+@pass_context
+def _compare(context: Context, value: Any) -> Any:
+    if isinstance(value, (str, *CONTAINERS)):
+        _budget(context).take(weight(value) // _CHARACTERS_A_STEP)
+    return value
+
+
+@pass_context
+def _made(context: Context, value: Any) -> Any:
+    _budget(context).make(len(value) if isinstance(value, (str, list, tuple)) else 0)
+    return value
+
+
+@pass_context
+def _finalize(context: Context, value: Any) -> Any:
+    """Charges for a value that is put into the output; the output is counted where it is put together."""
+    if not isinstance(value, str):
+        _budget(context).make(weight(value))
+    return value
+
+
+def _counted(budget: Budget, values: Any, steps: int) -> Any:
+    """The values, each of which takes steps."""
+    try:
+        length = len(values)
+    except TypeError:
+        return _counted_one_by_one(budget, values, steps)
+    budget.take(length * steps)
+    return values
+
+
+def _counted_one_by_one(budget: Budget, values: Iterable[Any], steps: int) -> Iterator[Any]:
+    for value in values:
+        budget.take(steps)
+        yield value
+
+
+def _listed(value: Any) -> Any:
+    """What an iterator gives: its size can be known then."""
+    return list(value) if isinstance(value, Iterator) else value
+
+
+_BY_REFERENCE = frozenset({"first", "last", "length", "count", "default", "d", "attr", "items", "safe", "abs"}) | {
+    *("map", "select", "reject", "selectattr", "rejectattr")
+}
+"""Filters that make nothing large and do not look into what they are given."""
+
+
+def _bounded_filter(name: str, function: _Function) -> _Function:
+    """The filter, charged for what it makes."""
+    passed = getattr(function, "jinja_pass_arg", None)
+
+    @pass_context
+    @wraps(function)
+    def bounded(context: Context, *args: Any, **named: Any) -> Any:
+        budget = _budget(context)
+        budget.take(1)
+        if name not in _BY_REFERENCE:
+            args = tuple(_listed(one) for one in args)
+            budget.make(size_of_filter(name, args, named))
+        first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
+        result = function(*((first[passed.name],) if passed else ()), *args, **named)
+        return _counted(budget, result, 1) if isinstance(result, Iterator) else result
+
+    return bounded
+
+
+def _bounded_test(function: _Function) -> _Function:
+    """The test, charged for what it compares."""
+    passed = getattr(function, "jinja_pass_arg", None)
+
+    @pass_context
+    @wraps(function)
+    def bounded(context: Context, *args: Any, **named: Any) -> Any:
+        for value in args:
+            _compare(context, value)
+        first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
+        return function(*((first[passed.name],) if passed else ()), *args, **named)
+
+    return bounded
