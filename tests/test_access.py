@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -377,4 +378,8 @@ def test_deep_folders_are_walked(project: Project) -> None:
         Path("a.sql").write_text("CREATE TABLE public.a (id bigint PRIMARY KEY);")
     finally:
         os.chdir(former)
-    assert project.run("lint", "--format", "json", expect=None).json["files"] == 1
+    try:
+        assert project.run("lint", "--format", "json", expect=None).json["files"] == 1
+    finally:
+        # pytest's own clearing up walks by recursion, and would fail in a later session
+        subprocess.run(["rm", "-rf", str(project.root / "schemas" / "d")], check=True)

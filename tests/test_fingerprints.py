@@ -10,6 +10,7 @@ import pytest
 from confiture.core.fixing import fix
 from confiture.errors import Span
 from confiture.files.access import ANYWHERE, write_file
+from confiture.files.settings import Overrides, load_settings
 from confiture.lint.baseline import baseline_text, read_baseline, unknown
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.registry import built_in_rules
@@ -257,6 +258,7 @@ RULES = [StatementRule(name="fixable", check=fixable, **COMMON), StatementRule(n
     settings(project, "{plugins: two_rules}")
     project.ddl("a.sql", "SELECT bad;\n")
     project.migration("001_a", "ddl: [a.sql]")
-    fixes = fix(project.root, lambda: lint(project, "fixable", "always"), lambda _: True)
+    loaded = load_settings(project.root, Overrides(), {})
+    fixes = fix(loaded, lambda: lint(project, "fixable", "always"), lambda _: True)
     assert ([one.rule for one in fixes.fixed], [one.rule for one in fixes.report.findings]) == (["fixable"], ["always"])
     assert (project.root / "schemas/a.sql").read_text() == "SELECT bad_not;\n"

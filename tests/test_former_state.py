@@ -162,7 +162,7 @@ def _ddl_of(number: int) -> str:
 def test_the_first_format_is_read_and_upgraded(shop_18: Project, database_18: Database) -> None:
     shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE a (id int)}]\n")
     database_18.execute("CREATE SCHEMA confiture;" + _ddl_of(1))
-    assert shop_18.run("migrate", "status", "--format", "json").json["pending"] == [{"version": "001", "name": "a"}]
+    assert [one["version"] for one in shop_18.run("migrate", "status", "--format", "json").json["pending"]] == ["001"]
     assert shop_18.run("backfill", "status", "--format", "json").json["backfills"] == []
     shop_18.run("migrate", "up")
     assert database_18.value("SELECT version FROM confiture.format") == FORMAT

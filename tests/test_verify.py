@@ -161,7 +161,7 @@ def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):
     [
         (["r_totals", "--sql", "SELECT 1", "--file", "x.sql"], "--sql and --file exclude each other"),
         (["r_totals", "--key", "id"], "--key and --by need a query"),
-        (["r_totals", "--file", "nowhere.sql"], "--file nowhere.sql: No such file or directory"),
+        (["r_totals", "--file", "nowhere.sql"], "nowhere.sql: no such file or directory"),
         (["r_totals", "--sql", "SELEKT 1"], "syntax error"),
         (["r_totals", "--sql", "SELECT 1; SELECT 2"], "a reconcile is one query, here are 2 statements"),
         (["r_totals", "--sql", "DELETE FROM r_totals"], "a reconcile is a query: SELECT, VALUES, TABLE or WITH"),

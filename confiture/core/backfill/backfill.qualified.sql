@@ -67,6 +67,9 @@ SELECT b.written_before AS rows FROM confiture.backfills b WHERE b.attempt OPERA
 -- name: unfinished_of_version
 SELECT b.attempt::pg_catalog.text AS attempt, b.segment, b.number FROM confiture.backfills b WHERE b.project OPERATOR(pg_catalog.=) %(project)s AND b.target OPERATOR(pg_catalog.=) %(target)s AND b.version OPERATOR(pg_catalog.=) %(version)s AND b.state OPERATOR(pg_catalog.<>) 'done';
 
+-- name: flush_statistics
+SELECT pg_catalog.pg_stat_force_next_flush();
+
 -- name: written_so_far
 SELECT COALESCE(pg_catalog.sum((s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd) OPERATOR(pg_catalog.+) s.n_tup_del), 0)::bigint AS rows FROM pg_catalog.unnest(%(tables)s::bigint[]) u(oid) CROSS JOIN LATERAL (SELECT relid FROM pg_catalog.pg_partition_tree(u.oid::pg_catalog.oid::pg_catalog.regclass) UNION SELECT u.oid::pg_catalog.oid::pg_catalog.regclass) p JOIN pg_catalog.pg_stat_all_tables s ON s.relid OPERATOR(pg_catalog.=) p.relid;
 

@@ -241,6 +241,10 @@ SELECT b.attempt::text AS attempt, b.segment, b.number
 FROM confiture.backfills b
 WHERE b.project = %(project)s AND b.target = %(target)s AND b.version = %(version)s AND b.state <> 'done';
 
+-- name: flush_statistics
+-- What this session wrote is counted at the end of this statement, not up to a second later.
+SELECT pg_stat_force_next_flush();
+
 -- name: written_so_far
 -- Rows written to tables since the server's statistics began, partitions included, as far as they are told yet.
 SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint AS rows
