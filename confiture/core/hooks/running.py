@@ -29,8 +29,8 @@ from confiture.files.modules import importing_from, line_in, talking
 from confiture.models.calls import Call
 from confiture.models.events import HookProgressed
 from confiture.models.hooks import HookResult
-from confiture.models.migration import summary
 from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
+from confiture.text import shortened
 
 _LOGGERS = "confiture.hooks"
 _MEND = "mend the hook or the data, then run again: nothing that it did is committed"
@@ -204,7 +204,7 @@ class HookRuns:
             raise
         except psycopg.Error as error:
             told = plain_failure(error, f"the hook {hook.name!r} failed")
-            detail = (f"the last statement before: {summary(watched.last)}",) if watched.last else ()
+            detail = (f"the last statement before: {shortened(watched.last)}",) if watched.last else ()
             detail = (_CAUGHT,) if watched.caught else detail
             raise StepFailed(self._placed(step, hook, error, told, detail), error.sqlstate) from error
         except LintingError as error:
