@@ -56,6 +56,16 @@ def json_text(value: Any) -> str:
     return re.sub(_HASH, "\\\\u0023", _CONTROLS_IN_JSON.sub(_escape_json, written))
 
 
+def error_text(error: BaseException) -> str:
+    """An error as `Type: message`; the message may be of the user's own code, and fail itself."""
+    name = type(error).__name__
+    try:
+        message = str(error)
+    except Exception:
+        return name
+    return f"{name}: {message}" if message else name
+
+
 def without_commands(text: str) -> str:
     """The text with the first character of each command to a CI system escaped."""
     return _COMMAND.sub(_escape_command, text) if "::" in text or "##" in text else text
