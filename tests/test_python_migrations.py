@@ -10,6 +10,7 @@ from confiture.files.settings import Overrides, load_settings
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
+from tests.fix_projects import Project
 
 HEAD = "from confiture.models import Migration\n\n\n"
 
