@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     """Another run holds the lock."""
     DRIFT = 7
     """The files and the history of the database disagree."""
+    INTERNAL = 70
+    """An error in Confiture itself, or a state that it did not expect."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM where no migration was under way; what shells make of a process that SIGINT ended."""
 

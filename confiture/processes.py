@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import CDLL
 from io import BytesIO
-from typing import BinaryIO, NoReturn, TypeVar
+from typing import BinaryIO, NoReturn, TypeVar, cast
+
+from confiture.secrets import add_known_secrets, known_secrets
 
 _T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1
@@ -111,8 +113,11 @@ def meanwhile(work: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
 
 
 def pickled(work: Callable[[], object]) -> bytes:
-    """What work returns. As a whole, for a pipe takes little while nobody reads, and behind all that it prints."""
-    result = pickle.dumps(work(), pickle.HIGHEST_PROTOCOL)
+    """What work returns, and the secrets that it learned. As a whole, for a pipe takes little while nobody reads, and
+    behind all that it prints.
+    """
+    returned = work()
+    result = pickle.dumps((known_secrets(), returned), pickle.HIGHEST_PROTOCOL)
     _flush()
     return result
 
@@ -120,7 +125,8 @@ def pickled(work: Callable[[], object]) -> bytes:
 def loaded(results: BinaryIO, work: Callable[[], _T]) -> _T:
     """What a copy of this process pickled, or what work returns where it did not come to that."""
     try:
-        result: _T = pickle.load(results)  # noqa: S301 (written by a copy of this process)
+        known, result = pickle.load(results)  # noqa: S301 (written by a copy of this process)
     except Exception:  # there is nothing, or only a part, or of a class that this process does not have
         return work()
-    return result
+    add_known_secrets(known)
+    return cast("_T", result)

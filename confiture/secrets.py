@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,30 +16,99 @@ _SHORTEST = 4
 """Shorter values are too common to be replaced wherever they appear."""
 _DISTINCT = 8
 """From this length on a value is replaced inside words as well."""
+_SHORTEST_PART = 3
+"""From this length on a part of a secret is hidden where it was cut, or where the server names it."""
+_LONGEST_PART = 100
+_FEW = 64
+"""Up to so many forms, each is looked for in each text."""
+_WINDOW = 4_096
+_SAMPLED = 64
+"""So many of the first places of a form, one tells whether it may stand in a text."""
+_COMMON = frozenset(
+    {
+        "admin", "administrator", "changeme", "confiture", "database", "default", "demo", "development", "example",
+        "guest", "local", "localhost", "login", "main", "master", "none", "null", "owner", "pass", "passwd",
+        "password", "postgres", "postgresql", "production", "public", "root", "sample", "schema", "secret",
+        "staging", "system", "table", "template", "template1", "test", "testing", "true", "false", "user",
+        "username", "value", "values", "welcome",
+    }
+)  # fmt: skip
+"""Words that people use as passwords, and output for other things: like short values, they are not looked for."""
 
 # PASSWORD '...' in SQL, whoever wrote it: other sessions' queries hold secrets that we do not know
-_PASSWORD_LITERAL = re.compile(r"(\bpassword\s+)(E?'(?:[^'\\]|\\.|'')*'?)", re.IGNORECASE)
+_PASSWORD_LITERAL = re.compile(
+    r"(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))", re.IGNORECASE | re.DOTALL
+)
+_URL_PASSWORD = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)", re.I)
+# password=... of a URL's query or a connection string, and of an assignment
+_KEY = re.compile(
+    r"(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:ssl)?passw(?:or)?d\s*[=:]\s*)"
+    r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONNECTION_KEY = re.compile(r"\b(?:host|hostaddr|dbname|user|service|port)\s*=", re.IGNORECASE)
+# the token that a server cannot read; it may be a part of a value
+_NEAR = re.compile(r'(\bnear ")("?[^"]*)')
+_QUOTED = re.compile(r'(?<=")[^"\s]{4,200}(?=")')
+_WORD = re.compile(r"[^\s'\"(),;]{3,}")
+_CUT = re.compile(r"(…|\.\.\.)")
 
 # names of variables whose values are secret however they are used
 _TELLING_NAME = re.compile(
     r"passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$",
     re.IGNORECASE,
 )
+_OWN_KEY = re.compile(r"[a-z]+(?:_[a-z]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSecrets:
+    """The values that this process knows, for another one."""
+
+    certain: frozenset[str]
+    secret: frozenset[str]
+    public: frozenset[str]
+    common: frozenset[str]
+
 
 _certain: set[str] = set()
 _secret: set[str] = set()
 _public: set[str] = set()
+_common: set[str] = set()
+_search: _Search | None = None
+"""For the values above; None if they changed since."""
 
 
 def add_secret(value: str, *, is_certain: bool = False) -> None:
-    """Hides a value in all output from here on. Where it is also public, it is hidden only if it `is_certain`."""
-    if len(value) >= _SHORTEST:
-        (_certain if is_certain else _secret).add(value)
+    """Hides a value in all output from here on. If it is also public, it is hidden only if it `is_certain`.
+
+    A value that is short, or a common word, is hidden only where it is written as a password.
+    """
+    if value:
+        is_common = len(value) < _SHORTEST or value.lower() in _COMMON
+        _add(value, _common if is_common else _certain if is_certain else _secret)
 
 
 def add_public(value: str) -> None:
     """Shows a value that is a name in the catalog, where everyone can see it."""
-    _public.add(value)
+    _add(value, _public)
+
+
+def known_secrets() -> KnownSecrets:
+    """What this process knows, to be added in another one."""
+    return KnownSecrets(frozenset(_certain), frozenset(_secret), frozenset(_public), frozenset(_common))
+
+
+def add_known_secrets(known: KnownSecrets) -> None:
+    """Adds what another process knows."""
+    for values, own in (
+        (known.certain, _certain),
+        (known.secret, _secret),
+        (known.public, _public),
+        (known.common, _common),
+    ):
+        for value in values:
+            _add(value, own)
 
 
 def names_a_secret(name: str) -> bool:
@@ -45,54 +118,213 @@ def names_a_secret(name: str) -> bool:
 
 def forget_secrets() -> None:
     """Forgets all values: a command begins with none."""
-    _certain.clear()
-    _secret.clear()
-    _public.clear()
+    global _search
+    for values in (_certain, _secret, _public, _common):
+        values.clear()
+    _search = None
 
 
 def hide_secrets(text: str) -> str:
     """The text with `***` for each secret in it, in any form in which SQL and URLs write it."""
-    if "'" in text:
-        text = _PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text)
-    secrets = _certain | (_secret - _public)
-    return _pattern(frozenset(secrets)).sub(HIDDEN, text) if secrets else text
+    if "passw" in text.lower():
+        text = _hide_keys(_PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text))
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
+    search = _current_search()
+    return search.hide(text) if search.forms else text
+
+
+def hide_values(text: str, values: Iterable[str]) -> str:
+    """The text with `***` for these values; one that is short only in quotes."""
+    for value in sorted(filter(None, values), key=len, reverse=True):
+        for form in (value, repr(value)[1:-1]):
+            if len(form) >= _SHORTEST:
+                text = text.replace(form, HIDDEN)
+            else:
+                text = re.sub(f"(?<=['\"]){re.escape(form)}(?=['\"])", HIDDEN, text)
+    return text
 
 
 def hide_in_document(value: Any) -> Any:
-    """The same of all text in a value as JSON can hold it."""
+    """The same of all text in a value as JSON can hold it. The keys of our own formats stay."""
     match value:
         case str():
             return hide_secrets(value)
         case Mapping():
-            return {hide_in_document(key): hide_in_document(item) for key, item in value.items()}
+            return {_hide_in_key(key): hide_in_document(item) for key, item in value.items()}
         case list() | tuple():
             return [hide_in_document(item) for item in value]
     return value
 
 
-@lru_cache(maxsize=4)
-def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
-    return re.compile("|".join(map(_bounded, forms)))
+def _hide_in_key(key: object) -> object:
+    return hide_secrets(key) if isinstance(key, str) and not _OWN_KEY.fullmatch(key) else key
 
 
-def _forms(secret: str) -> Iterable[str]:
+def _add(value: str, values: set[str]) -> None:
+    global _search
+    if value not in values:
+        values.add(value)
+        _search = None
+
+
+def _current_search() -> _Search:
+    global _search
+    if _search is None:
+        _search = _Search(_certain, _secret - _public)
+    return _search
+
+
+def _hide_keys(text: str) -> str:
+    """The text without the values of `password=`: in a URL, a connection string, a literal, or one that is known."""
+    is_connection = _CONNECTION_KEY.search(text) is not None
+
+    def hidden(match: re.Match[str]) -> str:
+        is_value = ":" not in match["key"] and (match["query"] or match["literal"] or is_connection)
+        return match["key"] + HIDDEN if is_value or match["value"].strip("'\"") in _common else match[0]
+
+    return _KEY.sub(hidden, text)
+
+
+class _Search:
+    """Finds values in texts, in time that is linear in the text's length."""
+
+    def __init__(self, certain: Iterable[str], others: Iterable[str]) -> None:
+        certain = tuple(certain)
+        self.forms = sorted({form for secret in (*certain, *others) for form in _forms(secret)})
+        self._by_sample = _by_sample(self.forms) if len(self.forms) > _FEW else {}
+        self._backward = sorted(form[: -_LONGEST_PART - 1 : -1] for form in self.forms)
+        self._heads = frozenset(form[:_SHORTEST_PART] for form in self.forms)
+        self._tails = frozenset(form[:_SHORTEST_PART] for form in self._backward)
+        self._folded = "\n".join(self.forms).lower()
+        self._tokens = frozenset(
+            token for secret in certain for token in re.findall(r"\w[\w$]*", secret.lower()) if len(token) >= _SHORTEST
+        )
+
+    def hide(self, text: str) -> str:
+        """The text with `***` for each value, and for the part of one that was cut or that the server names."""
+        text = self._hide_forms(text)
+        if '"' in text:
+            if "near" in text:
+                text = _NEAR.sub(lambda match: match[1] + _WORD.sub(self._hide_part, match[2]), text)
+            if self._tokens:
+                text = _QUOTED.sub(self._hide_token, text)
+        return self._hide_cut_forms(text) if "…" in text or "..." in text else text
+
+    def _hide_forms(self, text: str) -> str:
+        spans = {span for form, begin, end in self._candidates(text) for span in _spans(text, form, begin, end)}
+        if not spans:
+            return text
+        parts, last = [], 0
+        # the longest of those that begin at a place
+        for begin, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+            if begin >= last:
+                parts += [text[last:begin], HIDDEN]
+                last = end
+        return "".join([*parts, text[last:]])
+
+    def _candidates(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Forms that may stand in a text, and between which places they may begin."""
+        if not self._by_sample:
+            yield from ((form, 0, len(text)) for form in self.forms if form in text)
+            return
+        samples = self._by_sample.keys()
+        for begin in range(0, len(text), _WINDOW):
+            end = begin + _WINDOW
+            here = {text[place : place + _SHORTEST] for place in range(begin, min(end + _SAMPLED, len(text)))}
+            for sample in samples & here:
+                yield from ((form, begin, end) for form in self._by_sample[sample])
+
+    def _hide_part(self, match: re.Match[str]) -> str:
+        return HIDDEN if match[0].lower() in self._folded else match[0]
+
+    def _hide_token(self, match: re.Match[str]) -> str:
+        return HIDDEN if match[0].lower() in self._tokens and match[0] not in _public else match[0]
+
+    def _hide_cut_forms(self, text: str) -> str:
+        """The text without the beginning of a value before a mark of omission, or the end of one behind it."""
+        parts = _CUT.split(text)
+        for place in range(0, len(parts), 2):
+            part = parts[place]
+            if place + 1 < len(parts):
+                length = self._cut_length(self.forms, self._heads, part[-_LONGEST_PART:])
+                part = part[: len(part) - length] + HIDDEN if length else part
+            if place:
+                length = self._cut_length(self._backward, self._tails, part[:_LONGEST_PART][::-1])
+                part = HIDDEN + part[length:] if length else part
+            parts[place] = part
+        return "".join(parts)
+
+    def _cut_length(self, forms: Sequence[str], heads: Set[str], text: str) -> int:
+        """The length of the longest end of a text with which one of the forms (sorted) begins; 0 if there is none."""
+        for begin in range(len(text) - _SHORTEST_PART + 1):
+            if text[begin : begin + _SHORTEST_PART] in heads:
+                place = bisect_left(forms, text[begin:])
+                if place < len(forms) and forms[place].startswith(text[begin:]):
+                    return len(text) - begin
+        return 0
+
+
+def _by_sample(forms: Iterable[str]) -> dict[str, list[str]]:
+    """Forms by the few characters from their beginning that the fewest others have."""
+    counts = Counter(sample for form in forms for sample in _samples(form))
+    found: dict[str, list[str]] = {}
+    for form in forms:
+        found.setdefault(min(_samples(form), key=lambda sample: counts[sample]), []).append(form)
+    return found
+
+
+def _samples(form: str) -> set[str]:
+    return {form[place : place + _SHORTEST] for place in range(min(len(form) - _SHORTEST + 1, _SAMPLED))}
+
+
+def _spans(text: str, form: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where a form stands that begins between two places; a short one is no part of a word."""
+    first, last = (len(form) < _DISTINCT and form[edge].isalnum() for edge in (0, -1))
+    place = text.find(form, begin, end + len(form))
+    while 0 <= place < end:
+        behind = place + len(form)
+        if not (first and _is_word(text, place - 1)) and not (last and _is_word(text, behind)):
+            yield place, behind
+            place = text.find(form, behind, end + len(form))
+        else:
+            place = text.find(form, place + 1, end + len(form))
+
+
+def _is_word(text: str, place: int) -> bool:
+    return 0 <= place < len(text) and (text[place].isalnum() or text[place] == "_")
+
+
+@lru_cache(maxsize=10_000)
+def _forms(secret: str) -> frozenset[str]:
+    """How SQL, URLs and programs write a value."""
+    forms = {
+        secret,
+        secret.replace("'", "''"),
+        secret.replace("'", "''''"),
+        secret.replace('"', '""'),
+        secret.replace("\\", "\\\\"),
+        secret.replace("\\", "\\\\").replace("'", "''"),
+        secret.replace("\\", "\\\\").replace("'", "\\'"),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        *_url_forms(secret),
+    }
+    forms |= {" ".join(form.split()) for form in forms}
+    # the server and we quote a line of a text
+    forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _DISTINCT}
+    return frozenset(form for form in forms if len(form) >= _SHORTEST)
+
+
+def _url_forms(secret: str) -> Iterator[str]:
     from urllib.parse import quote, quote_plus
 
-    yield secret
-    yield secret.replace("'", "''")
-    yield secret.replace("\\", "\\\\")
-    yield secret.replace("\\", "\\\\").replace("'", "''")
-    yield secret.replace("\\", "\\\\").replace("'", "\\'")
-    yield repr(secret)[1:-1]
-    yield " ".join(secret.split())
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    # the server and we quote a line of a text
-    yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= _DISTINCT)
-
-
-def _bounded(form: str) -> str:
-    before = r"(?<!\w)" if form[:1].isalnum() and len(form) < _DISTINCT else ""
-    behind = r"(?!\w)" if form[-1:].isalnum() and len(form) < _DISTINCT else ""
-    return before + re.escape(form) + behind
+    try:
+        encoded = secret.encode("utf-8", "surrogateescape")  # how Python keeps a byte that is not UTF-8
+    except UnicodeEncodeError:
+        encoded = secret.encode("utf-8", "surrogatepass")
+    for form in (quote(encoded, safe=""), quote(encoded), quote_plus(encoded)):
+        yield form
+        yield re.sub("%..", lambda match: match[0].lower(), form)
+    yield encoded.decode("utf-8", "replace")

@@ -36,13 +36,12 @@ _NAMED = {"\n": "\\n", "\r": "\\r"}
 
 def visible(text: str) -> str:
     """The text on one line, without secrets: what controls the output is written as an escape, such as `\\x1b`."""
-    text = hide_secrets(text)
-    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+    return _escaped(hide_secrets(text))
 
 
 def visible_lines(text: str) -> list[str]:
     """The same of text whose lines stay lines."""
-    return [visible(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
+    return [_escaped(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
 
 
 def visible_block(text: str) -> str:
@@ -57,9 +56,34 @@ def json_text(value: Any) -> str:
     return re.sub(_HASH, "\\\\u0023", _CONTROLS_IN_JSON.sub(_escape_json, written))
 
 
+def error_text(error: BaseException) -> str:
+    """An error as `Type: message`; the message may be of the user's own code, and fail itself."""
+    name = type(error).__name__
+    try:
+        message = str(error)
+    except Exception:
+        return name
+    return f"{name}: {message}" if message else name
+
+
 def without_commands(text: str) -> str:
     """The text with the first character of each command to a CI system escaped."""
     return _COMMAND.sub(_escape_command, text) if "::" in text or "##" in text else text
+
+
+def cut(text: str, length: int, mark: str = "…") -> str:
+    """The beginning of a text, without secrets: they are hidden first, for only a whole value is found."""
+    text = hide_secrets(text)
+    return text if len(text) <= length else text[: length - len(mark)] + mark
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """The same of a statement or a name, on one line."""
+    return cut(" ".join(text.split()), length)
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
 
 def _escape_command(match: re.Match[str]) -> str:

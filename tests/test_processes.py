@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -17,6 +18,7 @@ from confiture.errors import InputError
 from confiture.models.catalog import Name, Query
 from confiture.models.findings import LintReport
 from confiture.processes import forked, meanwhile
+from confiture.secrets import add_secret, forget_secrets, hide_secrets
 from tests.fix_projects import Project
 from tests.linting import lint
 
@@ -24,6 +26,14 @@ from tests.linting import lint
 def test_the_result_comes_from_the_other_process() -> None:
     with meanwhile(os.getpid) as result:
         assert result() != os.getpid()
+
+
+def test_secrets_that_the_other_process_learns_are_known_here() -> None:
+    forget_secrets()
+    with meanwhile(partial(add_secret, "hunter2secret")) as result:
+        result()
+    assert hide_secrets("a hunter2secret b") == "a *** b"
+    forget_secrets()
 
 
 def test_both_work_at_the_same_time() -> None:

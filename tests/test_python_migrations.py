@@ -10,6 +10,7 @@ from confiture.files.settings import Overrides, load_settings
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
+from tests.fix_projects import Project
 
 HEAD = "from confiture.models import Migration\n\n\n"
 
@@ -368,3 +369,21 @@ def test_a_module_of_hooks_may_be_imported_by_a_migration_too(project):
         "from shop_hooks_e import COUNT\n\nclass A(Migration):\n    def up(self):\n        self.execute(COUNT)\n",
     )
     assert len(loaded(project).ups[0].steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import asyncio\nraise asyncio.CancelledError\n", "CancelledError"),
+        ("class X(Exception):\n    def __str__(self): raise ValueError\nraise X\n", "error[python-failed]: X"),
+        (
+            "from confiture.models import Migration\nx = []; x.append(x)\nclass A(Migration):\n    vars = {'a': x}\n"
+            "    def up(self): self.execute('SELECT 1')\n",
+            "a value has more than 50 levels, or holds itself",
+        ),
+    ],
+)
+def test_what_python_may_raise_is_told_at_its_file(project: Project, text: str, message: str) -> None:
+    (project.root / "migrations" / "001_a.py").write_text(text, encoding="utf-8")
+    result = project.run("migrate", "validate", expect=2)
+    assert message in result.err and "--> migrations/001_a.py" in result.err

@@ -10,12 +10,21 @@ import pytest
 
 from confiture.core.project import load_project
 from confiture.files.settings import Overrides, load_settings
-from confiture.secrets import add_public, add_secret, forget_secrets, hide_secrets, names_a_secret
+from confiture.secrets import (
+    add_public,
+    add_secret,
+    forget_secrets,
+    hide_in_document,
+    hide_secrets,
+    names_a_secret,
+)
+from confiture.text import cut, shortened
 from tests.fix_projects import Project, Result
 from tests.fix_servers import Database
 
 SECRET = "hunter2secret"
 FORMATS = ["text", "json", "github", "junit", "markdown"]
+LINT_FORMATS = [*FORMATS, "sarif", "gitlab"]
 STEP = "ddl: [sql: SELECT 1]"
 
 
@@ -299,6 +308,20 @@ def test_names_that_tell_a_secret(name: str, is_secret: bool) -> None:
         ("on", "on", "on"),
         ("x", "ALTER ROLE a PASSWORD 'pq''r' VALID", "ALTER ROLE a PASSWORD '***' VALID"),
         ("x", "password E'a\\'b'", "password '***'"),
+        ("e", "the server: //me:e@h password=e host=h", "the server: //me:e@h password=*** host=h"),
+        ("e", "postgresql://me:e@here, key: e", "postgresql://me:***@here, key: e"),
+        ("postgres", "postgres, user=postgres password=postgres", "postgres, user=postgres password=***"),
+        ("hunter2secret", "PASSWORD E'hunter2secr… and …ter2secret'", "PASSWORD '***'"),
+        ("hunter2secret", "SELECT 'hunter2s… and …ter2secret' ... hun...", "SELECT '***… and …***' ... ***..."),
+        ("hunter2secret", "LINE 1: ...r2secret' VALID", "LINE 1: ...***' VALID"),
+        ("hunter2-secret9", 'at or near "secret9", near ")"', 'at or near "***", near ")"'),
+        ("hunter2-secret9", 'relation "hunter2" is shown', 'relation "hunter2" is shown'),
+        ("p\udcffw\u00e9rd", "p%FFw%C3%A9rd p%ffw%c3%a9rd p\ufffdw\u00e9rd", "*** *** ***"),
+        ("p\ud800word", "p\ud800word", "***"),
+        ("x", "PASSWORD $a$pq$a$ PASSWORD U&'pq' PASSWORD 'p\\\nq'", "PASSWORD '***' PASSWORD '***' PASSWORD '***'"),
+        ("x", "dblink('host=h password=''p q''')", "dblink('host=h password=***')"),
+        ("x", "SET password = excluded.password", "SET password = excluded.password"),
+        ("hunter2secret", "hunter2secre" + "t" * 9, "***" + "t" * 8),
     ],
 )
 def test_what_is_hidden(secret: str, text: str, shown: str) -> None:
@@ -314,6 +337,73 @@ def test_what_is_public_is_hidden_only_where_it_is_certain() -> None:
     assert hide_secrets("r_orders") == "r_orders"
     add_secret("r_orders", is_certain=True)
     assert hide_secrets("r_orders") == "***"
+
+
+def test_many_values_in_a_long_text() -> None:
+    forget_secrets()
+    values = [f"prefix-{number * 7919:06d}-value" for number in range(2_000)]
+    for value in values:
+        add_secret(value)
+    text = "".join(f"{value} on line {number} prefix-\n" for number, value in enumerate(values))
+    assert hide_secrets(text) == "".join(f"*** on line {number} prefix-\n" for number in range(2_000))
+    # between two windows
+    assert hide_secrets("x" * 4_090 + values[3] + "y" * 9_000) == "x" * 4_090 + "***" + "y" * 9_000
+
+
+def test_texts_are_hidden_before_they_are_cut() -> None:
+    forget_secrets()
+    add_secret("hunter2secret")
+    assert cut("SELECT 'hunter2secret'", 15) == "SELECT '***'"
+    assert shortened("SELECT\n 'hunter2secret' || 'more'", 17) == "SELECT '***' || …"
+
+
+def test_keys_of_our_formats_stay() -> None:
+    forget_secrets()
+    add_secret("statements")
+    assert hide_in_document({"statements": ["statements"]}) == {"statements": ["***"]}
+
+
+@pytest.mark.parametrize("where", ["PGPASSWORD", "PGPASSFILE", "passfile", "service"])
+def test_a_password_that_the_driver_finds(shop_18: Project, database_18: Database, where: str) -> None:
+    passfile = shop_18.root / "passfile"
+    passfile.write_text(f"*:*:*:*:{SECRET}\n", encoding="utf-8")
+    passfile.chmod(0o600)
+    (shop_18.root / "services").write_text(f"[here]\npassword={SECRET}\n", encoding="utf-8")
+    url = database_18.url
+    if where == "service":
+        shop_18.environ |= {"PGSERVICE": "here", "PGSERVICEFILE": str(shop_18.root / "services")}
+    elif where == "passfile":
+        url += f"{'&' if '?' in url else '?'}passfile={passfile}"
+    else:
+        shop_18.environ[where] = SECRET if where == "PGPASSWORD" else str(passfile)
+    shop_18.migration(
+        "001_a",
+        f"""
+        ddl:
+          - sql: CREATE TABLE t (v text DEFAULT '{SECRET}')
+          - sql: "DO $$ BEGIN RAISE EXCEPTION 'no: {SECRET}'; END $$"
+        """,
+    )
+    for form in FORMATS:
+        files = ["--report", "out.html", "--events", "out.jsonl"]
+        result = shop_18.run("migrate", "up", "--database", url, "--format", form, *files, expect=4)
+        assert SECRET not in everything(shop_18, result)
+    for form in LINT_FORMATS:
+        result = shop_18.run("lint", "--live", "--database", url, "--format", form)
+        assert SECRET not in result.out + result.err
+    assert SECRET not in history(database_18)
+
+
+def test_a_dry_run_compares_what_ran(shop_18: Project, database_18: Database) -> None:
+    """A finding of lint and what was measured of its statement are one warning, also if the text holds a secret."""
+    database_18.execute(
+        "CREATE TABLE w (id int PRIMARY KEY, v text); INSERT INTO w SELECT i FROM generate_series(1, 9) i"
+    )
+    shop_18.migration("001_a", "ddl: [sql: 'ALTER TABLE w ALTER v TYPE int USING length({{ pw | literal }})']")
+    result = shop_18.run("migrate", "--dry-run", "--var", f"pw={SECRET}", "--format", "json", expect=None)
+    (warning,) = result.json["warnings"]
+    assert warning["rule"] == "type_rewrite" and warning["measured_ms"] is not None
+    assert SECRET not in result.out + result.err
 
 
 # --- the database's address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,11 @@ from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile
 from confiture.cli.context import Scope, print_failure
 from confiture.cli.options import Format
 from confiture.cli.streams import standard_streams
-from confiture.errors import ConfitureError
+from confiture.errors import ConfitureError, Diagnostic, ExitCode
 from confiture.secrets import forget_secrets
+from confiture.text import error_text
+
+_MOST_FRAMES = 4
 
 app = typer.Typer(
     name="confiture",
@@ -71,3 +75,17 @@ def _run() -> None:
         # from the commands that print text only
         print_failure(Scope(Format.TEXT, Path.cwd()), error.diagnostics)
         sys.exit(error.exit_code)
+    except Exception as error:
+        print_failure(Scope(Format.TEXT, Path.cwd()), [_internal(error)])
+        sys.exit(ExitCode.INTERNAL)
+
+
+def _internal(error: Exception) -> Diagnostic:
+    """What Confiture did not expect, with the places that a report of it needs."""
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
+    return Diagnostic(
+        code="internal",
+        message=f"Confiture did not expect this: {error_text(error)}",
+        detail=tuple(f"in {Path(frame.filename).name}, line {frame.lineno}, {frame.name}" for frame in frames),
+        hint="report it with these lines; tables of the schema confiture that were edited by hand may be the cause",
+    )

@@ -12,13 +12,14 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq.abc import PGconn
 from psycopg.rows import dict_row
 
 from confiture.core.queries import query
 from confiture.core.search_path import SCHEMA, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
-from confiture.secrets import add_secret
+from confiture.secrets import add_secret, hide_values
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -46,14 +47,17 @@ class Database:
         try:
             given = conninfo_to_dict(self.conninfo)
             _hide_secrets_of(given)
+            _hide_as_written(self.conninfo)
             conninfo = make_conninfo(
                 self.conninfo,
                 application_name=_application_name(purpose),
                 client_encoding="UTF8",
                 connect_timeout=given.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S),
             )
-            return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
+            connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
         except (psycopg.Error, UnicodeError) as error:
+            if isinstance(error, psycopg.Error):
+                _hide_secrets_in_use(error.pgconn)
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="cannot-connect",
@@ -62,6 +66,8 @@ class Database:
                     hint=f"is the server running, and is the address right? It comes from {self.origin}",
                 )
             ) from error
+        _hide_secrets_in_use(connection.pgconn)
+        return connection
 
 
 @contextmanager
@@ -193,6 +199,23 @@ def _hide_secrets_of(parts: Mapping[str, object]) -> None:
         add_secret(secret)
 
 
+def _hide_as_written(conninfo: str) -> None:
+    """Hides the password of a URL in its own encoding, which may be none that anything else would write."""
+    written = re.match(r"[a-z]+://[^/?#@:]*:([^/?#@]+)@", conninfo)
+    if written:
+        add_secret(written[1])
+
+
+def _hide_secrets_in_use(connection: PGconn | None) -> None:
+    """Hides what the driver took from elsewhere: PGPASSWORD, a password file, a service file."""
+    if connection is None:
+        return
+    used = {option.keyword.decode(): os.fsdecode(option.val or b"") for option in connection.info}
+    _hide_secrets_of(used)
+    # one of several hosts, or of a file, has it for itself
+    _hide_secrets_of(used | {"password": os.fsdecode(connection.password)})
+
+
 def _reason(error: Exception, conninfo: str) -> str:
     """Why there is no connection: without the passwords, nor any part of a URL that could not be read."""
     try:
@@ -205,7 +228,4 @@ def _reason(error: Exception, conninfo: str) -> str:
         return "in a URL, write @ / : of a password as %40 %2F %3A; a port is a number"
     if isinstance(error, UnicodeError):
         return "the host is no name that can be looked up"
-    text = str(error)
-    for secret in _secrets_of(given):
-        text = text.replace(secret, "...")
-    return text
+    return hide_values(str(error), _secrets_of(given))

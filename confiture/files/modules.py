@@ -10,6 +10,7 @@ from types import ModuleType, TracebackType
 
 from confiture.errors import Diagnostic, Span
 from confiture.models.source import SourceFile
+from confiture.text import error_text
 
 MIGRATION_MODULE = "confiture_migration_"
 """How the names of modules begin that migration files become."""
@@ -56,7 +57,10 @@ def failures_at(file: SourceFile, path: Path) -> Iterator[None]:
         span = Span(path=file.path, line=error.lineno or 1, column=error.offset or 1)
         hint = "mend this line, or the one before it"
         raise CodeFailed(file.diagnostic(span, "bad-python", f"not valid Python: {error.msg}", hint=hint)) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # also what asyncio and sys.exit raise is the code's own: only Ctrl-C ends the run
         raise CodeFailed(_failure(file, path, error)) from error
 
 
@@ -91,4 +95,4 @@ def _failure(file: SourceFile, path: Path, error: BaseException) -> Diagnostic:
     text = file.excerpt(line) or ""
     span = Span(path=file.path, line=line, column=len(text) - len(text.lstrip()) + 1)
     hint = "reading a migration runs its file, and its up() and down(), without a database"
-    return file.diagnostic(span, "python-failed", f"{type(error).__name__}: {error}", hint=hint)
+    return file.diagnostic(span, "python-failed", error_text(error), hint=hint)

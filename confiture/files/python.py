@@ -28,6 +28,7 @@ from confiture.models.values import value
 
 _HEADER = ("version", "name", "description", "requires", "vars")
 _SEVERAL = "keep one in this file, and give each of the others a file of its own"
+_MOST_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,17 @@ class PythonFile:
     def _pair(self, key: str, value: Any, call: Call) -> tuple[Node, Node]:
         return self._scalar(key, call), self.node_of(value, call)
 
-    def node_of(self, value: Any, call: Call) -> Node:
-        """A value that a call was given, as YAML would have it."""
+    def node_of(self, value: Any, call: Call, level: int = 0) -> Node:
+        """A value that a call was given, as YAML would have it. Raises ValueError if it is nested too deeply."""
+        if level > _MOST_LEVELS:
+            raise ValueError(f"a value has more than {_MOST_LEVELS} levels, or holds itself")
         if isinstance(value, Mapping):
-            return self._mapping([self._pair(str(key), item, call) for key, item in value.items()], call)
+            pairs: list[tuple[Node, Node]] = [
+                (self._scalar(str(key), call), self.node_of(item, call, level + 1)) for key, item in value.items()
+            ]
+            return self._mapping(pairs, call)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            return self._sequence([self.node_of(item, call) for item in value], call)
+            return self._sequence([self.node_of(item, call, level + 1) for item in value], call)
         return self._scalar(value, call)
 
     def _mapping(self, pairs: list[tuple[Node, Node]], call: Call) -> Node:
@@ -149,13 +155,14 @@ def run_migration(file: SourceFile, path: Path, root: Path, problems: Problems) 
         found = _only_migration(module, read, file)
         with failures_at(file, path):
             recorded = record(found())
+            run = _run_of(read, found, recorded, str(path))
     except CodeFailed as failure:
         problems.add(failure.diagnostic)
         return None
     stray = sorted(name for where, name in registered_names() - before if where != str(path))
     if stray:
         problems.add(_stray(read, found, file, stray))
-    return _run_of(read, found, recorded, str(path))
+    return run
 
 
 def record_migration(migration: Migration, file: SourceFile, path: str) -> Run:
@@ -165,8 +172,7 @@ def record_migration(migration: Migration, file: SourceFile, path: str) -> Run:
     """
     read = PythonFile(file, path)
     with failures_at(file, Path(path)):
-        recorded = record(migration)
-    return _run_of(read, type(migration), recorded, path)
+        return _run_of(read, type(migration), record(migration), path)
 
 
 def _run_of(read: PythonFile, migration: type[Migration], recorded: Sequence[Recorded], path: str) -> Run:

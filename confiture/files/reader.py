@@ -10,6 +10,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import Problems, Span
 from confiture.models.source import SourceFile, SourceText
+from confiture.text import cut
 
 TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
@@ -156,8 +157,7 @@ def describe(node: Node) -> str:
 
 def clipped(text: str) -> str:
     """The beginning of a text that may be long, or hold a password, for messages."""
-    text = _SECRET.sub(r"\1...", text)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return cut(_SECRET.sub(r"\1...", text), 40, mark="...")
 
 
 def is_null(node: Node) -> bool:

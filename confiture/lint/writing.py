@@ -17,12 +17,6 @@ def qualified(name: Name) -> str:
     return bare if name.schema == PUBLIC else f"{identifier(name.schema)}.{bare}"
 
 
-def shortened(text: str, length: int = 60) -> str:
-    """The beginning of a statement on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
 def listed(names: Iterable[str]) -> str:
     """Names as SQL writes them, with commas between them."""
     return ", ".join(map(identifier, names))

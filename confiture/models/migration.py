@@ -218,7 +218,11 @@ def text_of(step: AnyStep) -> SourceText:
 
 
 def summary(sql: str) -> str:
-    """What a step without a name is called: the beginning of its SQL, on one line."""
+    """What a step without a name is called: the beginning of its SQL, on one line.
+
+    Checksums and the journal know the step by it, so it does not depend on what is secret; `hide_secrets` finds the
+    part of a value that it ends with.
+    """
     text = " ".join(sql.split())
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 

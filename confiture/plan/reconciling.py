@@ -8,6 +8,7 @@ from confiture.errors import Diagnostic
 from confiture.models.plan import PlannedStep
 from confiture.models.reconciling import Difference, DifferenceKind, Differences, Reconciled, Values
 from confiture.models.words import count
+from confiture.secrets import hide_secrets
 
 _LONGEST_VALUE = 80
 
@@ -66,21 +67,29 @@ def difference_diagnostic(step: PlannedStep, found: Reconciled) -> Diagnostic:
 
 
 def shortened(one: str | None, other: str | None = None) -> str:
-    """A value as a line can show it; of a long one the part in which it begins to differ from the other."""
+    """A value as a line can show it, without secrets; of a long one the part in which it begins to differ from the
+    other.
+    """
     if one is None:
         return "NULL"
-    text = one.replace("\n", "\\n")
+    text = _one_line(one)
     if text in ("", "NULL"):
         return f"'{text}'"
     if len(text) <= _LONGEST_VALUE:
         return text
     same = 0
     if other is not None:
-        pairs = zip(text, other.replace("\n", "\\n"), strict=False)
-        same = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(text), len(other)))
+        compared = _one_line(other)
+        pairs = zip(text, compared, strict=False)
+        same = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(text), len(compared)))
     start = max(0, min(same - _LONGEST_VALUE // 2, len(text) - _LONGEST_VALUE))
     end = start + _LONGEST_VALUE
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
+
+
+def _one_line(value: str) -> str:
+    # hidden before it is cut: what hides secrets must see them whole
+    return hide_secrets(value).replace("\n", "\\n")
 
 
 def _counts(differences: Differences) -> str:

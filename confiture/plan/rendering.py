@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.source import Rendered, SourceText
-from confiture.secrets import HIDDEN
+from confiture.secrets import hide_values
 from confiture.text import Suggestions
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ class RenderContext:
 
     def hidden(self, text: str) -> str:
         """What a message says of a template, without private values."""
-        for private in sorted(self.private, key=len, reverse=True):
-            text = text.replace(private, HIDDEN).replace(repr(private)[1:-1], HIDDEN)
-        return text
+        return hide_values(text, self.private)
 
 
 def verbatim(source: SourceText) -> Rendered:

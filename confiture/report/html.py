@@ -16,7 +16,7 @@ from confiture.report.sentences import blocked_sentences, estimate_sentences, re
 from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, rows
 from confiture.report.work import folded
-from confiture.text import visible_block
+from confiture.text import cut, visible_block
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -87,7 +87,7 @@ def _cards(report: RunReport) -> list[tuple[str, str]]:
 
 def _lane(index: int, lane: Lane, total_ms: float) -> dict[str, Any]:
     scale = _WIDTH / total_ms if total_ms else 0.0
-    label = lane.relation if len(lane.relation) <= _LONGEST_LABEL else f"{lane.relation[: _LONGEST_LABEL - 1]}…"
+    label = cut(lane.relation, _LONGEST_LABEL)
     return {
         "index": index,
         "relation": lane.relation,

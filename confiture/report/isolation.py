@@ -14,6 +14,7 @@ from confiture.models.words import count, duration, duration_in_prose
 from confiture.report.machine import document
 from confiture.report.objects import proved_object
 from confiture.report.terminal import Text, escape, print_text
+from confiture.text import cut
 
 _STYLES = {
     Standing.ISOLATED: "green",
@@ -133,13 +134,9 @@ def _reasons(found: IsolationReport) -> Iterator[Text]:
 
 def row_text(values: Values) -> str:
     """A row as `id = 1, name = NULL`, its longest values cut."""
-    return ", ".join(f"{name} = {_shortened(value)}" for name, value in values.items())
-
-
-def _shortened(value: str | None) -> str:
-    if value is None:
-        return "NULL"
-    return value if len(value) <= _MOST_WIDTH else f"{value[: _MOST_WIDTH - 1]}…"
+    return ", ".join(
+        f"{name} = {'NULL' if value is None else cut(value, _MOST_WIDTH)}" for name, value in values.items()
+    )
 
 
 def _table(found: IsolationReport) -> Table:

@@ -15,7 +15,7 @@ from confiture.report.colours import BLOCKS
 from confiture.report.machine import document
 from confiture.report.objects import rounded, waiter_object
 from confiture.report.terminal import Text
-from confiture.secrets import hide_secrets
+from confiture.text import shortened
 
 
 def locks_view(sessions: Sequence[RunningSession], database: str) -> RenderableType:
@@ -66,8 +66,7 @@ def _table(session: RunningSession) -> Table:
 
 
 def _one_line(query: str | None) -> str:
-    text = hide_secrets(" ".join((query or "").split()))
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return shortened(query or "", 100)
 
 
 def locks_document(sessions: Sequence[RunningSession], database: str) -> dict[str, Any]:

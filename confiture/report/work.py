@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
-from confiture.models.migration import summary
 from confiture.models.trace import StatementTrace, TableRows, TableScan
 from confiture.models.words import count
 from confiture.report.words import byte_size
+from confiture.text import shortened, visible
 
 _MANY_ROWS = 1_000
 _MUCH_WAL = 1024 * 1024
@@ -28,8 +28,8 @@ class Work:
     def name(self) -> str:
         """Its step's, and how many batches were taken together, or how it begins where the step has others."""
         if not self.batches:
-            step, text = self.statement.step.name, summary(self.statement.text)
-            return f"{step}: {text}" if self.is_one_of_several and step != text else step
+            step, text = self.statement.step.name, shortened(self.statement.text)
+            return f"{step}: {text}" if self.is_one_of_several and visible(step) != text else step
         batches = count(self.batches, "batch", "batches")
         return f"{self.statement.step.name} ({batches}{', a sample' if self.statement.stands_for != 1 else ''})"
 

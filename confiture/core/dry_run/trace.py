@@ -20,7 +20,6 @@ from confiture.core.database import Connection, one_row
 from confiture.core.queries import query
 from confiture.models.plan import Statement, StepId
 from confiture.models.trace import LockMode, LockTrace, StatementTrace, TableRows, TableScan
-from confiture.secrets import hide_secrets
 
 _KINDS = {
     "r": "table",
@@ -197,7 +196,7 @@ class Tracer:
         trace = StatementTrace(
             step=step,
             number=len(self.traces) + 1,
-            text=hide_secrets(statement.text),
+            text=statement.text,
             started_ms=started_ms,
             duration_ms=duration_ms,
             rows=tuple(self._rows(rows)),
@@ -209,7 +208,7 @@ class Tracer:
             temp_bytes=told.temp_bytes,
             waited_ms=told.waited_ms,
             notices=told.notices,
-            instead_of=hide_secrets(statement.instead_of) if statement.instead_of else None,
+            instead_of=statement.instead_of,
         )
         self._remember(touched)
         self._wal = wal

@@ -29,8 +29,8 @@ from confiture.files.modules import importing_from, line_in, talking
 from confiture.models.calls import Call
 from confiture.models.events import HookProgressed
 from confiture.models.hooks import HookResult
-from confiture.models.migration import summary
 from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
+from confiture.text import error_text, shortened
 
 _LOGGERS = "confiture.hooks"
 _MEND = "mend the hook or the data, then run again: nothing that it did is committed"
@@ -204,7 +204,7 @@ class HookRuns:
             raise
         except psycopg.Error as error:
             told = plain_failure(error, f"the hook {hook.name!r} failed")
-            detail = (f"the last statement before: {summary(watched.last)}",) if watched.last else ()
+            detail = (f"the last statement before: {shortened(watched.last)}",) if watched.last else ()
             detail = (_CAUGHT,) if watched.caught else detail
             raise StepFailed(self._placed(step, hook, error, told, detail), error.sqlstate) from error
         except LintingError as error:
@@ -213,7 +213,7 @@ class HookRuns:
             raise CheckNotMet(self._placed(step, hook, error, told), None) from error
         except BaseException as error:
             # also what asyncio and sys.exit raise is the hook's own: only Ctrl-C ends the run
-            message = f"the hook {hook.name!r} failed: {type(error).__name__}: {error}"
+            message = f"the hook {hook.name!r} failed: {error_text(error)}"
             told = Diagnostic(code="hook-failed", message=message, hint=_MEND)
             raise StepFailed(self._placed(step, hook, error, told), None) from error
 

@@ -9,9 +9,9 @@ from confiture.lint.altering import is_in_use
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 from confiture.lint.sizes import name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import shortened
 from confiture.models.catalog import ConstraintKind
 from confiture.sql.tree import alter_commands, definition, pb, statement_text
+from confiture.text import shortened
 
 _SHARED = frozenset(
     {

@@ -8,10 +8,10 @@ from typing import Any
 from confiture.lint.changes import is_new_name
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import shortened
 from confiture.models.catalog import Name
 from confiture.models.trace import Blocks
 from confiture.sql.tree import pb, strings
+from confiture.text import shortened
 
 _SETTING = "lock_timeout"
 _LONGEST_MS = 60_000

@@ -11,11 +11,12 @@ from confiture.lint.remedies import LATER, constraint_name, lines
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.sizes import is_large, is_small, name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import enumerated, shortened
+from confiture.lint.writing import enumerated
 from confiture.models.catalog import Name, Table, View
 from confiture.models.trace import LockMode
 from confiture.sql.tree import alter_commands, pb
 from confiture.sql.walking import nodes_of
+from confiture.text import shortened
 
 _BUILDING = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt", "alter_domain_stmt")
 _KINDS = frozenset({*CHANGING, *_BUILDING, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})

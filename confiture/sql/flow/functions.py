@@ -13,6 +13,7 @@ from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.work import Work
 from confiture.sql.grammar import check_error, lib, parse_sql, postgast
 from confiture.sql.tree import strings
+from confiture.text import cut
 
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
 # the parser writes the two rows of a trigger with brackets too many
@@ -121,7 +122,7 @@ def _plpgsql(work: Work, text: str) -> Iterator[BodyStatement]:
         if kind in _DYNAMIC or "dynquery" in value:
             query = value.get("query") or value.get("dynquery") or {}
             shown = query.get("PLpgSQL_expr", {}).get("query", "")
-            message = f"EXECUTE {shown[:60]}: SQL that is put together when it runs cannot be analysed"
+            message = f"EXECUTE {cut(shown, 60, mark='')}: SQL that is put together when it runs cannot be analysed"
             work.report(Leak.DYNAMIC, Grade.UNKNOWN, message.replace("  ", " "))
         elif kind == "PLpgSQL_expr":
             query, mode = value["query"], value.get("parseMode", _EMBEDDED)
