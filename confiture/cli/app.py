@@ -11,10 +11,10 @@ import typer
 
 from confiture import __version__
 from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile, tenancy
-from confiture.cli.context import Scope, print_failure
-from confiture.cli.options import Format
+from confiture.cli.context import CommandContext
 from confiture.cli.streams import standard_streams
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
+from confiture.report.formats import TEXT
 from confiture.secrets import forget_secrets
 from confiture.text import error_text
 
@@ -73,10 +73,10 @@ def _run() -> None:
         app()
     except ConfitureError as error:
         # from the commands that print text only
-        print_failure(Scope(Format.TEXT, Path.cwd()), error.diagnostics)
+        CommandContext(TEXT, Path.cwd()).print_failure(error.diagnostics)
         sys.exit(error.exit_code)
     except Exception as error:
-        print_failure(Scope(Format.TEXT, Path.cwd()), [_internal(error)])
+        CommandContext(TEXT, Path.cwd()).print_failure([_internal(error)])
         sys.exit(ExitCode.INTERNAL)
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import Scope, failures
-from confiture.cli.options import ConfigOption, DatabaseOption, DataFormat, DataFormatOption, EnvOption, Format
-from confiture.cli.streams import say, write_document
+from confiture.cli.context import CommandContext, error_boundary
+from confiture.cli.option_groups import expand_options
+from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
+from confiture.cli.streams import say
+from confiture.report.formats import TEXT, OutputFormat
+from confiture.report.writer import Document
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from confiture.core.database import Connection, Database
     from confiture.models.backfills import BackfillState
     from confiture.models.history import HistoryKey
@@ -30,13 +31,11 @@ VersionArgument = Annotated[
 
 
 @contextmanager
-def _connected(
-    scope: Scope, config: Path | None, env: str | None, database: str | None
-) -> Iterator[tuple[Connection, Database, HistoryKey]]:
+def _connected(context: CommandContext, options: DatabaseOptions) -> Iterator[tuple[Connection, Database, HistoryKey]]:
     from confiture.core.asking import asking
     from confiture.core.database import open_database
 
-    settings = scope.settings(config, env, database)
+    settings = context.settings(options)
     with (
         open_database(settings, say) as target,
         asking(target, "backfill control", "backfills cannot be read or asked") as connection,
@@ -45,50 +44,47 @@ def _connected(
 
 
 @app.command(short_help="Show how far backfills are.")
+@expand_options
 def status(
+    *,
     everything: Annotated[bool, typer.Option("--all", help="Also those that are done.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again twice a second, until Ctrl-C.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    settings_options: DatabaseOptions,
+    output_format: Annotated[OutputFormat, format_option(Document.BACKFILLS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Show how far backfills are, in batches of which size, and what they wait for.
 
     Example: confiture backfill status --watch --env production
     """
     with (
-        failures(Format(form.value)) as scope,
-        _connected(scope, config, env, database) as (connection, target, history),
+        error_boundary(output_format) as context,
+        _connected(context, settings_options) as (connection, target, history),
     ):
         from confiture.core.backfill.control import backfills
-        from confiture.report.backfills import backfills_document, backfills_view
-        from confiture.report.machine import as_text
-        from confiture.report.terminal import data_console, print_again_and_again
+        from confiture.report.backfills import backfills_view
+        from confiture.report.terminal import print_again_and_again
 
         def seen() -> list[BackfillState]:
             return [one for one in backfills(connection, history) if everything or one.state != "done"]
 
-        if form is DataFormat.JSON:
-            write_document(as_text(backfills_document(seen(), target.label)))
-        elif watch:
+        if watch and output_format.is_text:
             print_again_and_again(lambda: backfills_view(seen(), target.label))
         else:
-            data_console().print(backfills_view(seen(), target.label))
+            context.writer.backfills(seen(), target.label)
 
 
 @app.command(short_help="Pause after the batch at hand.")
+@expand_options
 def pause(
+    *,
     version: VersionArgument = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
 ) -> None:
     """Pause a backfill: its workers end the batch at hand and hold no lock while they wait.
 
     Example: confiture backfill pause
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
+    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import ask
 
         found = ask(connection, history, version, "pause")
@@ -97,17 +93,17 @@ def pause(
 
 
 @app.command(short_help="Go on after a pause.")
+@expand_options
 def resume(
+    *,
     version: VersionArgument = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
 ) -> None:
     """Let a paused backfill go on. One whose run has ended goes on with `confiture migrate up`.
 
     Example: confiture backfill resume
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
+    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import ask
 
         found = ask(connection, history, version, "run")
@@ -118,11 +114,11 @@ def resume(
 
 
 @app.command(short_help="Give a backfill up.")
+@expand_options
 def cancel(
+    *,
     version: VersionArgument = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
 ) -> None:
     """Give a backfill up: remove its triggers, forget how far it came. The rows that it filled stay.
 
@@ -130,7 +126,7 @@ def cancel(
 
     Example: confiture backfill cancel 012
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, target, history):
+    with error_boundary() as context, _connected(context, settings_options) as (connection, target, history):
         from confiture.core.backfill.control import ask, withdraw
 
         found = ask(connection, history, version, "cancel")
@@ -142,16 +138,16 @@ def cancel(
 
 
 @app.command(short_help="Remove triggers that finished backfills left.")
+@expand_options
 def clean(
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    *,
+    settings_options: DatabaseOptions,
 ) -> None:
     """Remove triggers that finished backfills could not remove for want of a lock.
 
     Example: confiture backfill clean
     """
-    with failures(Format.TEXT) as scope, _connected(scope, config, env, database) as (connection, _, history):
+    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import clean as clean_up
         from confiture.models.words import count
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from confiture.cli.options import Format
+from confiture.cli.options import DatabaseOptions, SettingsOptions
 from confiture.cli.streams import clean_logs, say, write_document, write_utf_8
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
+from confiture.report.formats import TEXT, OutputFormat
+from confiture.report.writer import Document, Writer, WriterContext
 
 if TYPE_CHECKING:
     from confiture.core.project import Project
@@ -87,43 +89,69 @@ def tell_step(step: str) -> None:
 
 
 @dataclass(slots=True)
-class Scope:
-    """How a command's failures are printed: in which format, with paths below which folder."""
+class CommandContext:
+    """How a command prints: in which format, with paths relative to which folder."""
 
-    form: Format
+    output_format: OutputFormat
     root: Path
 
     def settings(
         self,
-        config: Path | None,
-        environment: str | None,
-        database: str | None,
+        options: SettingsOptions,
+        *,
+        needs_database: bool = True,
         check: Callable[[Settings], None] | None = None,
     ) -> Settings:
-        """The settings that the options and the environment choose. Raises InputError, with what `check` finds."""
+        """The settings that the options and the environment choose. Raises InputError, with what `check` finds.
+
+        A command that needs no database works without one in the settings.
+        """
         from confiture.files.settings import Overrides, load_settings, settings_path
 
-        overrides = Overrides(config=config, environment=environment, database=database)
-        # what is wrong with the settings is told relative to where they are
+        database: str | None = "embedded"
+        if needs_database:
+            database = options.database if isinstance(options, DatabaseOptions) else None
+        overrides = Overrides(config=options.config, environment=options.env, database=database)
+        # paths in errors are relative to the folder of the settings
         self.root = settings_path(Path.cwd(), overrides, os.environ).parent
         return load_settings(Path.cwd(), overrides, os.environ, check)
 
+    @property
+    def writer(self) -> Writer:
+        """Writes the command's documents to stdout."""
+        return self._open(self.output_format)
+
+    def print_failure(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Print what ended the command: as text on stderr if the format has no form for it."""
+        has_form = Document.DIAGNOSTICS in self.output_format.documents
+        self._open(self.output_format if has_form else TEXT).diagnostics(diagnostics)
+
+    def _open(self, output_format: OutputFormat) -> Writer:
+        return output_format.open(
+            WriterContext(
+                root=self.root,
+                environ=os.environ,
+                write=write_document,
+                write_commands=lambda text: write_document(text, is_commands=True),
+            )
+        )
+
 
 @contextmanager
-def failures(form: Format) -> Iterator[Scope]:
-    """Prints what ends a command in the format asked for, and exits with its code.
+def error_boundary(output_format: OutputFormat = TEXT) -> Iterator[CommandContext]:
+    """Print what ends a command in its format, and exit with its code.
 
     Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
     """
     clean_logs()
     former = signal.signal(signal.SIGTERM, _interrupt)
-    scope = Scope(form, Path.cwd())
-    if form is not Format.TEXT:
+    context = CommandContext(output_format, Path.cwd())
+    if not output_format.is_text:
         write_utf_8()
     try:
-        yield scope
+        yield context
     except ConfitureError as error:
-        print_failure(scope, error.diagnostics)
+        context.print_failure(error.diagnostics)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
         say("interrupted")
@@ -134,31 +162,3 @@ def failures(form: Format) -> Iterator[Scope]:
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def print_failure(scope: Scope, diagnostics: Sequence[Diagnostic]) -> None:
-    """Diagnostics on stdout for machines, on stderr for people."""
-    if scope.form is Format.TEXT:
-        from confiture.report.terminal import print_diagnostics, talk_console
-
-        print_diagnostics(talk_console(), diagnostics)
-        return
-    write_document(_document(scope, diagnostics), is_commands=scope.form is Format.GITHUB)
-
-
-def _document(scope: Scope, diagnostics: Sequence[Diagnostic]) -> str:
-    if scope.form is Format.JSON:
-        from confiture.report.machine import as_text, diagnostics_document
-
-        return as_text(diagnostics_document(diagnostics))
-    if scope.form is Format.GITHUB:
-        from confiture.report.github import error_commands
-
-        return error_commands(diagnostics, scope.root, os.environ)
-    if scope.form is Format.MARKDOWN:
-        from confiture.report.markdown import diagnostics_markdown
-
-        return diagnostics_markdown(diagnostics)
-    from confiture.report.junit import diagnostics_xml
-
-    return diagnostics_xml(diagnostics)

@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import Scope, bad_option, failures, parse_variables
-from confiture.cli.options import (
-    ConfigOption,
-    DatabaseOption,
-    EnvOption,
-    FailOn,
-    Format,
-    LintFormat,
-    VarOption,
-)
-from confiture.cli.streams import say, write_document, write_utf_8
+from confiture.cli.context import CommandContext, bad_option, error_boundary, parse_variables
+from confiture.cli.option_groups import expand_options
+from confiture.cli.options import DatabaseOptions, FailOn, SettingsOptions, VarOption, format_option
+from confiture.cli.streams import say
 from confiture.errors import ConfitureError, ExitCode
+from confiture.report.formats import TEXT, OutputFormat, formats_for
+from confiture.report.writer import Document, LintSummary
 
 if TYPE_CHECKING:
     from confiture.core.lint_facts import DatabaseFacts
@@ -34,23 +29,17 @@ if TYPE_CHECKING:
     from confiture.models.findings import LintReport
     from confiture.models.settings import Settings, Severity
 
-# how failures of the command itself are printed, where findings have a format of their own
-_FAILURES = {
-    LintFormat.JSON: Format.JSON,
-    LintFormat.GITHUB: Format.GITHUB,
-    LintFormat.JUNIT: Format.JUNIT,
-    LintFormat.MARKDOWN: Format.MARKDOWN,
-}
 
-
+@expand_options
 def lint(
+    *,
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Show findings in these files or folders only.")
     ] = None,
     fail_on: Annotated[FailOn, typer.Option("--fail-on", help="End with 1 from this severity on.")] = FailOn.ERROR,
-    form: Annotated[
-        LintFormat, typer.Option("--format", help="How to print the findings, on stdout.")
-    ] = LintFormat.TEXT,
+    output_format: Annotated[
+        OutputFormat, format_option(Document.FINDINGS, "How to print the findings, on stdout.")
+    ] = TEXT,
     rule: Annotated[
         list[str] | None, typer.Option("--rule", metavar="RULE", help="Judge by this rule only. Repeatable.")
     ] = None,
@@ -72,9 +61,7 @@ def lint(
         str | None, typer.Option("--explain", metavar="RULE", help="Say what a rule finds, why, and what to do.")
     ] = None,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List all rules.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
 ) -> None:
     """Find what is wrong with the schema and dangerous in the migrations, before anything runs.
@@ -92,14 +79,14 @@ def lint(
         confiture lint --live --env production
     """
     began = time.perf_counter()
-    with _collector_at_rest(), failures(_FAILURES.get(form, Format.TEXT)) as scope:
+    with _collector_at_rest(), error_boundary(output_format) as context:
         if explain is not None or list_rules:
-            _tell_rules(_known_rules(scope, config, env), explain, form)
+            _print_rules(context, _known_rules(context, settings_options), explain)
             return
         from confiture.core.linting import check_settings
 
-        settings = scope.settings(config, env, database if live else "embedded", check_settings)
-        run = _Run(scope, settings, form, fail_on, began)
+        settings = context.settings(settings_options, needs_database=live, check=check_settings)
+        run = _LintRun(context, settings, fail_on, began)
         asked = _Asked(paths or (), changed_since, baseline, write_baseline)
         run.lint(_options(var, rule), _facts(settings) if live else None, asked, fix=fix)
 
@@ -129,12 +116,11 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run of lint: what it reads, and how it is told."""
+class _LintRun:
+    """A run of lint: what it reads, and how it is printed."""
 
-    scope: Scope
+    context: CommandContext
     settings: Settings
-    form: LintFormat
     fail_on: FailOn
     began: float
 
@@ -213,43 +199,16 @@ class _Run:
             say(f"Next: write `baseline: {shown}` below `linting:` in {FILE_NAME}.")
 
     def _print(self, report: LintReport) -> None:
-        if self.form is not LintFormat.TEXT:
-            write_utf_8()
-            write_document(self._document(report), is_commands=self.form is LintFormat.GITHUB)
-            return
-        from confiture.report.findings import print_findings
-        from confiture.report.terminal import data_console
+        from confiture.lint.registry import known_rules
 
-        print_findings(data_console(), report, (time.perf_counter() - self.began) * 1000)
-
-    def _document(self, report: LintReport) -> str:
-        root, findings = self.settings.root, report.findings
-        match self.form:
-            case LintFormat.SARIF:
-                from confiture.lint.registry import known_rules
-                from confiture.report.machine import as_text
-                from confiture.report.sarif import sarif_document
-
-                return as_text(sarif_document(findings, known_rules(self.settings.linting, root), root, os.environ))
-            case LintFormat.GITHUB:
-                from confiture.report.github import finding_commands
-
-                return finding_commands(findings, root, os.environ)
-            case LintFormat.GITLAB:
-                from confiture.report.gitlab import code_quality
-
-                return code_quality(findings, root, os.environ)
-            case LintFormat.JUNIT:
-                from confiture.report.junit import findings_xml
-
-                return findings_xml(report, _severities(self.fail_on))
-            case LintFormat.MARKDOWN:
-                from confiture.report.markdown import findings_markdown
-
-                return findings_markdown(report)
-        from confiture.report.machine import as_text, lint_document
-
-        return as_text(lint_document(report))
+        self.context.writer.findings(
+            LintSummary(
+                report=report,
+                failing=_severities(self.fail_on),
+                rules=lambda: known_rules(self.settings.linting, self.settings.root),
+                duration_ms=(time.perf_counter() - self.began) * 1000,
+            )
+        )
 
 
 def _severities(least: FailOn) -> tuple[Severity, ...]:
@@ -273,38 +232,25 @@ def _facts(settings: Settings) -> DatabaseFacts:
         return facts_of(target, settings.history)
 
 
-def _known_rules(scope: Scope, config: Path | None, env: str | None) -> Mapping[str, Rule]:
-    """The rules that the project around knows; the built-in ones where there is no project."""
+def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[str, Rule]:
+    """The rules that the project around knows; the built-in ones if there is no project."""
     from confiture.lint.registry import known_rules
     from confiture.models.settings import LintSettings
 
     try:
-        settings = scope.settings(config, env, "embedded")
+        settings = context.settings(options, needs_database=False)
     except ConfitureError as error:
-        if config is None and error.diagnostics[0].code == "no-project":
+        if options.config is None and error.diagnostics[0].code == "no-project":
             return known_rules(LintSettings(), None)
         raise
     return known_rules(settings.linting, settings.root)
 
 
-def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat) -> None:
+def _print_rules(context: CommandContext, known: Mapping[str, Rule], name: str | None) -> None:
     from confiture.lint.configuration import rule_named
 
-    rule = rule_named(explain, known) if explain is not None else None
-    chosen = {rule.name: rule} if rule else known
-    if form is LintFormat.JSON:
-        from confiture.report.machine import as_text, rules_document
-
-        write_document(as_text(rules_document(chosen)))
-        return
-    if form is not LintFormat.TEXT:
-        raise bad_option(f"rules are told as text or json, not as {form.value}", "--format json, or leave it out")
-    from confiture.report.findings import print_page, print_rules
-    from confiture.report.terminal import data_console
-
-    if rule is None:
-        print_rules(data_console(), known)
-        return
-    from confiture.lint.pages import page
-
-    print_page(data_console(), page(rule))
+    explained = rule_named(name, known) if name is not None else None
+    if Document.RULES not in context.output_format.documents:
+        allowed = " or ".join(formats_for(Document.RULES))
+        raise bad_option(f"rules are printed as {allowed}, not as {context.output_format}", "give another --format")
+    context.writer.rules(known, explained)

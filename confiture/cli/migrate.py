@@ -6,57 +6,43 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, parse_wait, print_failure, project_for
+from confiture.cli.context import bad_option, error_boundary, parse_wait, project_for
+from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
-    ConfigOption,
-    DatabaseOption,
-    DataFormat,
-    DataFormatOption,
+    DATA_FORMAT_HELP,
+    DatabaseOptions,
+    DryRunFlags,
     DryRunOption,
-    EnvOption,
-    EventsOption,
-    Format,
-    FormatOption,
-    FullOption,
-    NoProveOption,
-    OutOfOrderOption,
-    ProveTimeOption,
-    RepeatOption,
-    ReportOption,
-    ScaleOption,
-    TenantsOption,
-    ToOption,
+    OutputFiles,
+    RunFormatOption,
+    SettingsOptions,
+    UpDryRunFlags,
+    UpFlags,
     VarOption,
     WaitOption,
-    YesOption,
+    format_option,
 )
-from confiture.cli.running import Asked, Copies, rehearsal_options, run_and_report
-from confiture.cli.streams import print_line, say, write_document
+from confiture.cli.running import dry_run_options, run_and_report
+from confiture.cli.streams import print_line, say
 from confiture.errors import ExitCode
+from confiture.report.formats import TEXT, OutputFormat
+from confiture.report.writer import AdoptionSummary, Document, StatusSummary
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)
+@expand_options
 def migrate(
+    *,
     context: typer.Context,
+    options: UpFlags,
     dry_run: DryRunOption = False,
-    to: ToOption = None,
-    repeat: RepeatOption = None,
-    scale_to: ScaleOption = None,
-    full: FullOption = False,
-    no_prove: NoProveOption = False,
-    tenants: TenantsOption = None,
-    prove_time: ProveTimeOption = None,
-    yes: YesOption = False,
-    report: ReportOption = None,
-    events: EventsOption = None,
-    out_of_order: OutOfOrderOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    flags: UpDryRunFlags,
+    files: OutputFiles,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: FormatOption = Format.TEXT,
+    output_format: RunFormatOption = TEXT,
     wait: WaitOption = "10s",
 ) -> None:
     """Run migrations, rehearse them, and see where a database stands.
@@ -64,26 +50,7 @@ def migrate(
     `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
     """
     if context.invoked_subcommand is None and dry_run:
-        up(
-            to=to,
-            dry_run=True,
-            repeat=repeat,
-            scale_to=scale_to,
-            full=full,
-            no_prove=no_prove,
-            tenants=tenants,
-            prove_time=prove_time,
-            yes=yes,
-            report=report,
-            events=events,
-            out_of_order=out_of_order,
-            config=config,
-            env=env,
-            database=database,
-            var=var,
-            form=form,
-            wait=wait,
-        )
+        _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
     elif _given(context):
         command = context.invoked_subcommand or "up"
         raise typer.BadParameter(f"put options behind the command: confiture migrate {command} ...")
@@ -96,24 +63,16 @@ def _given(context: typer.Context) -> bool:
 
 
 @app.command(short_help="Apply the pending migrations.")
+@expand_options
 def up(
-    to: ToOption = None,
+    *,
+    options: UpFlags,
     dry_run: DryRunOption = False,
-    repeat: RepeatOption = None,
-    scale_to: ScaleOption = None,
-    full: FullOption = False,
-    no_prove: NoProveOption = False,
-    tenants: TenantsOption = None,
-    prove_time: ProveTimeOption = None,
-    yes: YesOption = False,
-    report: ReportOption = None,
-    events: EventsOption = None,
-    out_of_order: OutOfOrderOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    flags: UpDryRunFlags,
+    files: OutputFiles,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: FormatOption = Format.TEXT,
+    output_format: RunFormatOption = TEXT,
     wait: WaitOption = "10s",
 ) -> None:
     """Apply the pending migrations, each in one transaction together with its history.
@@ -131,35 +90,40 @@ def up(
 
         confiture migrate up --events run.jsonl
     """
-    with failures(form) as scope:
-        asked = Asked(
-            repeat=repeat,
-            scale_to=scale_to,
-            yes=yes,
-            full=full,
-            no_prove=no_prove,
-            tenants=tenants,
-            prove_time=prove_time,
-        )
-        rehearsal = rehearsal_options(asked, dry_run=dry_run)
-        settings = scope.settings(config, env, database)
+    _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
+
+
+def _up(
+    options: UpFlags,
+    flags: UpDryRunFlags,
+    files: OutputFiles,
+    settings_options: DatabaseOptions,
+    dry_run: bool,
+    var: list[str] | None,
+    output_format: OutputFormat,
+    wait: str,
+) -> None:
+    with error_boundary(output_format) as context:
+        rehearsal = dry_run_options(flags, dry_run=dry_run)
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.migrate import UpOptions
         from confiture.core.migrate import up as run_up
 
-        options = UpOptions(
-            to=to,
+        up_options = UpOptions(
+            to=options.to,
             dry_run=dry_run,
-            out_of_order=out_of_order,
+            out_of_order=options.out_of_order,
             lock_wait_ms=parse_wait(wait),
             rehearsal=rehearsal,
         )
-        copies = Copies(report=report, events=events)
-        run_and_report(scope, settings, copies, lambda target, emit: run_up(project, target, options, emit))
+        run_and_report(context, settings, files, lambda target, emit: run_up(project, target, up_options, emit))
 
 
 @app.command(short_help="Undo applied migrations.")
+@expand_options
 def down(
+    *,
     to: Annotated[
         str | None, typer.Option("--to", metavar="VERSION", help="The migration that stays the last one; 0 for none.")
     ] = None,
@@ -167,18 +131,11 @@ def down(
         int | None, typer.Option("--steps", min=1, metavar="N", help="How many migrations to undo; default: 1.")
     ] = None,
     dry_run: DryRunOption = False,
-    repeat: RepeatOption = None,
-    no_prove: NoProveOption = False,
-    tenants: TenantsOption = None,
-    prove_time: ProveTimeOption = None,
-    yes: YesOption = False,
-    report: ReportOption = None,
-    events: EventsOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    flags: DryRunFlags,
+    files: OutputFiles,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: FormatOption = Format.TEXT,
+    output_format: RunFormatOption = TEXT,
     wait: WaitOption = "10s",
 ) -> None:
     """Undo applied migrations, the last one first, by their `down` steps.
@@ -193,12 +150,11 @@ def down(
 
         confiture migrate down --dry-run --repeat 5
     """
-    with failures(form) as scope:
+    with error_boundary(output_format) as context:
         if to is not None and steps is not None:
             raise bad_option("--to and --steps exclude each other", "leave one out")
-        asked = Asked(repeat=repeat, yes=yes, no_prove=no_prove, tenants=tenants, prove_time=prove_time)
-        rehearsal = rehearsal_options(asked, dry_run=dry_run)
-        settings = scope.settings(config, env, database)
+        rehearsal = dry_run_options(flags, dry_run=dry_run)
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.migrate import DownOptions
         from confiture.core.migrate import down as run_down
@@ -210,17 +166,16 @@ def down(
             lock_wait_ms=parse_wait(wait),
             rehearsal=rehearsal,
         )
-        copies = Copies(report=report, events=events)
-        run_and_report(scope, settings, copies, lambda target, emit: run_down(project, target, options, emit))
+        run_and_report(context, settings, files, lambda target, emit: run_down(project, target, options, emit))
 
 
 @app.command(short_help="Show what is applied, pending, changed.")
+@expand_options
 def status(
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    *,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.STATUS, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Show which migrations are applied, which are pending, and whether applied files changed since.
 
@@ -228,38 +183,28 @@ def status(
 
     Example: confiture migrate status --env production
     """
-    as_format = Format(form.value)
-    with failures(as_format) as scope:
-        settings = scope.settings(config, env, database)
+    with error_boundary(output_format) as context:
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.database import open_database
         from confiture.core.standing import standing
 
         with open_database(settings, say) as target:
             now = standing(project, target)
-        if form is DataFormat.JSON:
-            from confiture.report.machine import as_text, status_document
-
-            write_document(as_text(status_document(now, settings.environment, target.label)))
-        else:
-            from confiture.report.standing import print_status
-            from confiture.report.terminal import data_console
-
-            print_status(data_console(), now, target.label, settings.environment)
+        context.writer.status(StatusSummary(status=now, environment=settings.environment, database=target.label))
         if now.drift:
-            if form is DataFormat.TEXT:
-                print_failure(scope, now.drift)
             raise typer.Exit(ExitCode.DRIFT)
 
 
 @app.command(short_help="Print the plan of a migration.")
+@expand_options
 def show(
+    *,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The migration.")],
     down: Annotated[bool, typer.Option("--down", help="The plan that undoes it.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
+    settings_options: SettingsOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.PLAN, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Print the plan of a migration: what commits together, its steps, and the SQL as it will run.
 
@@ -267,29 +212,18 @@ def show(
 
     Example: confiture migrate show 004
     """
-    as_format = Format(form.value)
-    with failures(as_format) as scope:
-        # any URL will do: nothing connects
-        settings = scope.settings(config, env, "embedded")
-        project = project_for(settings, var)
-        plan = project.plan_of(version, down=down)
-        if form is DataFormat.JSON:
-            from confiture.report.machine import as_text, plan_document
-
-            write_document(as_text(plan_document(plan)))
-        else:
-            from confiture.report.plans import print_plan
-            from confiture.report.terminal import data_console
-
-            print_plan(data_console(), plan)
+    with error_boundary(output_format) as context:
+        settings = context.settings(settings_options, needs_database=False)
+        context.writer.plan(project_for(settings, var).plan_of(version, down=down))
 
 
 @app.command(short_help="Check the files, without a database.")
+@expand_options
 def validate(
-    config: ConfigOption = None,
-    env: EnvOption = None,
+    *,
+    settings_options: SettingsOptions,
     var: VarOption = None,
-    form: FormatOption = Format.TEXT,
+    output_format: RunFormatOption = TEXT,
 ) -> None:
     """Check everything that can be checked without a database: settings, files, templates, SQL.
 
@@ -297,28 +231,28 @@ def validate(
 
     Example: confiture migrate validate --format github
     """
-    with failures(form) as scope:
+    with error_boundary(output_format) as context:
         from confiture.core.linting import check_settings
 
-        settings = scope.settings(config, env, "embedded", check_settings)
+        settings = context.settings(settings_options, needs_database=False, check=check_settings)
         project = project_for(settings, var, needs_variables=True)
-        if form is Format.TEXT:
+        if output_format.is_text:
             from confiture.models.words import count
 
             steps = sum(len(plan.steps) for plan in project.ups)
             print_line(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
         else:
-            print_failure(scope, ())
+            context.writer.diagnostics(())
 
 
 @app.command(short_help="Adopt an existing database.")
+@expand_options
 def baseline(
+    *,
     version: Annotated[
         str, typer.Argument(metavar="VERSION", help="The last migration that the database already holds.")
     ],
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
     wait: WaitOption = "10s",
 ) -> None:
@@ -326,8 +260,8 @@ def baseline(
 
     Example: confiture migrate baseline 001
     """
-    with failures(Format.TEXT) as scope:
-        settings = scope.settings(config, env, database)
+    with error_boundary() as context:
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.baseline import baseline as enter
         from confiture.core.database import open_database
@@ -341,13 +275,13 @@ def baseline(
 
 
 @app.command(name="adopt-project", short_help="Rename a project's history.")
+@expand_options
 def adopt_project(
+    *,
     old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the history has.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    settings_options: DatabaseOptions,
+    output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
     wait: WaitOption = "10s",
 ) -> None:
     """Rename a project's history in a database, after `project:` in confiture.yaml was changed.
@@ -356,7 +290,7 @@ def adopt_project(
 
     Example: confiture migrate adopt-project default shop
     """
-    with failures(Format(form.value)) as scope:
+    with error_boundary(output_format) as context:
         from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
 
         for name in (old, new):
@@ -364,19 +298,12 @@ def adopt_project(
                 raise bad_option(f"{name!r} cannot name a project", PROJECT_NAME_HINT)
         if old == new:
             raise bad_option("OLD and NEW are the same name", "give the name that the history has, then the new one")
-        settings = scope.settings(config, env, database)
+        settings = context.settings(settings_options)
         from confiture.core.adoption import adopt_project as adopt
         from confiture.core.database import open_database
 
         with open_database(settings, say) as target:
             migrations = adopt(target, old, new, parse_wait(wait))
-        if form is DataFormat.JSON:
-            from confiture.report.machine import adoption_document, as_text
-
-            write_document(as_text(adoption_document(target.label, old, new, migrations)))
-            return
-        from confiture.models.words import count
-
-        print_line(f"The history of {old}, with {count(migrations, 'migration')}, is now that of {new}.")
-        if settings.project != new:
-            print_line(f"Next: write `project: {new}` in confiture.yaml. It says {settings.project} now.")
+        context.writer.adoption(
+            AdoptionSummary(database=target.label, old=old, new=new, configured=settings.project, migrations=migrations)
+        )

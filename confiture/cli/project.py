@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from confiture.cli.context import failures, project_for
-from confiture.cli.options import ConfigOption, Format
+from confiture.cli.context import error_boundary, project_for
+from confiture.cli.options import ConfigOption, SettingsOptions
 from confiture.cli.streams import print_line, say, write_document
 from confiture.errors import ConfitureError
 
@@ -25,7 +25,7 @@ def init(
 
     Example: confiture init shop && cd shop && confiture new add_orders
     """
-    with failures(Format.TEXT):
+    with error_boundary():
         from confiture.files.writing import create_project
 
         for path in create_project(folder, _entries()):
@@ -42,11 +42,11 @@ def new(
 
     Example: confiture new add_order_totals
     """
-    with failures(Format.TEXT) as scope:
+    with error_boundary() as context:
         from confiture.files.migration import migration_paths, version_of_file
         from confiture.files.writing import create_migration, create_python_migration
 
-        settings = scope.settings(config, None, "embedded")
+        settings = context.settings(SettingsOptions(config=config), needs_database=False)
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
         versions = [version for path in paths if (version := version_of_file(path))]
         if python:
@@ -70,7 +70,7 @@ def schema(
 
     Example: confiture schema settings > confiture.schema.json
     """
-    with failures(Format.TEXT) as scope:
+    with error_boundary() as context:
         from confiture.files.json_schema import install_schemas, json_schema
         from confiture.lint.configuration import entry_schemas
         from confiture.lint.registry import known_rules
@@ -78,7 +78,7 @@ def schema(
         if name not in ("migration", "settings"):
             raise typer.BadParameter("migration or settings", param_hint="NAME")
         if install:
-            settings = scope.settings(config, None, "embedded")
+            settings = context.settings(SettingsOptions(config=config), needs_database=False)
             install_schemas(settings.root, entry_schemas(known_rules(settings.linting, settings.root).values()))
             say(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
@@ -102,8 +102,8 @@ def overview() -> None:
         print_line("There is no confiture.yaml here or above.")
         print_line("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
         return
-    with failures(Format.TEXT) as scope:
-        settings = scope.settings(None, None, None)
+    with error_boundary() as context:
+        settings = context.settings(SettingsOptions())
         print_line(f"Project {settings.root}, environment {settings.environment}")
         project = project_for(settings, None)
         if not project.migrations:

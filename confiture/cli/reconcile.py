@@ -7,25 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, project_for, tell_step
-from confiture.cli.options import (
-    ConfigOption,
-    DatabaseOption,
-    DataFormat,
-    DataFormatOption,
-    EnvOption,
-    Format,
-    VarOption,
-)
-from confiture.cli.streams import say, write_document
+from confiture.cli.context import bad_option, error_boundary, project_for, tell_step
+from confiture.cli.option_groups import expand_options
+from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
+from confiture.cli.streams import say
 from confiture.errors import ExitCode
+from confiture.report.formats import TEXT, OutputFormat
+from confiture.report.writer import Document
 
 if TYPE_CHECKING:
     from confiture.core.reconcile.alone import Asked
-    from confiture.models.reconciling import Verification
 
 
+@expand_options
 def reconcile(
+    *,
     target: Annotated[str, typer.Argument(metavar="TABLE|VERSION", help="A table, or a migration with reconciles.")],
     query: Annotated[
         str | None, typer.Option("--sql", metavar="QUERY", help="The query that defines what the table must hold.")
@@ -39,11 +35,9 @@ def reconcile(
         str | None,
         typer.Option("--by", metavar="COLUMN", help="Compare by this column first; default: the tenant's."),
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.RECONCILE, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Hold a table against its defining query: equal, or which rows are missing, extra, changed. Reads only.
 
@@ -57,8 +51,8 @@ def reconcile(
 
         confiture reconcile r_totals --sql 'SELECT tenant_id, sum(amount) AS total FROM w_orders GROUP BY 1'
     """
-    with failures(Format(form.value)) as scope:
-        settings = scope.settings(config, env, database)
+    with error_boundary(output_format) as context:
+        settings = context.settings(settings_options)
         asked = _asked(target, query, file, key, by)
         project = None if asked else project_for(settings, var)
         from confiture.core.database import open_database
@@ -69,27 +63,21 @@ def reconcile(
                 found = reconcile_asked(settings, opened, asked)
             elif project:
                 found = reconcile_again(project, opened, target, tell_step)
-        if form is DataFormat.JSON:
-            _print_json(found, "confiture.reconcile")
-        else:
-            from confiture.report.reconciling import print_reconciled
-            from confiture.report.terminal import data_console
-
-            print_reconciled(data_console(), found)
+        context.writer.reconcile(found)
         if not_holding(found, strict=True):
             raise typer.Exit(ExitCode.FINDINGS)
 
 
+@expand_options
 def verify(
+    *,
     version: Annotated[
         str | None, typer.Argument(metavar="[VERSION]", help="One migration; default: all that are applied.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 where a step cannot run any more.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.VERIFY, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Run again what applied migrations checked at their ends: checks of after_validation, and reconciles. Reads only.
 
@@ -102,8 +90,8 @@ def verify(
 
         confiture verify 002 --env production --format json
     """
-    with failures(Format(form.value)) as scope:
-        settings = scope.settings(config, env, database)
+    with error_boundary(output_format) as context:
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.database import open_database
         from confiture.core.verify import not_holding
@@ -111,13 +99,7 @@ def verify(
 
         with open_database(settings, say) as opened:
             found = run_again(project, opened, version, tell_step)
-        if form is DataFormat.JSON:
-            _print_json(found, "confiture.verify")
-        else:
-            from confiture.report.reconciling import print_verification
-            from confiture.report.terminal import data_console
-
-            print_verification(data_console(), found)
+        context.writer.verify(found)
         if not_holding(found, strict=strict):
             raise typer.Exit(ExitCode.FINDINGS)
 
@@ -146,10 +128,3 @@ def _read(file: Path) -> str:
         raise bad_option(f"--file: {refused}", "name a file with one query, or pass it with --sql") from refused
     except UnicodeDecodeError as error:
         raise bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
-
-
-def _print_json(found: Verification, layout: str) -> None:
-    from confiture.report.machine import as_text
-    from confiture.report.reconciling import verification_document
-
-    write_document(as_text(verification_document(found, layout)))

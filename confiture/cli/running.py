@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import Scope, bad_option, parse_time, print_failure
-from confiture.cli.options import Format
-from confiture.cli.streams import say, write_document
+from confiture.cli.context import CommandContext, bad_option, parse_time
+from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
+from confiture.cli.streams import say
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
@@ -24,16 +23,10 @@ if TYPE_CHECKING:
     from confiture.models.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Copies:
-    """The files that a run is written to as well: `report` as one HTML page, `events` as JSON lines."""
-
-    report: Path | None
-    events: Path | None
-
-
-def run_and_report(scope: Scope, settings: Settings, copies: Copies, work: Callable[[Database, Emit], None]) -> None:
-    """Does the work on the database of the settings, shows it and writes the copies asked for.
+def run_and_report(
+    context: CommandContext, settings: Settings, files: OutputFiles, run: Callable[[Database, Emit], None]
+) -> None:
+    """Run on the database of the settings, show the progress, print the report and write the files.
 
     Ends the command with the exit code of what went wrong.
     """
@@ -43,36 +36,36 @@ def run_and_report(scope: Scope, settings: Settings, copies: Copies, work: Calla
     from confiture.report.live import view_for
     from confiture.report.terminal import talk_console
 
-    if copies.report is not None:
-        _require_writable(copies.report)
-        if copies.report == copies.events:
+    if files.report is not None:
+        _require_writable(files.report)
+        if files.report == files.events:
             raise bad_option("--report and --events name the same file", "write each to a file of its own")
     folding = Folding()
     listeners: list[Emit] = [folding]
     error: ConfitureError | None = None
     with ExitStack() as stack:
-        if copies.events is not None:
+        if files.events is not None:
             from confiture.report.events import EventFile
 
-            listeners.append(stack.enter_context(EventFile(copies.events)))
+            listeners.append(stack.enter_context(EventFile(files.events)))
         target = stack.enter_context(open_database(settings, say))
         view = view_for(talk_console())
         emitter = Emitter(*listeners, view)
         try:
             with view:
-                work(target, emitter)
+                run(target, emitter)
         except ConfitureError as failure:
             error = failure
         finally:
             _tell_failures(emitter.failures)
     if error and folding.report.outcome is None:
         raise error  # it never began: there is no run to report
-    print_report(scope, folding.report)
-    if copies.report is not None:
-        _write_page(copies.report, folding.report)
+    context.writer.run(folding.report)
+    if files.report is not None:
+        _write_page(files.report, folding.report)
     if error:
-        if scope.form is Format.TEXT:
-            print_failure(scope, error.diagnostics)
+        if context.output_format.is_text:
+            context.print_failure(error.diagnostics)
         raise typer.Exit(error.exit_code)
 
 
@@ -80,37 +73,6 @@ def _tell_failures(failures: Sequence[Exception]) -> None:
     """Says what failed to listen to the run, which went on without it."""
     for failure in failures:
         say(f"not all of the run could be shown or written: {failure}")
-
-
-def print_report(scope: Scope, report: RunReport) -> None:
-    """The report on stdout, in the format asked for."""
-    if scope.form in (Format.TEXT, Format.GITHUB):
-        from confiture.report.runs import print_run
-        from confiture.report.terminal import data_console
-
-        print_run(data_console(), report)
-    if scope.form is not Format.TEXT:
-        write_document(_document(scope, report), is_commands=scope.form is Format.GITHUB)
-
-
-def _document(scope: Scope, report: RunReport) -> str:
-    if scope.form is Format.JSON:
-        from confiture.report.machine import as_text, run_document
-
-        return as_text(run_document(report))
-    if scope.form is Format.GITHUB:
-        from confiture.report.github import error_commands, finding_commands, warning_commands
-
-        warnings = finding_commands(report.findings, scope.root, os.environ)
-        warnings += warning_commands(report.warnings, scope.root, os.environ)
-        return warnings + error_commands(report.diagnostics, scope.root, os.environ)
-    if scope.form is Format.MARKDOWN:
-        from confiture.report.markdown import run_markdown
-
-        return run_markdown(report)
-    from confiture.report.junit import run_xml
-
-    return run_xml(report)
 
 
 def _require_writable(page: Path) -> None:
@@ -139,48 +101,30 @@ def _write_page(page: Path, report: RunReport) -> None:
         say(f"wrote {page}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """The options of a dry run as they were given; None and False stand for those that were not."""
-
-    repeat: int | None = None
-    scale_to: str | None = None
-    yes: bool = False
-    full: bool = False
-    no_prove: bool = False
-    tenants: int | None = None
-    prove_time: str | None = None
-
-    @property
-    def given(self) -> list[str]:
-        """Their names."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return [f"--{name.replace('_', '-')}" for name, value in values if value not in (None, False)]
-
-
-def rehearsal_options(asked: Asked, *, dry_run: bool) -> RehearsalOptions:
+def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> RehearsalOptions:
     """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
     from confiture.core.dry_run.options import RehearsalOptions
 
-    if asked.given and not dry_run:
-        message = f"{', '.join(asked.given)} without --dry-run: a real run knows no such option"
+    if flags.flag_names and not dry_run:
+        message = f"{', '.join(flags.flag_names)} without --dry-run: a real run knows no such option"
         raise bad_option(message, "add --dry-run, or leave it out")
-    target = _scale_target(asked.scale_to) if asked.scale_to is not None else None
+    scale_to, full = (flags.scale_to, flags.full) if isinstance(flags, UpDryRunFlags) else (None, False)
+    target = _scale_target(scale_to) if scale_to is not None else None
     return RehearsalOptions(
-        repeat=asked.repeat or 1, scale_to=target, confirmed=asked.yes, full=asked.full, proofs=_proofs(asked)
+        repeat=flags.repeat or 1, scale_to=target, confirmed=flags.yes, full=full, proofs=_proofs(flags)
     )
 
 
-def _proofs(asked: Asked) -> ProofOptions | None:
+def _proofs(flags: DryRunFlags) -> ProofOptions | None:
     from confiture.core.dry_run.options import USUAL_MS, ProofOptions
     from confiture.models.isolation import DEFAULT_TENANTS
 
-    if asked.no_prove:
-        if asked.tenants is not None or asked.prove_time is not None:
+    if flags.no_prove:
+        if flags.tenants is not None or flags.prove_time is not None:
             raise bad_option("--no-prove with --tenants or --prove-time", "leave one out")
         return None
-    limit_ms = USUAL_MS if asked.prove_time is None else parse_time("--prove-time", asked.prove_time)
-    return ProofOptions(tenants=asked.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
+    limit_ms = USUAL_MS if flags.prove_time is None else parse_time("--prove-time", flags.prove_time)
+    return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
 
 
 def _scale_target(url: str) -> Database:

@@ -6,30 +6,25 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, failures, parse_time, parse_variables, project_for, tell_step
-from confiture.cli.options import (
-    ConfigOption,
-    DatabaseOption,
-    DataFormat,
-    DataFormatOption,
-    EnvOption,
-    Format,
-    VarOption,
-)
-from confiture.cli.streams import say, write_document
+from confiture.cli.context import bad_option, error_boundary, parse_time, parse_variables, project_for, tell_step
+from confiture.cli.option_groups import expand_options
+from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
+from confiture.cli.streams import say
 from confiture.errors import ExitCode
+from confiture.report.formats import TEXT, OutputFormat
+from confiture.report.writer import Document
 
 app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
 
 
 @app.command("map", short_help="Show which tables belong to tenants, and why.")
+@expand_options
 def show_map(
+    *,
     live: Annotated[bool, typer.Option("--live", help="Look at the database, not at the files.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.TENANT_MAP, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Show which tables belong to tenants, which do not and why, and how each reaches its tenant.
 
@@ -41,8 +36,8 @@ def show_map(
 
         confiture tenancy map --live --env production --format json
     """
-    with failures(Format(form.value)) as scope:
-        settings = scope.settings(config, env, database if live else "embedded")
+    with error_boundary(output_format) as context:
+        settings = context.settings(settings_options, needs_database=live)
         from confiture.core.tenancy.project import map_database, map_files
 
         if live:
@@ -52,20 +47,13 @@ def show_map(
                 found = map_database(settings, opened)
         else:
             found = map_files(settings, parse_variables(var or ()))
-        from confiture.report.tenancy import map_document, print_map
-
-        if form is DataFormat.JSON:
-            from confiture.report.machine import as_text
-
-            write_document(as_text(map_document(found)))
-        else:
-            from confiture.report.terminal import data_console
-
-            print_map(data_console(), found)
+        context.writer.tenant_map(found)
 
 
 @app.command(short_help="Prove by the data that migrations keep tenants apart.")
+@expand_options
 def prove(
+    *,
     migration: Annotated[
         str | None, typer.Argument(metavar="[MIGRATION]", help="Its version; default: all migrations.")
     ] = None,
@@ -77,11 +65,9 @@ def prove(
         str | None,
         typer.Option("--timeout", metavar="TIME", help="Give up on a proof that takes longer, such as 60s."),
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    database: DatabaseOption = None,
+    settings_options: DatabaseOptions,
     var: VarOption = None,
-    form: DataFormatOption = DataFormat.TEXT,
+    output_format: Annotated[OutputFormat, format_option(Document.TENANT_ISOLATION, DATA_FORMAT_HELP)] = TEXT,
 ) -> None:
     """Prove by the data that what migrations write keeps tenants apart. Reads only, in one snapshot.
 
@@ -95,11 +81,11 @@ def prove(
 
         confiture tenancy prove 002 --all --timeout 60s --env production
     """
-    with failures(Format(form.value)) as scope:
+    with error_boundary(output_format) as context:
         if every and tenants is not None:
             raise bad_option("--tenants and --all exclude each other", "leave one out")
         timeout_ms = parse_time("--timeout", timeout) if timeout is not None else None
-        settings = scope.settings(config, env, database)
+        settings = context.settings(settings_options)
         project = project_for(settings, var)
         from confiture.core.database import open_database
         from confiture.core.tenancy.project import prove_project
@@ -114,15 +100,6 @@ def prove(
                 timeout_ms=timeout_ms,
                 tell=tell_step,
             )
-        from confiture.report.isolation import isolation_document, print_isolation
-
-        if form is DataFormat.JSON:
-            from confiture.report.machine import as_text
-
-            write_document(as_text(isolation_document(found)))
-        else:
-            from confiture.report.terminal import data_console
-
-            print_isolation(data_console(), found)
+        context.writer.tenant_isolation(found)
         if found.of(Standing.MIXED):
             raise typer.Exit(ExitCode.FINDINGS)

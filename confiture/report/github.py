@@ -8,10 +8,37 @@ from pathlib import Path
 
 from confiture.errors import Diagnostic, Span
 from confiture.models.findings import Finding
+from confiture.models.reports import RunReport
 from confiture.models.trace import RunWarning
+from confiture.report.writer import LintSummary, Writer
 from confiture.text import visible, visible_lines
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+class GitHubWriter(Writer):
+    """Writes workflow commands. A run's tables come first, for people who read the log."""
+
+    def run(self, report: RunReport) -> None:
+        """The tables, then what lint found, what the dry run warns of, and the errors."""
+        from confiture.report.runs import print_run
+        from confiture.report.terminal import data_console
+
+        print_run(data_console(), report)
+        root, environ = self.context.root, self.context.environ
+        self.context.write_commands(
+            finding_commands(report.findings, root, environ)
+            + warning_commands(report.warnings, root, environ)
+            + error_commands(report.diagnostics, root, environ)
+        )
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """The errors."""
+        self.context.write_commands(error_commands(diagnostics, self.context.root, self.context.environ))
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write_commands(finding_commands(summary.report.findings, self.context.root, self.context.environ))
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:

@@ -11,11 +11,20 @@ from pathlib import Path
 from confiture.lint.fingerprints import fingerprint_v2
 from confiture.models.findings import Finding
 from confiture.report.github import told_lines
+from confiture.report.writer import LintSummary, Writer
 from confiture.text import json_text
 
 _SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 _NO_FILE = "confiture.yaml"
 """Where findings stand that no file has: GitLab wants one."""
+
+
+class GitLabWriter(Writer):
+    """Writes the report of findings."""
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write(code_quality(summary.report.findings, self.context.root, self.context.environ))
 
 
 def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:

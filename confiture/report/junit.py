@@ -13,11 +13,28 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.settings import Severity
 from confiture.report.github import told_lines
+from confiture.report.writer import LintSummary, Writer
 from confiture.text import visible, visible_block
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
 """What XML cannot hold of what is visible."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+
+class JUnitWriter(Writer):
+    """Writes JUnit XML."""
+
+    def run(self, report: RunReport) -> None:
+        """A test case for each step."""
+        self.context.write(run_xml(report))
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """A failed test case for each error."""
+        self.context.write(diagnostics_xml(diagnostics))
+
+    def findings(self, summary: LintSummary) -> None:
+        """A test case for each finding."""
+        self.context.write(findings_xml(summary.report, summary.failing))
 
 
 def run_xml(report: RunReport) -> str:

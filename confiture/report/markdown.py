@@ -18,7 +18,24 @@ from confiture.report.sentences import blocked_sentences, estimate_sentences, re
 from confiture.report.timeline import lanes
 from confiture.report.words import counted, rows
 from confiture.report.work import folded, is_notable, work_of
+from confiture.report.writer import LintSummary, Writer
 from confiture.text import visible_lines
+
+
+class MarkdownWriter(Writer):
+    """Writes Markdown, for comments on merge requests."""
+
+    def run(self, report: RunReport) -> None:
+        """The tables of a run."""
+        self.context.write(run_markdown(report))
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """The errors."""
+        self.context.write(diagnostics_markdown(diagnostics))
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write(findings_markdown(summary.report))
 
 
 def run_markdown(report: RunReport) -> str:

@@ -15,10 +15,22 @@ from confiture.files.access import ANYWHERE, FileRefused, read_file
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.rule import Rule
 from confiture.models.findings import Edit, Finding
+from confiture.report.writer import LintSummary, Writer
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _ROOT = "%SRCROOT%"
+
+
+class SarifWriter(Writer):
+    """Writes the report of findings."""
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        from confiture.report.machine import as_text
+
+        document = sarif_document(summary.report.findings, summary.rules(), self.context.root, self.context.environ)
+        self.context.write(as_text(document))
 
 
 def sarif_document(
