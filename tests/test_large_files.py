@@ -75,6 +75,8 @@ TOO_DEEP = {
         f"nested {name}": begin + left * 100_000 + a + right * 100_000
         for name, (begin, left, a, right) in NESTED.items()
     },
+    "nested comments": "/*" * 100_000 + "*/" * 100_000 + " SELECT 1",
+    "nested comments without an end": "SELECT 1 " + "/*" * 100_000,
 }
 
 
@@ -121,6 +123,9 @@ def test_sql_that_is_not(project: Project, begin: str, link: str, end: str) -> N
         pytest.param("-- " + "+" * 20_000 + "\nSELECT 1", id="comment"),
         pytest.param("SELECT ARRAY[" + ", ".join(["1 + 1"] * 20_000) + "]", id="array"),
         pytest.param("SELECT (1 + 1) " + ", (1 + 1)" * 20_000, id="brackets"),
+        pytest.param("SELECT 1 /* a */;" * 20_000, id="comments"),
+        pytest.param("/*" * 400 + "*/" * 400 + " SELECT 1", id="comments in comments"),
+        pytest.param("SELECT " + "'a/*', E'\\'/*', \"/*\", $$/*$$, $a$/*$a$, -- /*\n" * 1_000 + "1", id="no comments"),
     ],
 )
 def test_long_sql_is_not_taken_for_deep(sql: str) -> None:
