@@ -28,6 +28,8 @@ _COMMAND = re.compile(
     rf"|{_HASH}",
     re.MULTILINE | re.IGNORECASE,
 )
+_LONGEST_EXCERPT = 1_000
+_EXCERPT_WIDTH = 160
 _MOST_SUGGESTIONS = 20
 _MOST_KNOWN = 5_000
 _LONGEST = 200
@@ -47,6 +49,23 @@ def visible_lines(text: str) -> list[str]:
 def visible_block(text: str) -> str:
     """The same as one text."""
     return "\n".join(visible_lines(text))
+
+
+def excerpt_part(line: str | None, column: int) -> str | None:
+    """The line of a file, for documents: of a very long one what surrounds a column (from 1), with ellipses.
+
+    Many mistakes may show the same line. A secret is hidden before anything cuts it in two.
+    """
+    if line is None or len(line) <= _LONGEST_EXCERPT:
+        return line
+    start = max(column - 1 - _LONGEST_EXCERPT // 2, 0)
+    part = line[start : start + _LONGEST_EXCERPT]
+    hidden = hide_secrets(part)
+    if hidden == part:
+        first = max(min(column - 1, len(line)) - _EXCERPT_WIDTH // 2, 0)
+        start, hidden = first, line[first : first + _EXCERPT_WIDTH]
+        part = hidden
+    return f"{'…' if start else ''}{hidden}{'…' if start + len(part) < len(line) else ''}"
 
 
 def json_text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from confiture.files import access
-from confiture.files.access import ANYWHERE, FileRefused, read_file, write_file
+from confiture.files.access import ANYWHERE, FileRefused, create_file, read_file, write_file, write_named_file
 from tests.fix_projects import Project
 
 SECRET = "ddl: [hunter2, {"
@@ -383,3 +384,48 @@ def test_deep_folders_are_walked(project: Project) -> None:
     finally:
         # pytest's own clearing up walks by recursion, and would fail in a later session
         subprocess.run(["rm", "-rf", str(project.root / "schemas" / "d")], check=True)
+
+
+def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+    (tmp_path / "a").write_text("kept")
+    for name in ("a", "link"):
+        with pytest.raises(FileRefused, match="exists already"):
+            create_file(tmp_path / name, name, b"new")
+    create_file(tmp_path / "b", "b", b"new")
+    assert {one.name for one in tmp_path.iterdir()} == {"a", "b", "link"}
+    assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("kept", "new")
+
+
+def test_a_file_that_the_user_names_is_replaced_whole(tmp_path: Path) -> None:
+    page, link = tmp_path / "page", tmp_path / "link"
+    page.write_text("old")
+    link.symlink_to("page")
+    with page.open() as reader:
+        write_named_file(link, b"new")
+        assert reader.read() == "old"
+    assert (link.is_symlink(), page.read_text()) == (True, "new")
+
+
+def test_a_pipe_or_a_device_that_the_user_names_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileRefused, match="no such device or address"):  # nobody reads, and nothing waits
+        write_named_file(pipe, b"new")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_named_file(pipe, b"new")
+        assert os.read(reader, 10) == b"new"
+    finally:
+        os.close(reader)
+    write_named_file(Path("/dev/null"), b"new")
+    with pytest.raises(FileRefused, match="no space left on device"):
+        write_named_file(Path("/dev/full"), b"new")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("option", [(), ("--python",)])
+def test_a_migration_that_cannot_be_written_is_told(project: Project, option: tuple[str, ...]) -> None:
+    (project.root / "migrations").rmdir()
+    (project.root / "migrations").write_text("")
+    assert "cannot write" in project.run("new", "a", *option, expect=2).err

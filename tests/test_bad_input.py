@@ -297,7 +297,10 @@ TEMPLATE_MISTAKES = {
     ),
     "chance": ("ddl: [{sql: '{{ [1, 2]|random }}'}]\n", ["1:14 template-syntax: No filter named 'random' -> braces"]),
     "division by zero": ("ddl: [{sql: '{{ 1 / 0 }}'}]\n", ["1:14 template-error: ZeroDivisionError -> this line"]),
-    "endless range": ("ddl: [{sql: '{{ range(9999999) }}'}]\n", ["1:14 template-error: Range too big -> this line"]),
+    "endless range": (
+        "ddl: [{sql: '{{ range(9999999) }}'}]\n",
+        ["1:14 template-limit: a range of over 100,000 -> SQL"],
+    ),
     "nested too deeply": (
         "ddl: [{sql: 'SELECT {{ " + "(" * 3000 + "1" + ")" * 3000 + " }}'}]\n",
         ["1:14 template-error: too deeply -> split"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from confiture.sql.grammar import DecodeError, require_shallow
+from confiture.text import excerpt_part
 from tests.fix_projects import Project
 
 STEP = "ddl: [{sql: SELECT 1}]\n"
@@ -75,6 +76,8 @@ TOO_DEEP = {
         f"nested {name}": begin + left * 100_000 + a + right * 100_000
         for name, (begin, left, a, right) in NESTED.items()
     },
+    "nested comments": "/*" * 100_000 + "*/" * 100_000 + " SELECT 1",
+    "nested comments without an end": "SELECT 1 " + "/*" * 100_000,
 }
 
 
@@ -121,6 +124,9 @@ def test_sql_that_is_not(project: Project, begin: str, link: str, end: str) -> N
         pytest.param("-- " + "+" * 20_000 + "\nSELECT 1", id="comment"),
         pytest.param("SELECT ARRAY[" + ", ".join(["1 + 1"] * 20_000) + "]", id="array"),
         pytest.param("SELECT (1 + 1) " + ", (1 + 1)" * 20_000, id="brackets"),
+        pytest.param("SELECT 1 /* a */;" * 20_000, id="comments"),
+        pytest.param("/*" * 400 + "*/" * 400 + " SELECT 1", id="comments in comments"),
+        pytest.param("SELECT " + "'a/*', E'\\'/*', \"/*\", $$/*$$, $a$/*$a$, -- /*\n" * 1_000 + "1", id="no comments"),
     ],
 )
 def test_long_sql_is_not_taken_for_deep(sql: str) -> None:
@@ -150,3 +156,35 @@ def test_sql_files(project: Project, content: bytes, message: str | None) -> Non
     result = project.bounded("migrate", "validate")
     assert result.code == (2 if message else 0), result.err[-1_000:]
     assert not message or message in result.err
+
+
+def test_circles_of_requirements_are_all_told(project: Project) -> None:
+    count = 600
+    for number in range(count):
+        text = f"requires: ['{number ^ 1:04}', '{(number + 2) % count:04}']\n{STEP}"
+        (project.root / f"migrations/{number:04}_a.yaml").write_text(text)
+    result = project.bounded("migrate", "validate")
+    assert result.code == 2
+    assert result.err.count("error[circular-requirement]") >= count // 2
+    assert max(map(len, result.err.splitlines())) < 1_000
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_long_line_is_shown_in_part(project: Project, form: str) -> None:
+    project.migration("001_a", "ddl: [" + ", ".join(f"x{n}.sql" for n in range(50)) + f", {'x' * 1_000_000}.sql]\n")
+    result = project.bounded("migrate", "validate", "--format", form)
+    assert result.code == 2
+    assert len(result.out + result.err) < 1_100_000  # the name itself is told once
+    assert "x25.sql, x26.sql" in result.out + result.err
+    assert "…" in result.out + result.err
+
+
+@pytest.mark.parametrize("column", [1, 80, 500, 2_000])
+def test_an_excerpt_surrounds_its_column(column: int) -> None:
+    line = "".join(chr(0x4E00 + n) for n in range(2_000))
+    part = excerpt_part(line, column)
+    assert part is not None
+    assert line[column - 1] in part
+    assert len(part) <= 162
+    assert (part.startswith("…"), part.endswith("…")) == (column > 81, column < 1_900)
+    assert excerpt_part(line[:1_000], column) == line[:1_000]

@@ -59,6 +59,7 @@ UNKNOWN = {
         ", ".join(f"name{n}: 1" for n in range(MANY)),
         ", ".join(f"{{{{ nam{n} }}}}" for n in range(MANY)),
     ),
+    "names in many steps": "ddl:\n" + "".join(f"  - sql: SELECT {{{{ nam{n} }}}}\n" for n in range(MANY)),
     "files": "ddl: [{}]".format(", ".join(f"fil{n}.sql" for n in range(MANY))),
     "hooks": "ddl: [{}]".format(", ".join(f"{{hook: hok{n}}}" for n in range(MANY))),
 }

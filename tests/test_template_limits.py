@@ -59,6 +59,15 @@ TOO_LONG = {
     "long bodies": "{% for i in range(99999) %}" + "{{ '' if i else '' }}" * 300 + "{% endfor %}",
     "filters that pass on": "{% for i in range(99999) %}{{ range(99999) | select | first }}{% endfor %}"
     + "{% for i in range(99) %}{{ range(99999) | select | list | length }}{% endfor %}",
+    "search in a range": "{% for i in range(99999) %}{{ '' if 3.5 in range(99999) else '' }}{% endfor %}",
+    "mapping that grows": (
+        "{% set ns = namespace(d={}) %}{% for i in range(99999) %}"
+        "{% set ns.d = dict(ns.d, **{'a' ~ i: 1}) %}{% endfor %}"
+    ),
+    "many arguments": "{% for i in range(9999) %}{% set c = cycler(*range(9999)) %}{% endfor %}",
+    "calls": "{% set c = cycler(1, 2) %}{% for i in range(99999) %}{{ c.next() }}{% endfor %}",
+    "mappings made": "{% set ns = namespace(l=0) %}{% for i in range(99999) %}"
+    + "{% set ns.l = [ns.l, {1: {}, 2: {}}, {3: {}, 4: {}}, {5: {}, 6: {}}, {7: {}, 8: {}}] %}{% endfor %}",
     "comparing what holds itself often": (
         doubled("[0]", "[ns.x, ns.x]", "")
         + DOUBLED.replace("ns", "other").replace("START", "[0]").replace("STEP", "[other.x, other.x]")
@@ -139,6 +148,15 @@ TOO_LARGE = {
         "{% set ns = namespace(l=[]) %}{% set x = 'x' * 1000000 %}"
         "{% for i in range(9999) %}{% set ns.l = ns.l + [x[1:]] %}{% endfor %}"
     ),
+    "mappings copied": (
+        "{% set ns = namespace(l=0) %}{% set d = dict.fromkeys(range(99999)) %}"
+        "{% for i in range(9999) %}{% set ns.l = [ns.l, d.copy()] %}{% endfor %}"
+    ),
+    "lists kept": (
+        "{% set ns = namespace(l=0) %}{% for i in range(9999) %}{% set ns.l = [ns.l, range(9999) | list] %}{% endfor %}"
+    ),
+    "text that is safe in HTML": "{{ ('x' | safe).center(10 ** 10) | length }}",
+    "the same, replaced": "{{ (('x' * 100000) | safe).replace('x', 'y' * 100000) | length }}",
     "sum of lists": "{% set a = [[1]] * 99999 %}{{ a | sum(start=[]) | length }}",
     "filtered block": "{% filter replace('x', 'y' * 1000000) %}{% for i in range(9999) %}x{% endfor %}{% endfilter %}",
     "escaped": "{% autoescape true %}{{ ('<' * 10000000) | e | length }}{% endautoescape %}",
@@ -151,6 +169,11 @@ TOO_MANY_DIGITS = {
     "product in doubling": doubled("9", "ns.x * ns.x", "{{ ns.x % 7 }}"),
     "rounded": "{{ 5 | round(-10 ** 10) }}",
     "rounded up": "{{ 5.5 | round(10 ** 10, 'ceil') }}",
+    "product": "{{ 9 ** 900 * 9 ** 2700 * 9 ** 2700 }}",
+    "number in a text": "{{ ('9' * 5000) | int }}",
+    "number in the template": "{{ " + "9" * 5000 + " }}",
+    "width": "{{ ('%' ~ '9' * 5000 ~ 'd') % 1 }}",
+    "width of a format": "{{ ('{:' ~ '9' * 5000 ~ '}').format(1) }}",
     "number of the settings": "{{ large | int }}",
     "number of the settings, formatted": "{{ '%d' % large }}",
     "number of the settings, in a format": "{{ '{:f}'.format(large) }}",
@@ -234,6 +257,13 @@ def test_a_template_that_would_take_long_to_compile_is_refused(template: str, me
 def test_a_condition_is_bounded_too(project: Project) -> None:
     project.migration("001_a", 'ddl:\n  - sql: SELECT 1\n    when: ("x" * 10 ** 10) == name\n')
     assert "over 67,108,864 characters" in project.run("migrate", "validate", expect=2).err
+
+
+def test_filters_on_filters_do_not_recurse() -> None:
+    set_up = (
+        "{% set ns = namespace(x=[1]) %}{% for i in range(30000) %}{% set ns.x = ns.x | map('string') %}{% endfor %}"
+    )
+    assert rendered(set_up + "{{ ns.x | first }}").text == "1"
 
 
 @pytest.mark.parametrize(

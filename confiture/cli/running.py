@@ -77,12 +77,14 @@ def _tell_failures(failures: Sequence[Exception]) -> None:
 
 def _require_writable(page: Path) -> None:
     """Raises InputError where no page can be written, before anything runs."""
+    from confiture.files.access import is_replaced
+
     folder = page.absolute().parent
     if not folder.is_dir():
         message = f"there is no folder {page.parent}"
     elif page.is_dir():
         message = f"--report {page} is a folder"
-    elif not os.access(page if page.exists() else folder, os.W_OK):
+    elif not os.access(folder if is_replaced(page) else page, os.W_OK):
         message = f"--report {page} cannot be written"
     else:
         return
@@ -91,12 +93,13 @@ def _require_writable(page: Path) -> None:
 
 def _write_page(page: Path, report: RunReport) -> None:
     """Writes the page. That it cannot be written is only told: what the run did, it did."""
+    from confiture.files.access import FileRefused, write_named_file
     from confiture.report.html import run_page
 
     try:
-        page.write_text(run_page(report), encoding="utf-8", errors="replace")
-    except OSError as error:
-        say(f"the report could not be written to {page}: {error.strerror or error}")
+        write_named_file(page, run_page(report).encode("utf-8", "replace"))
+    except FileRefused as refused:
+        say(f"the report could not be written to {page}: {refused}")
     else:
         say(f"wrote {page}")
 

@@ -128,12 +128,12 @@ def _as_before(content: bytes, text: str) -> bytes:
 
 def _comments(text: str) -> list[str]:
     """The comments of an SQL file, or of the SQL and the YAML of a migration as far as a scanner of SQL sees them."""
-    from confiture.sql.grammar import pb, postgast
+    from confiture.sql.grammar import pb, postgast, scan_tokens
 
     encoded = text.encode()
     kinds = (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
     try:
-        tokens = postgast.scan(text).tokens
+        tokens = scan_tokens(text)
     except postgast.PgQueryError:
         return [line.strip() for line in text.split("\n") if line.lstrip().startswith(("#", "--"))]
     return [encoded[token.start : token.end].decode() for token in tokens if token.token in kinds]

@@ -33,6 +33,7 @@ _DESCRIPTORS = "/proc/self/fd"
 """Where Linux says what is open."""
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -99,15 +100,58 @@ def write_file(path: Path, shown: str, content: bytes, within: Sequence[Path] | 
         raise _unwritable(shown, error) from error
 
 
+def create_file(path: Path, shown: str, content: bytes) -> None:
+    """Writes a new file, never over what is there. Raises FileRefused."""
+    try:
+        with _opened_folder(path.parent) as folder:
+            _create(path.name, folder, content, None)
+    except FileExistsError as error:
+        raise FileRefused("exists", f"{shown} exists already", "give another name, or move that file away") from error
+    except OSError as error:
+        raise _unwritable(shown, error) from error
+
+
+def make_folder(folder: Path, shown: str) -> None:
+    """Makes a folder, and those above it, unless it is there. Raises FileRefused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(shown, error) from error
+
+
+def write_named_file(path: Path, content: bytes) -> None:
+    """Writes a file that the user named: a regular one whole or not at all; or a pipe, a device. Raises FileRefused."""
+    if is_replaced(path):
+        return write_file(path, str(path), content, ANYWHERE)
+    try:
+        descriptor = open_named_file(path)
+        os.set_blocking(descriptor, True)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise _unwritable(str(path), error) from error
+
+
+def open_named_file(path: Path) -> int:
+    """Opens what the user named to write it piece by piece: it is made or emptied. Raises OSError.
+
+    A pipe that nobody reads is an error, and what cannot be written at once is one: nothing waits for a reader.
+    """
+    return os.open(path, _WRITE, 0o666)
+
+
+def is_replaced(path: Path) -> bool:
+    """Whether to write the file is to replace it: not what has another purpose, such as /dev/stdout or a pipe."""
+    first = Path(os.path.realpath(path.parent)).parts[1:2]
+    return first not in (("dev",), ("proc",)) and (path.is_file() or not path.exists())
+
+
 def write_own_file(root: Path, name: str, text: str) -> None:
     """Writes a file below `.confiture/`, which git ignores. Raises FileRefused, also if that folder leads elsewhere."""
     folder = root / OWN_FOLDER
     for path, content in ((folder / ".gitignore", "*\n"), (folder / name, text)):
         shown = shown_path(path, root)
-        try:
-            path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise _unwritable(shown, error) from error
+        make_folder(path.parent, shown)
         write_file(path, shown, content.encode(), (root,))
 
 
@@ -129,7 +173,17 @@ def _read(descriptor: int, size: int, shown: str) -> bytes:
 def _replace(name: str, folder: int, content: bytes, shown: str) -> None:
     mode = _mode(name, folder, shown)
     temporary = f".{name[:200]}.{secrets.token_hex(4)}"
-    descriptor = os.open(temporary, _CREATE, 0o666, dir_fd=folder)
+    _create(temporary, folder, content, mode)
+    try:
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
+    """Makes a file, whole or not at all."""
+    descriptor = os.open(name, _CREATE, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if mode is not None:
@@ -137,9 +191,8 @@ def _replace(name: str, folder: int, content: bytes, shown: str) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(temporary, dir_fd=folder)
+        os.unlink(name, dir_fd=folder)
         raise
 
 

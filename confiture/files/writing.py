@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.access import OWN_FOLDER, read_file, write_file
+from confiture.files.access import OWN_FOLDER, create_file, make_folder, read_file, shown_path, write_file
 from confiture.files.json_schema import SCHEMA_FOLDER, Entries, install_schemas
 from confiture.files.settings import FILE_NAME
 
@@ -77,11 +77,11 @@ def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
                 code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration"
             )
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, str(folder))
     _write(settings, _SETTINGS.format(schema=SCHEMA_FOLDER.as_posix()))
     written = [settings]
     for name in ("migrations", "schemas"):
-        (folder / name).mkdir(exist_ok=True)
+        make_folder(folder / name, str(folder / name))
         written.append(folder / name)
     install_schemas(folder, entries)
     if _ignore_own_folder(folder):
@@ -103,7 +103,7 @@ def _ignore_own_folder(folder: Path) -> bool:
 def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:
     """Writes a YAML migration with the next version. Gives its path. Raises InputError for a name that is none."""
     slug = _slug(name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, shown_path(folder, root))
     install_schemas(root, entries)
     path = folder / f"{next_version(versions)}_{slug}.yaml"
     schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
@@ -114,7 +114,7 @@ def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str
 def create_python_migration(name: str, folder: Path, versions: Sequence[str]) -> Path:
     """The same in Python."""
     slug = _slug(name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, str(folder))
     path = folder / f"{next_version(versions)}_{slug}.py"
     words = slug.split("_")
     class_name = "".join(map(str.capitalize, words if words[0][0].isalpha() else ["migration", *words]))
@@ -143,9 +143,4 @@ def next_version(versions: Sequence[str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        hint = "give another name, or move that file away"
-        raise InputError(Diagnostic(code="exists", message=f"{path} exists already", hint=hint)) from error
+    create_file(path, str(path), text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from confiture.errors import Diagnostic
 from confiture.lint.configuration import ActiveRule
@@ -130,8 +131,13 @@ def unreadable(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
             hint=problem.hint or "",
             span=problem.span,
             excerpt=problem.excerpt,
-            subject=" ".join(problem.excerpt.split()) if problem.excerpt else None,
+            subject=_words(problem.excerpt) if problem.excerpt else None,
         )
+
+
+@lru_cache(maxsize=16)  # the mistakes of a long line share it
+def _words(line: str) -> str:
+    return " ".join(line.split())
 
 
 def is_broken_file(finding: Finding) -> bool:

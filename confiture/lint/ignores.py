@@ -77,10 +77,10 @@ def ignores_outside(rendered: Rendered) -> Iterator[Ignore]:
 
 def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
     """The ignore comments and where they begin. The scanner tells them from text in quotes."""
-    from confiture.sql.grammar import pb, postgast
+    from confiture.sql.grammar import pb, scan_tokens
 
     encoded = text.encode()
-    for token in postgast.scan(text).tokens:
+    for token in scan_tokens(text):
         if token.token == pb.Token.SQL_COMMENT:
             match = _COMMENT.match(encoded[token.start : token.end].decode().rstrip())
             if match:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog
-from confiture.sql.grammar import parse_sql, postgast
+from confiture.sql.grammar import parse_sql, postgast, scan_tokens
 from confiture.sql.tree import identifier, pb, statement_text
 from confiture.sql.walking import nodes_of, walk
 
@@ -66,7 +66,7 @@ def _of_drop(raw: Any, node: Any, encoded: bytes, catalog: Catalog) -> _Change:
         if schema:
             items.insert(0, pb.Node(string=pb.String(sval=schema)))
     end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(encoded)
-    words = postgast.scan(encoded[raw.stmt_location : end].decode()).tokens
+    words = scan_tokens(encoded[raw.stmt_location : end].decode())
     start = next(word.start for word in words if word.token not in _COMMENTS)
     return _Change(raw.stmt_location + start, end, statement_text("drop_stmt", node))
 

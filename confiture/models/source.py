@@ -125,12 +125,20 @@ class Place:
 
 def _column(written: str, rendered: str, column: int) -> int:
     """The column of a written line that a column of its rendered form comes from."""
-    same = _same_beginning(written, rendered)
-    if column < same or written == rendered:
+    if written == rendered:
         return column
-    same_behind = _same_beginning(written[same:][::-1], rendered[same:][::-1])
+    same, same_behind = _same_ends(written, rendered)
+    if column < same:
+        return column
     behind = len(rendered) - column
     return len(written) - behind if behind <= same_behind else same
+
+
+@lru_cache(maxsize=16)  # whoever asks for one place of a long line asks for many
+def _same_ends(one: str, other: str) -> tuple[int, int]:
+    """How many characters are the same at the beginning, and of the rest at the end."""
+    same = _same_beginning(one, other)
+    return same, _same_beginning(one[same:][::-1], other[same:][::-1])
 
 
 def _same_beginning(one: str, other: str) -> int:

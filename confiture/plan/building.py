@@ -28,6 +28,7 @@ from confiture.plan.variables import merge_variables
 from confiture.sql.grammar import parse_sql
 from confiture.sql.parsing import without_concurrently
 from confiture.sql.tree import Parse
+from confiture.text import Suggestions
 
 _PLAIN = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
 
@@ -46,6 +47,7 @@ class Planner:
         self._overrides = overrides
         self._problems = problems
         self._parse_text = parse
+        self._suggestions = Suggestions()
         self._hooks = Hooks(settings.hooks, settings.root, problems)
 
     def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
@@ -58,6 +60,7 @@ class Planner:
             variables=variables.values,
             unset=variables.unset,
             private=variables.private,
+            suggestions=self._suggestions,
         )
         going_up = direction is Direction.UP
         phases = UP_PHASES if going_up else (Phase.DOWN,)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.models.migration import MigrationFile
@@ -13,12 +14,17 @@ from confiture.text import Suggestions, nearest
 VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
 """What each requires."""
+_LONGEST_NUMBER = 100
+"""No version of a migration is as long; Python does not read numbers of any length."""
+_LONGEST_CYCLE = 20
+"""How many migrations of a circle a message names."""
 
 
 def version_key(version: str) -> VersionKey:
     """Sorts versions as people count: 2 before 10, `2024.9` before `2024.10`."""
     return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.findall(r"\d+|[^\d._-]+", version)
+        (0, int(part), "") if part.isdecimal() and len(part) <= _LONGEST_NUMBER else (1, 0, part)
+        for part in re.findall(r"\d+|[^\d._-]+", version)
     )
 
 
@@ -61,20 +67,36 @@ def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[M
                         or "add it, or remove the requirement",
                     )
                 )
-    while cycle := _cycle(graph):
-        # told one by one: without this requirement, the next circle shows
-        graph[cycle[0]].discard(cycle[1])
-        problems.add(_circular([by_key[key] for key in cycle]))
-    return _sorted(graph, by_key)
+    cycles = [[by_key[key] for key in cycle] for cycle in _cycles(graph)]
+    problems.extend(map(_circular, cycles))
+    return () if cycles else _sorted(graph, by_key)
 
 
-def _cycle(graph: Graph) -> list[VersionKey]:
-    """Keys of which each requires the next, the first one again at the end; empty where nothing is circular."""
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return list(reversed(error.args[1]))
-    return []
+def _cycles(graph: Graph) -> Iterator[list[VersionKey]]:
+    """Keys of which each requires the next, the first one again at the end: a circle for each requirement that leads
+    back, in one walk over the graph. Of a long circle, the middle is left out.
+    """
+    done: set[VersionKey] = set()
+    for start in graph:
+        if start in done:
+            continue
+        path, position = [start], {start: 0}
+        left = [iter(sorted(graph[start]))]
+        while path:
+            key = next(left[-1], None)
+            if key is None:
+                left.pop()
+                done.add(path[-1])
+                del position[path.pop()]
+            elif key in position:
+                first = position[key]
+                long = len(path) - first > _LONGEST_CYCLE
+                shown = [*path[first : first + _LONGEST_CYCLE - 1], path[-1]] if long else path[first:]
+                yield [*shown, key]
+            elif key not in done:
+                position[key] = len(path)
+                path.append(key)
+                left.append(iter(sorted(graph[key])))
 
 
 def _circular(cycle: Sequence[MigrationFile]) -> Diagnostic:
@@ -95,8 +117,9 @@ def _sorted(graph: Graph, by_key: Mapping[VersionKey, MigrationFile]) -> tuple[M
     ready: list[VersionKey] = []
     result: list[MigrationFile] = []
     while sorter.is_active():
-        ready = sorted([*ready, *sorter.get_ready()])
-        key = ready.pop(0)
+        for key in sorter.get_ready():
+            heapq.heappush(ready, key)
+        key = heapq.heappop(ready)
         result.append(by_key[key])
         sorter.done(key)
     return tuple(result)

@@ -25,7 +25,10 @@ _DELIMITERS = ("{{", "{%", "{#")
 _MOST_PIECES = 10_000
 _CODE = re.compile(r"\{[{%](?:(?![%}]\}).)*", re.DOTALL)
 _MOST_CODE = 200_000
+_LONG_NUMBER = re.compile(r"(?<!\d)\d[\d_]{3000,}")
 _TEMPLATE_NAME = "<template>"
+_DIGITS = "for integer string conversion"
+"""What Python says of a number that it neither reads nor writes."""
 _WORD = re.compile(r"\w+")
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
@@ -52,6 +55,8 @@ class RenderContext:
     """Values that no message may show."""
     batch: str | None = None
     """What `batch` stands for, in the statement of a backfill."""
+    suggestions: Suggestions = field(default_factory=Suggestions, compare=False, repr=False)
+    """For names that are not known; all templates of a project share them."""
 
     def names(self) -> dict[str, Any]:
         """Everything by the name under which a template sees it; `vars` holds the variables once more."""
@@ -169,10 +174,12 @@ class _Translating:
         from jinja2 import TemplateSyntaxError
         from jinja2.exceptions import SecurityError, UndefinedError
 
-        from confiture.plan.template_sizes import LimitExceeded
+        from confiture.plan.template_sizes import LimitExceeded, too_many_digits
 
         if error is None or isinstance(error, TemplateProblem) or not isinstance(error, Exception):
             return
+        if isinstance(error, ValueError) and _DIGITS in str(error):
+            error = too_many_digits()
         if isinstance(error, TemplateSyntaxError):
             told = re.sub(r" at \d+$", "", str(error.message))
             hint = "look at the braces: {{ value }}, {% if ... %}, {# comment #}"
@@ -213,6 +220,18 @@ def _refuse_large(source: SourceText) -> None:
     if len(source.text) > _MOST_CODE and sum(len(code[0]) for code in _CODE.finditer(source.text)) > _MOST_CODE:
         message = f"template: its expressions and blocks have over {_MOST_CODE:,} characters"
         raise _problem(source, 0, "template-limit", message, hint)
+    if _LONG_NUMBER.search(source.text):
+        _refuse_long_numbers(source)
+
+
+def _refuse_long_numbers(source: SourceText) -> None:
+    from confiture.plan.template_sizes import too_many_digits
+
+    for code in _CODE.finditer(source.text):
+        if number := _LONG_NUMBER.search(code[0]):
+            line = source.text.count("\n", 0, code.start() + number.start())
+            error = too_many_digits()
+            raise _problem(source, line, "template-limit", f"template: {error}", error.hint)
 
 
 def _template_line(trace: Any) -> int:
@@ -243,12 +262,12 @@ def _refuse_unknown_names(tree: nodes.Template, source: SourceText, context: Ren
     names = context.names()
     asked = set(_names_asked_for(tree))
     unknown = meta.find_undeclared_variables(tree) - set(names) - set(_environment().globals) - asked
-    suggestions, found = Suggestions(), []
+    found = []
     for name, (line, column) in sorted(_places(tree, source, unknown).items()):
         if name in context.unset:
             found.append(context.unset[name])
             continue
-        hint = suggestions.did_you_mean(name, names) or f"define it under `vars:`, or pass --var {name}=..."
+        hint = context.suggestions.did_you_mean(name, names) or f"define it under `vars:`, or pass --var {name}=..."
         message = f"template: {name!r} is not defined"
         found.append(source.file.diagnostic(source.at(line, column), "undefined-name", message, hint=hint))
     if found:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import wraps
-from types import BuiltinMethodType
+from types import BuiltinMethodType, MethodType
 from typing import Any, cast
 
 from jinja2 import nodes, pass_context
-from jinja2.runtime import Context, LoopContext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 
 from confiture.plan.template_sizes import (
     CONTAINERS,
+    REFERENCE,
     LimitExceeded,
     size_of_filter,
     size_of_method,
@@ -28,16 +29,37 @@ from confiture.plan.template_sizes import (
 
 MOST_STEPS = 1_000_000
 MOST_CHARACTERS = 64 * 1024 * 1024
-_STEPS_A_CALL = 5
-_NODES_A_STEP = 10
-"""Of a loop's or a macro's body: running it takes a step for so many parts of it."""
+# a step is about a microsecond, and makes at most some 300 bytes
+_STEPS_A_CALL = 20
+_STEPS_A_FILTER = 4
+_STEPS_A_TEST = 3
+_PARTS_A_STEP = 10
+"""Of a loop's or a macro's body: running it takes a step for so many of its parts, as `_PARTS` counts them."""
+_PARTS: tuple[tuple[type[nodes.Node], int], ...] = (
+    (nodes.BinExpr, 15),
+    (nodes.Concat, 10),
+    (nodes.Compare, 10),
+    (nodes.Operand, 10),
+    (nodes.Getattr, 10),
+    (nodes.Getitem, 10),
+    (nodes.Output, 10),
+    (nodes.Dict, 10),
+    (nodes.Pair, 5),
+    (nodes.List, 3),
+    (nodes.Tuple, 3),
+    (nodes.Macro, 40),
+    (nodes.CallBlock, 40),
+    (nodes.Block, 20),
+)
+"""What takes longer, or more memory, than other nodes, each of which is one part."""
 _CHARACTERS_A_STEP = 25
-"""Comparing takes a step for so many characters."""
+_ITEMS_A_STEP = 2
+"""Comparing takes a step for so many characters; walking over a container takes one for so many items."""
 
 _Function = Callable[..., Any]
 
 # names that no template can write
-_LOOP, _ENTER, _JOIN, _COMPARE, _MADE = ("for in", "enter body", "~", "compare to", "made text")
+_LOOP, _ENTER, _JOIN, _COMPARE, _MADE, _SPREAD = ("for in", "enter body", "~", "compare to", "made text", "* of")
 
 
 class Budget:
@@ -86,7 +108,10 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(finalize=_finalize, **options)
         self.filters.update({name: _bounded_filter(name, function) for name, function in self.filters.items()})
-        self.filters.update({_LOOP: _loop, _ENTER: _enter, _JOIN: _join, _COMPARE: _compare, _MADE: _made})
+        self.globals["range"] = _range
+        self.filters.update(
+            {_LOOP: _loop, _ENTER: _enter, _JOIN: _join, _COMPARE: _compare, _MADE: _made, _SPREAD: _spread}
+        )
         self.tests.update({name: _bounded_test(cast(_Function, test)) for name, test in self.tests.items()})
 
     def add_filter(self, name: str, function: _Function) -> None:
@@ -120,13 +145,18 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:
         budget = _budget(context)
-        budget.take(_STEPS_A_CALL)
+        budget.take(_STEPS_A_CALL + len(args) + len(named))
+        if not isinstance(function, Macro):  # dict() copies what it is given
+            for value in (*args, *named.values()):
+                if isinstance(value, (range, *CONTAINERS)):
+                    _walk(budget, value)
         if isinstance(function, LoopContext):
             args = tuple(_counted(budget, one, 1) for one in args)
         if isinstance(getattr(function, "__self__", None), LoopContext):  # loop.changed()
             args = tuple(_compare(context, one) for one in args)
-        method = getattr(function, "__wrapped__", function)
-        if isinstance(method, BuiltinMethodType):
+        # a method of a text that is safe in HTML is written in Python
+        method = function if isinstance(function, MethodType) else getattr(function, "__wrapped__", function)
+        if isinstance(method, BuiltinMethodType) or isinstance(getattr(method, "__self__", None), str):
             args = tuple(_listed(one) for one in args)
             budget.make(size_of_method(method.__self__, method.__name__, args, named))
         result = super().call(context, function, *args, **named)
@@ -157,6 +187,15 @@ class _Counting(NodeTransformer):
         node = cast("nodes.AssignBlock", self.generic_visit(node))
         node.filter = _filter(node.filter, _MADE)
         return node
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        node = cast("nodes.Call", self.generic_visit(node))
+        for name in ("dyn_args", "dyn_kwargs"):
+            if getattr(node, name) is not None:
+                setattr(node, name, _filter(getattr(node, name), _SPREAD))
+        return node
+
+    visit_Filter = visit_Test = visit_Call  # noqa: N815 - the visitor's names
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Concat", self.generic_visit(node))
@@ -189,7 +228,19 @@ def _compared(node: nodes.Expr) -> nodes.Expr:
 
 def _steps(node: nodes.Node) -> int:
     """What it takes to run the body of a node once."""
-    return 1 + sum(1 for _ in node.find_all(nodes.Node)) // _NODES_A_STEP
+    return 1 + sum(map(_parts, node.find_all(nodes.Node))) // _PARTS_A_STEP
+
+
+def _parts(node: nodes.Node) -> int:
+    return next((parts for kind, parts in _PARTS if isinstance(node, kind)), 1)
+
+
+def _range(*args: int) -> range:
+    try:
+        return safe_range(*args)
+    except OverflowError as error:
+        message = f"the template makes a range of over {MAX_RANGE:,} numbers"
+        raise LimitExceeded(message, "let SQL make the rows: generate_series") from error
 
 
 def _budget(context: Context) -> Budget:
@@ -216,6 +267,8 @@ def _join(context: Context, values: Sequence[Any]) -> str:
 def _compare(context: Context, value: Any) -> Any:
     if isinstance(value, (str, *CONTAINERS)):
         _budget(context).take(weight(value) // _CHARACTERS_A_STEP)
+    elif isinstance(value, range):
+        _budget(context).take(len(value) // _ITEMS_A_STEP)
     return value
 
 
@@ -223,6 +276,14 @@ def _compare(context: Context, value: Any) -> Any:
 def _made(context: Context, value: Any) -> Any:
     _budget(context).make(len(value) if isinstance(value, (str, list, tuple)) else 0)
     return value
+
+
+@pass_context
+def _spread(context: Context, values: Any) -> Any:
+    """Charges for the arguments that `*` and `**` make of a value."""
+    values = _listed(values)
+    _walk(_budget(context), values)
+    return values
 
 
 @pass_context
@@ -234,11 +295,14 @@ def _finalize(context: Context, value: Any) -> Any:
 
 
 def _counted(budget: Budget, values: Any, steps: int) -> Any:
-    """The values, each of which takes steps."""
+    """The values, each of which takes steps. Those of an iterator become a list.
+
+    A chain of iterators would recurse where nothing counts: in C, until the process crashes.
+    """
     try:
         length = len(values)
     except TypeError:
-        return _counted_one_by_one(budget, values, steps)
+        return list(_counted_one_by_one(budget, values, steps))
     budget.take(length * steps)
     return values
 
@@ -246,7 +310,15 @@ def _counted(budget: Budget, values: Any, steps: int) -> Any:
 def _counted_one_by_one(budget: Budget, values: Iterable[Any], steps: int) -> Iterator[Any]:
     for value in values:
         budget.take(steps)
+        budget.make(REFERENCE)
         yield value
+
+
+def _walk(budget: Budget, values: Any) -> None:
+    """Charges for a list of what a value holds."""
+    if hasattr(values, "__len__"):
+        budget.take(len(values) // _ITEMS_A_STEP)
+        budget.make(len(values) * REFERENCE)
 
 
 def _listed(value: Any) -> Any:
@@ -258,6 +330,8 @@ _BY_REFERENCE = frozenset({"first", "last", "length", "count", "default", "d", "
     *("map", "select", "reject", "selectattr", "rejectattr")
 }
 """Filters that make nothing large and do not look into what they are given."""
+_LISTS_CHARACTERS = frozenset({"list", "batch", "slice", "sort", "unique", "join", "groupby", "min", "max", "sum"})
+"""Filters that take a text for the list of its characters."""
 
 
 def _bounded_filter(name: str, function: _Function) -> _Function:
@@ -268,9 +342,11 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
     @wraps(function)
     def bounded(context: Context, *args: Any, **named: Any) -> Any:
         budget = _budget(context)
-        budget.take(1)
+        budget.take(_STEPS_A_FILTER)
         if name not in _BY_REFERENCE:
             args = tuple(_listed(one) for one in args)
+            if args and (name in _LISTS_CHARACTERS or not isinstance(args[0], str)):
+                _walk(budget, args[0])
             budget.make(size_of_filter(name, args, named))
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
         result = function(*((first[passed.name],) if passed else ()), *args, **named)
@@ -286,6 +362,7 @@ def _bounded_test(function: _Function) -> _Function:
     @pass_context
     @wraps(function)
     def bounded(context: Context, *args: Any, **named: Any) -> Any:
+        _budget(context).take(_STEPS_A_TEST)
         for value in args:
             _compare(context, value)
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}

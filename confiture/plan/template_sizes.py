@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2.utils import Namespace
 
-REFERENCE = 8
-"""What an item of a list takes, in characters."""
+REFERENCE = 24
+"""What an item of a list takes, in characters: its place in the list, and part of what stands there."""
 MOST_DIGITS = 3_000
 _BITS_A_DIGIT = 3
 
@@ -33,9 +33,11 @@ def weight(value: Any, known: dict[int, int] | None = None) -> int:
     Raises LimitExceeded for a number with too many digits.
     """
     if isinstance(value, str | bytes):
-        return len(value)
+        return len(value) if value.isascii() else 2 * len(value)
     if isinstance(value, int):
-        return value.bit_length() // _BITS_A_DIGIT + 1
+        size = value.bit_length() // _BITS_A_DIGIT + 1
+        require_digits(size)
+        return size
     if isinstance(value, Decimal):
         _, digits, exponent = value.as_tuple()
         require_digits(len(digits) + (abs(exponent) if isinstance(exponent, int) else 0))
@@ -64,8 +66,18 @@ def _items(value: Any) -> Iterator[Any]:
 def require_digits(number: int) -> None:
     """Raises LimitExceeded if a number would have more digits than templates calculate with."""
     if number > MOST_DIGITS:
-        message = f"the template calculates with a number of over {MOST_DIGITS:,} digits"
-        raise LimitExceeded(message, "let SQL calculate: its numeric type has the digits")
+        raise too_many_digits()
+
+
+def too_many_digits() -> LimitExceeded:
+    """The error for a number that templates do not calculate with."""
+    message = f"the template calculates with a number of over {MOST_DIGITS:,} digits"
+    return LimitExceeded(message, "let SQL calculate: its numeric type has the digits")
+
+
+def _numbered(value: Any, *rest: Any, **named: Any) -> int:
+    require_digits(len(value) if isinstance(value, str) else 0)
+    return _sum(value, *rest, **named)
 
 
 def _require_small(operator: str, left: int, right: int) -> None:
@@ -182,6 +194,7 @@ _SIZES: Mapping[str, Callable[..., int]] = {
     "forceescape": _expanded,
     "format": _formatted,
     "indent": _indented,
+    "int": _numbered,
     "join": _joined,
     "literal": _expanded,
     "ident": _expanded,
@@ -212,10 +225,13 @@ def _charged(size: Callable[..., int], args: Sequence[Any], named: Mapping[str, 
         return _sum(*args, **named) * (1 + _largest([*args, *named.values()]))
 
 
+_LOOKS = frozenset({"get", "items", "keys", "values"})
+
+
 def size_of_method(owner: Any, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
     """What a method of a text or a number makes at most."""
-    if isinstance(owner, Mapping):
-        return _sum(*args, **named)
+    if isinstance(owner, Mapping):  # a copy, unless it is one that only looks
+        return _sum(*args, **named) + (0 if name in _LOOKS else 2 * REFERENCE * len(owner))
     if not isinstance(owner, str):
         return weight(owner) + _padded("", *args, **named)
     match name:

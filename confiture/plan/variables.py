@@ -12,7 +12,7 @@ from confiture.models.settings import Settings
 from confiture.models.source import Rendered
 from confiture.models.variables import EnvironmentText, Variables
 from confiture.secrets import add_public, add_secret, names_a_secret
-from confiture.sql.grammar import pb, postgast
+from confiture.sql.grammar import pb, postgast, scan_tokens
 
 _LITERALS = frozenset({pb.Token.SCONST, pb.Token.USCONST, pb.Token.XCONST, pb.Token.BCONST})
 _BODY = re.compile(r"(\$\w*\$)(?P<code>.*)\1", re.DOTALL)
@@ -112,7 +112,7 @@ def _forms(value: str) -> set[str]:
 
 def _tokens(sql: str) -> Iterator[tuple[int, str]]:
     try:
-        tokens = postgast.scan(sql).tokens
+        tokens = scan_tokens(sql)
     except postgast.PgQueryError:
         return
     encoded = sql.encode()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError
+from confiture.files.access import open_named_file
 from confiture.models import events
 from confiture.models.events import Event
 from confiture.models.isolation import IsolationReport
@@ -42,10 +43,9 @@ class EventFile:
     """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         try:
-            # a pipe that nobody empties must not hold up a migration: what cannot be written at once is an error
-            self._file = os.open(path, flags | os.O_NONBLOCK, 0o666)
+            # a pipe that nobody empties must not hold up a migration
+            self._file = open_named_file(path)
         except OSError as error:
             raise InputError(
                 Diagnostic(

@@ -16,7 +16,7 @@ from confiture.report.sentences import blocked_sentences, estimate_sentences, re
 from confiture.report.timeline import Lane, lanes, run_end_ms
 from confiture.report.words import byte_size, rows
 from confiture.report.work import folded
-from confiture.text import cut, visible_block
+from confiture.text import cut, excerpt_part, visible_block
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -54,6 +54,7 @@ def run_page(report: RunReport) -> str:
         tenants_of=tenants_of,
         left_out_of=left_out_of,
         row_text=row_text,
+        excerpt_part=excerpt_part,
         pictures=[picture(backfill) for backfill in report.backfills],
         picture_left=LEFT,
         picture_right=RIGHT,

@@ -17,6 +17,7 @@ from confiture.models.isolation import IsolationProof, Leak, ProvedStatement
 from confiture.models.plan import StepId
 from confiture.models.reconciling import Difference, Differences, Reconciled
 from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, TableRows, TableScan
+from confiture.text import excerpt_part
 
 
 def step_object(step: StepId) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
         "file": diagnostic.span.path if diagnostic.span else None,
         "line": diagnostic.span.line if diagnostic.span else None,
         "column": diagnostic.span.column if diagnostic.span else None,
-        "excerpt": diagnostic.excerpt,
+        "excerpt": excerpt_part(diagnostic.excerpt, diagnostic.span.column if diagnostic.span else 1),
         "detail": list(diagnostic.detail),
         "hint": diagnostic.hint,
     }
@@ -150,7 +151,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "file": finding.span.path if finding.span else None,
         "line": finding.span.line if finding.span else None,
         "column": finding.span.column if finding.span else None,
-        "excerpt": finding.excerpt,
+        "excerpt": excerpt_part(finding.excerpt, finding.span.column if finding.span else 1),
         "relation": finding.relation,
         "statement": finding.statement,
         "migration": finding.migration,

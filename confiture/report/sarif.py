@@ -16,6 +16,7 @@ from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.rule import Rule
 from confiture.models.findings import Edit, Finding
 from confiture.report.writer import LintSummary, Writer
+from confiture.text import excerpt_part
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -77,7 +78,7 @@ def _result(finding: Finding, index: int, root: Path, repository: Path) -> dict[
     if finding.span:
         region: dict[str, Any] = {"startLine": finding.span.line, "startColumn": finding.span.column}
         if finding.excerpt is not None:
-            region["snippet"] = {"text": finding.excerpt}
+            region["snippet"] = {"text": excerpt_part(finding.excerpt, finding.span.column)}
         place = {"artifactLocation": _file(finding.span.path, root, repository), "region": region}
         result["locations"] = [{"physicalLocation": place}]
     if finding.edits:

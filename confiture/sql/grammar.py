@@ -6,6 +6,7 @@ whoever checks types against them cannot go on: for type checkers, ours and the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,18 @@ else:
     from postgast.errors import check_error
     from postgast.native import lib
 
-__all__ = ["check_error", "lib", "parse_sql", "pb", "postgast", "require_shallow"]
+__all__ = ["check_error", "lib", "parse_sql", "pb", "postgast", "require_shallow", "scan_tokens"]
 
 _MOST_LINKS = 5_000
 """How long a chain like `1 + 1 + 1` may be: the parser recurses for each link, and crashes at some ten thousand."""
 _SIGNS = ("+", "-", "*", "/", "|", "<", ">", "=", "@", "#", "~", "%", "^", "&", "!", "?", "::")
+_MOST_COMMENTS = 500
+"""How deeply they may be nested."""
+_OPENING = re.compile(
+    r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'[^']*+'|"[^"]*+"|--[^\n]*+|(?<![\w$])\$(?:[^\W\d]\w*)?\$|/\*""", re.DOTALL
+)
+"""What hides the signs of comments, or begins one."""
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _WORDS = ("is", "isnull", "notnull", "join", "union", "intersect", "except", "collate", "at")
 
 
@@ -37,16 +45,48 @@ def parse_sql(sql: str) -> Any:
     return postgast.parse(sql)
 
 
+def scan_tokens(sql: str) -> Any:
+    """The tokens of a text. Raises postgast.PgQueryError if it does not scan."""
+    if _has_deep_comment(sql):
+        raise postgast.PgQueryError("comments are nested too deeply")
+    return postgast.scan(sql).tokens
+
+
 def require_shallow(sql: str) -> None:
-    """Raises DecodeError for a chain that is too long to parse."""
+    """Raises DecodeError for a chain that is too long to parse, or a comment that is nested too deeply."""
+    if _has_deep_comment(sql):
+        raise DecodeError
     if len(sql) <= 2 * _MOST_LINKS or _links_at_most(sql) <= _MOST_LINKS:
         return
     try:
-        tokens = postgast.scan(sql).tokens
+        tokens = scan_tokens(sql)
     except postgast.PgQueryError:
         return  # parsing says what is wrong
     if _longest_chain([token.token for token in tokens]) > _MOST_LINKS:
         raise DecodeError
+
+
+def _has_deep_comment(sql: str) -> bool:
+    """Whether comments are nested so deeply that the scanner, which takes time with the square of it, takes long."""
+    if sql.count("/*") <= _MOST_COMMENTS:
+        return False
+    position = 0
+    while opening := _OPENING.search(sql, position):
+        position = opening.end()
+        if opening[0] == "/*":
+            depth = 1
+            for edge in _COMMENT_EDGE.finditer(sql, position):
+                depth += 1 if edge[0] == "/*" else -1
+                if not 0 < depth <= _MOST_COMMENTS:
+                    position = edge.end()
+                    break
+            if depth:  # too deep, or it does not end
+                return depth > _MOST_COMMENTS
+        elif opening[0].startswith("$"):
+            position = sql.find(opening[0], position) + len(opening[0])
+            if position < len(opening[0]):
+                return False  # it does not end
+    return False
 
 
 def _links_at_most(sql: str) -> int:

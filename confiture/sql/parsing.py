@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from confiture.models.plan import Isolation, Statement
-from confiture.sql.grammar import parse_sql, pb, postgast
+from confiture.sql.grammar import parse_sql, pb, postgast, scan_tokens
 from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
 from confiture.sql.tree import Parse, Positions
 
@@ -78,7 +78,7 @@ def normalized(sql: str) -> str:
     only has its white space folded.
     """
     try:
-        tokens = postgast.scan(sql).tokens
+        tokens = scan_tokens(sql)
     except postgast.PgQueryError:
         return " ".join(sql.split())
     encoded = sql.encode()

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from confiture.models.source import Place
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import scan_tokens
 from confiture.sql.tree import ParsedStatement, pb
 
 
@@ -33,7 +33,7 @@ def tokens(statement: ParsedStatement) -> tuple[Token, ...]:
     def character(position: int) -> int:
         return offset + (position if text.isascii() else len(encoded[:position].decode()))
 
-    found = ((pb.Token.Name(one.token), one.start, one.end) for one in postgast.scan(text).tokens)
+    found = ((pb.Token.Name(one.token), one.start, one.end) for one in scan_tokens(text))
     return tuple(Token(kind, character(start), character(end)) for kind, start, end in found if kind not in _COMMENTS)
 
 

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from confiture.core.failures import StepFailed
 from confiture.errors import ConfitureError, Diagnostic
+from confiture.text import excerpt_part
 
 _OURS = ("confiture", "psycopg", "contextlib")
 
@@ -51,7 +52,7 @@ def text_of(error: ConfitureError) -> str:
 def _facts(diagnostic: Diagnostic) -> str:
     lines = [*diagnostic.detail]
     if diagnostic.excerpt is not None and diagnostic.span:
-        lines.insert(0, f"{diagnostic.span.line} | {diagnostic.excerpt}")
+        lines.insert(0, f"{diagnostic.span.line} | {excerpt_part(diagnostic.excerpt, diagnostic.span.column)}")
     if diagnostic.hint:
         lines.append(f"next: {diagnostic.hint}")
     return "\n".join(f"  {line}" for line in lines)

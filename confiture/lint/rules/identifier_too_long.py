@@ -9,7 +9,7 @@ from confiture.lint.rule import Example, Group, Hit, StatementRule
 from confiture.lint.subjects import StatementSubject
 from confiture.models.source import Place
 from confiture.sql.catalog.names import LONGEST, cut
-from confiture.sql.grammar import postgast
+from confiture.sql.grammar import scan_tokens
 from confiture.sql.tree import pb
 
 _LONG = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
@@ -23,7 +23,7 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
         return
     encoded = text.encode()
     seen: set[str] = set()
-    for token in postgast.scan(text).tokens:
+    for token in scan_tokens(text):
         name = _name(encoded[token.start : token.end].decode()) if token.token == pb.IDENT else ""
         length = len(name.encode())
         if length > LONGEST and name not in seen:
