@@ -251,20 +251,52 @@ INTO_OURS = {
     "DO": "DO $$ BEGIN CREATE TABLE confiture.t1 (id int); END $$",
     "dropped": "DROP TABLE confiture.journal",
     "renamed": "ALTER TABLE confiture.journal RENAME TO diary",
+    "dropped and made": "DROP TABLE confiture.predictions; CREATE TABLE confiture.predictions (id int)",
+    "given away": "ALTER TABLE confiture.journal OWNER TO pg_monitor",
+    "sequence": "CREATE SEQUENCE confiture.t1",
+    "function": "CREATE FUNCTION confiture.t1() RETURNS int RETURN 1",
+    "type": "CREATE TYPE confiture.t1 AS ENUM ('a')",
+    "operator": "CREATE OPERATOR confiture.=== (leftarg = int, rightarg = int, function = int4eq)",
+    "schema dropped": "DROP SCHEMA confiture",
+    "schema dropped with all": "DROP SCHEMA IF EXISTS confiture CASCADE",
+    "schema made": "CREATE SCHEMA confiture",
+    "schema made again": "DROP SCHEMA IF EXISTS confiture CASCADE; CREATE SCHEMA confiture",
+    "schema renamed": "ALTER SCHEMA confiture RENAME TO jams",
+    "schema given away": "ALTER SCHEMA confiture OWNER TO pg_monitor",
 }
 
 
 @pytest.mark.parametrize("sql", INTO_OURS)
 def test_a_migration_leaves_the_schema_alone(shop: Project, database: Database, sql: str) -> None:
     shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
-    shop.run("migrate", "up")
-    before = database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace ORDER BY 1")
     shop.migration("002_b", "ddl:\n  - sql: |\n      " + INTO_OURS[sql] + "\n")
+    # as the real run, this has made our tables before the second migration
+    assert "error[" in shop.run("migrate", "up", "--dry-run", expect=4).err
+    assert database.value("SELECT to_regnamespace('confiture')") is None
+    shop.run("migrate", "up", "--to", "001")
+    before = database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace ORDER BY 1")
     for command in ("up --dry-run", "up"):
         assert "error[" in shop.run("migrate", *command.split(), expect=4).err
     after = database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace ORDER BY 1")
     assert after == before
     assert _places(database) == set()
+
+
+def test_a_schema_that_is_there_already_is_no_change(shop: Project, database: Database) -> None:
+    shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
+    shop.migration("002_b", "ddl: [{sql: CREATE SCHEMA IF NOT EXISTS confiture}]\n")
+    shop.run("migrate", "up", "--dry-run")
+    shop.run("migrate", "up")
+
+
+def test_what_others_left_in_the_schema_does_not_stop_migrations(applied: Project, database: Database) -> None:
+    database.execute("CREATE TABLE confiture.jams (id int); CREATE SEQUENCE confiture.spoons")
+    for command in ("up --dry-run", "up"):
+        err = " ".join(applied.run("migrate", *command.split()).err.split())
+        assert "also holds sequence confiture.spoons, table confiture.jams: move it with ALTER ... SET SCHEMA" in err
+    applied.migration("003_c", "ddl: [{sql: ALTER TABLE confiture.jams SET SCHEMA public}]\n")
+    applied.run("migrate", "up")
+    assert "confiture.jams" not in applied.run("migrate", "down").err
 
 
 def test_the_first_migration_cannot_take_the_schema(shop: Project, database: Database) -> None:
