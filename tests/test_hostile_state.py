@@ -59,6 +59,7 @@ REFUSED = {
     "format of no number": "ALTER TABLE confiture.format ALTER version DROP NOT NULL;"
     "UPDATE confiture.format SET version = NULL",
     "format below 1": "UPDATE confiture.format SET version = 0",
+    "table of a later format": "UPDATE confiture.format SET version = 1",
     "format as text": "ALTER TABLE confiture.format ALTER version TYPE text",
     "format with another column": "ALTER TABLE confiture.format ADD x int",
 }

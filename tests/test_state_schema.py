@@ -9,6 +9,7 @@ import pytest
 
 from confiture.core.queries import state_ddl
 from confiture.core.search_path import schemas_on_path
+from confiture.core.state_schema import TABLES
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
 
@@ -267,26 +268,24 @@ INTO_OURS = {
 
 
 @pytest.mark.parametrize("sql", INTO_OURS)
-def test_a_migration_leaves_the_schema_alone(shop: Project, database: Database, sql: str) -> None:
-    shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
-    shop.migration("002_b", "ddl:\n  - sql: |\n      " + INTO_OURS[sql] + "\n")
-    # as the real run, this has made our tables before the second migration
-    assert "error[" in shop.run("migrate", "up", "--dry-run", expect=4).err
-    assert database.value("SELECT to_regnamespace('confiture')") is None
-    shop.run("migrate", "up", "--to", "001")
-    before = database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace ORDER BY 1")
-    for command in ("up --dry-run", "up"):
-        assert "error[" in shop.run("migrate", *command.split(), expect=4).err
-    after = database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'confiture'::regnamespace ORDER BY 1")
-    assert after == before
-    assert _places(database) == set()
+def test_a_migration_leaves_the_schema_alone(shop_18: Project, database_18: Database, sql: str) -> None:
+    shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
+    shop_18.migration("002_b", "ddl:\n  - sql: |\n      " + INTO_OURS[sql] + "\n")
+    # as the real run, the dry run has made our tables before the second migration
+    assert "error[" in shop_18.run("migrate", "up", "--dry-run", expect=4).err
+    assert database_18.value("SELECT to_regnamespace('confiture')") is None
+    assert "error[" in shop_18.run("migrate", "up", expect=4).err
+    tables = database_18.rows("SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'confiture'")
+    assert set(tables) == {(name, "postgres") for name in TABLES}
+    assert _places(database_18) == set()
+    assert database_18.value("SELECT count(*) FROM confiture.migrations") == 1
 
 
-def test_a_schema_that_is_there_already_is_no_change(shop: Project, database: Database) -> None:
-    shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
-    shop.migration("002_b", "ddl: [{sql: CREATE SCHEMA IF NOT EXISTS confiture}]\n")
-    shop.run("migrate", "up", "--dry-run")
-    shop.run("migrate", "up")
+def test_a_schema_that_is_there_already_is_no_change(shop_18: Project) -> None:
+    shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
+    shop_18.migration("002_b", "ddl: [{sql: CREATE SCHEMA IF NOT EXISTS confiture}]\n")
+    shop_18.run("migrate", "up", "--dry-run")
+    shop_18.run("migrate", "up")
 
 
 def test_what_others_left_in_the_schema_does_not_stop_migrations(applied: Project, database: Database) -> None:
@@ -294,9 +293,10 @@ def test_what_others_left_in_the_schema_does_not_stop_migrations(applied: Projec
     for command in ("up --dry-run", "up"):
         err = " ".join(applied.run("migrate", *command.split()).err.split())
         assert "also holds sequence confiture.spoons, table confiture.jams: move it with ALTER ... SET SCHEMA" in err
-    applied.migration("003_c", "ddl: [{sql: ALTER TABLE confiture.jams SET SCHEMA public}]\n")
+    applied.migration("003_c", "ddl: [{sql: DROP SEQUENCE confiture.spoons; DROP TABLE confiture.jams}]\n")
     applied.run("migrate", "up")
-    assert "confiture.jams" not in applied.run("migrate", "down").err
+    applied.migration("004_d", "ddl: [{sql: CREATE TABLE public.d (id int)}]\n")
+    assert "also holds" not in applied.run("migrate", "up").err
 
 
 def test_the_first_migration_cannot_take_the_schema(shop: Project, database: Database) -> None:

@@ -194,6 +194,13 @@ def _require_whole(version: int, names: set[str]) -> None:
             f"the history is not whole: {', '.join(missing)} is missing",
             "restore the schema from a backup",
         )
+    early = [f"{SCHEMA}.{name}" for name, since in TABLES.items() if since > version and name in names]
+    if early:
+        raise _refused(
+            "schema-clash",
+            f"the history has format {version}, which does not have the table {early[0]}: an upgrade needs the name",
+            f"if it is yours, move it: ALTER TABLE {early[0]} SET SCHEMA public; else restore {SCHEMA}.format",
+        )
 
 
 def read_content(connection: Connection) -> SchemaContent:
