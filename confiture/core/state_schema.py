@@ -1,7 +1,7 @@
 """The schema of our tables: whether it is ours, and whether it is safe to read and write it.
 
 Whoever owns a table, or may put a trigger on it, can have code run with the rights of the role that writes it next. So
-before anything is read, the owners, the privileges of everyone, and all that runs code are looked at.
+before anything is read, the owners, the privileges of others, and all that runs code are looked at.
 """
 
 from __future__ import annotations
