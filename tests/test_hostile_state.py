@@ -19,7 +19,36 @@ from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles, Server, _database
 
 Connection = psycopg.Connection[dict[str, Any]]
+_CODE = """
+    CREATE FUNCTION public.fire() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE FUNCTION public.truth(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+    CREATE FUNCTION public.twice(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+    CREATE DOMAIN public.word AS text;
+"""
+_TRIGGER = "CREATE TRIGGER x BEFORE INSERT ON confiture.journal FOR EACH ROW"
 REFUSED = {
+    "trigger": "CREATE TRIGGER x BEFORE INSERT ON confiture.migrations FOR EACH ROW EXECUTE FUNCTION public.fire()",
+    "trigger of the journal": f"{_TRIGGER} EXECUTE FUNCTION public.fire()",
+    "disabled trigger": f"{_TRIGGER} EXECUTE FUNCTION public.fire();ALTER TABLE confiture.journal DISABLE TRIGGER x",
+    "rule": "CREATE RULE x AS ON INSERT TO confiture.journal DO ALSO SELECT public.truth('a')",
+    "row security": "ALTER TABLE confiture.migrations ENABLE ROW LEVEL SECURITY",
+    "forced row security": "ALTER TABLE confiture.migrations FORCE ROW LEVEL SECURITY",
+    "policy": "CREATE POLICY x ON confiture.migrations USING (public.truth(version))",
+    "default": "ALTER TABLE confiture.migrations ADD COLUMN x text DEFAULT public.twice('a')",
+    "generated column of a function": "ALTER TABLE confiture.migrations"
+    " ADD COLUMN x text GENERATED ALWAYS AS (public.twice(name)) STORED",
+    "check": "ALTER TABLE confiture.backfills ADD CHECK (public.truth(step))",
+    "expression index of a function": "CREATE INDEX x ON confiture.journal (public.twice(version))",
+    "partial index of a function": "CREATE INDEX x ON confiture.journal (version) WHERE public.truth(version)",
+    "type": "ALTER TABLE confiture.predictions ADD COLUMN x public.word",
+    "child": "CREATE TABLE public.child () INHERITS (confiture.journal)",
+    "view": "ALTER TABLE confiture.predictions RENAME TO hidden;"
+    "CREATE VIEW confiture.predictions AS SELECT * FROM confiture.hidden",
+    "writes of everyone": "GRANT INSERT ON confiture.journal TO PUBLIC",
+    "one column for everyone": "GRANT UPDATE (state) ON confiture.migrations TO PUBLIC",
+    "all for everyone": "GRANT ALL ON ALL TABLES IN SCHEMA confiture TO PUBLIC",
+    "open schema": "GRANT CREATE ON SCHEMA confiture TO PUBLIC",
+    "missing table": "DROP TABLE confiture.journal",
     "default that runs a query": "ALTER TABLE confiture.journal"
     " ALTER recorded_by SET DEFAULT query_to_xml('SELECT 1', true, true, '')::text",
     "default that reads a file": "ALTER TABLE confiture.journal ALTER recorded_by SET DEFAULT pg_read_file('x')",
@@ -105,6 +134,7 @@ def history(request: pytest.FixtureRequest) -> Iterator[Connection]:
 
 @pytest.mark.parametrize("changed", REFUSED)
 def test_what_others_may_use_is_refused(history: Connection, changed: str) -> None:
+    history.execute(_CODE.encode())
     history.execute(REFUSED[changed].format(role=f"{history.info.dbname}_other").encode())
     with pytest.raises(DatabaseUnavailable) as refused:
         read_format(history)
