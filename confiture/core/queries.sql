@@ -26,97 +26,222 @@ SELECT current_setting('server_version_num')::int AS version_number,
        current_user::text AS role;
 
 -- name: state_schema
--- Who owns the schema and our tables, who else may write them, and what runs code of others there. A role is trusted if
--- it is ours, one that we are a member of (a superuser is a member of all: that says nothing), the owner of the
--- database, or a superuser.
-WITH trusted AS (
+-- Who owns the schema and our tables, who else may write them, and what runs code of others there.
+-- Code that others left runs as current_user and may go back to session_user, or to the role that logged in: a role is
+-- trusted if each of these trusts it. A superuser trusts superusers alone. Any other role trusts these, itself, the
+-- owner of the database, and what it is a member of, by grants of those: anyone can make us a member of a role of
+-- theirs. So it does not count a grant of anyone else, but of a role that may grant our own to itself.
+WITH RECURSIVE
+me AS MATERIALIZED (
+    SELECT r.oid, r.rolsuper FROM pg_roles r WHERE r.rolname IN (%(login)s, session_user, current_user)
+),
+chief AS MATERIALIZED (
+    SELECT r.oid FROM pg_roles r WHERE r.rolsuper
+),
+owner AS MATERIALIZED (
+    SELECT d.datdba AS oid FROM pg_database d WHERE d.datname = current_database()
+),
+granted (me, role) AS (
+    SELECT me.oid, me.oid FROM me
+    UNION
+    SELECT g.me, m.roleid
+    FROM granted g
+    JOIN pg_auth_members m ON m.member = g.role
+    WHERE m.grantor = g.me OR m.grantor IN (SELECT oid FROM chief UNION ALL SELECT oid FROM owner)
+       OR EXISTS (
+           SELECT
+           FROM pg_auth_members a
+           WHERE a.roleid = g.me AND a.member = m.grantor AND a.admin_option AND a.grantor IN (SELECT oid FROM chief)
+       )
+),
+trusted AS MATERIALIZED (
+    SELECT oid FROM chief
+    UNION
     SELECT r.oid
     FROM pg_roles r
-    CROSS JOIN (SELECT oid, rolsuper FROM pg_roles WHERE rolname = current_user) AS me
-    WHERE r.oid = me.oid OR r.rolsuper OR (NOT me.rolsuper AND pg_has_role(me.oid, r.oid, 'MEMBER'))
-       OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+    WHERE NOT EXISTS (SELECT FROM me WHERE me.rolsuper)
+      AND (r.oid = (SELECT oid FROM owner) OR r.rolname = 'pg_database_owner'
+           OR NOT EXISTS (
+               SELECT FROM me WHERE NOT EXISTS (SELECT FROM granted g WHERE g.me = me.oid AND g.role = r.oid)
+           ))
+),
+held AS MATERIALIZED (
+    SELECT d.classid, d.objid
+    FROM pg_depend d
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.deptype = 'n'
+      AND d.refobjid = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'confiture')
+),
+ours AS MATERIALIZED (
+    SELECT c.oid, c.relname::text AS name, c.relkind, c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity,
+           c.reloftype
+    FROM held h
+    JOIN pg_class c ON c.oid = h.objid
+    WHERE h.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND (c.relname = ANY (%(known)s::text[]) OR c.relname ~ '^backfill_[0-9]+_keys$')
+),
+counter AS MATERIALIZED (
+    SELECT s.oid, s.relname::text AS name, s.relacl, s.relowner, o.name AS of_table
+    FROM held h
+    JOIN pg_class s ON s.oid = h.objid AND s.relkind = 'S'
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i')
+                    AND d.refclassid = 'pg_class'::regclass
+    JOIN ours o ON o.oid = d.refobjid
+    WHERE h.classid = 'pg_class'::regclass
+),
+noting AS MATERIALIZED (
+    SELECT p.oid, p.proowner
+    FROM held h
+    JOIN pg_proc p ON p.oid = h.objid
+    WHERE h.classid = 'pg_proc'::regclass AND p.proname ~ '^backfill_[0-9]+_note_[0-9]+$'
+),
+acl AS (
+    SELECT 'TABLE' AS kind, o.name, o.name AS of_table, o.relowner AS owner, a.grantee, a.privilege_type
+    FROM ours o CROSS JOIN LATERAL aclexplode(o.relacl) a
+    UNION ALL
+    SELECT 'TABLE', o.name, o.name, o.relowner, a.grantee, a.privilege_type
+    FROM ours o JOIN pg_attribute t ON t.attrelid = o.oid CROSS JOIN LATERAL aclexplode(t.attacl) a
+    UNION ALL
+    SELECT 'SEQUENCE', s.name, s.of_table, s.relowner, a.grantee, a.privilege_type
+    FROM counter s CROSS JOIN LATERAL aclexplode(s.relacl) a
+    UNION ALL
+    SELECT 'SCHEMA', n.nspname::text, NULL, n.nspowner, a.grantee, a.privilege_type
+    FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
+    WHERE n.nspname = 'confiture' AND a.privilege_type = 'CREATE'
+),
+code (relation, label) AS MATERIALIZED (
+    SELECT t.tgrelid,
+           CASE WHEN t.tgisinternal THEN pg_describe_object('pg_constraint'::regclass, t.tgconstraint, 0)
+                ELSE 'the trigger ' || t.tgname END
+    FROM pg_trigger t
+    WHERE t.tgrelid IN (SELECT oid FROM ours)
+      AND (NOT t.tgisinternal OR (t.tgconstrrelid <> 0 AND t.tgconstrrelid NOT IN (SELECT oid FROM ours)))
+    UNION ALL
+    SELECT r.ev_class, 'the rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class IN (SELECT oid FROM ours)
+    UNION ALL
+    SELECT p.polrelid, 'the policy ' || p.polname FROM pg_policy p WHERE p.polrelid IN (SELECT oid FROM ours)
+    UNION ALL
+    SELECT o.oid, 'row level security' FROM ours o WHERE o.relrowsecurity OR o.relforcerowsecurity
+    UNION ALL
+    SELECT o.oid, 'the type of the table' FROM ours o WHERE o.reloftype <> 0
+    UNION ALL
+    SELECT o.oid, 'inheritance'
+    FROM ours o JOIN pg_inherits i ON o.oid IN (i.inhparent, i.inhrelid)
+    UNION ALL
+    SELECT s.stxrelid, 'the statistics ' || s.stxname
+    FROM pg_statistic_ext s WHERE s.stxrelid IN (SELECT oid FROM ours)
+    UNION ALL
+    -- what PostgreSQL came with has smaller numbers; notes of a backfill have the types of its key
+    SELECT a.attrelid, 'the column ' || a.attname
+    FROM ours o
+    JOIN pg_attribute a ON a.attrelid = o.oid
+    WHERE a.attgenerated <> '' OR (a.atttypid >= %(first_oid)s AND o.name = ANY (%(known)s::text[]))
+    UNION ALL
+    SELECT i.indrelid, pg_describe_object('pg_class'::regclass, i.indexrelid, 0)
+    FROM pg_index i
+    WHERE i.indrelid IN (SELECT oid FROM ours)
+      AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+           OR EXISTS (SELECT FROM unnest(i.indclass::oid[]) AS used (oid) WHERE used.oid >= %(first_oid)s))
+    UNION ALL
+    SELECT f.adrelid, pg_describe_object('pg_attrdef'::regclass, f.oid, 0)
+    FROM pg_attrdef f
+    WHERE f.adrelid IN (SELECT oid FROM ours) AND f.adbin::text ~ %(foreign_expression)s
+    UNION ALL
+    SELECT k.conrelid, pg_describe_object('pg_constraint'::regclass, k.oid, 0)
+    FROM pg_constraint k
+    WHERE k.conrelid IN (SELECT oid FROM ours) AND (k.contype = 'x' OR k.conbin::text ~ %(foreign_expression)s)
 )
 SELECT pg_get_userbyid(n.nspowner)::text AS owner, n.nspowner IN (SELECT oid FROM trusted) AS is_trusted,
-       current_user::text AS role,
-       EXISTS (
-           SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE'
-       ) AS may_be_extended,
+       session_user::text AS role,
        coalesce((
            SELECT json_agg(json_build_object(
-               'name', c.relname,
-               'kind', c.relkind,
-               'owner', pg_get_userbyid(c.relowner),
-               'is_trusted', c.relowner IN (SELECT oid FROM trusted),
-               'columns', (
-                   SELECT coalesce(json_agg(a.attname ORDER BY a.attnum), '[]')
-                   FROM pg_attribute a
-                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-               ),
-               'public', (
-                   SELECT coalesce(json_agg(DISTINCT p.privilege_type), '[]')
-                   FROM (
-                       SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
-                       UNION ALL
-                       SELECT a.grantee, a.privilege_type
-                       FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) a
-                       WHERE t.attrelid = c.oid
-                   ) AS p
-                   WHERE p.grantee = 0 AND p.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
-               ),
-               'code', (
-                   SELECT coalesce(json_agg(x.label ORDER BY x.label), '[]')
-                   FROM (
-                       SELECT 'the trigger ' || t.tgname AS label
-                       FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
-                       UNION ALL
-                       SELECT 'the rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
-                       UNION ALL
-                       SELECT 'the policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
-                       UNION ALL
-                       SELECT 'row level security' WHERE c.relrowsecurity OR c.relforcerowsecurity
-                       UNION ALL
-                       SELECT 'inheritance' FROM pg_inherits i WHERE i.inhparent = c.oid OR i.inhrelid = c.oid
-                       UNION ALL
-                       -- what PostgreSQL came with has smaller numbers
-                       SELECT 'the type of the column ' || a.attname
-                       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.atttypid >= 16384
-                       UNION ALL
-                       SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
-                       FROM pg_depend d
-                       WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass)
-                         AND d.refobjid >= 16384
-                         AND (
-                             (d.classid = 'pg_attrdef'::regclass
-                              AND d.objid IN (SELECT f.oid FROM pg_attrdef f WHERE f.adrelid = c.oid))
-                             OR (d.classid = 'pg_constraint'::regclass
-                                 AND d.objid IN (SELECT k.oid FROM pg_constraint k WHERE k.conrelid = c.oid))
-                             OR (d.classid = 'pg_class'::regclass
-                                 AND d.objid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid))
-                         )
-                   ) AS x
+               'name', o.name,
+               'kind', o.relkind,
+               'owner', pg_get_userbyid(o.relowner),
+               'is_trusted', o.relowner IN (SELECT oid FROM trusted),
+               'code', (SELECT coalesce(json_agg(DISTINCT code.label), '[]') FROM code WHERE code.relation = o.oid)
+           ) ORDER BY o.name)
+           FROM ours o
+       ), '[]') AS relations,
+       (
+           SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
+           FROM ours o
+           JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
+           WHERE o.name = 'format'
+       ) AS format_columns,
+       coalesce((
+           SELECT json_agg(json_build_object(
+               'kind', p.kind, 'name', p.name, 'table', p.of_table, 'grantee', p.grantee, 'privileges', p.privileges
+           ) ORDER BY p.name, p.grantee)
+           FROM (
+               SELECT acl.kind, acl.name, acl.of_table,
+                      CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END AS grantee,
+                      array_agg(DISTINCT acl.privilege_type ORDER BY acl.privilege_type) AS privileges
+               FROM acl
+               WHERE acl.privilege_type <> 'SELECT' AND acl.grantee <> acl.owner
+                 AND acl.grantee NOT IN (SELECT oid FROM trusted)
+               GROUP BY acl.kind, acl.name, acl.of_table, acl.grantee
+           ) AS p
+       ), '[]') AS privileges,
+       coalesce((
+           SELECT json_agg(json_build_object(
+               'name', pg_describe_object('pg_proc'::regclass, p.oid, 0), 'owner', pg_get_userbyid(p.proowner)
+           ))
+           FROM noting p
+           WHERE p.proowner NOT IN (SELECT oid FROM trusted)
+       ), '[]') AS functions,
+       coalesce((
+           SELECT json_agg(x.label ORDER BY x.label)
+           FROM (
+               SELECT pg_describe_object(h.classid, h.objid, 0) AS label
+               FROM held h
+               WHERE h.objid NOT IN (
+                   SELECT oid FROM ours UNION ALL SELECT oid FROM counter UNION ALL SELECT oid FROM noting
                )
-           ) ORDER BY c.relname)
-           FROM pg_class c
-           WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-       ), '[]') AS relations
+           ) AS x
+       ), '[]') AS others
 FROM pg_namespace n
 WHERE n.nspname = 'confiture';
 
--- name: changed_relations
--- What a migration did to our schema: tables and views that are not ours, and tables of ours that are gone.
-WITH held AS (
-    SELECT c.relname::text AS name
-    FROM pg_class c
-    WHERE c.relnamespace = to_regnamespace('confiture') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+-- name: schema_content
+-- What our schema holds: our tables, by name, and what is not ours. What backfills of other projects make there comes
+-- and goes meanwhile.
+WITH held AS MATERIALIZED (
+    SELECT d.classid, d.objid
+    FROM pg_depend d
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.deptype = 'n'
+      AND d.refobjid = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'confiture')
+),
+ours AS MATERIALIZED (
+    SELECT c.oid, c.relname, c.relowner
+    FROM held h
+    JOIN pg_class c ON c.oid = h.objid
+    WHERE h.classid = 'pg_class'::regclass AND c.relkind = 'r'
+      AND (c.relname = ANY (%(known)s::text[]) OR c.relname ~ '^backfill_[0-9]+_keys$')
 )
-SELECT name, false AS is_gone
-FROM held
-WHERE name <> ALL (%(known)s::text[]) AND name !~ '^backfill_[0-9]+_keys$'
-UNION ALL
-SELECT k.name, true
-FROM unnest(%(oldest)s::text[]) AS k (name)
-WHERE k.name NOT IN (SELECT name FROM held) AND EXISTS (SELECT FROM held WHERE name = ANY (%(known)s::text[]))
-ORDER BY 2, 1;
+SELECT n.oid::bigint AS schema, n.nspowner::bigint AS owner,
+       coalesce((
+           SELECT json_object_agg(o.relname, json_build_array(o.oid::bigint, o.relowner::bigint))
+           FROM ours o
+           WHERE o.relname = ANY (%(known)s::text[])
+       ), '{}') AS tables,
+       coalesce((
+           SELECT json_object_agg(concat_ws(' ', h.classid, h.objid), pg_describe_object(h.classid, h.objid, 0))
+           FROM held h
+           WHERE h.objid NOT IN (SELECT oid FROM ours)
+             AND NOT EXISTS (
+                 SELECT
+                 FROM pg_depend d
+                 WHERE d.classid = h.classid AND d.objid = h.objid AND d.deptype IN ('a', 'i')
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM ours)
+             )
+             AND NOT EXISTS (
+                 SELECT FROM pg_proc p
+                 WHERE h.classid = 'pg_proc'::regclass AND p.oid = h.objid
+                   AND p.proname ~ '^backfill_[0-9]+_note_[0-9]+$'
+             )
+       ), '{}') AS others
+FROM pg_namespace n
+WHERE n.nspname = 'confiture';
 
 -- name: close_tables
 -- Whatever default privileges give to everyone.
@@ -138,7 +263,8 @@ CREATE SCHEMA confiture;
 COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confiture';
 
 -- name: format_version
-SELECT version FROM confiture.format;
+-- One row, unless somebody has changed it.
+SELECT version FROM confiture.format LIMIT 2;
 
 -- name: history
 -- Formats 1 and 2 have no columns project and target: there, these names mean those of `former`.

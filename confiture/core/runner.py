@@ -21,7 +21,7 @@ from confiture.core.reconcile.evidence import record_proofs
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.state_schema import require_schema_untouched
+from confiture.core.state_schema import SchemaContent, read_content, require_schema_untouched, stray_note
 from confiture.core.steps import StepRecord
 from confiture.errors import ConfitureError
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
@@ -84,6 +84,7 @@ class Runner:
         self._chain_end = chain_end
         self.state = state
         self._installed = state.is_current()
+        self._content: SchemaContent | None = None
         self.progress: Progress | None = None
         """The migration that runs, or failed; None between migrations."""
 
@@ -94,6 +95,9 @@ class Runner:
         """
         if not self._installed:
             self.state.require_rights()
+        note = stray_note(self._schema_content())
+        if note:
+            self._emit(Noted(text=note))
         for migration in plan.migrations:
             self._migrate(migration, unfinished.get(version_key(migration.version)))
 
@@ -104,8 +108,10 @@ class Runner:
             if segment.isolation is Isolation.OUTSIDE:
                 self._session.run_steps(plan.version, segment)
                 continue
+            content = self._schema_content()
             with self._connection.transaction():
                 self._session.run_steps(plan.version, segment)
+                require_schema_untouched(self._connection, plan.migration, content)
 
     def _migrate(self, plan: PlannedMigration, unfinished: Unfinished | None) -> None:
         progress = Progress(plan, str(uuid.uuid4()))
@@ -150,13 +156,15 @@ class Runner:
 
     def _commit_together(self, progress: Progress, segment: Segment) -> None:
         self._session.reset()
+        # not within the transaction, whose isolation the migration may set
+        content = self._schema_content()
         started = time.perf_counter()
         watched = self._session.watched(progress.plan.version, segment.number)
         with watched, self._connection.transaction(), self._session.released_at_end(segment):
             records = self._session.run_steps(progress.plan.version, segment)
             with _recording():
                 self._take_back_role(segment)
-                require_schema_untouched(self._connection, progress.plan.migration)
+                require_schema_untouched(self._connection, progress.plan.migration, content)
                 self._enter(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._record_together(progress, segment, records, duration_ms)
@@ -268,6 +276,13 @@ class Runner:
         if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
             # the history is ours to write, whatever role the migration took on, also from inside a DO block or a hook
             self._connection.execute("RESET SESSION AUTHORIZATION")
+
+    def _schema_content(self) -> SchemaContent:
+        """What our schema holds when no migration is at work; read once from when our tables are there."""
+        content = self._content or read_content(self._connection)
+        if self._installed:
+            self._content = content
+        return content
 
     def _install(self) -> None:
         if not self._installed:

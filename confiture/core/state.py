@@ -12,7 +12,8 @@ from confiture.core.database import Connection, one_row
 from confiture.core.dry_run.predictions import Prediction
 from confiture.core.lock import lock_key
 from confiture.core.queries import FORMAT, query, state_ddl
-from confiture.core.state_schema import read_format
+from confiture.core.search_path import SCHEMA
+from confiture.core.state_schema import TABLES, read_format, revoke_from_others
 from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
 from confiture.models.history import (
     AppliedMigration,
@@ -85,10 +86,12 @@ class StateStore:
         self._connection.execute(query("lock_installation"), {"key": lock_key(_INSTALLATION)})
         if not one_row(self._connection, "state_rights")["has_schema"]:
             self._connection.execute(query("create_schema"))
+            revoke_from_others(self._connection, {SCHEMA})
         since = self._format()
         if since < FORMAT:
             self._connection.execute(state_ddl(since))
             self._connection.execute(query("close_tables"))
+            revoke_from_others(self._connection, {name for name, added in TABLES.items() if added > since})
 
     def needs_upgrade(self) -> bool:
         """Whether our tables have a former format."""

@@ -89,7 +89,7 @@ UPDATE confiture.backfills SET control = %(control)s WHERE attempt OPERATOR(pg_c
 SELECT t.tgname::pg_catalog.text AS name, n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS "table" FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE t.tgname OPERATOR(pg_catalog.=) ANY(%(names)s) AND t.tgparentid OPERATOR(pg_catalog.=) 0;
 
 -- name: capture_installed
-SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(table)s) AND t.tgname OPERATOR(pg_catalog.=) %(trigger)s AND t.tgenabled OPERATOR(pg_catalog.=) 'A') AS installed;
+SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid WHERE t.tgrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(%(table)s) AND t.tgname OPERATOR(pg_catalog.=) %(trigger)s AND t.tgenabled OPERATOR(pg_catalog.=) 'A' AND p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(functions)s) AS installed;
 
 -- name: capture_functions
 SELECT p.proname::pg_catalog.text AS name FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.to_regnamespace('confiture') AND p.proname OPERATOR(pg_catalog.~~) %(pattern)s;

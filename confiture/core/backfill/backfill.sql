@@ -344,7 +344,11 @@ WHERE t.tgname = ANY (%(names)s) AND t.tgparentid = 0;
 
 -- name: capture_installed
 SELECT EXISTS (
-    SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(trigger)s AND t.tgenabled = 'A'
+    SELECT
+    FROM pg_trigger t
+    JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(trigger)s AND t.tgenabled = 'A'
+      AND p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
 ) AS installed;
 
 -- name: capture_functions

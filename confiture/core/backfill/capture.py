@@ -16,6 +16,7 @@ from confiture.core.backfill.keys import BatchKey, Values
 from confiture.core.database import Connection, one_row
 from confiture.core.names import quoted
 from confiture.core.queries import query
+from confiture.core.state_schema import read_format, revoke_from_others
 from confiture.models.catalog import Name
 
 SCHEMA = "confiture"
@@ -49,25 +50,34 @@ class Capture:
         self._number = number
 
     def make_notes(self) -> None:
-        """Makes the table of notes, unless it is there."""
+        """Makes the table of notes, unless it is there. Raises DatabaseUnavailable where somebody else made it."""
         columns = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(_note_column(place)), sql.SQL(column.note_type))
             for place, column in enumerate(self._key.columns)
         )
-        self._connection.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {notes} (entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns})"
-            ).format(notes=self._notes, columns=columns)
-        )
+        with self._connection.transaction():
+            self._connection.execute(
+                sql.SQL(
+                    "CREATE TABLE IF NOT EXISTS {notes}"
+                    " (entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns})"
+                ).format(notes=self._notes, columns=columns)
+            )
+            revoke_from_others(self._connection, {f"backfill_{self._number}_keys"})
+            # another role may have made it meanwhile
+            read_format(self._connection)
 
     def install(self, table: CapturedTable, place: int) -> None:
         """Begins to note the writes of one table, unless that is so already. Waits for transactions that write it.
 
-        `place` tells the functions of several tables apart.
+        `place` tells the functions of several tables apart. Called in a transaction. Raises DatabaseUnavailable where
+        somebody else made such a function.
         """
         function = self._function(place)
         target = sql.Identifier(*table.name)
         self._connection.execute(self._function_definition(table, function))
+        self._connection.execute(sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function))
+        # it is replaced, but stays that of the role that made it
+        read_format(self._connection)
         for event, suffix, level in (("INSERT OR UPDATE OR DELETE", "", "ROW"), ("TRUNCATE", "_truncate", "STATEMENT")):
             trigger = sql.Identifier(self._trigger + suffix)
             self._connection.execute(
@@ -93,8 +103,12 @@ class Capture:
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(partition, trigger))
 
     def is_installed(self, table: CapturedTable) -> bool:
-        """Whether the writes of a table are noted, those of replication included."""
-        told = {"table": quoted(table.name), "trigger": self._trigger}
+        """Whether the writes of a table are noted by a function of ours, those of replication included."""
+        told = {
+            "table": quoted(table.name),
+            "trigger": self._trigger,
+            "functions": _function_pattern(self._number),
+        }
         return bool(one_row(self._connection, "capture_installed", **told)["installed"])
 
     def take(self, limit: int) -> tuple[int, list[Values]]:
@@ -231,8 +245,7 @@ def remove_capture(connection: Connection, number: int) -> None:
     for row in _triggers(connection, number):
         table = sql.Identifier(row["schema"], row["table"])
         connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(row["name"]), table))
-    pattern = f"backfill\\_{number}\\_note\\_%"
-    for row in connection.execute(query("capture_functions"), {"pattern": pattern}).fetchall():
+    for row in connection.execute(query("capture_functions"), {"pattern": _function_pattern(number)}).fetchall():
         connection.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(SCHEMA, row["name"])))
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, f"backfill_{number}_keys")))
 
@@ -249,6 +262,10 @@ def _triggers(connection: Connection, number: int) -> list[dict[str, Any]]:
 
 def _trigger(number: int) -> str:
     return f"confiture_backfill_{number}"
+
+
+def _function_pattern(number: int) -> str:
+    return f"backfill\\_{number}\\_note\\_%"
 
 
 def _note_column(place: int) -> str:

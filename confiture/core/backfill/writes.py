@@ -18,6 +18,7 @@ from confiture.core.database import Connection, one_row
 from confiture.core.failures import StepFailed, plain_failure
 from confiture.core.queries import query
 from confiture.core.waiting import retry_wait_s
+from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Noted
 from confiture.models.migration import OnWrites
 from confiture.models.words import count
@@ -123,6 +124,8 @@ class NotedWrites:
         while True:
             try:
                 return work()
+            except DatabaseUnavailable as error:
+                raise StepFailed(error.diagnostics[0], None) from error
             except psycopg.Error as error:
                 attempt += 1
                 if error.sqlstate not in _RETRYABLE or attempt > self._work.retries:

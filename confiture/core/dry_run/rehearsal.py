@@ -18,7 +18,7 @@ from confiture.core.resuming import Unfinished, fitted
 from confiture.core.runner import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
-from confiture.core.state_schema import require_schema_untouched
+from confiture.core.state_schema import SchemaContent, read_content, require_schema_untouched, stray_note
 from confiture.core.steps import Foresee, unforeseen
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.plan import Isolation, Plan, PlannedMigration, PlannedStep, Segment
@@ -52,12 +52,17 @@ class Rehearsal:
         self.traces: tuple[StatementTrace, ...] = ()
         """What was seen of each statement of the last run, as far as it came."""
         self._segments_before = 0
+        self._installed = False
+        self._content: SchemaContent | None = None
         self.tries: list[tuple[StatementTrace, ...]] = []
         """The same of all runs, and of all tries of each."""
 
     def run(self, plan: Plan, unfinished: Mapping[VersionKey, Unfinished]) -> None:
         """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
         self._state.require_writable()
+        note = stray_note(read_content(self._connection))
+        if note:
+            self._emit(Noted(text=note))
         self._session.retrying(plan.migrations[0].version, 1, lambda: self._run_once(plan, unfinished))
         self.progress = None
 
@@ -66,6 +71,7 @@ class Rehearsal:
         if self._proving:
             self._proving.begin()
         self._segments_before = 0
+        self._installed, self._content = self._state.installed(), None
         tracer = Tracer(self._connection)
         watched = self._session.watched(plan.migrations[0].version, 1)
         rolled_back = self._connection.transaction(force_rollback=True)
@@ -86,6 +92,8 @@ class Rehearsal:
         was_sampled = False
         for segment in plan.segments[done:]:
             self._session.reset()
+            if not self._installed or self._content is None:
+                self._content = read_content(self._connection)
             tracer.begin_segment()
             intended = unfinished is not None and unfinished.intended and segment is plan.segments[done]
             if not self._already_done(segment, intended=intended):
@@ -94,10 +102,18 @@ class Rehearsal:
                 else:
                     self._run_steps(plan, _unjudged(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
+            self._install(tracer)
             self.progress.committed += 1
             self._segments_before += 1
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _install(self, tracer: Tracer) -> None:
+        """Makes our tables where the real run has made them by now: the next statement may meet them."""
+        if not self._installed:
+            self._state.install()
+            self._installed, self._content = True, None
+            tracer.overlook()
 
     def _sample(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
         """Runs batches of a backfill; whether that was only a sample."""
@@ -119,7 +135,8 @@ class Rehearsal:
             foresee = self._foreseeing(plan, segment, tracer)
             self._session.run_steps(plan.version, _in_transaction(plan, segment), tracer.observe, foresee)
             self._check_constraints()
-            require_schema_untouched(self._connection, plan.migration)
+            if self._content is not None:
+                require_schema_untouched(self._connection, plan.migration, self._content)
         except StepFailed as failure:
             if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_before:
                 raise
