@@ -12,7 +12,6 @@ from typing import Any
 
 from confiture.lint.sizes import LARGE_ROWS, is_small, name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.models.catalog import ConstraintKind, Table
 from confiture.sql.tree import pb, strings
 from confiture.sql.walking import nodes_of
 
@@ -37,7 +36,7 @@ class Scope:
     def keys(self) -> tuple[frozenset[str], ...]:
         """The unique keys of the target, in columns; of a table that the catalog lacks, `id` is taken for one."""
         table = self.subject.table(self.target)
-        keys = tuple(unique_keys(table)) if table else (frozenset({"id"}),)
+        keys = table.unique_keys(deferrable=True) if table else (frozenset({"id"}),)
         return (*keys, _ROW_ADDRESS)
 
     @property
@@ -60,17 +59,6 @@ class Scope:
         if node.WhichOneof("node") == "sub_link":
             return self.called not in owners
         return all(owner is not None and self.sources.get(owner, False) for owner in owners)
-
-
-def unique_keys(table: Table) -> Iterator[frozenset[str]]:
-    """The keys of a table that no two rows share."""
-    for constraint in table.constraints:
-        if constraint.kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE):
-            yield frozenset(constraint.columns)
-    for index in table.indexes:
-        columns = [column for column in index.columns if column is not None]
-        if index.unique and index.predicate is None and len(columns) == len(index.columns):
-            yield frozenset(columns)
 
 
 def is_bounded(condition: Any, scope: Scope) -> bool:

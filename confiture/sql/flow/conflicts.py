@@ -9,7 +9,6 @@ from confiture.models.tenancy import Grade, Leak
 from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.targets import Target
@@ -50,7 +49,7 @@ def _check_update(work: Work, clause: Any, target: Target, source: Source, aroun
     """What DO UPDATE sets, and by which subqueries; `excluded` is the new row, which is of the same tenant."""
     excluded = work.source("excluded", source.relation, clause)
     scope = Scope((Item.of(source), Item.of(excluded)), around.scope)
-    flow = Flow(work, scope, around, query, pb.SelectStmt())
+    flow = Flow(work, scope, around, pb.SelectStmt())
     flow.own = scope.sources()
     state = State(source.relation.reads, source.members() | excluded.members())
     for item in clause.target_list:

@@ -16,7 +16,7 @@ from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
 from confiture.sql.flow.meeting import State, graded, is_set, leads, linked, report_join, shown_source
 from confiture.sql.flow.relations import Column, Constant, Equalities, Node, Relation
 from confiture.sql.flow.scopes import Around, Scope
-from confiture.sql.flow.sources import Join, Leaf, Query, Tree
+from confiture.sql.flow.sources import Join, Leaf, Tree
 from confiture.sql.flow.work import Work, add_condition, equation
 from confiture.sql.tree import pb, strings
 
@@ -30,7 +30,6 @@ class Flow:
     work: Work
     scope: Scope
     around: Around
-    query: Query
     holder: Any
     is_plain: bool = True
     """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
@@ -84,7 +83,7 @@ class Flow:
         if link.oper_name and strings(link.oper_name)[-1] != "=":
             return None
         around = self.around.inside(self.scope, is_joined=True)
-        relation = self.query(self.work, link.subselect.select_stmt, around)
+        relation = self.work.query(link.subselect.select_stmt, around)
         source = self.work.source("IN", _without_names(relation), link)
         tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
         pairs: list[Pair] = []
@@ -225,7 +224,7 @@ class Flow:
             around = self.around.inside(scope or self.scope)
             if self._is_of_same_tenant(link, around, state):
                 continue
-            relation = self.query(self.work, link.subselect.select_stmt, around)
+            relation = self.work.query(link.subselect.select_stmt, around)
             state = self._after_subquery(link, relation, state)
         return state
 
@@ -242,7 +241,7 @@ class Flow:
         if link.testexpr.WhichOneof("node") == "row_expr":
             tested = list(link.testexpr.row_expr.args)
         inside = self.around.inside(around.scope, is_joined=True)
-        relation = self.query(self.work, link.subselect.select_stmt, inside)
+        relation = self.work.query(link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
             if output.is_hidden or number >= len(tested):

@@ -11,7 +11,6 @@ from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.keys import picked, rows_of
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Column, Equalities, Relation, Source
 from confiture.sql.flow.returning import returned, returning
 from confiture.sql.flow.scopes import Around, Item, Scope
@@ -87,14 +86,14 @@ class _Changed:
     @classmethod
     def of(cls, work: Work, node: Any, others: Sequence[Any], around: Around) -> _Changed:
         """`others` is FROM or USING."""
-        source = named(work, node.relation, Around(), query)
+        source = named(work, node.relation, Around())
         trees: list[Tree] = [Leaf(source)]
         items = [Item.of(source)]
         for clause in others:
-            tree, found = build(work, clause, items, around, query)
+            tree, found = build(work, clause, items, around)
             trees.append(tree)
             items += found
-        flow = Flow(work, Scope(tuple(items), around.scope), around, query, node)
+        flow = Flow(work, Scope(tuple(items), around.scope), around, node)
         return cls(work, node, Target.of(work, node.relation), source, trees, flow)
 
     @property
