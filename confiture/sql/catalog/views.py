@@ -9,27 +9,27 @@ from confiture.models.catalog import Name, Query, View
 from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
 from confiture.sql.catalog.reading import check_columns
-from confiture.sql.catalog.work import Work
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import definition, pb, statement_text, strings
 from confiture.sql.walking import relations_read
 
 
-def create_view(work: Work, node: Any) -> None:
+def create_view(state: CatalogState, node: Any) -> None:
     """CREATE VIEW."""
-    name = work.new_name(node.view)
-    old = work.views.get(name)
-    if work.is_taken(name) and not (node.replace and old and not old.materialized):
-        work.duplicate("relation", name, work.holder(name), node.view.location)
+    name = state.names.new_name(node.view)
+    old = state.views.get(name)
+    if state.names.is_taken(name) and not (node.replace and old and not old.materialized):
+        state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.view.location)
         return
-    work.require_schema(name.schema, node.view.location)
-    put_view(work, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)
+    state.names.require_schema(name.schema, node.view.location)
+    put_view(state, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)
     if not old:
-        work.made(name)
-        work.grant_defaults("table", name)
+        state.created.add(name)
+        state.grants.grant_defaults("table", name)
 
 
 def put_view(
-    work: Work,
+    state: CatalogState,
     name: Name,
     query: Any,
     aliases: Sequence[str],
@@ -39,10 +39,10 @@ def put_view(
     comment: str | None = None,
 ) -> None:
     """Puts the view of a query into the catalog."""
-    check_columns(work, query)
-    columns = named(columns_of(work, query), aliases)
-    relations = tuple(one for one in read_names(work, relations_read(query)) if one != name)
-    work.views[name] = View(
+    check_columns(state, query)
+    columns = named(columns_of(state, query), aliases)
+    relations = tuple(one for one in read_names(state, relations_read(query)) if one != name)
+    state.views[name] = View(
         name=name,
         query=_query(query),
         columns=tuple(one.name for one in columns),
@@ -50,10 +50,10 @@ def put_view(
         materialized=materialized,
         security_invoker=any(is_on(one.def_elem, "security_invoker") for one in options),
         comment=comment,
-        place=work.at(-1),
+        place=state.issues.location(-1),
     )
-    work.view_types[name] = tuple(one.type for one in columns)
-    work.depend(name, relations)
+    state.view_types[name] = tuple(one.type for one in columns)
+    state.dependencies.add(name, relations)
 
 
 def _query(node: Any) -> Query:
@@ -85,13 +85,13 @@ def is_on(option: Any, name: str) -> bool:
     return text.lower() in ("true", "on", "yes", "1")
 
 
-def refresh_view(work: Work, node: Any) -> None:
+def refresh_view(state: CatalogState, node: Any) -> None:
     """REFRESH MATERIALIZED VIEW."""
-    if work.relation(node.relation) is None:
-        work.missing_relation(node.relation, "materialized view")
+    if state.names.relation(node.relation) is None:
+        state.names.report_missing(node.relation, "materialized view")
 
 
-def alter_view(work: Work, view: View, node: Any) -> View:
+def alter_view(state: CatalogState, view: View, node: Any) -> View:
     """ALTER VIEW ... SET and RESET of security_invoker."""
     invoker = view.security_invoker
     for item in node.cmds:
