@@ -20,8 +20,6 @@ class DefaultGrant(NamedTuple):
 class GrantRegistry:
     """The privileges of a catalog under construction, which `all` shares with it."""
 
-    __slots__ = ("_issues", "_of_object", "all", "defaults")
-
     def __init__(self, issues: IssueLog) -> None:
         self._issues = issues
         self.all: set[Grant] = set()

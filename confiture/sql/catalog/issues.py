@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from confiture.models.catalog import TEMPORARY, Name
 from confiture.models.source import Place
 from confiture.models.values import value
@@ -27,22 +25,22 @@ class CatalogIssue:
     first: Place | None = None
 
 
-@dataclass(slots=True)
 class IssueLog:
     """The issues so far, and what decides whether something is one."""
 
-    issues: list[CatalogIssue] = field(default_factory=list)
-    partial: set[Name] = field(default_factory=set)
-    """Tables of which not all columns are known."""
-    has_unknown_extension: bool = False
-    """Whether an extension was made of which it is not known what it brings along."""
-    has_unknown_objects: bool = False
-    """Whether something ran that may have made or dropped anything."""
-    statement: ParsedStatement = field(init=False)
-    """The statement that is applied now."""
-    fixed_location: Place | None = None
-    """The location of all issues while statements are applied that are part of another one's string."""
-    _reported: set[tuple[str, str]] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.issues: list[CatalogIssue] = []
+        self.partial: set[Name] = set()
+        """Tables of which not all columns are known."""
+        self.has_unknown_extension = False
+        """Whether an extension was made of which it is not known what it brings along."""
+        self.has_unknown_objects = False
+        """Whether something ran that may have made or dropped anything."""
+        self.statement: ParsedStatement
+        """The statement that is applied now."""
+        self.fixed_location: Place | None = None
+        """The location of all issues while statements are applied that are part of another one's string."""
+        self._reported: set[tuple[str, str]] = set()
 
     def location(self, offset: int) -> Place:
         """The place of a location of the tree, or of the statement's beginning."""

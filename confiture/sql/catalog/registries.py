@@ -100,8 +100,6 @@ class FunctionRegistry:
 class IndexRegistry:
     """On which relation an index is, `owners` by its name, and of which index it is part."""
 
-    __slots__ = ("owners", "parents")
-
     def __init__(self) -> None:
         self.owners: dict[Name, Name] = {}
         self.parents: dict[Name, Name] = {}
@@ -125,8 +123,6 @@ class IndexRegistry:
 
 class ConstraintRegistry:
     """The names that constraints have in each schema, and of which foreign key one of a partition is part."""
-
-    __slots__ = ("_dependencies", "_indexes", "_names", "_relations", "key_parents")
 
     def __init__(self, relations: RelationNames, indexes: IndexRegistry, dependencies: Dependencies) -> None:
         self._relations = relations

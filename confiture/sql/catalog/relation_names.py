@@ -13,8 +13,6 @@ from confiture.sql.catalog.issues import SYSTEM, IssueLog
 class RelationNames:
     """The names of a catalog under construction. Tables, views, sequences and indexes share one name space."""
 
-    __slots__ = ("_catalog", "_issues")
-
     def __init__(self, catalog: Catalog, issues: IssueLog) -> None:
         self._catalog = catalog
         self._issues = issues
