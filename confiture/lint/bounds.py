@@ -12,7 +12,7 @@ from typing import Any
 
 from confiture.lint.sizes import LARGE_ROWS, is_small, name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 from confiture.sql.walking import nodes_of
 
 _ROW_ADDRESS = frozenset({"ctid"})
@@ -63,7 +63,7 @@ class Scope:
 
 def is_bounded(condition: Any, scope: Scope) -> bool:
     """Whether few rows of the scope's target fulfil a condition."""
-    conditions = list(_conjuncts(condition))
+    conditions = list(flatten_and(condition))
     if any(_is_false(one) or one.WhichOneof("node") == "current_of_expr" for one in conditions):
         return True
     if any(_branches(one) and all(is_bounded(branch, scope) for branch in _branches(one)) for one in conditions):
@@ -132,14 +132,6 @@ def _has_few(item: Any, subject: StatementSubject, common: Mapping[str, Any]) ->
 
 def _references(node: Any) -> list[Any]:
     return list(nodes_of(node, pb.ColumnRef))
-
-
-def _conjuncts(condition: Any) -> Iterator[Any]:
-    if condition.WhichOneof("node") == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
-        for part in condition.bool_expr.args:
-            yield from _conjuncts(part)
-    else:
-        yield condition
 
 
 def _branches(condition: Any) -> list[Any]:

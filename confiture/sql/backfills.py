@@ -13,7 +13,7 @@ from typing import Any
 from confiture.models.plan import BATCH, TableRef
 from confiture.models.values import value
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, pb, strings
+from confiture.sql.tree import ParsedStatement, flatten_and, pb, strings
 from confiture.sql.walking import nodes_of
 
 _MARK = BATCH.strip('"')
@@ -82,7 +82,7 @@ def _compounding(statement: ParsedStatement) -> SqlProblem | None:
     node = statement.node
     assigned = {target.res_target.name for target in node.target_list}
     read = assigned & {name for target in node.target_list for name in _columns_read(target.res_target.val)}
-    rest = [part for part in _conjuncts(node.where_clause) if not _is_mark(part.column_ref)]
+    rest = [part for part in flatten_and(node.where_clause) if not _is_mark(part.column_ref)]
     if not read or any(assigned & set(_columns_read(part)) for part in rest):
         return None
     names = ", ".join(sorted(read))
@@ -162,7 +162,7 @@ class _Reading:
             raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
         if len(marks) > 1:
             raise self._problem("no-batch", "{{ batch }} stands there more than once", "write it once")
-        if not any(_is_mark(part.column_ref) for part in _conjuncts(condition)):
+        if not any(_is_mark(part.column_ref) for part in flatten_and(condition)):
             raise self._problem(
                 "no-batch",
                 "{{ batch }} does not stand in the outermost WHERE, joined to the rest by AND",
@@ -204,14 +204,6 @@ def _query(statement: ParsedStatement) -> Any | None:
 
 def _is_mark(column: Any) -> bool:
     return len(column.fields) == 1 and column.fields[0].string.sval == _MARK
-
-
-def _conjuncts(condition: Any) -> Iterator[Any]:
-    if condition.WhichOneof("node") == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
-        for part in condition.bool_expr.args:
-            yield from _conjuncts(part)
-    else:
-        yield condition
 
 
 def _sources(statement: ParsedStatement) -> Any:

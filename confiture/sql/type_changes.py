@@ -37,7 +37,7 @@ class SqlType:
 
 def type_text(type_name: Any, catalog: Catalog) -> str:
     """A type of the tree as `format_type` writes it; a type that the catalog lacks as it is written."""
-    known = types.built_in(type_name)
+    known = types.built_in_type(type_name)
     if known:
         return known
     schema, name = names(type_name.names)

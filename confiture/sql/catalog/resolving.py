@@ -18,7 +18,7 @@ def type_text(state: CatalogState, node: Any, *, bare: bool = False) -> str:
 
     `bare` is without modifiers, as functions have their types.
     """
-    known = types.built_in(node, bare=bare)
+    known = types.built_in_type(node, bare=bare)
     if known:
         return known
     if not node.names:
@@ -48,7 +48,7 @@ def bare_type(state: CatalogState, node: Any) -> str:
 
 def dependent_type_text(state: CatalogState, draft: TableBuilder, node: Any) -> str:
     """The spelling of a column's type; the table depends on it where it is a user's type."""
-    known = types.built_in(node)
+    known = types.built_in_type(node)
     if known:
         return known
     text = type_text(state, node)

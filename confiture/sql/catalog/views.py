@@ -10,6 +10,7 @@ from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
 from confiture.sql.catalog.reading import check_columns
 from confiture.sql.catalog.state import CatalogState
+from confiture.sql.options import is_on, is_true
 from confiture.sql.tree import definition, pb, statement_text, strings
 from confiture.sql.walking import relations_read
 
@@ -48,7 +49,7 @@ def put_view(
         columns=tuple(one.name for one in columns),
         relations=relations,
         materialized=materialized,
-        security_invoker=any(is_on(one.def_elem, "security_invoker") for one in options),
+        security_invoker=is_on(options, "security_invoker"),
         comment=comment,
         place=state.issues.location(-1),
     )
@@ -69,22 +70,6 @@ def named(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output
     return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
-def is_on(option: Any, name: str) -> bool:
-    """Whether an option says that something is on."""
-    if option.defname != name:
-        return False
-    kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
-    if kind is None:
-        return True
-    if kind == "integer":
-        return bool(option.arg.integer.ival)
-    if kind == "boolean":
-        return bool(option.arg.boolean.boolval)
-    value = getattr(option.arg, kind)
-    text = getattr(value, "sval", "") or ".".join(strings(getattr(value, "names", ())))
-    return text.lower() in ("true", "on", "yes", "1")
-
-
 def refresh_view(state: CatalogState, node: Any) -> None:
     """REFRESH MATERIALIZED VIEW."""
     if state.names.relation(node.relation) is None:
@@ -98,5 +83,5 @@ def alter_view(state: CatalogState, view: View, node: Any) -> View:
         command = item.alter_table_cmd
         for option in definition(command).list.items:
             if option.WhichOneof("node") == "def_elem" and option.def_elem.defname == "security_invoker":
-                invoker = command.subtype == pb.AT_SetRelOptions and is_on(option.def_elem, "security_invoker")
+                invoker = command.subtype == pb.AT_SetRelOptions and is_true(option.def_elem)
     return replace(view, security_invoker=invoker)

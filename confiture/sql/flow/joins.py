@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
+from confiture.sql.flow.expressions import Pair, subqueries
 from confiture.sql.flow.meeting import State, graded, is_set, leads, linked, report_join, shown_source
 from confiture.sql.flow.relations import Column, Constant, Equalities, Node, Relation
 from confiture.sql.flow.scopes import Around, Scope
 from confiture.sql.flow.sources import Join, Leaf, Tree
 from confiture.sql.flow.work import Work, add_condition, equation
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 
 _ROW = re.compile(r"variable (?:new|old)\.")
 
@@ -45,7 +45,7 @@ class Flow:
     def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
         expressions, scope = self.work.expressions, self.scope
-        conditions = list(conjuncts(self.holder.where_clause))
+        conditions = list(flatten_and(self.holder.where_clause))
         pairs: list[Pair] = []
         refused: set[int] = set()
         trees = list(trees)

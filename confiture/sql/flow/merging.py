@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.meeting import State
 from confiture.sql.flow.relations import Column, Relation
@@ -16,7 +15,7 @@ from confiture.sql.flow.sources import Join, Leaf, build, named
 from confiture.sql.flow.targets import Target
 from confiture.sql.flow.updating import report_shared_target
 from confiture.sql.flow.work import Work, location_of
-from confiture.sql.tree import pb
+from confiture.sql.tree import flatten_and, pb
 
 
 def merge(work: Work, node: Any, around: Around) -> Relation:
@@ -25,7 +24,7 @@ def merge(work: Work, node: Any, around: Around) -> Relation:
     into = named(work, node.relation, Around())
     tree, items = build(work, node.source_relation, [], around)
     scope = Scope((Item.of(into), *items), around.scope)
-    conditions = list(conjuncts(node.join_condition))
+    conditions = list(flatten_and(node.join_condition))
     pairs = [
         pair
         for condition in conditions

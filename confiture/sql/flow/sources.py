@@ -10,11 +10,11 @@ from confiture.models.catalog import Name, Table, View
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.belonging import is_meant, matching
 from confiture.sql.flow.calls import check_calls
-from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
+from confiture.sql.flow.expressions import Pair, subqueries
 from confiture.sql.flow.relations import Column, Node, Output, Relation, Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import pb, query_tree, strings
+from confiture.sql.tree import flatten_and, pb, query_tree, strings
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ def _join(work: Work, node: Any, before: Sequence[Item], around: Around) -> tupl
     scope = Scope((*here, *there), around.scope)
     refused: set[int] = {side.source for pair in pairs for side in pair if isinstance(side, Column)}
     loose: list[Pair] = []
-    for condition in conjuncts(node.quals):
+    for condition in flatten_and(node.quals):
         loose += work.expressions.pairs(condition, scope, with_nulls=True)
         pairs += work.expressions.pairs(condition, scope, has_variables=around.has_variables)
         refused.update(work.expressions.refused_nulls(condition, scope))

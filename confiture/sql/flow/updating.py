@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.keys import picked, rows_of
 from confiture.sql.flow.meeting import State
@@ -17,7 +16,7 @@ from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.sources import Leaf, Tree, build, named
 from confiture.sql.flow.targets import Target
 from confiture.sql.flow.work import Work, add_condition, location_of
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 
 
 def delete(work: Work, node: Any, around: Around) -> Relation:
@@ -105,7 +104,7 @@ class _Changed:
         """Whether WHERE compares the tenant of the rows with something: then they have one already."""
         return any(
             self.tenant in pair
-            for condition in conjuncts(self.node.where_clause)
+            for condition in flatten_and(self.node.where_clause)
             for with_nulls in (False, True)
             for pair in self.work.expressions.pairs(condition, self.flow.scope, with_nulls=with_nulls)
         )
@@ -132,7 +131,7 @@ class _Changed:
         work, flow = self.work, self.flow
         pairs = [
             pair
-            for condition in conjuncts(self.node.where_clause)
+            for condition in flatten_and(self.node.where_clause)
             for pair in work.expressions.pairs(condition, flow.scope, has_variables=flow.around.has_variables)
         ]
         others = frozenset(flow.own - {self.source.number})
@@ -146,7 +145,7 @@ class _Changed:
 
     def _is_empty_before(self) -> bool:
         """Whether WHERE takes only rows that have no tenant."""
-        for part in conjuncts(self.node.where_clause):
+        for part in flatten_and(self.node.where_clause):
             if part.WhichOneof("node") == "null_test" and part.null_test.nulltesttype == pb.IS_NULL:
                 arg = part.null_test.arg
                 if arg.WhichOneof("node") == "column_ref" and strings(arg.column_ref.fields)[-1] == self.target.tenant:
