@@ -23,6 +23,17 @@ from confiture.sql.tree import flatten_and, pb, strings
 _ROW = re.compile(r"variable (?:new|old)\.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What WHERE says. `as_joins` are the locations of the subqueries that `memberships` join."""
+
+    memberships: Sequence[Leaf]
+    pairs: Sequence[Pair]
+    refused: frozenset[int]
+    """The sources without whose row it is not true."""
+    as_joins: frozenset[int]
+
+
 @dataclass(slots=True)
 class Flow:
     """FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
@@ -44,36 +55,38 @@ class Flow:
 
     def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
+        where = self._read_where()
+        trees = [*trees, *where.memberships]
+        if not trees:
+            return self.subqueries(self.holder.where_clause, State(), where.as_joins)
+        tree = _inner_joins(trees, leak)
+        self.own = tree.sources | self.scope.sources()
+        equal = Equalities(where.pairs)
+        state = self._combine(tree, equal, where.refused)
+        state = _with_equals(state, equal)
+        state = self._within_around(state, tree, equal)
+        self._check_trigger(state, tree, equal)
+        return self.subqueries(self.holder.where_clause, state, where.as_joins)
+
+    def _read_where(self) -> _Where:
+        """Reads the conditions of WHERE. Adds to `loose`."""
         expressions, scope = self.work.expressions, self.scope
-        conditions = list(flatten_and(self.holder.where_clause))
+        memberships: list[Leaf] = []
         pairs: list[Pair] = []
         refused: set[int] = set()
-        trees = list(trees)
         as_joins: set[int] = set()
-        for condition in conditions:
+        for condition in list(flatten_and(self.holder.where_clause)):
             pairs += expressions.pairs(condition, scope, has_variables=self.around.has_variables)
             refused.update(expressions.refused_nulls(condition, scope))
             self.loose += expressions.pairs(condition, scope, with_nulls=True)
             member_of = self._membership(condition)
             if member_of:
                 as_joins.add(condition.sub_link.location)
-                trees.append(member_of[0])
+                memberships.append(member_of[0])
                 pairs += member_of[1]
         # an equality of NULL is not true
         refused.update(side.source for pair in pairs for side in pair if isinstance(side, Column))
-        if not trees:
-            return self.subqueries(self.holder.where_clause, State(), as_joins)
-        tree = trees[0]
-        for other in trees[1:]:
-            tree = Join("inner", tree, other, leak=leak)
-        self.own = tree.sources | scope.sources()
-        equal = Equalities(pairs)
-        state = self._combine(tree, equal, frozenset(refused))
-        state = State(state.reads, equal.reach(state.members)) if state.reads else state
-        state = self._within_around(state, tree, equal)
-        if self.around.is_trigger:
-            self._within_trigger(state, tree, equal)
-        return self.subqueries(self.holder.where_clause, state, as_joins)
+        return _Where(memberships, pairs, frozenset(refused), frozenset(as_joins))
 
     def _membership(self, condition: Any) -> tuple[Leaf, list[Pair]] | None:
         """`x IN (SELECT ...)` as a join; None for other conditions."""
@@ -184,8 +197,10 @@ class Flow:
         self._report_subquery(state, around, tree, equal)
         return State(True, state.members | around)
 
-    def _within_trigger(self, state: State, tree: Tree, equal: Equalities) -> None:
+    def _check_trigger(self, state: State, tree: Tree, equal: Equalities) -> None:
         """Reports what a trigger finds by the row that was written, but not by the tenant of that row."""
+        if not self.around.is_trigger:
+            return
         by_row = [one for one in equal.nodes() if isinstance(one, Constant) and _ROW.match(one.text)]
         if not by_row or not state.reads or not state.members or state.is_fixed(self.own):
             return
@@ -271,6 +286,19 @@ class Flow:
         message = "the subquery reads rows of all tenants, or of another than the query around it"
         self.work.report(Leak.JOIN, Grade.ERROR, message, link.location)
         return State(True, state.members)
+
+
+def _inner_joins(trees: Sequence[Tree], leak: Leak) -> Tree:
+    """The items of FROM as one tree."""
+    tree = trees[0]
+    for other in trees[1:]:
+        tree = Join("inner", tree, other, leak=leak)
+    return tree
+
+
+def _with_equals(state: State, equal: Equalities) -> State:
+    """The same rows: what equals one of their members is one too."""
+    return State(state.reads, equal.reach(state.members)) if state.reads else state
 
 
 def _without_names(relation: Relation) -> Relation:
