@@ -23,7 +23,7 @@ from confiture.models.findings import Finding, LintReport
 from confiture.models.settings import Settings
 from confiture.processes import may_fork, meanwhile
 from confiture.sql.ahead import parsed_ahead
-from confiture.sql.catalog.builder import Misfit
+from confiture.sql.catalog.builder import CatalogIssue
 from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse
 
@@ -116,7 +116,7 @@ def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager
 
 
 def _judge_schema(
-    catalog: Catalog, misfits: Sequence[Misfit], surroundings: Surroundings, actives: Iterable[ActiveRule]
+    catalog: Catalog, misfits: Sequence[CatalogIssue], surroundings: Surroundings, actives: Iterable[ActiveRule]
 ) -> tuple[Finding, ...]:
     return found(judge_schema(actives, catalog, misfits, surroundings))
 

@@ -12,8 +12,8 @@ from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import Domain, Name, Table, TableKind
 from confiture.models.source import Place
 from confiture.models.values import value
-from confiture.sql.catalog import types
 from confiture.sql.catalog.resolving import name_of_type
+from confiture.sql.catalog.types import is_serial
 from confiture.sql.tree import alter_commands, definition, names, pb, strings
 
 KEYS: Mapping[Any, str] = {pb.CONSTR_UNIQUE: "UNIQUE", pb.CONSTR_PRIMARY: "PRIMARY KEY"}
@@ -151,11 +151,6 @@ def has_default_clause(column: Any) -> bool:
     """Whether a new column is defined with a value, be it NULL: DEFAULT, GENERATED ... AS (...), or serial."""
     kinds = {item.constraint.contype for item in column.constraints}
     return is_serial(column) or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED})
-
-
-def is_serial(column: Any) -> bool:
-    """Whether the type of a new column is serial, bigserial or smallserial."""
-    return bool(column.type_name.names) and strings(column.type_name.names)[-1] in types.SERIALS
 
 
 def fills_itself(subject: StatementSubject, column: Any) -> bool:

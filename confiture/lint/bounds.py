@@ -12,8 +12,7 @@ from typing import Any
 
 from confiture.lint.sizes import LARGE_ROWS, is_small, name_of
 from confiture.lint.subjects import StatementSubject
-from confiture.models.catalog import ConstraintKind, Table
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 from confiture.sql.walking import nodes_of
 
 _ROW_ADDRESS = frozenset({"ctid"})
@@ -37,7 +36,7 @@ class Scope:
     def keys(self) -> tuple[frozenset[str], ...]:
         """The unique keys of the target, in columns; of a table that the catalog lacks, `id` is taken for one."""
         table = self.subject.table(self.target)
-        keys = tuple(unique_keys(table)) if table else (frozenset({"id"}),)
+        keys = table.unique_keys(deferrable=True) if table else (frozenset({"id"}),)
         return (*keys, _ROW_ADDRESS)
 
     @property
@@ -62,20 +61,9 @@ class Scope:
         return all(owner is not None and self.sources.get(owner, False) for owner in owners)
 
 
-def unique_keys(table: Table) -> Iterator[frozenset[str]]:
-    """The keys of a table that no two rows share."""
-    for constraint in table.constraints:
-        if constraint.kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE):
-            yield frozenset(constraint.columns)
-    for index in table.indexes:
-        columns = [column for column in index.columns if column is not None]
-        if index.unique and index.predicate is None and len(columns) == len(index.columns):
-            yield frozenset(columns)
-
-
 def is_bounded(condition: Any, scope: Scope) -> bool:
     """Whether few rows of the scope's target fulfil a condition."""
-    conditions = list(_conjuncts(condition))
+    conditions = list(flatten_and(condition))
     if any(_is_false(one) or one.WhichOneof("node") == "current_of_expr" for one in conditions):
         return True
     if any(_branches(one) and all(is_bounded(branch, scope) for branch in _branches(one)) for one in conditions):
@@ -144,14 +132,6 @@ def _has_few(item: Any, subject: StatementSubject, common: Mapping[str, Any]) ->
 
 def _references(node: Any) -> list[Any]:
     return list(nodes_of(node, pb.ColumnRef))
-
-
-def _conjuncts(condition: Any) -> Iterator[Any]:
-    if condition.WhichOneof("node") == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
-        for part in condition.bool_expr.args:
-            yield from _conjuncts(part)
-    else:
-        yield condition
 
 
 def _branches(condition: Any) -> list[Any]:

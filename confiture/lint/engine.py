@@ -18,7 +18,7 @@ from confiture.models.plan import PlannedMigration
 from confiture.models.source import Place, Rendered
 from confiture.models.trace import LockMode
 from confiture.models.values import value
-from confiture.sql.catalog.builder import CatalogBuilder, Misfit
+from confiture.sql.catalog.builder import CatalogBuilder, CatalogIssue
 from confiture.sql.effects import Effects, is_followed
 from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import Parse, ParsedStatement, parsed
@@ -79,7 +79,7 @@ class SchemaReader(_Reader):
         self._parse = parse
 
     @property
-    def misfits(self) -> Sequence[Misfit]:
+    def misfits(self) -> Sequence[CatalogIssue]:
         """What did not fit: made twice, or named and not there."""
         return self._builder.misfits
 
@@ -271,7 +271,7 @@ def _by_kind(actives: Iterable[ActiveRule]) -> Mapping[str, Sequence[ActiveRule]
 
 
 def judge_schema(
-    actives: Iterable[ActiveRule], catalog: Catalog, misfits: Sequence[Misfit], surroundings: Surroundings
+    actives: Iterable[ActiveRule], catalog: Catalog, misfits: Sequence[CatalogIssue], surroundings: Surroundings
 ) -> Iterator[Judged]:
     """What the schema rules find in a catalog."""
     for active in actives:

@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from confiture.lint.tables import Parts
 from confiture.models.catalog import Index, Table
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import expression_of, flatten_and, pb, strings
 
 _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
 
@@ -48,14 +47,10 @@ def _is_usable(index: Index, columns: Collection[str]) -> bool:
 
 def _only_leaves_out_nulls(predicate: str, columns: Collection[str]) -> bool:
     """Whether a partial index has all rows in which these columns are not NULL: no value finds the others."""
-    tree = parse_sql(f"SELECT {predicate}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
-    terms = [tree]
-    if tree.HasField("bool_expr") and tree.bool_expr.boolop == pb.AND_EXPR:
-        terms = list(tree.bool_expr.args)
     return all(
         term.HasField("null_test")
         and term.null_test.nulltesttype == pb.IS_NOT_NULL
         and term.null_test.arg.HasField("column_ref")
         and strings(term.null_test.arg.column_ref.fields)[-1] in columns
-        for term in terms
+        for term in flatten_and(expression_of(predicate))
     )

@@ -17,7 +17,7 @@ from confiture.models.source import Place, Rendered
 from confiture.models.tenancy import Verdict
 from confiture.models.trace import LockMode
 from confiture.models.values import value
-from confiture.sql.catalog.builder import Misfit
+from confiture.sql.catalog.builder import CatalogIssue
 from confiture.sql.effects import Effects, effects_of
 from confiture.sql.flow import Facts, analyse
 from confiture.sql.tree import Parse, ParsedStatement, parsed
@@ -47,7 +47,7 @@ class SchemaSubject:
     catalog: Catalog
     surroundings: Surroundings
     options: Mapping[str, Any]
-    misfits: Sequence[Misfit] = ()
+    misfits: Sequence[CatalogIssue] = ()
 
     @cached_property
     def facts(self) -> Facts:

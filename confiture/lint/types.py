@@ -7,7 +7,8 @@ import re
 from confiture.models.catalog import Catalog, Domain, Name
 from confiture.sql.catalog import types
 from confiture.sql.catalog.resolving import name_of_type
-from confiture.sql.grammar import parse_sql, postgast
+from confiture.sql.grammar import postgast
+from confiture.sql.tree import expression_of
 
 _MODIFIER = re.compile(r"\([^)]*\)")
 
@@ -32,12 +33,12 @@ def underlying(catalog: Catalog, type_: str) -> str:
 def spelled(text: str) -> str:
     """A type as people write it, spelled as the catalog has it (`int8` is `bigint`); what is no type stays as it is."""
     try:
-        node = parse_sql(f"SELECT NULL::{text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+        node = expression_of(f"NULL::{text}")
     except postgast.PgQueryError:
         return text
     if not node.HasField("type_cast"):
         return text
-    return types.built_in(node.type_cast.type_name) or types.SERIALS.get(text.lower(), text)
+    return types.built_in_type(node.type_cast.type_name) or types.SERIALS.get(text.lower(), text)
 
 
 def is_of_type(catalog: Catalog, type_: str, wanted: str) -> bool:

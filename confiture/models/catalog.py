@@ -195,6 +195,23 @@ class Table:
         """Its foreign keys, in the order in which they were defined."""
         return tuple(one for one in self.constraints if one.kind is ConstraintKind.FOREIGN_KEY)
 
+    def unique_keys(self, *, deferrable: bool = False) -> tuple[frozenset[str], ...]:
+        """Sets of columns whose values no two of its rows share, in all moments of a transaction.
+
+        With those that are `deferrable`: at its end.
+        """
+        unproven = frozenset() if deferrable else {one.name for one in self.constraints if one.deferrable}
+        keys = [
+            frozenset(str(column) for column in index.columns)
+            for index in self.indexes
+            if index.unique
+            and index.valid
+            and index.predicate is None
+            and None not in index.columns
+            and index.constraint not in unproven
+        ]
+        return tuple(dict.fromkeys(keys))
+
     def column(self, name: str) -> Column | None:
         """The column of that name."""
         return next((column for column in self.columns if column.name == name), None)
@@ -403,6 +420,10 @@ class Catalog:
     def partitions(self, table: Name) -> tuple[Table, ...]:
         """The tables that have it as a parent: its partitions, or what inherits from it."""
         return tuple(one for one in self._dependent_tables(table) if table in one.parents)
+
+    def has_inheritance_children(self, table: Table) -> bool:
+        """Whether tables inherit from it, whose rows are among its own: its keys do not hold for them."""
+        return table.kind is TableKind.TABLE and bool(self.partitions(table.name))
 
     def referring(self, table: Name) -> tuple[Table, ...]:
         """The other tables with a foreign key that refers to it."""

@@ -10,7 +10,7 @@ from confiture.models.plan import Capture, PlannedBackfill, PlannedReconcile, Ta
 from confiture.models.source import Rendered, SourceText
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
 from confiture.plan.variables import judge_values
-from confiture.sql.backfills import read_fill, repeating_problem
+from confiture.sql.batching import read_fill, repeating_problem
 from confiture.sql.tree import parsed, table_ref
 
 

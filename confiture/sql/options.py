@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from confiture.sql.tree import strings
+
 
 def is_on(options: Any, name: str) -> bool:
     """Whether an option of the form `(name)`, `(name true)` or `(name false)` is switched on."""
-    for option in options:
-        if option.def_elem.defname == name:
-            argument = option.def_elem.arg
-            written = argument.string.sval or argument.boolean.boolval or argument.integer.ival
-            return not argument.ByteSize() or str(written).lower() in ("true", "on", "1", "yes")
-    return False
+    return next((is_true(one.def_elem) for one in options if one.def_elem.defname == name), False)
+
+
+def is_true(option: Any) -> bool:
+    """Whether the value of a DefElem is true; one without a value is."""
+    kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
+    if kind is None:
+        return True
+    if kind == "integer":
+        return bool(option.arg.integer.ival)
+    if kind == "boolean":
+        return bool(option.arg.boolean.boolval)
+    value = getattr(option.arg, kind)
+    text = getattr(value, "sval", "") or ".".join(strings(getattr(value, "names", ())))
+    return text.lower() in ("true", "on", "yes", "1")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from confiture.models.catalog import ConstraintKind, Table
 from confiture.sql.answers import Answer
-from confiture.sql.grammar import parse_sql, postgast
+from confiture.sql.grammar import postgast
 from confiture.sql.nullness import not_null_columns
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import expression_of, flatten_and, pb, strings
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 _KEY = re.compile(r"\s*(list|range|hash)\s*\(\s*(\"[^\"]+\"|[\w$]+)\s*\)\s*", re.IGNORECASE)
@@ -57,19 +57,10 @@ def key_column(partition_key: str | None) -> str | None:
 def conjuncts(expression: str) -> Iterator[Any]:
     """The parts of a condition that all must hold."""
     try:
-        target = parse_sql(f"SELECT {expression}").stmts[0].stmt.select_stmt.target_list[0]
+        condition = expression_of(expression)
     except postgast.PgQueryError:
         return
-    yield from flattened(target.res_target.val)
-
-
-def flattened(node: Any) -> Iterator[Any]:
-    """The parts of a condition of the tree that all must hold."""
-    if node.WhichOneof("node") == "bool_expr" and node.bool_expr.boolop == pb.AND_EXPR:
-        for argument in node.bool_expr.args:
-            yield from flattened(argument)
-    else:
-        yield node
+    yield from flatten_and(condition)
 
 
 def column_of(node: Any) -> str | None:

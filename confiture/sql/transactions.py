@@ -1,11 +1,12 @@
-"""How statements behave towards transactions: which end them, which refuse them."""
+"""How statements behave towards transactions: which end them, which refuse them, what a rollback leaves done."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from confiture.models.plan import IndexBuild
-from confiture.sql.grammar import pb
+from confiture.sql.grammar import parse_sql, pb, postgast
 from confiture.sql.options import is_on
 
 _ALWAYS_OUTSIDE = {
@@ -90,3 +91,27 @@ def targets(node: Any) -> tuple[IndexBuild | None, IndexBuild | None]:
         parts = [item.string.sval for item in node.drop_stmt.objects[0].list.items]
         return None, IndexBuild(name=parts[-1], schema=parts[-2] if len(parts) > 1 else None)
     return None, None
+
+
+_WORTH_PARSING = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
+_OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logical_emit_message)", re.IGNORECASE)
+
+
+def escapes(sql: str) -> tuple[str, ...]:
+    """What of one statement a rollback leaves done, in words. Function bodies are not looked into."""
+    if not _WORTH_PARSING.search(sql):
+        return ()
+    tree = parse_sql(sql)
+    found = []
+    node = tree.stmts[0].stmt
+    if node.WhichOneof("node") == "copy_stmt" and node.copy_stmt.is_program:
+        found.append("COPY ... PROGRAM runs its program")
+    if (
+        node.WhichOneof("node") == "copy_stmt"
+        and node.copy_stmt.filename
+        and not (node.copy_stmt.is_from or node.copy_stmt.is_program)
+    ):
+        found.append("COPY ... TO writes its file")
+    names = sorted(set(postgast.extract_functions(tree)))
+    found += [f"{name}() acts outside of the transaction" for name in names if _OUTSIDE.fullmatch(name)]
+    return tuple(found)

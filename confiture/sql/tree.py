@@ -26,6 +26,7 @@ __all__ = [
     "definition",
     "expression_of",
     "expression_text",
+    "flatten_and",
     "identifier",
     "names",
     "parsed",
@@ -298,8 +299,18 @@ _READERS: dict[str, Callable[[Any], tuple[str | None, int]]] = {
 
 
 def expression_of(text: str) -> Any:
-    """The tree of an expression that `expression_text` wrote."""
+    """The tree of an expression. Raises postgast.PgQueryError where it does not parse."""
     return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+
+
+def flatten_and(condition: Any) -> Iterator[Any]:
+    """The conditions that a condition joins by AND; none where it is empty."""
+    kind = condition.WhichOneof("node")
+    if kind == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
+        for part in condition.bool_expr.args:
+            yield from flatten_and(part)
+    elif kind is not None:
+        yield condition
 
 
 def result_name_of(text: str) -> str | None:

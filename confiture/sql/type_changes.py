@@ -1,4 +1,4 @@
-"""Whether ALTER COLUMN ... TYPE leaves the rows as they are."""
+"""Whether ALTER COLUMN ... TYPE leaves the rows as they are, and what is read again for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from confiture.models.catalog import Catalog, Name
+from confiture.models.catalog import Catalog, ConstraintKind, Index, Name, Table
 from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog import types
@@ -37,7 +37,7 @@ class SqlType:
 
 def type_text(type_name: Any, catalog: Catalog) -> str:
     """A type of the tree as `format_type` writes it; a type that the catalog lacks as it is written."""
-    known = types.built_in(type_name)
+    known = types.built_in_type(type_name)
     if known:
         return known
     schema, name = names(type_name.names)
@@ -160,3 +160,33 @@ def unit(type_: SqlType) -> int:
 def is_clock_change(old: str, new: str) -> bool:
     """Whether a timestamp loses or gets its time zone."""
     return {taken_apart(old).base, taken_apart(new).base} == _ZONED
+
+
+def index_reads(index: Index, column: str) -> bool:
+    """Whether an index has a column, or an expression or a WHERE that reads it."""
+    word = re.compile(rf"\b{re.escape(column)}\b")
+    texts = (*index.expressions, index.predicate or "")
+    return column in index.columns or column in index.included or any(map(word.search, texts))
+
+
+def read_again_for(table: Table, column: str, *, fits: bool) -> tuple[str, ...]:
+    """The names of indexes, checks and foreign keys for which a table is read again when the type of a column changes.
+
+    `fits` says that the rows stay as they are, and so does their order: then indexes of plain columns and foreign keys
+    stay as well.
+    """
+    indexes = (
+        index.name
+        for index in table.indexes
+        if index_reads(index, column) and (not fits or index.predicate or index.expressions)
+    )
+    constraints = (
+        constraint.name
+        for constraint in table.constraints
+        if column in constraint.columns
+        and (
+            (constraint.kind is ConstraintKind.CHECK and constraint.validated)
+            or (constraint.kind is ConstraintKind.FOREIGN_KEY and not fits)
+        )
+    )
+    return tuple(dict.fromkeys((*indexes, *constraints)))

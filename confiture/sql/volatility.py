@@ -12,8 +12,8 @@ from confiture.models.catalog import Catalog, Domain
 from confiture.sql.answers import Answer
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog.resolving import name_of_type
-from confiture.sql.grammar import parse_sql, postgast
-from confiture.sql.tree import names, pb
+from confiture.sql.grammar import postgast
+from confiture.sql.tree import expression_of, names, pb
 from confiture.sql.walking import nodes_of
 
 
@@ -34,7 +34,7 @@ def text_is_volatile(expression: str | None, catalog: Catalog) -> Answer:
     if expression is None:
         return Answer.NO
     try:
-        return is_volatile(parse_sql(f"SELECT {expression}"), catalog)
+        return is_volatile(expression_of(expression), catalog)
     except postgast.PgQueryError:
         return Answer.MAYBE
 

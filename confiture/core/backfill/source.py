@@ -14,7 +14,7 @@ from confiture.core.operators import Operators, read_operators
 from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep
-from confiture.sql.backfills import cutting_problem
+from confiture.sql.batching import cutting_problem
 from confiture.sql.tree import identifier, parsed
 
 _ORDERS = ({0}, {3})

@@ -18,7 +18,7 @@ from confiture.core.queries import query
 from confiture.models.catalog import Name
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
 from confiture.models.words import count
-from confiture.sql.backfills import tables_read
+from confiture.sql.batching import tables_read
 from confiture.sql.tree import parsed
 
 _WITHOUT_TRIGGERS = {"m": "a materialized view", "f": "a foreign table"}

@@ -9,8 +9,8 @@ from itertools import groupby
 from confiture.models.trace import Blocks, LockMode, LockTrace, RunWarning, StatementTrace, worst_locks
 from confiture.models.words import count, duration_in_prose
 from confiture.sql.actions import Action, actions, named_relations, same_relation
-from confiture.sql.escapes import escapes
 from confiture.sql.parsing import parse_statements
+from confiture.sql.transactions import escapes
 
 MANY_ROWS = 100_000
 """An UPDATE or DELETE from this many rows on is told to go in batches."""

@@ -18,7 +18,6 @@ from confiture.core.operators import operator
 from confiture.core.tenancy.refusing import NotProvable
 from confiture.models.catalog import Catalog, Column, Table, View
 from confiture.models.plan import TableRef
-from confiture.sql.flow.keys import has_heirs
 from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import identifier, pb, strings
 
@@ -241,7 +240,7 @@ class _Target:
         if self.table is None:
             return ()
         # the rows of tables that inherit from it are not held to its key
-        key = None if has_heirs(self.table, self._catalog) else self.table.primary_key
+        key = None if self._catalog.has_inheritance_children(self.table) else self.table.primary_key
         return key.columns if key else tuple(one.name for one in self.table.columns)
 
     def value(self, column: str) -> Any:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confiture.core.tenancy.refusing import NotProvable
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import names, pb
+from confiture.sql.tree import expression_of, names, pb
 from confiture.sql.walking import nodes_of
 
 IN_ANY_ORDER = frozenset(
@@ -156,11 +155,7 @@ def _topmost(value: Any) -> Iterator[Any]:
 
 
 def _null(type_name: str) -> Any:
-    return _expression(f"CAST(NULL AS {type_name})")
-
-
-def _expression(text: str) -> Any:
-    return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    return expression_of(f"CAST(NULL AS {type_name})")
 
 
 def _break_ties(select: Any, left_out: Mapping[int, str]) -> None:
@@ -263,7 +258,7 @@ def _row(name: str) -> Any:
 
 
 def _as_text(node: Any) -> Any:
-    cast = _expression("CAST(NULL AS pg_catalog.text)")
+    cast = expression_of("CAST(NULL AS pg_catalog.text)")
     cast.type_cast.arg.CopyFrom(node)
     return cast
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.altering import alters_table, is_in_use, is_serial, new_columns
+from confiture.lint.altering import alters_table, is_in_use, new_columns
 from confiture.lint.expanding import backfilled, kept_filled
 from confiture.lint.remedies import lines, not_null, rest
 from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
@@ -17,7 +17,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog import types
 from confiture.sql.catalog.names import joined
-from confiture.sql.catalog.types import SERIALS
+from confiture.sql.catalog.types import SERIALS, is_serial
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb, strings
 from confiture.sql.type_changes import type_text
@@ -75,7 +75,7 @@ def _can_be_virtual(subject: StatementSubject, column: Any, generated: Any) -> b
     ours = known.volatile | known.not_volatile
     return (
         subject.version >= _VIRTUAL
-        and types.built_in(column.type_name) is not None
+        and types.built_in_type(column.type_name) is not None
         and all(name in ours for name, _ in function_calls(generated.raw_expr, subject.catalog))
     )
 

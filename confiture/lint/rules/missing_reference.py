@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from confiture.lint.rule import Claims, Example, Group, Hit, SchemaRule
 from confiture.lint.subjects import SchemaSubject
 from confiture.models.catalog import PUBLIC, Catalog, Name, Sequence
-from confiture.sql.catalog.builder import Misfit
+from confiture.sql.catalog.builder import CatalogIssue
 
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:
@@ -35,7 +35,7 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)
 
 
-def _may_be_elsewhere(catalog: Catalog, misfit: Misfit) -> bool:
+def _may_be_elsewhere(catalog: Catalog, misfit: CatalogIssue) -> bool:
     """Whether it is in a schema that none of the files makes: then something else makes that."""
     schema = misfit.object.partition(".")[0]
     is_relation = catalog.relation(None, schema) is not None

@@ -15,10 +15,9 @@ from confiture.lint.writing import qualified
 from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
-from confiture.sql.dependents import read_again_for
 from confiture.sql.grammar import parse_sql
 from confiture.sql.tree import alter_commands, expression_text, identifier, pb
-from confiture.sql.type_changes import is_clock_change, keeps_order, rewrites
+from confiture.sql.type_changes import is_clock_change, keeps_order, read_again_for, rewrites
 
 
 def _check(subject: StatementSubject) -> Iterable[Hit]:

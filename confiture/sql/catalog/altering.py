@@ -9,48 +9,49 @@ from confiture.models.catalog import Column, ConstraintKind, Name, Persistence, 
 from confiture.models.values import replace
 from confiture.sql.catalog.columns import add_column, default_text, identity_kind, make_sequence
 from confiture.sql.catalog.constraints import Wanted, add_all, not_null_name
-from confiture.sql.catalog.defaults import note_sequence
 from confiture.sql.catalog.dropping import cut_column, cut_key
 from confiture.sql.catalog.indexes import alter_index
 from confiture.sql.catalog.inheritance import clone_keys, descends, follow, inherit, remove_column
 from confiture.sql.catalog.resolving import dependent_type_text
+from confiture.sql.catalog.sequences import note_sequence
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.catalog.tables import partition_bound
 from confiture.sql.catalog.user_types import alter_composite
 from confiture.sql.catalog.views import alter_view
-from confiture.sql.catalog.work import TableDraft, Work, thawed
 from confiture.sql.tree import definition, pb, strings
 
-_Handler = Callable[[Work, TableDraft, Any], None]
+_Handler = Callable[[CatalogState, TableBuilder, Any], None]
 
 
-def alter_table(work: Work, node: Any) -> None:
+def alter_table(state: CatalogState, node: Any) -> None:
     """ALTER TABLE, INDEX, VIEW, TYPE: whatever has commands."""
     if node.objtype == pb.OBJECT_TYPE:
-        alter_composite(work, node)
+        alter_composite(state, node)
         return
-    found = work.relation(node.relation)
-    if found is None and work.catalog.indexed(node.relation.schemaname or None, node.relation.relname):
-        alter_index(work, node)
+    found = state.names.relation(node.relation)
+    if found is None and state.catalog.indexed(node.relation.schemaname or None, node.relation.relname):
+        alter_index(state, node)
     elif isinstance(found, View):
-        work.views[found.name] = alter_view(work, found, node)
+        state.views[found.name] = alter_view(state, found, node)
     elif isinstance(found, Table):
-        _alter(work, found, node)
+        _alter(state, found, node)
     elif found is None and not node.missing_ok:
-        work.missing_relation(node.relation)
+        state.names.report_missing(node.relation)
 
 
-def _alter(work: Work, table: Table, node: Any) -> None:
-    draft = thawed(table)
+def _alter(state: CatalogState, table: Table, node: Any) -> None:
+    draft = TableBuilder.from_table(table)
     commands = [item.alter_table_cmd for item in node.cmds]
     if len(commands) > 1:
         commands.sort(key=_pass)
     for command in commands:
         handler = _COMMANDS.get(command.subtype)
         if handler:
-            handler(work, draft, command)
-    work.put(draft)
-    if node.relation.inh and table.name in work.dependents:
-        follow(work, table, work.tables[table.name])
+            handler(state, draft, command)
+    state.put_table(draft)
+    if node.relation.inh and table.name in state.dependencies.dependents:
+        follow(state, table, state.tables[table.name])
 
 
 def _pass(command: Any) -> int:
@@ -76,49 +77,49 @@ _PASSES = {
 }
 
 
-def _column(work: Work, draft: TableDraft, command: Any) -> Column | None:
+def _column(state: CatalogState, draft: TableBuilder, command: Any) -> Column | None:
     found = draft.columns.get(command.name)
     if found is None and not command.missing_ok:
-        work.missing_column(draft.name, command.name)
+        state.issues.report_missing_column(draft.name, command.name)
     return found
 
 
-def _add_column(work: Work, draft: TableDraft, command: Any) -> None:
+def _add_column(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     node = definition(command).column_def
     if command.missing_ok and node.colname in draft.columns:
         return
-    add_all(work, draft, add_column(work, draft, node))
+    add_all(state, draft, add_column(state, draft, node))
 
 
-def _drop_column(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _drop_column(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
-        remove_column(work, draft, column.name)
+        remove_column(state, draft, column.name)
         if command.behavior == pb.DROP_CASCADE:
-            cut_column(work, draft, column.name)
+            cut_column(state, draft, column.name)
 
 
-def _add_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+def _add_constraint(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     constraint = definition(command).constraint
-    add_all(work, draft, [Wanted.of(constraint)])
+    add_all(state, draft, [Wanted.of(constraint)])
 
 
-def _drop_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+def _drop_constraint(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     constraint = draft.constraints.get(command.name)
     if constraint:
-        work.remove_constraint(draft, command.name)
+        state.constraints.remove(draft, command.name)
         if command.behavior == pb.DROP_CASCADE and constraint.kind is not ConstraintKind.CHECK:
-            cut_key(work, draft, constraint)
+            cut_key(state, draft, constraint)
         return
     for column in draft.columns.values():
         if column.not_null_constraint == command.name:
-            _forget_not_null(work, draft, column)
+            _forget_not_null(state, draft, column)
             return
     if not command.missing_ok:
-        work.missing("constraint", f"{command.name} of {draft.name}")
+        state.issues.report_missing("constraint", f"{command.name} of {draft.name}")
 
 
-def _validate(work: Work, draft: TableDraft, command: Any) -> None:
+def _validate(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     constraint = draft.constraints.get(command.name)
     if constraint:
         draft.constraints[command.name] = replace(constraint, validated=True)
@@ -127,14 +128,14 @@ def _validate(work: Work, draft: TableDraft, command: Any) -> None:
         if column.not_null_constraint == command.name:
             draft.columns[column.name] = replace(column, not_null=True)
             return
-    work.missing("constraint", f"{command.name} of {draft.name}")
+    state.issues.report_missing("constraint", f"{command.name} of {draft.name}")
 
 
-def _alter_constraint(work: Work, draft: TableDraft, command: Any) -> None:
+def _alter_constraint(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     node = definition(command).atalter_constraint
     constraint = draft.constraints.get(node.conname)
     if constraint is None:
-        work.missing("constraint", f"{node.conname} of {draft.name}")
+        state.issues.report_missing("constraint", f"{node.conname} of {draft.name}")
         return
     if node.alter_deferrability:
         constraint = replace(constraint, deferrable=node.deferrable)
@@ -143,122 +144,122 @@ def _alter_constraint(work: Work, draft: TableDraft, command: Any) -> None:
     draft.constraints[constraint.name] = constraint
 
 
-def _set_not_null(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _set_not_null(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column and not column.not_null:
-        name = column.not_null_constraint or not_null_name(work, draft, column.name)
+        name = column.not_null_constraint or not_null_name(state, draft, column.name)
         draft.columns[column.name] = replace(column, not_null=True, not_null_constraint=name)
 
 
-def _drop_not_null(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _drop_not_null(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
-        _forget_not_null(work, draft, column)
+        _forget_not_null(state, draft, column)
 
 
-def _forget_not_null(work: Work, draft: TableDraft, column: Column) -> None:
+def _forget_not_null(state: CatalogState, draft: TableBuilder, column: Column) -> None:
     if column.not_null_constraint:
-        work.forget_constraint(Name(draft.name.schema, column.not_null_constraint))
+        state.constraints.release(draft.name.schema, column.not_null_constraint)
     draft.columns[column.name] = replace(column, not_null=False, not_null_constraint=None)
 
 
-def _set_default(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _set_default(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
-        text = default_text(work, column.type, definition(command)) if command.HasField("def") else None
-        note_sequence(work, draft.name, text)
+        text = default_text(state, column.type, definition(command)) if command.HasField("def") else None
+        note_sequence(state, draft.name, text)
         draft.columns[column.name] = replace(column, default=text)
 
 
-def _drop_expression(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _drop_expression(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
         draft.columns[column.name] = replace(column, default=None, generated=None)
 
 
-def _set_type(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _set_type(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
         node = definition(command).column_def
         collation = strings(node.coll_clause.collname)[-1] if node.HasField("coll_clause") else None
-        kind = dependent_type_text(work, draft, node.type_name)
+        kind = dependent_type_text(state, draft, node.type_name)
         draft.columns[column.name] = replace(column, type=kind, collation=collation)
 
 
-def _add_identity(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _add_identity(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column:
         kind = identity_kind(definition(command).constraint)
         draft.columns[column.name] = replace(column, identity=kind)
-        make_sequence(work, draft, column.name)
+        make_sequence(state, draft, column.name)
 
 
-def _set_identity(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _set_identity(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     for item in definition(command).list.items:
         if column and item.def_elem.defname == "generated":
             always = chr(item.def_elem.arg.integer.ival) == "a"
             draft.columns[column.name] = replace(column, identity="always" if always else "by default")
 
 
-def _drop_identity(work: Work, draft: TableDraft, command: Any) -> None:
-    column = _column(work, draft, command)
+def _drop_identity(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    column = _column(state, draft, command)
     if column and column.identity:
         draft.columns[column.name] = replace(column, identity=None)
-        for sequence in work.owned_by(draft.name, column.name):
-            work.remove_sequence(sequence.name)
+        for sequence in state.sequences.owned_by(draft.name, column.name):
+            state.sequences.remove(sequence.name)
 
 
 def _set(**values: object) -> _Handler:
-    def change(work: Work, draft: TableDraft, command: Any) -> None:
+    def change(state: CatalogState, draft: TableBuilder, command: Any) -> None:
         for name, value in values.items():
             setattr(draft, name, value)
 
     return change
 
 
-def _replica_identity(work: Work, draft: TableDraft, command: Any) -> None:
+def _replica_identity(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     node = definition(command).replica_identity_stmt
     kinds = {"d": "default", "f": "full", "n": "nothing", "i": f"index {node.name}"}
     draft.replica_identity = kinds.get(node.identity_type, "default")
 
 
-def _add_parent(work: Work, draft: TableDraft, command: Any) -> None:
-    parent = work.table(definition(command).range_var)
-    if parent and parent.name not in draft.parents and not descends(work, parent.name, draft.name):
-        inherit(work, parent, draft, partition=False)
+def _add_parent(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    parent = state.names.table(definition(command).range_var)
+    if parent and parent.name not in draft.parents and not descends(state, parent.name, draft.name):
+        inherit(state, parent, draft, partition=False)
 
 
-def _drop_parent(work: Work, draft: TableDraft, command: Any) -> None:
-    parent = work.table(definition(command).range_var)
+def _drop_parent(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    parent = state.names.table(definition(command).range_var)
     if parent and parent.name in draft.parents:
         draft.parents.remove(parent.name)
 
 
-def _attach(work: Work, draft: TableDraft, command: Any) -> None:
+def _attach(state: CatalogState, draft: TableBuilder, command: Any) -> None:
     node = definition(command).partition_cmd
-    child = work.table(node.name)
-    if child is None or descends(work, draft.name, child.name):
+    child = state.names.table(node.name)
+    if child is None or descends(state, draft.name, child.name):
         return
-    work.put(draft)
-    parent = work.tables[draft.name]
-    work.require_partitioned(parent)
-    part = thawed(child)
+    state.put_table(draft)
+    parent = state.tables[draft.name]
+    state.require_partitioned(parent)
+    part = TableBuilder.from_table(child)
     if parent.name not in part.parents:
-        inherit(work, parent, part, partition=True)
+        inherit(state, parent, part, partition=True)
     part.partition_bound = partition_bound(node.bound)
-    clone_keys(work, parent, part)
-    work.put(part)
+    clone_keys(state, parent, part)
+    state.put_table(part)
 
 
-def _detach(work: Work, draft: TableDraft, command: Any) -> None:
-    child = work.table(definition(command).partition_cmd.name)
+def _detach(state: CatalogState, draft: TableBuilder, command: Any) -> None:
+    child = state.names.table(definition(command).partition_cmd.name)
     if child is None:
         return
     for index in child.indexes:
-        work.index_parents.pop(Name(child.name.schema, index.name), None)
+        state.indexes.parents.pop(Name(child.name.schema, index.name), None)
     left = tuple(name for name in child.parents if name != draft.name)
-    work.tables[child.name] = replace(child, parents=left, partition_bound=None)
+    state.tables[child.name] = replace(child, parents=left, partition_bound=None)
 
 
 _COMMANDS: dict[int, _Handler] = {

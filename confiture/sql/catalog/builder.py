@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, Catalog, Name
+from confiture.models.catalog import PUBLIC, Catalog, Name, Table
 from confiture.sql.catalog.altering import alter_table
 from confiture.sql.catalog.comments import comment
 from confiture.sql.catalog.dropping import drop, drop_owned
 from confiture.sql.catalog.functions import alter_function, create_function
 from confiture.sql.catalog.indexes import create_index
+from confiture.sql.catalog.issues import CatalogIssue
 from confiture.sql.catalog.moving import set_schema
 from confiture.sql.catalog.opaque import call, do_block, import_foreign_schema, select
 from confiture.sql.catalog.renaming import rename
+from confiture.sql.catalog.resolving import type_names
 from confiture.sql.catalog.schemas import create_extension, create_schema, set_variable
 from confiture.sql.catalog.security import alter_default_privileges, alter_policy, create_policy, grant
-from confiture.sql.catalog.seeding import seed
 from confiture.sql.catalog.sequences import alter_sequence, create_sequence
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.tables import create_foreign_table, create_table, create_table_as
 from confiture.sql.catalog.triggers import create_rule, create_statistics, create_trigger
 from confiture.sql.catalog.user_types import (
@@ -30,15 +32,50 @@ from confiture.sql.catalog.user_types import (
     define,
 )
 from confiture.sql.catalog.views import create_view, refresh_view
-from confiture.sql.catalog.work import Misfit, Work
-from confiture.sql.catalog.writing import insert, truncate, update, write
 from confiture.sql.tree import ParsedStatement
 
-__all__ = ["CatalogBuilder", "Misfit"]
+__all__ = ["CatalogBuilder", "CatalogIssue"]
 
 _NONE: frozenset[Name] = frozenset()
 
-_HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
+
+def _write(state: CatalogState, node: Any) -> None:
+    """INSERT, UPDATE, DELETE, MERGE and COPY: the catalog stays as it is, but what they name must be there."""
+    if not node.HasField("relation"):
+        return  # COPY of a query
+    relation = state.names.relation(node.relation)
+    if relation is None:
+        state.names.report_missing(node.relation)
+
+
+def _insert(state: CatalogState, node: Any) -> None:
+    _write(state, node)
+    _require_columns(state, node.relation, node.cols)
+
+
+def _update(state: CatalogState, node: Any) -> None:
+    _write(state, node)
+    _require_columns(state, node.relation, node.target_list)
+
+
+def _truncate(state: CatalogState, node: Any) -> None:
+    for one in node.relations:
+        if state.names.relation(one.range_var) is None:
+            state.names.report_missing(one.range_var)
+
+
+def _require_columns(state: CatalogState, range_var: Any, targets: Any) -> None:
+    table = state.names.relation(range_var)
+    if not isinstance(table, Table):
+        return
+    known = {column.name for column in table.columns}
+    for one in targets:
+        target = one.res_target
+        if target.name and target.name not in known:
+            state.issues.report_missing_column(table.name, target.name, target.location)
+
+
+_HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
     "alter_default_privileges_stmt": alter_default_privileges,
     "alter_domain_stmt": alter_domain,
     "alter_enum_stmt": alter_enum,
@@ -49,7 +86,7 @@ _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
     "alter_table_stmt": alter_table,
     "call_stmt": call,
     "comment_stmt": comment,
-    "copy_stmt": write,
+    "copy_stmt": _write,
     "composite_type_stmt": create_composite,
     "create_domain_stmt": create_domain,
     "create_enum_stmt": create_enum,
@@ -65,21 +102,21 @@ _HANDLERS: Mapping[str, Callable[[Work, Any], None]] = {
     "create_table_as_stmt": create_table_as,
     "create_trig_stmt": create_trigger,
     "define_stmt": define,
-    "delete_stmt": write,
+    "delete_stmt": _write,
     "do_stmt": do_block,
     "drop_owned_stmt": drop_owned,
     "drop_stmt": drop,
     "grant_stmt": grant,
     "import_foreign_schema_stmt": import_foreign_schema,
     "index_stmt": create_index,
-    "insert_stmt": insert,
-    "merge_stmt": write,
+    "insert_stmt": _insert,
+    "merge_stmt": _write,
     "refresh_mat_view_stmt": refresh_view,
     "rename_stmt": rename,
     "rule_stmt": create_rule,
     "select_stmt": select,
-    "truncate_stmt": truncate,
-    "update_stmt": update,
+    "truncate_stmt": _truncate,
+    "update_stmt": _update,
     "variable_set_stmt": set_variable,
     "view_stmt": create_view,
 }
@@ -92,35 +129,72 @@ class CatalogBuilder:
     """
 
     def __init__(self, start: Catalog | None = None) -> None:
-        self._work = Work(_apply)
+        self._state = CatalogState(_apply)
         if start is not None:
-            seed(self._work, start)
-        self.catalog = self._work.catalog
+            _load(self._state, start)
+        self.catalog = self._state.catalog
 
     @property
-    def misfits(self) -> list[Misfit]:
+    def misfits(self) -> list[CatalogIssue]:
         """What did not fit, in order: made twice, named and not there, or not to be seen."""
-        return self._work.misfits
+        return self._state.issues.issues
 
     def apply(self, statement: ParsedStatement) -> frozenset[Name]:
         """Applies a statement, and returns the relations (indexes too) that it made."""
         handler = _HANDLERS.get(statement.kind)
         if handler is None:
             return _NONE
-        work = self._work
-        work.statement = statement
-        if work.created:
-            work.created.clear()
-        handler(work, statement.node)
-        del work.statement  # it would keep the tree of its whole file
-        return frozenset(work.created) if work.created else _NONE
+        state = self._state
+        state.issues.statement = statement
+        if state.created:
+            state.created.clear()
+        handler(state, statement.node)
+        del state.issues.statement  # it would keep the tree of its whole file
+        return frozenset(state.created) if state.created else _NONE
 
     def begin_file(self) -> None:
         """Forgets what lasts for a session: each file begins with the search path of the server."""
-        self._work.search_path[:] = [PUBLIC]
+        self._state.search_path[:] = [PUBLIC]
 
 
-def _apply(work: Work, kind: str, node: Any) -> None:
+def _apply(state: CatalogState, kind: str, node: Any) -> None:
     handler = _HANDLERS.get(kind)
     if handler:
-        handler(work, node)
+        handler(state, node)
+
+
+def _load(state: CatalogState, catalog: Catalog) -> None:
+    """Begins with a schema that is there already. What it lacks may be there all the same."""
+    state.schemas |= catalog.schemas
+    state.types |= catalog.types
+    state.extensions |= catalog.extensions
+    state.indexes.owners |= catalog.index_owners
+    for table in catalog.tables.values():
+        _load_table(state, table)
+    for view in catalog.views.values():
+        state.views[view.name] = view
+        state.dependencies.add(view.name, view.relations)
+    for sequence in catalog.sequences.values():
+        state.sequences.add(sequence)
+    for function in catalog.functions.values():
+        state.functions.put(function)
+        state.functions.add_types(function)
+    for grant_ in catalog.grants:
+        state.grants.add(grant_)
+    state.issues.has_unknown_objects = True
+
+
+def _load_table(state: CatalogState, table: Table) -> None:
+    state.tables[table.name] = table
+    state.dependencies.add(
+        table.name, [one.target for one in table.constraints if one.target and one.target != table.name]
+    )
+    state.dependencies.add(table.name, table.parents)
+    names = [one.name for one in table.constraints]
+    names += [column.not_null_constraint for column in table.columns if column.not_null_constraint]
+    for name in names:
+        state.constraints.reserve(table.name.schema, name)
+    for column in table.columns:
+        state.dependencies.add(table.name, [one for one in type_names(column.type) if one in state.types])
+    for trigger in table.triggers:
+        state.dependencies.add_trigger(trigger.function, table.name)

@@ -8,9 +8,10 @@ from confiture.models.catalog import Column, Domain, Name, Sequence
 from confiture.models.values import replace
 from confiture.sql.catalog import types
 from confiture.sql.catalog.constraints import Wanted
-from confiture.sql.catalog.defaults import next_value, note_sequence
 from confiture.sql.catalog.resolving import dependent_type_text, type_names
-from confiture.sql.catalog.work import TableDraft, Work
+from confiture.sql.catalog.sequences import next_value, note_sequence
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.tree import expression_text, pb, strings
 
 _IDENTITY = {"a": "always", "d": "by default"}
@@ -21,7 +22,7 @@ _CONSTRAINTS = frozenset(
 _NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
 
 
-def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False) -> list[Wanted]:
+def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, merge: bool = False) -> list[Wanted]:
     """Adds a column, and returns its constraints, which can only be made once all columns are there.
 
     With `merge`, a column that is there already was inherited, and the definition adds to it.
@@ -29,9 +30,9 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
     name = node.colname
     old = draft.columns.get(name)
     if old and not merge:
-        work.duplicate("column", f"{draft.name}.{name}", old.place, node.location)
+        state.issues.report_duplicate("column", f"{draft.name}.{name}", old.place, node.location)
         return []
-    kind, default = _type_and_default(work, draft, node)
+    kind, default = _type_and_default(state, draft, node)
     not_null = default is not None
     identity = generated = None
     wanted: list[Wanted] = []
@@ -41,12 +42,12 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
         if what in _CONSTRAINTS:
             wanted.append(Wanted(constraint, what, name, name=constraint.conname))
         elif what == pb.CONSTR_DEFAULT:
-            default = default_text(work, kind, constraint.raw_expr)
-            note_sequence(work, draft.name, default)
+            default = default_text(state, kind, constraint.raw_expr)
+            note_sequence(state, draft.name, default)
         elif what == pb.CONSTR_IDENTITY:
             identity = identity_kind(constraint)
             not_null = True
-            make_sequence(work, draft, name)
+            make_sequence(state, draft, name)
         elif what == pb.CONSTR_GENERATED:
             default = expression_text(constraint.raw_expr)
             generated = _GENERATED.get(constraint.generated_kind, "stored")
@@ -63,7 +64,7 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
             identity=identity,
             generated=generated,
             collation=collation,
-            place=work.at(node.location),
+            place=state.issues.location(node.location),
         )
     if not_null and not any(one.kind in _NOT_NULLS for one in wanted):
         implied = pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location)
@@ -71,11 +72,11 @@ def add_column(work: Work, draft: TableDraft, node: Any, *, merge: bool = False)
     return wanted
 
 
-def _type_and_default(work: Work, draft: TableDraft, node: Any) -> tuple[str, str | None]:
+def _type_and_default(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[str, str | None]:
     """The type, and the default that a serial type brings along."""
-    kind = dependent_type_text(work, draft, node.type_name) if node.HasField("type_name") else ""
+    kind = dependent_type_text(state, draft, node.type_name) if node.HasField("type_name") else ""
     if kind in types.SERIALS:
-        return types.SERIALS[kind], make_sequence(work, draft, node.colname)
+        return types.SERIALS[kind], make_sequence(state, draft, node.colname)
     return kind, None
 
 
@@ -86,10 +87,10 @@ def _with_attribute(wanted: Wanted, what: int) -> None:
         wanted.enforced = False
 
 
-def default_text(work: Work, kind: str, node: Any) -> str | None:
+def default_text(state: CatalogState, kind: str, node: Any) -> str | None:
     """The text of a default; PostgreSQL keeps none for NULL, which is what columns have without one."""
     is_null = node.WhichOneof("node") == "a_const" and node.a_const.isnull
-    if is_null and "(" not in kind and not any(isinstance(work.types.get(name), Domain) for name in type_names(kind)):
+    if is_null and "(" not in kind and not any(isinstance(state.types.get(name), Domain) for name in type_names(kind)):
         return None
     return expression_text(node)
 
@@ -99,11 +100,11 @@ def identity_kind(constraint: Any) -> str:
     return _IDENTITY.get(constraint.generated_when, "always")
 
 
-def make_sequence(work: Work, draft: TableDraft, column: str) -> str:
+def make_sequence(state: CatalogState, draft: TableBuilder, column: str) -> str:
     """Makes the sequence of a serial or identity column; returns the text of the default."""
     schema = draft.name.schema
-    name = Name(schema, work.index_name(schema, draft.name.name, column, "seq", constraint=False))
-    work.add_sequence(Sequence(name=name, owner=(draft.name, column), place=work.at(-1)))
-    work.made(name)
-    work.depend(draft.name, (name,))
+    name = Name(schema, state.constraints.free_index_name(schema, draft.name.name, column, "seq", constraint=False))
+    state.sequences.add(Sequence(name=name, owner=(draft.name, column), place=state.issues.location(-1)))
+    state.created.add(name)
+    state.dependencies.add(draft.name, (name,))
     return next_value(name)

@@ -10,7 +10,8 @@ from confiture.models.catalog import TEMPORARY, Constraint, ConstraintKind, Inde
 from confiture.models.values import replace
 from confiture.sql.catalog.keys import columns_read, key_options
 from confiture.sql.catalog.names import of_columns, told_apart
-from confiture.sql.catalog.work import TableDraft, Work
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.tree import expression_text, pb, result_name, strings
 from confiture.sql.walking import column_names
 
@@ -51,7 +52,7 @@ class Wanted:
         return strings(self.node.keys) or ((self.column,) if self.column else ())
 
 
-def add_all(work: Work, draft: TableDraft, wanted: Sequence[Wanted], *, new: bool = False) -> None:
+def add_all(state: CatalogState, draft: TableBuilder, wanted: Sequence[Wanted], *, new: bool = False) -> None:
     """Adds constraints in the order in which PostgreSQL does, which decides about their names."""
     seen: dict[tuple[object, ...], Wanted] = {}
     ordered = sorted(wanted, key=_order)
@@ -64,7 +65,7 @@ def add_all(work: Work, draft: TableDraft, wanted: Sequence[Wanted], *, new: boo
             one.redundant = True
     for one in ordered:
         if not one.redundant:
-            add(work, draft, one, new=new)
+            add(state, draft, one, new=new)
 
 
 def _index_key(wanted: Wanted) -> tuple[object, ...]:
@@ -84,73 +85,73 @@ def _order(wanted: Wanted) -> int:
     return _ORDER.get(wanted.kind, 3)
 
 
-def add(work: Work, draft: TableDraft, wanted: Wanted, *, new: bool = False) -> None:
+def add(state: CatalogState, draft: TableBuilder, wanted: Wanted, *, new: bool = False) -> None:
     """Adds a constraint to a table that is `new`, or that existed."""
     kind, name = wanted.kind, wanted.name
     if name and name in draft.constraints:
-        work.duplicate("constraint", name, draft.constraints[name].place, wanted.node.location)
+        state.issues.report_duplicate("constraint", name, draft.constraints[name].place, wanted.node.location)
         return
     if kind == pb.CONSTR_CHECK:
-        _add_check(work, draft, wanted, new)
+        _add_check(state, draft, wanted, new)
     elif kind == pb.CONSTR_NOTNULL:
-        add_not_null(work, draft, wanted)
+        add_not_null(state, draft, wanted)
     elif kind == pb.CONSTR_FOREIGN:
-        _add_foreign_key(work, draft, wanted, new)
+        _add_foreign_key(state, draft, wanted, new)
     elif kind in INDEXED:
-        _add_indexed(work, draft, wanted)
+        _add_indexed(state, draft, wanted)
 
 
-def add_not_null(work: Work, draft: TableDraft, wanted: Wanted) -> None:
+def add_not_null(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> None:
     """NOT NULL at a column, or as a table constraint of PostgreSQL 18."""
     node = wanted.node
     name = wanted.column or next(iter(strings(node.keys)), "")
     column = draft.columns.get(name)
     if column is None:
-        work.missing_column(draft.name, name, node.location)
+        state.issues.report_missing_column(draft.name, name, node.location)
         return
     if column.not_null:
         return
     draft.columns[name] = replace(
         column,
         not_null=not node.skip_validation,
-        not_null_constraint=column.not_null_constraint or not_null_name(work, draft, name, wanted.name),
+        not_null_constraint=column.not_null_constraint or not_null_name(state, draft, name, wanted.name),
     )
 
 
-def not_null_name(work: Work, draft: TableDraft, column: str, asked: str = "") -> str:
+def not_null_name(state: CatalogState, draft: TableBuilder, column: str, asked: str = "") -> str:
     """The name of a column's NOT NULL constraint, which is noted as taken."""
     schema, table = draft.name
-    name = asked or work.constraint_name(schema, table, column, "not_null")
-    work.constraint_names[schema, name] += 1
+    name = asked or state.constraints.free_name(schema, table, column, "not_null")
+    state.constraints.reserve(schema, name)
     return name
 
 
-def _add_check(work: Work, draft: TableDraft, wanted: Wanted, new: bool) -> None:
+def _add_check(state: CatalogState, draft: TableBuilder, wanted: Wanted, new: bool) -> None:
     node = wanted.node
     columns = tuple(one for one in column_names(node.raw_expr) if one != draft.name.name or one in draft.columns)
-    _require(work, draft, columns, node.location)
+    _require(state, draft, columns, node.location)
     alone = columns[0] if len(columns) == 1 else None
-    work.add_constraint(
+    state.constraints.add(
         draft,
         Constraint(
-            name=wanted.name or work.constraint_name(draft.name.schema, draft.name.name, alone, "check"),
+            name=wanted.name or state.constraints.free_name(draft.name.schema, draft.name.name, alone, "check"),
             kind=ConstraintKind.CHECK,
             columns=columns,
             expression=expression_text(node.raw_expr),
             validated=wanted.is_enforced and (new or not node.skip_validation),
             no_inherit=node.is_no_inherit,
-            place=work.at(node.location),
+            place=state.issues.location(node.location),
         ),
     )
 
 
-def _add_foreign_key(work: Work, draft: TableDraft, wanted: Wanted, new: bool) -> None:
+def _add_foreign_key(state: CatalogState, draft: TableBuilder, wanted: Wanted, new: bool) -> None:
     node = wanted.node
     columns = strings(node.fk_attrs) or ((wanted.column,) if wanted.column else ())
-    _require(work, draft, columns, node.location)
-    target, target_columns = _target(work, draft, node)
-    name = wanted.name or work.constraint_name(draft.name.schema, draft.name.name, of_columns(columns), "fkey")
-    work.add_constraint(
+    _require(state, draft, columns, node.location)
+    target, target_columns = _target(state, draft, node)
+    name = wanted.name or state.constraints.free_name(draft.name.schema, draft.name.name, of_columns(columns), "fkey")
+    state.constraints.add(
         draft,
         Constraint(
             name=name,
@@ -162,75 +163,75 @@ def _add_foreign_key(work: Work, draft: TableDraft, wanted: Wanted, new: bool) -
             on_delete=_ACTIONS.get(node.fk_del_action, "no action"),
             validated=wanted.is_enforced and (new or not node.skip_validation),
             deferrable=node.deferrable or wanted.deferrable,
-            place=work.at(node.location),
+            place=state.issues.location(node.location),
         ),
     )
 
 
-def _target(work: Work, draft: TableDraft, node: Any) -> tuple[Name, tuple[str, ...]]:
+def _target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[Name, tuple[str, ...]]:
     """The table and columns that a foreign key refers to."""
     columns = strings(node.pk_attrs)
     asked = node.pktable
-    if _is_self(work, draft, asked):
+    if _is_self(state, draft, asked):
         key = draft.constraints.get(draft.key_name or "")
-        _require(work, draft, columns, node.location)
+        _require(state, draft, columns, node.location)
         if key is None and not columns:
-            work.missing("primary key of", draft.name, asked.location)
+            state.issues.report_missing("primary key of", draft.name, asked.location)
         return draft.name, columns or (key.columns if key else ())
-    found = work.relation(asked)
+    found = state.names.relation(asked)
     if not isinstance(found, Table):
         if found is None:
-            work.missing_relation(asked, "table")
-        return found.name if found else work.new_name(asked), columns
+            state.names.report_missing(asked, "table")
+        return found.name if found else state.names.new_name(asked), columns
     for column in columns:
         if found.column(column) is None:
-            work.missing_column(found.name, column, node.location)
+            state.issues.report_missing_column(found.name, column, node.location)
     key = found.primary_key
     if key is None and not columns:
-        work.missing("primary key of", found.name, asked.location)
+        state.issues.report_missing("primary key of", found.name, asked.location)
     return found.name, columns or (key.columns if key else ())
 
 
-def _is_self(work: Work, draft: TableDraft, node: Any) -> bool:
+def _is_self(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
     """Whether a name means the table itself, which may not be in the catalog yet."""
     if node.relname != draft.name.name:
         return False
     if node.schemaname:
         return bool(node.schemaname == draft.name.schema)
-    for schema in (TEMPORARY, *work.search_path):
+    for schema in (TEMPORARY, *state.search_path):
         name = Name(schema, node.relname)
         if name == draft.name:
             return True
-        if name in work.tables:
+        if name in state.tables:
             return False
     return False
 
 
-def _add_indexed(work: Work, draft: TableDraft, wanted: Wanted) -> None:
+def _add_indexed(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> None:
     node = wanted.node
     kind = INDEXED[wanted.kind]
     if node.indexname:
-        _use_index(work, draft, wanted, kind)
+        _use_index(state, draft, wanted, kind)
         return
     keys = _exclusion_keys(draft, node) if kind is ConstraintKind.EXCLUSION else _Keys(wanted.columns, wanted.columns)
     included = strings(node.including)
     plain = tuple(column for column in keys.columns if column)
-    _require(work, draft, (*(keys.reads or plain), *included), node.location)
+    _require(state, draft, (*(keys.reads or plain), *included), node.location)
     if kind is ConstraintKind.PRIMARY_KEY:
-        _make_key(work, draft, plain, node.location)
+        _make_key(state, draft, plain, node.location)
     schema, table = draft.name
     name = wanted.name
     if not name:
         second = None if kind is ConstraintKind.PRIMARY_KEY else of_columns(told_apart([*keys.names, *included]))
-        name = work.index_name(schema, table, second, _LABELS[kind], constraint=True)
-    elif work.is_taken(Name(schema, name)):
-        work.duplicate("relation", name, work.holder(Name(schema, name)), node.location)
+        name = state.constraints.free_index_name(schema, table, second, _LABELS[kind], constraint=True)
+    elif state.names.is_taken(Name(schema, name)):
+        state.issues.report_duplicate("relation", name, state.names.defined_at(Name(schema, name)), node.location)
         return
-    work.made(Name(schema, name))
-    place = work.at(node.location)
+    state.created.add(Name(schema, name))
+    place = state.issues.location(node.location)
     deferrable = node.deferrable or wanted.deferrable
-    work.add_constraint(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, place=place))
-    work.add_index(
+    state.constraints.add(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, place=place))
+    state.indexes.add(
         draft,
         Index(
             name=name,
@@ -259,7 +260,7 @@ class _Keys(NamedTuple):
     reads: tuple[str, ...] = ()
 
 
-def _exclusion_keys(draft: TableDraft, node: Any) -> _Keys:
+def _exclusion_keys(draft: TableBuilder, node: Any) -> _Keys:
     elements = [pair.list.items[0].index_elem for pair in node.exclusions]
     return _Keys(
         columns=tuple(one.name or None for one in elements),
@@ -270,49 +271,49 @@ def _exclusion_keys(draft: TableDraft, node: Any) -> _Keys:
     )
 
 
-def _use_index(work: Work, draft: TableDraft, wanted: Wanted, kind: ConstraintKind) -> None:
+def _use_index(state: CatalogState, draft: TableBuilder, wanted: Wanted, kind: ConstraintKind) -> None:
     """ADD CONSTRAINT ... USING INDEX: the index gets the name of the constraint."""
     node = wanted.node
     index = draft.indexes.get(node.indexname)
     if index is None:
-        work.missing("index", node.indexname, node.location)
+        state.issues.report_missing("index", node.indexname, node.location)
         return
     name = wanted.name or index.name
     columns = tuple(column for column in index.columns if column)
     if kind is ConstraintKind.PRIMARY_KEY:
-        _make_key(work, draft, columns, node.location)
-    whole = work.index_parents.get(Name(draft.name.schema, index.name))
-    work.remove_index(draft, index.name)
+        _make_key(state, draft, columns, node.location)
+    whole = state.indexes.parents.get(Name(draft.name.schema, index.name))
+    state.indexes.remove(draft, index.name)
     if whole:
-        work.index_parents[Name(draft.name.schema, name)] = whole
-    work.add_constraint(
+        state.indexes.parents[Name(draft.name.schema, name)] = whole
+    state.constraints.add(
         draft,
         Constraint(
             name=name,
             kind=kind,
             columns=columns,
             deferrable=node.deferrable or wanted.deferrable,
-            place=work.at(node.location),
+            place=state.issues.location(node.location),
         ),
     )
-    work.add_index(draft, replace(index, name=name, constraint=name))
+    state.indexes.add(draft, replace(index, name=name, constraint=name))
 
 
-def _make_key(work: Work, draft: TableDraft, columns: Iterable[str], location: int) -> None:
+def _make_key(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
     if draft.key_name:
-        work.duplicate("primary key of", draft.name, draft.constraints[draft.key_name].place, location)
+        state.issues.report_duplicate("primary key of", draft.name, draft.constraints[draft.key_name].place, location)
     for name in columns:
         column = draft.columns.get(name)
         if column and not column.not_null:
-            named = column.not_null_constraint or not_null_name(work, draft, name)
+            named = column.not_null_constraint or not_null_name(state, draft, name)
             draft.columns[name] = replace(column, not_null=True, not_null_constraint=named)
 
 
-def _require(work: Work, draft: TableDraft, columns: Iterable[str], location: int) -> None:
+def _require(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
     """Notes which columns are not there."""
     for column in columns:
         if column not in draft.columns and column not in SYSTEM_COLUMNS:
-            work.missing_column(draft.name, column, location)
+            state.issues.report_missing_column(draft.name, column, location)
 
 
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})

@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from confiture.models.catalog import Name
 from confiture.sql.built_in import built_in
 from confiture.sql.catalog.schemas import set_search_path
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.tables import make_table_of_query
-from confiture.sql.catalog.work import Work
 from confiture.sql.grammar import parse_sql, postgast
 from confiture.sql.tree import names, pb, strings
 from confiture.sql.walking import nodes_of
@@ -34,23 +34,23 @@ _AGGREGATES = frozenset(
 _CHANGES = re.compile(r"\b(create|alter|drop|rename|execute)\b", re.IGNORECASE)
 
 
-def do_block(work: Work, node: Any) -> None:
+def do_block(state: CatalogState, node: Any) -> None:
     """DO."""
     options = {one.def_elem.defname: one.def_elem.arg.string.sval for one in node.args}
     body = options.get("as", "")
     if options.get("language", "plpgsql").lower() != "plpgsql":
         if _CHANGES.search(body):
-            work.opaque("what this block makes cannot be seen", "DO")
+            state.issues.mark_unknown("what this block makes cannot be seen", "DO")
         return
     found, dynamic = _statements(body)
-    outer = work.fixed_place
-    work.fixed_place = outer or work.at(-1)
+    outer = state.issues.fixed_location
+    state.issues.fixed_location = outer or state.issues.location(-1)
     for text in found:
         for kind, inner in _parsed(text):
-            work.nested(kind, inner)
-    work.fixed_place = outer
+            state.nested(kind, inner)
+    state.issues.fixed_location = outer
     if dynamic:
-        work.opaque("what this block makes cannot be seen", "DO")
+        state.issues.mark_unknown("what this block makes cannot be seen", "DO")
 
 
 def _parsed(text: str) -> Iterator[tuple[str, Any]]:
@@ -115,32 +115,32 @@ def _constant(text: str) -> str | None:
     return None
 
 
-def select(work: Work, node: Any) -> None:
+def select(state: CatalogState, node: Any) -> None:
     """SELECT: INTO makes a table, set_config may set the search path, functions of users may do anything."""
     if node.HasField("into_clause"):
-        make_table_of_query(work, node.into_clause, pb.Node(select_stmt=node))
+        make_table_of_query(state, node.into_clause, pb.Node(select_stmt=node))
         return
     for one in nodes_of(node, pb.FuncCall):
-        _called(work, one)
+        _called(state, one)
 
 
-def call(work: Work, node: Any) -> None:
+def call(state: CatalogState, node: Any) -> None:
     """CALL."""
-    _called(work, node.funccall)
+    _called(state, node.funccall)
 
 
-def _called(work: Work, node: Any) -> None:
+def _called(state: CatalogState, node: Any) -> None:
     schema, name = names(node.funcname)
     if name == "set_config" and schema in (None, "pg_catalog"):
-        _set_config(work, node)
+        _set_config(state, node)
         return
-    bodies = _bodies(work, schema, name)
+    bodies = _bodies(state, schema, name)
     if bodies:
         if any(_CHANGES.search(body) for body in bodies):
-            work.opaque(f"what {name}() makes cannot be seen", name)
+            state.issues.mark_unknown(f"what {name}() makes cannot be seen", name)
         return
     if schema != "pg_catalog" and not (schema is None and _is_built_in(name)):
-        work.opaque(f"what {name}() makes cannot be seen", ".".join(strings(node.funcname)))
+        state.issues.mark_unknown(f"what {name}() makes cannot be seen", ".".join(strings(node.funcname)))
 
 
 def _is_built_in(name: str) -> bool:
@@ -148,20 +148,20 @@ def _is_built_in(name: str) -> bool:
     return name in known.volatile or name in known.not_volatile or name in _AGGREGATES
 
 
-def _bodies(work: Work, schema: str | None, name: str) -> list[str]:
-    for candidate in (schema,) if schema else work.search_path:
-        signatures = work.overloads.get(Name(candidate, name))
+def _bodies(state: CatalogState, schema: str | None, name: str) -> list[str]:
+    for candidate in (schema,) if schema else state.search_path:
+        signatures = state.functions.overloads.get(Name(candidate, name))
         if signatures:
-            return [work.functions[one].body or "" for one in sorted(signatures)]
+            return [state.functions.all[one].body or "" for one in sorted(signatures)]
     return []
 
 
-def _set_config(work: Work, node: Any) -> None:
+def _set_config(state: CatalogState, node: Any) -> None:
     values = [one.a_const.sval.sval if one.WhichOneof("node") == "a_const" else None for one in node.args]
     if len(values) > 1 and values[0] == "search_path" and values[1] is not None:
-        set_search_path(work, [one.strip().strip('"') for one in values[1].split(",")])
+        set_search_path(state, [one.strip().strip('"') for one in values[1].split(",")])
 
 
-def import_foreign_schema(work: Work, node: Any) -> None:
+def import_foreign_schema(state: CatalogState, node: Any) -> None:
     """IMPORT FOREIGN SCHEMA."""
-    work.opaque("the tables that this makes are not known", node.remote_schema)
+    state.issues.mark_unknown("the tables that this makes are not known", node.remote_schema)

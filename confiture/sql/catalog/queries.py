@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from confiture.models.catalog import Name, Table, View
 from confiture.sql.catalog.resolving import type_text
-from confiture.sql.catalog.work import Work
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import pb, result_name, strings
 
 
@@ -34,40 +34,40 @@ class Source:
 _Common = Mapping[str, Columns | None]
 
 
-def columns_of(work: Work, query: Any, common: _Common | None = None) -> Columns | None:
+def columns_of(state: CatalogState, query: Any, common: _Common | None = None) -> Columns | None:
     """The columns of a query (a Node), None where not all of them are known."""
     if query.WhichOneof("node") != "select_stmt":
         return None
-    return _of_select(work, query.select_stmt, common or {})
+    return _of_select(state, query.select_stmt, common or {})
 
 
-def _of_select(work: Work, select: Any, common: _Common) -> Columns | None:
-    common = _with_common(work, select, common)
+def _of_select(state: CatalogState, select: Any, common: _Common) -> Columns | None:
+    common = _with_common(state, select, common)
     if select.HasField("larg"):
-        return _of_select(work, select.larg, common)
+        return _of_select(state, select.larg, common)
     if select.values_lists:
         first = select.values_lists[0].list.items
-        return [Output(f"column{number}", _type(work, node, [])) for number, node in enumerate(first, 1)]
+        return [Output(f"column{number}", _type(state, node, [])) for number, node in enumerate(first, 1)]
     sources: list[Source] = []
     for node in select.from_clause:
-        sources += _sources(work, node, common)
+        sources += _sources(state, node, common)
     found: list[Output] = []
     for target in select.target_list:
-        columns = _of_target(work, target.res_target, sources)
+        columns = _of_target(state, target.res_target, sources)
         if columns is None:
             return None
         found += columns
     return found
 
 
-def _with_common(work: Work, select: Any, common: _Common) -> _Common:
+def _with_common(state: CatalogState, select: Any, common: _Common) -> _Common:
     """The WITH queries that are known inside of a query."""
     if not select.HasField("with_clause"):
         return common
     known = dict(common)
     for item in select.with_clause.ctes:
         expression = item.common_table_expr
-        columns = columns_of(work, expression.ctequery, known)
+        columns = columns_of(state, expression.ctequery, known)
         known[expression.ctename] = _renamed(columns, strings(expression.aliascolnames))
     return known
 
@@ -79,17 +79,17 @@ def _renamed(columns: Columns | None, names: Sequence[str]) -> Columns | None:
     return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
-def _sources(work: Work, node: Any, common: _Common) -> list[Source]:
+def _sources(state: CatalogState, node: Any, common: _Common) -> list[Source]:
     kind = node.WhichOneof("node")
     if kind == "join_expr":
-        return _joined(work, node.join_expr, common)
+        return _joined(state, node.join_expr, common)
     if kind == "range_var":
-        return [_relation(work, node.range_var, common)]
+        return [_relation(state, node.range_var, common)]
     if kind == "range_subselect":
         inner = node.range_subselect
-        return [_aliased(inner.alias, columns_of(work, inner.subquery, common))]
+        return [_aliased(inner.alias, columns_of(state, inner.subquery, common))]
     if kind == "range_function":
-        return [_function(work, node.range_function)]
+        return [_function(state, node.range_function)]
     return [Source("", None)]
 
 
@@ -97,42 +97,44 @@ def _aliased(alias: Any, columns: Columns | None) -> Source:
     return Source(alias.aliasname, _renamed(columns, strings(alias.colnames)))
 
 
-def _relation(work: Work, node: Any, common: _Common) -> Source:
+def _relation(state: CatalogState, node: Any, common: _Common) -> Source:
     alias = node.alias.aliasname or node.relname
     columns = (
         common[node.relname]
         if not node.schemaname and node.relname in common
-        else relation_columns(work, work.relation(node))
+        else relation_columns(state, state.names.relation(node))
     )
     return Source(alias, _renamed(columns, strings(node.alias.colnames)))
 
 
-def relation_columns(work: Work, relation: object) -> Columns | None:
+def relation_columns(state: CatalogState, relation: object) -> Columns | None:
     """The columns of a table or view, None where they are not known."""
     if isinstance(relation, Table):
-        if relation.name in work.partial:
+        if relation.name in state.issues.partial:
             return None
         return [Output(one.name, one.type) for one in relation.columns]
     if isinstance(relation, View):
-        kinds = work.view_types.get(relation.name, ())
+        kinds = state.view_types.get(relation.name, ())
         types = kinds if len(kinds) == len(relation.columns) else ("",) * len(relation.columns)
         return [Output(*pair) for pair in zip(relation.columns, types, strict=True)] or None
     return None
 
 
-def _function(work: Work, node: Any) -> Source:
+def _function(state: CatalogState, node: Any) -> Source:
     """A function in FROM: its column is called as the function, unless the function makes several."""
     names = strings(node.alias.colnames)
     if node.coldeflist:
-        columns = [Output(one.column_def.colname, type_text(work, one.column_def.type_name)) for one in node.coldeflist]
+        columns = [
+            Output(one.column_def.colname, type_text(state, one.column_def.type_name)) for one in node.coldeflist
+        ]
         return Source(node.alias.aliasname, columns)
     if names and not node.ordinality:
         return Source(node.alias.aliasname, [Output(name) for name in names])
     return Source(node.alias.aliasname, None)
 
 
-def _joined(work: Work, node: Any, common: _Common) -> list[Source]:
-    left, right = _sources(work, node.larg, common), _sources(work, node.rarg, common)
+def _joined(state: CatalogState, node: Any, common: _Common) -> list[Source]:
+    left, right = _sources(state, node.larg, common), _sources(state, node.rarg, common)
     merged = list(strings(node.using_clause))
     if node.is_natural:
         here, there = _all(left), _all(right)
@@ -162,7 +164,7 @@ def _all(sources: Sequence[Source]) -> Columns | None:
     return found
 
 
-def _of_target(work: Work, target: Any, sources: Sequence[Source]) -> Columns | None:
+def _of_target(state: CatalogState, target: Any, sources: Sequence[Source]) -> Columns | None:
     value = target.val
     if value.WhichOneof("node") == "column_ref":
         parts = value.column_ref.fields
@@ -175,7 +177,7 @@ def _of_target(work: Work, target: Any, sources: Sequence[Source]) -> Columns | 
     ):
         return None
     name = target.name or result_name(value) or "?column?"
-    return [Output(name, _type(work, value, sources))]
+    return [Output(name, _type(state, value, sources))]
 
 
 _CONSTANTS = {"ival": "integer", "fval": "numeric", "boolval": "boolean", "sval": "text"}
@@ -203,11 +205,11 @@ _FUNCTIONS = {
 _SAME = frozenset({"min", "max"})
 
 
-def _type(work: Work, node: Any, sources: Sequence[Source]) -> str:
+def _type(state: CatalogState, node: Any, sources: Sequence[Source]) -> str:
     """The type of an expression, empty where it takes more than a look to know it."""
     kind = node.WhichOneof("node")
     if kind == "type_cast":
-        return type_text(work, node.type_cast.type_name)
+        return type_text(state, node.type_cast.type_name)
     if kind == "a_const":
         return _CONSTANTS.get(node.a_const.WhichOneof("val") or "", "")
     if kind == "column_ref":
@@ -215,7 +217,7 @@ def _type(work: Work, node: Any, sources: Sequence[Source]) -> str:
     if kind == "func_call":
         name = strings(node.func_call.funcname)[-1]
         if name in _SAME and len(node.func_call.args) == 1:
-            return _type(work, node.func_call.args[0], sources)
+            return _type(state, node.func_call.args[0], sources)
         return _FUNCTIONS.get(name, "")
     if kind in ("bool_expr", "null_test", "boolean_test"):
         return "boolean"
@@ -232,14 +234,14 @@ def _column_type(node: Any, sources: Sequence[Source]) -> str:
     return ""
 
 
-def read_names(work: Work, nodes: Any) -> tuple[Name, ...]:
+def read_names(state: CatalogState, nodes: Any) -> tuple[Name, ...]:
     """The relations that RangeVars mean; those that are not there are noted as missing."""
     found: dict[Name, None] = {}
     for node in nodes:
-        relation = work.relation(node)
+        relation = state.names.relation(node)
         if relation:
             found[relation.name] = None
         else:
-            work.missing_relation(node)
-            found[Name(node.schemaname or work.creation_schema, node.relname)] = None
+            state.names.report_missing(node)
+            found[Name(node.schemaname or state.names.creation_schema, node.relname)] = None
     return tuple(found)

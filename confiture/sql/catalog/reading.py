@@ -8,7 +8,7 @@ from typing import Any
 
 from confiture.models.catalog import Name, Sequence
 from confiture.sql.catalog.queries import relation_columns
-from confiture.sql.catalog.work import Work
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import pb, strings
 from confiture.sql.walking import below
 
@@ -31,33 +31,33 @@ class _Level:
     """Whether a join makes one column of two."""
 
 
-def check_columns(work: Work, query: Any) -> None:
+def check_columns(state: CatalogState, query: Any) -> None:
     """Notes the columns which a query (a Node) reads of tables and views that do not have them.
 
     Only where that is plain: names with an alias, and any in a query of one table that no other query is around.
     """
     if query.WhichOneof("node") == "select_stmt":
-        _check(work, query.select_stmt, (), frozenset())
+        _check(state, query.select_stmt, (), frozenset())
 
 
-def _check(work: Work, select: Any, around: tuple[_Level, ...], common: Set[str]) -> None:
+def _check(state: CatalogState, select: Any, around: tuple[_Level, ...], common: Set[str]) -> None:
     expressions = [one.common_table_expr for one in select.with_clause.ctes]
     common = common | {one.ctename for one in expressions}
     for one in expressions:
         if one.ctequery.WhichOneof("node") == "select_stmt":
-            _check(work, one.ctequery.select_stmt, around, common)
+            _check(state, one.ctequery.select_stmt, around, common)
     if select.HasField("larg"):
-        _check(work, select.larg, around, common)
-        _check(work, select.rarg, around, common)
+        _check(state, select.larg, around, common)
+        _check(state, select.rarg, around, common)
         return
-    level = _read(work, select, common)
+    level = _read(state, select, common)
     for reference in level.references:
-        _hold(work, reference, (*around, level))
+        _hold(state, reference, (*around, level))
     for inner in level.nested:
-        _check(work, inner, (*around, level), common)
+        _check(state, inner, (*around, level), common)
 
 
-def _read(work: Work, select: Any, common: Set[str]) -> _Level:
+def _read(state: CatalogState, select: Any, common: Set[str]) -> _Level:
     level = _Level()
     level.outputs.update(one.res_target.name for one in select.target_list)
     waiting = [part for name, part in _parts(select) if name not in _APART]
@@ -75,7 +75,7 @@ def _read(work: Work, select: Any, common: Set[str]) -> _Level:
             level.nested.append(node)
         else:
             if kind is pb.RangeVar:
-                _add(level, node.alias.aliasname or node.relname, _source(work, node, common))
+                _add(level, node.alias.aliasname or node.relname, _source(state, node, common))
             elif kind in _NAMED:
                 _add(level, node.alias.aliasname, None)
             elif kind is pb.JoinExpr:
@@ -95,24 +95,24 @@ def _add(level: _Level, alias: str, source: tuple[Name, Set[str]] | None) -> Non
     level.sources[alias] = None if alias in level.sources else source
 
 
-def _source(work: Work, node: Any, common: Set[str]) -> tuple[Name, Set[str]] | None:
+def _source(state: CatalogState, node: Any, common: Set[str]) -> tuple[Name, Set[str]] | None:
     if not node.schemaname and node.relname in common:
         return None
-    relation = work.relation(node)
-    columns = relation_columns(work, relation)
+    relation = state.names.relation(node)
+    columns = relation_columns(state, relation)
     if relation is None or columns is None or isinstance(relation, Sequence):
         return None
     renamed = strings(node.alias.colnames)
     return relation.name, {*renamed, *(one.name for one in columns[len(renamed) :])}
 
 
-def _hold(work: Work, reference: Any, levels: tuple[_Level, ...]) -> None:
+def _hold(state: CatalogState, reference: Any, levels: tuple[_Level, ...]) -> None:
     parts = [one.string.sval for one in reference.fields if one.WhichOneof("node") == "string"]
     if len(parts) != len(reference.fields) or len(parts) > 2 or parts[-1] in _SYSTEM:
         return
     source = _qualified(parts[0], levels) if len(parts) == 2 else _only(parts[0], levels)
-    if source and parts[-1] not in source[1] and not _is_function(work, parts[-1]):
-        work.missing_column(source[0], parts[-1], reference.location)
+    if source and parts[-1] not in source[1] and not _is_function(state, parts[-1]):
+        state.issues.report_missing_column(source[0], parts[-1], reference.location)
 
 
 def _qualified(alias: str, levels: tuple[_Level, ...]) -> tuple[Name, Set[str]] | None:
@@ -127,6 +127,6 @@ def _only(column: str, levels: tuple[_Level, ...]) -> tuple[Name, Set[str]] | No
     return next(iter(level.sources.values()))
 
 
-def _is_function(work: Work, name: str) -> bool:
+def _is_function(state: CatalogState, name: str) -> bool:
     """Whether `alias.name` may be a call of a function with a row of the table."""
-    return any(one.name == name for one in work.overloads)
+    return any(one.name == name for one in state.functions.overloads)

@@ -12,204 +12,205 @@ from confiture.sql.catalog.inheritance import follow
 from confiture.sql.catalog.moving import move, move_type
 from confiture.sql.catalog.renaming_columns import rename_column
 from confiture.sql.catalog.resolving import named_type
-from confiture.sql.catalog.work import Work, thawed
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.tree import pb
 
 
-def rename(work: Work, node: Any) -> None:
+def rename(state: CatalogState, node: Any) -> None:
     """RENAME of anything."""
     handler = _HANDLERS.get(node.rename_type)
     if handler:
-        handler(work, node)
+        handler(state, node)
 
 
-def _relation(work: Work, node: Any) -> None:
-    found = work.relation(node.relation)
+def _relation(state: CatalogState, node: Any) -> None:
+    found = state.names.relation(node.relation)
     if found is None:
-        if work.catalog.indexed(node.relation.schemaname or None, node.relation.relname):
-            _index(work, node)
+        if state.catalog.indexed(node.relation.schemaname or None, node.relation.relname):
+            _index(state, node)
         elif not node.missing_ok:
-            work.missing_relation(node.relation, "relation")
+            state.names.report_missing(node.relation, "relation")
         return
     if found.name.name == node.newname:
-        work.duplicate("relation", found.name, found.place)
-    move(work, found.name, Name(found.name.schema, node.newname))
+        state.issues.report_duplicate("relation", found.name, found.place)
+    move(state, found.name, Name(found.name.schema, node.newname))
 
 
-def _index(work: Work, node: Any) -> None:
-    found = work.catalog.indexed(node.relation.schemaname or None, node.relation.relname)
+def _index(state: CatalogState, node: Any) -> None:
+    found = state.catalog.indexed(node.relation.schemaname or None, node.relation.relname)
     if found is None:
-        if work.relation(node.relation):
-            _relation(work, node)
+        if state.names.relation(node.relation):
+            _relation(state, node)
         elif not node.missing_ok:
-            work.missing_relation(node.relation, "index")
+            state.names.report_missing(node.relation, "index")
         return
     relation, index = found
-    rename_index(work, relation, index.name, node.newname)
+    rename_index(state, relation, index.name, node.newname)
 
 
-def rename_index(work: Work, relation: Table | View, old: str, new: str) -> None:
+def rename_index(state: CatalogState, relation: Table | View, old: str, new: str) -> None:
     """Renames an index, and the constraint that it serves."""
     key = Name(relation.name.schema, new)
-    if work.is_taken(key):
-        work.duplicate("relation", key, work.holder(key))
+    if state.names.is_taken(key):
+        state.issues.report_duplicate("relation", key, state.names.defined_at(key))
         return
     if isinstance(relation, Table) and relation.constraint(old) and relation.constraint(new):
-        work.duplicate("constraint", new, None)
+        state.issues.report_duplicate("constraint", new, None)
         return
     indexes = tuple(
         replace(one, name=new, constraint=new if one.constraint else None) if one.name == old else one
         for one in relation.indexes
     )
     before = Name(relation.name.schema, old)
-    whole = work.index_parents.get(before)
-    work.forget_index(before)
-    work.index_owners[key] = relation.name
+    whole = state.indexes.parents.get(before)
+    state.indexes.release(before)
+    state.indexes.owners[key] = relation.name
     if whole:
-        work.index_parents[key] = whole
-    for child in work.catalog.partitions(relation.name):
+        state.indexes.parents[key] = whole
+    for child in state.catalog.partitions(relation.name):
         for index in child.indexes:
             part = Name(child.name.schema, index.name)
-            if work.index_parents.get(part) == before:
-                work.index_parents[part] = key
+            if state.indexes.parents.get(part) == before:
+                state.indexes.parents[part] = key
     if isinstance(relation, View):
-        work.views[relation.name] = replace(relation, indexes=indexes)
+        state.views[relation.name] = replace(relation, indexes=indexes)
         return
     constraints = relation.constraints
     if any(one.name == old and one.kind not in ("check", "foreign key") for one in constraints):
         constraints = tuple(replace(one, name=new) if one.name == old else one for one in constraints)
-        work.forget_constraint(Name(relation.name.schema, old))
-        work.constraint_names[key] += 1
-    work.tables[relation.name] = replace(relation, indexes=indexes, constraints=constraints)
+        state.constraints.release(relation.name.schema, old)
+        state.constraints.reserve(*key)
+    state.tables[relation.name] = replace(relation, indexes=indexes, constraints=constraints)
 
 
-def _constraint(work: Work, node: Any) -> None:
-    table = work.relation(node.relation)
+def _constraint(state: CatalogState, node: Any) -> None:
+    table = state.names.relation(node.relation)
     if not isinstance(table, Table):
         if not node.missing_ok:
-            work.missing_relation(node.relation, "relation")
+            state.names.report_missing(node.relation, "relation")
         return
     constraint = table.constraint(node.subname)
     if constraint is None:
-        _not_null(work, table, node)
+        _not_null(state, table, node)
     elif table.constraint(node.newname):
-        work.duplicate("constraint", node.newname, constraint.place)
+        state.issues.report_duplicate("constraint", node.newname, constraint.place)
     elif any(one.constraint == constraint.name for one in table.indexes):
-        rename_index(work, table, constraint.name, node.newname)
+        rename_index(state, table, constraint.name, node.newname)
     else:
-        draft = thawed(table)
+        draft = TableBuilder.from_table(table)
         draft.constraints = {
             one.name: one
             for one in (
                 replace(each, name=node.newname) if each.name == constraint.name else each for each in table.constraints
             )
         }
-        work.forget_constraint(Name(table.name.schema, constraint.name))
-        work.constraint_names[Name(table.name.schema, node.newname)] += 1
-        work.put(draft)
+        state.constraints.release(table.name.schema, constraint.name)
+        state.constraints.reserve(table.name.schema, node.newname)
+        state.put_table(draft)
 
 
-def _not_null(work: Work, table: Table, node: Any) -> None:
+def _not_null(state: CatalogState, table: Table, node: Any) -> None:
     columns = [one for one in table.columns if one.not_null_constraint == node.subname]
     if not columns:
-        work.missing("constraint", node.subname)
+        state.issues.report_missing("constraint", node.subname)
         return
-    draft = thawed(table)
+    draft = TableBuilder.from_table(table)
     for column in columns:
         draft.columns[column.name] = replace(column, not_null_constraint=node.newname)
-    work.forget_constraint(Name(table.name.schema, node.subname))
-    work.constraint_names[Name(table.name.schema, node.newname)] += 1
-    work.put(draft)
+    state.constraints.release(table.name.schema, node.subname)
+    state.constraints.reserve(table.name.schema, node.newname)
+    state.put_table(draft)
 
 
-def _column(work: Work, node: Any) -> None:
-    relation = work.relation(node.relation)
+def _column(state: CatalogState, node: Any) -> None:
+    relation = state.names.relation(node.relation)
     if isinstance(relation, View):
         columns = tuple(node.newname if one == node.subname else one for one in relation.columns)
-        work.views[relation.name] = replace(relation, columns=columns)
+        state.views[relation.name] = replace(relation, columns=columns)
         return
     if not isinstance(relation, Table):
         if not node.missing_ok:
-            work.missing_relation(node.relation, "relation")
+            state.names.report_missing(node.relation, "relation")
         return
     if relation.column(node.subname) is None:
-        work.missing_column(relation.name, node.subname)
+        state.issues.report_missing_column(relation.name, node.subname)
         return
     if relation.column(node.newname):
-        work.duplicate("column", f"{relation.name}.{node.newname}", None)
+        state.issues.report_duplicate("column", f"{relation.name}.{node.newname}", None)
         return
-    rename_column(work, relation, node.subname, node.newname)
+    rename_column(state, relation, node.subname, node.newname)
 
 
-def _attribute(work: Work, node: Any) -> None:
+def _attribute(state: CatalogState, node: Any) -> None:
     parts = [pb.Node(string=pb.String(sval=one)) for one in (node.relation.schemaname, node.relation.relname) if one]
-    found = named_type(work, parts)
+    found = named_type(state, parts)
     if isinstance(found, Composite):
         attributes = tuple((node.newname if one == node.subname else one, kind) for one, kind in found.attributes)
-        work.types[found.name] = replace(found, attributes=attributes)
+        state.types[found.name] = replace(found, attributes=attributes)
 
 
-def _type(work: Work, node: Any) -> None:
-    found = named_type(work, node.object.list.items)
+def _type(state: CatalogState, node: Any) -> None:
+    found = named_type(state, node.object.list.items)
     if found:
-        move_type(work, found, Name(found.name.schema, node.newname))
+        move_type(state, found, Name(found.name.schema, node.newname))
 
 
-def _domain_constraint(work: Work, node: Any) -> None:
-    found = named_type(work, node.object.list.items)
+def _domain_constraint(state: CatalogState, node: Any) -> None:
+    found = named_type(state, node.object.list.items)
     if isinstance(found, Domain):
         checks = tuple((node.newname if one == node.subname else one, text, ok) for one, text, ok in found.checks)
-        work.types[found.name] = replace(found, checks=checks)
+        state.types[found.name] = replace(found, checks=checks)
 
 
-def _function(work: Work, node: Any) -> None:
-    function = function_of(work, node.object.object_with_args)
+def _function(state: CatalogState, node: Any) -> None:
+    function = function_of(state, node.object.object_with_args)
     if function:
-        rename_function(work, function, Name(function.signature.name.schema, node.newname))
+        rename_function(state, function, Name(function.signature.name.schema, node.newname))
 
 
-def _schema(work: Work, node: Any) -> None:
+def _schema(state: CatalogState, node: Any) -> None:
     old, new = node.subname, node.newname
-    if old not in work.schemas:
-        work.require_schema(old)
+    if old not in state.schemas:
+        state.names.require_schema(old)
         return
-    if new in work.schemas:
-        work.duplicate("schema", new, work.schemas[new])
+    if new in state.schemas:
+        state.issues.report_duplicate("schema", new, state.schemas[new])
         return
-    work.schemas[new] = work.schemas.pop(old)
-    for name in [one for one in (*work.tables, *work.views) if one.schema == old]:
-        move(work, name, Name(new, name.name))
-    for name in [one for one in work.sequences if one.schema == old]:
-        move(work, name, Name(new, name.name))
-    for type_ in [one for one in work.types.values() if one.name.schema == old]:
-        move_type(work, type_, Name(new, type_.name.name))
-    for function in [one for one in work.functions.values() if one.signature.name.schema == old]:
-        rename_function(work, function, Name(new, function.signature.name.name))
-    work.search_path[:] = [new if one == old else one for one in work.search_path]
-    work.move_grants("schema", old, new)
+    state.schemas[new] = state.schemas.pop(old)
+    for name in [one for one in (*state.tables, *state.views) if one.schema == old]:
+        move(state, name, Name(new, name.name))
+    for name in [one for one in state.sequences.all if one.schema == old]:
+        move(state, name, Name(new, name.name))
+    for type_ in [one for one in state.types.values() if one.name.schema == old]:
+        move_type(state, type_, Name(new, type_.name.name))
+    for function in [one for one in state.functions.all.values() if one.signature.name.schema == old]:
+        rename_function(state, function, Name(new, function.signature.name.name))
+    state.search_path[:] = [new if one == old else one for one in state.search_path]
+    state.grants.move("schema", old, new)
 
 
-def _part(kind: str, word: str) -> Callable[[Work, Any], None]:
+def _part(kind: str, word: str) -> Callable[[CatalogState, Any], None]:
     """Renames what is named on a table: a policy or a trigger."""
 
-    def handler(work: Work, node: Any) -> None:
-        table = work.table(node.relation, missing_ok=node.missing_ok)
+    def handler(state: CatalogState, node: Any) -> None:
+        table = state.names.table(node.relation, missing_ok=node.missing_ok)
         if table is None:
             return
         found = getattr(table, kind)
         if not any(one.name == node.subname for one in found):
-            work.missing(word, f"{node.subname} of {table.name}")
+            state.issues.report_missing(word, f"{node.subname} of {table.name}")
             return
         renamed = tuple(replace(one, name=node.newname) if one.name == node.subname else one for one in found)
         changes: dict[str, Any] = {kind: renamed}
-        work.tables[table.name] = replace(table, **changes)
+        state.tables[table.name] = replace(table, **changes)
         if kind == "triggers":
-            follow(work, table, work.tables[table.name])
+            follow(state, table, state.tables[table.name])
 
     return handler
 
 
-_HANDLERS: dict[int, Callable[[Work, Any], None]] = {
+_HANDLERS: dict[int, Callable[[CatalogState, Any], None]] = {
     pb.OBJECT_TABLE: _relation,
     pb.OBJECT_FOREIGN_TABLE: _relation,
     pb.OBJECT_VIEW: _relation,

@@ -6,25 +6,26 @@ from typing import Any
 
 from confiture.models.catalog import Name, Table
 from confiture.models.values import replace
-from confiture.sql.catalog.work import TableDraft, Work, thawed
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.tree import renamed_column
 
 
-def rename_column(work: Work, table: Table, old: str, new: str) -> None:
+def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None:
     """Renames a column of a table and of its children, and wherever it is referred to."""
-    draft = thawed(table)
+    draft = TableBuilder.from_table(table)
     _rename(draft, old, new)
-    work.put(draft)
-    for sequence in work.owned_by(table.name, old):
-        work.remove_sequence(sequence.name)
-        work.add_sequence(replace(sequence, owner=(table.name, new)))
-    _retarget_columns(work, table.name, old, new)
-    for child in work.catalog.partitions(table.name):
+    state.put_table(draft)
+    for sequence in state.sequences.owned_by(table.name, old):
+        state.sequences.remove(sequence.name)
+        state.sequences.add(replace(sequence, owner=(table.name, new)))
+    _retarget_columns(state, table.name, old, new)
+    for child in state.catalog.partitions(table.name):
         if child.column(old) and not child.column(new):
-            rename_column(work, child, old, new)
+            rename_column(state, child, old, new)
 
 
-def _rename(draft: TableDraft, old: str, new: str) -> None:
+def _rename(draft: TableBuilder, old: str, new: str) -> None:
     """Renames a column in a table and in all that its constraints and indexes say."""
 
     def changed(names: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -62,8 +63,8 @@ def _rename(draft: TableDraft, old: str, new: str) -> None:
         draft.policies[policy.name] = replace(policy, using=text(policy.using), with_check=text(policy.with_check))
 
 
-def _retarget_columns(work: Work, name: Name, old: str, new: str) -> None:
-    for table in work.catalog.referring(name):
+def _retarget_columns(state: CatalogState, name: Name, old: str, new: str) -> None:
+    for table in state.catalog.referring(name):
         if any(one.target == name and old in one.target_columns for one in table.constraints):
             constraints = tuple(
                 replace(one, target_columns=tuple(new if each == old else each for each in one.target_columns))
@@ -71,4 +72,4 @@ def _retarget_columns(work: Work, name: Name, old: str, new: str) -> None:
                 else one
                 for one in table.constraints
             )
-            work.tables[table.name] = replace(table, constraints=constraints)
+            state.tables[table.name] = replace(table, constraints=constraints)

@@ -7,53 +7,55 @@ from typing import Any
 
 from confiture.models.catalog import PUBLIC, Name, Table, UserType
 from confiture.sql.catalog import types
-from confiture.sql.catalog.work import SYSTEM, TableDraft, Work
+from confiture.sql.catalog.issues import SYSTEM
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.tree import identifier, names, strings
 
 
-def type_text(work: Work, node: Any, *, bare: bool = False) -> str:
+def type_text(state: CatalogState, node: Any, *, bare: bool = False) -> str:
     """The spelling of a type; what is neither PostgreSQL's own nor in the catalog is noted as missing.
 
     `bare` is without modifiers, as functions have their types.
     """
-    known = types.built_in(node, bare=bare)
+    known = types.built_in_type(node, bare=bare)
     if known:
         return known
     if not node.names:
         return ""
     if node.pct_type:
-        return _of_column(work, node)
+        return _of_column(state, node)
     schema, name = names(node.names)
     arrays = "[]" * bool(node.array_bounds)
     if schema is None and name in types.SERIALS:
         return name
-    found = user_type(work, schema, name)
+    found = user_type(state, schema, name)
     if found is None and name.startswith("_") and not arrays:
-        element = user_type(work, schema, name[1:])
+        element = user_type(state, schema, name[1:])
         if element or name[1:] in types.BUILT_IN:
             return f"{written(element) if element else types.with_modifiers(name[1:], ())}[]"
     if found is None:
-        if not work.unknown_extension and schema not in SYSTEM:
-            work.missing("type", f"{schema}.{name}" if schema else name, node.location, once=True)
+        if not state.issues.has_unknown_extension and schema not in SYSTEM:
+            state.issues.report_missing("type", f"{schema}.{name}" if schema else name, node.location, once=True)
         found = Name(schema or PUBLIC, name)
     return types.with_modifiers(written(found), () if bare else node.typmods) + arrays
 
 
-def bare_type(work: Work, node: Any) -> str:
+def bare_type(state: CatalogState, node: Any) -> str:
     """The spelling of a type of a function's argument or result."""
-    return type_text(work, node, bare=True)
+    return type_text(state, node, bare=True)
 
 
-def dependent_type_text(work: Work, draft: TableDraft, node: Any) -> str:
+def dependent_type_text(state: CatalogState, draft: TableBuilder, node: Any) -> str:
     """The spelling of a column's type; the table depends on it where it is a user's type."""
-    known = types.built_in(node)
+    known = types.built_in_type(node)
     if known:
         return known
-    text = type_text(work, node)
+    text = type_text(state, node)
     if node.names:
-        found = user_type(work, *names(node.names))
+        found = user_type(state, *names(node.names))
         if found:
-            work.depend(draft.name, (found,))
+            state.dependencies.add(draft.name, (found,))
     return text
 
 
@@ -84,27 +86,27 @@ def quoted(name: str) -> str:
     return identifier(name)
 
 
-def user_type(work: Work, schema: str | None, name: str) -> Name | None:
+def user_type(state: CatalogState, schema: str | None, name: str) -> Name | None:
     """The type, or the relation whose rows are one, that a name means."""
-    for candidate in (schema,) if schema else work.search_path:
+    for candidate in (schema,) if schema else state.search_path:
         key = Name(candidate, name)
-        if key in work.types or key in work.tables or key in work.views or key in work.other_types:
+        if key in state.types or key in state.tables or key in state.views or key in state.other_types:
             return key
-    return None if schema else work.extension_types.get(name)
+    return None if schema else state.extension_types.get(name)
 
 
-def named_type(work: Work, nodes: Any, *, missing_ok: bool = False) -> UserType | None:
+def named_type(state: CatalogState, nodes: Any, *, missing_ok: bool = False) -> UserType | None:
     """The type in the catalog that a list of strings names, noted as missing where there is none."""
     schema, name = names(nodes)
-    found = user_type(work, schema, name)
-    if found is None and not missing_ok and not work.unknown_extension:
-        work.missing("type", f"{schema}.{name}" if schema else name)
-    return work.types.get(found) if found else None
+    found = user_type(state, schema, name)
+    if found is None and not missing_ok and not state.issues.has_unknown_extension:
+        state.issues.report_missing("type", f"{schema}.{name}" if schema else name)
+    return state.types.get(found) if found else None
 
 
-def _of_column(work: Work, node: Any) -> str:
+def _of_column(state: CatalogState, node: Any) -> str:
     """The type of `table.column%TYPE`."""
     parts = strings(node.names)
-    table = work.catalog.relation(parts[-3] if len(parts) > 2 else None, parts[-2]) if len(parts) > 1 else None
+    table = state.catalog.relation(parts[-3] if len(parts) > 2 else None, parts[-2]) if len(parts) > 1 else None
     column = table.column(parts[-1]) if isinstance(table, Table) else None
     return column.type if column else ""

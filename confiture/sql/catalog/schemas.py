@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from confiture.models.catalog import PUBLIC, Name
-from confiture.sql.catalog.work import SYSTEM, Work
+from confiture.sql.catalog.issues import SYSTEM
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import pb
 
 _NONE: tuple[str, ...] = ()
@@ -41,61 +42,61 @@ BARE = frozenset({"plpgsql"})
 """Extensions that bring no functions that users would name in DDL."""
 
 
-def create_schema(work: Work, node: Any) -> None:
+def create_schema(state: CatalogState, node: Any) -> None:
     """CREATE SCHEMA, with the objects that it makes in it."""
     name = node.schemaname or node.authrole.rolename
-    if name in work.schemas and not node.if_not_exists and work.schemas[name] is not None:
-        work.duplicate("schema", name, work.schemas[name])
+    if name in state.schemas and not node.if_not_exists and state.schemas[name] is not None:
+        state.issues.report_duplicate("schema", name, state.schemas[name])
         return
-    work.schemas.setdefault(name, work.at(-1))
+    state.schemas.setdefault(name, state.issues.location(-1))
     if not node.schema_elts:
         return
-    before = work.search_path[:]
-    work.search_path[:] = [name, *before]
+    before = state.search_path[:]
+    state.search_path[:] = [name, *before]
     for element in sorted(node.schema_elts, key=lambda one: _ORDER.get(one.WhichOneof("node"), 0)):
         kind = element.WhichOneof("node")
-        work.nested(kind, getattr(element, kind))
-    work.search_path[:] = before
+        state.nested(kind, getattr(element, kind))
+    state.search_path[:] = before
 
 
-def create_extension(work: Work, node: Any) -> None:
+def create_extension(state: CatalogState, node: Any) -> None:
     """CREATE EXTENSION, with the types of those that are widely used."""
     name = node.extname
-    if name in work.extensions:
+    if name in state.extensions:
         if not node.if_not_exists:
-            work.duplicate("extension", name, work.extensions[name])
+            state.issues.report_duplicate("extension", name, state.extensions[name])
         return
     options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
-    schema = options["schema"].string.sval if "schema" in options else work.creation_schema
-    work.extensions[name] = work.at(-1)
+    schema = options["schema"].string.sval if "schema" in options else state.names.creation_schema
+    state.extensions[name] = state.issues.location(-1)
     if name in _TYPES:
-        work.other_types.update(Name(schema, one) for one in _TYPES[name])
-        work.extension_types.update({one: Name(schema, one) for one in _TYPES[name]})
+        state.other_types.update(Name(schema, one) for one in _TYPES[name])
+        state.extension_types.update({one: Name(schema, one) for one in _TYPES[name]})
     else:
-        work.unknown_extension = True
+        state.issues.has_unknown_extension = True
     if "cascade" in options:
-        work.unknown_extension = True
+        state.issues.has_unknown_extension = True
 
 
-def has_foreign_functions(work: Work) -> bool:
+def has_foreign_functions(state: CatalogState) -> bool:
     """Whether functions may be there that the statements did not make."""
-    return work.unknown_extension or any(name not in BARE for name in work.extensions)
+    return state.issues.has_unknown_extension or any(name not in BARE for name in state.extensions)
 
 
-def set_variable(work: Work, node: Any) -> None:
+def set_variable(state: CatalogState, node: Any) -> None:
     """SET search_path and SET SCHEMA; other settings do not matter here."""
     if node.kind == pb.VAR_RESET_ALL:
-        work.search_path[:] = [PUBLIC]
+        state.search_path[:] = [PUBLIC]
     elif node.name == "search_path":
         if node.kind == pb.VAR_SET_VALUE:
-            set_search_path(work, [_text(one) for one in node.args])
+            set_search_path(state, [_text(one) for one in node.args])
         elif node.kind in (pb.VAR_SET_DEFAULT, pb.VAR_RESET):
-            work.search_path[:] = [PUBLIC]
+            state.search_path[:] = [PUBLIC]
 
 
-def set_search_path(work: Work, names: list[str]) -> None:
+def set_search_path(state: CatalogState, names: list[str]) -> None:
     """Sets the search path; `$user` and what the server searches anyway are left out."""
-    work.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
+    state.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
 
 
 def _text(node: Any) -> str:

@@ -9,8 +9,9 @@ from confiture.models.catalog import Function, Name, Policy, Sequence, Table
 from confiture.models.values import replace
 from confiture.sql.catalog.constraints import SYSTEM_COLUMNS
 from confiture.sql.catalog.functions import function_of, function_text
+from confiture.sql.catalog.grants import DefaultGrant
 from confiture.sql.catalog.resolving import user_type, written
-from confiture.sql.catalog.work import DefaultGrant, Work
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import expression_text, names, pb
 from confiture.sql.walking import column_names, nodes_of
 
@@ -36,16 +37,16 @@ _KINDS = {
 }
 
 
-def create_policy(work: Work, node: Any) -> None:
+def create_policy(state: CatalogState, node: Any) -> None:
     """CREATE POLICY."""
-    table = work.table(node.table)
+    table = state.names.table(node.table)
     if table is None:
         return
     found = next((one for one in table.policies if one.name == node.policy_name), None)
     if found:
-        work.duplicate("policy", f"{node.policy_name} of {table.name}", found.place)
+        state.issues.report_duplicate("policy", f"{node.policy_name} of {table.name}", found.place)
         return
-    _require_columns(work, table, node)
+    _require_columns(state, table, node)
     policy = Policy(
         name=node.policy_name,
         command=node.cmd_name or "all",
@@ -53,21 +54,21 @@ def create_policy(work: Work, node: Any) -> None:
         roles=_roles(node.roles),
         using=expression_text(node.qual) if node.HasField("qual") else None,
         with_check=expression_text(node.with_check) if node.HasField("with_check") else None,
-        place=work.at(-1),
+        place=state.issues.location(-1),
     )
-    work.tables[table.name] = replace(table, policies=(*table.policies, policy))
+    state.tables[table.name] = replace(table, policies=(*table.policies, policy))
 
 
-def alter_policy(work: Work, node: Any) -> None:
+def alter_policy(state: CatalogState, node: Any) -> None:
     """ALTER POLICY."""
-    table = work.table(node.table)
+    table = state.names.table(node.table)
     if table is None:
         return
     policy = next((one for one in table.policies if one.name == node.policy_name), None)
     if policy is None:
-        work.missing("policy", f"{node.policy_name} of {table.name}")
+        state.issues.report_missing("policy", f"{node.policy_name} of {table.name}")
         return
-    _require_columns(work, table, node)
+    _require_columns(state, table, node)
     altered = replace(
         policy,
         roles=_roles(node.roles) if node.roles else policy.roles,
@@ -75,17 +76,17 @@ def alter_policy(work: Work, node: Any) -> None:
         with_check=expression_text(node.with_check) if node.HasField("with_check") else policy.with_check,
     )
     policies = tuple(altered if one is policy else one for one in table.policies)
-    work.tables[table.name] = replace(table, policies=policies)
+    state.tables[table.name] = replace(table, policies=policies)
 
 
-def _require_columns(work: Work, table: Table, node: Any) -> None:
+def _require_columns(state: CatalogState, table: Table, node: Any) -> None:
     """Notes which columns are not there, unless the expression has queries with columns of their own."""
     known = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
     for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
         unknown = [column for column in column_names(expression) if column not in known]
         if unknown and not any(True for _ in nodes_of(expression, pb.SubLink)):
             for column in unknown:
-                work.missing_column(table.name, column)
+                state.issues.report_missing_column(table.name, column)
 
 
 def _roles(nodes: Any) -> tuple[str, ...]:
@@ -104,18 +105,18 @@ def _role(node: Any) -> str:
     return fixed.get(node.roletype) or str(node.rolename)
 
 
-def grant(work: Work, node: Any) -> None:
+def grant(state: CatalogState, node: Any) -> None:
     """GRANT and REVOKE on objects."""
     kind = _KINDS.get(node.objtype)
     if kind is None or node.targtype == pb.ACL_TARGET_DEFAULTS:
         return
     grantees = [_role(one.role_spec) for one in node.grantees]
-    for actual, text, function in _objects(work, node, kind):
+    for actual, text, function in _objects(state, node, kind):
         for privilege in _privileges(node, actual):
             for grantee in grantees:
-                _give(work, node.is_grant and not _is_option(node), actual, text, grantee, privilege, node)
+                _give(state, node.is_grant and not _is_option(node), actual, text, grantee, privilege, node)
         if function and "public" in grantees and not _is_option(node):
-            work.functions[function.signature] = replace(function, public_execute=node.is_grant)
+            state.functions.all[function.signature] = replace(function, public_execute=node.is_grant)
 
 
 def _is_option(node: Any) -> bool:
@@ -123,53 +124,53 @@ def _is_option(node: Any) -> bool:
     return not node.is_grant and node.grant_option
 
 
-def _give(work: Work, give: bool, kind: str, text: str, grantee: str, privilege: str, node: Any) -> None:
+def _give(state: CatalogState, give: bool, kind: str, text: str, grantee: str, privilege: str, node: Any) -> None:
     if give:
-        work.grant(kind, text, grantee, privilege)
+        state.grants.grant(kind, text, grantee, privilege)
     elif not _is_option(node):
-        work.revoke(kind, text, grantee, privilege)
+        state.grants.revoke(kind, text, grantee, privilege)
 
 
-def _objects(work: Work, node: Any, kind: str) -> Iterator[tuple[str, str, Function | None]]:
+def _objects(state: CatalogState, node: Any, kind: str) -> Iterator[tuple[str, str, Function | None]]:
     """The kind and text of each object, with the function where it is one."""
     if node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
         for item in node.objects:
-            yield from _all_in_schema(work, kind, item.string.sval)
+            yield from _all_in_schema(state, kind, item.string.sval)
         return
     for item in node.objects:
         if kind in ("table", "sequence"):
-            yield from _relation(work, item.range_var)
+            yield from _relation(state, item.range_var)
         elif kind == "function":
-            function = function_of(work, item.object_with_args)
+            function = function_of(state, item.object_with_args)
             if function:
                 yield kind, function_text(function.signature), function
         elif kind == "type":
             parts = item.list.items if item.WhichOneof("node") == "list" else item.type_name.names
-            type_name = user_type(work, *names(parts))
+            type_name = user_type(state, *names(parts))
             if type_name:
                 yield kind, written(type_name), None
         else:
             if kind == "schema":
-                work.require_schema(item.string.sval)
+                state.names.require_schema(item.string.sval)
             yield kind, item.string.sval, None
 
 
-def _relation(work: Work, node: Any) -> Iterator[tuple[str, str, None]]:
-    found = work.relation(node)
+def _relation(state: CatalogState, node: Any) -> Iterator[tuple[str, str, None]]:
+    found = state.names.relation(node)
     if found is None:
-        work.missing_relation(node)
+        state.names.report_missing(node)
         return
     yield "sequence" if isinstance(found, Sequence) else "table", str(found.name), None
 
 
-def _all_in_schema(work: Work, kind: str, schema: str) -> Iterator[tuple[str, str, Function | None]]:
-    work.require_schema(schema)
+def _all_in_schema(state: CatalogState, kind: str, schema: str) -> Iterator[tuple[str, str, Function | None]]:
+    state.names.require_schema(schema)
     if kind == "function":
-        for function in list(work.functions.values()):
+        for function in list(state.functions.all.values()):
             if function.signature.name.schema == schema:
                 yield kind, function_text(function.signature), function
         return
-    relations: Iterable[Name] = work.sequences if kind == "sequence" else (*work.tables, *work.views)
+    relations: Iterable[Name] = state.sequences.all if kind == "sequence" else (*state.tables, *state.views)
     for name in list(relations):
         if name.schema == schema:
             yield kind, str(name), None
@@ -188,7 +189,7 @@ def _privileges(node: Any, kind: str) -> Iterator[str]:
                 yield "temporary" if name == "temp" else name
 
 
-def alter_default_privileges(work: Work, node: Any) -> None:
+def alter_default_privileges(state: CatalogState, node: Any) -> None:
     """ALTER DEFAULT PRIVILEGES; those FOR another role do not concern what the files make."""
     options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
     if "roles" in options:
@@ -202,6 +203,6 @@ def alter_default_privileges(work: Work, node: Any) -> None:
             for privilege in _privileges(node.action, kind):
                 one = DefaultGrant(schema, kind, _role(item.role_spec), privilege)
                 if node.action.is_grant:
-                    work.default_grants.add(one)
+                    state.grants.defaults.add(one)
                 else:
-                    work.default_grants.discard(one)
+                    state.grants.defaults.discard(one)

@@ -11,8 +11,9 @@ from confiture.sql.catalog.copying import Like, copy_columns, copy_rest
 from confiture.sql.catalog.inheritance import clone_keys, inherit
 from confiture.sql.catalog.queries import columns_of, read_names
 from confiture.sql.catalog.resolving import named_type, type_names
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.table_builder import TableBuilder
 from confiture.sql.catalog.views import named, put_view
-from confiture.sql.catalog.work import TableDraft, Work
 from confiture.sql.tree import expression_text, identifier, pb, statement_text, strings
 from confiture.sql.walking import relations_read
 
@@ -24,40 +25,40 @@ _STRATEGIES = {
 }
 
 
-def create_table(work: Work, node: Any) -> None:
+def create_table(state: CatalogState, node: Any) -> None:
     """CREATE TABLE."""
-    _make(work, node, TableKind.TABLE)
+    _make(state, node, TableKind.TABLE)
 
 
-def create_foreign_table(work: Work, node: Any) -> None:
+def create_foreign_table(state: CatalogState, node: Any) -> None:
     """CREATE FOREIGN TABLE."""
-    _make(work, node.base_stmt, TableKind.FOREIGN)
+    _make(state, node.base_stmt, TableKind.FOREIGN)
 
 
-def _make(work: Work, node: Any, kind: TableKind) -> None:
+def _make(state: CatalogState, node: Any, kind: TableKind) -> None:
     """Makes the table of a CreateStmt, unless there is one of that name."""
-    draft = _new(work, node.relation, kind, quiet=node.if_not_exists)
+    draft = _new(state, node.relation, kind, quiet=node.if_not_exists)
     if draft is None:
         return
     if node.HasField("of_typename"):
-        _add_attributes(work, draft, node.of_typename)
-    parents = _parents(work, draft, node)
-    wanted, likes = _elements(work, draft, node.table_elts)
+        _add_attributes(state, draft, node.of_typename)
+    parents = _parents(state, draft, node)
+    wanted, likes = _elements(state, draft, node.table_elts)
     if node.HasField("partspec"):
         draft.kind = TableKind.PARTITIONED
         draft.partition_key = partition_key(node.partspec)
     if node.HasField("partbound"):
         draft.partition_bound = partition_bound(node.partbound)
-    add_all(work, draft, wanted, new=True)
+    add_all(state, draft, wanted, new=True)
     for like in likes:
-        copy_rest(work, draft, like)
+        copy_rest(state, draft, like)
     if draft.partition_bound:
         for parent in parents:
-            clone_keys(work, parent, draft)
-    work.put(draft)
+            clone_keys(state, parent, draft)
+    state.put_table(draft)
 
 
-def _elements(work: Work, draft: TableDraft, nodes: Any) -> tuple[list[Wanted], list[Like]]:
+def _elements(state: CatalogState, draft: TableBuilder, nodes: Any) -> tuple[list[Wanted], list[Like]]:
     """Adds the columns; returns what is to be made once all of them are there."""
     wanted: list[Wanted] = []
     likes: list[Like] = []
@@ -65,57 +66,57 @@ def _elements(work: Work, draft: TableDraft, nodes: Any) -> tuple[list[Wanted], 
     for element in nodes:
         which = element.WhichOneof("node")
         if which == "column_def":
-            wanted += add_column(work, draft, element.column_def, merge=inherited)
+            wanted += add_column(state, draft, element.column_def, merge=inherited)
         elif which == "constraint":
             wanted.append(Wanted.of(element.constraint))
         elif which == "table_like_clause":
-            likes += copy_columns(work, draft, element.table_like_clause)
+            likes += copy_columns(state, draft, element.table_like_clause)
     return wanted, likes
 
 
-def _new(work: Work, relation: Any, kind: TableKind, *, quiet: bool) -> TableDraft | None:
-    name = work.new_name(relation)
-    if work.is_taken(name):
+def _new(state: CatalogState, relation: Any, kind: TableKind, *, quiet: bool) -> TableBuilder | None:
+    name = state.names.new_name(relation)
+    if state.names.is_taken(name):
         if not quiet:
-            work.duplicate("relation", name, work.holder(name), relation.location)
+            state.issues.report_duplicate("relation", name, state.names.defined_at(name), relation.location)
         return None
-    found = work.types.get(name)
+    found = state.types.get(name)
     if found:
-        work.duplicate("type", name, found.place, relation.location)
+        state.issues.report_duplicate("type", name, found.place, relation.location)
         return None
-    work.require_schema(name.schema, relation.location)
-    work.made(name)
-    if work.default_grants:
-        work.grant_defaults("table", name)
-    return TableDraft(
+    state.names.require_schema(name.schema, relation.location)
+    state.created.add(name)
+    if state.grants.defaults:
+        state.grants.grant_defaults("table", name)
+    return TableBuilder(
         name=name,
         kind=kind,
         persistence=_PERSISTENCE.get(relation.relpersistence, Persistence.PERMANENT),
-        place=work.at(relation.location),
+        place=state.issues.location(relation.location),
     )
 
 
-def _add_attributes(work: Work, draft: TableDraft, node: Any) -> None:
+def _add_attributes(state: CatalogState, draft: TableBuilder, node: Any) -> None:
     """The columns of CREATE TABLE ... OF a type."""
-    found = named_type(work, node.names)
+    found = named_type(state, node.names)
     if isinstance(found, Composite):
         draft.columns = {name: Column(name=name, type=kind, place=found.place) for name, kind in found.attributes}
-        work.depend(draft.name, (found.name,))
+        state.dependencies.add(draft.name, (found.name,))
     else:
-        work.partial.add(draft.name)
+        state.issues.partial.add(draft.name)
 
 
-def _parents(work: Work, draft: TableDraft, node: Any) -> list[Table]:
+def _parents(state: CatalogState, draft: TableBuilder, node: Any) -> list[Table]:
     found = []
     for item in node.inh_relations:
-        parent = work.table(item.range_var)
+        parent = state.names.table(item.range_var)
         if parent:
             if node.HasField("partbound"):
-                work.require_partitioned(parent, item.range_var.location)
-            inherit(work, parent, draft, partition=node.HasField("partbound"))
+                state.require_partitioned(parent, item.range_var.location)
+            inherit(state, parent, draft, partition=node.HasField("partbound"))
             found.append(parent)
         else:
-            work.partial.add(draft.name)
+            state.issues.partial.add(draft.name)
     return found
 
 
@@ -144,32 +145,32 @@ def partition_bound(node: Any) -> str:
     return statement_text("create_stmt", bare).split("PARTITION OF b", 1)[-1].strip()
 
 
-def create_table_as(work: Work, node: Any) -> None:
+def create_table_as(state: CatalogState, node: Any) -> None:
     """CREATE TABLE ... AS and CREATE MATERIALIZED VIEW."""
     if node.objtype != pb.OBJECT_MATVIEW:
-        make_table_of_query(work, node.into, node.query, quiet=node.if_not_exists)
+        make_table_of_query(state, node.into, node.query, quiet=node.if_not_exists)
         return
-    name = work.new_name(node.into.rel)
-    if work.is_taken(name):
+    name = state.names.new_name(node.into.rel)
+    if state.names.is_taken(name):
         if not node.if_not_exists:
-            work.duplicate("relation", name, work.holder(name), node.into.rel.location)
+            state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.into.rel.location)
         return
-    work.require_schema(name.schema, node.into.rel.location)
-    put_view(work, name, node.query, strings(node.into.col_names), materialized=True)
-    work.made(name)
-    work.grant_defaults("table", name)
+    state.names.require_schema(name.schema, node.into.rel.location)
+    put_view(state, name, node.query, strings(node.into.col_names), materialized=True)
+    state.created.add(name)
+    state.grants.grant_defaults("table", name)
 
 
-def make_table_of_query(work: Work, into: Any, query: Any, *, quiet: bool = False) -> None:
+def make_table_of_query(state: CatalogState, into: Any, query: Any, *, quiet: bool = False) -> None:
     """Makes a table with the columns of a query."""
-    read_names(work, relations_read(query))
-    columns = columns_of(work, query)
-    draft = _new(work, into.rel, TableKind.TABLE, quiet=quiet)
+    read_names(state, relations_read(query))
+    columns = columns_of(state, query)
+    draft = _new(state, into.rel, TableKind.TABLE, quiet=quiet)
     if draft is None:
         return
     if columns is None:
-        work.partial.add(draft.name)
+        state.issues.partial.add(draft.name)
     for column in named(columns, strings(into.col_names)):
         draft.columns[column.name] = Column(name=column.name, type=column.type, place=draft.place)
-        work.depend(draft.name, [one for one in type_names(column.type) if one in work.types])
-    work.put(draft)
+        state.dependencies.add(draft.name, [one for one in type_names(column.type) if one in state.types])
+    state.put_table(draft)

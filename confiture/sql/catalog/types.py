@@ -156,7 +156,7 @@ _PLAIN = {
 }
 
 
-def built_in(type_name: Any, *, bare: bool = False) -> str | None:
+def built_in_type(type_name: Any, *, bare: bool = False) -> str | None:
     """The spelling of a type of PostgreSQL's own, None for all others; `bare` is without modifiers."""
     names = type_name.names
     if not names:
@@ -166,6 +166,12 @@ def built_in(type_name: Any, *, bare: bool = False) -> str | None:
         return None
     text = without_modifiers(name) if bare else with_modifiers(name, type_name.typmods)
     return f"{text}[]" if type_name.array_bounds else text
+
+
+def is_serial(column: Any) -> bool:
+    """Whether the type of a ColumnDef is serial, bigserial or smallserial."""
+    parts = strings(column.type_name.names)
+    return len(parts) == 1 and parts[0] in SERIALS
 
 
 def without_modifiers(name: str) -> str:

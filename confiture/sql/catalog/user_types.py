@@ -7,40 +7,40 @@ from typing import Any
 from confiture.models.catalog import Composite, Domain, Enum, Name, Range, UserType
 from confiture.models.values import replace
 from confiture.sql.catalog.resolving import named_type, type_text
-from confiture.sql.catalog.work import Work
+from confiture.sql.catalog.state import CatalogState
 from confiture.sql.tree import definition, expression_text, names, pb, strings
 
 # AlterDomainStmt.subtype
 _DEFAULT, _SET_NOT_NULL, _DROP_NOT_NULL, _ADD, _DROP, _VALIDATE = "T", "O", "N", "C", "X", "V"
 
 
-def _new(work: Work, nodes: Any, location: int = -1) -> Name | None:
+def _new(state: CatalogState, nodes: Any, location: int = -1) -> Name | None:
     """The name of a type to make, None (noted as a duplicate) where there is one."""
     schema, text = names(nodes)
-    name = Name(schema or work.creation_schema, text)
-    found = work.types.get(name) or work.tables.get(name) or work.views.get(name)
+    name = Name(schema or state.names.creation_schema, text)
+    found = state.types.get(name) or state.tables.get(name) or state.views.get(name)
     if found:
-        work.duplicate("type", name, found.place, location)
+        state.issues.report_duplicate("type", name, found.place, location)
         return None
-    work.require_schema(name.schema)
-    work.other_types.discard(name)  # a shell type becomes a real one
+    state.names.require_schema(name.schema)
+    state.other_types.discard(name)  # a shell type becomes a real one
     return name
 
 
-def _put(work: Work, type_: UserType) -> None:
-    work.types[type_.name] = type_
+def _put(state: CatalogState, type_: UserType) -> None:
+    state.types[type_.name] = type_
 
 
-def create_enum(work: Work, node: Any) -> None:
+def create_enum(state: CatalogState, node: Any) -> None:
     """CREATE TYPE ... AS ENUM."""
-    name = _new(work, node.type_name)
+    name = _new(state, node.type_name)
     if name:
-        _put(work, Enum(name=name, labels=strings(node.vals), place=work.at(-1)))
+        _put(state, Enum(name=name, labels=strings(node.vals), place=state.issues.location(-1)))
 
 
-def alter_enum(work: Work, node: Any) -> None:
+def alter_enum(state: CatalogState, node: Any) -> None:
     """ALTER TYPE ... ADD VALUE and RENAME VALUE."""
-    found = named_type(work, node.type_name)
+    found = named_type(state, node.type_name)
     if not isinstance(found, Enum):
         return
     labels = list(found.labels)
@@ -48,31 +48,31 @@ def alter_enum(work: Work, node: Any) -> None:
         if node.old_val in labels:
             labels[labels.index(node.old_val)] = node.new_val
         else:
-            work.missing("label", f"{node.old_val} of {found.name}")
+            state.issues.report_missing("label", f"{node.old_val} of {found.name}")
     elif node.new_val in labels:
         if not node.skip_if_new_val_exists:
-            work.duplicate("label", f"{node.new_val} of {found.name}", found.place)
+            state.issues.report_duplicate("label", f"{node.new_val} of {found.name}", found.place)
     elif node.new_val_neighbor in labels:
         labels.insert(labels.index(node.new_val_neighbor) + node.new_val_is_after, node.new_val)
     else:
         labels.append(node.new_val)
-    _put(work, replace(found, labels=tuple(labels)))
+    _put(state, replace(found, labels=tuple(labels)))
 
 
-def create_domain(work: Work, node: Any) -> None:
+def create_domain(state: CatalogState, node: Any) -> None:
     """CREATE DOMAIN."""
-    name = _new(work, node.domainname)
+    name = _new(state, node.domainname)
     if name is None:
         return
-    domain = Domain(name=name, type=type_text(work, node.type_name), place=work.at(-1))
+    domain = Domain(name=name, type=type_text(state, node.type_name), place=state.issues.location(-1))
     for item in node.constraints:
-        domain = _constrained(work, domain, item.constraint)
-    _put(work, domain)
+        domain = _constrained(state, domain, item.constraint)
+    _put(state, domain)
 
 
-def alter_domain(work: Work, node: Any) -> None:
+def alter_domain(state: CatalogState, node: Any) -> None:
     """ALTER DOMAIN."""
-    found = named_type(work, node.type_name)
+    found = named_type(state, node.type_name)
     if not isinstance(found, Domain):
         return
     if node.subtype == _DEFAULT:
@@ -80,27 +80,27 @@ def alter_domain(work: Work, node: Any) -> None:
     elif node.subtype in (_SET_NOT_NULL, _DROP_NOT_NULL):
         found = replace(found, not_null=node.subtype == _SET_NOT_NULL)
     elif node.subtype == _ADD:
-        found = _constrained(work, found, definition(node).constraint)
+        found = _constrained(state, found, definition(node).constraint)
     elif node.subtype == _DROP:
-        found = _without(work, found, node)
+        found = _without(state, found, node)
     elif node.subtype == _VALIDATE:
         checks = tuple((one, text, proven or one == node.name) for one, text, proven in found.checks)
         found = replace(found, checks=checks)
-    _put(work, found)
+    _put(state, found)
 
 
-def _without(work: Work, domain: Domain, node: Any) -> Domain:
+def _without(state: CatalogState, domain: Domain, node: Any) -> Domain:
     left = tuple(check for check in domain.checks if check[0] != node.name)
     if len(left) < len(domain.checks):
-        work.forget_constraint(Name(domain.name.schema, node.name))
+        state.constraints.release(domain.name.schema, node.name)
     elif node.name == f"{domain.name.name}_not_null":
         return replace(domain, not_null=False)
     elif not node.missing_ok:
-        work.missing("constraint", node.name)
+        state.issues.report_missing("constraint", node.name)
     return replace(domain, checks=left)
 
 
-def _constrained(work: Work, domain: Domain, node: Any) -> Domain:
+def _constrained(state: CatalogState, domain: Domain, node: Any) -> Domain:
     if node.contype == pb.CONSTR_NOTNULL:
         return replace(domain, not_null=True)
     if node.contype == pb.CONSTR_DEFAULT:
@@ -108,32 +108,32 @@ def _constrained(work: Work, domain: Domain, node: Any) -> Domain:
     if node.contype != pb.CONSTR_CHECK:
         return domain
     schema = domain.name.schema
-    name = node.conname or work.constraint_name(schema, domain.name.name, None, "check")
+    name = node.conname or state.constraints.free_name(schema, domain.name.name, None, "check")
     if any(check[0] == name for check in domain.checks):
-        work.duplicate("constraint", name, domain.place, node.location)
+        state.issues.report_duplicate("constraint", name, domain.place, node.location)
         return domain
-    work.constraint_names[Name(schema, name)] += 1
+    state.constraints.reserve(schema, name)
     check = (name, expression_text(node.raw_expr), not node.skip_validation)
     return replace(domain, checks=(*domain.checks, check))
 
 
-def create_composite(work: Work, node: Any) -> None:
+def create_composite(state: CatalogState, node: Any) -> None:
     """CREATE TYPE ... AS (...)."""
-    schema, text = node.typevar.schemaname or work.creation_schema, node.typevar.relname
+    schema, text = node.typevar.schemaname or state.names.creation_schema, node.typevar.relname
     name = Name(schema, text)
-    found = work.types.get(name)
-    if found or work.is_taken(name):
-        work.duplicate("type", name, found.place if found else work.holder(name))
+    found = state.types.get(name)
+    if found or state.names.is_taken(name):
+        state.issues.report_duplicate("type", name, found.place if found else state.names.defined_at(name))
         return
-    work.require_schema(schema)
-    attributes = tuple((one.column_def.colname, type_text(work, one.column_def.type_name)) for one in node.coldeflist)
-    _put(work, Composite(name=name, attributes=attributes, place=work.at(-1)))
+    state.names.require_schema(schema)
+    attributes = tuple((one.column_def.colname, type_text(state, one.column_def.type_name)) for one in node.coldeflist)
+    _put(state, Composite(name=name, attributes=attributes, place=state.issues.location(-1)))
 
 
-def alter_composite(work: Work, node: Any) -> None:
+def alter_composite(state: CatalogState, node: Any) -> None:
     """ALTER TYPE ... ADD, DROP and ALTER ATTRIBUTE."""
     relation = node.relation
-    found = named_type(work, [*_parts(relation)])
+    found = named_type(state, [*_parts(relation)])
     if not isinstance(found, Composite):
         return
     attributes = dict(found.attributes)
@@ -141,38 +141,38 @@ def alter_composite(work: Work, node: Any) -> None:
         command = item.alter_table_cmd
         column = definition(command).column_def
         if command.subtype == pb.AT_AddColumn:
-            attributes[column.colname] = type_text(work, column.type_name)
+            attributes[column.colname] = type_text(state, column.type_name)
         elif command.subtype == pb.AT_DropColumn:
             attributes.pop(command.name, None)
         elif command.subtype == pb.AT_AlterColumnType and command.name in attributes:
-            attributes[command.name] = type_text(work, column.type_name)
-    _put(work, replace(found, attributes=tuple(attributes.items())))
+            attributes[command.name] = type_text(state, column.type_name)
+    _put(state, replace(found, attributes=tuple(attributes.items())))
 
 
 def _parts(relation: Any) -> list[Any]:
     return [pb.Node(string=pb.String(sval=one)) for one in (relation.schemaname, relation.relname) if one]
 
 
-def create_range(work: Work, node: Any) -> None:
+def create_range(state: CatalogState, node: Any) -> None:
     """CREATE TYPE ... AS RANGE, with its multirange type."""
-    name = _new(work, node.type_name)
+    name = _new(state, node.type_name)
     if name is None:
         return
     arguments = [one.def_elem for one in node.params]
     parameters = {one.defname: one.arg.type_name for one in arguments if one.arg.HasField("type_name")}
-    subtype = type_text(work, parameters["subtype"]) if "subtype" in parameters else ""
-    _put(work, Range(name=name, subtype=subtype, place=work.at(-1)))
+    subtype = type_text(state, parameters["subtype"]) if "subtype" in parameters else ""
+    _put(state, Range(name=name, subtype=subtype, place=state.issues.location(-1)))
     if "multirange_type_name" in parameters:
         schema, multirange = names(parameters["multirange_type_name"].names)
-        work.other_types.add(Name(schema or name.schema, multirange))
+        state.other_types.add(Name(schema or name.schema, multirange))
     elif "range" in name.name:
-        work.other_types.add(Name(name.schema, name.name.replace("range", "multirange", 1)))
+        state.other_types.add(Name(name.schema, name.name.replace("range", "multirange", 1)))
     else:
-        work.other_types.add(Name(name.schema, f"{name.name}_multirange"))
+        state.other_types.add(Name(name.schema, f"{name.name}_multirange"))
 
 
-def define(work: Work, node: Any) -> None:
+def define(state: CatalogState, node: Any) -> None:
     """CREATE TYPE of a base or shell type; what else DefineStmt makes is not held."""
     if node.kind == pb.OBJECT_TYPE:
         schema, name = names(node.defnames)
-        work.other_types.add(Name(schema or work.creation_schema, name))
+        state.other_types.add(Name(schema or state.names.creation_schema, name))

@@ -9,27 +9,28 @@ from confiture.models.catalog import Name, Query, View
 from confiture.models.values import replace
 from confiture.sql.catalog.queries import Output, columns_of, read_names
 from confiture.sql.catalog.reading import check_columns
-from confiture.sql.catalog.work import Work
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.options import is_on, is_true
 from confiture.sql.tree import definition, pb, statement_text, strings
 from confiture.sql.walking import relations_read
 
 
-def create_view(work: Work, node: Any) -> None:
+def create_view(state: CatalogState, node: Any) -> None:
     """CREATE VIEW."""
-    name = work.new_name(node.view)
-    old = work.views.get(name)
-    if work.is_taken(name) and not (node.replace and old and not old.materialized):
-        work.duplicate("relation", name, work.holder(name), node.view.location)
+    name = state.names.new_name(node.view)
+    old = state.views.get(name)
+    if state.names.is_taken(name) and not (node.replace and old and not old.materialized):
+        state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.view.location)
         return
-    work.require_schema(name.schema, node.view.location)
-    put_view(work, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)
+    state.names.require_schema(name.schema, node.view.location)
+    put_view(state, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)
     if not old:
-        work.made(name)
-        work.grant_defaults("table", name)
+        state.created.add(name)
+        state.grants.grant_defaults("table", name)
 
 
 def put_view(
-    work: Work,
+    state: CatalogState,
     name: Name,
     query: Any,
     aliases: Sequence[str],
@@ -39,21 +40,21 @@ def put_view(
     comment: str | None = None,
 ) -> None:
     """Puts the view of a query into the catalog."""
-    check_columns(work, query)
-    columns = named(columns_of(work, query), aliases)
-    relations = tuple(one for one in read_names(work, relations_read(query)) if one != name)
-    work.views[name] = View(
+    check_columns(state, query)
+    columns = named(columns_of(state, query), aliases)
+    relations = tuple(one for one in read_names(state, relations_read(query)) if one != name)
+    state.views[name] = View(
         name=name,
         query=_query(query),
         columns=tuple(one.name for one in columns),
         relations=relations,
         materialized=materialized,
-        security_invoker=any(is_on(one.def_elem, "security_invoker") for one in options),
+        security_invoker=is_on(options, "security_invoker"),
         comment=comment,
-        place=work.at(-1),
+        place=state.issues.location(-1),
     )
-    work.view_types[name] = tuple(one.type for one in columns)
-    work.depend(name, relations)
+    state.view_types[name] = tuple(one.type for one in columns)
+    state.dependencies.add(name, relations)
 
 
 def _query(node: Any) -> Query:
@@ -69,34 +70,18 @@ def named(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output
     return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
-def is_on(option: Any, name: str) -> bool:
-    """Whether an option says that something is on."""
-    if option.defname != name:
-        return False
-    kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
-    if kind is None:
-        return True
-    if kind == "integer":
-        return bool(option.arg.integer.ival)
-    if kind == "boolean":
-        return bool(option.arg.boolean.boolval)
-    value = getattr(option.arg, kind)
-    text = getattr(value, "sval", "") or ".".join(strings(getattr(value, "names", ())))
-    return text.lower() in ("true", "on", "yes", "1")
-
-
-def refresh_view(work: Work, node: Any) -> None:
+def refresh_view(state: CatalogState, node: Any) -> None:
     """REFRESH MATERIALIZED VIEW."""
-    if work.relation(node.relation) is None:
-        work.missing_relation(node.relation, "materialized view")
+    if state.names.relation(node.relation) is None:
+        state.names.report_missing(node.relation, "materialized view")
 
 
-def alter_view(work: Work, view: View, node: Any) -> View:
+def alter_view(state: CatalogState, view: View, node: Any) -> View:
     """ALTER VIEW ... SET and RESET of security_invoker."""
     invoker = view.security_invoker
     for item in node.cmds:
         command = item.alter_table_cmd
         for option in definition(command).list.items:
             if option.WhichOneof("node") == "def_elem" and option.def_elem.defname == "security_invoker":
-                invoker = command.subtype == pb.AT_SetRelOptions and is_on(option.def_elem, "security_invoker")
+                invoker = command.subtype == pb.AT_SetRelOptions and is_true(option.def_elem)
     return replace(view, security_invoker=invoker)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confiture.models.catalog import Catalog
-from confiture.sql.effects import altering, defining, domains, dropping, maintaining, querying
+from confiture.sql.effects import altering, defining, dropping, maintaining, querying
 from confiture.sql.effects.recording import Effects, Recorder
 from confiture.sql.tree import ParsedStatement
 
@@ -15,7 +15,7 @@ __all__ = ["Effects", "effects_of", "is_followed"]
 _KINDS: Mapping[str, Callable[[Any, Recorder], None]] = {
     "alter_table_move_all_stmt": altering.move_all,
     "alter_table_stmt": altering.alter_table,
-    "alter_domain_stmt": domains.alter_domain,
+    "alter_domain_stmt": defining.alter_domain,
     "alter_object_schema_stmt": defining.set_schema,
     "alter_policy_stmt": defining.policy,
     "alter_publication_stmt": defining.publication,

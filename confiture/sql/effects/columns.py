@@ -7,13 +7,12 @@ from typing import Any
 from confiture.models.catalog import Name, Table
 from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
-from confiture.sql.catalog.types import SERIALS
-from confiture.sql.dependents import index_reads, read_again_for
+from confiture.sql.catalog.types import is_serial
 from confiture.sql.effects.constraints import reference, scan_for_nulls
 from confiture.sql.effects.dropping import lock_partners, lock_referencing, lock_sequences
 from confiture.sql.effects.recording import Recorder
-from confiture.sql.tree import definition, pb, strings
-from confiture.sql.type_changes import keeps_order, rewrites, type_text
+from confiture.sql.tree import definition, pb
+from confiture.sql.type_changes import index_reads, keeps_order, read_again_for, rewrites, type_text
 from confiture.sql.volatility import domain_default_is_volatile, domain_of, is_volatile
 
 _AX = LockMode.ACCESS_EXCLUSIVE
@@ -60,12 +59,6 @@ def is_virtual(column: Any) -> bool:
         one.constraint.contype == pb.CONSTR_GENERATED and one.constraint.generated_kind == "v"
         for one in column.constraints
     )
-
-
-def is_serial(column: Any) -> bool:
-    """Whether a ColumnDef of the tree is of type serial."""
-    parts = strings(column.type_name.names)
-    return len(parts) == 1 and parts[0] in SERIALS
 
 
 def set_not_null(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:

@@ -1,17 +1,17 @@
-"""What CREATE, RENAME, COMMENT, GRANT and their kin lock and scan."""
+"""What CREATE, RENAME, COMMENT, GRANT, ALTER DOMAIN and their kin lock and scan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.models.catalog import Name
+from confiture.models.catalog import Domain, Name, Table
 from confiture.models.trace import LockMode
 from confiture.sql.effects.dropping import lock_sequences
 from confiture.sql.effects.partitions import join_partitions
 from confiture.sql.effects.querying import Use, read
 from confiture.sql.effects.recording import Recorder
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import definition, pb, strings
 
 _AX = LockMode.ACCESS_EXCLUSIVE
 _RELATIONS = (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE, pb.OBJECT_SEQUENCE)
@@ -177,3 +177,27 @@ def _ranges(nodes: Iterable[Any], recorder: Recorder) -> list[Name]:
 def _existing(range_var: Any, missing_ok: bool, recorder: Recorder) -> list[Name]:
     name = recorder.name(range_var)
     return [] if missing_ok and name not in recorder.catalog.sequences else [name]
+
+
+def alter_domain(node: Any, recorder: Recorder) -> None:
+    """ALTER DOMAIN: a stricter one reads every table that has a column of it."""
+    kind, constraint = node.subtype, definition(node).constraint
+    proves = kind in ("O", "V") or (kind == "C" and not constraint.skip_validation)
+    if not proves:
+        return
+    names = strings(node.type_name)
+    domain = next(
+        (recorder.catalog.types.get(Name(schema, names[-1])) for schema in _schemas_of(names, recorder)), None
+    )
+    if isinstance(domain, Domain):
+        users = [table.name for table in recorder.catalog.tables.values() if _has_column_of(table, domain)]
+        recorder.lock(users, LockMode.SHARE)
+        recorder.scan(users)
+
+
+def _schemas_of(names: tuple[str, ...], recorder: Recorder) -> tuple[str, ...]:
+    return (names[-2],) if len(names) > 1 else tuple(recorder.catalog.search_path)
+
+
+def _has_column_of(table: Table, domain: Domain) -> bool:
+    return any(column.type == str(domain.name) for column in table.columns)

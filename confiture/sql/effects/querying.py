@@ -10,8 +10,8 @@ from confiture.models.catalog import Name, Sequence
 from confiture.models.trace import LockMode
 from confiture.sql.effects.dropping import referencing
 from confiture.sql.effects.recording import Recorder
-from confiture.sql.proofs import column_of, constant_of, flattened
-from confiture.sql.tree import pb, strings
+from confiture.sql.proofs import column_of, constant_of
+from confiture.sql.tree import flatten_and, pb, strings
 from confiture.sql.walking import LEAVES, below, branches, walk
 
 _SEQUENCES = frozenset(("nextval", "currval", "setval"))
@@ -178,7 +178,7 @@ def _stops_early(node: Any) -> bool:
 
 def _conditions(node: Any) -> Iterator[Any]:
     if not isinstance(node, (pb.InsertStmt, pb.MergeStmt)) and node.HasField("where_clause"):
-        yield from flattened(node.where_clause)
+        yield from flatten_and(node.where_clause)
 
 
 def _picks_by_key(source: Any, conditions: list[Any], alone: bool, recorder: Recorder) -> bool:

@@ -41,7 +41,7 @@ def analyse(statement: ParsedStatement, facts: Facts) -> Verdict:
     tenant's data alone. Tables that are no tenants' count as the same for all.
     """
     if statement.kind in _WRAPPING:
-        work = Work(facts=facts)
+        work = Work(facts, _analyze)
         work.unknown(f"{_WRAPPING[statement.kind]} is not followed")
         return _verdict(work.issues, (), statement.place)
     if statement.kind not in ANALYSED:
@@ -67,9 +67,9 @@ def analyse(statement: ParsedStatement, facts: Facts) -> Verdict:
 def analyse_view(view: View, facts: Facts) -> Verdict:
     """Whether a view brings rows of one tenant to another, or hides whose they are."""
     tree = query_tree(view)
-    work = Work(facts=facts, views={view.name: None})
+    work = Work(facts, _analyze, views={view.name: None})
     check_calls(work, tree)
-    relation = query(work, tree, Around())
+    relation = work.query(tree, Around())
     shown = pb.RangeVar(relname=str(view.name), location=-1)
     _check_shown(work, relation, shown, "materialized view" if view.materialized else "view", view.columns)
     return _verdict(work.issues, work.proofs, view.place)
@@ -80,7 +80,7 @@ def _of_body(statement: ParsedStatement, facts: Facts) -> Verdict:
 
     One that only reads gives its caller what the caller may see, unless it reads with the rights of its owner.
     """
-    whole = Work(facts=facts)
+    whole = Work(facts, _analyze)
     is_definer_ = is_definer(statement.node)
     around = Around(has_variables=True, is_trigger=is_trigger(statement.node))
     reasons: list[Reason] = []
@@ -103,8 +103,8 @@ def _of_body(statement: ParsedStatement, facts: Facts) -> Verdict:
 
 def _reads_tenants(select: Any, facts: Facts, around: Around) -> bool:
     """Whether a query reads rows of tenants, itself or in subqueries whose tenants are lost."""
-    work = Work(facts=facts)
-    return query(work, select, around).reads or bool(work.issues)
+    work = Work(facts, _analyze)
+    return work.query(select, around).reads or bool(work.issues)
 
 
 def _place_within(statement: ParsedStatement, one: BodyStatement, issue: Issue) -> Place:
@@ -137,10 +137,10 @@ def _place(statement: ParsedStatement, issue: Issue) -> Place:
 
 def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> Work:
     """What was found in the tree of a statement."""
-    work = Work(facts=facts)
+    work = Work(facts, _analyze)
     check_calls(work, node)
     if kind == "select_stmt":
-        relation = query(work, node, around)
+        relation = work.query(node, around)
         if node.HasField("into_clause"):
             _check_shown(work, relation, node.into_clause.rel, "new table")
         else:
@@ -148,17 +148,21 @@ def examined(kind: str, node: Any, facts: Facts, around: Around = _OUTSIDE) -> W
             _check_named(work, relation, called, "result", -1)
     elif kind == "create_table_as_stmt":
         if node.query.WhichOneof("node") == "select_stmt":
-            relation = query(work, node.query.select_stmt, around)
+            relation = work.query(node.query.select_stmt, around)
             _check_shown(work, relation, node.into.rel, "new table")
         else:
             work.unknown("CREATE TABLE AS EXECUTE is not followed")
     elif kind == "view_stmt":
-        relation = query(work, node.query.select_stmt, around)
+        relation = work.query(node.query.select_stmt, around)
         names = strings(node.aliases)
         _check_shown(work, relation, node.view, "view", names)
     else:
-        change(work, kind, node, around)
+        work.nested(kind, node, around)
     return work
+
+
+def _analyze(work: Work, kind: str, node: Any, around: Around) -> Relation:
+    return query(work, node, around) if kind == "select_stmt" else change(work, kind, node, around)
 
 
 def _check_shown(work: Work, relation: Relation, node: Any, what: str, names: Sequence[str] = ()) -> None:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.targets import Target
 from confiture.sql.flow.work import Work, location_of
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 
 
 def check_conflict(
@@ -50,7 +48,7 @@ def _check_update(work: Work, clause: Any, target: Target, source: Source, aroun
     """What DO UPDATE sets, and by which subqueries; `excluded` is the new row, which is of the same tenant."""
     excluded = work.source("excluded", source.relation, clause)
     scope = Scope((Item.of(source), Item.of(excluded)), around.scope)
-    flow = Flow(work, scope, around, query, pb.SelectStmt())
+    flow = Flow(work, scope, around, pb.SelectStmt())
     flow.own = scope.sources()
     state = State(source.relation.reads, source.members() | excluded.members())
     for item in clause.target_list:
@@ -77,7 +75,7 @@ def _keys(work: Work, clause: Any, target: Target, written: Sequence[str]) -> li
 
 def _is_tied(condition: Any, column: str | None) -> bool:
     """Whether a WHERE says that the row there is of the tenant of the new one."""
-    for part in conjuncts(condition):
+    for part in flatten_and(condition):
         if part.WhichOneof("node") != "a_expr" or strings(part.a_expr.name)[-1] != "=":
             continue
         sides = [part.a_expr.lexpr, part.a_expr.rexpr]

@@ -10,7 +10,7 @@ from confiture.models.catalog import Catalog
 from confiture.sql.answers import Answer
 from confiture.sql.flow.relations import Column, Constant, Node, Source
 from confiture.sql.flow.scopes import Scope
-from confiture.sql.tree import expression_text, pb, strings
+from confiture.sql.tree import expression_text, flatten_and, pb, strings
 from confiture.sql.volatility import is_volatile
 from confiture.sql.walking import branches, walk
 
@@ -106,7 +106,7 @@ class Expressions:
         found = [
             [
                 pair
-                for part in conjuncts(one)
+                for part in flatten_and(one)
                 for pair in self.pairs(part, scope, has_variables=has_variables, with_nulls=with_nulls)
             ]
             for one in alternatives
@@ -188,16 +188,6 @@ def _constant(node: Any) -> Constant | None:
         text = node.sval.sval
         return Constant(text if text.isdigit() else f"'{text}'")
     return Constant(str(node))
-
-
-def conjuncts(condition: Any) -> Iterator[Any]:
-    """The conditions that a condition joins by AND; none where it is empty."""
-    kind = condition.WhichOneof("node")
-    if kind == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
-        for part in condition.bool_expr.args:
-            yield from conjuncts(part)
-    elif kind is not None:
-        yield condition
 
 
 def subqueries(expression: Any) -> Iterator[Any]:

@@ -9,8 +9,7 @@ from typing import TypeVar
 from confiture.models.catalog import Catalog, Constraint, Function, Name, Table
 from confiture.models.settings import TenancySettings
 from confiture.sql.belonging import owning_key, tenant_column
-from confiture.sql.flow.keys import VIRTUAL, has_heirs, unique_keys
-from confiture.sql.flow.relations import Origin, Output, Relation
+from confiture.sql.flow.relations import VIRTUAL, Origin, Output, Relation
 
 _Found = TypeVar("_Found")
 
@@ -37,11 +36,13 @@ class Facts:
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
         """Its unique keys."""
-        return _once(self._keys, table, lambda: () if has_heirs(table, self.catalog) else unique_keys(table))
+        return _once(
+            self._keys, table, lambda: () if self.catalog.has_inheritance_children(table) else table.unique_keys()
+        )
 
     def foreign_keys(self, table: Table) -> tuple[Constraint, ...]:
         """The foreign keys that hold for all of its rows."""
-        return () if has_heirs(table, self.catalog) else tuple(table.foreign_keys)
+        return () if self.catalog.has_inheritance_children(table) else table.foreign_keys
 
     def rows(self, table: Table) -> Relation:
         """Its rows, as queries read them."""

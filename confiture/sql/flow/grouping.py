@@ -41,11 +41,13 @@ def after_groups(work: Work, select: Any, targets: Targets, state: State, own: f
 def _tenants_of(targets: Targets, clause: Sequence[Any], state: State) -> frozenset[Node]:
     """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
     found: set[Node] = set()
-    for item in map(targets.meant, clause):
+    for item in map(targets.references.expression, clause):
         kind = item.WhichOneof("node")
-        is_coalesce = kind == "coalesce_expr" and targets.holds_tenant(item, state, state.members, is_grouped=False)
-        if is_coalesce or (kind == "case_expr" and targets.tells_apart(item, state)):
-            found |= {node for one in _columns(item) if (node := targets.node(one)) in state.members}
+        is_coalesce = kind == "coalesce_expr" and targets.proof.holds_tenant(
+            item, state, state.members, is_grouped=False
+        )
+        if is_coalesce or (kind == "case_expr" and targets.proof.distinguishes_tenants(item, state)):
+            found |= {node for one in _columns(item) if (node := targets.proof.node(one)) in state.members}
     return frozenset(found)
 
 
@@ -125,7 +127,7 @@ def _nodes(targets: Targets, items: Iterable[Any]) -> Iterable[Node]:
         elif item.WhichOneof("node") == "list":
             yield from _nodes(targets, item.list.items)
         else:
-            found = targets.named(item)
+            found = targets.references.node(item)
             if found is not None:
                 yield found
 
@@ -139,9 +141,9 @@ def _settled(work: Work, given: Iterable[Node], state: State, own: frozenset[int
 def _keep_apart(work: Work, targets: Targets, items: Sequence[Any], state: State, own: frozenset[int]) -> bool:
     """Whether rows that are the same in these expressions are of one tenant."""
     nodes = frozenset(_nodes(targets, items))
-    if any(targets.tells_apart(item, state) for item in items):
+    if any(targets.proof.distinguishes_tenants(item, state) for item in items):
         return True
-    if any(targets.leads(one) for one in nodes & state.members):
+    if any(targets.proof.null_means_no_tenant(one) for one in nodes & state.members):
         return True
     return bool(_settled(work, nodes, state, own))
 
@@ -150,7 +152,7 @@ def kept_by_distinct(work: Work, select: Any, targets: Targets, state: State, ow
     """The members that are the same in all rows that DISTINCT makes one; all where it only leaves rows out."""
     if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
         return state.members
-    nodes = (targets.node(item.res_target.val) for item in select.target_list)
+    nodes = (targets.proof.node(item.res_target.val) for item in select.target_list)
     return _settled(work, [node for node in nodes if node is not None], state, own)
 
 

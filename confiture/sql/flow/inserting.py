@@ -12,7 +12,6 @@ from confiture.sql.flow.conflicts import check_conflict
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.keys import rows_of
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Column, Relation
 from confiture.sql.flow.returning import check_lacking, returned, returning
 from confiture.sql.flow.scopes import Around, Item, Scope
@@ -26,15 +25,15 @@ def insert(work: Work, node: Any, around: Around) -> Relation:
     """Goes through an INSERT, and gives what its RETURNING gives."""
     target = Target.of(work, node.relation)
     has_query = node.HasField("select_stmt")
-    relation = query(work, node.select_stmt.select_stmt, around) if has_query else Relation()
+    relation = work.query(node.select_stmt.select_stmt, around) if has_query else Relation()
     columns = [item.res_target.name for item in node.cols] or list(target.columns)
     _Written(work, target, node, relation, columns).check()
     if not (node.HasField("on_conflict_clause") or returning(node)):
         return Relation()
-    source = named(work, node.relation, Around(), query)
+    source = named(work, node.relation, Around())
     check_conflict(work, node, target, columns, source, around)
     scope = Scope((Item.of(source),), around.scope)
-    flow = Flow(work, scope, around, query, pb.SelectStmt(), own=scope.sources())
+    flow = Flow(work, scope, around, pb.SelectStmt(), own=scope.sources())
     return returned(work, node, flow, State(source.relation.reads, source.members()))
 
 

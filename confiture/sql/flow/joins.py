@@ -12,15 +12,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
+from confiture.sql.flow.expressions import Pair, subqueries
 from confiture.sql.flow.meeting import State, graded, is_set, leads, linked, report_join, shown_source
 from confiture.sql.flow.relations import Column, Constant, Equalities, Node, Relation
 from confiture.sql.flow.scopes import Around, Scope
-from confiture.sql.flow.sources import Join, Leaf, Query, Tree
+from confiture.sql.flow.sources import Join, Leaf, Tree
 from confiture.sql.flow.work import Work, add_condition, equation
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 
 _ROW = re.compile(r"variable (?:new|old)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What WHERE says. `as_joins` are the locations of the subqueries that `memberships` join."""
+
+    memberships: Sequence[Leaf]
+    pairs: Sequence[Pair]
+    refused: frozenset[int]
+    """The sources without whose row it is not true."""
+    as_joins: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -30,7 +41,6 @@ class Flow:
     work: Work
     scope: Scope
     around: Around
-    query: Query
     holder: Any
     is_plain: bool = True
     """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
@@ -45,36 +55,38 @@ class Flow:
 
     def run(self, trees: Sequence[Tree], leak: Leak = Leak.JOIN) -> State:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
+        where = self._read_where()
+        trees = [*trees, *where.memberships]
+        if not trees:
+            return self.subqueries(self.holder.where_clause, State(), where.as_joins)
+        tree = _inner_joins(trees, leak)
+        self.own = tree.sources | self.scope.sources()
+        equal = Equalities(where.pairs)
+        state = self._combine(tree, equal, where.refused)
+        state = _with_equals(state, equal)
+        state = self._within_around(state, tree, equal)
+        self._check_trigger(state, tree, equal)
+        return self.subqueries(self.holder.where_clause, state, where.as_joins)
+
+    def _read_where(self) -> _Where:
+        """Reads the conditions of WHERE. Adds to `loose`."""
         expressions, scope = self.work.expressions, self.scope
-        conditions = list(conjuncts(self.holder.where_clause))
+        memberships: list[Leaf] = []
         pairs: list[Pair] = []
         refused: set[int] = set()
-        trees = list(trees)
         as_joins: set[int] = set()
-        for condition in conditions:
+        for condition in list(flatten_and(self.holder.where_clause)):
             pairs += expressions.pairs(condition, scope, has_variables=self.around.has_variables)
             refused.update(expressions.refused_nulls(condition, scope))
             self.loose += expressions.pairs(condition, scope, with_nulls=True)
             member_of = self._membership(condition)
             if member_of:
                 as_joins.add(condition.sub_link.location)
-                trees.append(member_of[0])
+                memberships.append(member_of[0])
                 pairs += member_of[1]
         # an equality of NULL is not true
         refused.update(side.source for pair in pairs for side in pair if isinstance(side, Column))
-        if not trees:
-            return self.subqueries(self.holder.where_clause, State(), as_joins)
-        tree = trees[0]
-        for other in trees[1:]:
-            tree = Join("inner", tree, other, leak=leak)
-        self.own = tree.sources | scope.sources()
-        equal = Equalities(pairs)
-        state = self._combine(tree, equal, frozenset(refused))
-        state = State(state.reads, equal.reach(state.members)) if state.reads else state
-        state = self._within_around(state, tree, equal)
-        if self.around.is_trigger:
-            self._within_trigger(state, tree, equal)
-        return self.subqueries(self.holder.where_clause, state, as_joins)
+        return _Where(memberships, pairs, frozenset(refused), frozenset(as_joins))
 
     def _membership(self, condition: Any) -> tuple[Leaf, list[Pair]] | None:
         """`x IN (SELECT ...)` as a join; None for other conditions."""
@@ -84,7 +96,7 @@ class Flow:
         if link.oper_name and strings(link.oper_name)[-1] != "=":
             return None
         around = self.around.inside(self.scope, is_joined=True)
-        relation = self.query(self.work, link.subselect.select_stmt, around)
+        relation = self.work.query(link.subselect.select_stmt, around)
         source = self.work.source("IN", _without_names(relation), link)
         tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
         pairs: list[Pair] = []
@@ -185,8 +197,10 @@ class Flow:
         self._report_subquery(state, around, tree, equal)
         return State(True, state.members | around)
 
-    def _within_trigger(self, state: State, tree: Tree, equal: Equalities) -> None:
+    def _check_trigger(self, state: State, tree: Tree, equal: Equalities) -> None:
         """Reports what a trigger finds by the row that was written, but not by the tenant of that row."""
+        if not self.around.is_trigger:
+            return
         by_row = [one for one in equal.nodes() if isinstance(one, Constant) and _ROW.match(one.text)]
         if not by_row or not state.reads or not state.members or state.is_fixed(self.own):
             return
@@ -225,7 +239,7 @@ class Flow:
             around = self.around.inside(scope or self.scope)
             if self._is_of_same_tenant(link, around, state):
                 continue
-            relation = self.query(self.work, link.subselect.select_stmt, around)
+            relation = self.work.query(link.subselect.select_stmt, around)
             state = self._after_subquery(link, relation, state)
         return state
 
@@ -242,7 +256,7 @@ class Flow:
         if link.testexpr.WhichOneof("node") == "row_expr":
             tested = list(link.testexpr.row_expr.args)
         inside = self.around.inside(around.scope, is_joined=True)
-        relation = self.query(self.work, link.subselect.select_stmt, inside)
+        relation = self.work.query(link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
             if output.is_hidden or number >= len(tested):
@@ -272,6 +286,19 @@ class Flow:
         message = "the subquery reads rows of all tenants, or of another than the query around it"
         self.work.report(Leak.JOIN, Grade.ERROR, message, link.location)
         return State(True, state.members)
+
+
+def _inner_joins(trees: Sequence[Tree], leak: Leak) -> Tree:
+    """The items of FROM as one tree."""
+    tree = trees[0]
+    for other in trees[1:]:
+        tree = Join("inner", tree, other, leak=leak)
+    return tree
+
+
+def _with_equals(state: State, equal: Equalities) -> State:
+    """The same rows: what equals one of their members is one too."""
+    return State(state.reads, equal.reach(state.members)) if state.reads else state
 
 
 def _without_names(relation: Relation) -> Relation:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import TYPE_CHECKING
 
-from confiture.models.catalog import Catalog, Constraint, Name, Table, TableKind
+from confiture.models.catalog import Constraint, Name, Table
 from confiture.models.values import value
 from confiture.sql.belonging import referred
-from confiture.sql.flow.relations import Column, Equalities, Node, Origin, Output, Source
-
-if TYPE_CHECKING:
-    from confiture.sql.flow.facts import Facts
-
-VIRTUAL = ""
-"""The name of the tenant column of tables that have none of their own, but a foreign key to one that has."""
+from confiture.sql.flow.facts import Facts
+from confiture.sql.flow.relations import VIRTUAL, Column, Equalities, Node, Origin, Output, Source
 
 
 @value(frozen=True, kw_only=True, slots=True)
@@ -140,23 +134,3 @@ def settled(rows: Iterable[Row], given: frozenset[Node], facts: Facts) -> Iterat
         for key in facts.unique_keys(row.table):
             if all(row.columns.get(one) in given and not row.outputs[one].may_be_null for one in key):
                 yield tenant
-
-
-def has_heirs(table: Table, catalog: Catalog) -> bool:
-    """Whether tables inherit from it, whose rows are among its own: keys do not hold for them."""
-    return table.kind is TableKind.TABLE and bool(catalog.partitions(table.name))
-
-
-def unique_keys(table: Table) -> tuple[frozenset[str], ...]:
-    """Sets of columns whose values no two rows of the table share, in all moments of a transaction."""
-    deferrable = {one.name for one in table.constraints if one.deferrable}
-    keys = [
-        frozenset(str(column) for column in index.columns)
-        for index in table.indexes
-        if index.unique
-        and index.valid
-        and index.predicate is None
-        and None not in index.columns
-        and index.constraint not in deferrable
-    ]
-    return tuple(dict.fromkeys(keys))

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Column, Relation
 from confiture.sql.flow.returning import check_lacking, returning
 from confiture.sql.flow.scopes import Around, Item, Scope
@@ -17,23 +15,23 @@ from confiture.sql.flow.sources import Join, Leaf, build, named
 from confiture.sql.flow.targets import Target
 from confiture.sql.flow.updating import report_shared_target
 from confiture.sql.flow.work import Work, location_of
-from confiture.sql.tree import pb
+from confiture.sql.tree import flatten_and, pb
 
 
 def merge(work: Work, node: Any, around: Around) -> Relation:
     """Goes through a MERGE, and gives what its RETURNING gives."""
     target = Target.of(work, node.relation)
-    into = named(work, node.relation, Around(), query)
-    tree, items = build(work, node.source_relation, [], around, query)
+    into = named(work, node.relation, Around())
+    tree, items = build(work, node.source_relation, [], around)
     scope = Scope((Item.of(into), *items), around.scope)
-    conditions = list(conjuncts(node.join_condition))
+    conditions = list(flatten_and(node.join_condition))
     pairs = [
         pair
         for condition in conditions
         for pair in work.expressions.pairs(condition, scope, has_variables=around.has_variables)
     ]
     join = Join("full", Leaf(into), tree, pairs, frozenset(), None, scope, (), Leak.REACH)
-    flow = Flow(work, scope, around, query, pb.SelectStmt(), mended=(node, "join_condition"))
+    flow = Flow(work, scope, around, pb.SelectStmt(), mended=(node, "join_condition"))
     flow.loose = [
         pair for condition in conditions for pair in work.expressions.pairs(condition, scope, with_nulls=True)
     ]

@@ -39,7 +39,7 @@ def _followed(work: Work, select: Any, around: Around) -> Relation:
 
 def _after_limit(work: Work, select: Any, relation: Relation, around: Around) -> Relation:
     """What LIMIT and ORDER BY leave of VALUES or a set operation."""
-    flow = Flow(work, Scope((), around.scope), around, query, select)
+    flow = Flow(work, Scope((), around.scope), around, select)
     for expression in (*select.sort_clause, select.limit_count, select.limit_offset):
         if flow.subqueries(expression, State()).reads:
             message = "the subquery in LIMIT, OFFSET or ORDER BY reads rows of tenants"
@@ -60,14 +60,10 @@ def with_queries(work: Work, node: Any, around: Around) -> Around:
         inner = getattr(one.ctequery, kind)
         if one.HasField("search_clause") or one.HasField("cycle_clause"):
             work.unknown("SEARCH and CYCLE are not followed", one.location)
-        if kind != "select_stmt":
-            from confiture.sql.flow.changes import change
-
-            relation = change(work, kind, inner, inside)
-        elif node.with_clause.recursive and inner.HasField("larg"):
+        if kind == "select_stmt" and node.with_clause.recursive and inner.HasField("larg"):
             relation = _recursive(work, one, inner, inside)
         else:
-            relation = query(work, inner, inside)
+            relation = work.nested(kind, inner, inside)
         known = {**around.common, one.ctename: renamed(relation, strings(one.aliascolnames))}
         around = replace(around, common=known)
     return around
@@ -185,7 +181,7 @@ def _aligned(left: Relation, right: Relation) -> tuple[Output, ...]:
 
 def _values(work: Work, select: Any, around: Around) -> Relation:
     """VALUES: rows of no tenant, but for what subqueries in them read."""
-    flow = Flow(work, Scope((), around.scope), around, query, select)
+    flow = Flow(work, Scope((), around.scope), around, select)
     state = State()
     for row in select.values_lists:
         for item in row.list.items:
@@ -210,14 +206,14 @@ def _simple(work: Work, select: Any, around: Around) -> Relation:
     trees: list[Tree] = []
     items: list[Item] = []
     for node in select.from_clause:
-        tree, found = build(work, node, items, around, query)
+        tree, found = build(work, node, items, around)
         trees.append(tree)
         items += found
     scope = Scope(tuple(items), around.scope)
     targets = Targets(work, select, scope, around)
     is_grouped = bool(select.group_clause) or select.HasField("having_clause") or targets.aggregates()
     is_plain = not (is_grouped or select.distinct_clause or is_limited(select) or targets.windows)
-    flow = Flow(work, scope, around, query, select, is_plain)
+    flow = Flow(work, scope, around, select, is_plain)
     state = flow.run(trees)
     clauses = (
         select.target_list,

@@ -26,6 +26,10 @@ class Constant(NamedTuple):
 Node = Column | Constant
 
 
+VIRTUAL = ""
+"""The name of the tenant column of tables that have none of their own, but a foreign key to one that has."""
+
+
 class Origin(NamedTuple):
     """The column of a table that a value was taken from unchanged. Those of one row have the same `row`."""
 

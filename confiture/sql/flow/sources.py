@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,14 +10,11 @@ from confiture.models.catalog import Name, Table, View
 from confiture.models.tenancy import Grade, Leak
 from confiture.sql.belonging import is_meant, matching
 from confiture.sql.flow.calls import check_calls
-from confiture.sql.flow.expressions import Pair, conjuncts, subqueries
+from confiture.sql.flow.expressions import Pair, subqueries
 from confiture.sql.flow.relations import Column, Node, Output, Relation, Source
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.work import Work
-from confiture.sql.tree import pb, query_tree, strings
-
-Query = Callable[[Work, Any, Around], Relation]
-"""What analyses a query inside of FROM."""
+from confiture.sql.tree import flatten_and, pb, query_tree, strings
 
 
 @dataclass(slots=True)
@@ -61,20 +58,20 @@ Tree = Leaf | Join
 _KINDS = {pb.JOIN_INNER: "inner", pb.JOIN_LEFT: "left", pb.JOIN_RIGHT: "right", pb.JOIN_FULL: "full"}
 
 
-def build(work: Work, node: Any, before: Sequence[Item], around: Around, query: Query) -> tuple[Tree, list[Item]]:
+def build(work: Work, node: Any, before: Sequence[Item], around: Around) -> tuple[Tree, list[Item]]:
     """The tree of one item of FROM, and what its names offer. `before` are the items that LATERAL sees."""
     kind = node.WhichOneof("node")
     if kind == "join_expr":
-        return _join(work, node.join_expr, before, around, query)
+        return _join(work, node.join_expr, before, around)
     if kind == "range_table_sample":
         work.unknown("TABLESAMPLE picks rows at random", node.range_table_sample.location)
-        return build(work, node.range_table_sample.relation, before, around, query)
+        return build(work, node.range_table_sample.relation, before, around)
     if kind == "range_var":
-        source = named(work, node.range_var, around, query)
+        source = named(work, node.range_var, around)
     elif kind == "range_subselect":
         inner = node.range_subselect
         scope = Scope(tuple(before), around.scope) if inner.lateral else around.scope
-        relation = query(work, inner.subquery.select_stmt, around.inside(scope, is_joined=True))
+        relation = work.query(inner.subquery.select_stmt, around.inside(scope, is_joined=True))
         source = work.source(inner.alias.aliasname, renamed(relation, strings(inner.alias.colnames)), inner)
     else:
         source = _function(work, node)
@@ -93,7 +90,7 @@ def renamed(relation: Relation, names: Sequence[str]) -> Relation:
     return replace(relation, outputs=tuple(outputs))
 
 
-def named(work: Work, node: Any, around: Around, query: Query) -> Source:
+def named(work: Work, node: Any, around: Around) -> Source:
     """What a RangeVar names: a WITH query, a table or a view."""
     alias = node.alias.aliasname or node.relname
     columns = strings(node.alias.colnames)
@@ -103,7 +100,7 @@ def named(work: Work, node: Any, around: Around, query: Query) -> Source:
     if isinstance(found, Table):
         return work.source(alias, renamed(work.facts.rows(found), columns), node, found)
     if isinstance(found, View):
-        return work.source(alias, renamed(_view(work, found, node, query), columns), node)
+        return work.source(alias, renamed(_view(work, found, node), columns), node)
     return work.source(alias, renamed(_not_known(work, node), columns), node)
 
 
@@ -119,7 +116,7 @@ def _not_known(work: Work, node: Any) -> Relation:
     return Relation(is_complete=False)
 
 
-def _view(work: Work, view: View, node: Any, query: Query) -> Relation:
+def _view(work: Work, view: View, node: Any) -> Relation:
     """The rows of a view, by its query; those of a materialized one that shows the tenant, by that column."""
     column = work.column
     if view.materialized and column in view.columns and not matching(view.name, work.facts.tenancy.exempt):
@@ -127,10 +124,10 @@ def _view(work: Work, view: View, node: Any, query: Query) -> Relation:
         return Relation(outputs=outputs, reads=True, tenants=frozenset({view.columns.index(column)}))
     if view.name not in work.views:
         work.views[view.name] = None
-        inner = Work(facts=work.facts, views=work.views)
+        inner = work.of_view()
         tree = query_tree(view)
         check_calls(inner, tree)
-        found = renamed(query(inner, tree, Around()), view.columns)
+        found = renamed(inner.query(tree, Around()), view.columns)
         work.views[view.name] = replace(found, expose=None, retarget=None)
         worst = [issue for issue in inner.issues if issue.grade is Grade.ERROR] or inner.issues
         for issue in worst[:1]:
@@ -161,9 +158,9 @@ def _function(work: Work, node: Any) -> Source:
     return work.source(alias, Relation(outputs=outputs, is_complete=False), inner)
 
 
-def _join(work: Work, node: Any, before: Sequence[Item], around: Around, query: Query) -> tuple[Tree, list[Item]]:
-    left, here = build(work, node.larg, before, around, query)
-    right, there = build(work, node.rarg, [*before, *here], around, query)
+def _join(work: Work, node: Any, before: Sequence[Item], around: Around) -> tuple[Tree, list[Item]]:
+    left, here = build(work, node.larg, before, around)
+    right, there = build(work, node.rarg, [*before, *here], around)
     kind = _KINDS.get(node.jointype, "full")
     names = strings(node.using_clause)
     if node.is_natural:
@@ -177,7 +174,7 @@ def _join(work: Work, node: Any, before: Sequence[Item], around: Around, query: 
     scope = Scope((*here, *there), around.scope)
     refused: set[int] = {side.source for pair in pairs for side in pair if isinstance(side, Column)}
     loose: list[Pair] = []
-    for condition in conjuncts(node.quals):
+    for condition in flatten_and(node.quals):
         loose += work.expressions.pairs(condition, scope, with_nulls=True)
         pairs += work.expressions.pairs(condition, scope, has_variables=around.has_variables)
         refused.update(work.expressions.refused_nulls(condition, scope))

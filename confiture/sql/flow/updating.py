@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from confiture.models.tenancy import Grade, Leak
-from confiture.sql.flow.expressions import conjuncts
 from confiture.sql.flow.joins import Flow
 from confiture.sql.flow.keys import picked, rows_of
 from confiture.sql.flow.meeting import State
-from confiture.sql.flow.query import query
 from confiture.sql.flow.relations import Column, Equalities, Relation, Source
 from confiture.sql.flow.returning import returned, returning
 from confiture.sql.flow.scopes import Around, Item, Scope
 from confiture.sql.flow.sources import Leaf, Tree, build, named
 from confiture.sql.flow.targets import Target
 from confiture.sql.flow.work import Work, add_condition, location_of
-from confiture.sql.tree import pb, strings
+from confiture.sql.tree import flatten_and, pb, strings
 
 
 def delete(work: Work, node: Any, around: Around) -> Relation:
@@ -87,14 +85,14 @@ class _Changed:
     @classmethod
     def of(cls, work: Work, node: Any, others: Sequence[Any], around: Around) -> _Changed:
         """`others` is FROM or USING."""
-        source = named(work, node.relation, Around(), query)
+        source = named(work, node.relation, Around())
         trees: list[Tree] = [Leaf(source)]
         items = [Item.of(source)]
         for clause in others:
-            tree, found = build(work, clause, items, around, query)
+            tree, found = build(work, clause, items, around)
             trees.append(tree)
             items += found
-        flow = Flow(work, Scope(tuple(items), around.scope), around, query, node)
+        flow = Flow(work, Scope(tuple(items), around.scope), around, node)
         return cls(work, node, Target.of(work, node.relation), source, trees, flow)
 
     @property
@@ -106,7 +104,7 @@ class _Changed:
         """Whether WHERE compares the tenant of the rows with something: then they have one already."""
         return any(
             self.tenant in pair
-            for condition in conjuncts(self.node.where_clause)
+            for condition in flatten_and(self.node.where_clause)
             for with_nulls in (False, True)
             for pair in self.work.expressions.pairs(condition, self.flow.scope, with_nulls=with_nulls)
         )
@@ -133,7 +131,7 @@ class _Changed:
         work, flow = self.work, self.flow
         pairs = [
             pair
-            for condition in conjuncts(self.node.where_clause)
+            for condition in flatten_and(self.node.where_clause)
             for pair in work.expressions.pairs(condition, flow.scope, has_variables=flow.around.has_variables)
         ]
         others = frozenset(flow.own - {self.source.number})
@@ -147,7 +145,7 @@ class _Changed:
 
     def _is_empty_before(self) -> bool:
         """Whether WHERE takes only rows that have no tenant."""
-        for part in conjuncts(self.node.where_clause):
+        for part in flatten_and(self.node.where_clause):
             if part.WhichOneof("node") == "null_test" and part.null_test.nulltesttype == pb.IS_NULL:
                 arg = part.null_test.arg
                 if arg.WhichOneof("node") == "column_ref" and strings(arg.column_ref.fields)[-1] == self.target.tenant:

@@ -12,7 +12,8 @@ from confiture.models.values import value
 from confiture.sql.flow.expressions import Expressions
 from confiture.sql.flow.facts import Facts
 from confiture.sql.flow.relations import Column, Node, Relation, Source
-from confiture.sql.tree import ParsedStatement, pb
+from confiture.sql.flow.scopes import Around
+from confiture.sql.tree import pb
 from confiture.sql.walking import walk
 
 
@@ -31,12 +32,16 @@ class Issue:
     fix: Callable[[], None] | None = None
 
 
+Analyze = Callable[["Work", str, Any, Around], Relation]
+"""Goes through a statement, given the tree's name of its kind, and gives what its rows are."""
+
+
 @dataclass(slots=True)
 class Work:
     """What the functions of this package share while they go through a statement."""
 
     facts: Facts
-    statement: ParsedStatement | None = None
+    analyze: Analyze
     issues: list[Issue] = field(default_factory=list)
     proofs: dict[str, None] = field(default_factory=dict)
     sources: dict[int, Source] = field(default_factory=dict)
@@ -51,6 +56,18 @@ class Work:
 
     def __post_init__(self) -> None:
         self.expressions = Expressions(self.facts.catalog, self.sources)
+
+    def nested(self, kind: str, node: Any, around: Around) -> Relation:
+        """Goes through a statement that is part of the present one, and gives what its rows are."""
+        return self.analyze(self, kind, node, around)
+
+    def query(self, select: Any, around: Around) -> Relation:
+        """The same for a SELECT, VALUES or set operation."""
+        return self.nested("select_stmt", select, around)
+
+    def of_view(self) -> Work:
+        """The analysis of a view that the statement reads."""
+        return Work(self.facts, self.analyze, views=self.views)
 
     @property
     def column(self) -> str:

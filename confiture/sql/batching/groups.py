@@ -1,0 +1,128 @@
+"""What cutting a statement into batches would break: rows that it puts together, and the key that it walks by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from confiture.sql.batching.parts import driving_column, insert_query, name_in_query
+from confiture.sql.parsing import SqlProblem
+from confiture.sql.tree import ParsedStatement, pb, strings
+from confiture.sql.walking import nodes_of
+
+
+def cutting_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
+    """What of the statement would fall apart if it were cut by this key; None where nothing does."""
+    query = insert_query(statement)
+    try:
+        if query is not None:
+            _require_whole_groups(statement, query, alias, key)
+        elif statement.kind == "update_stmt":
+            _require_kept_key(statement, alias, key)
+    except SqlProblem as problem:
+        return problem
+    return None
+
+
+def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, key: Sequence[str]) -> None:
+    """Raises SqlProblem where the query puts rows of several batches together."""
+    outputs = [target.res_target for target in query.target_list]
+    if query.group_clause:
+        grouped = {driving_column(item, outputs, alias) for item in query.group_clause}
+        _require(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
+    elif any(_is_aggregate(call) for target in outputs for call in nodes_of(target, pb.FuncCall)):
+        raise SqlProblem(
+            "backfill-groups",
+            "the query aggregates without GROUP BY: it would give a row for each batch",
+            statement.offset,
+            f"GROUP BY {', '.join(f'{alias}.{column}' for column in key)}",
+        )
+    if query.distinct_clause:
+        on = [item for item in query.distinct_clause if item.WhichOneof("node")]
+        columns = on or [target.val for target in outputs]
+        _require(
+            statement, {driving_column(one, outputs, alias) for one in columns}, key, "DISTINCT", "rows would repeat"
+        )
+    if query.HasField("limit_count") or query.HasField("limit_offset"):
+        hint = "remove it"
+        raise SqlProblem("backfill-groups", "LIMIT and OFFSET would count in each batch anew", statement.offset, hint)
+    for window in _windows(query, outputs):
+        parts = {driving_column(item, (), alias) for item in window.partition_clause}
+        _require(statement, parts, key, "PARTITION BY", "a window would see only its batch")
+
+
+def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
+    """Raises SqlProblem where an UPDATE moves rows along the key by which it walks."""
+    node = statement.node
+    moved = [target.res_target.name for target in node.target_list if target.res_target.name in key]
+    if moved and name_in_query(node.relation) == alias:
+        raise SqlProblem(
+            "backfill-key-written",
+            f"the UPDATE sets {', '.join(moved)} of the batch key: rows would move before or behind the walk",
+            statement.offset,
+            "batch by another key (`key:`)",
+        )
+
+
+def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
+    named = {item.window_def.name: item.window_def for item in query.window_clause}
+    for target in outputs:
+        for call in nodes_of(target, pb.FuncCall):
+            if call.HasField("over"):
+                yield named.get(call.over.name or call.over.refname, call.over)
+
+
+def _require(statement: ParsedStatement, found: set[str | None], key: Sequence[str], clause: str, why: str) -> None:
+    missing = [column for column in key if column not in found]
+    if missing:
+        raise SqlProblem(
+            "backfill-groups",
+            f"{clause} leaves out {', '.join(missing)} of the batch key: {why}",
+            statement.offset,
+            f"add it to {clause}, or batch by a key that is in it (`key:`)",
+        )
+
+
+_AGGREGATES = frozenset(
+    {
+        "array_agg",
+        "any_value",
+        "avg",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "bool_and",
+        "bool_or",
+        "count",
+        "every",
+        "json_agg",
+        "json_object_agg",
+        "jsonb_agg",
+        "jsonb_object_agg",
+        "max",
+        "min",
+        "range_agg",
+        "range_intersect_agg",
+        "string_agg",
+        "sum",
+        "xmlagg",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "mode",
+        "percentile_cont",
+        "percentile_disc",
+    }
+)
+
+
+def _is_aggregate(call: Any) -> bool:
+    if call.HasField("over"):
+        return False
+    return call.agg_star or call.agg_within_group or strings(call.funcname)[-1] in _AGGREGATES

@@ -1,0 +1,44 @@
+"""The parts of a batched statement: its query, its batch condition, its tables and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from confiture.models.plan import BATCH
+from confiture.sql.tree import ParsedStatement, pb, strings
+
+_MARK = BATCH.strip('"')
+
+
+def insert_query(statement: ParsedStatement) -> Any | None:
+    """The SELECT of an INSERT; None where there is none, or it is VALUES or a set operation."""
+    if statement.kind != "insert_stmt" or not statement.node.HasField("select_stmt"):
+        return None
+    query = statement.node.select_stmt.select_stmt
+    return query if query.op == pb.SETOP_NONE and not query.values_lists else None
+
+
+def is_batch_condition(column: Any) -> bool:
+    """Whether a ColumnRef is the batch condition."""
+    return len(column.fields) == 1 and column.fields[0].string.sval == _MARK
+
+
+def name_in_query(table: Any) -> str:
+    """What a statement calls a table."""
+    return str(table.alias.aliasname or table.relname)
+
+
+def driving_column(node: Any, outputs: Sequence[Any], alias: str) -> str | None:
+    """The column of the driving table that an expression is: as it stands, or by its place or name in the output."""
+    kind = node.WhichOneof("node")
+    if kind == "a_const" and node.a_const.HasField("ival"):
+        place = node.a_const.ival.ival
+        return driving_column(outputs[place - 1].val, (), alias) if 0 < place <= len(outputs) else None
+    if kind != "column_ref" or any(field.WhichOneof("node") != "string" for field in node.column_ref.fields):
+        return None
+    parts = strings(node.column_ref.fields)
+    if len(parts) == 1:
+        named = next((output for output in outputs if output.name == parts[0]), None)
+        return driving_column(named.val, (), alias) if named is not None else str(parts[0])
+    return str(parts[-1]) if parts[-2] == alias else None

@@ -1,0 +1,191 @@
+"""The statement of a backfill: where its batch condition stands, what it reads and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+from typing import Any
+
+from confiture.models.plan import TableRef
+from confiture.models.values import value
+from confiture.sql.batching.groups import cutting_problem
+from confiture.sql.batching.parts import driving_column, insert_query, is_batch_condition, name_in_query
+from confiture.sql.parsing import SqlProblem
+from confiture.sql.tree import ParsedStatement, flatten_and, pb
+from confiture.sql.walking import nodes_of
+
+
+@value(frozen=True, kw_only=True, slots=True)
+class Fill:
+    """The statement of a backfill, understood.
+
+    `alias` is what its query calls the driving table. `target_columns` are the columns of that table which an INSERT
+    takes as they are, with their names in the target; None for UPDATE and DELETE. `conflict_columns` are those that its
+    ON CONFLICT names, `constants` the columns of the target that get the same value in each row.
+    """
+
+    alias: str
+    target_columns: Mapping[str, str] | None
+    conflict_columns: tuple[str, ...] = ()
+    constants: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def read_fill(
+    statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef, key: Sequence[str]
+) -> tuple[Fill | None, tuple[SqlProblem, ...]]:
+    """What the statement does with the driving table, or what is wrong with it. An empty `key` is not yet known."""
+    try:
+        return _Reading(statement, source, alias, into).fill(key), ()
+    except SqlProblem as problem:
+        return None, (problem,)
+
+
+def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
+    """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
+    local = {cte.ctename for cte in nodes_of(statement.node, pb.CommonTableExpr)}
+    written = statement.node.relation if statement.kind == "insert_stmt" else None
+    found = {
+        TableRef(table.schemaname or None, table.relname)
+        for table in nodes_of(statement.node, pb.RangeVar)
+        if table is not written and not (table.relname in local and not table.schemaname)
+    }
+    return tuple(sorted(found, key=str))
+
+
+class _Reading:
+    """Reads one statement."""
+
+    def __init__(self, statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef) -> None:
+        self._statement = statement
+        self._source = source
+        self._asked_alias = alias
+        self._into = into
+
+    def fill(self, key: Sequence[str]) -> Fill:
+        statement = self._statement
+        if statement.kind not in ("insert_stmt", "update_stmt", "delete_stmt"):
+            raise self._problem(
+                "backfill-kind", "a backfill is an INSERT ... SELECT, an UPDATE or a DELETE", "write one of these"
+            )
+        self._require_target()
+        query = insert_query(statement)
+        if statement.kind == "insert_stmt" and query is None:
+            raise self._problem("backfill-kind", "a backfill inserts from a SELECT", "INSERT INTO ... SELECT ... FROM")
+        condition = (query if query is not None else statement.node).where_clause
+        self._require_mark(condition)
+        alias = self._alias(query)
+        if key and (problem := cutting_problem(statement, alias, key)):
+            raise problem
+        if query is None:
+            return Fill(alias=alias, target_columns=None)
+        return Fill(
+            alias=alias,
+            target_columns=_targets(statement.node, query, alias),
+            conflict_columns=_conflict_columns(statement.node),
+            constants=_constants(statement.node, query),
+        )
+
+    def _require_target(self) -> None:
+        relation = self._statement.node.relation
+        written = TableRef(relation.schemaname or None, relation.relname)
+        schemas = {written.schema, self._into.schema} - {None}
+        if written.name != self._into.name or len(schemas) > 1:
+            raise self._problem(
+                "backfill-target",
+                f"the statement writes {written}, `into` names {self._into}",
+                "write the same table in both",
+            )
+
+    def _require_mark(self, condition: Any) -> None:
+        marks = [node for node in nodes_of(self._statement.node, pb.ColumnRef) if is_batch_condition(node)]
+        if not marks:
+            raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
+        if len(marks) > 1:
+            raise self._problem("no-batch", "{{ batch }} stands there more than once", "write it once")
+        if not any(is_batch_condition(part.column_ref) for part in flatten_and(condition)):
+            raise self._problem(
+                "no-batch",
+                "{{ batch }} does not stand in the outermost WHERE, joined to the rest by AND",
+                "WHERE {{ batch }} AND (...)",
+            )
+
+    def _alias(self, query: Any) -> str:
+        """What the query calls the driving table: it must be in its FROM, or be what is written."""
+        node = self._statement.node
+        clauses = query.from_clause if query is not None else _sources(self._statement)
+        tables = list(_tables(clauses))
+        if query is None:
+            tables.append(node.relation)
+        asked = self._asked_alias
+        found = [one for one in tables if one.relname == self._source.name and asked in (None, name_in_query(one))]
+        if len(found) == 1:
+            if any(found[0] == table for table in _optional(clauses)):
+                message = f"an outer join makes rows without {name_in_query(found[0])}: these would be in no batch"
+                raise self._problem("backfill-source", message, "drive by the other table, or join the other way round")
+            return name_in_query(found[0])
+        called = f" AS {asked}" if asked else ""
+        if found:
+            message = f"the statement reads {self._source} more than once: which is read in batches?"
+            raise self._problem("backfill-source", message, "say so with `alias:`")
+        message = f"the statement does not read {self._source}{called}, which `from` names"
+        raise self._problem("backfill-source", message, "write the driving table, and its alias, as the query does")
+
+    def _problem(self, code: str, message: str, hint: str) -> SqlProblem:
+        return SqlProblem(code, message, self._statement.offset, hint)
+
+
+def _sources(statement: ParsedStatement) -> Any:
+    return statement.node.from_clause if statement.kind == "update_stmt" else statement.node.using_clause
+
+
+def _tables(clauses: Iterable[Any]) -> Iterator[Any]:
+    """The tables of a FROM, those in joins included."""
+    for item in clauses:
+        kind = item.WhichOneof("node")
+        if kind == "range_var":
+            yield item.range_var
+        elif kind == "join_expr":
+            yield from _tables((item.join_expr.larg, item.join_expr.rarg))
+
+
+def _optional(clauses: Iterable[Any]) -> Iterator[Any]:
+    """The tables of a FROM for which an outer join may put NULL."""
+    for item in clauses:
+        if item.WhichOneof("node") != "join_expr":
+            continue
+        join = item.join_expr
+        if join.jointype in (pb.JOIN_LEFT, pb.JOIN_FULL):
+            yield from _tables((join.rarg,))
+        if join.jointype in (pb.JOIN_RIGHT, pb.JOIN_FULL):
+            yield from _tables((join.larg,))
+        yield from _optional((join.larg, join.rarg))
+
+
+def _targets(insert: Any, query: Any, alias: str) -> dict[str, str]:
+    """Which columns of the driving table reach which columns of the target unchanged, for an INSERT with a list."""
+    found: dict[str, str] = {}
+    for column, target in zip(insert.cols, query.target_list, strict=False):
+        source = driving_column(target.res_target.val, (), alias)
+        if source is not None:
+            found.setdefault(source, column.res_target.name)
+    return found
+
+
+def _conflict_columns(insert: Any) -> tuple[str, ...]:
+    """The columns of ON CONFLICT (...); none where it has none, or names expressions."""
+    elements = [element.index_elem for element in insert.on_conflict_clause.infer.index_elems]
+    return tuple(element.name for element in elements) if all(element.name for element in elements) else ()
+
+
+def _constants(insert: Any, query: Any) -> dict[str, str | int]:
+    """The columns of the target that an INSERT with a list gives one text or whole number."""
+    found: dict[str, str | int] = {}
+    for column, target in zip(insert.cols, query.target_list, strict=False):
+        value = target.res_target.val
+        while value.WhichOneof("node") == "type_cast":
+            value = value.type_cast.arg
+        if value.WhichOneof("node") == "a_const" and value.a_const.HasField("sval"):
+            found[column.res_target.name] = value.a_const.sval.sval
+        elif value.WhichOneof("node") == "a_const" and value.a_const.HasField("ival"):
+            found[column.res_target.name] = value.a_const.ival.ival
+    return found

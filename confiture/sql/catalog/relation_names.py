@@ -1,0 +1,75 @@
+"""The names of relations: what they mean, where they were made, and which are free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog, Index, Name, Relation, Table
+from confiture.models.source import Place
+from confiture.sql.catalog.issues import SYSTEM, IssueLog
+
+
+class RelationNames:
+    """The names of a catalog under construction. Tables, views, sequences and indexes share one name space."""
+
+    def __init__(self, catalog: Catalog, issues: IssueLog) -> None:
+        self._catalog = catalog
+        self._issues = issues
+
+    def relation(self, node: Any) -> Relation | None:
+        """The table, view or sequence that a RangeVar means."""
+        return self._catalog.relation(node.schemaname or None, node.relname)
+
+    def table(self, node: Any, *, missing_ok: bool = False) -> Table | None:
+        """The table that a RangeVar means; it is reported as missing where there is no relation of that name."""
+        found = self.relation(node)
+        if found is None and not missing_ok:
+            self.report_missing(node)
+        return found if isinstance(found, Table) else None
+
+    def report_missing(self, node: Any, what: str = "relation") -> None:
+        """Reports that the relation of a RangeVar is not there, unless it may be the system's or an extension's."""
+        schema, name = node.schemaname, node.relname
+        if schema in SYSTEM or (not schema and name.startswith("pg_")) or self._issues.has_unknown_extension:
+            return
+        self._issues.report_missing(what, Name(schema or self.creation_schema, name), node.location)
+
+    def new_name(self, node: Any) -> Name:
+        """The name of a relation that a RangeVar asks for."""
+        if node.relpersistence == "t":
+            return Name(TEMPORARY, node.relname)
+        return Name(node.schemaname or self.creation_schema, node.relname)
+
+    @property
+    def creation_schema(self) -> str:
+        """Where objects without a schema are made."""
+        schemas: Mapping[str, Place | None] = self._catalog.schemas
+        return next((schema for schema in self._catalog.search_path if schema in schemas), PUBLIC)
+
+    def require_schema(self, schema: str, location: int = -1) -> None:
+        """Reports a schema that is not there."""
+        if schema not in self._catalog.schemas and schema not in SYSTEM and not schema.startswith("pg_"):
+            self._issues.report_missing("schema", schema, location, once=True)
+
+    def is_taken(self, name: Name) -> bool:
+        """Whether a relation or an index has that name."""
+        catalog = self._catalog
+        return (
+            name in catalog.tables or name in catalog.views or name in catalog.sequences or name in catalog.index_owners
+        )
+
+    def defined_at(self, name: Name) -> Place | bool | None:
+        """Where a relation or index of that name was made (None: not known), False where there is none."""
+        catalog = self._catalog
+        found = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)
+        if found:
+            return found.place
+        owner = catalog.index_owners.get(name)
+        if owner:
+            return next(index.place for index in self._indexes_of(owner) if index.name == name.name)
+        return False
+
+    def _indexes_of(self, owner: Name) -> tuple[Index, ...]:
+        found = self._catalog.tables.get(owner) or self._catalog.views.get(owner)
+        return found.indexes if found else ()

@@ -1,0 +1,83 @@
+"""The catalog under construction: its objects, which the builder may change, and what the statements said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confiture.models.catalog import PUBLIC, Catalog, Name, Table, TableKind, UserType, View
+from confiture.models.source import Place
+from confiture.sql.catalog.grants import GrantRegistry
+from confiture.sql.catalog.issues import IssueLog
+from confiture.sql.catalog.registries import (
+    ConstraintRegistry,
+    Dependencies,
+    FunctionRegistry,
+    IndexRegistry,
+    SequenceRegistry,
+)
+from confiture.sql.catalog.relation_names import RelationNames
+from confiture.sql.catalog.table_builder import TableBuilder
+
+Apply = Callable[["CatalogState", str, Any], None]
+
+
+class CatalogState:
+    """The catalog under construction, by concern: objects, names, constraints, indexes, grants, dependencies, issues.
+
+    Each statement is applied with `issues.statement` set to it.
+    """
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+        self.schemas: dict[str, Place | None] = {PUBLIC: None}
+        self.tables: dict[Name, Table] = {}
+        self.views: dict[Name, View] = {}
+        self.types: dict[Name, UserType] = {}
+        self.extensions: dict[str, Place | None] = {}
+        self.search_path: list[str] = [PUBLIC]
+
+        self.other_types: set[Name] = set()
+        """Types whose nature the catalog does not hold: base types, shell types and those of extensions."""
+        self.view_types: dict[Name, tuple[str, ...]] = {}
+        """The types of the columns of views, empty where they are not known."""
+        self.extension_types: dict[str, Name] = {}
+        """Types of extensions; they are found in any schema, for a role may have a search path of its own."""
+        self.created: set[Name] = set()
+        """The relations that the present statement made."""
+
+        self.issues = IssueLog()
+        self.dependencies = Dependencies()
+        self.sequences = SequenceRegistry()
+        self.functions = FunctionRegistry()
+        self.indexes = IndexRegistry()
+        self.grants = GrantRegistry(self.issues)
+        self.catalog = Catalog(
+            schemas=self.schemas,
+            tables=self.tables,
+            views=self.views,
+            sequences=self.sequences.all,
+            types=self.types,
+            functions=self.functions.all,
+            grants=self.grants.all,
+            extensions=self.extensions,
+            index_owners=self.indexes.owners,
+            search_path=self.search_path,
+            dependents=self.dependencies.dependents,
+        )
+        self.names = RelationNames(self.catalog, self.issues)
+        self.constraints = ConstraintRegistry(self.names, self.indexes, self.dependencies)
+
+    def nested(self, kind: str, node: Any) -> None:
+        """Applies a statement that is part of the present one."""
+        self._apply(self, kind, node)
+
+    def put_table(self, table: TableBuilder) -> None:
+        """Puts a changed or new table into the catalog."""
+        self.tables[table.name] = table.to_table()
+
+    def require_partitioned(self, table: Table, location: int = -1) -> None:
+        """Reports a table that is to have a partition, and cannot."""
+        if table.kind is not TableKind.PARTITIONED and not self.issues.has_unknown_objects:
+            message = f"table {table.name} is not partitioned"
+            self.issues.report("not-partitioned", message, table.name, location)
