@@ -27,10 +27,10 @@ from confiture.cli.streams import say, write_document, write_utf_8
 from confiture.errors import ConfitureError, ExitCode
 
 if TYPE_CHECKING:
-    from confiture.core.lint_facts import DatabaseFacts
-    from confiture.core.linting import LintOptions
-    from confiture.core.narrowing import Narrowing
-    from confiture.lint.rule import Rule
+    from confiture.lint.engine.context import DatabaseFacts
+    from confiture.lint.engine.rule import Rule
+    from confiture.lint.filters import Narrowing
+    from confiture.lint.project import LintOptions
     from confiture.models.findings import LintReport
     from confiture.models.settings import Settings, Severity
 
@@ -96,7 +96,7 @@ def lint(
         if explain is not None or list_rules:
             _tell_rules(_known_rules(scope, config, env), explain, form)
             return
-        from confiture.core.linting import check_settings
+        from confiture.lint.project import check_settings
 
         settings = scope.settings(config, env, database if live else "embedded", check_settings)
         run = _Run(scope, settings, form, fail_on, began)
@@ -140,7 +140,7 @@ class _Run:
 
     def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _Asked, *, fix: bool) -> None:
         """Lints and prints. Ends the command with 1 where findings are as bad as --fail-on says."""
-        from confiture.core.linting import lint_project
+        from confiture.lint.project import lint_project
 
         if asked.write_baseline:
             self._write_baseline(lint_project(self.settings, options, facts), asked.baseline)
@@ -159,9 +159,9 @@ class _Run:
             raise typer.Exit(ExitCode.FINDINGS)
 
     def _narrowing(self, asked: _Asked) -> Narrowing:
-        from confiture.core.changes import changes_since
-        from confiture.core.narrowing import Narrowing, shown_paths
         from confiture.lint.baseline import read_baseline
+        from confiture.lint.filters import Narrowing, shown_paths
+        from confiture.lint.git_changes import changes_since
         from confiture.lint.registry import known_rules
 
         root = self.settings.root
@@ -183,8 +183,8 @@ class _Run:
         return self.settings.linting.baseline, (self.settings.root,)
 
     def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
-        from confiture.core.fixing import fix
-        from confiture.core.linting import lint_project
+        from confiture.lint.fixes import fix
+        from confiture.lint.project import lint_project
         from confiture.models.words import count
 
         # settings and files are read anew each time, as the fixes leave them
@@ -200,7 +200,7 @@ class _Run:
         from confiture.files.access import write_file
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
-        from confiture.lint.findings import is_broken_file
+        from confiture.lint.engine.findings import is_broken_file
         from confiture.models.words import count
 
         named, within = self._baseline(asked)
@@ -260,14 +260,14 @@ def _severities(least: FailOn) -> tuple[Severity, ...]:
 
 
 def _options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
-    from confiture.core.linting import LintOptions
+    from confiture.lint.project import LintOptions
 
     return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()))
 
 
 def _facts(settings: Settings) -> DatabaseFacts:
     from confiture.core.database import open_database
-    from confiture.core.lint_database import facts_of
+    from confiture.core.database_facts import facts_of
 
     with open_database(settings, say) as target:
         return facts_of(target, settings.history)
@@ -288,7 +288,7 @@ def _known_rules(scope: Scope, config: Path | None, env: str | None) -> Mapping[
 
 
 def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat) -> None:
-    from confiture.lint.configuration import rule_named
+    from confiture.lint.engine.configuration import rule_named
 
     rule = rule_named(explain, known) if explain is not None else None
     chosen = {rule.name: rule} if rule else known
@@ -305,6 +305,6 @@ def _tell_rules(known: Mapping[str, Rule], explain: str | None, form: LintFormat
     if rule is None:
         print_rules(data_console(), known)
         return
-    from confiture.lint.pages import page
+    from confiture.lint.rule_docs import page
 
     print_page(data_console(), page(rule))

@@ -298,7 +298,7 @@ def validate(
     Example: confiture migrate validate --format github
     """
     with failures(form) as scope:
-        from confiture.core.linting import check_settings
+        from confiture.lint.project import check_settings
 
         settings = scope.settings(config, env, "embedded", check_settings)
         project = project_for(settings, var, needs_variables=True)

@@ -18,8 +18,8 @@ from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
     from confiture.core.database import Database
-    from confiture.core.dry_run.options import ProofOptions, RehearsalOptions
     from confiture.core.events import Emit
+    from confiture.core.run.context import ProofOptions, RehearsalOptions
     from confiture.models.reports import RunReport
     from confiture.models.settings import Settings
 
@@ -160,7 +160,7 @@ class Asked:
 
 def rehearsal_options(asked: Asked, *, dry_run: bool) -> RehearsalOptions:
     """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
-    from confiture.core.dry_run.options import RehearsalOptions
+    from confiture.core.run.context import RehearsalOptions
 
     if asked.given and not dry_run:
         message = f"{', '.join(asked.given)} without --dry-run: a real run knows no such option"
@@ -172,7 +172,7 @@ def rehearsal_options(asked: Asked, *, dry_run: bool) -> RehearsalOptions:
 
 
 def _proofs(asked: Asked) -> ProofOptions | None:
-    from confiture.core.dry_run.options import USUAL_MS, ProofOptions
+    from confiture.core.run.context import USUAL_MS, ProofOptions
     from confiture.models.isolation import DEFAULT_TENANTS
 
     if asked.no_prove:

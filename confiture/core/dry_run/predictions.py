@@ -8,45 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from confiture.files.access import OWN_FOLDER, FileRefused, read_file, write_own_file
-from confiture.models.trace import Estimate
+from confiture.models.predictions import Prediction
 
 _MOST = 1_000
 _FILE = "predictions.json"
 _FORMAT, _VERSION = "confiture.predictions", 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """How long a migration was predicted to take on a database, in milliseconds, and from how many dry runs.
-
-    `database` is its label, `checksum` the migration's. The range is None where one run gave none.
-    """
-
-    database: str
-    version: str
-    checksum: str
-    predicted_ms: float
-    low_ms: float | None
-    high_ms: float | None
-    runs: int
-
-    @classmethod
-    def of(cls, database: str, version: str, checksum: str, estimate: Estimate) -> Prediction:
-        """The prediction that an estimate makes."""
-        return cls(
-            database=database,
-            version=version,
-            checksum=checksum,
-            predicted_ms=estimate.production_ms,
-            low_ms=estimate.low_ms,
-            high_ms=estimate.high_ms,
-            runs=estimate.runs,
-        )
 
 
 class Predictions:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.changes import is_new_name
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import shortened
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.facts.row_changes import is_new_name
+from confiture.lint.remedies.sql_text import shortened
 from confiture.models.catalog import Name
 from confiture.models.trace import Blocks
 from confiture.sql.tree import pb, strings
