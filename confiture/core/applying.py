@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from confiture.core.database import Database
-from confiture.core.dry_run.predictions import Predictions
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.lock import ProjectLock
@@ -17,6 +16,7 @@ from confiture.core.runner import Runner, chain_end
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import ConfitureError
+from confiture.files.predictions import Predictions
 from confiture.models.events import MigrationFinished, Noted, Outcome
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Plan, PlannedMigration

@@ -8,7 +8,6 @@ import psycopg
 
 from confiture.core.database import Database
 from confiture.core.dry_run.conclusions import Known, conclude, partial, predictions
-from confiture.core.dry_run.predictions import Predictions
 from confiture.core.dry_run.proving import Proving, mixed_diagnostic
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
@@ -22,6 +21,7 @@ from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import CheckFailed, ConfitureError
 from confiture.files.access import FileRefused
+from confiture.files.predictions import Predictions
 from confiture.lint.plan import PlanJudgement
 from confiture.models.events import Noted
 from confiture.models.history import AppliedMigration
