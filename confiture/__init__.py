@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from confiture.core.hooks.hook import Hook, HookContext, register_hook
     from confiture.core.migrate import DownOptions, UpOptions
     from confiture.core.migrator import Migrator
-    from confiture.core.project import Project
     from confiture.errors import (
         CheckFailed,
         ConfitureError,
@@ -30,9 +29,10 @@ if TYPE_CHECKING:
         MigrationStopped,
         Span,
     )
-    from confiture.lint.rule import Claims, Example, Group, Hit, Option, Rule, SchemaRule, StatementRule
+    from confiture.lint.engine.rule import Claims, Example, Group, Hit, Option, Rule, SchemaRule, StatementRule
     from confiture.models.hooks import HookPhase, HookResult
     from confiture.models.recording import Migration
+    from confiture.project import Project
     from confiture.testing.database import ScratchDatabase
     from confiture.testing.ready_made import test_every_migration_goes_up_down_up
     from confiture.testing.round_trip import up_down_up
@@ -97,7 +97,7 @@ _MODULES = {
         "register_hook",
     ),
     "confiture.core.migrate": ("DownOptions", "UpOptions"),
-    "confiture.core.project": ("Project",),
+    "confiture.project": ("Project",),
     "confiture.lint.rule": ("Claims", "Example", "Group", "Hit", "Option", "Rule", "SchemaRule", "StatementRule"),
     "confiture.models": ("Migration",),
     "confiture.testing": (

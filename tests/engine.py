@@ -10,10 +10,10 @@ from confiture.core.database import Database as Target
 from confiture.core.database import open_database
 from confiture.core.events import Emitter
 from confiture.core.migrate import DownOptions, UpOptions, down, up
-from confiture.core.project import load_project
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
 from confiture.files.settings import Overrides, load_settings
 from confiture.models.events import Event, Noted, RunFinished, SegmentRetried, StepFinished
+from confiture.plan.project import load_project
 from tests.fix_projects import Project
 from tests.fix_servers import Database
 

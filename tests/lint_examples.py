@@ -13,12 +13,12 @@ from psycopg.rows import dict_row
 
 from confiture.core.dry_run.trace import Tracer
 from confiture.errors import Problems, Span
-from confiture.lint.configuration import ActiveRule, default_of
-from confiture.lint.engine import Judged, Replay, SchemaReader, judge_schema, together
-from confiture.lint.findings import found, heeding
+from confiture.lint.engine.configuration import ActiveRule, default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.findings import found, heeding
+from confiture.lint.engine.replay import Judged, Replay, SchemaReader, judge_schema, together
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Claims, Example, Group, Rule, SchemaRule
-from confiture.lint.subjects import Surroundings
 from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, MigrationFile, Phase
 from confiture.models.plan import Direction, Isolation, PlannedMigration, Segment, StepId

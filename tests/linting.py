@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.core.linting import LintOptions, lint_project
 from confiture.files.settings import Overrides, load_settings
+from confiture.lint.project import LintOptions, lint_project
 from confiture.models.findings import Finding, LintReport
 from tests.fix_projects import Project
 

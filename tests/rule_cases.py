@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import psycopg
 
-from confiture.lint.configuration import default_of
-from confiture.lint.engine import FAILED, Replay
+from confiture.lint.engine.configuration import default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.replay import FAILED, Replay
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Hit
-from confiture.lint.subjects import Surroundings
 from confiture.models.catalog import PUBLIC, Name
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database

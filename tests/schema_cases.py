@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from confiture.lint.configuration import default_of
-from confiture.lint.engine import SchemaReader, judge_schema
-from confiture.lint.findings import found
+from confiture.lint.engine.configuration import default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.findings import found
+from confiture.lint.engine.replay import SchemaReader, judge_schema
 from confiture.lint.registry import built_in_rules
-from confiture.lint.subjects import Surroundings
 from confiture.models.catalog import Name
 from confiture.models.findings import Finding
 from confiture.models.settings import LintEntry, LintSettings, TenancySettings

@@ -12,13 +12,14 @@ import pytest
 from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
 from confiture.core.dry_run.merging import merged
-from confiture.core.dry_run.predictions import Prediction, Predictions
 from confiture.core.dry_run.scaling import Scale
 from confiture.core.dry_run.trace import _Clock
 from confiture.errors import Span
+from confiture.files.predictions import Predictions
 from confiture.models.findings import Finding
 from confiture.models.migration import Phase
 from confiture.models.plan import StepId
+from confiture.models.predictions import Prediction
 from confiture.models.settings import Severity
 from confiture.models.trace import LockMode, LockTrace, RunWarning, StatementTrace, TableRows, TableScan, worst_locks
 

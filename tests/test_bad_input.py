@@ -8,10 +8,10 @@ from textwrap import dedent
 
 import pytest
 
-from confiture.core.linting import check_settings
-from confiture.core.project import load_project
 from confiture.errors import Diagnostic, InputError
 from confiture.files.settings import Overrides, load_settings
+from confiture.lint.project import check_settings
+from confiture.plan.project import load_project
 from tests.fix_projects import Project
 
 STEP = "ddl: [{sql: SELECT 1}]\n"

@@ -10,14 +10,14 @@ import pytest
 from psycopg.rows import dict_row
 
 from confiture.core.live_catalog import read_catalog
-from confiture.lint.configuration import default_of
-from confiture.lint.engine import Replay, judge_schema
-from confiture.lint.findings import found
+from confiture.lint.engine.configuration import default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.findings import found
+from confiture.lint.engine.replay import Replay, judge_schema
 from confiture.lint.registry import built_in_rules
-from confiture.lint.remedies import LATER
+from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Claims, Example
 from confiture.lint.rules.required_column_without_default import FILL
-from confiture.lint.subjects import Surroundings
 from confiture.models.catalog import Name
 from confiture.models.findings import Edit, Finding
 from confiture.models.trace import LockMode

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from confiture.core.fixing import fix
 from confiture.errors import Span
 from confiture.files.access import ANYWHERE, write_file
 from confiture.files.settings import Overrides, load_settings
 from confiture.lint.baseline import baseline_text, read_baseline, unknown
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
+from confiture.lint.fixes import fix
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import Finding
 from confiture.models.values import replace
@@ -239,13 +239,13 @@ def test_a_fix_is_judged_by_messages(project: Project) -> None:
     """A fix changes the statement; what else is found in it stays the same finding."""
     rules = """
 import re
-from confiture.lint.edits import insertion
+from confiture.lint.remedies.indexes import insert_text
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 
 def fixable(subject):
     if re.search(r"bad\\b", subject.statement.text):
         behind = subject.statement.rendered.text.index("bad", subject.statement.offset) + 3
-        yield Hit(place=subject.place, message="bad", edits=insertion(subject.statement, behind, "_not"))
+        yield Hit(place=subject.place, message="bad", edits=insert_text(subject.statement, behind, "_not"))
 
 def always(subject):
     yield Hit(place=subject.place, message="a SELECT")

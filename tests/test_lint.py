@@ -13,17 +13,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from confiture.core.database import Database as Target
-from confiture.core.files_catalog import files_catalog
-from confiture.core.hazards import lint_plan
-from confiture.core.lint_database import facts_of
-from confiture.core.lint_facts import DatabaseFacts
-from confiture.core.linting import LintOptions, lint_project
-from confiture.core.project import load_project
+from confiture.core.database_facts import facts_of
 from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
-from confiture.lint.engine import FAILED, NOT_FOLLOWED
+from confiture.lint.engine.context import DatabaseFacts
+from confiture.lint.engine.replay import FAILED, NOT_FOLLOWED
+from confiture.lint.plan import lint_plan
+from confiture.lint.project import LintOptions, lint_project
+from confiture.lint.schema_files import files_catalog
 from confiture.models.catalog import Catalog, Column, Name, Table
 from confiture.models.history import HistoryKey
+from confiture.plan.project import load_project
 from tests.engine import migrate_up, wait_until
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from confiture.errors import Span
 from confiture.lint.fingerprints import fingerprint_v2
-from confiture.lint.pages import all_pages
 from confiture.lint.registry import built_in_rules
+from confiture.lint.rule_docs import all_pages
 from confiture.models.findings import Edit, Finding, LintReport
 from confiture.report.findings import print_findings
 from confiture.report.github import finding_commands
@@ -359,7 +359,7 @@ def test_the_files_for_users_call_commands_that_exist() -> None:
 
 
 def test_the_pages_of_the_rules_are_those_of_their_metadata() -> None:
-    """`python -m confiture.lint.pages docs/rules` writes them."""
+    """`python -m confiture.lint.rule_docs docs/rules` writes them."""
     folder = REPOSITORY / "docs/rules"
     written = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
     assert written.keys() == all_pages(built_in_rules()).keys()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from confiture.core.changes import changes_since
-from confiture.core.fixing import fix
 from confiture.errors import InputError
 from confiture.files.settings import Overrides, load_settings
+from confiture.lint.fixes import fix
+from confiture.lint.git_changes import changes_since
 from confiture.models.findings import LintReport
 from tests.fix_projects import Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
@@ -279,14 +279,14 @@ def test_revisions_that_git_does_not_know_and_folders_without_git_are_refused(
 
 
 RENAMING = r"""
-from confiture.lint.edits import insertion
+from confiture.lint.remedies.indexes import insert_text
 from confiture.lint.rule import Example, Group, Hit, StatementRule
 import re
 
 def check(subject):
     if re.search(r"bad\b", subject.statement.text):
         behind = subject.statement.rendered.text.index("bad", subject.statement.offset) + 3
-        yield Hit(place=subject.place, message="bad", edits=insertion(subject.statement, behind, NEW))
+        yield Hit(place=subject.place, message="bad", edits=insert_text(subject.statement, behind, NEW))
 
 RULE = StatementRule(name="renaming", kinds=frozenset({"select_stmt"}), check=check, group=Group.SCHEMA,
                      severity="error", summary="s", effect="E.", hint="h", bad=Example(sql=()), good=Example(sql=()))

@@ -11,12 +11,12 @@ import pytest
 from psycopg.rows import dict_row
 
 from confiture.core.live_catalog import read_catalog
-from confiture.lint.configuration import default_of
-from confiture.lint.engine import judge_schema
-from confiture.lint.findings import found
+from confiture.lint.engine.configuration import default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.findings import found
+from confiture.lint.engine.replay import judge_schema
 from confiture.lint.fingerprints import fingerprint_v2
 from confiture.lint.registry import built_in_rules
-from confiture.lint.subjects import Surroundings
 from confiture.models.findings import Finding
 from confiture.models.values import replace
 from tests import test_index_rules, test_schema_rules, test_security_rules, test_type_rules

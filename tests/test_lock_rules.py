@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from confiture.lint.registry import built_in_rules
-from confiture.lint.remedies import LATER
+from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Example
 from confiture.models.findings import Finding
 from tests.fix_servers import Database

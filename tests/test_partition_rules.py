@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from confiture.lint.registry import built_in_rules
-from confiture.lint.remedies import LATER
+from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Claims, Example
 from confiture.models.findings import Finding
 from confiture.models.trace import LockMode

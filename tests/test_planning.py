@@ -10,8 +10,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from confiture.core.project import Project as LoadedProject
-from confiture.core.project import load_project
 from confiture.errors import Problems, Span
 from confiture.files.settings import Overrides, load_settings
 from confiture.models.migration import MigrationFile, Phase, Requirement, SqlStep
@@ -20,6 +18,8 @@ from confiture.models.source import Rendered, SourceFile, SourceText
 from confiture.plan.building import cut_into_segments
 from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
 from confiture.plan.ordering import ordered, version_key
+from confiture.plan.project import PlannedProject as LoadedProject
+from confiture.plan.project import load_project
 from confiture.sql.parsing import normalized, parse_statements
 from tests.fix_projects import REPOSITORY, Project
 

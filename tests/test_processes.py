@@ -13,8 +13,9 @@ from types import ModuleType
 
 import pytest
 
-from confiture.core import lint_migrations, linting
 from confiture.errors import InputError
+from confiture.lint import migrations as migration_lint
+from confiture.lint import project as project_lint
 from confiture.models.catalog import Name, Query
 from confiture.models.findings import LintReport
 from confiture.processes import forked, meanwhile
@@ -239,15 +240,15 @@ def large(project: Project) -> Project:
 
 
 def _report(project: Project, monkeypatch: pytest.MonkeyPatch, *, several: bool) -> LintReport:
-    monkeypatch.setattr(linting, "may_fork", lambda: several)
-    monkeypatch.setattr(linting, "_LARGE", 0)
+    monkeypatch.setattr(project_lint, "may_fork", lambda: several)
+    monkeypatch.setattr(project_lint, "_LARGE", 0)
     return lint(project)
 
 
 def test_several_processes_find_what_one_finds(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = _report(large, monkeypatch, several=False)
     judged_here: list[int] = []
-    monkeypatch.setattr(lint_migrations, "judge_migrations", _noted(lint_migrations.judge_migrations, judged_here))
+    monkeypatch.setattr(migration_lint, "judge_migrations", _noted(migration_lint.judge_migrations, judged_here))
     apart = _report(large, monkeypatch, several=True)
     assert apart == alone
     assert not judged_here, "the other process did not come to an end"

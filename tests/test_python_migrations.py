@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from confiture import InputError
-from confiture.core.project import load_project
 from confiture.files.settings import Overrides, load_settings
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation
+from confiture.plan.project import load_project
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
 from tests.fix_projects import Project
 

@@ -19,12 +19,12 @@ from ruamel.yaml.scalarstring import (
     SingleQuotedScalarString,
 )
 
-from confiture.core.project import load_project
 from confiture.errors import InputError, Problems, Span
 from confiture.files.ddl import Folders
 from confiture.files.migration import read_migration
 from confiture.files.settings import Overrides, load_settings
 from confiture.models.migration import CheckStep, Comparison, ExpectedRows, FileStep, MigrationFile, Phase, SqlStep
+from confiture.plan.project import load_project
 from tests.fix_projects import REPOSITORY
 
 STEP = "ddl: [{sql: SELECT 1}]\n"

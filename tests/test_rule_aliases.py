@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from confiture.errors import InputError
-from confiture.lint.configuration import entry_schemas
+from confiture.lint.engine.configuration import entry_schemas
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
-from confiture.lint.pages import page
 from confiture.lint.registry import RulesByName, built_in_rules
+from confiture.lint.rule_docs import page
 from tests.fix_projects import Project
 from tests.linting import KEY, lint, settings
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from confiture.lint.engine import FAILED
+from confiture.lint.engine.replay import FAILED
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Example, Rule, SchemaRule, StatementRule
 from confiture.models.findings import Finding

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from confiture.files.json_schema import SchemaName, json_schema
-from confiture.lint.configuration import entry_schemas
+from confiture.lint.engine.configuration import entry_schemas
 from confiture.lint.registry import built_in_rules
 from tests.fix_projects import REPOSITORY
 from tests.test_bad_input import KEY_MISTAKES, SETTINGS_MISTAKES, STEP, STEP_MISTAKES, VALUE_MISTAKES, mistakes

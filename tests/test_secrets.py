@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from confiture.core.project import load_project
 from confiture.files.settings import Overrides, load_settings
+from confiture.plan.project import load_project
 from confiture.secrets import (
     add_public,
     add_secret,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from confiture.lint.configuration import active_rules
+from confiture.lint.engine.configuration import active_rules
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Group
 from confiture.models.findings import Finding

@@ -14,8 +14,8 @@ from textwrap import dedent
 import psycopg
 import pytest
 
-from confiture.core.project import Project
 from confiture.errors import DatabaseUnavailable, InputError, MigrationFailed
+from confiture.project import Project
 from confiture.testing import scratch_server, up_down_up
 from confiture.testing import server as scratch_servers
 from confiture.testing.address import url_of

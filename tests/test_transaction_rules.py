@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.lint.configuration import default_of
-from confiture.lint.engine import Replay, judge_schema
+from confiture.lint.engine.configuration import default_of
+from confiture.lint.engine.context import Surroundings
+from confiture.lint.engine.replay import Replay, judge_schema
 from confiture.lint.registry import built_in_rules
-from confiture.lint.remedies import LATER
+from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Hit
-from confiture.lint.subjects import Surroundings
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database
 from tests.lint_examples import SETTINGS, planned

@@ -18,8 +18,8 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from confiture import __version__
-from confiture.core.dry_run.predictions import Predictions
 from confiture.errors import Diagnostic, Span
+from confiture.files.predictions import Predictions
 from confiture.models import events
 from confiture.models.events import Event, Outcome, Waiter
 from confiture.models.findings import Finding

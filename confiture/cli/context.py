@@ -21,16 +21,18 @@ from confiture.report.formats import TEXT, OutputFormat
 from confiture.report.writer import Document, Writer, WriterContext
 
 if TYPE_CHECKING:
-    from confiture.core.project import Project
     from confiture.models.settings import Settings
+    from confiture.plan.project import PlannedProject
 
 _WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 
 
-def project_for(settings: Settings, variables: Sequence[str] | None, *, needs_variables: bool = False) -> Project:
+def project_for(
+    settings: Settings, variables: Sequence[str] | None, *, needs_variables: bool = False
+) -> PlannedProject:
     """The project, with `--var` options merged in. Raises InputError as `load_project` does."""
-    from confiture.core.project import load_project
+    from confiture.plan.project import load_project
 
     return load_project(settings, parse_variables(variables or ()), needs_variables=needs_variables)
 

@@ -22,10 +22,10 @@ from confiture.report.formats import TEXT, OutputFormat, formats_for
 from confiture.report.writer import Document, LintSummary
 
 if TYPE_CHECKING:
-    from confiture.core.lint_facts import DatabaseFacts
-    from confiture.core.linting import LintOptions
-    from confiture.core.narrowing import Narrowing
-    from confiture.lint.rule import Rule
+    from confiture.lint.engine.context import DatabaseFacts
+    from confiture.lint.engine.rule import Rule
+    from confiture.lint.filters import Narrowing
+    from confiture.lint.project import LintOptions
     from confiture.models.findings import LintReport
     from confiture.models.settings import Settings, Severity
 
@@ -83,7 +83,7 @@ def lint(
         if explain is not None or list_rules:
             _print_rules(context, _known_rules(context, settings_options), explain)
             return
-        from confiture.core.linting import check_settings
+        from confiture.lint.project import check_settings
 
         settings = context.settings(settings_options, needs_database=live, check=check_settings)
         run = _LintRun(context, settings, fail_on, began)
@@ -126,7 +126,7 @@ class _LintRun:
 
     def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _Asked, *, fix: bool) -> None:
         """Lints and prints. Ends the command with 1 where findings are as bad as --fail-on says."""
-        from confiture.core.linting import lint_project
+        from confiture.lint.project import lint_project
 
         if asked.write_baseline:
             self._write_baseline(lint_project(self.settings, options, facts), asked.baseline)
@@ -145,9 +145,9 @@ class _LintRun:
             raise typer.Exit(ExitCode.FINDINGS)
 
     def _narrowing(self, asked: _Asked) -> Narrowing:
-        from confiture.core.changes import changes_since
-        from confiture.core.narrowing import Narrowing, shown_paths
         from confiture.lint.baseline import read_baseline
+        from confiture.lint.filters import Narrowing, shown_paths
+        from confiture.lint.git_changes import changes_since
         from confiture.lint.registry import known_rules
 
         root = self.settings.root
@@ -169,8 +169,8 @@ class _LintRun:
         return self.settings.linting.baseline, (self.settings.root,)
 
     def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
-        from confiture.core.fixing import fix
-        from confiture.core.linting import lint_project
+        from confiture.lint.fixes import fix
+        from confiture.lint.project import lint_project
         from confiture.models.words import count
 
         # settings and files are read anew each time, as the fixes leave them
@@ -186,7 +186,7 @@ class _LintRun:
         from confiture.files.access import write_file
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
-        from confiture.lint.findings import is_broken_file
+        from confiture.lint.engine.findings import is_broken_file
         from confiture.models.words import count
 
         named, within = self._baseline(asked)
@@ -219,14 +219,14 @@ def _severities(least: FailOn) -> tuple[Severity, ...]:
 
 
 def _options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
-    from confiture.core.linting import LintOptions
+    from confiture.lint.project import LintOptions
 
     return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()))
 
 
 def _facts(settings: Settings) -> DatabaseFacts:
     from confiture.core.database import open_database
-    from confiture.core.lint_database import facts_of
+    from confiture.core.database_facts import facts_of
 
     with open_database(settings, say) as target:
         return facts_of(target, settings.history)
@@ -247,7 +247,7 @@ def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[s
 
 
 def _print_rules(context: CommandContext, known: Mapping[str, Rule], name: str | None) -> None:
-    from confiture.lint.configuration import rule_named
+    from confiture.lint.engine.configuration import rule_named
 
     explained = rule_named(name, known) if name is not None else None
     if Document.RULES not in context.output_format.documents:

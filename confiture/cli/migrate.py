@@ -232,7 +232,7 @@ def validate(
     Example: confiture migrate validate --format github
     """
     with error_boundary(output_format) as context:
-        from confiture.core.linting import check_settings
+        from confiture.lint.project import check_settings
 
         settings = context.settings(settings_options, needs_database=False, check=check_settings)
         project = project_for(settings, var, needs_variables=True)

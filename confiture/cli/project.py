@@ -15,7 +15,7 @@ from confiture.cli.streams import print_line, say, write_document
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
-    from confiture.core.project import Project
+    from confiture.plan.project import PlannedProject
 
 
 def init(
@@ -72,7 +72,7 @@ def schema(
     """
     with error_boundary() as context:
         from confiture.files.json_schema import install_schemas, json_schema
-        from confiture.lint.configuration import entry_schemas
+        from confiture.lint.engine.configuration import entry_schemas
         from confiture.lint.registry import known_rules
 
         if name not in ("migration", "settings"):
@@ -88,7 +88,7 @@ def schema(
 
 def _entries() -> list[dict[str, Any]]:
     """The JSON Schemas of the settings' entries for the built-in rules."""
-    from confiture.lint.configuration import entry_schemas
+    from confiture.lint.engine.configuration import entry_schemas
     from confiture.lint.registry import built_in_rules
 
     return entry_schemas(built_in_rules().values())
@@ -112,7 +112,7 @@ def overview() -> None:
         _database_overview(project)
 
 
-def _database_overview(project: Project) -> None:
+def _database_overview(project: PlannedProject) -> None:
     from confiture.core.database import label_of, open_database
     from confiture.core.standing import standing
     from confiture.models.settings import EMBEDDED

@@ -17,8 +17,8 @@ from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
     from confiture.core.database import Database
-    from confiture.core.dry_run.options import ProofOptions, RehearsalOptions
     from confiture.core.events import Emit
+    from confiture.core.run.context import ProofOptions, RehearsalOptions
     from confiture.models.reports import RunReport
     from confiture.models.settings import Settings
 
@@ -106,7 +106,7 @@ def _write_page(page: Path, report: RunReport) -> None:
 
 def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> RehearsalOptions:
     """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
-    from confiture.core.dry_run.options import RehearsalOptions
+    from confiture.core.run.context import RehearsalOptions
 
     if flags.flag_names and not dry_run:
         message = f"{', '.join(flags.flag_names)} without --dry-run: a real run knows no such option"
@@ -119,7 +119,7 @@ def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> RehearsalOptions:
 
 
 def _proofs(flags: DryRunFlags) -> ProofOptions | None:
-    from confiture.core.dry_run.options import USUAL_MS, ProofOptions
+    from confiture.core.run.context import USUAL_MS, ProofOptions
     from confiture.models.isolation import DEFAULT_TENANTS
 
     if flags.no_prove:

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from confiture.core.database import Database
-from confiture.core.dry_run.predictions import Prediction, Predictions
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.lock import ProjectLock
 from confiture.core.outcome import explain_failure
-from confiture.core.project import Project
 from confiture.core.resuming import left_midway
 from confiture.core.runner import Runner, chain_end
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import ConfitureError
+from confiture.files.predictions import Predictions
 from confiture.models.events import MigrationFinished, Noted, Outcome
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Plan, PlannedMigration
+from confiture.models.predictions import Prediction
 from confiture.plan.checksums import CHAIN_START
+from confiture.plan.project import PlannedProject
 
 if TYPE_CHECKING:
     from confiture.core.backfill.filler import Filler
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 class Applying:
     """One plan over one session, under the project's lock."""
 
-    def __init__(self, project: Project, database: Database, session: Session, lock: ProjectLock, emit: Emit) -> None:
+    def __init__(
+        self, project: PlannedProject, database: Database, session: Session, lock: ProjectLock, emit: Emit
+    ) -> None:
         self._project = project
         self._database = database
         self._session = session

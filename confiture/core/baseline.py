@@ -11,7 +11,6 @@ from confiture.core.database import Connection, Database, require_usable
 from confiture.core.failures import plain_failure
 from confiture.core.lock import project_lock
 from confiture.core.other_projects import refuse_other_history
-from confiture.core.project import Project
 from confiture.core.runner import chain_end
 from confiture.core.state import StateStore
 from confiture.core.upgrade import upgrade_history
@@ -20,9 +19,12 @@ from confiture.models.history import AppliedMigration, Origin, State
 from confiture.models.plan import PlannedMigration
 from confiture.plan.checksums import CHAIN_START, chain
 from confiture.plan.ordering import find_version, version_key
+from confiture.plan.project import PlannedProject
 
 
-def baseline(project: Project, database: Database, version: str, lock_wait_ms: int) -> tuple[PlannedMigration, ...]:
+def baseline(
+    project: PlannedProject, database: Database, version: str, lock_wait_ms: int
+) -> tuple[PlannedMigration, ...]:
     """Enters all migrations up to a version as applied, without running them.
 
     Gives those that were entered. Raises InputError where a later one is applied or one stopped midway,
@@ -41,7 +43,11 @@ def baseline(project: Project, database: Database, version: str, lock_wait_ms: i
 
 
 def _enter(
-    project: Project, database: Database, connection: Connection, wanted: Sequence[PlannedMigration], lock_wait_ms: int
+    project: PlannedProject,
+    database: Database,
+    connection: Connection,
+    wanted: Sequence[PlannedMigration],
+    lock_wait_ms: int,
 ) -> tuple[PlannedMigration, ...]:
     state = StateStore(connection, project.settings.history)
     history = state.history() if state.installed() else ()
@@ -76,7 +82,9 @@ def _refuse_unfinished(history: Sequence[AppliedMigration]) -> None:
             )
 
 
-def _refuse_below(project: Project, history: Sequence[AppliedMigration], missing: Sequence[PlannedMigration]) -> None:
+def _refuse_below(
+    project: PlannedProject, history: Sequence[AppliedMigration], missing: Sequence[PlannedMigration]
+) -> None:
     order = [version_key(plan.version) for plan in project.ups]
     applied = [order.index(key) for row in history if (key := version_key(row.version)) in order]
     if missing and applied and max(applied) > order.index(version_key(missing[0].version)):

@@ -73,9 +73,9 @@ def statement_failure(error: psycopg.Error, statement: Statement, rendered: Rend
     )
 
 
-def over_budget_diagnostic(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> Diagnostic:
-    """Told where somebody waited for us longer than `budget_ms`; placed where the cancelled statement stands."""
-    return Diagnostic(
+def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
+    """The failure if somebody waited for us longer than `budget_ms`; `failed` is the statement that was cancelled."""
+    diagnostic = Diagnostic(
         code=OVER_BUDGET,
         message=f"made others wait for {waiter.waited_ms:.0f} ms, max_blocking is {budget_ms} ms",
         span=failed.span if failed else None,
@@ -87,6 +87,7 @@ def over_budget_diagnostic(waiter: Waiter, budget_ms: int, failed: Diagnostic | 
         ),
         hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
     )
+    return StepFailed(diagnostic, OVER_BUDGET)
 
 
 def plain_failure(error: psycopg.Error, doing: str) -> Diagnostic:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from confiture.core.database import Database
-from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit
-from confiture.core.project import Project, require_variables
-from confiture.core.run import Manner, opened
+from confiture.core.execution import opened
+from confiture.core.run.context import Manner, RehearsalOptions
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.history import AppliedMigration, State
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.plan.history import compare
 from confiture.plan.ordering import find_version, version_key
+from confiture.plan.project import PlannedProject, require_variables
 
 DEFAULT_LOCK_WAIT_MS = 10_000
 
@@ -50,7 +50,7 @@ class DownOptions:
     rehearsal: RehearsalOptions = field(default_factory=RehearsalOptions)
 
 
-def up(project: Project, database: Database, options: UpOptions, emit: Emit) -> None:
+def up(project: PlannedProject, database: Database, options: UpOptions, emit: Emit) -> None:
     """Applies what is pending, or rehearses it.
 
     Raises what its exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed,
@@ -65,7 +65,7 @@ def up(project: Project, database: Database, options: UpOptions, emit: Emit) -> 
         run.carry_out(lambda history: pending(project, history, options), options.lock_wait_ms)
 
 
-def down(project: Project, database: Database, options: DownOptions, emit: Emit) -> None:
+def down(project: PlannedProject, database: Database, options: DownOptions, emit: Emit) -> None:
     """Undoes applied migrations, the last one first. Raises as `up` does."""
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
@@ -74,7 +74,7 @@ def down(project: Project, database: Database, options: DownOptions, emit: Emit)
         run.carry_out(lambda history: reverting(project, history, options), options.lock_wait_ms)
 
 
-def require_confirmation(project: Project, options: RehearsalOptions) -> None:
+def require_confirmation(project: PlannedProject, options: RehearsalOptions) -> None:
     """Raises InputError where the environment is protected, and nobody confirmed that a dry run is meant."""
     if project.settings.protected and not options.confirmed:
         raise InputError(
@@ -88,7 +88,7 @@ def require_confirmation(project: Project, options: RehearsalOptions) -> None:
 
 
 def pending(
-    project: Project, history: tuple[AppliedMigration, ...], options: UpOptions
+    project: PlannedProject, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
     """What is to be applied. Raises Drift where files and history disagree, InputError where variables are missing."""
     now = compare(project.ups, history, project.settings.project)
@@ -115,7 +115,7 @@ def pending(
 
 
 def reverting(
-    project: Project, history: tuple[AppliedMigration, ...], options: DownOptions
+    project: PlannedProject, history: tuple[AppliedMigration, ...], options: DownOptions
 ) -> tuple[PlannedMigration, ...]:
     """What is to be undone, the last one first. Raises InputError where one has no `down`."""
     rows = list(reversed(history))
@@ -137,7 +137,7 @@ def reverting(
     return tuple(_down_of(project, row) for row in rows)
 
 
-def _down_of(project: Project, row: AppliedMigration) -> PlannedMigration:
+def _down_of(project: PlannedProject, row: AppliedMigration) -> PlannedMigration:
     known = [version_key(migration.version) for migration in project.migrations]
     if version_key(row.version) not in known:
         message = f"{row.version} {row.name} is applied, but its file is gone: it cannot be undone"

@@ -11,11 +11,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Database, label_of
-from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.events import Emit, Emitter
+from confiture.core.execution import opened
 from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS, require_confirmation
-from confiture.core.project import Project, read_project
-from confiture.core.run import Manner, opened
+from confiture.core.run.context import Manner, RehearsalOptions
 from confiture.errors import Diagnostic, InputError, Problems
 from confiture.files.ddl import Folders
 from confiture.files.migration import read_recorded
@@ -29,6 +28,7 @@ from confiture.models.reports import RunReport
 from confiture.models.settings import DatabaseSettings, Settings
 from confiture.plan.building import Planner
 from confiture.plan.ordering import version_key
+from confiture.plan.project import PlannedProject, read_project
 
 _ORIGIN = "the connection that the Migrator was given"
 
@@ -152,7 +152,7 @@ def _is_to_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) ->
     return row is None or row.applied_at is None
 
 
-def _planned(migration: Migration, direction: Direction, database: Database) -> tuple[Project, PlannedMigration]:
+def _planned(migration: Migration, direction: Direction, database: Database) -> tuple[PlannedProject, PlannedMigration]:
     """A project of one migration, and its plan. Raises InputError with everything that is wrong with it."""
     settings = _settings(database)
     problems = Problems()
@@ -167,7 +167,7 @@ def _planned(migration: Migration, direction: Direction, database: Database) -> 
     if direction is Direction.DOWN and not file.steps(Phase.DOWN):
         hint = "write down() with the steps that undo it"
         raise InputError(file.file.diagnostic(file.span, "no-down", f"{file.label} has no `down`", hint=hint))
-    return Project(settings=settings, migrations=(file,), ups=(), downs={}), plan
+    return PlannedProject(settings=settings, migrations=(file,), ups=(), downs={}), plan
 
 
 def _settings(database: Database) -> Settings:

@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from confiture.core.database import Database, one_row
 from confiture.core.failures import CheckNotMet, StepFailed, TransactionEnded, plain_failure
-from confiture.core.runner import Progress
+from confiture.core.run.context import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import (

@@ -7,22 +7,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from confiture.core.concurrently import already_done, clear_up, needs_intent
-from confiture.core.dry_run.predictions import Prediction
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed, plain_failure
 from confiture.core.lock import ProjectLock
 from confiture.core.reconcile.evidence import record_proofs
 from confiture.core.resuming import Unfinished, fitted
+from confiture.core.run.context import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.core.state_schema import SchemaContent, read_content, require_schema_untouched, stray_note
-from confiture.core.steps import StepRecord
 from confiture.errors import ConfitureError
 from confiture.models.events import MigrationFinished, MigrationStarted, Noted, Outcome
 from confiture.models.history import AppliedMigration, Origin
@@ -33,6 +31,8 @@ from confiture.models.plan import (
     PlannedMigration,
     Segment,
 )
+from confiture.models.predictions import Prediction
+from confiture.models.steps import StepRecord
 from confiture.plan.checksums import chain
 from confiture.plan.ordering import VersionKey, version_key
 
@@ -40,23 +40,6 @@ if TYPE_CHECKING:
     from confiture.core.backfill.filler import Filler
 
 _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a migration came: its attempt, how many segments are committed, and whether an intent is."""
-
-    plan: PlannedMigration
-    attempt: str
-    committed: int = 0
-    intended: bool = False
-    begun: bool = False
-    """Whether the history has a row that says so."""
-
-    @property
-    def left_something(self) -> bool:
-        """Whether a part of the migration is committed, or may be."""
-        return self.committed > 0 or self.intended
 
 
 class Runner:

@@ -11,14 +11,13 @@ import psycopg
 
 from confiture.core.database import Connection, check_client, one_row
 from confiture.core.events import Emit
-from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_diagnostic
+from confiture.core.failures import OVER_BUDGET, RETRYABLE, StepFailed, over_budget
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import Foresee, Observe, StepRecord, StepRunner, unforeseen, unobserved
+from confiture.core.steps import Foresee, Observe, StepRunner, unforeseen, unobserved
 from confiture.core.waiting import retry_wait_s
 from confiture.core.watcher import BlockingWatch
-from confiture.errors import Diagnostic
-from confiture.models.events import Blocked, Noted, SegmentRetried, Waiter
+from confiture.models.events import Blocked, Noted, SegmentRetried
 from confiture.models.plan import (
     Isolation,
     PlannedStep,
@@ -27,6 +26,7 @@ from confiture.models.plan import (
     StepId,
 )
 from confiture.models.settings import DatabaseSettings
+from confiture.models.steps import StepRecord
 
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 T = TypeVar("T")
@@ -174,8 +174,3 @@ class Session:
                     )
                 )
                 time.sleep(wait_s)
-
-
-def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
-    """What is raised where somebody waited for us too long; `failed` is the statement that was cancelled."""
-    return StepFailed(over_budget_diagnostic(waiter, budget_ms, failed), OVER_BUDGET)

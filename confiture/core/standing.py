@@ -8,7 +8,6 @@ from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
 from confiture.core.lock import lock_key
 from confiture.core.other_projects import find_other_history
-from confiture.core.project import Project
 from confiture.core.queries import query
 from confiture.core.resuming import Unfinished, fitted
 from confiture.core.state import StateStore
@@ -17,9 +16,10 @@ from confiture.models.history import AppliedMigration, HistoryKey, State
 from confiture.models.plan import PlannedMigration
 from confiture.plan.history import Standing, Stopped, compare
 from confiture.plan.ordering import version_key
+from confiture.plan.project import PlannedProject
 
 
-def standing(project: Project, database: Database) -> Standing:
+def standing(project: PlannedProject, database: Database) -> Standing:
     """Where the database stands; reads only. Raises DatabaseUnavailable."""
     key = project.settings.history
     with asking(database, "status", "the history cannot be read") as connection:
@@ -65,7 +65,7 @@ def _stopped(
     return replace(stopped, segments=len(segments), next_step=next(left, None), begun=unfinished.intended), ()
 
 
-def _plan_of(project: Project, row: AppliedMigration) -> PlannedMigration | None:
+def _plan_of(project: PlannedProject, row: AppliedMigration) -> PlannedMigration | None:
     """The plan that a migration stopped midway of, None where its file no longer has it."""
     plans = project.downs.values() if row.state is State.REVERTING else project.ups
     return next((plan for plan in plans if version_key(plan.version) == version_key(row.version)), None)

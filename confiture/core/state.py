@@ -9,7 +9,6 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from confiture.core.database import Connection, one_row
-from confiture.core.dry_run.predictions import Prediction
 from confiture.core.lock import lock_key
 from confiture.core.queries import FORMAT, query, state_ddl
 from confiture.core.search_path import SCHEMA
@@ -27,6 +26,7 @@ from confiture.models.history import (
 )
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
+from confiture.models.predictions import Prediction
 from confiture.plan.checksums import segment_fingerprint
 
 Cursor = psycopg.Cursor[dict[str, Any]]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import psycopg
 
@@ -22,6 +20,7 @@ from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
 from confiture.models.plan import Isolation, PlannedReconcile, PlannedStep, Segment, Statement, StepId
 from confiture.models.reconciling import Reconciled
+from confiture.models.steps import Did, StepRecord, step_id
 from confiture.plan.reconciling import difference_diagnostic, equal_sentence
 from confiture.secrets import hide_secrets
 
@@ -39,43 +38,6 @@ def unforeseen(step: PlannedStep, statement: Statement) -> None:
 
 def unobserved(step: StepId, statement: Statement, duration_ms: float) -> None:
     """Observes nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepRecord:
-    """What the journal keeps of a step. `rows` is None where it wrote none by its nature.
-
-    `proof` is what a reconcile found, which is kept apart; `number` is the step's within its phase.
-    """
-
-    phase: str
-    name: str
-    rows: int | None
-    duration_ms: float
-    number: int = 0
-    proof: Reconciled | None = None
-
-    def as_row(self) -> dict[str, object]:
-        """What goes into the journal."""
-        return {"phase": self.phase, "name": self.name, "rows": self.rows, "duration_ms": self.duration_ms}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Did:
-    """What a step did: the rows that it wrote (None where it writes none by its nature), what people should know of it,
-    what it proved, what a hook says of itself.
-    """
-
-    rows: int | None
-    note: str | None = None
-    proof: Reconciled | None = None
-    stats: Mapping[str, Any] | None = None
-
-    def finished(self, step: StepId, duration_ms: float) -> StepFinished:
-        """The event that tells it."""
-        return StepFinished(
-            step=step, outcome=Outcome.DONE, duration_ms=duration_ms, rows=self.rows, note=self.note, stats=self.stats
-        )
 
 
 class StepRunner:
@@ -223,19 +185,6 @@ class StepRunner:
         if milliseconds is not None:
             scope = "LOCAL " if segment.isolation is Isolation.TRANSACTIONAL else ""
             self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
-
-
-def step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
-    """How events name a step."""
-    return StepId(
-        version=version,
-        phase=step.phase,
-        number=step.number,
-        part=step.part,
-        name=step.label,
-        segment=segment.number,
-        span=step.span,
-    )
 
 
 def _query_lines(query: str) -> tuple[str, ...]:

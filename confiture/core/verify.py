@@ -7,25 +7,25 @@ from collections.abc import Callable, Iterator, Sequence
 from confiture.core.asking import asking
 from confiture.core.database import Connection, Database
 from confiture.core.other_projects import refuse_other_history
-from confiture.core.project import Project
 from confiture.core.reconcile.alone import Asked, Rechecker, asked_step, require_comparable
 from confiture.core.standing import read_history
 from confiture.core.state import StateStore
-from confiture.core.steps import step_id
 from confiture.errors import Diagnostic, InputError
 from confiture.models.history import State
 from confiture.models.migration import Phase
 from confiture.models.plan import Isolation, PlannedMigration, PlannedStep, Segment
 from confiture.models.reconciling import Verdict, Verification, Verified
 from confiture.models.settings import Settings
+from confiture.models.steps import step_id
 from confiture.plan.ordering import find_version, version_key
+from confiture.plan.project import PlannedProject
 
 Tell = Callable[[str], None]
 """Is told the name of each step before it runs."""
 _REFUSED = "the database cannot be asked"
 
 
-def verify(project: Project, database: Database, version: str | None, tell: Tell) -> Verification:
+def verify(project: PlannedProject, database: Database, version: str | None, tell: Tell) -> Verification:
     """The checks and reconciles of all applied migrations, or of one, as they stand now.
 
     Raises InputError where that one is not applied, DatabaseUnavailable where the database cannot be asked.
@@ -39,7 +39,7 @@ def verify(project: Project, database: Database, version: str | None, tell: Tell
     return Verification(database=database.label, environment=environment, steps=tuple(steps), notes=tuple(notes))
 
 
-def reconcile_again(project: Project, database: Database, version: str, tell: Tell) -> Verification:
+def reconcile_again(project: PlannedProject, database: Database, version: str, tell: Tell) -> Verification:
     """All reconciles of one migration. Raises InputError where it has none, or one cannot be compared at all."""
     plan = project.plan_of(version, down=False)
     found = [(segment, step) for segment, step in _steps(plan) if step.reconcile and not step.skipped]
@@ -67,7 +67,7 @@ def reconcile_asked(settings: Settings, database: Database, asked: Asked) -> Ver
 
 
 def _applied(
-    connection: Connection, project: Project, wanted: PlannedMigration | None
+    connection: Connection, project: PlannedProject, wanted: PlannedMigration | None
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
     """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
     history = read_history(connection, project.settings.history)

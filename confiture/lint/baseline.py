@@ -16,8 +16,8 @@ from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Span
 from confiture.files.reading import read_source
+from confiture.lint.engine.rule import Rule
 from confiture.lint.fingerprints import fingerprint_v2, path_of, stable_rule
-from confiture.lint.rule import Rule
 from confiture.models.findings import Finding
 
 DEFAULT_NAME = "confiture-baseline.json"

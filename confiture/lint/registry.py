@@ -13,7 +13,7 @@ from types import ModuleType
 from confiture.errors import Diagnostic, InputError
 from confiture.files.modules import importing_from
 from confiture.lint import rules
-from confiture.lint.rule import Rule
+from confiture.lint.engine.rule import Rule
 from confiture.models.settings import LintSettings
 from confiture.models.source import SourceText
 

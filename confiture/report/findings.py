@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from confiture.lint.rule import Group, Rule
+from confiture.lint.engine.rule import Group, Rule
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.words import count, duration
 from confiture.report.colours import SEVERITY

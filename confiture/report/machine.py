@@ -27,7 +27,7 @@ from confiture.report.planned import particulars
 from confiture.text import json_text
 
 if TYPE_CHECKING:
-    from confiture.lint.rule import Rule
+    from confiture.lint.engine.rule import Rule
 
 _VERSION = 1
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from confiture import __version__
 from confiture.files.access import ANYWHERE, FileRefused, read_file
+from confiture.lint.engine.rule import Rule
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
-from confiture.lint.rule import Rule
 from confiture.models.findings import Edit, Finding
 from confiture.report.writer import LintSummary, Writer
 from confiture.text import excerpt_part

@@ -45,7 +45,7 @@ class TextWriter(Writer):
         if explained is None:
             print_rules(data_console(), rules)
             return
-        from confiture.lint.pages import page
+        from confiture.lint.rule_docs import page
 
         print_page(data_console(), page(explained))
 

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 
 from confiture.core.database import Database
-from confiture.core.dry_run.options import RehearsalOptions
 from confiture.core.migrate import DownOptions, UpOptions
-from confiture.core.project import Project
+from confiture.core.run.context import RehearsalOptions
 from confiture.core.standing import read_history
 from confiture.models.history import State
 from confiture.models.reports import RunReport
 from confiture.models.words import count
+from confiture.project import Project
 from confiture.testing.failures import readable
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None

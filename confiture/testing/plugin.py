@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from confiture.core.project import Project
+    from confiture.project import Project
     from confiture.testing.database import ScratchDatabase
     from confiture.testing.server import DatabaseFactory, ScratchServer
 
@@ -90,9 +90,9 @@ def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFact
 def _project(config: pytest.Config) -> Project:
     """The project, which is loaded once. Fails what asks for it, with all that is wrong, where it cannot be."""
     if _PROJECT not in config.stash:
-        from confiture.core.project import Project
         from confiture.errors import ConfitureError
         from confiture.files.settings import find_settings_file
+        from confiture.project import Project
         from confiture.testing.failures import text_of
 
         here = config.rootpath, config.invocation_params.dir

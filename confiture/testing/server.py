@@ -22,12 +22,12 @@ from psycopg import sql
 
 from confiture.core.database import Connection, Database, label_of, require_usable
 from confiture.core.failures import plain_failure
-from confiture.core.project import Project
 from confiture.core.server.embedded import EmbeddedServer
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.query_files import QUALIFIED, parse_query_file
 from confiture.models.settings import EMBEDDED, DatabaseSettings
 from confiture.plan.ordering import find_version
+from confiture.project import Project
 from confiture.testing.address import url_of
 from confiture.testing.database import ScratchDatabase
 from confiture.testing.failures import explain, readable

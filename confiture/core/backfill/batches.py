@@ -12,8 +12,7 @@ from confiture.core.backfill.keys import BatchKey, Piece
 from confiture.core.backfill.store import FillStore, Range
 from confiture.core.backfill.walking import Walk, count_rows
 from confiture.core.database import Connection
-from confiture.core.failures import StepFailed, statement_failure
-from confiture.core.session import over_budget
+from confiture.core.failures import StepFailed, over_budget, statement_failure
 from confiture.core.watcher import BlockingWatch
 from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement

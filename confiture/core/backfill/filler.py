@@ -14,10 +14,10 @@ from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
 from confiture.core.queries import query
-from confiture.core.steps import Did, StepRecord, step_id
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import Settings
+from confiture.models.steps import Did, StepRecord, step_id
 
 
 class Filler:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from confiture.core.dry_run.advice import leftovers, warnings
 from confiture.core.dry_run.estimates import estimate
 from confiture.core.dry_run.merging import merged
-from confiture.core.dry_run.predictions import Prediction
 from confiture.core.dry_run.proving import mixed_warning
 from confiture.core.dry_run.retaken import with_retaken
 from confiture.core.dry_run.scaling import Scale
 from confiture.models.events import Rehearsed
 from confiture.models.findings import Finding
 from confiture.models.isolation import IsolationReport, Standing
+from confiture.models.predictions import Prediction
 from confiture.models.trace import Estimate, LockMode, StatementTrace
 
 Traces = Sequence[StatementTrace]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import psycopg
 
-from confiture.core.dry_run.options import ProofOptions
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.live_catalog import read_catalog
+from confiture.core.run.context import ProofOptions
 from confiture.core.session import Session
 from confiture.core.steps import Foresee
 from confiture.core.tenancy.proving import prove_statement

@@ -15,7 +15,7 @@ from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.resuming import Unfinished, fitted
-from confiture.core.runner import Progress
+from confiture.core.run.context import Progress
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.core.state_schema import SchemaContent, read_content, require_schema_untouched, stray_note

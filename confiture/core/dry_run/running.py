@@ -8,28 +8,28 @@ import psycopg
 
 from confiture.core.database import Database
 from confiture.core.dry_run.conclusions import Known, conclude, partial, predictions
-from confiture.core.dry_run.options import RehearsalOptions
-from confiture.core.dry_run.predictions import Predictions
 from confiture.core.dry_run.proving import Proving, mixed_diagnostic
 from confiture.core.dry_run.rehearsal import Rehearsal
 from confiture.core.dry_run.scaling import Scale, row_counts
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
-from confiture.core.hazards import PlanJudgement
 from confiture.core.locks import holders
 from confiture.core.outcome import explain_rehearsal
-from confiture.core.project import Project
 from confiture.core.resuming import left_midway
+from confiture.core.run.context import RehearsalOptions
 from confiture.core.session import Session
 from confiture.core.state import StateStore
 from confiture.errors import CheckFailed, ConfitureError
 from confiture.files.access import FileRefused
+from confiture.files.predictions import Predictions
+from confiture.lint.plan import PlanJudgement
 from confiture.models.events import Noted
 from confiture.models.history import AppliedMigration
 from confiture.models.isolation import IsolationReport, Standing
 from confiture.models.plan import Direction, Isolation, Plan
 from confiture.models.trace import StatementTrace
 from confiture.plan.history import track_record
+from confiture.plan.project import PlannedProject
 from confiture.sql.actions import named_relations
 
 _DEFAULT_THRESHOLD_MS = 1_000
@@ -40,7 +40,7 @@ class DryRun:
     """One plan over one session, rolled back."""
 
     def __init__(
-        self, project: Project, database: Database, session: Session, options: RehearsalOptions, emit: Emit
+        self, project: PlannedProject, database: Database, session: Session, options: RehearsalOptions, emit: Emit
     ) -> None:
         self._project = project
         self._database = database

@@ -27,10 +27,11 @@ from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
 from confiture.core.failures import StepFailed
 from confiture.core.hooks.running import HookRuns
-from confiture.core.steps import Did, Observe, step_id
+from confiture.core.steps import Observe
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
+from confiture.models.steps import Did, step_id
 from confiture.models.words import count
 
 _SAMPLES = 10

@@ -9,22 +9,22 @@ from psycopg import IsolationLevel
 
 from confiture.core.asking import asking
 from confiture.core.database import Database
-from confiture.core.files_catalog import files_catalog
 from confiture.core.live_catalog import read_catalog
-from confiture.core.project import Project, require_variables
 from confiture.core.tenancy.mapping import map_tables
 from confiture.core.tenancy.proving import prove_statement
 from confiture.core.tenancy.statements import provable, told
+from confiture.lint.schema_files import files_catalog
 from confiture.models.isolation import IsolationReport, ProvedStatement, Standing, TenancyMap
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.settings import Settings
+from confiture.plan.project import PlannedProject, require_variables
 
 Tell = Callable[[str], None]
 """Is told the name of each step before its statements are proved."""
 
 
 def prove_project(
-    project: Project,
+    project: PlannedProject,
     database: Database,
     version: str | None,
     tenants: int | None,

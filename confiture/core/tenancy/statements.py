@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confiture.core.steps import step_id
 from confiture.models.isolation import IsolationProof, ProvedStatement
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
+from confiture.models.steps import step_id
 from confiture.sql.tree import ParsedStatement, parsed
 
 _WRITING = frozenset(

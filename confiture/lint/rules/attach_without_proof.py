@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.lint.altering import is_in_use
-from confiture.lint.partitions import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.commands import LATER, lines, validate
+from confiture.lint.remedies.partitions import (
     NO_LONGER_NEEDED,
     after_proof,
     attached,
@@ -14,11 +18,7 @@ from confiture.lint.partitions import (
     makes_partition,
     unproven_default,
 )
-from confiture.lint.remedies import LATER, lines, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.remedies.sql_text import qualified
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined
 from confiture.sql.proofs import proves_bound

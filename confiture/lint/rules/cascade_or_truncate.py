@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.changes import is_unused, table_key
-from confiture.lint.objects import OTHERS, RELATIONS, dropped, found_name, is_new_object
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import NEXT, enumerated, qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.objects import OTHERS, RELATIONS, dropped, found_name, is_new_object
+from confiture.lint.facts.row_changes import is_unused, table_key
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.sql_text import NEXT, enumerated, qualified
 from confiture.models.catalog import Catalog, Name
 from confiture.models.source import Place
 from confiture.models.trace import LockMode

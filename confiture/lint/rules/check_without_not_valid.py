@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import additions, alters_table, is_held_by_partitions, is_in_use, is_proven_at_once
-from confiture.lint.remedies import constraint_name, unproven
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
+    additions,
+    alters_table,
+    is_held_by_partitions,
+    is_in_use,
+    is_proven_at_once,
+)
+from confiture.lint.remedies.commands import constraint_name, unproven
 from confiture.models.trace import LockMode
 from confiture.sql.tree import pb
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import is_partitioned
-from confiture.lint.indexes import by_partition
-from confiture.lint.remedies import lines
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_partitioned
+from confiture.lint.remedies.commands import lines
+from confiture.lint.remedies.indexes import by_partition
 from confiture.models.catalog import Table, TableKind
 from confiture.sql.tree import names, pb, statement_text
 

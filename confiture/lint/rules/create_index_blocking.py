@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import is_in_use, is_partitioned
-from confiture.lint.indexes import by_partition, has_each_partition, index_name, made_concurrently, with_concurrently
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use, is_partitioned
+from confiture.lint.remedies.indexes import (
+    by_partition,
+    has_each_partition,
+    index_name,
+    made_concurrently,
+    with_concurrently,
+)
 from confiture.models.catalog import View
 from confiture.models.findings import Edit
 from confiture.models.trace import LockMode

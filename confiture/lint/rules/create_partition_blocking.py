@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.partitions import after_proof, attached, makes_partition, unproven_default
-from confiture.lint.remedies import lines
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.remedies.commands import lines
+from confiture.lint.remedies.partitions import after_proof, attached, makes_partition, unproven_default
 from confiture.models.trace import LockMode
 
 

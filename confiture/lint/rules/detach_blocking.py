@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.remedies import alter, command
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.remedies.commands import alter, command
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
 from confiture.sql.tree import alter_commands, definition, pb

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
-from confiture.lint.altering import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
     allows_no_null,
     alters_table,
     domain_chain,
@@ -16,10 +18,8 @@ from confiture.lint.altering import (
     is_in_use,
     new_columns,
 )
-from confiture.lint.remedies import LATER, alter, command, default_name, lines, ranged, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import is_small
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.facts.table_sizes import is_small
+from confiture.lint.remedies.commands import LATER, alter, command, default_name, lines, ranged, validate
 from confiture.models.catalog import Domain, Name, Persistence, Table
 from confiture.models.trace import LockMode
 from confiture.sql.tree import definition, names, pb

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from confiture.lint.altering import Addition, additions, made_not_null
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import Addition, additions, made_not_null
+from confiture.lint.facts.table_sizes import name_of
 from confiture.models.catalog import Constraint, ConstraintKind, Index, Table
 from confiture.models.source import Rendered
 from confiture.sql.nullness import not_null_columns

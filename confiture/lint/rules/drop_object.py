@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.changes import is_unused
-from confiture.lint.objects import OTHERS, RELATIONS, dropped, found_name, is_made_again, is_new_object
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import enumerated, qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.objects import OTHERS, RELATIONS, dropped, found_name, is_made_again, is_new_object
+from confiture.lint.facts.row_changes import is_unused
+from confiture.lint.remedies.sql_text import enumerated, qualified
 from confiture.models.catalog import Name, View
 from confiture.models.trace import LockMode
 from confiture.sql.tokens import command_places

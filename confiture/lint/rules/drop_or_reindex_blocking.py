@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.altering import is_in_use
-from confiture.lint.indexes import drop_concurrently, made_concurrently, with_concurrently
-from confiture.lint.remedies import ranged
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use
+from confiture.lint.remedies.commands import ranged
+from confiture.lint.remedies.indexes import drop_concurrently, made_concurrently, with_concurrently
 from confiture.models.catalog import PUBLIC, Name, Table, TableKind, View
 from confiture.models.findings import Edit
 from confiture.models.trace import LockMode

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import additions, alters_table, is_in_use, is_partitioned
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import additions, alters_table, is_in_use, is_partitioned
 from confiture.models.trace import LockMode
 from confiture.sql.tree import pb
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.lint.remedies import LATER, alter, command, default_name, lines, rest, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import enumerated, qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.remedies.commands import LATER, alter, command, default_name, lines, rest, validate
+from confiture.lint.remedies.sql_text import enumerated, qualified
 from confiture.models.catalog import Constraint, Name, Table
 from confiture.models.trace import LockMode
 from confiture.sql.tree import alter_commands, identifier, pb, statement_text, strings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import column_place, whole_tables
-from confiture.lint.types import underlying, unmodified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.table_sizes import column_place, whole_tables
+from confiture.lint.facts.types import underlying, unmodified
 from confiture.models.catalog import Catalog, Column, Constraint, Table
 
 _INTEGERS = {"smallint": "32,767", "integer": "2,147,483,647", "bigint": "9,223,372,036,854,775,807"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
     Addition,
     additions,
     alters_table,
@@ -13,9 +15,7 @@ from confiture.lint.altering import (
     partitions_below,
     takes_no_unproven_key,
 )
-from confiture.lint.remedies import LATER, alter, command, constraint_name, lines, ranged, unproven, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.remedies.commands import LATER, alter, command, constraint_name, lines, ranged, unproven, validate
 from confiture.models.catalog import Constraint
 from confiture.models.trace import LockMode
 from confiture.sql.tree import pb

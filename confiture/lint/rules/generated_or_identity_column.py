@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.altering import alters_table, is_in_use, new_columns
-from confiture.lint.expanding import backfilled, kept_filled
-from confiture.lint.remedies import lines, not_null, rest
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import literal, qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import alters_table, is_in_use, new_columns
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.column_backfill import backfilled, kept_filled
+from confiture.lint.remedies.commands import lines, not_null, rest
+from confiture.lint.remedies.sql_text import literal, qualified
 from confiture.models.catalog import Name
 from confiture.models.trace import LockMode
 from confiture.sql.built_in import built_in

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
 from confiture.models.source import Place
 from confiture.sql.catalog.names import LONGEST, cut
 from confiture.sql.grammar import scan_tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confiture.lint.rule import CommentRule, Example, Group
+from confiture.lint.engine.rule import CommentRule, Example, Group
 
 RULE = CommentRule(
     name="ignore_without_reason",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.altering import is_in_use
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use
+from confiture.lint.facts.table_sizes import name_of
 from confiture.models.catalog import ConstraintKind
 from confiture.sql.tree import alter_commands, definition, pb, statement_text
 from confiture.text import shortened

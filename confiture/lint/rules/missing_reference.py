@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Claims, Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, SchemaRule
 from confiture.models.catalog import PUBLIC, Catalog, Name, Sequence
 from confiture.sql.catalog.builder import CatalogIssue
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import whole_tables
-from confiture.lint.words import plural_of, singular_of
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.facts.table_sizes import whole_tables
+from confiture.lint.remedies.plurals import plural_of, singular_of
 from confiture.models.catalog import Table
 from confiture.models.source import Place
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.remedies import LATER, alter, lines, rest, validate
-from confiture.lint.retyping import Retyping, along_with, retypings
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.change_type import Retyping, along_with, retypings
+from confiture.lint.remedies.commands import LATER, alter, lines, rest, validate
+from confiture.lint.remedies.sql_text import qualified
 from confiture.sql.catalog.names import joined
 from confiture.sql.narrowing import Loss, loses
 from confiture.sql.tree import alter_commands, identifier, pb, strings

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.changes import is_new_name
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.facts.row_changes import is_new_name
 from confiture.models.catalog import Name
 from confiture.models.trace import Blocks
 from confiture.sql.tree import pb, strings

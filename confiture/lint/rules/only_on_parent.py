@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.only import refusals
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_only import refusals
 from confiture.models.catalog import Table, TableKind
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import pb

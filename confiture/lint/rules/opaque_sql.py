@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
 from confiture.models.catalog import Name
 from confiture.sql.tree import names, pb
 from confiture.sql.walking import nodes_of

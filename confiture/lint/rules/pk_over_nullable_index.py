@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from confiture.lint.altering import Addition, additions, alters_table, dropped_constraints, is_in_use, made_not_null
-from confiture.lint.remedies import alter, lines, not_null, rest
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
+    Addition,
+    additions,
+    alters_table,
+    dropped_constraints,
+    is_in_use,
+    made_not_null,
+)
+from confiture.lint.remedies.commands import alter, lines, not_null, rest
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
 from confiture.sql.proofs import proves_not_null

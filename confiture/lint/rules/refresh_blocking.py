@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import is_in_use
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Index, View
 from confiture.models.trace import LockMode
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from confiture.lint.changes import is_unused
-from confiture.lint.objects import OTHERS, RELATIONS, is_new_object
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.objects import OTHERS, RELATIONS, is_new_object
+from confiture.lint.facts.row_changes import is_unused
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Name, Sequence, Table, View
 from confiture.models.source import Place
 from confiture.sql.tokens import tokens

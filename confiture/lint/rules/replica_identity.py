@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.changes import is_new_name, is_unused
-from confiture.lint.objects import dropped
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.objects import dropped
+from confiture.lint.facts.row_changes import is_new_name, is_unused
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Table
 from confiture.models.source import Place
 from confiture.sql.tokens import command_places

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.altering import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
     additions,
     allows_no_null,
     alters_table,
@@ -13,9 +15,7 @@ from confiture.lint.altering import (
     made_not_null,
     new_columns,
 )
-from confiture.lint.remedies import lines, not_null, quick, without
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.remedies.commands import lines, not_null, quick, without
 from confiture.sql.tree import alter_commands, definition, pb
 
 FILL = "-- fill it in batches; when all rows have a value:"

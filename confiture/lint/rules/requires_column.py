@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import whole_tables
-from confiture.lint.types import is_of_type, unmodified
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.facts.table_sizes import whole_tables
+from confiture.lint.facts.types import is_of_type, unmodified
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import PUBLIC, Catalog, Column, Domain, Name, Table
 from confiture.sql.tree import identifier
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.keys import is_indexed, narrows
-from confiture.lint.remedies import attach_index, lines
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import is_small, lasting_tables, parts_of
-from confiture.lint.writing import listed, qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.index_lookup import is_indexed, narrows
+from confiture.lint.facts.table_sizes import is_small, lasting_tables, parts_of
+from confiture.lint.remedies.commands import attach_index, lines
+from confiture.lint.remedies.sql_text import listed, qualified
 from confiture.models.catalog import Catalog, Constraint, Index, Name, Table, TableKind
 from confiture.sql.catalog.names import chosen, of_columns
 from confiture.sql.tree import identifier

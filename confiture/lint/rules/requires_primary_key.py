@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import Parts, parts_of, whole_tables
-from confiture.lint.writing import listed, qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.table_sizes import Parts, parts_of, whole_tables
+from confiture.lint.remedies.sql_text import listed, qualified
 from confiture.models.catalog import Catalog, Index, Name, Table, TableKind
 from confiture.sql.tree import identifier
 

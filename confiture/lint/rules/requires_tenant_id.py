@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import whole_tables
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.table_sizes import whole_tables
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Catalog, Name
 from confiture.models.settings import Settings
 from confiture.sql.tree import identifier

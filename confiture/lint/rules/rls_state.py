@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import lasting_tables
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.table_sizes import lasting_tables
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Policy, Table
 
 _WRITES = ("all", "insert", "update", "delete")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Function
 
 _BOUND = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)

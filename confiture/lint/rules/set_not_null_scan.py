@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import partial
 from operator import eq
 
-from confiture.lint.altering import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
     additions,
     alters_table,
     dropped_constraints,
@@ -17,9 +19,7 @@ from confiture.lint.altering import (
     made_not_null,
     new_columns,
 )
-from confiture.lint.remedies import NOT_NULL_WITHOUT_CHECK, lines, not_null, rest, set_not_null, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.remedies.commands import NOT_NULL_WITHOUT_CHECK, lines, not_null, rest, set_not_null, validate
 from confiture.models.catalog import Composite, Constraint, Table
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.resolving import name_of_type

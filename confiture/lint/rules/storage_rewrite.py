@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.altering import is_in_use
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import is_in_use
+from confiture.lint.facts.table_sizes import name_of
 from confiture.models.trace import LockMode
 from confiture.sql.effects.altering import changes_storage
 from confiture.sql.effects.recording import Recorder

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.tenancy import BEFORE, CHANGING, hits
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.facts.tenancy import BEFORE, CHANGING, hits
 from confiture.models.tenancy import Leak
 
 

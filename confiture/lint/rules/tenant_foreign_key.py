@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tenancy import names_tenant, tenant_tables
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.tenancy import names_tenant, tenant_tables
 
 
 def _check(subject: SchemaSubject) -> Iterable[Hit]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tenancy import tenant_tables
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.facts.tenancy import tenant_tables
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.catalog import Persistence, Table
 
 

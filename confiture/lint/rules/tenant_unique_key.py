@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tenancy import tenant_tables
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.tenancy import tenant_tables
 from confiture.models.catalog import Constraint, ConstraintKind, Table
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tenancy import hit, statement_at
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.facts.tenancy import hit, statement_at
 from confiture.models.tenancy import Leak
 from confiture.models.values import replace
 from confiture.sql.flow import analyse, analyse_view

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.altering import alters_table, is_in_use
-from confiture.lint.expanding import backfilled, kept_filled
-from confiture.lint.remedies import alter, lines, rest
-from confiture.lint.retyping import Retyping, along_with, retypings
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import qualified
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import alters_table, is_in_use
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.change_type import Retyping, along_with, retypings
+from confiture.lint.remedies.column_backfill import backfilled, kept_filled
+from confiture.lint.remedies.commands import alter, lines, rest
+from confiture.lint.remedies.sql_text import qualified
 from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.catalog.names import joined

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.changes import CHANGING, Change, changes, is_unbounded, reads_much, table_key, tables_read
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import is_large, name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import NEXT
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.row_changes import CHANGING, Change, changes, is_unbounded, reads_much, table_key, tables_read
+from confiture.lint.facts.table_sizes import is_large, name_of
+from confiture.lint.remedies.sql_text import NEXT
 from confiture.sql.flow.expressions import aggregates
 from confiture.sql.tree import pb, statement_text
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.altering import KEYS, Addition, additions, alters_table, is_in_use, is_partitioned, partitions_below
-from confiture.lint.remedies import (
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import (
+    KEYS,
+    Addition,
+    additions,
+    alters_table,
+    is_in_use,
+    is_partitioned,
+    partitions_below,
+)
+from confiture.lint.remedies.commands import (
     alter,
     attach_index,
     command,
@@ -19,8 +29,6 @@ from confiture.lint.remedies import (
     ranged,
     rest,
 )
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.subjects import StatementSubject
 from confiture.models.catalog import ConstraintKind, Name, Table, TableKind
 from confiture.models.trace import LockMode
 from confiture.sql.tree import pb

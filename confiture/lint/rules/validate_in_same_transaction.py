@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.altering import Addition, additions, alters_table, is_held_by_partitions, is_in_use
-from confiture.lint.remedies import LATER, lines, name_given, rest, validate
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import Addition, additions, alters_table, is_held_by_partitions, is_in_use
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.commands import LATER, lines, name_given, rest, validate
 from confiture.models.trace import LockMode
 from confiture.sql.tokens import command_places
 from confiture.sql.tree import alter_commands, pb

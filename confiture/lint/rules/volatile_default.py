@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.altering import alters_table, is_constrained, is_in_use, new_columns
-from confiture.lint.expanding import backfilled
-from confiture.lint.remedies import command, lines, not_null, quick, without
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import name_of
-from confiture.lint.subjects import StatementSubject
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import alters_table, is_constrained, is_in_use, new_columns
+from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.remedies.column_backfill import backfilled
+from confiture.lint.remedies.commands import command, lines, not_null, quick, without
 from confiture.models.trace import LockMode
 from confiture.sql.answers import Answer
 from confiture.sql.tree import alter_commands, definition, pb

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import is_small, whole_tables
-from confiture.lint.types import unmodified
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.facts.table_sizes import is_small, whole_tables
+from confiture.lint.facts.types import unmodified
 from confiture.models.catalog import Catalog, Column, Table
 from confiture.models.settings import Severity
 from confiture.models.values import value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.subjects import SchemaSubject
-from confiture.lint.tables import whole_tables
+from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.facts.table_sizes import whole_tables
 
 _MOST = "max_columns"
 

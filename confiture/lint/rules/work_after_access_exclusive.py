@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.altering import additions
-from confiture.lint.changes import CHANGING, changes, is_new_name, is_unbounded, reads_much
-from confiture.lint.remedies import LATER, constraint_name, lines
-from confiture.lint.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.sizes import is_large, is_small, name_of
-from confiture.lint.subjects import StatementSubject
-from confiture.lint.writing import enumerated
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.facts.alter_table import additions
+from confiture.lint.facts.row_changes import CHANGING, changes, is_new_name, is_unbounded, reads_much
+from confiture.lint.facts.table_sizes import is_large, is_small, name_of
+from confiture.lint.remedies.commands import LATER, constraint_name, lines
+from confiture.lint.remedies.sql_text import enumerated
 from confiture.models.catalog import Name, Table, View
 from confiture.models.trace import LockMode
 from confiture.sql.tree import alter_commands, pb

@@ -1,0 +1,35 @@
+"""Asks a database what lint wants to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from confiture.core.asking import asking
+from confiture.core.database import Connection, Database
+from confiture.core.live_catalog import read_catalog, read_table_rows
+from confiture.core.standing import read_history
+from confiture.lint.engine.context import DatabaseFacts
+from confiture.models.history import HistoryKey, State
+
+_VERSION = 10_000
+
+
+def facts_of(database: Database, history: HistoryKey) -> DatabaseFacts:
+    """The schema of a database, its version, its tables' sizes, the migrations that it has; reads only.
+
+    Raises DatabaseUnavailable.
+    """
+    with asking(database, "lint", "the schema cannot be read") as connection:
+        # bounds what reading may wait
+        connection.execute("SET lock_timeout = '5s'")
+        applied = [row.version for row in read_history(connection, history) if row.state is State.APPLIED]
+        return replace(read_facts(connection), applied=frozenset(applied), label=database.label)
+
+
+def read_facts(connection: Connection) -> DatabaseFacts:
+    """The schema of the database that a connection has, its version and its tables' sizes. Raises psycopg.Error."""
+    return DatabaseFacts(
+        version=connection.info.server_version // _VERSION,
+        table_rows=read_table_rows(connection),
+        catalog=read_catalog(connection),
+    )

@@ -1,0 +1,73 @@
+"""How a run goes about it, what a dry run is asked for, and how far a migration came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from confiture.core.database import Database
+from confiture.core.failures import OVER_BUDGET, RETRYABLE
+from confiture.models.isolation import DEFAULT_TENANTS
+from confiture.models.plan import Direction, PlannedMigration
+
+USUAL_MS = 30_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProofOptions:
+    """At how many tenants to look, and how long all proofs of a dry run may take, in milliseconds."""
+
+    tenants: int = DEFAULT_TENANTS
+    limit_ms: int = USUAL_MS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RehearsalOptions:
+    """How often a dry run is repeated, and the database by whose row counts its times are scaled.
+
+    `confirmed` is needed where the environment is protected. With `full`, batched backfills are not only sampled.
+    Without `proofs` it is not proved that tenants stay apart.
+    """
+
+    repeat: int = 1
+    full: bool = False
+    scale_to: Database | None = None
+    confirmed: bool = False
+    proofs: ProofOptions | None = field(default_factory=ProofOptions)
+    remembered: bool = True
+    """Whether what it predicts is kept in the project's folder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How a run goes about it."""
+
+    direction: Direction
+    dry_run: bool
+    rehearsal: RehearsalOptions
+
+    @property
+    def purpose(self) -> str:
+        """What other sessions see of the run."""
+        return "dry run" if self.dry_run else f"migrate {self.direction}"
+
+    @property
+    def retryable(self) -> frozenset[str]:
+        """After which SQLSTATEs it tries again: a dry run does not go back to block others once more."""
+        return RETRYABLE - {OVER_BUDGET} if self.dry_run else RETRYABLE
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a migration came: its attempt, how many segments are committed, and whether an intent is."""
+
+    plan: PlannedMigration
+    attempt: str
+    committed: int = 0
+    intended: bool = False
+    begun: bool = False
+    """Whether the history has a row that says so."""
+
+    @property
+    def left_something(self) -> bool:
+        """Whether a part of the migration is committed, or may be."""
+        return self.committed > 0 or self.intended

@@ -1,0 +1,91 @@
+"""Remembers what dry runs predicted, so that real runs can be held against it.
+
+A dry run leaves the database as it was, so predictions are kept beside the project, in `.confiture/predictions.json`.
+The file is a wire form: `format`, `version` and the keys of its entries stay as they are written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from confiture.files.access import OWN_FOLDER, FileRefused, read_file, write_own_file
+from confiture.models.predictions import Prediction
+
+_MOST = 1_000
+_FILE = "predictions.json"
+_FORMAT, _VERSION = "confiture.predictions", 1
+
+
+class Predictions:
+    """The predictions of the project at `root`. A file that cannot be read counts as none."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def recall(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
+        """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
+
+        `checksums` are theirs, by version.
+        """
+        place = _place(database)
+        return {
+            prediction.version: prediction
+            for prediction in self._load()
+            if _place(prediction.database) == place and checksums.get(prediction.version) == prediction.checksum
+        }
+
+    def remember(self, predictions: Sequence[Prediction]) -> None:
+        """Adds predictions; the oldest go when there are too many. Raises FileRefused."""
+        kept = [*self._load(), *predictions][-_MOST:]
+        write_own_file(self._root, _FILE, json.dumps(_document(kept), indent=1))
+
+    def _load(self) -> list[Prediction]:
+        try:
+            content = read_file(self._root / OWN_FOLDER / _FILE, _FILE, (self._root,))
+            return _predictions(json.loads(content))
+        except (FileRefused, ValueError, TypeError, KeyError, RecursionError):
+            return []
+
+
+def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    entries = [
+        {
+            "database": prediction.database,
+            "version": prediction.version,
+            "checksum": prediction.checksum,
+            "predicted_ms": prediction.predicted_ms,
+            "low_ms": prediction.low_ms,
+            "high_ms": prediction.high_ms,
+            "runs": prediction.runs,
+        }
+        for prediction in predictions
+    ]
+    return {"format": _FORMAT, "version": _VERSION, "predictions": entries}
+
+
+def _predictions(document: Any) -> list[Prediction]:
+    """The entries of a file; the first ones had no head, just the list."""
+    if isinstance(document, dict):
+        if (document["format"], document["version"]) != (_FORMAT, _VERSION):
+            return []
+        document = document["predictions"]
+    return [
+        Prediction(
+            database=entry["database"],
+            version=entry["version"],
+            checksum=entry["checksum"],
+            predicted_ms=entry["predicted_ms"],
+            low_ms=entry["low_ms"],
+            high_ms=entry["high_ms"],
+            runs=entry["runs"],
+        )
+        for entry in document
+    ]
+
+
+def _place(label: str) -> str:
+    """Host, port and name of a database: dry runs may use a role that may less than that of the real run."""
+    return label.rpartition("@")[2]

@@ -1,0 +1,56 @@
+"""Whether an index serves to look rows up by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from confiture.lint.facts.table_sizes import Parts
+from confiture.models.catalog import Index, Table
+from confiture.sql.tree import expression_of, flatten_and, pb, strings
+
+_FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
+
+
+def finds_by(index: Index, columns: Collection[str]) -> bool:
+    """Whether the index finds rows by values of these columns: they lead its keys, in any order."""
+    return (
+        _is_usable(index, columns)
+        and set(index.columns[: len(columns)]) == set(columns)
+        and (index.method != "hash" or len(columns) == 1)
+    )
+
+
+def narrows(index: Index, columns: Collection[str]) -> tuple[str, ...]:
+    """Those of the columns that lead the keys of the index, in their order."""
+    found: list[str] = []
+    if _is_usable(index, columns):
+        for column in index.columns:
+            if column is None or column not in columns:
+                break
+            found.append(column)
+    return tuple(found)
+
+
+def is_indexed(parts: Parts, table: Table, columns: Collection[str]) -> bool:
+    """Whether the table, or each of its partitions, has an index that finds rows by the columns."""
+    if any(finds_by(index, columns) for index in table.indexes):
+        return True
+    partitions = [one for one in parts.get(table.name, ()) if one.is_partition]
+    return bool(partitions) and all(is_indexed(parts, one, columns) for one in partitions)
+
+
+def _is_usable(index: Index, columns: Collection[str]) -> bool:
+    if not index.valid or index.method not in _FOR_EQUALITY:
+        return False
+    return index.predicate is None or _only_leaves_out_nulls(index.predicate, columns)
+
+
+def _only_leaves_out_nulls(predicate: str, columns: Collection[str]) -> bool:
+    """Whether a partial index has all rows in which these columns are not NULL: no value finds the others."""
+    return all(
+        term.HasField("null_test")
+        and term.null_test.nulltesttype == pb.IS_NOT_NULL
+        and term.null_test.arg.HasField("column_ref")
+        and strings(term.null_test.arg.column_ref.fields)[-1] in columns
+        for term in flatten_and(expression_of(predicate))
+    )

@@ -1,0 +1,88 @@
+"""What DROP, RENAME and SET SCHEMA name: which object, and what people call its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confiture.lint.engine.context import StatementSubject
+from confiture.lint.facts.row_changes import is_new_name
+from confiture.models.catalog import PUBLIC, Name
+from confiture.sql.tree import names, pb
+
+RELATIONS: Mapping[int, str] = {
+    pb.OBJECT_TABLE: "table",
+    pb.OBJECT_FOREIGN_TABLE: "foreign table",
+    pb.OBJECT_VIEW: "view",
+    pb.OBJECT_MATVIEW: "materialized view",
+    pb.OBJECT_SEQUENCE: "sequence",
+}
+OTHERS: Mapping[int, str] = {
+    pb.OBJECT_SCHEMA: "schema",
+    pb.OBJECT_FUNCTION: "function",
+    pb.OBJECT_PROCEDURE: "procedure",
+    pb.OBJECT_ROUTINE: "routine",
+    pb.OBJECT_AGGREGATE: "aggregate",
+    pb.OBJECT_TYPE: "type",
+    pb.OBJECT_DOMAIN: "domain",
+    pb.OBJECT_EXTENSION: "extension",
+}
+"""What is not a relation, but named by clients as well."""
+
+_MAKING: Mapping[str, str] = {
+    "create_stmt": "relation",
+    "view_stmt": "view",
+    "create_table_as_stmt": "into.rel",
+    "create_seq_stmt": "sequence",
+    "create_function_stmt": "funcname",
+    "create_enum_stmt": "type_name",
+    "composite_type_stmt": "typevar",
+    "create_range_stmt": "type_name",
+    "create_domain_stmt": "domainname",
+    "define_stmt": "defnames",
+    "create_schema_stmt": "schemaname",
+    "create_extension_stmt": "extname",
+}
+"""The statements that make objects, and where each has the name of what it makes."""
+
+
+def dropped(node: Any) -> Iterator[tuple[str | None, str]]:
+    """Schema, where it is said, and name of each object of a DROP."""
+    for item in node.objects:
+        match item.WhichOneof("node"):
+            case "string":
+                yield None, item.string.sval
+            case "type_name":
+                yield names(item.type_name.names)
+            case "object_with_args":
+                yield names(item.object_with_args.objname)
+            case _:
+                yield names(item.list.items)
+
+
+def found_name(subject: StatementSubject, schema: str | None, name: str) -> Name:
+    """The relation that a name means; one that the catalog lacks is in `public`."""
+    found = subject.catalog.relation(schema, name)
+    return found.name if found else Name(schema or PUBLIC, name)
+
+
+def is_new_object(subject: StatementSubject, schema: str | None, name: str) -> bool:
+    """Whether an object was made by this migration: a relation, or what else the same transaction makes."""
+    if is_new_name(subject, found_name(subject, schema, name)):
+        return True
+    return any(_makes(one.statement.kind, one.node, schema, name) for one in subject.earlier_of(*_MAKING))
+
+
+def is_made_again(subject: StatementSubject, schema: str | None, name: str) -> bool:
+    """Whether the same transaction makes an object of that name after the statement."""
+    return any(_makes(one.kind, one.node, schema, name) for one in subject.later_of(*_MAKING))
+
+
+def _makes(kind: str, node: Any, schema: str | None, name: str) -> bool:
+    value: Any = node
+    for part in _MAKING[kind].split("."):
+        value = getattr(value, part)
+    if isinstance(value, str):
+        return value == name
+    made = (value.schemaname or None, value.relname) if isinstance(value, pb.RangeVar) else names(value)
+    return made[1] == name and (made[0] or PUBLIC) == (schema or PUBLIC)

@@ -1,0 +1,1 @@
+"""The SQL that rules propose instead."""
