@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.results import Result, rows_of
 from benchmarks.server import Server
 from benchmarks.timing import Command, CommandFailed, Run, Sample, environment, run_once
-from confiture.core.watcher import POLL_S
+from confiture.core.db.blocking_monitor import POLL_S
 
 ROWS = 6_000_000
 CLIENTS = 8
@@ -144,7 +144,7 @@ def _pgbench(bench: Bench) -> Command:
         (folder / name).write_text(f"\\set id random(1, {ROWS})\n{statement}")
     scripts = [f"--file={name}" for name in _SCRIPTS]
     options = [f"--client={CLIENTS}", f"--rate={RATE}", "--time=3600", "--no-vacuum", "--log", "--log-prefix=log"]
-    program = bench.server.embedded.program("pgbench")
+    program = bench.server.embedded.program_path("pgbench")
     return Command(arguments=[program, *options, *scripts, bench.server.url(_DATABASE)], folder=folder)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.timing import Command, CommandFailed
-from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.embedded.server import EmbeddedServer
 
 _SHOWN = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "work_mem")
 
@@ -59,7 +59,7 @@ class Server:
         """psql on a database, without anybody's psqlrc, ended by the first error."""
         address = f"--dbname={self.url(database)}"
         return Command(
-            arguments=[self.embedded.program("psql"), "-X", "-q", address, "-v", "ON_ERROR_STOP=1", *arguments]
+            arguments=[self.embedded.program_path("psql"), "-X", "-q", address, "-v", "ON_ERROR_STOP=1", *arguments]
         )
 
 
@@ -71,5 +71,5 @@ def running_server() -> Iterator[Server]:
         # the server runs as a user of its own where we are root, and must reach its data
         folder.chmod(0o755)
         embedded = EmbeddedServer(folder / "server")
-        with embedded.using():
+        with embedded.started():
             yield Server(folder=folder, embedded=embedded)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from benchmarks.bench import Bench
 from benchmarks.results import Result, Row
 from benchmarks.timing import Run, Sample
-from confiture.models.isolation import Standing
-from confiture.models.tenancy import Grade
+from confiture.models.tenancy import TenancyGrade
+from confiture.models.tenancy_proofs import IsolationVerdict
 from tests.tenancy_trials import EMPTY, Spent, Tally, Trial, trials
 
 SCHEMAS, STATEMENTS, FILLINGS, MOST_FILLINGS = 200, 50, 2, 8
@@ -42,11 +42,11 @@ def run(bench: Bench) -> Result:
 def _told(found: Sequence[Trial]) -> str:
     tally = Tally.of(found)
     by_grade = "; ".join(
-        f"{grade.value}: {tally.number(Standing.ISOLATED, grade):,} keep tenants apart, "
-        f"{tally.number(Standing.MIXED, grade):,} do not, {tally.number(EMPTY, grade):,} made no row"
-        for grade in Grade
+        f"{grade.value}: {tally.number(IsolationVerdict.ISOLATED, grade):,} keep tenants apart, "
+        f"{tally.number(IsolationVerdict.MIXED, grade):,} do not, {tally.number(EMPTY, grade):,} made no row"
+        for grade in TenancyGrade
     )
-    unprovable = tally.number(Standing.NOT_PROVABLE)
+    unprovable = tally.number(IsolationVerdict.NOT_PROVABLE)
     unsound = sum(trial.is_unsound for trial in found)
     return (
         f"{FILLINGS} sets of data each, up to {MOST_FILLINGS} where it is called an error. "

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from confiture.core.commands import DownOptions, UpOptions
     from confiture.core.hooks.connection import HookConnection, HookCursor
     from confiture.core.hooks.errors import HookRefused, LintingError
     from confiture.core.hooks.hook import Hook, HookContext, register_hook
-    from confiture.core.migrate import DownOptions, UpOptions
     from confiture.core.migrator import Migrator
     from confiture.errors import (
         CheckFailed,
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     )
     from confiture.lint.engine.rule import Claims, Example, Group, Hit, Option, Rule, SchemaRule, StatementRule
     from confiture.models.hooks import HookPhase, HookResult
-    from confiture.models.recording import Migration
+    from confiture.models.migration_api import Migration
     from confiture.project import Project
     from confiture.testing.database import ScratchDatabase
-    from confiture.testing.ready_made import test_every_migration_goes_up_down_up
     from confiture.testing.round_trip import up_down_up
     from confiture.testing.server import DatabaseFactory, ScratchServer, scratch_server
+    from confiture.testing.standard_tests import test_every_migration_goes_up_down_up
 
 __version__ = "0.2.0"
 
@@ -96,7 +96,7 @@ _MODULES = {
         "Migrator",
         "register_hook",
     ),
-    "confiture.core.migrate": ("DownOptions", "UpOptions"),
+    "confiture.core.commands": ("DownOptions", "UpOptions"),
     "confiture.project": ("Project",),
     "confiture.lint.rule": ("Claims", "Example", "Group", "Hit", "Option", "Rule", "SchemaRule", "StatementRule"),
     "confiture.models": ("Migration",),

@@ -146,7 +146,7 @@ class Drift(ConfitureError):
     exit_code = ExitCode.DRIFT
 
 
-class Problems:
+class DiagnosticCollector:
     """Collects diagnostics, so that all mistakes are told at once."""
 
     def __init__(self) -> None:
@@ -167,9 +167,9 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raises InputError with everything collected, sorted by place; does nothing when nothing is wrong."""
         if self._found:
-            raise InputError(*sorted(self._found, key=_place))
+            raise InputError(*sorted(self._found, key=_sort_key))
 
 
-def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+def _sort_key(diagnostic: Diagnostic) -> tuple[str, int, int]:
     span = diagnostic.span
     return (span.path, span.line, span.column) if span else ("", 0, 0)

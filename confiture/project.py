@@ -14,8 +14,8 @@ from confiture.models.plan import Direction, Plan
 from confiture.plan.project import PlannedProject, load_project, require_variables
 
 if TYPE_CHECKING:
+    from confiture.core.commands import DownOptions, UpOptions
     from confiture.core.events import Emit
-    from confiture.core.migrate import DownOptions, UpOptions
     from confiture.models.findings import LintReport
     from confiture.models.reports import RunReport
 
@@ -54,12 +54,12 @@ class Project(PlannedProject):
             report = project.dry_run(repeat=5)
             print(report.estimated_production_time_ms, report.locked_tables)
         """
-        from confiture.files.settings import Overrides, load_settings
+        from confiture.files.settings import SettingsOverrides, load_settings
 
         given = Path(path)
         config = given if given.is_file() else None
         start = given.parent if given.is_file() else given
-        overrides = Overrides(config=config, environment=environment, database=database)
+        overrides = SettingsOverrides(config=config, environment=environment, database=database)
         settings = load_settings(start.absolute(), overrides, os.environ)
         read = load_project(settings, dict(variables or {}), needs_variables=False)
         return cls(settings=read.settings, migrations=read.migrations, ups=read.ups, downs=read.downs)
@@ -92,16 +92,16 @@ class Project(PlannedProject):
             report = project.run(UpOptions(to="014"))
             print(report.rows_affected)
         """
-        from confiture.core.database import open_database
+        from confiture.core.commands import DownOptions, UpOptions, down, up
+        from confiture.core.db.connection import resolve_database
         from confiture.core.events import Emitter
-        from confiture.core.migrate import DownOptions, UpOptions, down, up
-        from confiture.models.events import Noted
-        from confiture.models.folding import Folding
+        from confiture.models.events import Notice
+        from confiture.models.report_builder import ReportBuilder
 
-        folding = Folding()
+        folding = ReportBuilder()
         emit = Emitter(folding, *([on_event] if on_event else []))
         # an embedded server runs meanwhile
-        with open_database(self.settings, lambda text: emit(Noted(text=text))) as database:
+        with resolve_database(self.settings, lambda text: emit(Notice(text=text))) as database:
             if isinstance(options, DownOptions):
                 down(self, database, options, emit)
             else:
@@ -121,10 +121,10 @@ class Project(PlannedProject):
             report = project.dry_run(repeat=5)
             print(report.estimated_range_low_ms, report.estimated_range_high_ms, report.confidence_percent)
         """
-        from confiture.core.migrate import UpOptions
-        from confiture.core.run.context import RehearsalOptions
+        from confiture.core.commands import UpOptions
+        from confiture.core.run.context import DryRunOptions
 
-        rehearsal = RehearsalOptions(repeat=repeat, full=full)
+        rehearsal = DryRunOptions(repeat=repeat, full=full)
         return self.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal), on_event=on_event)
 
     def lint(self) -> LintReport:

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 HIDDEN = "***"
-_SHORTEST = 4
+_MIN_LENGTH = 4
 """Shorter values are too common to be replaced wherever they appear."""
-_DISTINCT = 8
+_MIN_LENGTH_INSIDE_WORDS = 8
 """From this length on a value is replaced inside words as well."""
 _SHORTEST_PART = 3
 """From this length on a part of a secret is hidden where it was cut, or where the server names it."""
@@ -54,7 +54,7 @@ _WORD = re.compile(r"[^\s'\"(),;]{3,}")
 _CUT = re.compile(r"(…|\.\.\.)")
 
 # names of variables whose values are secret however they are used
-_TELLING_NAME = re.compile(
+_SECRET_NAME = re.compile(
     r"passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$",
     re.IGNORECASE,
 )
@@ -71,9 +71,9 @@ class KnownSecrets:
     common: frozenset[str]
 
 
-_certain: set[str] = set()
-_secret: set[str] = set()
-_public: set[str] = set()
+_certain_secrets: set[str] = set()
+_possible_secrets: set[str] = set()
+_public_values: set[str] = set()
 _common: set[str] = set()
 _search: _Search | None = None
 """For the values above; None if they changed since."""
@@ -85,41 +85,43 @@ def add_secret(value: str, *, is_certain: bool = False) -> None:
     A value that is short, or a common word, is hidden only where it is written as a password.
     """
     if value:
-        is_common = len(value) < _SHORTEST or value.lower() in _COMMON
-        _add(value, _common if is_common else _certain if is_certain else _secret)
+        is_common = len(value) < _MIN_LENGTH or value.lower() in _COMMON
+        _add(value, _common if is_common else _certain_secrets if is_certain else _possible_secrets)
 
 
-def add_public(value: str) -> None:
+def add_public_value(value: str) -> None:
     """Shows a value that is a name in the catalog, where everyone can see it."""
-    _add(value, _public)
+    _add(value, _public_values)
 
 
 def known_secrets() -> KnownSecrets:
     """What this process knows, to be added in another one."""
-    return KnownSecrets(frozenset(_certain), frozenset(_secret), frozenset(_public), frozenset(_common))
+    return KnownSecrets(
+        frozenset(_certain_secrets), frozenset(_possible_secrets), frozenset(_public_values), frozenset(_common)
+    )
 
 
 def add_known_secrets(known: KnownSecrets) -> None:
     """Adds what another process knows."""
     for values, own in (
-        (known.certain, _certain),
-        (known.secret, _secret),
-        (known.public, _public),
+        (known.certain, _certain_secrets),
+        (known.secret, _possible_secrets),
+        (known.public, _public_values),
         (known.common, _common),
     ):
         for value in values:
             _add(value, own)
 
 
-def names_a_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether the name of a variable says that its value is secret."""
-    return _TELLING_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None
 
 
-def forget_secrets() -> None:
+def clear_secrets() -> None:
     """Forgets all values: a command begins with none."""
     global _search
-    for values in (_certain, _secret, _public, _common):
+    for values in (_certain_secrets, _possible_secrets, _public_values, _common):
         values.clear()
     _search = None
 
@@ -138,22 +140,22 @@ def hide_values(text: str, values: Iterable[str]) -> str:
     """The text with `***` for these values; one that is short only in quotes."""
     for value in sorted(filter(None, values), key=len, reverse=True):
         for form in (value, repr(value)[1:-1]):
-            if len(form) >= _SHORTEST:
+            if len(form) >= _MIN_LENGTH:
                 text = text.replace(form, HIDDEN)
             else:
                 text = re.sub(f"(?<=['\"]){re.escape(form)}(?=['\"])", HIDDEN, text)
     return text
 
 
-def hide_in_document(value: Any) -> Any:
+def hide_secrets_in_json(value: Any) -> Any:
     """The same of all text in a value as JSON can hold it. The keys of our own formats stay."""
     match value:
         case str():
             return hide_secrets(value)
         case Mapping():
-            return {_hide_in_key(key): hide_in_document(item) for key, item in value.items()}
+            return {_hide_in_key(key): hide_secrets_in_json(item) for key, item in value.items()}
         case list() | tuple():
-            return [hide_in_document(item) for item in value]
+            return [hide_secrets_in_json(item) for item in value]
     return value
 
 
@@ -171,7 +173,7 @@ def _add(value: str, values: set[str]) -> None:
 def _current_search() -> _Search:
     global _search
     if _search is None:
-        _search = _Search(_certain, _secret - _public)
+        _search = _Search(_certain_secrets, _possible_secrets - _public_values)
     return _search
 
 
@@ -191,14 +193,17 @@ class _Search:
 
     def __init__(self, certain: Iterable[str], others: Iterable[str]) -> None:
         certain = tuple(certain)
-        self.forms = sorted({form for secret in (*certain, *others) for form in _forms(secret)})
+        self.forms = sorted({form for secret in (*certain, *others) for form in _encoded_forms(secret)})
         self._by_sample = _by_sample(self.forms) if len(self.forms) > _FEW else {}
         self._backward = sorted(form[: -_LONGEST_PART - 1 : -1] for form in self.forms)
         self._heads = frozenset(form[:_SHORTEST_PART] for form in self.forms)
         self._tails = frozenset(form[:_SHORTEST_PART] for form in self._backward)
         self._folded = "\n".join(self.forms).lower()
         self._tokens = frozenset(
-            token for secret in certain for token in re.findall(r"\w[\w$]*", secret.lower()) if len(token) >= _SHORTEST
+            token
+            for secret in certain
+            for token in re.findall(r"\w[\w$]*", secret.lower())
+            if len(token) >= _MIN_LENGTH
         )
 
     def hide(self, text: str) -> str:
@@ -231,7 +236,7 @@ class _Search:
         samples = self._by_sample.keys()
         for begin in range(0, len(text), _WINDOW):
             end = begin + _WINDOW
-            here = {text[place : place + _SHORTEST] for place in range(begin, min(end + _SAMPLED, len(text)))}
+            here = {text[place : place + _MIN_LENGTH] for place in range(begin, min(end + _SAMPLED, len(text)))}
             for sample in samples & here:
                 yield from ((form, begin, end) for form in self._by_sample[sample])
 
@@ -239,7 +244,7 @@ class _Search:
         return HIDDEN if match[0].lower() in self._folded else match[0]
 
     def _hide_token(self, match: re.Match[str]) -> str:
-        return HIDDEN if match[0].lower() in self._tokens and match[0] not in _public else match[0]
+        return HIDDEN if match[0].lower() in self._tokens and match[0] not in _public_values else match[0]
 
     def _hide_cut_forms(self, text: str) -> str:
         """The text without the beginning of a value before a mark of omission, or the end of one behind it."""
@@ -275,12 +280,12 @@ def _by_sample(forms: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _samples(form: str) -> set[str]:
-    return {form[place : place + _SHORTEST] for place in range(min(len(form) - _SHORTEST + 1, _SAMPLED))}
+    return {form[place : place + _MIN_LENGTH] for place in range(min(len(form) - _MIN_LENGTH + 1, _SAMPLED))}
 
 
 def _spans(text: str, form: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Where a form stands that begins between two places; a short one is no part of a word."""
-    first, last = (len(form) < _DISTINCT and form[edge].isalnum() for edge in (0, -1))
+    first, last = (len(form) < _MIN_LENGTH_INSIDE_WORDS and form[edge].isalnum() for edge in (0, -1))
     place = text.find(form, begin, end + len(form))
     while 0 <= place < end:
         behind = place + len(form)
@@ -296,7 +301,7 @@ def _is_word(text: str, place: int) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _forms(secret: str) -> frozenset[str]:
+def _encoded_forms(secret: str) -> frozenset[str]:
     """How SQL, URLs and programs write a value."""
     forms = {
         secret,
@@ -313,8 +318,8 @@ def _forms(secret: str) -> frozenset[str]:
     }
     forms |= {" ".join(form.split()) for form in forms}
     # the server and we quote a line of a text
-    forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _DISTINCT}
-    return frozenset(form for form in forms if len(form) >= _SHORTEST)
+    forms |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _MIN_LENGTH_INSIDE_WORDS}
+    return frozenset(form for form in forms if len(form) >= _MIN_LENGTH)
 
 
 def _url_forms(secret: str) -> Iterator[str]:

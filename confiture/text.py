@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.secrets import hide_in_document, hide_secrets
+from confiture.secrets import hide_secrets, hide_secrets_in_json
 
 # C0 without the tab, DEL and C1; bidi controls and other invisible marks; line ends; halves of surrogate pairs; tags
 _CONTROLS = re.compile(
@@ -22,7 +22,7 @@ _CONTROLS_IN_JSON = re.compile(_CONTROLS.pattern.replace("\x0a-", "\x0b-"))
 _HASH = r"#(?=#(?:vso|teamcity)?\[)"
 _STYLE = r"\x1b\[[0-9;]*m"
 # what the runners of GitHub, Azure and TeamCity read in a log as an order to them
-_COMMAND = re.compile(
+_CI_COMMAND = re.compile(
     rf"^((?:\s|{_STYLE})*):(?=:(?:set-env|set-output|save-state|add-path|add-mask|(?:add|remove)-matcher|error|warning"
     r"|notice|debug|group|endgroup|echo|stop-commands)\b)"
     rf"|{_HASH}",
@@ -30,25 +30,25 @@ _COMMAND = re.compile(
 )
 _LONGEST_EXCERPT = 1_000
 _EXCERPT_WIDTH = 160
-_MOST_SUGGESTIONS = 20
-_MOST_KNOWN = 5_000
-_LONGEST = 200
-_NAMED = {"\n": "\\n", "\r": "\\r"}
+_MAX_SUGGESTIONS = 20
+_MAX_CANDIDATES = 5_000
+_MAX_WORD_LENGTH = 200
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
-def visible(text: str) -> str:
+def escape_line(text: str) -> str:
     """The text on one line, without secrets: what controls the output is written as an escape, such as `\\x1b`."""
     return _escaped(hide_secrets(text))
 
 
-def visible_lines(text: str) -> list[str]:
+def escape_lines(text: str) -> list[str]:
     """The same of text whose lines stay lines."""
     return [_escaped(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
 
 
-def visible_block(text: str) -> str:
+def escape_block(text: str) -> str:
     """The same as one text."""
-    return "\n".join(visible_lines(text))
+    return "\n".join(escape_lines(text))
 
 
 def excerpt_part(line: str | None, column: int) -> str | None:
@@ -68,9 +68,9 @@ def excerpt_part(line: str | None, column: int) -> str | None:
     return f"{'…' if start else ''}{hidden}{'…' if start + len(part) < len(line) else ''}"
 
 
-def json_text(value: Any) -> str:
+def escaped_json(value: Any) -> str:
     """A value as JSON, without secrets: what controls the output is escaped."""
-    written = json.dumps(hide_in_document(value), indent=2, ensure_ascii=False)
+    written = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
     # JSON's own line ends stay; strings have none
     return re.sub(_HASH, "\\\\u0023", _CONTROLS_IN_JSON.sub(_escape_json, written))
 
@@ -85,9 +85,9 @@ def error_text(error: BaseException) -> str:
     return f"{name}: {message}" if message else name
 
 
-def without_commands(text: str) -> str:
+def escape_ci_commands(text: str) -> str:
     """The text with the first character of each command to a CI system escaped."""
-    return _COMMAND.sub(_escape_command, text) if "::" in text or "##" in text else text
+    return _CI_COMMAND.sub(_escape_ci_command, text) if "::" in text or "##" in text else text
 
 
 def cut(text: str, length: int, mark: str = "…") -> str:
@@ -96,26 +96,26 @@ def cut(text: str, length: int, mark: str = "…") -> str:
     return text if len(text) <= length else text[: length - len(mark)] + mark
 
 
-def shortened(text: str, length: int = 60) -> str:
+def shorten_sql(text: str, length: int = 60) -> str:
     """The same of a statement or a name, on one line."""
     return cut(" ".join(text.split()), length)
 
 
 def _escaped(text: str) -> str:
-    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+    return text if text.isprintable() else _CONTROLS.sub(_escape_character, text)
 
 
-def _escape_command(match: re.Match[str]) -> str:
+def _escape_ci_command(match: re.Match[str]) -> str:
     return "\\x23" if match[0] == "#" else f"{match[1]}\\x3a"
 
 
-def _escape(match: re.Match[str]) -> str:
+def _escape_character(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
         code -= 0xDC00
     if code <= 0xFF:
-        return _NAMED.get(character) or f"\\x{code:02x}"
+        return _SHORT_ESCAPES.get(character) or f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
@@ -124,34 +124,34 @@ def _escape_json(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def closest_match(word: str, candidates: Iterable[str]) -> str | None:
     """The known word that is most like a word, whatever its case; None if none is, or it would take long to find."""
     from difflib import get_close_matches
 
-    folded = {name.lower(): name for name in known}
-    if len(word) > _LONGEST or len(folded) > _MOST_KNOWN:
+    folded = {name.lower(): name for name in candidates}
+    if len(word) > _MAX_WORD_LENGTH or len(folded) > _MAX_CANDIDATES:
         return None
     matches = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """`did you mean ...?`, or None if nothing is near."""
-    near = nearest(word, known)
+    near = closest_match(word, candidates)
     return f"did you mean {near!r}?" if near else None
 
 
-class Suggestions:
+class SuggestionLimit:
     """Suggests for the first unknown words only: to compare many words with many others would take long."""
 
     def __init__(self) -> None:
-        self._left = _MOST_SUGGESTIONS
+        self._remaining = _MAX_SUGGESTIONS
 
-    def take(self) -> bool:
+    def use_one(self) -> bool:
         """Whether there may be one more suggestion."""
-        self._left -= 1
-        return self._left >= 0
+        self._remaining -= 1
+        return self._remaining >= 0
 
-    def did_you_mean(self, word: str, known: Iterable[str]) -> str | None:
+    def did_you_mean(self, word: str, candidates: Iterable[str]) -> str | None:
         """`did you mean ...?`, or None if nothing is near or enough was suggested."""
-        return did_you_mean(word, known) if self.take() else None
+        return did_you_mean(word, candidates) if self.use_one() else None

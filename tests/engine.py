@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from confiture.core.database import Database as Target
-from confiture.core.database import open_database
+from confiture.core.commands import DownOptions, UpOptions, down, up
+from confiture.core.db.connection import ConnectionTarget as Target
+from confiture.core.db.connection import resolve_database
 from confiture.core.events import Emitter
-from confiture.core.migrate import DownOptions, UpOptions, down, up
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
-from confiture.files.settings import Overrides, load_settings
-from confiture.models.events import Event, Noted, RunFinished, SegmentRetried, StepFinished
+from confiture.files.settings import SettingsOverrides, load_settings
+from confiture.models.events import Event, Notice, RunFinished, SegmentRetried, StepFinished
 from confiture.plan.project import load_project
 from tests.fix_projects import Project
 from tests.fix_servers import Database
@@ -42,7 +42,7 @@ class Ran:
 
     @property
     def notes(self) -> str:
-        return "\n".join(event.text for event in self.events if isinstance(event, Noted))
+        return "\n".join(event.text for event in self.events if isinstance(event, Notice))
 
     @property
     def retries(self) -> int:
@@ -82,13 +82,13 @@ def dry_run(project: Project, *listeners: Listener, **options: object) -> Ran:
 
 def _run(project: Project, url: str | None, listeners: tuple[Listener, ...], work: Callable[..., None]) -> Ran:
     ran = Ran()
-    settings = load_settings(project.root, Overrides(database=url or project.environ["DATABASE_URL"]), {})
+    settings = load_settings(project.root, SettingsOverrides(database=url or project.environ["DATABASE_URL"]), {})
     loaded = load_project(settings, {})
 
     def note(_: str) -> None:
         return None
 
-    with open_database(settings, note) as target:
+    with resolve_database(settings, note) as target:
         assert isinstance(target, Target)
         try:
             work(loaded, target, Emitter(ran.events.append, *listeners))

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.embedded.server import EmbeddedServer
 from tests.databases import Databases
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
@@ -78,8 +78,8 @@ class Database:
 def server_18() -> Iterator[Server]:
     with _folder() as folder:
         embedded = EmbeddedServer(folder)
-        with embedded.using() as url:
-            server = Server(18, url, embedded.program("psql").parent)
+        with embedded.started() as url:
+            server = Server(18, url, embedded.program_path("psql").parent)
             _hasten(server)
             yield server
 

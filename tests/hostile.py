@@ -16,32 +16,32 @@ from typing import Any
 import psycopg
 
 from confiture.models.query_files import parse_query_file
-from confiture.sql.grammar import pb, postgast
-from confiture.sql.qualification import Template, qualified, sources, target
-from confiture.sql.walking import nodes_of
+from confiture.sql.parser import pb, postgast
+from confiture.sql.qualification import QueryTemplate, find_sources, qualified_path, qualify_query
+from confiture.sql.traversal import find_nodes
 
 _FUNCTIONS = (Path(__file__).parent / "data" / "hostile.sql").read_text(encoding="utf-8")
-_MADE = qualified("""
+_MADE = qualify_query("""
 SELECT oid::bigint FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, pg_my_temp_schema())
 UNION ALL SELECT oid::bigint FROM pg_operator WHERE oprnamespace IN ('public'::regnamespace, pg_my_temp_schema())
 UNION ALL SELECT oid::bigint FROM pg_type WHERE typnamespace IN ('public'::regnamespace, pg_my_temp_schema())
 UNION ALL SELECT oid::bigint FROM pg_class WHERE relnamespace IN ('public'::regnamespace, pg_my_temp_schema())
 """)
-_CALLED = qualified("SELECT last_value::oid::regprocedure::text FROM hostile.calls WHERE is_called")
-_NAMED = qualified("""
+_CALLED = qualify_query("SELECT last_value::oid::regprocedure::text FROM hostile.calls WHERE is_called")
+_NAMED = qualify_query("""
 SELECT oid::regprocedure::text FROM pg_proc WHERE oid = ANY (%(oids)s)
 UNION ALL SELECT oid::regoperator::text FROM pg_operator WHERE oid = ANY (%(oids)s)
 UNION ALL SELECT oid::regtype::text FROM pg_type WHERE oid = ANY (%(oids)s)
 UNION ALL SELECT oid::regclass::text FROM pg_class WHERE oid = ANY (%(oids)s)
 """)
 # what is in the catalog because of what others made, such as the checks of a table
-_DEPENDENT = qualified("""
+_DEPENDENT = qualify_query("""
 SELECT DISTINCT refobjid::bigint
 FROM pg_depend
 WHERE refobjid >= 16384 AND classid IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass)
 """)
 # of the columns that our queries read, and those that they cast to
-_TYPES = qualified("""
+_TYPES = qualify_query("""
 SELECT a.atttypid
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
@@ -67,16 +67,16 @@ class Names:
 
     def take(self, text: str) -> None:
         """Takes in those of a query, or of several."""
-        tree = postgast.parse(Template(text).sql)
-        for call in nodes_of(tree, pb.FuncCall):
+        tree = postgast.parse(QueryTemplate(text).sql)
+        for call in find_nodes(tree, pb.FuncCall):
             self.functions.add((_last(call.funcname), len(call.args)))
-        for one in nodes_of(tree, pb.A_Expr):
+        for one in find_nodes(tree, pb.A_Expr):
             self.operators |= {_last(one.name)} - {"BETWEEN", "NOT BETWEEN"}
-        for link in nodes_of(tree, pb.SubLink):
+        for link in find_nodes(tree, pb.SubLink):
             self.operators |= {_last(link.oper_name)} if link.oper_name else set()
-        for one in nodes_of(tree, pb.TypeName):
+        for one in find_nodes(tree, pb.TypeName):
             self.types.add(_last(one.names))
-        self.relations |= {one.relname for one in nodes_of(tree, pb.RangeVar) if one.schemaname in ("", "pg_catalog")}
+        self.relations |= {one.relname for one in find_nodes(tree, pb.RangeVar) if one.schemaname in ("", "pg_catalog")}
 
 
 def _last(names: Any) -> str:
@@ -86,8 +86,8 @@ def _last(names: Any) -> str:
 def names_of_all_queries() -> Names:
     """Those of our own SQL."""
     found = Names()
-    for path in sources():
-        for text in (path, target(path)):
+    for path in find_sources():
+        for text in (path, qualified_path(path)):
             for body in parse_query_file(text.read_text(encoding="utf-8")).values():
                 found.take(body)
     return found

@@ -12,21 +12,21 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from confiture.core.dry_run.trace import Tracer
-from confiture.errors import Problems, Span
-from confiture.lint.engine.configuration import ActiveRule, default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.findings import found, heeding
-from confiture.lint.engine.replay import Judged, Replay, SchemaReader, judge_schema, together
+from confiture.errors import DiagnosticCollector, Span
+from confiture.lint.engine.configuration import ActiveRule, default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.findings import apply_ignores, to_findings
+from confiture.lint.engine.replay import LocatedViolation, MigrationReplay, SchemaReader, check_schema, merge_catalogs
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Claims, Example, Group, Rule, SchemaRule
 from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, MigrationFile, Phase
-from confiture.models.plan import Direction, Isolation, PlannedMigration, Segment, StepId
+from confiture.models.plan import Direction, PlannedMigration, Segment, StepId, TransactionMode
 from confiture.models.settings import DatabaseSettings, Settings, TenancySettings
-from confiture.models.source import SourceFile, SourceText
+from confiture.models.source import LocatedSource, SourceFile
 from confiture.models.trace import LockMode
-from confiture.plan.building import Planner
-from confiture.plan.rendering import verbatim
+from confiture.plan.planner import Planner
+from confiture.plan.rendering import render_verbatim
 from confiture.sql.parsing import parse_statements
 from tests.engine import wait_until
 
@@ -41,8 +41,8 @@ SETTINGS = Settings(
 STEP = StepId(version="1", phase=Phase.DDL, number=1, part=1, name="s", segment=1, span=Span(path="m.yaml", line=1))
 
 
-def source(path: str, text: str) -> SourceText:
-    return SourceText(text=text, file=SourceFile(path=path, text=text))
+def source(path: str, text: str) -> LocatedSource:
+    return LocatedSource(text=text, file=SourceFile(path=path, text=text))
 
 
 def planned(version: str, path: str, text: str) -> PlannedMigration:
@@ -51,37 +51,37 @@ def planned(version: str, path: str, text: str) -> PlannedMigration:
     migration = MigrationFile(
         version=version, name="m", file=step.sql.file, span=step.span, phases={Phase.DDL: (step,)} if text else {}
     )
-    return Planner(SETTINGS, {}, Problems()).plan(migration, Direction.UP)
+    return Planner(SETTINGS, {}, DiagnosticCollector()).plan(migration, Direction.UP)
 
 
 def rules_for(rule: Rule, example: Example) -> tuple[ActiveRule, ...]:
     """All rules that are not optional, and the example's own, set as that wants."""
     others = [one for one in built_in_rules().values() if one.name != rule.name and not one.optional]
-    return (default_of(rule, example.options), *map(default_of, others))
+    return (default_active_rule(rule, example.options), *map(default_active_rule, others))
 
 
 def lint_example(rule: Rule, example: Example, version: int) -> tuple[Finding, ...]:
     """What lint finds in the SQL of an example, not in what is there before."""
     actives = rules_for(rule, example)
     settings = replace(SETTINGS, tenancy=TENANCY) if rule.group is Group.TENANCY else SETTINGS
-    surroundings = Surroundings(settings=settings, postgres_version=version)
-    replay = Replay(actives, surroundings)
-    replay.pass_over(planned("0", _BEFORE, example.before))
+    surroundings = LintTarget(settings=settings, postgres_version=version)
+    replay = MigrationReplay(actives, surroundings)
+    replay.apply(planned("0", _BEFORE, example.before))
     texts = {f"{number:03}.sql": text for number, text in enumerate(example.sql, 1)}
-    judged = [one for path, text in texts.items() for one in replay.judge(planned(path[:3], path, text))]
+    judged = [one for path, text in texts.items() for one in replay.check(planned(path[:3], path, text))]
     ignores, catalog, schema = [*replay.ignores], replay.catalog, SchemaReader()
     if isinstance(rule, SchemaRule):
         for path, text in {_BEFORE: example.before, **texts}.items():
-            schema.read(verbatim(source(path, text)))
-        catalog = together(schema.catalog, catalog)
-    judged += judge_schema(actives, catalog, schema.misfits, surroundings)
+            schema.read(render_verbatim(source(path, text)))
+        catalog = merge_catalogs(schema.catalog, catalog)
+    judged += check_schema(actives, catalog, schema.catalog_issues, surroundings)
     assert [*replay.failures, *schema.failures] == []
-    findings, _ = heeding(found(filter(_is_new, judged)), ignores, actives, built_in_rules())
+    findings, _ = apply_ignores(to_findings(filter(_is_new, judged)), ignores, actives, built_in_rules())
     return findings
 
 
-def _is_new(judged: Judged) -> bool:
-    place = judged.hit.place
+def _is_new(judged: LocatedViolation) -> bool:
+    place = judged.violation.place
     return place is None or place.rendered.source.file.path != _BEFORE
 
 
@@ -133,7 +133,7 @@ def run_example(url: str, example: Example, claims: Claims) -> list[Seen]:
         for number, text in enumerate(example.sql, 1):
             for segment in planned(str(number), f"{number}.sql", text).segments:
                 connection.execute("DISCARD ALL")
-                inside = segment.isolation is Isolation.TRANSACTIONAL
+                inside = segment.transaction_mode is TransactionMode.TRANSACTIONAL
                 seen.append(_inside(connection, segment) if inside else _outside(connection, segment, url, claims))
                 if seen[-1].error:
                     return seen
@@ -149,7 +149,7 @@ def _inside(connection: psycopg.Connection, segment: Segment) -> Seen:
             for step in segment.steps:
                 for statement in step.statements:
                     connection.execute(statement.text.encode())
-                    tracer.observe(STEP, statement, 0.0)
+                    tracer.record_statement(STEP, statement, 0.0)
     except psycopg.Error as error:
         seen.error, seen.message = error.sqlstate, str(error)
     for trace in tracer.traces:

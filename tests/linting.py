@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.files.settings import Overrides, load_settings
+from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.lint.project import LintOptions, lint_project
 from confiture.models.findings import Finding, LintReport
 from tests.fix_projects import Project
@@ -13,7 +13,7 @@ KEY, INDEX = "requires_primary_key", "create_index_blocking"
 
 
 def lint(project: Project, *rules: str, **variables: str) -> LintReport:
-    settings = load_settings(project.root, Overrides(), {})
+    settings = load_settings(project.root, SettingsOverrides(), {})
     return lint_project(settings, LintOptions(rules=rules, variables=variables))
 
 

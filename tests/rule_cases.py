@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from confiture.lint.engine.configuration import default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.replay import FAILED, Replay
+from confiture.lint.engine.configuration import default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.replay import RULE_FAILED, MigrationReplay
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Hit
-from confiture.models.catalog import PUBLIC, Name
+from confiture.models.catalog import PUBLIC, QualifiedName
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database
 from tests.lint_examples import SETTINGS, planned
@@ -60,16 +60,18 @@ class Asked:
 
     def hits(self, rule: str) -> list[Hit]:
         """What one rule finds in the migrations."""
-        rows = {Name(PUBLIC, name): count for name, count in (self.rows or {}).items()}
-        surroundings = Surroundings(settings=SETTINGS, postgres_version=self.version, table_rows=rows)
-        replay = Replay((default_of(built_in_rules()[rule]),), surroundings)
-        replay.pass_over(planned("0", "before.sql", self.before))
+        rows = {QualifiedName(PUBLIC, name): count for name, count in (self.rows or {}).items()}
+        surroundings = LintTarget(settings=SETTINGS, postgres_version=self.version, table_rows=rows)
+        replay = MigrationReplay((default_active_rule(built_in_rules()[rule]),), surroundings)
+        replay.apply(planned("0", "before.sql", self.before))
         numbered = enumerate(self.migrations, 1)
         judged = [
-            one.hit for number, text in numbered for one in replay.judge(planned(str(number), f"{number}.sql", text))
+            one.violation
+            for number, text in numbered
+            for one in replay.check(planned(str(number), f"{number}.sql", text))
         ]
         for hit in judged:
-            assert FAILED not in hit.message, hit.message
+            assert RULE_FAILED not in hit.message, hit.message
             if hit.remedy:
                 _, problems = parse_statements(hit.remedy)
                 assert not problems, hit.remedy

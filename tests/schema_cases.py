@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from confiture.lint.engine.configuration import default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.findings import found
-from confiture.lint.engine.replay import SchemaReader, judge_schema
+from confiture.lint.engine.configuration import default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.findings import to_findings
+from confiture.lint.engine.replay import SchemaReader, check_schema
 from confiture.lint.registry import built_in_rules
-from confiture.models.catalog import Name
+from confiture.models.catalog import QualifiedName
 from confiture.models.findings import Finding
-from confiture.models.settings import LintEntry, LintSettings, TenancySettings
-from confiture.plan.rendering import verbatim
+from confiture.models.settings import LintSettings, RuleSettings, TenancySettings
+from confiture.plan.rendering import render_verbatim
 from confiture.sql.parsing import parse_statements
 from tests.lint_examples import SETTINGS, source
 
@@ -26,18 +26,18 @@ def lint(
     *texts: str,
     options: Mapping[str, Any] | None = None,
     folder: str = "schemas",
-    rows: Mapping[Name, int] | None = None,
+    rows: Mapping[QualifiedName, int] | None = None,
     tenancy: TenancySettings | None = None,
-    entries: Sequence[LintEntry] = (),
+    entries: Sequence[RuleSettings] = (),
 ) -> tuple[Finding, ...]:
     """What one rule finds in a schema of one or several files."""
     reader = SchemaReader()
     for number, text in enumerate(texts, start=1):
-        reader.read(verbatim(source(f"{folder}/{number:02}.sql", text)))
-    settings = replace(SETTINGS, tenancy=tenancy or TenancySettings(), linting=LintSettings(entries=tuple(entries)))
-    surroundings = Surroundings(settings=settings, postgres_version=18, table_rows=rows or {})
-    active = default_of(built_in_rules()[rule], options)
-    return found(judge_schema([active], reader.catalog, reader.misfits, surroundings))
+        reader.read(render_verbatim(source(f"{folder}/{number:02}.sql", text)))
+    settings = replace(SETTINGS, tenancy=tenancy or TenancySettings(), linting=LintSettings(rules=tuple(entries)))
+    surroundings = LintTarget(settings=settings, postgres_version=18, table_rows=rows or {})
+    active = default_active_rule(built_in_rules()[rule], options)
+    return to_findings(check_schema([active], reader.catalog, reader.catalog_issues, surroundings))
 
 
 def assert_finds(findings: Sequence[Finding], *fragments: str) -> None:

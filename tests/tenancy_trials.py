@@ -11,16 +11,16 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.core.tenancy.proving import prove_statement
+from confiture.core.db.introspection import read_catalog
+from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.models.catalog import Catalog
-from confiture.models.isolation import IsolationProof, Standing
 from confiture.models.settings import TenancySettings
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.tenancy import Grade, Verdict
-from confiture.plan.rendering import verbatim
-from confiture.sql.flow import Facts, analyse
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.tenancy import TenancyGrade, TenancyVerdict
+from confiture.models.tenancy_proofs import IsolationProof, IsolationVerdict
+from confiture.plan.rendering import render_verbatim
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
+from confiture.sql.tenant_flow import TenancyFacts, analyze
 from tests.generated_queries import statement, world
 from tests.generated_schemas import World, filling
 
@@ -43,7 +43,7 @@ class Trial:
     made: World
     seed: int
     text: str
-    verdict: Verdict
+    verdict: TenancyVerdict
     proof: IsolationProof
     analysing: Spent
     proving: Spent
@@ -51,17 +51,19 @@ class Trial:
     @property
     def standing(self) -> str:
         """How it stands; `EMPTY` where it made no row for any tenant, so that nothing could differ."""
-        is_empty = self.proof.standing is Standing.ISOLATED and not self.proof.rows
-        return EMPTY if is_empty else self.proof.standing.value
+        is_empty = self.proof.verdict is IsolationVerdict.ISOLATED and not self.proof.rows
+        return EMPTY if is_empty else self.proof.verdict.value
 
     @property
     def is_unsound(self) -> bool:
         """Whether it was called safe and is not."""
-        return self.verdict.is_safe and self.proof.standing is Standing.MIXED
+        return self.verdict.is_safe and self.proof.verdict is IsolationVerdict.MIXED
 
     def told(self) -> str:
         """All that it takes to look into it."""
-        leaks = "\n".join(f"  {leak.kind} {leak.tenant}: {leak.rows} rows, {leak.shown}" for leak in self.proof.leaks)
+        leaks = "\n".join(
+            f"  {leak.kind} {leak.tenant}: {leak.rows} rows, {leak.first_rows}" for leak in self.proof.leaks
+        )
         schema = ";\n".join(self.made.statements)
         return f"{self.text};\nseed {self.seed}, {self.verdict.grade}, {self.verdict.proofs}\n{leaks}\n{schema};\n"
 
@@ -70,20 +72,22 @@ class Trial:
 class Tally:
     """How many statements there were of each kind: what was said of them, and how they stand."""
 
-    counts: Counter[tuple[Grade, str]]
+    counts: Counter[tuple[TenancyGrade, str]]
 
     @classmethod
     def of(cls, trials: Iterable[Trial]) -> Tally:
         return cls(Counter((trial.verdict.grade, trial.standing) for trial in trials))
 
-    def number(self, standing: str, *grades: Grade) -> int:
+    def number(self, standing: str, *grades: TenancyGrade) -> int:
         """Those that stand so, of these grades, or of all."""
-        return sum(self.counts[grade, standing] for grade in grades or Grade)
+        return sum(self.counts[grade, standing] for grade in grades or TenancyGrade)
 
     @property
     def precision(self) -> float:
         """The share of statements that make rows, without a difference, that are called safe, or warned of."""
-        return self.number(Standing.ISOLATED, Grade.SAFE, Grade.WARNING) / self.number(Standing.ISOLATED)
+        return self.number(IsolationVerdict.ISOLATED, TenancyGrade.SAFE, TenancyGrade.WARNING) / self.number(
+            IsolationVerdict.ISOLATED
+        )
 
 
 def trials(
@@ -119,22 +123,22 @@ def _judged(made: World, seed: int, catalog: Catalog) -> Trial:
     text = statement(seed, made)
     tree = _parsed(text)
     began = _now()
-    verdict = analyse(tree, Facts(catalog, TENANCY))
+    verdict = analyze(tree, TenancyFacts(catalog, TENANCY))
     spent = _since(began)
-    unknown = IsolationProof(standing=Standing.ISOLATED)
+    unknown = IsolationProof(verdict=IsolationVerdict.ISOLATED)
     return Trial(made=made, seed=seed, text=text, verdict=verdict, proof=unknown, analysing=spent, proving=Spent())
 
 
 def _proved(connection: psycopg.Connection[dict], trial: Trial, catalog: Catalog, *, must: bool) -> Trial:
     """The trial with what other data add to its proof: a difference, or more rows without one."""
-    is_open = trial.proof.standing in (Standing.ISOLATED, Standing.NO_TENANTS)
-    if not is_open or not (must or trial.verdict.grade in (Grade.ERROR, Grade.UNKNOWN)):
+    is_open = trial.proof.verdict in (IsolationVerdict.ISOLATED, IsolationVerdict.NO_TENANTS)
+    if not is_open or not (must or trial.verdict.grade in (TenancyGrade.ERROR, TenancyGrade.UNKNOWN)):
         return trial
     began = _now()
     proof = prove_statement(connection, _parsed(trial.text), catalog, TENANCY, None)
     spent = _since(began)
     proving = Spent(trial.proving.wall_ms + spent.wall_ms, trial.proving.cpu_ms + spent.cpu_ms)
-    better = trial.proof if proof.standing is Standing.ISOLATED and proof.rows < trial.proof.rows else proof
+    better = trial.proof if proof.verdict is IsolationVerdict.ISOLATED and proof.rows < trial.proof.rows else proof
     return replace(trial, proof=better, proving=proving)
 
 
@@ -153,5 +157,7 @@ def _make(connection: psycopg.Connection[dict], statements: Sequence[str]) -> No
 
 
 def _parsed(text: str) -> ParsedStatement:
-    (found,) = parsed(verbatim(SourceText(text=text, file=SourceFile(path="generated.sql", text=text))))
+    (found,) = parse_rendered(
+        render_verbatim(LocatedSource(text=text, file=SourceFile(path="generated.sql", text=text)))
+    )
     return found

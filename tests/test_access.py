@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from confiture.files import access
-from confiture.files.access import ANYWHERE, FileRefused, create_file, read_file, write_file, write_named_file
+from confiture.files.access import ANYWHERE, FileAccessError, create_file, read_file, write_file, write_named_file
 from tests.fix_projects import Project
 
 SECRET = "ddl: [hunter2, {"
@@ -66,7 +66,7 @@ def _chain_of_links_out(path: Path) -> None:
 
 def _too_large(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(access.MOST_BYTES + 1)
+        file.truncate(access.MAX_BYTES + 1)
 
 
 WRONG_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -220,7 +220,7 @@ def test_a_file_that_is_replaced_between_the_looks_at_it_is_judged_as_it_was_ope
         return found
 
     monkeypatch.setattr(access.os, "stat", replaced)
-    with pytest.raises(FileRefused, match="leads out of the project"):
+    with pytest.raises(FileAccessError, match="leads out of the project"):
         read_file(path, "a.sql", (path.parent,))
 
 
@@ -231,7 +231,7 @@ def test_a_file_is_read_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.Monk
         path.write_bytes(b"x" * size)
         assert read_file(path, "a", ANYWHERE) == b"x" * size
     path.write_bytes(b"x" * 10_001)
-    with pytest.raises(FileRefused, match="a is too large: 10,001 bytes; the limit is 10,000 bytes"):
+    with pytest.raises(FileAccessError, match="a is too large: 10,001 bytes; the limit is 10,000 bytes"):
         read_file(path, "a", ANYWHERE)
 
 
@@ -241,7 +241,7 @@ def test_a_file_that_says_it_is_empty_is_read_up_to_the_limit(monkeypatch: pytes
         pytest.skip("needs /proc")
     assert b"[stack]" in read_file(path, "maps", ANYWHERE)
     monkeypatch.setattr(access, "MOST_BYTES", 100)
-    with pytest.raises(FileRefused, match="maps is too large: over 100 bytes"):
+    with pytest.raises(FileAccessError, match="maps is too large: over 100 bytes"):
         read_file(path, "maps", ANYWHERE)
 
 
@@ -257,7 +257,7 @@ def test_where_a_file_lies_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (project / "a").write_text("a")
     (project / "b").symlink_to("../project_b")
     assert read_file(tmp_path / root / "a", "a", (tmp_path / root,)) == b"a"
-    with pytest.raises(FileRefused, match="b leads out of the project"):
+    with pytest.raises(FileAccessError, match="b leads out of the project"):
         read_file(tmp_path / root / "b", "b", (tmp_path / root,))
 
 
@@ -266,7 +266,7 @@ def test_who_may_not_read_a_file_is_told(tmp_path: Path) -> None:
     path.write_text("a")
     path.chmod(0)
     tmp_path.chmod(0o755)
-    with _as_another_user(), pytest.raises(FileRefused, match="cannot read a: permission denied"):
+    with _as_another_user(), pytest.raises(FileAccessError, match="cannot read a: permission denied"):
         read_file(path, "a", ANYWHERE)
 
 
@@ -309,7 +309,7 @@ def test_nothing_else_is_written(tmp_path: Path, make: Callable[[Path], None]) -
     outside.write_text("kept")
     root.mkdir()
     make(root / "a")
-    with pytest.raises(FileRefused):
+    with pytest.raises(FileAccessError):
         write_file(root / "a", "a", b"new", (root,))
     assert outside.read_text() == "kept"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["outside", "project"]
@@ -390,7 +390,7 @@ def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nothing")
     (tmp_path / "a").write_text("kept")
     for name in ("a", "link"):
-        with pytest.raises(FileRefused, match="exists already"):
+        with pytest.raises(FileAccessError, match="exists already"):
             create_file(tmp_path / name, name, b"new")
     create_file(tmp_path / "b", "b", b"new")
     assert {one.name for one in tmp_path.iterdir()} == {"a", "b", "link"}
@@ -410,7 +410,7 @@ def test_a_file_that_the_user_names_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_pipe_or_a_device_that_the_user_names_is_written_to(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(FileRefused, match="no such device or address"):  # nobody reads, and nothing waits
+    with pytest.raises(FileAccessError, match="no such device or address"):  # nobody reads, and nothing waits
         write_named_file(pipe, b"new")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -419,7 +419,7 @@ def test_a_pipe_or_a_device_that_the_user_names_is_written_to(tmp_path: Path) ->
     finally:
         os.close(reader)
     write_named_file(Path("/dev/null"), b"new")
-    with pytest.raises(FileRefused, match="no space left on device"):
+    with pytest.raises(FileAccessError, match="no space left on device"):
         write_named_file(Path("/dev/full"), b"new")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 

@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-from confiture.core.dry_run.advice import leftovers, warnings
-from confiture.core.dry_run.estimates import estimate
-from confiture.core.dry_run.merging import merged
+from confiture.core.dry_run.estimates import estimate_duration
+from confiture.core.dry_run.lint_warnings import merge_lint_and_measured
 from confiture.core.dry_run.scaling import Scale
-from confiture.core.dry_run.trace import _Clock
+from confiture.core.dry_run.trace import _PausableClock
+from confiture.core.dry_run.warnings import find_warnings, residual_effects
 from confiture.errors import Span
-from confiture.files.predictions import Predictions
+from confiture.files.predictions import PredictionStore
 from confiture.models.findings import Finding
 from confiture.models.migration import Phase
 from confiture.models.plan import StepId
 from confiture.models.predictions import Prediction
 from confiture.models.settings import Severity
-from confiture.models.trace import LockMode, LockTrace, RunWarning, StatementTrace, TableRows, TableScan, worst_locks
+from confiture.models.trace import DryRunWarning, LockMode, LockTrace, StatementTrace, TableRows, TableScan, worst_locks
 
 
 def lock(relation: str, mode: LockMode, held_ms: float = 0.0, kind: str = "table") -> LockTrace:
-    return LockTrace(relation=relation, kind=kind, mode=mode, taken_ms=0.0, released_ms=held_ms)
+    return LockTrace(relation=relation, kind=kind, mode=mode, acquired_ms=0.0, released_ms=held_ms)
 
 
 def trace(text: str, *locks: LockTrace, segment: int = 1, took_ms: float = 10.0, **seen: Any) -> StatementTrace:
@@ -39,7 +39,7 @@ def wrote(table: str, inserted: int = 0, updated: int = 0) -> TableRows:
 
 
 def codes(*traces: StatementTrace, threshold_ms: float = 500) -> list[tuple[str, str | None]]:
-    return [(warning.code, warning.table) for warning in warnings(traces, threshold_ms)]
+    return [(warning.code, warning.table) for warning in find_warnings(traces, threshold_ms)]
 
 
 INDEX = trace("CREATE INDEX ON big (a)", lock("big", LockMode.SHARE, 840), took_ms=840)
@@ -47,7 +47,7 @@ INDEX = trace("CREATE INDEX ON big (a)", lock("big", LockMode.SHARE, 840), took_
 
 def test_a_short_strong_lock_does_not_hide_a_long_weaker_one() -> None:
     add = trace("ALTER TABLE big ADD COLUMN b int", lock("big", LockMode.ACCESS_EXCLUSIVE, 2))
-    (warning,) = warnings([INDEX, add], 500)
+    (warning,) = find_warnings([INDEX, add], 500)
     assert (warning.code, warning.measured_ms) == ("long-lock", 840)
     assert "CREATE INDEX CONCURRENTLY" in warning.hint
     (worst,) = worst_locks([*INDEX.locks, *add.locks])
@@ -67,7 +67,7 @@ def test_what_is_locked_along_with_others_is_not(kind: str) -> None:
 
 @pytest.mark.parametrize(("waited_ms", "said"), [(None, True), (0.0, False)])
 def test_a_wait_that_cannot_be_told_apart_is_said(waited_ms: float | None, said: bool) -> None:
-    (warning,) = warnings([trace("LOCK big", lock("big", LockMode.SHARE, 900), waited_ms=waited_ms)], 500)
+    (warning,) = find_warnings([trace("LOCK big", lock("big", LockMode.SHARE, 900), waited_ms=waited_ms)], 500)
     assert ("any wait for it included" in warning.message) is said
 
 
@@ -100,14 +100,14 @@ ROW_EXCLUSIVE = lock("big", LockMode.ROW_EXCLUSIVE)
 def test_dead_rows_of_all_tries_are_left_behind() -> None:
     update = trace("UPDATE big SET a = 1", ROW_EXCLUSIVE, rows=(wrote("big", updated=40), wrote("new", 7)))
     again = trace("UPDATE big SET a = 2", rows=(wrote("big", inserted=10),))
-    assert leftovers([[update, again], [update]]) == ("big keeps 90 dead rows until it is vacuumed",)
+    assert residual_effects([[update, again], [update]]) == ("big keeps 90 dead rows until it is vacuumed",)
 
 
 def test_rows_of_a_file_that_the_transaction_made_go_with_it() -> None:
     before = trace("UPDATE big SET a = 1", ROW_EXCLUSIVE, rows=(wrote("big", updated=3),))
     truncate = trace("TRUNCATE big", rewrites=("big",))
     fill = trace("INSERT INTO big SELECT 1", rows=(wrote("big", inserted=1_000),))
-    assert leftovers([[before, truncate, fill]]) == ("big keeps 3 dead rows until it is vacuumed",)
+    assert residual_effects([[before, truncate, fill]]) == ("big keeps 3 dead rows until it is vacuumed",)
 
 
 @pytest.mark.parametrize(
@@ -115,15 +115,15 @@ def test_rows_of_a_file_that_the_transaction_made_go_with_it() -> None:
     [(LockMode.ROW_EXCLUSIVE, True), (LockMode.ACCESS_SHARE, False), (LockMode.ACCESS_EXCLUSIVE, False)],
 )
 def test_only_sequences_that_gave_out_numbers_are_left_behind(mode: LockMode, told: bool) -> None:
-    found = leftovers([[trace("SELECT 1", lock("ids", mode, kind="sequence"))]])
+    found = residual_effects([[trace("SELECT 1", lock("ids", mode, kind="sequence"))]])
     assert found == (("sequences keep the numbers they gave out: ids",) if told else ())
 
 
 def test_what_alter_sequence_does_is_taken_back() -> None:
     alter = trace("ALTER SEQUENCE ids RESTART", lock("ids", LockMode.ROW_EXCLUSIVE, kind="sequence"), rewrites=("ids",))
     use = trace("SELECT nextval('ids')", lock("ids", LockMode.ROW_EXCLUSIVE, kind="sequence"))
-    assert leftovers([[alter, use]]) == ()
-    assert leftovers([[use, alter]]) == ("sequences keep the numbers they gave out: ids",)
+    assert residual_effects([[alter, use]]) == ()
+    assert residual_effects([[use, alter]]) == ("sequences keep the numbers they gave out: ids",)
 
 
 ADD_TOKEN = "ALTER TABLE big ADD COLUMN token uuid DEFAULT gen_random_uuid()"
@@ -133,14 +133,14 @@ def finding(rule: str, severity: Severity, statement: str) -> Finding:
     return Finding(rule=rule, severity=severity, message=rule, hint=f"mend {rule}", relation="big", statement=statement)
 
 
-def rewrite(table: str, statement: str) -> RunWarning:
+def rewrite(table: str, statement: str) -> DryRunWarning:
     message = f"{table} is rewritten in 2.0 s"
-    return RunWarning(code="rewrite", message=message, hint="", table=table, measured_ms=2_000, statement=statement)
+    return DryRunWarning(code="rewrite", message=message, hint="", table=table, measured_ms=2_000, statement=statement)
 
 
 def test_the_worst_finding_explains_what_was_seen() -> None:
     findings = [finding("merge_alters", "warning", ADD_TOKEN), finding("volatile_default", "error", ADD_TOKEN)]
-    seen, other = merged([rewrite("big", ADD_TOKEN)], findings, [])
+    seen, other = merge_lint_and_measured([rewrite("big", ADD_TOKEN)], findings, [])
     assert (seen.rule, seen.hint, seen.message) == (
         "volatile_default",
         "mend volatile_default",
@@ -152,31 +152,31 @@ def test_the_worst_finding_explains_what_was_seen() -> None:
 def test_what_partitions_feel_goes_with_their_table() -> None:
     statement = "ALTER TABLE big ALTER COLUMN a TYPE bigint"
     rewrites = [rewrite("big_1", statement), rewrite("big_2", statement), rewrite("big_1", "SELECT other()")]
-    merge, left = merged(rewrites, [finding("type_rewrite", "error", statement)], [])
+    merge, left = merge_lint_and_measured(rewrites, [finding("type_rewrite", "error", statement)], [])
     assert (merge.rule, merge.message) == ("type_rewrite", "big_1 is rewritten in 2.0 s; big_2 is rewritten in 2.0 s")
     assert (left.rule, left.statement) == (None, "SELECT other()")
 
 
 def test_what_only_lint_knows_is_told_with_the_lock_that_its_statement_holds() -> None:
     add = trace(ADD_TOKEN, lock("big", LockMode.ACCESS_EXCLUSIVE, 9_679), rewrites=("big",))
-    (told,) = merged([], [finding("volatile_default", "error", ADD_TOKEN)], [add])
+    (told,) = merge_lint_and_measured([], [finding("volatile_default", "error", ADD_TOKEN)], [add])
     assert told.message == "volatile_default; the statement holds ACCESS EXCLUSIVE on big for up to 9.7 s"
 
 
 def test_a_rewrite_that_did_not_happen_is_not_told() -> None:
     retype = "ALTER TABLE big ALTER COLUMN a TYPE varchar(20)"
     findings = [finding("type_rewrite", "warning", retype)]
-    assert merged([], findings, [trace(retype, lock("big", LockMode.ACCESS_EXCLUSIVE, 1))]) == ()
-    assert len(merged([], findings, [])) == 1, "it did not run: nothing is known"
+    assert merge_lint_and_measured([], findings, [trace(retype, lock("big", LockMode.ACCESS_EXCLUSIVE, 1))]) == ()
+    assert len(merge_lint_and_measured([], findings, [])) == 1, "it did not run: nothing is known"
 
 
 def test_an_estimate_of_what_runs_otherwise_claims_no_certainty() -> None:
-    found = estimate([100.0, 101.0, 99.0], as_real=False)
+    found = estimate_duration([100.0, 101.0, 99.0], is_representative=False)
     assert found.production_ms == pytest.approx(100)
     assert (found.low_ms, found.high_ms, found.confidence_percent, found.level_percent) == (None, None, None, None)
 
 
-SCALE = Scale(here={"big": 100, "small": 0, "never": -1}, there={"big": 1_000, "small": 5, "never": 5})
+SCALE = Scale(source_rows={"big": 100, "small": 0, "never": -1}, target_rows={"big": 1_000, "small": 5, "never": 5})
 FILL = trace(
     "CREATE TABLE new AS SELECT * FROM big", scans=(TableScan(table="big", scans=1, rows=100),), rows=(wrote("new", 9),)
 )
@@ -198,24 +198,24 @@ def test_statements_that_could_not_be_scaled_are_named() -> None:
 
 
 def test_a_scaled_range_has_no_level() -> None:
-    assert estimate([1.0], scaled=True).level_percent is None
-    assert estimate([1.0, 1.1]).level_percent == 90
-    assert estimate([1.0]).level_percent is None, "there is no range"
+    assert estimate_duration([1.0], scaled=True).level_percent is None
+    assert estimate_duration([1.0, 1.1]).level_percent == 90
+    assert estimate_duration([1.0]).level_percent is None, "there is no range"
 
 
 @pytest.mark.parametrize(
     ("label", "found"), [("other@host:5432/db", True), ("host:5432/db", True), ("me@host:5432/db2", False)]
 )
 def test_predictions_are_matched_whoever_connects(tmp_path: Path, label: str, found: bool) -> None:
-    made = Prediction.of("me@host:5432/db", "1", "c", estimate([1.0]))
-    Predictions(tmp_path).remember([made])
-    assert ("1" in Predictions(tmp_path).recall(label, {"1": "c"})) is found
+    made = Prediction.of("me@host:5432/db", "1", "c", estimate_duration([1.0]))
+    PredictionStore(tmp_path).save([made])
+    assert ("1" in PredictionStore(tmp_path).load(label, {"1": "c"})) is found
 
 
 def test_the_newest_prediction_of_a_migration_as_it_is_now_counts(tmp_path: Path) -> None:
     for checksum, milliseconds in (("c", 1.0), ("c", 2.0), ("other", 3.0)):
-        Predictions(tmp_path).remember([Prediction.of("db", "1", checksum, estimate([milliseconds]))])
-    (recalled,) = Predictions(tmp_path).recall("db", {"1": "c", "2": "c"}).values()
+        PredictionStore(tmp_path).save([Prediction.of("db", "1", checksum, estimate_duration([milliseconds]))])
+    (recalled,) = PredictionStore(tmp_path).load("db", {"1": "c", "2": "c"}).values()
     assert (recalled.version, recalled.predicted_ms) == ("1", 2.0)
 
 
@@ -236,9 +236,9 @@ def _clocked(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[], float], pass_by: Callable[[float], None]
 ) -> list[float]:
     monkeypatch.setattr(time, "perf_counter", read)
-    clock = _Clock()
+    clock = _PausableClock()
     pass_by(1)
-    with clock.stopped():
+    with clock.paused():
         pass_by(5)
         inside = clock.now_ms()
     after = clock.now_ms()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from confiture.core.watcher import BlockingWatch
-from confiture.models.events import BackfillProgressed, Noted, StepFinished
+from confiture.core.db.blocking_monitor import BlockingMonitor
+from confiture.models.events import BackfillProgressed, Notice, StepFinished
 from tests import fix_servers
 from tests.engine import migrate_down, migrate_up, wait_until
 from tests.filling import (
@@ -574,7 +574,7 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
         )
 
     def let_go(event: object) -> None:
-        if isinstance(event, Noted) and "blocking by a worker is no longer watched: " in event.text:
+        if isinstance(event, Notice) and "blocking by a worker is no longer watched: " in event.text:
             database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             speed_up(database_18)
 
@@ -589,14 +589,14 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
 def test_the_rollback_of_a_batch_is_not_watched(made_18, database_18, monkeypatch):
     """A cancel that arrives at a ROLLBACK would break it off."""
     states: list[str] = []
-    release = BlockingWatch.release
+    release = BlockingMonitor.stop_enforcing
 
-    def released(watch: BlockingWatch) -> None:
+    def released(watch: BlockingMonitor) -> None:
         of_workers = f"SELECT state FROM pg_stat_activity WHERE pid IN ({WORKERS.replace('count(*)', 'pid')})"
         states.extend(state for (state,) in database_18.rows(of_workers))
         release(watch)
 
-    monkeypatch.setattr(BlockingWatch, "release", released)
+    monkeypatch.setattr(BlockingMonitor, "stop_enforcing", released)
     fill(made_18, "batch_rows: 512", SQL.replace("count(o.id)", "100 / (c.id - 2000)"))
     assert migrate_up(made_18).code == 5
     assert "idle in transaction (aborted)" in states

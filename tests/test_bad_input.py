@@ -9,8 +9,8 @@ from textwrap import dedent
 import pytest
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.settings import Overrides, load_settings
-from confiture.lint.project import check_settings
+from confiture.files.settings import SettingsOverrides, load_settings
+from confiture.lint.project import check_rule_settings
 from confiture.plan.project import load_project
 from tests.fix_projects import Project
 
@@ -28,9 +28,9 @@ def mistakes(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
-        settings = load_settings(root, Overrides(), environ or {})
+        settings = load_settings(root, SettingsOverrides(), environ or {})
         load_project(settings, {})
-        check_settings(settings)
+        check_rule_settings(settings)
     except InputError as error:
         return list(error.diagnostics)
     return []
@@ -708,7 +708,7 @@ def test_a_mistake_in_the_settings_is_told(tmp_path: Path, text: str | bytes, ex
 
 def test_braces_in_a_variable_are_no_template(tmp_path: Path) -> None:
     (tmp_path / "confiture.yaml").write_text("database: {url: '{{ env.URL }}'}\n")
-    settings = load_settings(tmp_path, Overrides(), {"URL": "postgresql://me:{{x@h/db"})
+    settings = load_settings(tmp_path, SettingsOverrides(), {"URL": "postgresql://me:{{x@h/db"})
     assert settings.database.url == "postgresql://me:{{x@h/db"
 
 
@@ -738,11 +738,11 @@ def test_no_message_about_the_settings_shows_a_password(tmp_path: Path, text: st
 
 def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as none:
-        load_settings(tmp_path, Overrides(), {})
+        load_settings(tmp_path, SettingsOverrides(), {})
     assert_told(list(none.value.diagnostics), ["- no-project: there is no confiture.yaml in -> confiture init"])
     for overrides, environ in (
-        (Overrides(config=tmp_path / "x.yaml"), {}),
-        (Overrides(), {"CONFITURE_CONFIG": "/x.yaml"}),
+        (SettingsOverrides(config=tmp_path / "x.yaml"), {}),
+        (SettingsOverrides(), {"CONFITURE_CONFIG": "/x.yaml"}),
     ):
         with pytest.raises(InputError) as asked:
             load_settings(tmp_path, overrides, environ)
@@ -753,7 +753,7 @@ def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
 def test_an_environment_that_is_not_there_is_told(tmp_path: Path, asked: str, hint: str) -> None:
     (tmp_path / "confiture.yaml").write_text("environments: {live: {}}\n")
     with pytest.raises(InputError) as error:
-        load_settings(tmp_path, Overrides(environment=asked), {})
+        load_settings(tmp_path, SettingsOverrides(environment=asked), {})
     assert_told(list(error.value.diagnostics), [f"- unknown-environment: {asked!r} -> {hint}"])
 
 

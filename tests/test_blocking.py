@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from confiture.models.events import Blocked, Event, SegmentRetried, StepStarted, Waiter
+from confiture.models.events import Event, OthersBlocked, SegmentRetried, StepStarted, Waiter
 from tests.engine import dry_run, migrate_up, wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
@@ -103,7 +103,7 @@ def test_within_budget_the_run_goes_on_and_says_who_waited(busy: Project, databa
     )
     with reader_once(database, "work on") as (listener, answers):
         ran = migrate_up(busy, listener).expect(0)
-    (blocked,) = [event for event in ran.events if isinstance(event, Blocked)]
+    (blocked,) = [event for event in ran.events if isinstance(event, OthersBlocked)]
     (waiter,) = blocked.waiters
     assert (waiter.application_name, waiter.target, blocked.over_budget) == ("the shop", "t", False)
     assert waiter.waited_ms > 0
@@ -284,7 +284,7 @@ def waiter_of(busy: Project, database: Database, statement: str) -> Waiter:
     file.write_text(file.read_text().replace("ALTER TABLE t ADD COLUMN x int", "UPDATE t SET id = 2"))
     with reader_once(database, "work on", statement=statement) as (listener, _):
         ran = migrate_up(busy, listener).expect(4)
-    return next(event.waiters[0] for event in ran.events if isinstance(event, Blocked))
+    return next(event.waiters[0] for event in ran.events if isinstance(event, OthersBlocked))
 
 
 def test_who_waits_for_a_row_is_said_to_wait_for_a_row_of_its_table(busy: Project, database: Database) -> None:

@@ -17,11 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.models.catalog import Catalog, Constraint, ConstraintKind, Name, Persistence, Table
-from confiture.models.source import Rendered, SourceFile, SourceText
+from confiture.core.db.introspection import read_catalog
+from confiture.models.catalog import Catalog, Constraint, ConstraintKind, Persistence, QualifiedName, Table
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.sql.catalog.builder import CatalogBuilder
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 from tests.catalog_statements import MUTATIONS, Shop, mutated
 from tests.fix_servers import Database
 
@@ -47,12 +47,12 @@ MISSING_OR_DUPLICATE = {"42P01", "42703", "42704", "42883", "3F000", "42P07", "4
 
 
 def statements(sql: str) -> tuple[ParsedStatement, ...]:
-    source = SourceText(text=sql, file=SourceFile(path="schemas/shop.sql", text=sql))
-    return parsed(Rendered(text=sql, source=source))
+    source = LocatedSource(text=sql, file=SourceFile(path="schemas/shop.sql", text=sql))
+    return parse_rendered(RenderedSql(text=sql, source=source))
 
 
-def apply(builder: CatalogBuilder, sql: str) -> frozenset[Name]:
-    made: frozenset[Name] = frozenset()
+def apply(builder: CatalogBuilder, sql: str) -> frozenset[QualifiedName]:
+    made: frozenset[QualifiedName] = frozenset()
     for statement in statements(sql):
         made |= builder.apply(statement)
     return made
@@ -74,7 +74,7 @@ def told(sql: str) -> list[str]:
     """What does not fit, by code, object and the word it stands at."""
     return [
         f"{one.code}: {one.object} at {re.split('[(),;]', sql[one.place.offset :])[0].strip()}"
-        for one in built(sql).misfits
+        for one in built(sql).issues
     ]
 
 
@@ -117,7 +117,7 @@ def comparable(catalog: Catalog) -> Mapping[str, object]:
     found["schemas"] = set(catalog.schemas)
     found["indexes"] = dict(catalog.index_owners)
     found["grants"] = {
-        dataclasses.replace(one, place=None)
+        dataclasses.replace(one, location=None)
         for one in catalog.grants
         if "(" not in one.privilege and one.privilege != "maintain" and one.object != "public"
     }
@@ -162,7 +162,7 @@ def test_is_that_of_the_server(scenario: str, database: Database) -> None:
         for statement in statements(SCENARIOS[scenario]):
             connection.execute(statement.text.encode())
             builder.apply(statement)
-    assert [one.message for one in builder.misfits] == []
+    assert [one.message for one in builder.issues] == []
     assert_same(builder, database)
 
 
@@ -179,9 +179,9 @@ def test_is_that_of_the_server_after_any_statements(seed: int, database_18: Data
             if error is None:
                 ran.append(statement)
                 apply(builder, statement)
-                assert [one.message for one in builder.misfits] == [], statement
+                assert [one.message for one in builder.issues] == [], statement
             elif shop.is_plain(error) and error.sqlstate in MISSING_OR_DUPLICATE:
-                assert built(";".join([*ran, statement])).misfits, f"{error}: {statement}"
+                assert built(";".join([*ran, statement])).issues, f"{error}: {statement}"
     assert_same(builder, database_18)
 
 
@@ -201,7 +201,7 @@ def test_takes_all_that_parses(random: Random) -> None:
         text = mutated(random, MUTATIONS)
         for statement in _parsed_or_nothing(text):
             builder.apply(statement)
-    for one in builder.misfits:
+    for one in builder.issues:
         assert one.place.span.line > 0
 
 
@@ -221,9 +221,9 @@ def test_says_what_a_statement_made() -> None:
     builder = CatalogBuilder()
     made = apply(builder, "CREATE TABLE w_orders (id bigserial PRIMARY KEY, note text UNIQUE)")
     assert sorted(map(str, made)) == ["w_orders", "w_orders_id_seq", "w_orders_note_key", "w_orders_pkey"]
-    assert apply(builder, "CREATE INDEX ON w_orders (note)") == {Name("public", "w_orders_note_idx")}
+    assert apply(builder, "CREATE INDEX ON w_orders (note)") == {QualifiedName("public", "w_orders_note_idx")}
     assert apply(builder, "CREATE TABLE IF NOT EXISTS w_orders (id int)") == frozenset()
-    assert apply(builder, "CREATE VIEW r_orders AS TABLE w_orders") == {Name("public", "r_orders")}
+    assert apply(builder, "CREATE VIEW r_orders AS TABLE w_orders") == {QualifiedName("public", "r_orders")}
     assert apply(builder, "ALTER TABLE w_orders ADD COLUMN total numeric") == frozenset()
 
 
@@ -232,7 +232,7 @@ def test_places_columns_constraints_and_indexes() -> None:
         "CREATE TABLE w_ödön (\n  grün int,\n  id int PRIMARY KEY,\n  CHECK (id > 0)\n);\nCREATE INDEX ON w_ödön (grün)"
     )
     found = table(sql, "w_ödön")
-    places = [found.place, *(one.place for one in (*found.columns, *found.constraints, *found.indexes))]
+    places = [found.location, *(one.place for one in (*found.columns, *found.constraints, *found.indexes))]
     assert [(one.span.line, one.span.column) for one in places if one] == [
         (1, 14),
         (2, 3),
@@ -247,14 +247,14 @@ def test_places_columns_constraints_and_indexes() -> None:
 def test_a_temporary_table_hides_another() -> None:
     builder = built("CREATE TABLE w_orders (id int); CREATE TEMP TABLE w_orders (n int); DROP TABLE w_orders")
     assert [str(one.persistence) for one in builder.catalog.tables.values()] == [Persistence.PERMANENT]
-    assert builder.misfits == []
+    assert builder.issues == []
 
 
 def test_a_file_begins_with_the_search_path_of_the_server() -> None:
     builder = built("CREATE SCHEMA sales; SET search_path = sales")
-    builder.begin_file()
+    builder.reset_session()
     apply(builder, "CREATE TABLE w_orders (id int)")
-    assert list(builder.catalog.tables) == [Name("public", "w_orders")]
+    assert list(builder.catalog.tables) == [QualifiedName("public", "w_orders")]
 
 
 def test_not_null_is_proven_or_not() -> None:
@@ -274,7 +274,7 @@ def test_expressions_are_text_and_follow_their_columns() -> None:
     assert [one.expression for one in found.constraints] == ["amount > 0"]
     assert found.columns[1].default == "amount * 2"
     assert (found.indexes[0].expressions, found.indexes[0].predicate) == (("amount + 1",), "amount < 9")
-    assert found.indexes[0].reads == ("amount",)
+    assert found.indexes[0].expression_columns == ("amount",)
     assert found.policies[0].using == "amount < 5"
 
 
@@ -301,7 +301,7 @@ def test_privileges_on_columns_and_by_default() -> None:
 
 def test_made_twice() -> None:
     sql = "CREATE TABLE w_orders (id int);\nCREATE TABLE w_orders (id int)"
-    (found,) = built(sql).misfits
+    (found,) = built(sql).issues
     assert (found.code, found.object, found.message) == (
         "duplicate-object",
         "w_orders",
@@ -362,22 +362,22 @@ IDIOM = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_type) THEN CREATE TYPE mood A
 
 def test_reads_what_a_block_makes() -> None:
     builder = built(f"{IDIOM}; {IDIOM}; CREATE TABLE w_orders (mood mood)")
-    assert builder.misfits == []
-    assert list(builder.catalog.types) == [Name("public", "mood")]
+    assert builder.issues == []
+    assert list(builder.catalog.types) == [QualifiedName("public", "mood")]
     builder = built("DO $$ BEGIN EXECUTE 'CREATE TABLE w_orders (id int)'; END $$; DROP TABLE w_orders")
-    assert builder.misfits == []
+    assert builder.issues == []
 
 
 def test_nothing_is_missing_after_what_cannot_be_seen() -> None:
     block = "DO $$ BEGIN EXECUTE format('CREATE TABLE %I (id int)', 'w_orders'); END $$"
-    assert [one.code for one in built(f"{block}; ALTER TABLE w_orders ADD total int").misfits] == ["opaque"]
-    assert [one.code for one in built("SELECT create_hypertable('w_orders', 'at')").misfits] == ["opaque"]
+    assert [one.code for one in built(f"{block}; ALTER TABLE w_orders ADD total int").issues] == ["opaque"]
+    assert [one.code for one in built("SELECT create_hypertable('w_orders', 'at')").issues] == ["opaque"]
 
 
 def test_functions_that_change_nothing_are_not_opaque() -> None:
     function = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN {} RETURN 1; END'; SELECT f()"
-    assert built(function.format("")).misfits == []
-    assert [one.code for one in built(function.format("EXECUTE x;")).misfits] == ["opaque"]
+    assert built(function.format("")).issues == []
+    assert [one.code for one in built(function.format("EXECUTE x;")).issues] == ["opaque"]
 
 
 # Costs
@@ -437,5 +437,5 @@ def _calls(tables: int) -> int:
             builder.apply(statement)
     finally:
         sys.setprofile(None)
-    assert builder.misfits == []
+    assert builder.issues == []
     return count

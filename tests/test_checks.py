@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confiture.core.checks import Cell, compare
+from confiture.core.db.checks import CellValue, compare
 from tests.engine import migrate_up
 from tests.fix_projects import Project
 from tests.fix_servers import Database
@@ -138,7 +138,7 @@ _numbers = st.decimals(allow_infinity=True, allow_nan=True).filter(lambda value:
 
 @given(_numbers, _numbers)
 def test_every_two_numbers_stand_in_exactly_one_relation(left: Decimal, right: Decimal) -> None:
-    cell = Cell(text=str(left), type_oid=_NUMERIC)
+    cell = CellValue(text=str(left), type_oid=_NUMERIC)
     holds = {sign: compare(cell, sign, right) for sign in ("=", "!=", "<", "<=", ">", ">=")}
     assert [holds["="], holds["<"], holds[">"]].count(True) == 1
     assert holds["!="] is not holds["="]

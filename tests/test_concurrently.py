@@ -205,7 +205,7 @@ def test_broken_builds_are_found_under_every_name(shop: Project, t: Database, ta
 
 
 def test_an_index_that_another_session_builds_is_not_dropped(shop: Project, t: Database, monkeypatch) -> None:
-    monkeypatch.setattr("confiture.core.concurrently._BUILDER_WAIT_S", 0.5)
+    monkeypatch.setattr("confiture.core.run.concurrent_ddl._BUILDER_WAIT_S", 0.5)
     t.execute("DO $$ BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN END $$")
     t.execute(f"ALTER TABLE t OWNER TO plain; GRANT CREATE ON DATABASE {t.name} TO plain")
     t.execute("GRANT CREATE ON SCHEMA public TO plain")

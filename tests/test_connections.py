@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from confiture.core.lock import LOCK_KEY
+from confiture.core.db.migration_lock import LOCK_KEY
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Server
@@ -122,7 +122,7 @@ def test_a_database_that_is_read_only(one: Project, database: Database) -> None:
 
 
 def test_a_server_that_is_too_old(one: Project, database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("confiture.core.database.OLDEST_VERSION", 200_000)
+    monkeypatch.setattr("confiture.core.db.connection.OLDEST_VERSION", 200_000)
     ran = migrate_up(one).expect(3)
     assert ran.diagnostic.code == "server-too-old" and f"PostgreSQL {database.server.version}" in ran.diagnostic.message
     assert nothing_remains(database)

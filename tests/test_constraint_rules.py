@@ -9,16 +9,16 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.lint.engine.configuration import default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.findings import found
-from confiture.lint.engine.replay import Replay, judge_schema
+from confiture.core.db.introspection import read_catalog
+from confiture.lint.engine.configuration import default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.findings import to_findings
+from confiture.lint.engine.replay import MigrationReplay, check_schema
 from confiture.lint.registry import built_in_rules
 from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Claims, Example
 from confiture.lint.rules.required_column_without_default import FILL
-from confiture.models.catalog import Name
+from confiture.models.catalog import QualifiedName
 from confiture.models.findings import Edit, Finding
 from confiture.models.trace import LockMode
 from tests.constraint_cases import (
@@ -49,13 +49,13 @@ from tests.lint_examples import SETTINGS, Seen, planned, run_example
 ON_VERSIONS = [pytest.param(case, version, id=f"{case}-{version}") for case in CASES for version in case.versions]
 
 
-def lint(case: Case, version: int, rows: dict[Name, int] | None = None) -> list[Finding]:
+def lint(case: Case, version: int, rows: dict[QualifiedName, int] | None = None) -> list[Finding]:
     """What our rules find in the case's migrations."""
-    actives = [default_of(built_in_rules()[name]) for name in RULES]
-    replay = Replay(actives, Surroundings(settings=SETTINGS, postgres_version=version, table_rows=rows or {}))
-    replay.pass_over(planned("0", "before.sql", case.schema))
-    judged = [one for n, text in enumerate(case.texts, 1) for one in replay.judge(planned(str(n), f"{n}.sql", text))]
-    return list(found(judged))
+    actives = [default_active_rule(built_in_rules()[name]) for name in RULES]
+    replay = MigrationReplay(actives, LintTarget(settings=SETTINGS, postgres_version=version, table_rows=rows or {}))
+    replay.apply(planned("0", "before.sql", case.schema))
+    judged = [one for n, text in enumerate(case.texts, 1) for one in replay.check(planned(str(n), f"{n}.sql", text))]
+    return list(to_findings(judged))
 
 
 @pytest.mark.parametrize(("case", "version"), ON_VERSIONS)
@@ -156,19 +156,19 @@ def test_places_are_those_of_the_commands() -> None:
 
 def test_small_tables_are_let_be() -> None:
     names = {"public": ("w_orders", "w_customers")}
-    rows = {Name(schema, name): 900 for schema, known in names.items() for name in known}
+    rows = {QualifiedName(schema, name): 900 for schema, known in names.items() for name in known}
     case = Case(f"{SET}; CREATE INDEX ON w_orders (id); ALTER TABLE w_orders ADD CHECK (id > 0), ADD UNIQUE (id)")
     assert lint(case, 18, rows) == []
-    assert len(lint(case, 18, {**rows, Name("public", "w_orders"): 1000})) == 4
+    assert len(lint(case, 18, {**rows, QualifiedName("public", "w_orders"): 1000})) == 4
     assert len(lint(case, 18)) == 4
 
 
 def test_partitioned_tables_are_as_large_as_their_partitions() -> None:
     case = Case("CREATE INDEX ON w_orders (id)", (), PARTS)
-    small = {Name("public", "w_orders_24"): 500, Name("public", "w_Orders 25"): 499}
+    small = {QualifiedName("public", "w_orders_24"): 500, QualifiedName("public", "w_Orders 25"): 499}
     assert lint(case, 18, small) == []
-    assert len(lint(case, 18, {**small, Name("public", "w_Orders 25"): 500})) == 1
-    assert len(lint(case, 18, {Name("public", "w_orders"): 0, Name("public", "w_orders_24"): 0})) == 1
+    assert len(lint(case, 18, {**small, QualifiedName("public", "w_Orders 25"): 500})) == 1
+    assert len(lint(case, 18, {QualifiedName("public", "w_orders"): 0, QualifiedName("public", "w_orders_24"): 0})) == 1
 
 
 def test_tables_that_the_catalog_does_not_know_exist() -> None:
@@ -216,10 +216,10 @@ def test_an_index_of_a_broken_build_is_found_in_a_database(database_18: Database
     with database_18.connect(row_factory=dict_row) as connection:
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute("CREATE UNIQUE INDEX CONCURRENTLY w_orders_id_idx ON w_orders (id)")
-        surroundings = Surroundings(settings=SETTINGS, postgres_version=18)
-        rules = [default_of(built_in_rules()["invalid_index_left"])]
-        (broken,) = found(judge_schema(rules, read_catalog(connection), (), surroundings))
+        surroundings = LintTarget(settings=SETTINGS, postgres_version=18)
+        rules = [default_active_rule(built_in_rules()["invalid_index_left"])]
+        (broken,) = to_findings(check_schema(rules, read_catalog(connection), (), surroundings))
         connection.execute("UPDATE w_orders SET id = amount")
         connection.execute(str(broken.remedy).encode())
-        assert found(judge_schema(rules, read_catalog(connection), (), surroundings)) == ()
+        assert to_findings(check_schema(rules, read_catalog(connection), (), surroundings)) == ()
     assert broken.relation == "w_orders"

@@ -10,12 +10,12 @@ import pytest
 import typer
 
 from confiture.cli.app import app
-from confiture.core.queries import FORMAT, state_ddl
-from confiture.errors import ExitCode, Problems
+from confiture.core.db.queries import FORMAT, history_schema_sql
+from confiture.errors import DiagnosticCollector, ExitCode
 from confiture.files.migration import MIGRATION_SHAPE
-from confiture.files.reader import Invalid, Reader
-from confiture.files.reading import parse_yaml
+from confiture.files.schema.reader import InvalidValue, Reader
 from confiture.files.settings import SETTINGS_SHAPE
+from confiture.files.source_files import parse_yaml
 from confiture.models.migration import Operator, Phase
 from confiture.models.source import SourceFile
 from tests.fix_projects import REPOSITORY
@@ -74,11 +74,11 @@ def test_shown_files_are_valid(name: str, tmp_path: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", DOCS[name], re.DOTALL):
         file = SourceFile(path=name, text=block)
         shape = SETTINGS_SHAPE if "database:" in block else MIGRATION_SHAPE
-        problems = Problems()
+        problems = DiagnosticCollector()
         node = parse_yaml(file)
         try:
             shape.read(node, Reader(file, problems, lambda _, file=file: file))
-        except Invalid:
+        except InvalidValue:
             pytest.fail("\n".join(map(str, problems)))
 
 
@@ -90,7 +90,7 @@ def test_ci_runs_the_readme_s_test_command() -> None:
 
 
 def test_every_table_of_ours_is_documented(database_18: Database) -> None:
-    database_18.execute("CREATE SCHEMA confiture;" + state_ddl(0).decode())
+    database_18.execute("CREATE SCHEMA confiture;" + history_schema_sql(0).decode())
     tables = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'confiture'"
     rows = [line for line in DOCS["state.md"].splitlines() if line.startswith("| `")]
     for table, column in database_18.rows(tables):

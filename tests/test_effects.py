@@ -15,18 +15,18 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.database import Connection
+from confiture.core.db.connection import Connection
 from confiture.core.dry_run.trace import Tracer
 from confiture.errors import Span
 from confiture.models.catalog import Catalog
 from confiture.models.migration import Phase
 from confiture.models.plan import StepId
-from confiture.models.source import Rendered, SourceFile, SourceText
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import CatalogBuilder
-from confiture.sql.effects import effects_of
+from confiture.sql.effects import find_effects
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 from confiture.sql.parsing import parse_statements
-from confiture.sql.tree import ParsedStatement, parsed
 from tests.fix_servers import Server
 
 DATA = Path(__file__).parent / "data"
@@ -118,20 +118,22 @@ class Did:
 
 
 def statements_of(text: str) -> tuple[ParsedStatement, ...]:
-    return parsed(Rendered(text=text, source=SourceText(text=text, file=SourceFile(path="a.sql", text=text))))
+    return parse_rendered(
+        RenderedSql(text=text, source=LocatedSource(text=text, file=SourceFile(path="a.sql", text=text)))
+    )
 
 
 def catalog_of(fixture: str) -> Catalog:
     builder = CatalogBuilder()
     for statement in statements_of((DATA / fixture).read_text()):
         builder.apply(statement)
-    assert [misfit.message for misfit in builder.misfits] == []
+    assert [misfit.message for misfit in builder.issues] == []
     return builder.catalog
 
 
 def said(sql: str, catalog: Catalog, version: int) -> Did:
     (statement,) = statements_of(sql)
-    effects = effects_of(statement, catalog, version)
+    effects = find_effects(statement, catalog, version)
     indexes = set(catalog.index_owners)
     return Did(
         {str(name): mode for name, mode in effects.locks.items() if name not in indexes or is_strong(mode)},
@@ -216,7 +218,7 @@ def watch(connection: Connection, sql: str) -> Did | None:
         with connection.transaction(force_rollback=True), tracer.tracing():
             tracer.begin_segment()
             connection.execute(sql.encode())
-            tracer.observe(STEP, statement, 0.0)
+            tracer.record_statement(STEP, statement, 0.0)
     except psycopg.Error:
         return None
     (trace,) = tracer.traces

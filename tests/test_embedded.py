@@ -20,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from confiture.cli import db
-from confiture.core.server import socket_directory
-from confiture.core.server.embedded import EmbeddedServer
-from confiture.core.server.file_locks import is_locked, locked, try_lock, unlock
+from confiture.core.embedded import socket_directory
+from confiture.core.embedded.file_locks import hold_lock, is_locked, try_lock, unlock
+from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import DatabaseUnavailable, ExitCode, InputError, LockHeld
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the embedded server is not available on Windows")
@@ -34,7 +34,7 @@ ENVIRONMENT = os.environ | {
 USE = """
 import sys
 from pathlib import Path
-from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.embedded.server import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1])).using() as url:
     print(url, flush=True)
     sys.stdin.readline()
@@ -43,7 +43,7 @@ with EmbeddedServer(Path(sys.argv[1])).using() as url:
 START = """
 import sys
 from pathlib import Path
-from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.embedded.server import EmbeddedServer
 EmbeddedServer(Path(sys.argv[1])).start()
 print("started", flush=True)
 sys.stdin.readline()
@@ -130,7 +130,7 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def postmaster(server: EmbeddedServer) -> int:
-    return int((server.data / "postmaster.pid").read_text().split("\n")[0])
+    return int((server.data_directory / "postmaster.pid").read_text().split("\n")[0])
 
 
 def is_alive(server: EmbeddedServer) -> bool:
@@ -143,33 +143,33 @@ def is_alive(server: EmbeddedServer) -> bool:
 
 def test_runs_while_it_is_used_and_keeps_its_data(server: EmbeddedServer) -> None:
     assert not server.is_running()
-    with server.using() as url:
+    with server.started() as url:
         assert url == server.url()
         assert server.is_running()
         run(url, "CREATE TABLE jams AS SELECT 'quince' AS fruit")
     assert not server.is_running()
     assert not is_alive(server)
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT fruit FROM jams") == "quince"
 
 
 def test_asking_makes_nothing(server: EmbeddedServer, tmp_path: Path) -> None:
     assert not server.is_running()
-    assert not server.is_kept()
+    assert not server.is_persistent()
     assert server.url().startswith("postgresql://postgres@/postgres?host=%2F")
-    assert server.users() == ()
+    assert server.client_processes() == ()
     assert not server.stop()
     assert not server.reset()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_is_ignored_by_git(server: EmbeddedServer, tmp_path: Path) -> None:
-    with server.using():
+    with server.started():
         assert (tmp_path / ".confiture" / ".gitignore").read_text() == "*\n"
 
 
 def test_settings(server: EmbeddedServer) -> None:
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SHOW server_version") == server.version
         assert run(url, "SHOW listen_addresses") == ""
         assert run(url, "SHOW fsync") == "on"
@@ -177,25 +177,25 @@ def test_settings(server: EmbeddedServer) -> None:
         assert run(url, "SHOW server_encoding") == "UTF8"
         assert run(url, "SELECT upper('é')") == "É"
         assert run(url, "SELECT current_user") == "postgres"
-    assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
+    assert stat.S_IMODE(server.data_directory.stat().st_mode) == 0o700
 
 
 def test_environment_variables_of_libpq_change_nothing(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPORT", "6543")
     monkeypatch.setenv("PGHOST", "nowhere.invalid")
     monkeypatch.setenv("PGDATA", "/nowhere")
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SHOW port") == "5432"
 
 
 def test_the_url_quotes_the_database(server: EmbeddedServer) -> None:
-    with server.using() as url:
+    with server.started() as url:
         run(url, 'CREATE DATABASE "jam/é ?"')
         assert run(server.url("jam/é ?"), "SELECT current_database()") == "jam/é ?"
 
 
 def test_stops_after_an_error_within(server: EmbeddedServer) -> None:
-    with pytest.raises(OSError, match="mine"), server.using():
+    with pytest.raises(OSError, match="mine"), server.started():
         raise OSError("mine")
     assert not is_alive(server)
 
@@ -203,7 +203,7 @@ def test_stops_after_an_error_within(server: EmbeddedServer) -> None:
 @pytest.mark.parametrize("name", ["a space and é", "$HOME `x` \"y\" 'z' \\n", "one, two", "percent %41 & ? #"])
 def test_odd_paths(servers: Callable[..., EmbeddedServer], tmp_path: Path, name: str) -> None:
     server = servers(tmp_path / name)
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT 1") == 1
     assert not is_alive(server)
 
@@ -211,11 +211,11 @@ def test_odd_paths(servers: Callable[..., EmbeddedServer], tmp_path: Path, name:
 def test_a_path_too_long_for_a_socket(servers: Callable[..., EmbeddedServer], tmp_path: Path) -> None:
     server = servers(tmp_path / ("d" * 60) / ("e" * 60))
     for _ in range(2):
-        with server.using() as url:
-            place = socket_directory.choose(server.data)
-            assert place != server.data
+        with server.started() as url:
+            place = socket_directory.choose_socket_directory(server.data_directory)
+            assert place != server.data_directory
             assert stat.S_IMODE(place.stat().st_mode) == 0o700
-            assert place.stat().st_uid == server.data.stat().st_uid
+            assert place.stat().st_uid == server.data_directory.stat().st_uid
             assert run(url, "SELECT 1") == 1
         assert not place.exists()
 
@@ -224,8 +224,8 @@ def test_finds_the_socket_from_an_environment_that_has_it_elsewhere(
     servers: Callable[..., EmbeddedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = servers(tmp_path / ("d" * 60) / ("e" * 60))
-    with server.using() as url:
-        monkeypatch.setattr(socket_directory, "choose", lambda data: tmp_path)
+    with server.started() as url:
+        monkeypatch.setattr(socket_directory, "choose_socket_directory", lambda data: tmp_path)
         assert server.url() == url
 
 
@@ -233,11 +233,11 @@ def test_a_socket_directory_that_others_can_enter_is_refused(
     servers: Callable[..., EmbeddedServer], tmp_path: Path
 ) -> None:
     server = servers(tmp_path / ("d" * 60) / ("e" * 60))
-    place = socket_directory.choose(server.data)
+    place = socket_directory.choose_socket_directory(server.data_directory)
     place.mkdir()
     place.chmod(0o755)
     try:
-        with pytest.raises(DatabaseUnavailable, match="not a private directory"), server.using():
+        with pytest.raises(DatabaseUnavailable, match="not a private directory"), server.started():
             pass
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -265,7 +265,7 @@ def test_threads_and_objects_of_one_process_count_apart(servers: Callable[..., E
         server = EmbeddedServer(tmp_path)
         for _ in range(3):
             barrier.wait()
-            with server.using() as url, server.using():
+            with server.started() as url, server.started():
                 answers.append(run(url, "SELECT 1"))
 
     threads = [threading.Thread(target=use) for _ in range(4)]
@@ -283,7 +283,7 @@ def test_a_killed_user_is_no_user(server: EmbeddedServer, processes: Callable[..
     killed.kill()
     assert server.is_running()
     before = postmaster(server)
-    with server.using():
+    with server.started():
         assert postmaster(server) == before
     assert not is_alive(server)
 
@@ -304,13 +304,13 @@ def test_ctrl_c_at_the_terminal_does_not_reach_the_server(
 def test_a_started_server_stays_until_it_is_stopped(server: EmbeddedServer) -> None:
     assert server.start()
     assert not server.start()
-    with server.using():
-        assert server.is_kept()
+    with server.started():
+        assert server.is_persistent()
     assert server.is_running()
     assert server.stop()
     assert not server.is_running()
     assert not server.stop()
-    with server.using():
+    with server.started():
         pass
     assert not is_alive(server)
 
@@ -319,8 +319,8 @@ def test_a_server_that_died_is_not_kept_any_more(server: EmbeddedServer) -> None
     server.start()
     os.kill(postmaster(server), signal.SIGKILL)
     until(lambda: not server.is_running())
-    with server.using():
-        assert not server.is_kept()
+    with server.started():
+        assert not server.is_persistent()
     assert not is_alive(server)
 
 
@@ -346,7 +346,7 @@ def test_reset_removes_the_data(server: EmbeddedServer) -> None:
     assert server.reset()
     assert not is_alive(server)
     assert sorted(path.suffix for path in server.directory.iterdir()) == [".lock"] * 3
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT to_regclass('jams')") is None
 
 
@@ -358,24 +358,24 @@ def test_recovers_from_a_killed_server(server: EmbeddedServer) -> None:
     run(server.url(), "CREATE TABLE jams AS SELECT generate_series(1, 1000) AS jar")
     os.kill(postmaster(server), signal.SIGKILL)
     until(lambda: not server.is_running())
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT count(*) FROM jams") == 1000
 
 
 def test_a_process_that_got_the_number_of_a_killed_server_is_left_alone(server: EmbeddedServer) -> None:
     server.start()
-    owner = server.data.stat().st_uid
+    owner = server.data_directory.stat().st_uid
     os.kill(postmaster(server), signal.SIGKILL)
     until(lambda: not is_alive(server))
     # As the server's user, because PostgreSQL takes nobody else's process for a server.
     with subprocess.Popen(["sleep", "600"], user=owner if os.geteuid() == 0 else None) as other:
         try:
-            place = socket_directory.choose(server.data)
-            for stale in (server.data / "postmaster.pid", place / ".s.PGSQL.5432.lock"):
+            place = socket_directory.choose_socket_directory(server.data_directory)
+            for stale in (server.data_directory / "postmaster.pid", place / ".s.PGSQL.5432.lock"):
                 lines = stale.read_text().split("\n")
                 stale.write_text("\n".join([str(other.pid), *lines[1:]]))
             assert not server.is_running()
-            with server.using() as url:
+            with server.started() as url:
                 assert run(url, "SELECT 1") == 1
             assert not is_alive(server)
             assert other.poll() is None
@@ -387,19 +387,19 @@ def test_an_interrupted_initdb_is_done_again(
     server: EmbeddedServer, processes: Callable[..., Process], tmp_path: Path
 ) -> None:
     interrupted = processes(tmp_path)
-    until(lambda: (server.data.with_name("data.new") / "base").exists() or server.data.exists())
+    until(lambda: (server.data_directory.with_name("data.new") / "base").exists() or server.data_directory.exists())
     interrupted.kill()
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT 1") == 1
-    assert not server.data.with_name("data.new").exists()
+    assert not server.data_directory.with_name("data.new").exists()
 
 
 def test_half_made_and_half_removed_data_are_not_used(server: EmbeddedServer) -> None:
     for name in ("data.new", "data.old"):
-        remains = server.data.with_name(name)
+        remains = server.data_directory.with_name(name)
         remains.mkdir(parents=True)
         (remains / "PG_VERSION").write_text("18\n")
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT 1") == 1
     assert sorted(path.name for path in server.directory.glob("data*")) == ["data"]
 
@@ -410,7 +410,7 @@ def test_waits_for_a_server_that_is_still_stopping(server: EmbeddedServer) -> No
     after: list[int] = []
 
     def use() -> None:
-        with server.using():
+        with server.started():
             after.append(postmaster(server))
 
     waiting = threading.Thread(target=use)
@@ -430,36 +430,36 @@ def test_waits_for_a_server_that_is_still_stopping(server: EmbeddedServer) -> No
 
 
 def test_data_of_another_version(server: EmbeddedServer) -> None:
-    with server.using():
+    with server.started():
         pass
-    (server.data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(DatabaseUnavailable) as caught, server.using():
+    (server.data_directory / "PG_VERSION").write_text("12\n")
+    with pytest.raises(DatabaseUnavailable) as caught, server.started():
         pass
     [diagnostic] = caught.value.diagnostics
     assert diagnostic.code == "embedded-version"
     assert "PostgreSQL 12" in diagnostic.message
     assert "confiture db reset" in str(diagnostic.hint)
     assert server.reset()
-    with server.using() as url:
+    with server.started() as url:
         assert run(url, "SELECT 1") == 1
 
 
 def test_a_failed_start_tells_the_log(server: EmbeddedServer) -> None:
-    with server.using():
+    with server.started():
         pass
-    with (server.data / "postgresql.conf").open("a") as settings:
+    with (server.data_directory / "postgresql.conf").open("a") as settings:
         settings.write("jam = quince\n")
-    with pytest.raises(DatabaseUnavailable, match="could not start") as caught, server.using():
+    with pytest.raises(DatabaseUnavailable, match="could not start") as caught, server.started():
         pass
     [diagnostic] = caught.value.diagnostics
     assert any("jam" in line for line in diagnostic.detail)
-    assert str(server.log) in str(diagnostic.hint)
+    assert str(server.log_file) in str(diagnostic.hint)
     assert not is_alive(server)
 
 
 def test_a_missing_package(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DatabaseUnavailable) as caught, server.using():
+    with pytest.raises(DatabaseUnavailable) as caught, server.started():
         pass
     [diagnostic] = caught.value.diagnostics
     assert diagnostic.code == "embedded-missing"
@@ -483,13 +483,13 @@ def test_root_opens_no_more_than_it_must(servers: Callable[..., EmbeddedServer],
     closed.chmod(0o700)
     notes: list[str] = []
     server = servers(closed / "project", notes=notes.append)
-    with server.using():
-        assert server.data.stat().st_uid != 0
+    with server.started():
+        assert server.data_directory.stat().st_uid != 0
     assert stat.S_IMODE(closed.stat().st_mode) == 0o701
     assert stat.S_IMODE(beside.stat().st_mode) == 0o700
     assert any(note.startswith("Other users can now pass through") and str(closed) in note for note in notes)
     notes.clear()
-    with server.using():
+    with server.started():
         pass
     assert notes == []
 
@@ -518,7 +518,7 @@ def test_locks_exclude_within_one_process(tmp_path: Path) -> None:
         # Opening and closing the file elsewhere drops nothing, as it would with record locks.
         path.read_text()
         assert is_locked(path)
-        with pytest.raises(TimeoutError), locked(path, seconds=0.05):
+        with pytest.raises(TimeoutError), hold_lock(path, timeout_s=0.05):
             pass
     assert not is_locked(path)
 
@@ -559,15 +559,15 @@ def test_db_psql_passes_words_and_exit_code_on(server: EmbeddedServer, tmp_path:
 
 
 def test_db_reset_asks(cli: Callable[..., object], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with server.using():
+    with server.started():
         pass
     with pytest.raises(InputError, match="without a terminal"):
         cli("reset")
-    monkeypatch.setattr(db, "_is_asked_at_a_terminal", lambda: True)
+    monkeypatch.setattr(db, "_is_interactive", lambda: True)
     assert cli("reset", input="n\n").exit_code != 0
-    assert server.data.exists()
+    assert server.data_directory.exists()
     assert cli("reset", input="y\n").exit_code == 0
-    assert not server.data.exists()
+    assert not server.data_directory.exists()
     assert "no data" in cli("reset", "--yes").stderr
 
 
@@ -575,6 +575,6 @@ def test_the_project_is_found_upward(tmp_path: Path, monkeypatch: pytest.MonkeyP
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    assert db.project_root() == below
+    assert db.find_project_root() == below
     (tmp_path / "confiture.yaml").touch()
-    assert db.project_root() == tmp_path
+    assert db.find_project_root() == tmp_path

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confiture.core.dry_run import estimates
-from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate, student_probability, student_quantile
+from confiture.core.dry_run.estimates import SCALED_MARGIN, estimate_duration, student_probability, student_quantile
 
 
 @pytest.mark.parametrize(
@@ -28,24 +28,24 @@ def test_quantile_and_probability_undo_each_other(probability: float, freedom: i
 
 
 def test_one_run_leaves_range_and_confidence_unknown() -> None:
-    found = estimate([120.0])
+    found = estimate_duration([120.0])
     assert (found.production_ms, found.low_ms, found.high_ms, found.confidence_percent) == (120.0, None, None, None)
     assert found.level_percent is None
 
 
 def test_equal_runs_are_certain() -> None:
-    found = estimate([100.0, 100.0, 100.0])
+    found = estimate_duration([100.0, 100.0, 100.0])
     assert (found.low_ms, found.high_ms, found.confidence_percent) == (100.0, 100.0, 100.0)
 
 
 def test_more_spread_means_a_wider_range_and_less_confidence() -> None:
-    calm, wild = estimate([100, 101, 99, 100, 100]), estimate([100, 140, 60, 110, 90])
+    calm, wild = estimate_duration([100, 101, 99, 100, 100]), estimate_duration([100, 140, 60, 110, 90])
     assert calm.high_ms - calm.low_ms < wild.high_ms - wild.low_ms
     assert calm.confidence_percent > 99 > 60 > wild.confidence_percent
 
 
 def test_a_scaled_estimate_shows_the_margin_and_no_confidence() -> None:
-    found = estimate([100.0], scaled=True)
+    found = estimate_duration([100.0], scaled=True)
     assert found.low_ms == pytest.approx(100 / SCALED_MARGIN[1])
     assert found.high_ms == pytest.approx(100 / SCALED_MARGIN[0])
     assert found.confidence_percent is None
@@ -58,7 +58,7 @@ def test_the_range_holds_the_next_run_as_often_as_it_says(monkeypatch: pytest.Mo
     held = 0
     for _ in range(2_000):
         *seen, real = (source.gauss(100, 10) for _ in range(6))
-        found = estimate(seen)
+        found = estimate_duration(seen)
         held += found.low_ms <= real <= found.high_ms
     # 90 % of 2,000 with a standard deviation of 13
     assert 1_740 <= held <= 1_860

@@ -18,7 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from confiture.models.events import Event
-from confiture.report.events import EVENTS, event_line
+from confiture.output.json.events import EVENT_NAMES_AND_FIELDS, event_line
 from tests.engine import wait_until
 from tests.filling import CUSTOMERS, fill, schema
 from tests.fix_projects import REPOSITORY, Project
@@ -53,7 +53,7 @@ def sample(kind: Any, *, full: bool) -> Any:
 
 
 def name_of(kind: type) -> str:
-    return EVENTS[kind][0]
+    return EVENT_NAMES_AND_FIELDS[kind][0]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

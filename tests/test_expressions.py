@@ -7,7 +7,7 @@ from typing import Any
 import postgast
 import pytest
 
-from confiture.sql.expressions import expression_text, identifier
+from confiture.sql.expressions import format_expression, quote_identifier
 
 EXPRESSIONS = """
 1
@@ -93,18 +93,18 @@ def tree_of(text: str) -> Any:
 @pytest.mark.parametrize("text", EXPRESSIONS)
 def test_it_is_what_libpg_query_writes(text: str) -> None:
     written = postgast.deparse(postgast.parse(f"SELECT {text}")).removeprefix("SELECT ")
-    assert expression_text(tree_of(text)) == written
+    assert format_expression(tree_of(text)) == written
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
 def test_it_means_the_same(text: str) -> None:
-    again = expression_text(tree_of(text))
-    assert expression_text(tree_of(again)) == again
+    again = format_expression(tree_of(text))
+    assert format_expression(tree_of(again)) == again
 
 
 def test_a_condition_that_is_tested_for_null_keeps_its_parentheses() -> None:
-    assert expression_text(tree_of("(a OR b) IS NULL")) == "(a OR b) IS NULL"
-    assert expression_text(tree_of("(NOT a) IS NOT NULL")) == "(NOT a) IS NOT NULL"
+    assert format_expression(tree_of("(a OR b) IS NULL")) == "(a OR b) IS NULL"
+    assert format_expression(tree_of("(NOT a) IS NOT NULL")) == "(NOT a) IS NOT NULL"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_a_condition_that_is_tested_for_null_keeps_its_parentheses() -> None:
     ],
 )
 def test_names_are_quoted_where_they_must_be(name: str) -> None:
-    quoted = identifier(name)
+    quoted = quote_identifier(name)
     assert tree_of(quoted).column_ref.fields[0].string.sval == name
     assert (quoted == name) is (name in ("a", "a1", "x" * 63))

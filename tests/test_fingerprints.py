@@ -9,16 +9,16 @@ import pytest
 
 from confiture.errors import Span
 from confiture.files.access import ANYWHERE, write_file
-from confiture.files.settings import Overrides, load_settings
-from confiture.lint.baseline import baseline_text, read_baseline, unknown
+from confiture.files.settings import SettingsOverrides, load_settings
+from confiture.lint.baseline import baseline_text, drop_known, read_baseline
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
-from confiture.lint.fixes import fix
+from confiture.lint.fixes import apply_fixes
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import Finding
-from confiture.models.values import replace
-from confiture.report.gitlab import code_quality
-from confiture.report.machine import finding_object
-from confiture.report.sarif import sarif_document
+from confiture.models.records import replace
+from confiture.output.ci.gitlab import code_quality
+from confiture.output.ci.sarif import sarif_document
+from confiture.output.json.documents import finding_object
 from tests.fix_projects import Project
 from tests.linting import INDEX, KEY, lint, settings
 
@@ -144,7 +144,7 @@ def test_a_baseline_of_version_2_is_written_and_read(tmp_path: Path) -> None:
     reworded = replace(IN_A_MIGRATION, message="reworded")
     elsewhere = replace(IN_A_MIGRATION, statement="CREATE INDEX other ON w_orders (id)")
     findings = [elsewhere, reworded, IN_A_MIGRATION, IN_A_DATABASE, IN_A_SCHEMA_FILE, reworded]
-    assert unknown(findings, baseline) == (elsewhere, IN_A_SCHEMA_FILE, reworded)
+    assert drop_known(findings, baseline) == (elsewhere, IN_A_SCHEMA_FILE, reworded)
 
 
 def version_1(*findings: Finding, count: int = 1) -> str:
@@ -168,10 +168,10 @@ def test_a_baseline_of_version_1_knows_by_rule_file_relation_and_count(tmp_path:
     (tmp_path / "known.json").write_text(version_1(IN_A_MIGRATION, other, IN_A_DATABASE))
     baseline = read_baseline(tmp_path / "known.json", tmp_path, ANYWHERE, built_in_rules())
     reworded = [replace(IN_A_MIGRATION, message=f"reworded {number}") for number in range(3)]
-    assert unknown([*reworded, IN_A_SCHEMA_FILE], baseline) == (reworded[2], IN_A_SCHEMA_FILE)
-    assert unknown([replace(IN_A_DATABASE, message="reworded")], baseline) == ()
+    assert drop_known([*reworded, IN_A_SCHEMA_FILE], baseline) == (reworded[2], IN_A_SCHEMA_FILE)
+    assert drop_known([replace(IN_A_DATABASE, message="reworded")], baseline) == ()
     # those whose messages it has are the known ones
-    assert unknown([reworded[0], other, IN_A_MIGRATION], baseline) == (reworded[0],)
+    assert drop_known([reworded[0], other, IN_A_MIGRATION], baseline) == (reworded[0],)
 
 
 def test_a_baseline_of_version_1_is_replaced_by_version_2(project: Project) -> None:
@@ -258,7 +258,7 @@ RULES = [StatementRule(name="fixable", check=fixable, **COMMON), StatementRule(n
     settings(project, "{plugins: two_rules}")
     project.ddl("a.sql", "SELECT bad;\n")
     project.migration("001_a", "ddl: [a.sql]")
-    loaded = load_settings(project.root, Overrides(), {})
-    fixes = fix(loaded, lambda: lint(project, "fixable", "always"), lambda _: True)
+    loaded = load_settings(project.root, SettingsOverrides(), {})
+    fixes = apply_fixes(loaded, lambda: lint(project, "fixable", "always"), lambda _: True)
     assert ([one.rule for one in fixes.fixed], [one.rule for one in fixes.report.findings]) == (["fixable"], ["always"])
     assert (project.root / "schemas/a.sql").read_text() == "SELECT bad_not;\n"

@@ -8,17 +8,17 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.core.tenancy.proving import prove_statement
+from confiture.core.db.introspection import read_catalog
+from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.models.catalog import Catalog
-from confiture.models.isolation import Standing
 from confiture.models.settings import TenancySettings
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.tenancy import Grade, Leak
-from confiture.plan.rendering import verbatim
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.models.tenancy_proofs import IsolationVerdict
+from confiture.plan.rendering import render_verbatim
 from confiture.sql.catalog.builder import CatalogBuilder
-from confiture.sql.flow import Facts, analyse
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
+from confiture.sql.tenant_flow import TenancyFacts, analyze
 from tests.fix_servers import Server
 from tests.fix_servers import _database as new_database
 from tests.flow_cases import CASES, DATA, SCHEMA, Case
@@ -27,7 +27,7 @@ TENANCY = TenancySettings()
 
 
 def statements(text: str) -> tuple[ParsedStatement, ...]:
-    return parsed(verbatim(SourceText(text=text, file=SourceFile(path="m.sql", text=text))))
+    return parse_rendered(render_verbatim(LocatedSource(text=text, file=SourceFile(path="m.sql", text=text))))
 
 
 def catalog_of(text: str) -> Catalog:
@@ -43,19 +43,19 @@ CATALOG = catalog_of(SCHEMA)
 @pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
 def test_the_verdict_is_right(case: Case) -> None:
     (statement,) = statements(case.sql)
-    verdict = analyse(statement, Facts(CATALOG, TENANCY))
-    told = [(reason.leak, reason.message) for reason in verdict.reasons]
+    verdict = analyze(statement, TenancyFacts(CATALOG, TENANCY))
+    told = [(reason.kind, reason.message) for reason in verdict.issues]
     assert verdict.grade is case.grade, told
-    assert {reason.leak for reason in verdict.reasons} == set(case.leaks), told
+    assert {reason.kind for reason in verdict.issues} == set(case.leaks), told
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.sql for case in CASES])
 def test_what_is_corrected_is_clean(case: Case) -> None:
     (statement,) = statements(case.sql)
-    for reason in analyse(statement, Facts(CATALOG, TENANCY)).reasons:
-        if reason.corrected:
-            (again,) = statements(reason.corrected)
-            assert analyse(again, Facts(CATALOG, TENANCY)).is_safe, reason.corrected
+    for reason in analyze(statement, TenancyFacts(CATALOG, TENANCY)).issues:
+        if reason.fixed_sql:
+            (again,) = statements(reason.fixed_sql)
+            assert analyze(again, TenancyFacts(CATALOG, TENANCY)).is_safe, reason.fixed_sql
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +78,16 @@ def test_data_says_the_same(case: Case, filled: psycopg.Connection) -> None:
     """What is safe mixes nothing; what the analysis corrects, neither."""
     live = read_catalog(filled)
     (statement,) = statements(case.sql)
-    verdict = analyse(statement, Facts(live, TENANCY))
+    verdict = analyze(statement, TenancyFacts(live, TENANCY))
     assert verdict.grade is case.grade
-    texts = {reason.corrected for reason in verdict.reasons if reason.corrected}
+    texts = {reason.fixed_sql for reason in verdict.issues if reason.fixed_sql}
     if verdict.is_safe:
         texts.add(case.sql)
     for text in sorted(filter(None, texts)):
         (one,) = statements(text)
         proof = prove_statement(filled, one, live, TENANCY, None)
         filled.rollback()
-        assert proof.standing is not Standing.MIXED, (text, proof.leaks)
+        assert proof.verdict is not IsolationVerdict.MIXED, (text, proof.leaks)
 
 
 def test_the_example_of_the_design_is_clean_and_its_mistakes_are_graded() -> None:
@@ -106,73 +106,87 @@ def test_the_example_of_the_design_is_clean_and_its_mistakes_are_graded() -> Non
         .replace("c.c.", "c.")
         .replace(", c.id, sum", ", c.id, sum")
     )
-    found = [analyse(statements(text)[0], Facts(catalog, TENANCY)) for text in (right, by_key, without)]
-    assert [verdict.grade for verdict in found] == [Grade.SAFE, Grade.WARNING, Grade.ERROR]
-    corrected = found[1].reasons[0].corrected
+    found = [analyze(statements(text)[0], TenancyFacts(catalog, TENANCY)) for text in (right, by_key, without)]
+    assert [verdict.grade for verdict in found] == [TenancyGrade.SAFE, TenancyGrade.WARNING, TenancyGrade.ERROR]
+    corrected = found[1].issues[0].fixed_sql
     assert corrected is not None
     assert "o.tenant_id = c.tenant_id" in corrected
 
 
 def test_the_place_is_that_of_the_offending_expression() -> None:
     text = "SELECT 1;\nINSERT INTO r_out (tenant_id, a)\nSELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
-    (reason,) = analyse(statements(text)[1], Facts(CATALOG, TENANCY)).reasons
-    assert reason.place is not None
-    assert text[reason.place.offset :] == "b.ref = a.id"
+    (reason,) = analyze(statements(text)[1], TenancyFacts(CATALOG, TENANCY)).issues
+    assert reason.location is not None
+    assert text[reason.location.offset :] == "b.ref = a.id"
 
 
 def test_proofs_say_which_key_makes_it_safe() -> None:
     text = "INSERT INTO r_out SELECT k.tenant_id, k.id, u.val FROM w_k k JOIN w_u u ON u.id = k.u_id"
-    (proof,) = analyse(statements(text)[0], Facts(CATALOG, TENANCY)).proofs
+    (proof,) = analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).proofs
     assert proof.startswith("w_k_tenant_id_u_id_fkey refers to w_u together with tenant_id")
 
 
 FUNCTION = "CREATE FUNCTION f(who bigint) RETURNS {returns} LANGUAGE {language} {more} AS $$ {body} $$"
 BODIES = (
-    ("void", "sql", "", "INSERT INTO r_out SELECT tenant_id, id, val FROM w_a", Grade.SAFE, set()),
-    ("void", "sql", "", "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a WHERE tenant_id = who", Grade.SAFE, set()),
-    ("void", "sql", "", "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a", Grade.ERROR, {Leak.GROUPING}),
-    ("bigint", "sql", "", "SELECT count(*) FROM w_a", Grade.SAFE, set()),
-    ("bigint", "sql", "SECURITY DEFINER", "SELECT count(*) FROM w_a", Grade.ERROR, {Leak.GROUPING}),
-    ("void", "plpgsql", "", "BEGIN DELETE FROM w_a WHERE tenant_id = who; END", Grade.SAFE, set()),
-    ("void", "plpgsql", "", "BEGIN EXECUTE 'DELETE FROM w_a'; END", Grade.UNKNOWN, {Leak.DYNAMIC}),
+    ("void", "sql", "", "INSERT INTO r_out SELECT tenant_id, id, val FROM w_a", TenancyGrade.SAFE, set()),
+    (
+        "void",
+        "sql",
+        "",
+        "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a WHERE tenant_id = who",
+        TenancyGrade.SAFE,
+        set(),
+    ),
+    (
+        "void",
+        "sql",
+        "",
+        "INSERT INTO r_out SELECT who, count(*), 0 FROM w_a",
+        TenancyGrade.ERROR,
+        {TenancyIssueKind.GROUPING},
+    ),
+    ("bigint", "sql", "", "SELECT count(*) FROM w_a", TenancyGrade.SAFE, set()),
+    ("bigint", "sql", "SECURITY DEFINER", "SELECT count(*) FROM w_a", TenancyGrade.ERROR, {TenancyIssueKind.GROUPING}),
+    ("void", "plpgsql", "", "BEGIN DELETE FROM w_a WHERE tenant_id = who; END", TenancyGrade.SAFE, set()),
+    ("void", "plpgsql", "", "BEGIN EXECUTE 'DELETE FROM w_a'; END", TenancyGrade.UNKNOWN, {TenancyIssueKind.DYNAMIC}),
     (
         "void",
         "plpgsql",
         "",
         "BEGIN IF who > 1 THEN UPDATE r_out r SET b = 1 FROM w_a a WHERE a.id = r.a; END IF; END",
-        Grade.ERROR,
-        {Leak.REACH},
+        TenancyGrade.ERROR,
+        {TenancyIssueKind.CROSS_WRITE},
     ),
-    ("void", "plpython3u", "", "pass", Grade.UNKNOWN, {Leak.UNKNOWN}),
+    ("void", "plpython3u", "", "pass", TenancyGrade.UNKNOWN, {TenancyIssueKind.UNKNOWN}),
 )
 
 
 @pytest.mark.parametrize(("returns", "language", "more", "body", "grade", "leaks"), BODIES)
 def test_bodies_of_functions_are_analysed(
-    returns: str, language: str, more: str, body: str, grade: Grade, leaks: set[Leak]
+    returns: str, language: str, more: str, body: str, grade: TenancyGrade, leaks: set[TenancyIssueKind]
 ) -> None:
     text = FUNCTION.format(returns=returns, language=language, more=more, body=body)
-    verdict = analyse(statements(text)[0], Facts(CATALOG, TENANCY))
-    assert (verdict.grade, {reason.leak for reason in verdict.reasons}) == (grade, leaks)
+    verdict = analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY))
+    assert (verdict.grade, {reason.kind for reason in verdict.issues}) == (grade, leaks)
 
 
 @pytest.mark.parametrize(
     ("body", "grade"),
     [
-        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id AND tenant_id = NEW.tenant_id", Grade.SAFE),
-        ("INSERT INTO r_out VALUES (NEW.tenant_id, NEW.id, 0)", Grade.SAFE),
-        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id", Grade.ERROR),
-        ("UPDATE r_key SET b = b + 1 WHERE a = NEW.id", Grade.WARNING),
+        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id AND tenant_id = NEW.tenant_id", TenancyGrade.SAFE),
+        ("INSERT INTO r_out VALUES (NEW.tenant_id, NEW.id, 0)", TenancyGrade.SAFE),
+        ("UPDATE r_out SET b = b + 1 WHERE a = NEW.id", TenancyGrade.ERROR),
+        ("UPDATE r_key SET b = b + 1 WHERE a = NEW.id", TenancyGrade.WARNING),
     ],
 )
-def test_triggers_keep_to_the_tenant_of_their_row(body: str, grade: Grade) -> None:
+def test_triggers_keep_to_the_tenant_of_their_row(body: str, grade: TenancyGrade) -> None:
     text = f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
-    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is grade
+    assert analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).grade is grade
 
 
 def test_a_do_block_is_analysed_too() -> None:
     text = "DO $$ BEGIN UPDATE r_out r SET b = 1 FROM w_a a WHERE a.id = r.a; END $$"
-    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is Grade.ERROR
+    assert analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).grade is TenancyGrade.ERROR
 
 
 @pytest.mark.parametrize(
@@ -188,7 +202,7 @@ def test_a_do_block_is_analysed_too() -> None:
 )
 def test_what_goes_through_variables_is_not_safe(body: str) -> None:
     text = FUNCTION.format(returns="void", language="plpgsql", more="", body=body)
-    assert analyse(statements(text)[0], Facts(CATALOG, TENANCY)).grade is Grade.UNKNOWN
+    assert analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).grade is TenancyGrade.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -200,20 +214,23 @@ def test_what_goes_through_variables_is_not_safe(body: str) -> None:
     ],
 )
 def test_in_bodies_too_the_place_is_that_of_the_expression(text: str) -> None:
-    (reason,) = analyse(statements("SELECT 'é';\n" + text)[1], Facts(CATALOG, TENANCY)).reasons
-    assert reason.place is not None
+    (reason,) = analyze(statements("SELECT 'é';\n" + text)[1], TenancyFacts(CATALOG, TENANCY)).reasons
+    assert reason.location is not None
     assert ("SELECT 'é';\n" + text)[reason.place.offset :].startswith("1, id, 0 FROM w_a")
 
 
 @pytest.mark.parametrize("before", ["EXPLAIN ANALYZE", "PREPARE p AS", "CREATE RULE r AS ON DELETE TO w_b DO ALSO"])
 def test_statements_within_others_are_never_safe(before: str) -> None:
-    assert analyse(statements(f"{before} DELETE FROM w_a")[0], Facts(CATALOG, TENANCY)).grade is Grade.UNKNOWN
+    assert (
+        analyze(statements(f"{before} DELETE FROM w_a")[0], TenancyFacts(CATALOG, TENANCY)).grade
+        is TenancyGrade.UNKNOWN
+    )
 
 
 def test_tables_that_are_not_in_the_ddl_are_never_safe() -> None:
     tenancy = TenancySettings(tables=("w_*",))
     text = "INSERT INTO w_other (tenant_id, a) SELECT tenant_id, id FROM w_elsewhere"
-    assert analyse(statements(text)[0], Facts(CATALOG, tenancy)).grade is Grade.UNKNOWN
+    assert analyze(statements(text)[0], TenancyFacts(CATALOG, tenancy)).grade is TenancyGrade.UNKNOWN
 
 
 def test_the_mark_of_a_batch_is_left_alone() -> None:
@@ -221,6 +238,6 @@ def test_the_mark_of_a_batch_is_left_alone() -> None:
         "INSERT INTO r_out (tenant_id, a) SELECT a.tenant_id, b.id FROM w_a a JOIN w_b b ON b.ref = a.id"
         ' WHERE "confiture batch"'
     )
-    (reason,) = analyse(statements(text)[0], Facts(CATALOG, TENANCY)).reasons
-    assert reason.corrected is not None
-    assert "WHERE {{ batch }}" in reason.corrected
+    (reason,) = analyze(statements(text)[0], TenancyFacts(CATALOG, TENANCY)).issues
+    assert reason.fixed_sql is not None
+    assert "WHERE {{ batch }}" in reason.fixed_sql

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from confiture.models.words import count, duration
-from confiture.report.words import rows
+from confiture.models.words import format_duration, pluralize
+from confiture.output.numbers import format_rows
 from tests.fix_projects import Project
 
 FIRST = """\
@@ -357,9 +357,9 @@ def test_stdout_holds_the_document_and_nothing_else(books: Project, form: str) -
     ],
 )
 def test_durations_in_words(milliseconds: float | None, text: str) -> None:
-    assert duration(milliseconds) == text
+    assert format_duration(milliseconds) == text
 
 
 def test_counts_in_words() -> None:
-    assert [count(number, "row") for number in (0, 1, 2, 20_000)] == ["0 rows", "1 row", "2 rows", "20,000 rows"]
-    assert [rows(number) for number in (None, 0, 1_234_567)] == ["", "0", "1,234,567"]
+    assert [pluralize(number, "row") for number in (0, 1, 2, 20_000)] == ["0 rows", "1 row", "2 rows", "20,000 rows"]
+    assert [format_rows(number) for number in (None, 0, 1_234_567)] == ["", "0", "1,234,567"]

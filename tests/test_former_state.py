@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from confiture.core.queries import FORMAT, state_ddl
+from confiture.core.db.queries import FORMAT, history_schema_sql
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
 from tests.make_fixture import FIXTURES
@@ -147,16 +147,16 @@ def test_every_former_format_becomes_what_is_made_today(database_18: Database, s
     def tables() -> tuple[list[tuple], list[tuple]]:
         return database_18.rows(_TABLES), database_18.rows(_CONSTRAINTS)
 
-    database_18.execute("CREATE SCHEMA confiture;" + state_ddl(0).decode())
+    database_18.execute("CREATE SCHEMA confiture;" + history_schema_sql(0).decode())
     made = tables()
     database_18.execute("DROP SCHEMA confiture CASCADE; CREATE SCHEMA confiture;" + _ddl_of(since))
     assert tables() != made
-    database_18.execute(state_ddl(since).decode())
+    database_18.execute(history_schema_sql(since).decode())
     assert tables() == made
 
 
 def _ddl_of(number: int) -> str:
-    return state_ddl(0).decode().removesuffix(state_ddl(number).decode())
+    return history_schema_sql(0).decode().removesuffix(history_schema_sql(number).decode())
 
 
 def test_the_first_format_is_read_and_upgraded(shop_18: Project, database_18: Database) -> None:
@@ -171,7 +171,7 @@ def test_the_first_format_is_read_and_upgraded(shop_18: Project, database_18: Da
 def test_a_newer_format_is_refused(shop_18: Project, database_18: Database) -> None:
     shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE a (id int)}]\n")
     database_18.execute(
-        "CREATE SCHEMA confiture;" + state_ddl(0).decode() + ";UPDATE confiture.format SET version = 99"
+        "CREATE SCHEMA confiture;" + history_schema_sql(0).decode() + ";UPDATE confiture.format SET version = 99"
     )
     for command in ("status", "up", "down"):
         assert "upgrade confiture" in shop_18.run("migrate", command, expect=3).err

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.testing.inventory import read_inventory
+from confiture.testing.schema_snapshot import read_schema_snapshot
 from tests.fix_projects import Project
 from tests.fix_servers import Database
 from tests.hostile import Attack, called, names_of_all_queries
@@ -116,6 +116,6 @@ def test_nothing_of_others_is_called(attacked: Project, database: Database) -> N
         assert "changed" in run("reconcile", "r_totals", "--sql", TOTALS, "--by", "day", expect=1)
         run("tenancy", "map", "--live")
         assert "isolated" in run("tenancy", "prove")
-        read_inventory(connection)
+        read_schema_snapshot(connection)
         assert called(connection) is None
         run("migrate", "down")

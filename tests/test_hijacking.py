@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from confiture.core.queries import query, state_ddl
+from confiture.core.db.queries import history_schema_sql, query
 from confiture.models.query_files import parse_query_file
-from confiture.sql.grammar import postgast
-from confiture.sql.qualification import Template, qualified_file, sources, target
+from confiture.sql.parser import postgast
+from confiture.sql.qualification import QueryTemplate, find_sources, qualified_path, qualify_file
 from tests.fix_servers import Database, Server, _database
 from tests.hostile import Attack, called, depended_on, described, made, names_of_all_queries
 
@@ -83,7 +83,7 @@ def written(path: Path, source: Path) -> Mapping[str, str]:
             "alone": re.sub(r"\{([a-z]\w*)\}", lambda hole: examples[hole[1]], queries["isolation_alone"])
         }
     return {
-        name: Template(re.sub(r"\{([a-z]\w*)\}", lambda hole: examples[hole[1]], text)).sql.replace("%%", "%")
+        name: QueryTemplate(re.sub(r"\{([a-z]\w*)\}", lambda hole: examples[hole[1]], text)).sql.replace("%%", "%")
         for name, text in queries.items()
     }
 
@@ -108,33 +108,33 @@ def _attacked(server: Server) -> Iterator[Database]:
     for database in _database(server):
         with database.connect() as connection:
             connection.execute(query("create_schema"))
-            connection.execute(state_ddl(0))
+            connection.execute(history_schema_sql(0))
             connection.execute("CREATE TABLE confiture.backfill_1_keys (entry bigint, k1 text)")
             Attack(connection, names_of_all_queries()).make()
         yield database
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", find_sources(), ids=lambda path: path.name)
 def test_the_qualified_text_is_in_step(path: Path) -> None:
-    assert target(path).read_text(encoding="utf-8") == qualified_file(path.read_text(encoding="utf-8")), (
+    assert qualified_path(path).read_text(encoding="utf-8") == qualify_file(path.read_text(encoding="utf-8")), (
         "run python -m confiture.sql.qualification"
     )
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
+@pytest.mark.parametrize("path", find_sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_queries_find_only_what_is_of_postgresql(attacked: Database, path: Path) -> None:
     with attacked.connect() as connection:
         Attack(connection, names_of_all_queries()).make_temporary()
         hostile = made(connection)
         called(connection)
-        for name, text in written(target(path), path).items():
+        for name, text in written(qualified_path(path), path).items():
             found = analyzed(connection, text, PREFERRED) & hostile
             assert not found, (name, described(connection, found))
             run(connection, text)
             assert not called(connection), name
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
+@pytest.mark.parametrize("path", find_sources(), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_same_queries_are_hijacked_as_people_write_them(attacked: Database, path: Path) -> None:
     """So the attack is one, in each file."""
     with attacked.connect() as connection:
@@ -195,7 +195,7 @@ def undone(connection: psycopg.Connection, text: str) -> Iterator[None]:
             connection.execute("DROP SCHEMA confiture CASCADE")
         upgrade = UPGRADE.search(text)
         if upgrade:
-            former = state_ddl(0).removesuffix(state_ddl(int(upgrade[1]) - 1))
+            former = history_schema_sql(0).removesuffix(history_schema_sql(int(upgrade[1]) - 1))
             connection.execute(b"DROP SCHEMA confiture CASCADE; CREATE SCHEMA confiture; " + former)
         else:
             for table in TABLES.findall(text):

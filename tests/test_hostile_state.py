@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.queries import FORMAT, query, state_ddl
-from confiture.core.state_schema import read_format
+from confiture.core.db.history_schema import read_format
+from confiture.core.db.queries import FORMAT, history_schema_sql, query
 from confiture.errors import DatabaseUnavailable
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles, Server, _database
@@ -119,7 +119,7 @@ def _with_history(server: Server) -> Iterator[Database]:
         database.execute(f"CREATE ROLE {database.name}_other")
         with database.connect() as connection:
             connection.execute(query("create_schema"))
-            connection.execute(state_ddl(0))
+            connection.execute(history_schema_sql(0))
         yield database
         database.execute(f"DROP ROLE {database.name}_other")
 
@@ -292,7 +292,7 @@ def test_what_a_backfill_would_use_is_not_of_others(shop: Project, roles: Roles,
     database = roles.database
     database.execute(TABLES + ROWS)
     shop.migration("001_fill", f"ddl:\n  - sql: |\n      {REFUSED[made].format(role=roles.reader)}{FILL}")
-    database.execute(query("create_schema").decode() + state_ddl(0).decode())
+    database.execute(query("create_schema").decode() + history_schema_sql(0).decode())
     err = " ".join(shop.run("migrate", "up", expect=5).err.split())
     assert f"belongs to the role {roles.reader}" in err
     assert database.value("SELECT count(*) FROM public.r") == 0

@@ -56,8 +56,8 @@ def test_the_package_itself_loads_nothing(project: Project) -> None:
 
 def test_a_run_loads_what_it_needs(shop_18: Project) -> None:
     shop_18.migration("001_a", "ddl: [{sql: CREATE TABLE w_a (id bigint PRIMARY KEY)}]")
-    apply = ("confiture.core.runner", "confiture.core.applying")
-    others = ("confiture.core.dry_run.rehearsal", "confiture.core.backfill.filler")
+    apply = ("confiture.core.run.runner", "confiture.core.run.applier")
+    others = ("confiture.core.dry_run.dry_run_transaction", "confiture.core.backfill.backfill_runner")
     modules = loaded(shop_18, "migrate", "up")
     assert [name for name in (*apply, *others) if name in modules] == [*apply]
     modules = loaded(shop_18, "migrate", "up")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from confiture.models.catalog import Name
+from confiture.models.catalog import QualifiedName
 from tests.schema_cases import assert_finds, case, lint
 
 _CUSTOMERS = "CREATE TABLE w_customers (id bigint PRIMARY KEY, tenant_id bigint NOT NULL, UNIQUE (tenant_id, id));"
@@ -142,8 +142,8 @@ def test_the_remedy_of_a_foreign_key_satisfies_the_rule() -> None:
 
 def test_a_small_table_needs_no_index_on_its_foreign_key() -> None:
     sql = f"{_CUSTOMERS} CREATE TABLE t (c bigint REFERENCES w_customers)"
-    assert lint("requires_indexes_on_foreign_keys", sql, rows={Name("public", "t"): 20}) == ()
-    assert lint("requires_indexes_on_foreign_keys", sql, rows={Name("public", "t"): 20_000})
+    assert lint("requires_indexes_on_foreign_keys", sql, rows={QualifiedName("public", "t"): 20}) == ()
+    assert lint("requires_indexes_on_foreign_keys", sql, rows={QualifiedName("public", "t"): 20_000})
 
 
 _T = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, c text, j jsonb);"

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.core.tenancy.proving import prove_statement
-from confiture.models.isolation import IsolationProof, LeakKind, Standing
+from confiture.core.db.introspection import read_catalog
+from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.models.plan import BATCH
 from confiture.models.settings import TenancySettings
-from confiture.models.source import SourceFile, SourceText
-from confiture.plan.rendering import verbatim
-from confiture.sql.tree import parsed
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.models.tenancy_proofs import IsolationProof, IsolationVerdict, TenantLeakKind
+from confiture.plan.rendering import render_verbatim
+from confiture.sql.parse_tree import parse_rendered
 from tests.fix_servers import Database
 
 SCHEMA = """
@@ -45,14 +45,16 @@ class Shop:
         self.connection.execute(text.encode())
 
     def prove(self, text: str, tenants: int | None = None, timeout_ms: int | None = None) -> IsolationProof:
-        statement = parsed(verbatim(SourceText(text=text, file=SourceFile(path="x.sql", text=text))))[0]
+        statement = parse_rendered(render_verbatim(LocatedSource(text=text, file=SourceFile(path="x.sql", text=text))))[
+            0
+        ]
         catalog = read_catalog(self.connection)
         return prove_statement(self.connection, statement, catalog, self.tenancy, tenants, timeout_ms=timeout_ms)
 
-    def standing(self, text: str) -> Standing:
-        return self.prove(text).standing
+    def standing(self, text: str) -> IsolationVerdict:
+        return self.prove(text).verdict
 
-    def kinds(self, text: str) -> set[LeakKind]:
+    def kinds(self, text: str) -> set[TenantLeakKind]:
         return {leak.kind for leak in self.prove(text).leaks}
 
 
@@ -83,11 +85,11 @@ GROUP BY c.tenant_id, c.id
 
 def test_clean_fill(shop: Shop) -> None:
     proof = shop.prove(FILL)
-    assert proof.standing is Standing.ISOLATED, proof
-    assert proof.sample is not None and proof.sample.is_whole and proof.sample.total == 4
+    assert proof.verdict is IsolationVerdict.ISOLATED, proof
+    assert proof.sample is not None and proof.sample.is_complete and proof.sample.total == 4
     assert proof.rows == 20
-    assert [(one.column, one.reason) for one in proof.left_out] == [("id", "gen_random_uuid() is volatile")]
-    assert proof.compared == ("tenant_id", "customer_id", "total", "orders")
+    assert [(one.column, one.reason) for one in proof.skipped_columns] == [("id", "gen_random_uuid() is volatile")]
+    assert proof.compared_columns == ("tenant_id", "customer_id", "total", "orders")
 
 
 @pytest.mark.parametrize("kind", ["char(3)", "varchar(3)", "bit(3)"])
@@ -106,17 +108,17 @@ def test_tenants_of_types_with_a_length(shop_18: Shop, kind: str) -> None:
     )
     joined = "SELECT s.tenant_id, l.n FROM w_short s JOIN w_long l ON l.tenant_id::text = s.tenant_id::text"
     proof = shop_18.prove(joined)
-    assert (proof.standing, proof.rows, proof.leaks) == (Standing.ISOLATED, 2, ())
-    assert shop_18.standing("SELECT s.tenant_id, (SELECT sum(n) FROM w_short) FROM w_short s") is Standing.MIXED
+    assert (proof.verdict, proof.rows, proof.leaks) == (IsolationVerdict.ISOLATED, 2, ())
+    assert shop_18.standing("SELECT s.tenant_id, (SELECT sum(n) FROM w_short) FROM w_short s") is IsolationVerdict.MIXED
 
 
 def test_join_by_id_only(shop: Shop) -> None:
     proof = shop.prove(FILL.replace(" AND o.tenant_id = c.tenant_id", ""))
-    assert proof.standing is Standing.MIXED
-    assert {leak.kind for leak in proof.leaks} == {LeakKind.FOREIGN, LeakKind.LOST}
+    assert proof.verdict is IsolationVerdict.MIXED
+    assert {leak.kind for leak in proof.leaks} == {TenantLeakKind.FOREIGN, TenantLeakKind.LOST}
     assert {leak.tenant for leak in proof.leaks} == {"1", "2", "3", "4"}
     first = proof.leaks[0]
-    assert first.rows == 5 and len(first.shown) == 3 and first.shown[0]["tenant_id"] == "1"
+    assert first.rows == 5 and len(first.first_rows) == 3 and first.first_rows[0]["tenant_id"] == "1"
 
 
 CLEAN = [
@@ -155,44 +157,46 @@ CLEAN = [
     " WHEN NOT MATCHED THEN INSERT (tenant_id, id) VALUES (c.tenant_id, c.id)",
 ]
 LEAKY = [
-    ("SELECT tenant_id, row_number() OVER (ORDER BY amount, tenant_id, id) FROM w_orders", LeakKind.FOREIGN),
-    ("SELECT min(tenant_id) tenant_id, customer_id, sum(amount) FROM w_orders GROUP BY customer_id", LeakKind.FOREIGN),
-    ("SELECT tenant_id, (SELECT count(*) FROM w_customers) FROM w_orders", LeakKind.FOREIGN),
+    ("SELECT tenant_id, row_number() OVER (ORDER BY amount, tenant_id, id) FROM w_orders", TenantLeakKind.FOREIGN),
+    ("SELECT min(tenant_id) tenant_id, customer_id, sum(amount) FROM w_orders GROUP BY"
+        " customer_id", TenantLeakKind.FOREIGN),
+    ("SELECT tenant_id, (SELECT count(*) FROM w_customers) FROM w_orders", TenantLeakKind.FOREIGN),
     ("SELECT tenant_id, id FROM w_orders o WHERE NOT EXISTS (SELECT 1 FROM w_customers c WHERE c.id = o.id"
-     " AND c.tenant_id <> o.tenant_id)", LeakKind.LOST),
+     " AND c.tenant_id <> o.tenant_id)", TenantLeakKind.LOST),
     ("WITH c AS (SELECT id, name FROM w_customers) SELECT o.tenant_id, c.name FROM w_orders o JOIN c USING (id)",
-     LeakKind.FOREIGN),
-    ("SELECT o.tenant_id, v.called FROM w_orders o JOIN v_names v ON v.customer = o.id", LeakKind.FOREIGN),
-    ("SELECT 1 AS tenant_id, id FROM w_orders", LeakKind.ASTRAY),
-    ("SELECT NULL::bigint AS tenant_id, id FROM w_orders", LeakKind.UNOWNED),
+     TenantLeakKind.FOREIGN),
+    ("SELECT o.tenant_id, v.called FROM w_orders o JOIN v_names v ON v.customer = o.id", TenantLeakKind.FOREIGN),
+    ("SELECT 1 AS tenant_id, id FROM w_orders", TenantLeakKind.OTHER_TENANT),
+    ("SELECT NULL::bigint AS tenant_id, id FROM w_orders", TenantLeakKind.NO_TENANT),
     ("SELECT c.tenant_id, o.id FROM w_orders o LEFT JOIN w_customers c ON c.tenant_id = o.tenant_id AND c.id = o.id",
-     LeakKind.UNOWNED),
-    ("SELECT tenant_id, id FROM w_orders ORDER BY id LIMIT 3", LeakKind.LOST),
-    ("SELECT id AS tenant_id FROM w_orders", LeakKind.ASTRAY),
-    ("DELETE FROM w_customers c USING w_orders o WHERE o.customer_id = c.id AND o.tenant_id = 1", LeakKind.FOREIGN),
+     TenantLeakKind.NO_TENANT),
+    ("SELECT tenant_id, id FROM w_orders ORDER BY id LIMIT 3", TenantLeakKind.LOST),
+    ("SELECT id AS tenant_id FROM w_orders", TenantLeakKind.OTHER_TENANT),
+    ("DELETE FROM w_customers c USING w_orders o WHERE o.customer_id = c.id AND"
+        " o.tenant_id = 1", TenantLeakKind.FOREIGN),
     ("UPDATE w_orders o SET amount = c.id FROM w_customers c WHERE c.id = o.customer_id AND c.tenant_id = 1",
-     LeakKind.FOREIGN),
-    ("UPDATE w_orders SET tenant_id = 2 WHERE id = 3", LeakKind.ASTRAY),
-    ("UPDATE w_notes n SET tenant_id = o.tenant_id FROM w_orders o WHERE o.id = n.order_id", LeakKind.SHARED),
+     TenantLeakKind.FOREIGN),
+    ("UPDATE w_orders SET tenant_id = 2 WHERE id = 3", TenantLeakKind.OTHER_TENANT),
+    ("UPDATE w_notes n SET tenant_id = o.tenant_id FROM w_orders o WHERE o.id = n.order_id", TenantLeakKind.SHARED),
     ("INSERT INTO w_notes (id, tenant_id) SELECT id, tenant_id FROM w_orders ON CONFLICT (id) DO NOTHING",
-     LeakKind.SHARED),
+     TenantLeakKind.SHARED),
     ("MERGE INTO w_orders o USING w_customers c ON o.id = c.id WHEN MATCHED THEN UPDATE SET amount = c.tenant_id",
-     LeakKind.FOREIGN),
+     TenantLeakKind.FOREIGN),
     ("MERGE INTO w_orders o USING (SELECT * FROM w_customers WHERE tenant_id > 1) c ON o.id = c.id + 8"
-     " WHEN NOT MATCHED THEN INSERT (tenant_id, id) VALUES (1, c.id)", LeakKind.ASTRAY),
+     " WHEN NOT MATCHED THEN INSERT (tenant_id, id) VALUES (1, c.id)", TenantLeakKind.OTHER_TENANT),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("statement", CLEAN)
 def test_clean(shop_18: Shop, statement: str) -> None:
     proof = shop_18.prove(statement)
-    assert proof.standing is Standing.ISOLATED, proof
+    assert proof.verdict is IsolationVerdict.ISOLATED, proof
 
 
 @pytest.mark.parametrize(("statement", "kind"), LEAKY)
-def test_leaky(shop_18: Shop, statement: str, kind: LeakKind) -> None:
+def test_leaky(shop_18: Shop, statement: str, kind: TenantLeakKind) -> None:
     proof = shop_18.prove(statement)
-    assert proof.standing is Standing.MIXED, proof
+    assert proof.verdict is IsolationVerdict.MIXED, proof
     assert kind in {leak.kind for leak in proof.leaks}, proof.leaks
 
 
@@ -205,7 +209,7 @@ def test_rows_of_heirs_may_have_the_same_key(shop_18: Shop) -> None:
     update = (
         "UPDATE w_parent p SET tenant_id = o.tenant_id, n = o.amount FROM w_orders o WHERE o.tenant_id = p.tenant_id"
     )
-    assert shop_18.standing(update) is Standing.ISOLATED
+    assert shop_18.standing(update) is IsolationVerdict.ISOLATED
     assert shop_18.kinds(update.replace("o.tenant_id = p.tenant_id", "o.id = p.id"))
 
 
@@ -217,27 +221,27 @@ def test_sums_of_inexact_numbers_may_differ_in_their_last_digits(shop_18: Shop) 
     )
     by_chance = "CASE WHEN (SELECT count(*) FROM w_weights) > 600 THEN -weight END"
     summed = "SELECT tenant_id, sum(weight ORDER BY {}), sum(small ORDER BY {}) FROM w_weights GROUP BY 1"
-    assert shop_18.standing(summed.format("weight", "weight")) is Standing.ISOLATED
+    assert shop_18.standing(summed.format("weight", "weight")) is IsolationVerdict.ISOLATED
     in_other_order = summed.format(by_chance, by_chance)
-    assert shop_18.standing(in_other_order) is Standing.ISOLATED
+    assert shop_18.standing(in_other_order) is IsolationVerdict.ISOLATED
     whole = "SELECT tenant_id, weight * (SELECT count(*) FROM w_weights) FROM w_weights"
-    assert shop_18.standing(whole) is Standing.MIXED
+    assert shop_18.standing(whole) is IsolationVerdict.MIXED
 
 
 def test_sample_says_how_it_was_chosen(shop_18: Shop) -> None:
     shop_18.execute("INSERT INTO w_orders SELECT t, o, 1, 1 FROM generate_series(10, 60) t, generate_series(1, t) o")
     found = shop_18.prove("SELECT tenant_id, id FROM w_orders", tenants=7).sample
-    assert found is not None and found.total == 55 and not found.is_whole
-    assert found.how == "the 3 largest, the 2 smallest, 2 at random (seed 6)"
+    assert found is not None and found.total == 55 and not found.is_complete
+    assert found.method == "the 3 largest, the 2 smallest, 2 at random (seed 6)"
     assert found.tenants[:3] == ("60", "59", "58") and found.tenants[-2:] == ("3", "4")
     assert found == shop_18.prove("SELECT tenant_id, id FROM w_orders", tenants=7).sample
 
 
 def test_one_tenant_and_none(shop_18: Shop) -> None:
     shop_18.execute("DELETE FROM w_orders; DELETE FROM w_customers WHERE tenant_id > 1")
-    assert shop_18.standing("SELECT tenant_id, id FROM w_orders") is Standing.NO_TENANTS
+    assert shop_18.standing("SELECT tenant_id, id FROM w_orders") is IsolationVerdict.NO_TENANTS
     one = shop_18.prove(FILL)
-    assert one.standing is Standing.ISOLATED and one.sample is not None and one.sample.tenants == ("1",)
+    assert one.verdict is IsolationVerdict.ISOLATED and one.sample is not None and one.sample.tenants == ("1",)
 
 
 def test_more_tenants_than_fit_one_question(shop_18: Shop) -> None:
@@ -265,18 +269,18 @@ def test_types_of_tenants(shop: Shop, type_name: str, values: tuple[str, str]) -
         f"INSERT INTO \"My Shop\".\"Order\" VALUES ({values[0]}, 1, 'x'), ({values[1]}, 1, 'y'), (NULL, 1, 'z')"
     )
     clean = shop.prove('SELECT tenant_id, "Id", "a ""b" FROM "My Shop"."Order"')
-    assert clean.standing is Standing.ISOLATED and clean.sample is not None and clean.sample.total == 2, clean
+    assert clean.verdict is IsolationVerdict.ISOLATED and clean.sample is not None and clean.sample.total == 2, clean
     leaky = shop.prove('SELECT a.tenant_id, b."a ""b" FROM "My Shop"."Order" a JOIN "My Shop"."Order" b USING ("Id")')
-    assert leaky.standing is Standing.MIXED and leaky.leaks[0].shown[0]['a "b'] is not None
+    assert leaky.verdict is IsolationVerdict.MIXED and leaky.leaks[0].first_rows[0]['a "b'] is not None
 
 
 def test_rows_of_no_tenant_are_not_a_tenant_s(shop_18: Shop) -> None:
     shop_18.execute("ALTER TABLE w_orders DROP CONSTRAINT w_orders_pkey, ALTER tenant_id DROP NOT NULL")
     shop_18.execute("INSERT INTO w_orders VALUES (NULL, 1, 1, 5)")
-    assert shop_18.standing("SELECT tenant_id, count(*) FROM w_orders GROUP BY 1") is Standing.ISOLATED
+    assert shop_18.standing("SELECT tenant_id, count(*) FROM w_orders GROUP BY 1") is IsolationVerdict.ISOLATED
     query = "SELECT c.tenant_id, o.amount FROM w_customers c JOIN w_orders o ON o.tenant_id = c.tenant_id"
-    assert shop_18.standing(query) is Standing.ISOLATED
-    assert shop_18.kinds(f"{query} OR o.tenant_id IS NULL") == {LeakKind.FOREIGN}
+    assert shop_18.standing(query) is IsolationVerdict.ISOLATED
+    assert shop_18.kinds(f"{query} OR o.tenant_id IS NULL") == {TenantLeakKind.FOREIGN}
 
 
 def test_filling_a_tenant_column(shop_18: Shop) -> None:
@@ -286,11 +290,11 @@ def test_filling_a_tenant_column(shop_18: Shop) -> None:
     fill = (
         "UPDATE w_notes n SET tenant_id = o.tenant_id FROM w_orders o WHERE o.id = n.order_id AND n.tenant_id IS NULL"
     )
-    assert shop_18.standing(fill) is Standing.ISOLATED
+    assert shop_18.standing(fill) is IsolationVerdict.ISOLATED
     shop_18.execute("INSERT INTO w_orders VALUES (3, 102, 1, 1)")
     (leak,) = shop_18.prove(fill).leaks
-    assert (leak.kind, leak.rows) == (LeakKind.SHARED, 1)
-    assert leak.shown == ({"id": "2", "tenant_id": "2, 3"},)
+    assert (leak.kind, leak.rows) == (TenantLeakKind.SHARED, 1)
+    assert leak.first_rows == ({"id": "2", "tenant_id": "2, 3"},)
 
 
 def test_registry_rows_are_tenants(shop_18: Shop) -> None:
@@ -303,8 +307,8 @@ def test_registry_rows_are_tenants(shop_18: Shop) -> None:
         "SELECT t.id AS tenant_id, count(o.id) FROM tenants t LEFT JOIN w_orders o ON o.tenant_id = t.id GROUP BY t.id"
     )
     proof = shop_18.prove(good)
-    assert proof.standing is Standing.ISOLATED and proof.sample is not None and proof.sample.total == 5
-    assert shop_18.kinds("SELECT o.tenant_id, t.plan FROM w_orders o CROSS JOIN tenants t") == {LeakKind.FOREIGN}
+    assert proof.verdict is IsolationVerdict.ISOLATED and proof.sample is not None and proof.sample.total == 5
+    assert shop_18.kinds("SELECT o.tenant_id, t.plan FROM w_orders o CROSS JOIN tenants t") == {TenantLeakKind.FOREIGN}
 
 
 def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
@@ -315,8 +319,8 @@ def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
     )
     shop_18.tenancy = TenancySettings(tables=("w_*",))
     good = "SELECT b.tenant_id, l.text FROM w_boxes b JOIN w_labels l ON l.box_id = b.id"
-    assert shop_18.standing(good) is Standing.ISOLATED
-    assert shop_18.kinds("SELECT b.tenant_id, l.text FROM w_boxes b CROSS JOIN w_labels l") == {LeakKind.FOREIGN}
+    assert shop_18.standing(good) is IsolationVerdict.ISOLATED
+    assert shop_18.kinds("SELECT b.tenant_id, l.text FROM w_boxes b CROSS JOIN w_labels l") == {TenantLeakKind.FOREIGN}
 
 
 @pytest.mark.parametrize(
@@ -340,7 +344,7 @@ def test_tables_that_reach_their_tenant_by_key(shop_18: Shop) -> None:
 def test_what_cannot_be_proved_is_not(shop_18: Shop, statement: str, reason: str) -> None:
     shop_18.execute("CREATE FUNCTION own(int) RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM w_orders'")
     proof = shop_18.prove(statement)
-    assert proof.standing is Standing.NOT_PROVABLE
+    assert proof.verdict is IsolationVerdict.NOT_PROVABLE
     assert reason in str(proof.reason)
 
 
@@ -348,23 +352,23 @@ def test_what_cannot_be_proved_is_not(shop_18: Shop, statement: str, reason: str
     "statement", ["SELECT 1 AS tenant_id", "INSERT INTO w_notes VALUES (1, 2)", "CREATE TABLE x ()"]
 )
 def test_nothing_read(shop_18: Shop, statement: str) -> None:
-    assert shop_18.standing(statement) is Standing.NOTHING_READ
+    assert shop_18.standing(statement) is IsolationVerdict.NOTHING_READ
 
 
 def test_own_functions(shop_18: Shop) -> None:
     shop_18.execute("CREATE FUNCTION f(bigint) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1'")
     shop_18.execute("CREATE SEQUENCE numbers")
-    assert shop_18.standing("SELECT tenant_id, f(id) FROM w_orders") is Standing.ISOLATED
+    assert shop_18.standing("SELECT tenant_id, f(id) FROM w_orders") is IsolationVerdict.ISOLATED
     proof = shop_18.prove("WITH o AS (SELECT tenant_id, nextval('numbers') n FROM w_orders) SELECT * FROM o")
-    assert proof.standing is Standing.ISOLATED
-    assert [(one.column, one.reason) for one in proof.left_out] == [("nextval()", "volatile, in a subquery")]
+    assert proof.verdict is IsolationVerdict.ISOLATED
+    assert [(one.column, one.reason) for one in proof.skipped_columns] == [("nextval()", "volatile, in a subquery")]
     assert shop_18.database.value("SELECT is_called FROM numbers") is False
 
 
 def test_batches_and_locks_are_taken_out(shop_18: Shop) -> None:
     fill = FILL.replace("GROUP BY", f"WHERE {BATCH} GROUP BY")
-    assert shop_18.standing(fill) is Standing.ISOLATED
-    assert shop_18.standing("SELECT tenant_id FROM w_orders FOR UPDATE") is Standing.ISOLATED
+    assert shop_18.standing(fill) is IsolationVerdict.ISOLATED
+    assert shop_18.standing("SELECT tenant_id FROM w_orders FOR UPDATE") is IsolationVerdict.ISOLATED
 
 
 def test_search_path(shop_18: Shop) -> None:
@@ -387,7 +391,7 @@ def test_row_security_is_not_taken_for_isolation(shop: Shop) -> None:
     )
     proof = shop.prove("SELECT tenant_id, id FROM w_orders")
     shop.execute(f"RESET ROLE; DROP OWNED BY {shop.database.name}_r; DROP ROLE {shop.database.name}_r")
-    assert proof.standing is Standing.NOT_PROVABLE
+    assert proof.verdict is IsolationVerdict.NOT_PROVABLE
     assert "row-level security" in str(proof.reason) and "BYPASSRLS" in str(proof.hint)
 
 
@@ -395,8 +399,8 @@ def test_within_a_transaction_that_goes_on(shop: Shop) -> None:
     """As in a dry run: what it wrote is seen, nothing is taken back, and it can go on writing."""
     with shop.connection.transaction():
         shop.execute("CREATE TABLE w_new (tenant_id bigint, id bigint); INSERT INTO w_new VALUES (1, 1), (2, 1)")
-        assert shop.standing("SELECT a.tenant_id, b.id FROM w_new a JOIN w_new b USING (id)") is Standing.MIXED
-        assert shop.standing("SELECT nothing FROM w_new") is Standing.NOT_PROVABLE
+        assert shop.standing("SELECT a.tenant_id, b.id FROM w_new a JOIN w_new b USING (id)") is IsolationVerdict.MIXED
+        assert shop.standing("SELECT nothing FROM w_new") is IsolationVerdict.NOT_PROVABLE
         shop.execute("INSERT INTO w_new VALUES (3, 1)")
     assert shop.database.value("SELECT count(*) FROM w_new") == 3
 
@@ -420,14 +424,14 @@ def test_tenants_are_asked_one_by_one(shop_18: Shop) -> None:
     )
     found = "EXISTS (SELECT 1 FROM b WHERE b.val = d.val AND b.tenant_id = d.tenant_id)::int"
     query = f"SELECT DISTINCT o.tenant_id, o.id FROM w_orders o JOIN d ON d.tenant_id = o.tenant_id AND o.id = {found}"
-    assert shop_18.standing(query) is Standing.ISOLATED
+    assert shop_18.standing(query) is IsolationVerdict.ISOLATED
 
 
 def test_time_limit(shop_18: Shop) -> None:
     shop_18.execute("INSERT INTO w_orders SELECT 1, o, 1, 1 FROM generate_series(100, 3000) o")
     slow = "SELECT a.tenant_id, sum(b.id * c.id) FROM w_orders a, w_orders b, w_orders c GROUP BY 1"
     proof = shop_18.prove(slow, timeout_ms=50)
-    assert proof.standing is Standing.NOT_PROVABLE
+    assert proof.verdict is IsolationVerdict.NOT_PROVABLE
     assert proof.reason == "it takes longer than 50 ms"
 
 
@@ -438,8 +442,11 @@ def test_old_views_of_materialized_rows(shop_18: Shop) -> None:
         "CREATE MATERIALIZED VIEW m_hidden AS SELECT count(*) n FROM w_orders"
     )
     shown = "SELECT c.tenant_id, m.n FROM w_customers c JOIN m_shown m USING (tenant_id)"
-    assert shop_18.standing(shown) is Standing.ISOLATED
-    assert shop_18.kinds("SELECT c.tenant_id, m.n FROM w_customers c, m_hidden m") == {LeakKind.FOREIGN, LeakKind.LOST}
+    assert shop_18.standing(shown) is IsolationVerdict.ISOLATED
+    assert shop_18.kinds("SELECT c.tenant_id, m.n FROM w_customers c, m_hidden m") == {
+        TenantLeakKind.FOREIGN,
+        TenantLeakKind.LOST,
+    }
 
 
 PROJECT = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.sql.grammar import DecodeError, require_shallow
+from confiture.sql.parser import DecodeError, check_depth
 from confiture.text import excerpt_part
 from tests.fix_projects import Project
 
@@ -130,12 +130,12 @@ def test_sql_that_is_not(project: Project, begin: str, link: str, end: str) -> N
     ],
 )
 def test_long_sql_is_not_taken_for_deep(sql: str) -> None:
-    require_shallow(sql)
+    check_depth(sql)
 
 
 def test_a_chain_goes_on_behind_brackets() -> None:
     with pytest.raises(DecodeError):
-        require_shallow("SELECT 1" + " + (1, 2)" * 6_000)
+        check_depth("SELECT 1" + " + (1, 2)" * 6_000)
 
 
 @pytest.mark.parametrize(

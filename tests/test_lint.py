@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from confiture.core.database import Database as Target
-from confiture.core.database_facts import facts_of
+from confiture.core.database_facts import read_database_facts
+from confiture.core.db.connection import ConnectionTarget as Target
 from confiture.errors import InputError
-from confiture.files.settings import Overrides, load_settings
+from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.lint.engine.context import DatabaseFacts
-from confiture.lint.engine.replay import FAILED, NOT_FOLLOWED
+from confiture.lint.engine.replay import NOT_FOLLOWED, RULE_FAILED
 from confiture.lint.plan import lint_plan
 from confiture.lint.project import LintOptions, lint_project
-from confiture.lint.schema_files import files_catalog
-from confiture.models.catalog import Catalog, Column, Name, Table
+from confiture.lint.schema_files import catalog_from_files
+from confiture.models.catalog import Catalog, QualifiedName, Table, TableColumn
 from confiture.models.history import HistoryKey
 from confiture.plan.project import load_project
 from tests.engine import migrate_up, wait_until
@@ -70,8 +70,8 @@ def test_tables_that_only_migrations_make_are_judged_and_dropped_ones_are_not(pr
 def test_what_migrations_make_depends_on_what_the_files_make(project: Project) -> None:
     project.ddl("a.sql", "CREATE TABLE a (id int PRIMARY KEY)")
     project.migration("001_a", "ddl:\n  - sql: CREATE TABLE b (a_id int REFERENCES a)")
-    catalog = files_catalog(load_settings(project.root, Overrides(), {}), {})
-    assert [table.name.name for table in catalog.referring(Name("public", "a"))] == ["b"]
+    catalog = catalog_from_files(load_settings(project.root, SettingsOverrides(), {}), {})
+    assert [table.name.name for table in catalog.tables_referencing(QualifiedName("public", "a"))] == ["b"]
 
 
 def test_a_file_that_two_migrations_run_is_told_once(project: Project) -> None:
@@ -262,7 +262,7 @@ RULES = [StatementRule(name="failing", kinds=frozenset({"index_stmt"}), check=fa
     found = lint(project, "failing", "failing_too", INDEX).findings
     assert {one.rule for one in found} == {"failing_too", "failing", INDEX}
     assert {one.severity for one in found if one.rule != INDEX} == {"error"}
-    assert found[0].message == f"{FAILED}: KeyError: 'x'"
+    assert found[0].message == f"{RULE_FAILED}: KeyError: 'x'"
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
@@ -316,9 +316,9 @@ def test_a_file_with_a_nul_is_not_taken_for_its_beginning(project: Project) -> N
 def test_a_plan_is_judged_by_the_schema_of_its_database(project: Project) -> None:
     project.migration("001_a", "ddl: [{sql: CREATE TABLE t (id int)}, {sql: CREATE INDEX i ON u (id)}]")
     project.migration("002_b", f"ddl: [{{sql: '-- confiture: ignore {KEY} -- x\n\n CREATE INDEX j ON t (id)'}}]")
-    settings_ = load_settings(project.root, Overrides(), {})
+    settings_ = load_settings(project.root, SettingsOverrides(), {})
     _, second = load_project(settings_, {}).ups
-    table = Table(name=Name("public", "t"), columns=(Column(name="id", type="integer"),))
+    table = Table(name=QualifiedName("public", "t"), columns=(TableColumn(name="id", type="integer"),))
     facts = DatabaseFacts(version=18, catalog=Catalog(tables={table.name: table}))
     report = lint_plan([second], settings_, facts).report
     # what other rules find there, or not, cannot be told from a plan: no comment counts as unused
@@ -344,7 +344,7 @@ def test_a_live_schema_is_judged_with_the_migrations_that_it_has_not(shop: Proje
 def test_the_sizes_and_the_version_of_a_database_are_known(database_18) -> None:
     database_18.execute("CREATE TABLE w_a (x int); INSERT INTO w_a SELECT generate_series(1, 500)")
     database_18.execute("ANALYZE w_a")
-    facts = facts_of(Target(conninfo=database_18.url, label="x", origin="y"), HistoryKey(project="default"))
+    facts = read_database_facts(Target(conninfo=database_18.url, label="x", origin="y"), HistoryKey(project="default"))
     assert facts.version == 18
     assert {str(name): rows for name, rows in facts.table_rows.items()} == {"w_a": 500}
     assert facts.applied == frozenset()
@@ -383,12 +383,12 @@ def test_no_text_ends_lint(project: Project, pieces: list[tuple[str, int]]) -> N
     (project.root / "schemas/b.sql.j2").write_text(text, encoding="utf-8")
     (project.root / "migrations/001_a.yaml").write_text("ddl: [a.sql, b.sql.j2, a.sql]")
     for finding in lint(project).findings:
-        assert FAILED not in finding.message, (text, finding)
+        assert RULE_FAILED not in finding.message, (text, finding)
         assert finding.rule != NOT_FOLLOWED, (text, finding)
 
 
 def test_nothing_bad_is_found_in_the_example() -> None:
-    settings_ = load_settings(REPOSITORY, Overrides(), {})
+    settings_ = load_settings(REPOSITORY, SettingsOverrides(), {})
     assert told(lint_project(settings_, LintOptions()).findings) == []
 
 

@@ -17,14 +17,14 @@ from confiture.lint.fingerprints import fingerprint_v2
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule_docs import all_pages
 from confiture.models.findings import Edit, Finding, LintReport
-from confiture.report.findings import print_findings
-from confiture.report.github import finding_commands
-from confiture.report.gitlab import code_quality
-from confiture.report.junit import findings_xml
-from confiture.report.machine import lint_document
-from confiture.report.markdown import findings_markdown
-from confiture.report.sarif import sarif_document
-from confiture.report.terminal import data_console
+from confiture.output.ci.github import finding_commands
+from confiture.output.ci.gitlab import code_quality
+from confiture.output.ci.junit import findings_xml
+from confiture.output.ci.markdown import findings_markdown
+from confiture.output.ci.sarif import sarif_document
+from confiture.output.json.documents import lint_document
+from confiture.output.terminal.console import stdout_console
+from confiture.output.terminal.findings import print_findings
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import INDEX, KEY
 
@@ -66,7 +66,7 @@ ENVIRON = {"GITHUB_WORKSPACE": "/repository", "CI_PROJECT_DIR": "/repository"}
 
 
 def test_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    print_findings(data_console(), REPORT, 412.4)
+    print_findings(stdout_console(), REPORT, 412.4)
     assert capsys.readouterr().out == (
         """\
 files

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from confiture.errors import InputError
-from confiture.files.settings import Overrides, load_settings
-from confiture.lint.fixes import fix
-from confiture.lint.git_changes import changes_since
+from confiture.files.settings import SettingsOverrides, load_settings
+from confiture.lint.fixes import apply_fixes
+from confiture.lint.git_changes import changed_files
 from confiture.models.findings import LintReport
 from tests.fix_projects import Project
 from tests.linting import INDEX, KEY, lint, settings, told, told_by
@@ -256,7 +256,7 @@ def test_a_project_below_the_repository_s_root_is_found(tmp_path: Path) -> None:
     commit(tmp_path)
     project.ddl("a.sql", "CREATE TABLE w_a (id int);\n")
     commit(tmp_path)
-    assert changes_since("HEAD~1", project.root) == {"schemas/a.sql": (range(1, 2),)}
+    assert changed_files("HEAD~1", project.root) == {"schemas/a.sql": (range(1, 2),)}
 
 
 def test_revisions_that_git_does_not_know_and_folders_without_git_are_refused(
@@ -268,9 +268,9 @@ def test_revisions_that_git_does_not_know_and_folders_without_git_are_refused(
         "": "is no revision",
     }.items():
         with pytest.raises(InputError, match=message):
-            changes_since(revision, repository.root)
+            changed_files(revision, repository.root)
     with pytest.raises(InputError, match="no git repository"):
-        changes_since("main", tmp_path_factory.mktemp("plain"))
+        changed_files("main", tmp_path_factory.mktemp("plain"))
     repository.environ["PATH"] = ""
     assert "needs git" in repository.run("lint", "--changed-since", "main", expect=2).err
 
@@ -347,7 +347,7 @@ def test_a_fix_whose_judging_is_broken_off_is_taken_back(project: Project) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fix(load_settings(project.root, Overrides(), {}), broken_off, lambda _: True)
+        apply_fixes(load_settings(project.root, SettingsOverrides(), {}), broken_off, lambda _: True)
     assert (project.root / "schemas/a.sql").read_text() == "SELECT bad;\n"
 
 

@@ -10,15 +10,15 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.live_catalog import read_catalog
-from confiture.lint.engine.configuration import default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.findings import found
-from confiture.lint.engine.replay import judge_schema
+from confiture.core.db.introspection import read_catalog
+from confiture.lint.engine.configuration import default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.findings import to_findings
+from confiture.lint.engine.replay import check_schema
 from confiture.lint.fingerprints import fingerprint_v2
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import Finding
-from confiture.models.values import replace
+from confiture.models.records import replace
 from tests import test_index_rules, test_schema_rules, test_security_rules, test_type_rules
 from tests.fix_servers import Database
 from tests.lint_examples import SETTINGS
@@ -60,10 +60,10 @@ def test_a_database_is_judged_like_its_files(rule: str, module: ModuleType, data
     with psycopg.connect(database.url, autocommit=True, row_factory=dict_row) as connection:
         for name, sql, options in _cases_of(module, rule):
             if _made(connection, sql) and _OF_THE_SESSION not in sql.upper():
-                active = default_of(built_in_rules()[rule], options)
+                active = default_active_rule(built_in_rules()[rule], options)
                 catalog = read_catalog(connection)
-                surroundings = Surroundings(settings=SETTINGS, postgres_version=database.server.version)
-                live = found(judge_schema([active], catalog, (), surroundings))
+                surroundings = LintTarget(settings=SETTINGS, postgres_version=database.server.version)
+                live = to_findings(check_schema([active], catalog, (), surroundings))
                 files = lint(rule, sql, options=options)
                 assert sorted(map(_identity, live)) == sorted(map(_identity, files)), name
                 judged += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from confiture.core.lock import LOCK_KEY
+from confiture.core.db.migration_lock import LOCK_KEY
 from tests.engine import dry_run, history, migrate_up, wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database
@@ -90,7 +90,7 @@ def test_a_dry_run_that_waited_until_nothing_was_left_is_done(shop: Project, dat
 def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
     shop: Project, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("confiture.core.lock._LOOK_S", 0.0)
+    monkeypatch.setattr("confiture.core.db.migration_lock._LOOK_S", 0.0)
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a (), sql: VACUUM a, sql: CREATE TABLE b ()]")
 
     def lose(event: object) -> None:

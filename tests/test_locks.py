@@ -12,9 +12,9 @@ import pytest
 from psycopg.rows import dict_row
 from rich.console import Console
 
-from confiture.core.database import Connection
-from confiture.core.locks import holders, running_sessions
-from confiture.report.locks import locks_view
+from confiture.core.db.connection import Connection
+from confiture.core.db.lock_monitor import find_lock_holders, read_running_sessions
+from confiture.output.terminal.locks import locks_table
 from tests.engine import wait_until
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
@@ -44,10 +44,10 @@ def test_an_ordinary_role_sees_the_locks_of_a_run_of_another_role(tables: Databa
         session(migrator, "SELECT pg_advisory_lock(7)", name="confiture lock (host, pid 1)"),
         session(reader, name="psql") as connection,
     ):
-        (seen,) = running_sessions(connection)
+        (seen,) = read_running_sessions(connection)
         console = Console(width=200)
         with console.capture() as shown:
-            console.print(locks_view([seen], "the database"))
+            console.print(locks_table([seen], "the database"))
     assert seen.application_name == MIGRATION
     assert [(lock.relation, lock.mode.value) for lock in seen.locks] == [("a", "AccessShareLock")]
     assert (seen.state, seen.transaction_ms) == ("unknown", None)
@@ -61,7 +61,7 @@ def test_an_ordinary_role_is_told_who_holds_locks(tables: Database, roles: Roles
         session(tables.url, "BEGIN", "SELECT * FROM a", name="the report"),
         session(roles.url(roles.reader), name="psql") as connection,
     ):
-        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
+        (told,) = (holder.description for holder in find_lock_holders(connection, ["a", "b"]))
     assert told.startswith("the report (postgres, process ")
     assert "holds ACCESS SHARE on a, " in told
     assert "pg_read_all_stats" in told
@@ -80,7 +80,7 @@ def test_each_relation_is_told_with_its_own_modes(tables: Database) -> None:
         young.execute("COMMIT")
         young.execute("BEGIN")
         young.execute("SELECT * FROM a")
-        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
+        (told,) = (holder.description for holder in find_lock_holders(connection, ["a", "b"]))
     assert "holds ACCESS SHARE on a and SHARE, ROW EXCLUSIVE on b, and has been in its transaction for" in told
 
 
@@ -92,7 +92,7 @@ def test_locks_in_other_databases_are_not_told(tables: Database) -> None:
         with session(tables.server.url(copy), "BEGIN", "SELECT * FROM a") as other, session(tables.url) as connection:
             aged = "SELECT now() + interval '1.2 seconds' < clock_timestamp() AS aged"
             wait_until(lambda: other.execute(aged).fetchone() == {"aged": True}, "a second passes")
-            assert holders(connection, ["a"]) == ()
+            assert find_lock_holders(connection, ["a"]) == ()
     finally:
         tables.server.execute(f"DROP DATABASE {copy} WITH (FORCE)")
 
@@ -111,7 +111,7 @@ def test_prepared_transactions_are_told(prepared: Database) -> None:
     aged = "SELECT prepared + interval '1.2 seconds' < clock_timestamp() FROM pg_prepared_xacts"
     wait_until(lambda: prepared.value(aged), "a second passes")
     with session(prepared.url, name="psql") as connection:
-        (told,) = (holder.text for holder in holders(connection, ["a", "b"]))
+        (told,) = (holder.description for holder in find_lock_holders(connection, ["a", "b"]))
     assert told.startswith("the prepared transaction 'the left one' (postgres) holds ACCESS SHARE on a and ROW EXCL")
     assert "ROLLBACK PREPARED" in told
 
@@ -126,7 +126,7 @@ def test_who_waits_for_a_prepared_transaction_is_told_so(prepared: Database) -> 
         waits = pool.submit(lambda: waiting.execute("SET LOCAL lock_timeout = '20s'; LOCK a"))
         asks = f"SELECT count(*) = 1 FROM pg_locks WHERE pid = {pid} AND NOT granted"
         wait_until(lambda: prepared.value(asks), "it waits")
-        (seen,) = running_sessions(connection)
+        (seen,) = read_running_sessions(connection)
         connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
         with pytest.raises(psycopg.errors.QueryCanceled):
             waits.result()
@@ -134,7 +134,7 @@ def test_who_waits_for_a_prepared_transaction_is_told_so(prepared: Database) -> 
     assert (blocker.pid, blocker.application_name) == (None, "prepared transaction 'the left one'")
     console = Console(width=200)
     with console.capture() as shown:
-        console.print(locks_view([seen], "the database"))
+        console.print(locks_table([seen], "the database"))
     assert "waits for prepared transaction 'the left one' (postgres, prepared): it ends by COMMIT" in shown.get()
 
 
@@ -143,7 +143,7 @@ def test_what_a_transaction_has_made_is_not_locked_for_anybody(tables: Database)
         session(tables.url, "BEGIN", "CREATE TABLE made (id int PRIMARY KEY)", "SELECT * FROM a"),
         session(tables.url, name="psql") as connection,
     ):
-        (seen,) = running_sessions(connection)
+        (seen,) = read_running_sessions(connection)
     assert [lock.relation for lock in seen.locks] == ["a"]
 
 
@@ -170,7 +170,7 @@ def test_parallel_workers_go_with_their_leader(tables: Database) -> None:
         works = pool.submit(lambda: wait_until(lambda: working.execute(query).fetchone()["ended"], "workers are free"))
         begun = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE leader_pid = {pid}"
         wait_until(lambda: tables.value(begun), "workers run")
-        seen = running_sessions(connection)
+        seen = read_running_sessions(connection)
         connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
         with pytest.raises(psycopg.errors.QueryCanceled):
             works.result()

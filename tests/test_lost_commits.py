@@ -68,7 +68,7 @@ def test_a_connection_lost_at_a_commit_that_succeeds_is_told_so(shop: Project, d
 
 
 def test_an_outcome_that_cannot_be_known_is_told_so(shop: Project, database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("confiture.core.outcome._BACKEND_WAIT_S", 0.2)
+    monkeypatch.setattr("confiture.core.run.failure_report._BACKEND_WAIT_S", 0.2)
     slow_commit(shop, 3)
     with proxy(database, Cut.MEANWHILE, 1) as between:
         ran = migrate_up(shop, url=between.url).expect(5)

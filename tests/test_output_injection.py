@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from confiture.core.lock import LOCK_KEY
-from confiture.text import json_text, visible, visible_lines, without_commands
+from confiture.core.db.migration_lock import LOCK_KEY
+from confiture.text import escape_ci_commands, escape_line, escape_lines, escaped_json
 from tests.fix_projects import Project, Result
 from tests.fix_servers import Database
 
@@ -280,7 +280,7 @@ def test_rows_of_the_history(shop_18: Project, database_18: Database) -> None:
         ["lint", HOSTILE],
         ["lint", "--changed-since", HOSTILE],
     ],
-    ids=lambda arguments: " ".join(visible(argument)[:12] for argument in arguments),
+    ids=lambda arguments: " ".join(escape_line(argument)[:12] for argument in arguments),
 )
 def test_mistaken_arguments(project: Project, arguments: list[str]) -> None:
     project.migration("001_a", "ddl: [sql: SELECT 1]")
@@ -348,13 +348,13 @@ def test_logs_warnings_and_tracebacks(project: Project) -> None:
     ],
 )
 def test_what_controls_output_is_written_as_an_escape(text: str, shown: str) -> None:
-    assert visible(text) == shown
-    assert json.loads(json_text({text: [text]})) == {text: [text]}
-    assert not _CONTROLS.search(json_text(text))
+    assert escape_line(text) == shown
+    assert json.loads(escaped_json({text: [text]})) == {text: [text]}
+    assert not _CONTROLS.search(escaped_json(text))
 
 
 def test_lines_stay_lines_where_they_may() -> None:
-    assert visible_lines("a\x1b\r\n  b\nc\rd") == ["a\\x1b", "  b", "c\\rd"]
+    assert escape_lines("a\x1b\r\n  b\nc\rd") == ["a\\x1b", "  b", "c\\rd"]
 
 
 @pytest.mark.parametrize(
@@ -371,4 +371,4 @@ def test_lines_stay_lines_where_they_may() -> None:
     ],
 )
 def test_no_line_is_an_order_to_a_ci_system(text: str, written: str) -> None:
-    assert without_commands(text) == written
+    assert escape_ci_commands(text) == written

@@ -7,14 +7,14 @@ import re
 import pytest
 
 from confiture.errors import Span
+from confiture.models.backfill_timeline import MAX_INTERVALS, downsample, reason_category
 from confiture.models.events import BackfillProgressed, BatchRetried, MigrationStarted, Outcome, RunFinished, RunStarted
-from confiture.models.folding import Folding
 from confiture.models.plan import Direction, Phase, StepId
+from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import BackfillReport, RunReport
-from confiture.models.stretches import MOST_STRETCHES, evened, without_numbers
-from confiture.report.html import run_page
-from confiture.report.machine import run_document
-from confiture.report.pace import LEFT, RIGHT, Picture, picture
+from confiture.output.html.backfill_chart import LEFT, RIGHT, Chart, draw_chart
+from confiture.output.html.run_page import run_page
+from confiture.output.json.documents import run_document
 
 STEP = StepId(
     version="012",
@@ -48,7 +48,7 @@ RETRY = BatchRetried(step=STEP, rows=50, attempt=1, attempts=5, wait_ms=1.0, rea
 
 
 def folded(*events: BackfillProgressed | BatchRetried) -> RunReport:
-    folding = Folding()
+    folding = ReportBuilder()
     folding(
         RunStarted(
             direction=Direction.UP, dry_run=False, environment="d", database="db", migrations=("012 a",), steps=1
@@ -66,11 +66,11 @@ def backfill(*events: BackfillProgressed | BatchRetried) -> BackfillReport:
     return found
 
 
-def drawn(*events: BackfillProgressed | BatchRetried) -> Picture:
-    return picture(backfill(*events))
+def drawn(*events: BackfillProgressed | BatchRetried) -> Chart:
+    return draw_chart(backfill(*events))
 
 
-@pytest.mark.parametrize("looks", [MOST_STRETCHES - 1, MOST_STRETCHES + 1, 5_000])
+@pytest.mark.parametrize("looks", [MAX_INTERVALS - 1, MAX_INTERVALS + 1, 5_000])
 def test_what_is_kept_is_bounded_even_and_complete(looks: int) -> None:
     events = []
     for second in range(looks + 1):
@@ -78,31 +78,31 @@ def test_what_is_kept_is_bounded_even_and_complete(looks: int) -> None:
         if second % 100 == 50:
             events.append(RETRY)
     kept = backfill(*events)
-    stretches = kept.stretches
-    assert MOST_STRETCHES / 4 <= len(stretches) <= MOST_STRETCHES
+    stretches = kept.intervals
+    assert MAX_INTERVALS / 4 <= len(stretches) <= MAX_INTERVALS
     assert [one.end_s for one in stretches[:-1]] == [one.start_s for one in stretches[1:]], "no gaps"
     assert sum(one.source_rows for one in stretches) == looks * 200
     assert sum(one.batches for one in stretches) == looks * 2
     retries = sum(isinstance(event, BatchRetried) for event in events)
     assert sum(one.retries for one in stretches) == kept.retries == retries > 0
-    held_s = sum(one.held_back_s for one in stretches)
-    assert held_s == sum(kept.held_back_s.values()) == -(-looks // 10)
-    lengths = [one.end_s - one.start_s for one in evened(stretches)[:-1]]
+    held_s = sum(one.waiting_s for one in stretches)
+    assert held_s == sum(kept.waiting_s_by_reason.values()) == -(-looks // 10)
+    lengths = [one.end_s - one.start_s for one in downsample(stretches)[:-1]]
     assert max(lengths) == min(lengths)
 
 
 def test_a_wait_counts_from_the_look_that_began_it() -> None:
     kept = backfill(at(0.0, 0), at(1.0, 1, LAG), at(2.5, 1, "a replica lags 13 s (limit 10 s)"), at(4.0, 1), at(9.0, 5))
-    assert kept.held_back_s == {"a replica lags … s (limit 10 s)": 3.0}
-    assert [one.held_back_s for one in kept.stretches] == [0.0, 1.5, 1.5, 0.0]
+    assert kept.waiting_s_by_reason == {"a replica lags … s (limit 10 s)": 3.0}
+    assert [one.waiting_s for one in kept.intervals] == [0.0, 1.5, 1.5, 0.0]
 
 
 def test_numbers_change_and_limits_stay() -> None:
-    assert without_numbers("the server writes 1,280.5 MB of WAL a second (limit 50.0)") == (
+    assert reason_category("the server writes 1,280.5 MB of WAL a second (limit 50.0)") == (
         "the server writes … MB of WAL a second (limit 50.0)"
     )
-    assert without_numbers("getting faster again, after this: " + LAG).endswith("lags … s (limit 10 s)")
-    assert without_numbers("the throttle's query says to wait") == "the throttle's query says to wait"
+    assert reason_category("getting faster again, after this: " + LAG).endswith("lags … s (limit 10 s)")
+    assert reason_category("the throttle's query says to wait") == "the throttle's query says to wait"
 
 
 def test_the_median_counts_batches_and_not_looks() -> None:
@@ -137,8 +137,8 @@ def test_what_earlier_runs_did_is_not_the_rate_of_this_one() -> None:
         "median_batch_rows": 100.0,
         "held_back": [{"reason": "a replica lags … s (limit 10 s)", "seconds": 10.0}],
     }
-    found = picture(report.backfills[0])
-    assert found.sentence == (
+    found = draw_chart(report.backfills[0])
+    assert found.summary == (
         "2,000 rows of the driving table in 30.0 s, 67 a second, 20 batches of 100 (median), 1 tried again,"
         " 100,000 rows done by earlier runs."
     )
@@ -152,7 +152,7 @@ def test_curves_lie_within_their_frames_and_shades_where_it_was_held_back() -> N
         points = [tuple(map(float, point.split(","))) for point in panel.points.split()]
         assert [points[0][0], points[-1][0]] == [LEFT, RIGHT]
         assert all(panel.top <= y <= panel.bottom for _, y in points)
-    (shade,) = found.shades
+    (shade,) = found.bands
     assert shade.x == pytest.approx(LEFT + 0.4 * (RIGHT - LEFT), abs=0.2)
     assert shade.width == pytest.approx(0.2 * (RIGHT - LEFT), abs=0.2)
     assert shade.title == f"held back for 20.0 s: {LAG}"

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from confiture.errors import Problems, Span
-from confiture.files.settings import Overrides, load_settings
+from confiture.errors import DiagnosticCollector, Span
+from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.models.migration import MigrationFile, Phase, Requirement, SqlStep
-from confiture.models.plan import Isolation, PlannedStep, Segment
-from confiture.models.source import Rendered, SourceFile, SourceText
-from confiture.plan.building import cut_into_segments
+from confiture.models.plan import PlannedStep, Segment, TransactionMode
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
-from confiture.plan.ordering import ordered, version_key
+from confiture.plan.ordering import sort_migrations, version_key
+from confiture.plan.planner import split_into_segments
 from confiture.plan.project import PlannedProject as LoadedProject
 from confiture.plan.project import load_project
-from confiture.sql.parsing import normalized, parse_statements
+from confiture.sql.parsing import normalize_sql, parse_statements
 from tests.fix_projects import REPOSITORY, Project
 
 RELAXED = settings(deadline=None, max_examples=300, derandomize=True)
@@ -31,7 +31,7 @@ VERSIONS = st.one_of(
 
 
 def load(project: Project, **variables: Any) -> LoadedProject:
-    return load_project(load_settings(project.root, Overrides(database="embedded"), {}), variables)
+    return load_project(load_settings(project.root, SettingsOverrides(database="embedded"), {}), variables)
 
 
 def migration(version: str, *requires: str, sql: str = "SELECT 1") -> MigrationFile:
@@ -44,7 +44,7 @@ def migration(version: str, *requires: str, sql: str = "SELECT 1") -> MigrationF
         file=file,
         span=span,
         requires=tuple(Requirement(version=required, span=span) for required in requires),
-        phases={Phase.DDL: (SqlStep(span=span, sql=SourceText(text=sql, file=file)),)},
+        phases={Phase.DDL: (SqlStep(span=span, sql=LocatedSource(text=sql, file=file)),)},
     )
 
 
@@ -93,8 +93,8 @@ def test_migrations_run_after_what_they_require_and_otherwise_by_version(data: s
     }
     given_order = data.draw(st.permutations(range(size)))
     found = [migration(str(number), *map(str, sorted(requires[number]))) for number in given_order]
-    problems = Problems()
-    order = [int(item.version) for item in ordered(found, problems)]
+    problems = DiagnosticCollector()
+    order = [int(item.version) for item in sort_migrations(found, problems)]
     assert not problems
     done: set[int] = set()
     for number in order:
@@ -123,7 +123,7 @@ def planned(steps: list[list[str]]) -> list[PlannedStep]:
     for number, statements in enumerate(steps, start=1):
         text = ";\n".join(text.format(f"{number}{place}") for place, text in enumerate(statements))
         file = SourceFile(path="a.sql", text=text)
-        source = SourceText(text=text, file=file)
+        source = LocatedSource(text=text, file=file)
         parsed, problems = parse_statements(text)
         assert not problems
         made.append(
@@ -132,7 +132,7 @@ def planned(steps: list[list[str]]) -> list[PlannedStep]:
                 number=number,
                 name=f"step {number}",
                 span=Span(path="a.sql", line=1),
-                rendered=Rendered(text=text, source=source),
+                rendered=RenderedSql(text=text, source=source),
                 statements=parsed,
             )
         )
@@ -143,7 +143,7 @@ def planned(steps: list[list[str]]) -> list[PlannedStep]:
 @given(steps=STATEMENTS)
 def test_cutting_keeps_every_statement_once_and_in_order(steps: list[list[str]]) -> None:
     before = planned(steps)
-    segments = cut_into_segments(before)
+    segments = split_into_segments(before)
     assert [s for segment in segments for step in segment.steps for s in step.statements] == [
         s for step in before for s in step.statements
     ]
@@ -154,10 +154,12 @@ def test_cutting_keeps_every_statement_once_and_in_order(steps: list[list[str]])
     assert [segment.number for segment in segments] == list(range(1, len(segments) + 1))
     for segment in segments:
         inside = [statement for step in segment.steps for statement in step.statements]
-        assert all(statement.isolation is segment.isolation for statement in inside)
-        assert segment.isolation is Isolation.TRANSACTIONAL or len(inside) == 1
+        assert all(statement.transaction_mode is segment.transaction_mode for statement in inside)
+        assert segment.transaction_mode is TransactionMode.TRANSACTIONAL or len(inside) == 1
     # nothing is cut that could commit together
-    assert all(Isolation.OUTSIDE in (one.isolation, other.isolation) for one, other in pairwise(segments))
+    assert all(
+        TransactionMode.OUTSIDE in (one.transaction_mode, other.transaction_mode) for one, other in pairwise(segments)
+    )
     for number in range(1, len(steps) + 1):
         parts = [step for segment in segments for step in segment.steps if step.number == number]
         assert [(step.part, step.parts) for step in parts] == [(n, len(parts)) for n in range(1, len(parts) + 1)]
@@ -198,7 +200,7 @@ def test_cutting_keeps_every_statement_once_and_in_order(steps: list[list[str]])
 def test_what_cannot_run_in_a_transaction_is_known(sql: str, outside: bool) -> None:
     (statement,), problems = parse_statements(sql)
     assert not problems
-    assert (statement.isolation is Isolation.OUTSIDE) is outside
+    assert (statement.transaction_mode is TransactionMode.OUTSIDE) is outside
 
 
 @RELAXED
@@ -224,7 +226,7 @@ def test_statements_are_found_where_they_stand(pieces: list[str], space: str) ->
 
 def test_long_chains_of_operators_are_read(project: Project) -> None:
     project.migration("001_a", f"ddl: [{{sql: SELECT {' || '.join(['a'] * 2000)} FROM b}}]\n")
-    assert load(project).ups[0].segments[0].isolation is Isolation.TRANSACTIONAL
+    assert load(project).ups[0].segments[0].transaction_mode is TransactionMode.TRANSACTIONAL
 
 
 # Checksums
@@ -262,14 +264,14 @@ def test_checksums_are_blind_to_space_and_comments(data: st.DataObject, tokens: 
     # a line end between two strings makes them one
     assume(not any(one.endswith("'") and other.endswith("'") for one, other in pairwise(tokens)))
     spaced = "".join(data.draw(SPACES) + token for token in tokens)
-    assert normalized(spaced) == normalized(" ".join(tokens))
+    assert normalize_sql(spaced) == normalize_sql(" ".join(tokens))
 
 
 @RELAXED
 @given(one=st.lists(TOKENS, max_size=8), other=st.lists(TOKENS, max_size=8))
 def test_checksums_see_every_other_change(one: list[str], other: list[str]) -> None:
     assume(one != other)
-    assert normalized(" ".join(one)) != normalized(" ".join(other))
+    assert normalize_sql(" ".join(one)) != normalize_sql(" ".join(other))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +396,9 @@ def test_fingerprints_see_phase_and_expectation(project: Project) -> None:
 
 def test_the_same_input_makes_the_same_plan() -> None:
     """The example project, planned twice: nothing of the clock, of chance or of memory addresses is in it."""
-    first, second = (load_project(load_settings(REPOSITORY, Overrides(database="embedded"), {}), {}) for _ in range(2))
+    first, second = (
+        load_project(load_settings(REPOSITORY, SettingsOverrides(database="embedded"), {}), {}) for _ in range(2)
+    )
     assert _facts(first) == _facts(second)
     assert len(first.ups) == len(first.downs) > 10
 
@@ -410,7 +414,7 @@ def test_variables_of_the_command_line_win_over_those_of_the_migration_over_thos
         "confiture.yaml", "vars: {a: s, b: s, c: s, d: s}\nenvironments: {live: {vars: {b: e, c: e, d: e}}}\n"
     )
     project.migration("001_a", "vars: {c: m, d: m}\nddl: [{sql: 'SELECT {{ a ~ b ~ c ~ d }}'}]")
-    settings = load_settings(project.root, Overrides(environment="live"), {})
+    settings = load_settings(project.root, SettingsOverrides(environment="live"), {})
     plan = load_project(settings, {"d": "o"}).ups[0]
     assert plan.steps[0].statements[0].text == "SELECT semo"
 
@@ -418,5 +422,5 @@ def test_variables_of_the_command_line_win_over_those_of_the_migration_over_thos
 def test_a_step_whose_condition_is_false_is_skipped_unseen(project: Project) -> None:
     project.migration("001_a", "ddl: [{sql: 'SELEC {{ nothing }}', when: environment == 'live'}, {sql: SELECT 1}]")
     skipped, run = load(project).ups[0].steps
-    assert (skipped.skipped, skipped.statements) == ("`when` is false", ())
-    assert run.skipped is None
+    assert (skipped.skip_reason, skipped.statements) == ("`when` is false", ())
+    assert run.skip_reason is None

@@ -16,25 +16,25 @@ import pytest
 from confiture.errors import InputError
 from confiture.lint import migrations as migration_lint
 from confiture.lint import project as project_lint
-from confiture.models.catalog import Name, Query
+from confiture.models.catalog import QualifiedName, ViewQuery
 from confiture.models.findings import LintReport
-from confiture.processes import forked, meanwhile
-from confiture.secrets import add_secret, forget_secrets, hide_secrets
+from confiture.secrets import add_secret, clear_secrets, hide_secrets
+from confiture.subprocesses import forked_child, run_in_child
 from tests.fix_projects import Project
 from tests.linting import lint
 
 
 def test_the_result_comes_from_the_other_process() -> None:
-    with meanwhile(os.getpid) as result:
+    with run_in_child(os.getpid) as result:
         assert result() != os.getpid()
 
 
 def test_secrets_that_the_other_process_learns_are_known_here() -> None:
-    forget_secrets()
-    with meanwhile(partial(add_secret, "hunter2secret")) as result:
+    clear_secrets()
+    with run_in_child(partial(add_secret, "hunter2secret")) as result:
         result()
     assert hide_secrets("a hunter2secret b") == "a *** b"
-    forget_secrets()
+    clear_secrets()
 
 
 def test_both_work_at_the_same_time() -> None:
@@ -44,7 +44,7 @@ def test_both_work_at_the_same_time() -> None:
         os.write(theirs[1], b"there")
         return os.read(ours[0], 4)
 
-    with meanwhile(answer) as result:
+    with run_in_child(answer) as result:
         # neither would go on if it had to wait for the end of the other
         assert os.read(theirs[0], 5) == b"there"
         os.write(ours[1], b"here")
@@ -69,11 +69,11 @@ HERE = os.getpid()
 
 
 def test_what_the_other_process_cannot_do_is_done_here(capfd: pytest.CaptureFixture[str]) -> None:
-    with meanwhile(_fail) as failing, pytest.raises(InputError):
+    with run_in_child(_fail) as failing, pytest.raises(InputError):
         failing()
-    with meanwhile(_unpicklable) as unpicklable:
+    with run_in_child(_unpicklable) as unpicklable:
         assert unpicklable()() is None
-    with meanwhile(_die) as dying:
+    with run_in_child(_die) as dying:
         assert dying() == "done here"
     assert capfd.readouterr() == ("", "")
 
@@ -88,7 +88,7 @@ def _of_a_class_made_there() -> object:
 
 
 def test_what_only_the_other_process_can_name_is_made_here() -> None:
-    with meanwhile(_of_a_class_made_there) as made:
+    with run_in_child(_of_a_class_made_there) as made:
         assert made() == "made here"
 
 
@@ -96,7 +96,7 @@ def test_without_room_for_another_process_the_work_is_done_here() -> None:
     script = """
 import os
 import resource
-from confiture.processes import meanwhile
+from confiture.subprocesses import meanwhile
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), most))
 with meanwhile(os.getpid) as result:
@@ -109,7 +109,7 @@ def test_a_program_may_leave_the_ends_of_its_processes_to_the_system() -> None:
     script = """
 import os
 import signal
-from confiture.processes import meanwhile
+from confiture.subprocesses import meanwhile
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 with meanwhile(os.getpid) as result:
     print(result() != os.getpid())
@@ -121,7 +121,7 @@ def test_a_program_may_have_closed_its_streams() -> None:
     script = """
 import os
 import sys
-from confiture.processes import meanwhile
+from confiture.subprocesses import meanwhile
 said = sys.stdout
 sys.stdout, sys.stderr = None, open(os.devnull, "w")
 sys.stderr.close()
@@ -134,7 +134,7 @@ with meanwhile(os.getpid) as result:
 def test_what_was_let_go_here_is_ended_here() -> None:
     script = """
 import gc
-from confiture.processes import meanwhile
+from confiture.subprocesses import meanwhile
 
 class Connection:
     def __del__(self):
@@ -158,7 +158,7 @@ def test_no_process_outlives_one_that_is_killed() -> None:
 import os
 import signal
 import threading
-from confiture.processes import forked
+from confiture.subprocesses import forked
 
 def wait(results):
     results.write(b"there")
@@ -179,7 +179,7 @@ def _said(script: str) -> str:
 
 def test_nobody_waits_for_a_process_whose_result_is_of_no_use() -> None:
     never = threading.Event()
-    with forked(lambda results: results.write(bytes(1 << 20)) and never.wait()) as results:
+    with forked_child(lambda results: results.write(bytes(1 << 20)) and never.wait()) as results:
         assert results.read(1) == b"\0"
 
 
@@ -188,7 +188,7 @@ def test_nobody_is_copied_while_a_thread_may_hold_a_lock() -> None:
     script = """
 import os
 import threading
-from confiture.processes import may_fork
+from confiture.subprocesses import may_fork
 os.sched_getaffinity = lambda pid: {0, 1}
 end = threading.Event()
 thread = threading.Thread(target=end.wait)
@@ -205,7 +205,7 @@ print(*said, may_fork())
 
 def test_what_was_printed_is_printed_once() -> None:
     script = """
-from confiture.processes import meanwhile
+from confiture.subprocesses import meanwhile
 print("before")
 with meanwhile(lambda: print("there")) as result:
     result()
@@ -240,7 +240,7 @@ def large(project: Project) -> Project:
 
 
 def _report(project: Project, monkeypatch: pytest.MonkeyPatch, *, several: bool) -> LintReport:
-    monkeypatch.setattr(project_lint, "may_fork", lambda: several)
+    monkeypatch.setattr(project_lint, "can_fork", lambda: several)
     monkeypatch.setattr(project_lint, "_LARGE", 0)
     return lint(project)
 
@@ -248,7 +248,7 @@ def _report(project: Project, monkeypatch: pytest.MonkeyPatch, *, several: bool)
 def test_several_processes_find_what_one_finds(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = _report(large, monkeypatch, several=False)
     judged_here: list[int] = []
-    monkeypatch.setattr(migration_lint, "judge_migrations", _noted(migration_lint.judge_migrations, judged_here))
+    monkeypatch.setattr(migration_lint, "lint_migrations", _noted(migration_lint.lint_migrations, judged_here))
     apart = _report(large, monkeypatch, several=True)
     assert apart == alone
     assert not judged_here, "the other process did not come to an end"
@@ -276,6 +276,6 @@ def test_a_project_without_anything_is_refused_as_by_one_process(
 
 
 def test_a_query_keeps_its_text_in_another_process() -> None:
-    query = Query(lambda: "SELECT 1", tree=object())
-    with meanwhile(lambda: {Name("public", "v"): query}) as result:
-        assert result() == {Name("public", "v"): Query("SELECT 1")}
+    query = ViewQuery(lambda: "SELECT 1", tree=object())
+    with run_in_child(lambda: {QualifiedName("public", "v"): query}) as result:
+        assert result() == {QualifiedName("public", "v"): ViewQuery("SELECT 1")}

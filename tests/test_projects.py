@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from confiture.core.lock import LOCK_KEY, lock_key
+from confiture.core.db.migration_lock import LOCK_KEY, lock_key
 from confiture.models.history import HistoryKey
 from tests.fix_projects import Project
 from tests.fix_servers import Database

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from confiture import InputError
-from confiture.files.settings import Overrides, load_settings
+from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.models.migration import Phase
-from confiture.models.plan import Isolation
+from confiture.models.plan import TransactionMode
 from confiture.plan.project import load_project
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains
 from tests.fix_projects import Project
@@ -59,7 +59,7 @@ SAME_IN_YAML = """
 
 
 def loaded(project, **variables):
-    return load_project(load_settings(project.root, Overrides(database="postgresql://nowhere"), {}), variables)
+    return load_project(load_settings(project.root, SettingsOverrides(database="postgresql://nowhere"), {}), variables)
 
 
 def python(project, name, body):
@@ -194,7 +194,7 @@ class A(Migration):
 """,
     )
     isolation = [segment.isolation for segment in loaded(orders).ups[1].segments]
-    assert isolation == [Isolation.TRANSACTIONAL, Isolation.BATCHED, Isolation.OUTSIDE]
+    assert isolation == [TransactionMode.TRANSACTIONAL, TransactionMode.BATCHED, TransactionMode.OUTSIDE]
 
 
 def test_version_and_name_default_to_the_files_name(project):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from confiture.sql.qualification import Unqualifiable, qualified
+from confiture.sql.qualification import Unqualifiable, qualify_query
 from tests.fix_servers import Database
 
 VALUES = "(VALUES (1, 1, 'a', 'a'), (1, 2, 'a', 'b'), (2, 1, 'b%', NULL), (NULL, 1, NULL, 'a'), (NULL, NULL, '', 'a'))"
@@ -59,7 +59,7 @@ def test_a_qualified_expression_gives_the_same(database: Database, expression: s
         wanted = connection.execute(query.encode()).fetchall()
         # by this path, what is not written out would not be found
         connection.execute("SET search_path = information_schema; CREATE TEMP VIEW pg_class AS SELECT 1 AS relname")
-        assert connection.execute(qualified(query).encode()).fetchall() == wanted
+        assert connection.execute(qualify_query(query).encode()).fetchall() == wanted
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_qualified_expression_gives_the_same(database: Database, expression: s
 )
 def test_what_cannot_be_qualified_is_refused(query: str, advice: str) -> None:
     with pytest.raises(Unqualifiable, match=advice):
-        qualified(query)
+        qualify_query(query)
 
 
 def test_parameters_and_holes_stay() -> None:
     text = "SELECT e.{tenant}, %(n)s FROM ({expected}) AS e WHERE e.x = CAST({literal} AS {type}) AND %(n)s = 'a%%';"
-    assert qualified(text) == (
+    assert qualify_query(text) == (
         "SELECT e.{tenant}, %(n)s FROM ({expected}) e"
         " WHERE e.x OPERATOR(pg_catalog.=) {literal}::{type} AND %(n)s OPERATOR(pg_catalog.=) 'a%%';"
     )

@@ -19,11 +19,11 @@ from ruamel.yaml.scalarstring import (
     SingleQuotedScalarString,
 )
 
-from confiture.errors import InputError, Problems, Span
-from confiture.files.ddl import Folders
+from confiture.errors import DiagnosticCollector, InputError, Span
+from confiture.files.ddl import DdlFolders
 from confiture.files.migration import read_migration
-from confiture.files.settings import Overrides, load_settings
-from confiture.models.migration import CheckStep, Comparison, ExpectedRows, FileStep, MigrationFile, Phase, SqlStep
+from confiture.files.settings import SettingsOverrides, load_settings
+from confiture.models.migration import CheckStep, ExpectedRows, ExpectedValue, FileStep, MigrationFile, Phase, SqlStep
 from confiture.plan.project import load_project
 from tests.fix_projects import REPOSITORY
 
@@ -32,10 +32,10 @@ STEP = "ddl: [{sql: SELECT 1}]\n"
 
 def read(root: Path, text: str, name: str = "001_a.yaml") -> MigrationFile:
     """The migration in a text that has no mistakes."""
-    folders = Folders(root=root, schemas=root / "schemas", migrations=root / "migrations")
+    folders = DdlFolders(root=root, schemas=root / "schemas", migrations=root / "migrations")
     folders.migrations.mkdir(exist_ok=True)
     (folders.migrations / name).write_bytes(text.encode())
-    problems = Problems()
+    problems = DiagnosticCollector()
     migration = read_migration(folders.migrations / name, folders, problems)
     assert not problems, list(problems)
     assert migration is not None
@@ -82,7 +82,7 @@ down: [{sql: SELECT 3}]
     assert str(migration.variables["share"]) == "1.50", "with the digits that were written"
     (check,) = migration.steps(Phase.BEFORE_VALIDATION)
     assert isinstance(check, CheckStep)
-    assert check.expect == Comparison(operator=">=", value=Decimal("2.50"))
+    assert check.expect == ExpectedValue(operator=">=", value=Decimal("2.50"))
     assert check.when is not None
     assert check.when.text == "version == '7'"
     template, file = migration.steps(Phase.DDL)
@@ -142,7 +142,7 @@ def test_hidden_files_and_other_suffixes_are_no_migrations(tmp_path: Path) -> No
     for name in (".003_x.yaml", "004_x.yaml.bak", "005_x.json", "001_a.yaml", "002_b.yml"):
         (tmp_path / "migrations" / name).write_text(STEP)
     (tmp_path / "migrations" / "006_folder.yaml").mkdir()
-    project = load_project(load_settings(tmp_path, Overrides(), {}), {})
+    project = load_project(load_settings(tmp_path, SettingsOverrides(), {}), {})
     assert [migration.version for migration in project.migrations] == ["001", "002"]
 
 
@@ -179,7 +179,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
     below.mkdir(parents=True)
 
     def url(environ: dict[str, str], **overrides: Any) -> tuple[str, str]:
-        database = load_settings(below, Overrides(**overrides), environ).database
+        database = load_settings(below, SettingsOverrides(**overrides), environ).database
         return database.url, database.url_from
 
     assert url({}) == ("file", "confiture.yaml")
@@ -188,17 +188,19 @@ def test_later_settings_win(tmp_path: Path) -> None:
     assert url({"DATABASE_URL": "d"}) == ("d", "DATABASE_URL")
     assert url({"DATABASE_URL": "d", "CONFITURE_DATABASE_URL": "c"}) == ("c", "CONFITURE_DATABASE_URL")
     assert url({"DATABASE_URL": "d", "CONFITURE_DATABASE_URL": "c"}, database="o") == ("o", "--database")
-    live = load_settings(below, Overrides(environment="live"), {"LIVE": "x"})
+    live = load_settings(below, SettingsOverrides(environment="live"), {"LIVE": "x"})
     assert (live.root, live.variables) == (tmp_path, {"a": 1, "b": 2})
     assert (live.database.retries, live.database.lock_timeout_ms) == (2, 1000)
     other = tmp_path / "other.yaml"
     other.write_text("migrations: elsewhere\n")
-    assert load_settings(below, Overrides(config=other), {}).migrations == tmp_path / "elsewhere"
-    assert load_settings(below, Overrides(), {"CONFITURE_CONFIG": str(other)}).migrations == tmp_path / "elsewhere"
+    assert load_settings(below, SettingsOverrides(config=other), {}).migrations == tmp_path / "elsewhere"
+    assert (
+        load_settings(below, SettingsOverrides(), {"CONFITURE_CONFIG": str(other)}).migrations == tmp_path / "elsewhere"
+    )
 
 
 def test_the_rules_of_the_example_load_as_written() -> None:
-    rules = load_settings(REPOSITORY, Overrides(), {}).linting.entries
+    rules = load_settings(REPOSITORY, SettingsOverrides(), {}).linting.rules
     assert [rule.type for rule in rules] == [
         "requires_tenant_id",
         "requires_column",
@@ -213,7 +215,7 @@ def test_the_rules_of_the_example_load_as_written() -> None:
 
 def test_settings_never_show_the_address(tmp_path: Path) -> None:
     (tmp_path / "confiture.yaml").write_text("database: {url: postgresql://me:s3cret@h/db}\n")
-    assert "s3cret" not in repr(load_settings(tmp_path, Overrides(), {}))
+    assert "s3cret" not in repr(load_settings(tmp_path, SettingsOverrides(), {}))
 
 
 # Whatever stands in a file
@@ -302,7 +304,7 @@ def loads_or_explains(root: Path, files: dict[str, str]) -> None:
     for path, text in {"confiture.yaml": "", **files}.items():
         (root / path).write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        load_project(load_settings(root, Overrides(), {}), {})
+        load_project(load_settings(root, SettingsOverrides(), {}), {})
     except InputError as error:
         assert error.diagnostics
         for diagnostic in error.diagnostics:
@@ -384,6 +386,6 @@ def test_every_character_of_a_scalar_is_found_in_its_file(tmp_path: Path, text: 
         for column, character in enumerate(line):
             if character.isspace():
                 continue
-            span = step.sql.at(number, column)
+            span = step.sql.span_at(number, column)
             found = lines[span.line - 1][span.column - 1 :]
             assert re.match(rf"{re.escape(character)}|\\{re.escape(character)}|\\[xuU]", found), (span, written)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from confiture.core.reconcile import comparing
-from confiture.core.reconcile.alone import Asked, asked_step
-from confiture.core.reconcile.comparing import reconcile
-from confiture.models.reconciling import Reconciled
+from confiture.core.reconcile import reconciliation
+from confiture.core.reconcile.ad_hoc import AdHocReconcile, ad_hoc_step
+from confiture.core.reconcile.reconciliation import reconcile
+from confiture.models.reconcile_results import ReconcileResult
 from tests.fix_servers import Database
 
 
@@ -26,8 +26,8 @@ def _transaction(database: Database) -> Iterator:
         yield connection
 
 
-def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: object) -> Reconciled:
-    step = asked_step(Asked(table=table, sql=query, origin="--sql", **more), tenant)
+def _held(connection, table: str, query: str, tenant: str = "tenant_id", **more: object) -> ReconcileResult:
+    step = ad_hoc_step(AdHocReconcile(table=table, sql=query, origin="--sql", **more), tenant)
     assert step.reconcile
     return reconcile(connection, step, step.reconcile)
 
@@ -94,10 +94,12 @@ def test_types_are_made_equal_and_those_without_a_hash_compared_as_text(typed):
             connection.execute(f"CREATE TABLE r (id int, x {type_}); INSERT INTO r VALUES (1, {stored})".encode())
             query = f"SELECT 1 AS id, {expected} AS x"
             found = _held(connection, "r", query)
-            if not found.equal or found.as_text != (("x",) if (type_, expected, stored) in AS_TEXT else ()):
+            if not found.is_equal or found.columns_compared_as_text != (
+                ("x",) if (type_, expected, stored) in AS_TEXT else ()
+            ):
                 wrong.append((type_, expected, found))
             connection.execute(b"UPDATE r SET x = NULL")
-            if _held(connection, "r", query).equal != (stored == "NULL"):
+            if _held(connection, "r", query).is_equal != (stored == "NULL"):
                 wrong.append((type_, expected, "equals NULL"))
             connection.execute(b"DROP TABLE r")
     assert wrong == []
@@ -125,18 +127,18 @@ def test_values_that_change_places_between_rows_are_seen(database_18):
         )
         found = _held(connection, "r", "SELECT pair, n, -n AS value FROM r", by="pair")
         nulls = _held(connection, "r", "SELECT pair, n, NULL::float8 AS zero FROM r", by="pair")
-    assert (found.groups, found.differing) == (2000, 2000)
-    assert (nulls.groups, nulls.differing) == (2000, 2000)
+    assert (found.groups, found.differing_group_count) == (2000, 2000)
+    assert (nulls.groups, nulls.differing_group_count) == (2000, 2000)
 
 
 def test_duplicates_nulls_and_empty_sides(database):
     with _transaction(database) as connection:
         connection.execute(b"CREATE TABLE r (tenant_id int, x int)")
         empty = _held(connection, "r", "SELECT 1 AS tenant_id, 1 AS x WHERE false")
-        assert (empty.equal, empty.rows, empty.groups) == (True, 0, 0)
+        assert (empty.is_equal, empty.rows, empty.groups) == (True, 0, 0)
         connection.execute(b"INSERT INTO r VALUES (NULL, 1), (NULL, 1), (1, NULL), (1, NULL), (2, 5)")
         query = "SELECT * FROM (VALUES (1, NULL), (NULL, 1), (NULL, 1), (1, NULL), (2, 5)) AS v (tenant_id, x)"
-        assert _held(connection, "r", query).equal
+        assert _held(connection, "r", query).is_equal
         # twice two rows less: an exclusive or would not see it
         connection.execute(b"DELETE FROM r WHERE tenant_id IS NULL OR x IS NULL")
         found = _held(connection, "r", query)
@@ -167,7 +169,7 @@ def test_what_comes_out_anew_is_left_out_and_named(database):
     )
     with _transaction(database) as connection:
         found = _held(connection, "r", query)
-    assert {omitted.column: omitted.reason for omitted in found.omitted} == {
+    assert {omitted.column: omitted.reason for omitted in found.skipped_columns} == {
         "a": "the query calls gen_random_uuid() for it",
         "b": "the query calls now() for it",
         "c": "the query calls CURRENT_TIMESTAMP for it",
@@ -175,7 +177,7 @@ def test_what_comes_out_anew_is_left_out_and_named(database):
         "f": "the query calls gen_random_uuid() for it",
         "h": "the query calls now() for it",
     }
-    assert found.compared == ("e", "g", "tenant_id")
+    assert found.compared_columns == ("e", "g", "tenant_id")
 
 
 @pytest.mark.parametrize(
@@ -196,8 +198,8 @@ def test_columns_are_followed_to_where_they_come_from(database_18, query, left_o
     database_18.execute("CREATE TABLE r (id int, x float8, flag boolean)")
     with _transaction(database_18) as connection:
         found = _held(connection, "r", query)
-    assert {omitted.column for omitted in found.omitted} - {"flag"} == left_out - {"flag"}
-    assert ("flag" in found.compared) == ("flag" in query and "flag" not in left_out)
+    assert {omitted.column for omitted in found.skipped_columns} - {"flag"} == left_out - {"flag"}
+    assert ("flag" in found.compared_columns) == ("flag" in query and "flag" not in left_out)
 
 
 def test_rows_that_row_security_hides_cannot_be_proved(roles):
@@ -238,7 +240,7 @@ def test_random_mutations_are_found_and_named_exactly(database_18, rows, more, l
         else:
             actual[key] = (key, *row[1:])
     with _transaction(database_18) as connection, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparing, "_MOST_ROWS", limit)
+        patched.setattr(reconciliation, "_MOST_ROWS", limit)
         for table, content in (("w", expected), ("r", actual)):
             connection.execute(f"CREATE TABLE {table} (id int, tenant_id int, note text, amount numeric)".encode())
             for row in content.values():
@@ -250,7 +252,7 @@ def test_random_mutations_are_found_and_named_exactly(database_18, rows, more, l
         for key in expected.keys() | actual.keys()
         if _as_numbers(expected.get(key)) != _as_numbers(actual.get(key))
     }
-    assert found.equal == (not wanted)
+    assert found.is_equal == (not wanted)
     if found.differences and found.differences.is_exact:
         told = {int(row.key["id"]): row.kind.value for row in found.differences.rows}
         assert told == dict(sorted(wanted.items())[:10])

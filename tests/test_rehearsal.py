@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.core.watcher import BlockingWatch
+from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.models.events import Event, MigrationFinished
 from tests.engine import dry_run, history, migrate_down, migrate_up, nothing_remains, wait_until
 from tests.fix_projects import Project
@@ -101,9 +101,9 @@ def test_the_rollback_of_a_dry_run_is_not_watched(
 ) -> None:
     in_transaction = "SELECT state FROM pg_stat_activity WHERE application_name LIKE 'confiture dry run%'"
     order: list[object] = []
-    release = BlockingWatch.release
+    release = BlockingMonitor.stop_enforcing
 
-    def released(watch: BlockingWatch) -> None:
+    def released(watch: BlockingMonitor) -> None:
         order.append(database.rows(in_transaction + " AND state <> 'idle'"))
         release(watch)
 
@@ -111,7 +111,7 @@ def test_the_rollback_of_a_dry_run_is_not_watched(
         if isinstance(event, MigrationFinished):
             order.append("finished")
 
-    monkeypatch.setattr(BlockingWatch, "release", released)
+    monkeypatch.setattr(BlockingMonitor, "stop_enforcing", released)
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a ()]")
     dry_run(shop, finished).expect(0)
     assert order == ["finished", [("idle in transaction",)]]

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from confiture.models.source import Rendered, SourceFile, SourceText
-from confiture.plan.rendering import RenderContext, TemplateProblem, holds, quote_identifier, quote_literal, render
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
+from confiture.plan.rendering import (
+    RenderContext,
+    TemplateProblem,
+    evaluate_condition,
+    quote_identifier,
+    quote_literal,
+    render,
+)
 from tests.fix_servers import Database
 
 RELAXED = settings(
@@ -18,16 +25,16 @@ RELAXED = settings(
 )
 
 
-def source(text: str) -> SourceText:
+def source(text: str) -> LocatedSource:
     """A text that is a whole file."""
-    return SourceText(text=text, file=SourceFile(path="a.sql.j2", text=text))
+    return LocatedSource(text=text, file=SourceFile(path="a.sql.j2", text=text))
 
 
 def context(**variables: Any) -> RenderContext:
     return RenderContext(environment="test", version="007", name="bond", variables=variables)
 
 
-def rendered(text: str, **variables: Any) -> Rendered:
+def rendered(text: str, **variables: Any) -> RenderedSql:
     return render(source(text), context(**variables))
 
 
@@ -118,7 +125,7 @@ def test_templates_reach_nothing_outside(template: str) -> None:
     ],
 )
 def test_conditions(condition: str, expected: bool) -> None:
-    assert holds(source(condition), context(a=2, b=False, c=["x"])) is expected
+    assert evaluate_condition(source(condition), context(a=2, b=False, c=["x"])) is expected
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,7 @@ def test_conditions(condition: str, expected: bool) -> None:
 )
 def test_conditions_that_are_none(condition: str) -> None:
     with pytest.raises(TemplateProblem) as caught:
-        holds(source(condition), context(a=2))
+        evaluate_condition(source(condition), context(a=2))
     assert all(found.hint and found.span for found in caught.value.diagnostics)
 
 
@@ -171,7 +178,7 @@ def test_what_was_made_is_traced_to_the_line_that_made_it(lines: list[str]) -> N
         return
     written = numbered.split("\n")
     for found in re.finditer(r"marker(\d+)", made.text):
-        span = made.span(found.start())
+        span = made.span_at(found.start())
         assert (span.line, span.column) == (int(found[1]), written[span.line - 1].index("marker") + 1), made.text
 
 
@@ -185,7 +192,7 @@ def test_what_stands_around_an_expression_keeps_its_column(before: str, value: s
     behind = re.sub(r"[{}\s]", "", after)
     text = f"{before}{{{{ value }}}}{behind}MARK"
     made = rendered(text, value=re.sub(r"\s", "", value).replace("MARK", ""))
-    span = made.span(made.text.rindex("MARK"))
+    span = made.span_at(made.text.rindex("MARK"))
     lines = text.split("\n")
     assert (span.line, span.column) == (len(lines), lines[-1].rindex("MARK") + 1)
 

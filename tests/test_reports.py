@@ -10,20 +10,20 @@ import pytest
 from rich.console import Console
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.events import Noted, Outcome, RunFinished, RunStarted
-from confiture.models.folding import Folding
-from confiture.models.history import AppliedMigration, Origin, Outturn, State
+from confiture.models.events import Notice, Outcome, RunFinished, RunStarted
+from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState, PredictionOutcome
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Direction, Phase, StepId
+from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace, TableScan
-from confiture.plan.history import Standing
-from confiture.report.html import run_page
-from confiture.report.markdown import run_markdown
-from confiture.report.runs import print_run
-from confiture.report.sentences import estimate_sentences, run_sentence
-from confiture.report.standing import print_status
-from confiture.report.timeline import lanes, run_end_ms
+from confiture.output.ci.markdown import run_markdown
+from confiture.output.html.run_page import run_page
+from confiture.output.summaries import estimate_summary, run_summary
+from confiture.output.terminal.lock_timeline import lock_lanes, run_end_ms
+from confiture.output.terminal.run import print_run
+from confiture.output.terminal.status import print_status
+from confiture.plan.history import MigrationStatus
 
 LONG_NAME = "w_customers_of_the_northern_region"
 
@@ -43,7 +43,7 @@ def statement(number: int, started_ms: float, *locks: LockTrace, **changes: obje
 
 
 def lock(relation: str, mode: LockMode, taken_ms: float, released_ms: float) -> LockTrace:
-    return LockTrace(relation=relation, kind="table", mode=mode, taken_ms=taken_ms, released_ms=released_ms)
+    return LockTrace(relation=relation, kind="table", mode=mode, acquired_ms=taken_ms, released_ms=released_ms)
 
 
 def dry_run(*statements: StatementTrace, **changes: object) -> RunReport:
@@ -82,7 +82,7 @@ SHARE_THEN_EXCLUSIVE = dry_run(
 
 
 def test_a_short_strong_lock_does_not_hide_a_long_weaker_one() -> None:
-    (lane,) = lanes(SHARE_THEN_EXCLUSIVE.locks)
+    (lane,) = lock_lanes(SHARE_THEN_EXCLUSIVE.locks)
     assert (lane.no_reads_ms, lane.no_writes_ms) == (1.0, 841.0)
     for text in everywhere(SHARE_THEN_EXCLUSIVE).values():
         assert re.search(r"ACCESS EXCLUSIVE.{1,60}1\.0 ms.{1,60}841 ms", text)
@@ -90,7 +90,7 @@ def test_a_short_strong_lock_does_not_hide_a_long_weaker_one() -> None:
 
 def test_locks_of_two_transactions_are_not_added_up() -> None:
     held = [lock("w_orders", LockMode.SHARE, start, start + 100.0) for start in (0.0, 300.0)]
-    (lane,) = lanes(held)
+    (lane,) = lock_lanes(held)
     assert (lane.no_reads_ms, lane.no_writes_ms) == (None, 100.0)
 
 
@@ -159,17 +159,17 @@ def test_notes_and_retries_are_in_every_report() -> None:
 
 
 def test_a_run_that_ended_before_anything_ran_was_not_rolled_back() -> None:
-    folding = Folding()
+    folding = ReportBuilder()
     folding(RunStarted(direction=Direction.UP, dry_run=True, environment="d", database="db", migrations=(), steps=0))
-    folding(Noted(text="a note"))
+    folding(Notice(text="a note"))
     folding(RunFinished(outcome=Outcome.FAILED, duration_ms=3.0))
-    assert run_sentence(folding.report) == "Dry run on db (d) ended before anything ran: nothing changed."
+    assert run_summary(folding.report) == "Dry run on db (d) ended before anything ran: nothing changed."
 
 
 def test_names_keep_their_capitals() -> None:
     ended = Diagnostic(code=TRANSACTION_ENDED, message="a hook ended it")
     report = replace(dry_run(), database="Host/Shop", environment="DE", outcome=Outcome.FAILED, diagnostics=(ended,))
-    assert run_sentence(replace(report, dry_run=False)).startswith("On Host/Shop (DE) something may be committed")
+    assert run_summary(replace(report, dry_run=False)).startswith("On Host/Shop (DE) something may be committed")
 
 
 def estimate(**changes: object) -> Estimate:
@@ -179,7 +179,7 @@ def estimate(**changes: object) -> Estimate:
 
 def test_how_sure_an_estimate_is() -> None:
     def said(**changes: object) -> list[str]:
-        return estimate_sentences(dry_run(estimate=estimate(**changes)))
+        return estimate_summary(dry_run(estimate=estimate(**changes)))
 
     assert said()[0] == "Estimate: under 1 ms (1 dry run on this database)."
     assert said()[-1] == "Confidence: unknown from one run; `--repeat 5` measures the spread."
@@ -201,17 +201,19 @@ def test_status_says_by_what_a_prediction_from_a_single_run_is_judged(low_ms: fl
         position=1,
         version="001",
         name="a",
-        state=State.APPLIED,
-        origin=Origin.RUN,
+        state=MigrationState.APPLIED,
+        origin=HistoryOrigin.RUN,
         attempt="",
         checksum="",
         chain="",
         steps=(),
-        outturn=Outturn(predicted_ms=10.0, low_ms=low_ms, high_ms=low_ms and 12.0, measured_ms=10.0),
+        prediction_outcome=PredictionOutcome(
+            predicted_ms=10.0, low_ms=low_ms, high_ms=low_ms and 12.0, measured_ms=10.0
+        ),
     )
     console = Console(file=io.StringIO(), width=120)
     print_status(
-        console, Standing(project="default", applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev"
+        console, MigrationStatus(project="default", applied=(row,), pending=(), drift=(), out_of_order=()), "db", "dev"
     )
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert ("A prediction without a range counts as held within 15 % of it." in said) == (low_ms is None)

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from confiture.errors import InputError
-from confiture.lint.engine.configuration import entry_schemas
+from confiture.lint.engine.configuration import rule_settings_schemas
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
 from confiture.lint.registry import RulesByName, built_in_rules
-from confiture.lint.rule_docs import page
+from confiture.lint.rule_docs import render_page
 from tests.fix_projects import Project
 from tests.linting import KEY, lint, settings
 
@@ -131,9 +131,9 @@ def test_a_rule_may_get_a_former_name_back() -> None:
 
 def test_editors_accept_a_former_name_and_the_page_has_it() -> None:
     rule = replace(built_in_rules()["wide_index"], aliases=("broad_index",))
-    (schema,) = entry_schemas([rule])
+    (schema,) = rule_settings_schemas([rule])
     valid = [
         name for name in ("wide_index", "broad_index", "x") if Draft202012Validator(schema).is_valid({"type": name})
     ]
     assert valid == ["wide_index", "broad_index"]
-    assert "formerly broad_index" in page(rule)
+    assert "formerly broad_index" in render_page(rule)

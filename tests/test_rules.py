@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from confiture.lint.engine.replay import FAILED
+from confiture.lint.engine.replay import RULE_FAILED
 from confiture.lint.registry import built_in_rules
 from confiture.lint.rule import Example, Rule, SchemaRule, StatementRule
 from confiture.models.findings import Finding
+from confiture.sql.parse_tree import pb
 from confiture.sql.parsing import parse_statements
-from confiture.sql.tree import pb
 from tests.fix_servers import Database
 from tests.fix_servers import _database as new_database
 from tests.lint_examples import Seen, lint_example, run_example, versions_of
@@ -40,7 +40,7 @@ def cases(which: str) -> list[object]:
 @pytest.mark.parametrize(("rule", "version"), cases("bad"))
 def test_the_bad_example_is_found(rule: Rule, version: int) -> None:
     findings = lint_example(rule, rule.bad, version)
-    assert [text for text in told(findings) if FAILED in text] == []
+    assert [text for text in told(findings) if RULE_FAILED in text] == []
     assert rule.name in {finding.rule for finding in findings}, told(findings)
     for finding in findings:
         if finding.remedy:

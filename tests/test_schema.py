@@ -11,13 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from confiture.files.json_schema import SchemaName, json_schema
-from confiture.lint.engine.configuration import entry_schemas
+from confiture.files.json_schema import SchemaName, build_json_schema
+from confiture.lint.engine.configuration import rule_settings_schemas
 from confiture.lint.registry import built_in_rules
 from tests.fix_projects import REPOSITORY
 from tests.test_bad_input import KEY_MISTAKES, SETTINGS_MISTAKES, STEP, STEP_MISTAKES, VALUE_MISTAKES, mistakes
 
-ENTRIES = entry_schemas(built_in_rules().values())
+ENTRIES = rule_settings_schemas(built_in_rules().values())
 
 
 def loaded(text: str) -> Any:
@@ -34,12 +34,12 @@ def loaded(text: str) -> Any:
 
 
 def complaints(name: SchemaName, text: str) -> list[str]:
-    return [error.message for error in Draft202012Validator(json_schema(name, ENTRIES)).iter_errors(loaded(text))]
+    return [error.message for error in Draft202012Validator(build_json_schema(name, ENTRIES)).iter_errors(loaded(text))]
 
 
 @pytest.mark.parametrize("name", ["migration", "settings"])
 def test_the_schemas_are_schemas(name: SchemaName) -> None:
-    schema = json_schema(name, ENTRIES)
+    schema = build_json_schema(name, ENTRIES)
     Draft202012Validator.check_schema(schema)
 
     def undescribed(at: object, path: str = "") -> list[str]:
@@ -145,7 +145,7 @@ def test_settings_that_the_reader_refuses_the_schema_refuses(text: str) -> None:
 VALUES = ("x", "3", "1.5", "true", "~", "[]", "[x]", "{}", "{a: 1}", "''", "' '", "2s", "0", "[x.sql]", "2024-01-01")
 
 
-@pytest.mark.parametrize("key", [key for key in json_schema("migration")["properties"] if key != "requires"])
+@pytest.mark.parametrize("key", [key for key in build_json_schema("migration")["properties"] if key != "requires"])
 def test_no_key_of_a_migration_is_refused_by_the_schema_alone(tmp_path: Path, key: str) -> None:
     for value in VALUES:
         text = f"{key}: {value}\n{'' if key == 'ddl' else STEP}"
@@ -154,7 +154,7 @@ def test_no_key_of_a_migration_is_refused_by_the_schema_alone(tmp_path: Path, ke
         assert found or not refused, f"{text} is fine, but the schema refuses it"
 
 
-@pytest.mark.parametrize("key", json_schema("migration")["$defs"]["step"]["properties"])
+@pytest.mark.parametrize("key", build_json_schema("migration")["$defs"]["step"]["properties"])
 def test_no_key_of_a_step_is_refused_by_the_schema_alone(tmp_path: Path, key: str) -> None:
     others = {"sql": "", "file": "", "check": ", expect: 1", "expect": ", check: SELECT 1"}.get(key, ", sql: SELECT 1")
     for value in (*VALUES, "{'=': 1}", "{rows: [1]}", "SELECT 1", "x.sql"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from confiture.models.settings import LintEntry, TenancySettings
+from confiture.models.settings import RuleSettings, TenancySettings
 from tests.schema_cases import assert_finds, case, lint
 
 
@@ -204,7 +204,7 @@ def test_the_tenancy_settings_say_which_column_and_which_tables() -> None:
     tenancy = TenancySettings(column="shop", tables=("w_*", "r_*"), exempt=("r_static_*",))
     (finding,) = lint("requires_tenant_id", sql, tenancy=tenancy)
     assert (finding.relation, finding.remedy) == ("r_a", "ALTER TABLE r_a ADD COLUMN shop uuid;")
-    patterns = LintEntry(type="requires_tenant_id", tables=("*",))
+    patterns = RuleSettings(type="requires_tenant_id", tables=("*",))
     findings = lint("requires_tenant_id", sql, tenancy=tenancy, entries=[patterns])
     assert [finding.relation for finding in findings] == ["r_a", "countries"]
 

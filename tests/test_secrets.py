@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from confiture.files.settings import Overrides, load_settings
+from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.plan.project import load_project
 from confiture.secrets import (
-    add_public,
+    add_public_value,
     add_secret,
-    forget_secrets,
-    hide_in_document,
+    clear_secrets,
     hide_secrets,
-    names_a_secret,
+    hide_secrets_in_json,
+    is_secret_name,
 )
-from confiture.text import cut, shortened
+from confiture.text import cut, shorten_sql
 from tests.fix_projects import Project, Result
 from tests.fix_servers import Database
 
@@ -31,7 +31,7 @@ STEP = "ddl: [sql: SELECT 1]"
 @pytest.fixture(autouse=True)
 def nothing_secret():
     yield
-    forget_secrets()
+    clear_secrets()
 
 
 def everything(project: Project, result: Result) -> str:
@@ -217,7 +217,7 @@ def test_checksums_do_not_depend_on_the_environment(project: Project) -> None:
     project.write("confiture.yaml", "{}")
     sums = []
     for environ in ({"WHO": "a"}, {"WHO": "b"}):
-        loaded = load_project(load_settings(project.root, Overrides(database="embedded"), environ), {})
+        loaded = load_project(load_settings(project.root, SettingsOverrides(database="embedded"), environ), {})
         sums.append(loaded.ups[0].checksum)
     assert sums == ["63d205f43f13624d6748c398e1bd7ba5a82e008fa8888c05a985aecf601fbf18"] * 2
 
@@ -294,7 +294,7 @@ def test_names_that_come_from_variables_are_shown(shop_18: Project) -> None:
     ],
 )  # fmt: skip
 def test_names_that_tell_a_secret(name: str, is_secret: bool) -> None:
-    assert names_a_secret(name) is is_secret
+    assert is_secret_name(name) is is_secret
 
 
 @pytest.mark.parametrize(
@@ -325,22 +325,22 @@ def test_names_that_tell_a_secret(name: str, is_secret: bool) -> None:
     ],
 )
 def test_what_is_hidden(secret: str, text: str, shown: str) -> None:
-    forget_secrets()
+    clear_secrets()
     add_secret(secret)
     assert hide_secrets(text) == shown
 
 
 def test_what_is_public_is_hidden_only_where_it_is_certain() -> None:
-    forget_secrets()
+    clear_secrets()
     add_secret("r_orders")
-    add_public("r_orders")
+    add_public_value("r_orders")
     assert hide_secrets("r_orders") == "r_orders"
     add_secret("r_orders", is_certain=True)
     assert hide_secrets("r_orders") == "***"
 
 
 def test_many_values_in_a_long_text() -> None:
-    forget_secrets()
+    clear_secrets()
     values = [f"prefix-{number * 7919:06d}-value" for number in range(2_000)]
     for value in values:
         add_secret(value)
@@ -351,16 +351,16 @@ def test_many_values_in_a_long_text() -> None:
 
 
 def test_texts_are_hidden_before_they_are_cut() -> None:
-    forget_secrets()
+    clear_secrets()
     add_secret("hunter2secret")
     assert cut("SELECT 'hunter2secret'", 15) == "SELECT '***'"
-    assert shortened("SELECT\n 'hunter2secret' || 'more'", 17) == "SELECT '***' || …"
+    assert shorten_sql("SELECT\n 'hunter2secret' || 'more'", 17) == "SELECT '***' || …"
 
 
 def test_keys_of_our_formats_stay() -> None:
-    forget_secrets()
+    clear_secrets()
     add_secret("statements")
-    assert hide_in_document({"statements": ["statements"]}) == {"statements": ["***"]}
+    assert hide_secrets_in_json({"statements": ["statements"]}) == {"statements": ["***"]}
 
 
 @pytest.mark.parametrize("where", ["PGPASSWORD", "PGPASSFILE", "passfile", "service"])
@@ -514,6 +514,6 @@ def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] =
 
 
 def test_no_password_is_in_the_arguments_of_psql(project: Project) -> None:
-    from confiture.core.server.embedded import EmbeddedServer
+    from confiture.core.embedded.server import EmbeddedServer
 
     assert "password" not in EmbeddedServer(Path(project.root)).url()

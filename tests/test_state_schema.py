@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from confiture.core.queries import state_ddl
-from confiture.core.search_path import schemas_on_path
-from confiture.core.state_schema import TABLES
+from confiture.core.db.history_schema import TABLES
+from confiture.core.db.queries import history_schema_sql
+from confiture.core.db.search_path import schemas_on_path
 from tests.fix_projects import Project
 from tests.fix_servers import Database, Roles
 
@@ -81,7 +81,7 @@ def test_what_a_foreign_role_owns_is_refused(shop: Project, roles: Roles, what: 
         connection.execute(f"SET SESSION AUTHORIZATION {owner}")
         connection.execute("CREATE SCHEMA confiture")
         if what != "empty schema":
-            connection.execute(state_ddl(0))
+            connection.execute(history_schema_sql(0))
         connection.execute(f"GRANT ALL ON SCHEMA confiture TO {roles.migrator}")
     if what == "one table":
         database.execute(f"ALTER TABLE confiture.journal OWNER TO {roles.reader}")

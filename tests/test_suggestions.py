@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from confiture.report import terminal
-from confiture.text import Suggestions, did_you_mean, nearest
+from confiture.output.terminal import console
+from confiture.text import SuggestionLimit, closest_match, did_you_mean
 from tests.fix_projects import Project
 
 MANY = 400
@@ -29,12 +29,12 @@ MANY = 400
     ],
 )
 def test_the_nearest_word_is_found(word: str, known: Sequence[str], found: str | None) -> None:
-    assert nearest(word, known) == found
+    assert closest_match(word, known) == found
     assert did_you_mean(word, known) == (f"did you mean {found!r}?" if found else None)
 
 
 def test_suggestions_end() -> None:
-    suggestions = Suggestions()
+    suggestions = SuggestionLimit()
     assert [suggestions.did_you_mean("dll", ["ddl"]) for _ in range(21)] == ["did you mean 'ddl'?"] * 20 + [None]
 
 
@@ -88,7 +88,7 @@ def test_many_unknown_names_are_all_told_and_few_looked_for(project: Project, se
 )
 def test_the_part_of_a_line_around_a_column_is_shown(line: str, width: int) -> None:
     for column in {0, 1, len(line) // 2, len(line) - 1}:
-        shown, at = terminal._window(line, column, width)
+        shown, at = console._excerpt_window(line, column, width)
         assert len(shown) <= width
         expected = line[column] if line[column].isprintable() else "·"
         assert line[column] == "\t" or shown[at] in (expected, "…"), (column, shown, at)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from confiture.plan.rendering import TemplateProblem
-from confiture.plan.template_limits import MOST_CHARACTERS, MOST_STEPS
+from confiture.plan.template_limits import MAX_CHARACTERS, MAX_STEPS
 from tests.fix_projects import REPOSITORY, Project
 from tests.test_rendering import rendered
 
@@ -181,8 +181,8 @@ TOO_MANY_DIGITS = {
 }
 
 REFUSED = {
-    **{f"time: {name}": (template, f"over {MOST_STEPS:,} steps") for name, template in TOO_LONG.items()},
-    **{f"text: {name}": (template, f"over {MOST_CHARACTERS:,} characters") for name, template in TOO_LARGE.items()},
+    **{f"time: {name}": (template, f"over {MAX_STEPS:,} steps") for name, template in TOO_LONG.items()},
+    **{f"text: {name}": (template, f"over {MAX_CHARACTERS:,} characters") for name, template in TOO_LARGE.items()},
     **{f"digits: {name}": (template, "over 3,000 digits") for name, template in TOO_MANY_DIGITS.items()},
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from confiture.models.isolation import Standing
-from confiture.models.tenancy import Grade
+from confiture.models.tenancy import TenancyGrade
+from confiture.models.tenancy_proofs import IsolationVerdict
 from tests.fix_servers import Database
 from tests.tenancy_trials import Tally, trials
 
@@ -16,9 +16,9 @@ def test_what_is_called_safe_is(database_18: Database) -> None:
     unsound = [trial.told() for trial in found if trial.is_unsound]
     assert not unsound, "\n".join(unsound)
     # a generator that makes no mistakes, or nothing else, would prove nothing
-    assert tally.number(Standing.MIXED) > WORLDS * STATEMENTS / 10
-    assert tally.number(Standing.ISOLATED) > WORLDS * STATEMENTS / 4
-    assert tally.number(Standing.ISOLATED, Grade.SAFE) > WORLDS * STATEMENTS / 10
-    assert tally.number(Standing.NOT_PROVABLE) < WORLDS * STATEMENTS / 50
+    assert tally.number(IsolationVerdict.MIXED) > WORLDS * STATEMENTS / 10
+    assert tally.number(IsolationVerdict.ISOLATED) > WORLDS * STATEMENTS / 4
+    assert tally.number(IsolationVerdict.ISOLATED, TenancyGrade.SAFE) > WORLDS * STATEMENTS / 10
+    assert tally.number(IsolationVerdict.NOT_PROVABLE) < WORLDS * STATEMENTS / 50
     # 0.88 of this sample; the benchmark, which looks at more data, says what it is of 10,000
     assert tally.precision >= 0.85, tally.counts

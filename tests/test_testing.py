@@ -18,8 +18,8 @@ from confiture.errors import DatabaseUnavailable, InputError, MigrationFailed
 from confiture.project import Project
 from confiture.testing import scratch_server, up_down_up
 from confiture.testing import server as scratch_servers
-from confiture.testing.address import url_of
-from confiture.testing.failures import text_of
+from confiture.testing.address import database_url
+from confiture.testing.error_notes import format_error
 from tests.fix_projects import REPOSITORY
 from tests.fix_servers import Server
 
@@ -314,7 +314,7 @@ def test_a_failing_migration_is_run_once(tmp_path, server_18):
         with pytest.raises(MigrationFailed) as second:
             scratch.create()
         assert first.value is second.value
-        assert "positive" in text_of(first.value)
+        assert "positive" in format_error(first.value)
         assert databases(server_18) == set()
         with pytest.raises(InputError, match="exclude each other"):
             scratch.create("001", before="002")
@@ -416,7 +416,7 @@ def test_a_server_that_cannot_be_reached_is_told(scratch_project):
     address = "postgresql://nobody:geheim@127.0.0.1:1/postgres"
     with pytest.raises(DatabaseUnavailable) as failed, scratch_server(scratch_project, address):
         raise AssertionError("it was reached")
-    text = text_of(failed.value)
+    text = format_error(failed.value)
     assert "cannot connect to nobody@127.0.0.1:1/postgres" in text
     assert "geheim" not in text
 
@@ -434,7 +434,7 @@ def test_a_server_that_cannot_be_reached_is_told(scratch_project):
     ],
 )
 def test_urls_of_other_databases(conninfo, url):
-    assert url_of(conninfo, "new") == url
+    assert database_url(conninfo, "new") == url
     wanted = psycopg.conninfo.conninfo_to_dict(conninfo, dbname="new")
     assert {k: v for k, v in psycopg.conninfo.conninfo_to_dict(url).items() if v} == wanted
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from confiture.testing.inventory import differences, read_inventory
+from confiture.testing.schema_snapshot import format_differences, read_schema_snapshot
 
 BASE = """
 CREATE SCHEMA sales;
@@ -170,13 +170,13 @@ CREATE SCHEMA confiture; CREATE TABLE confiture.own (id int PRIMARY KEY); COMMEN
 def test_every_change_is_seen(database):
     with database.connect() as connection:
         connection.execute(BASE)
-        before = read_inventory(connection)
+        before = read_schema_snapshot(connection)
         wanted = []
         for statement, difference in re.findall(r"^(.+)\n +-> (.+)$", CHANGES, re.MULTILINE):
             connection.execute(statement.encode())
             wanted.append(difference)
         assert len(wanted) == CHANGES.count("->")
-        seen = differences(before, read_inventory(connection))
+        seen = format_differences(before, read_schema_snapshot(connection))
     assert [line for line in wanted if line not in {one.strip() for one in seen}] == [], "\n".join(seen)
     # what an extension or a type brings along needs no words
     assert not [line for line in seen if "trgm_ops" in line or "multirange" in line]
@@ -185,18 +185,18 @@ def test_every_change_is_seen(database):
 def test_what_is_the_same_again_is_no_difference(database):
     with database.connect() as connection:
         connection.execute(BASE)
-        before = read_inventory(connection)
+        before = read_schema_snapshot(connection)
         connection.execute(NO_CHANGES)
         # positions differ now, and numbers
-        assert differences(before, read_inventory(connection)) == ()
+        assert format_differences(before, read_schema_snapshot(connection)) == ()
 
 
 def test_texts_of_several_lines_are_told_by_line(database_18):
     with database_18.connect() as connection:
         connection.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT\n1'")
-        before = read_inventory(connection)
+        before = read_schema_snapshot(connection)
         connection.execute("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT\n2'")
-        lines = differences(before, read_inventory(connection))
+        lines = format_differences(before, read_schema_snapshot(connection))
     assert lines[:2] == ("different: function public.f()", "  definition, wanted (-) and found (+):")
     assert [line.strip() for line in lines if re.match(r" *[-+] ", line)] == ["- 1$function$", "+ 2$function$"]
 
@@ -205,7 +205,7 @@ def test_an_ordinary_role_can_read_it(roles):
     roles.database.execute(BASE)
     with roles.database.connect() as connection:
         connection.execute(f"ALTER TABLE w OWNER TO {roles.migrator}".encode())
-        wanted = read_inventory(connection)
+        wanted = read_schema_snapshot(connection)
         assert wanted["table public.w"].facts["owner"] == roles.migrator
         connection.execute(f"SET ROLE {roles.reader}".encode())
-        assert set(read_inventory(connection)) == set(wanted)
+        assert set(read_schema_snapshot(connection)) == set(wanted)

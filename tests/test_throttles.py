@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.database import one_row
-from confiture.models.events import BackfillProgressed, Noted
+from confiture.core.db.connection import fetch_named_row
+from confiture.models.events import BackfillProgressed, Notice
 from tests import fix_servers
 from tests.engine import migrate_up, wait_until
 from tests.filling import DIFFERENT, SMALL_BATCHES, fill, schema, slow_down, speed_up
@@ -68,7 +68,7 @@ def test_a_prepared_transaction_is_an_open_one(server_15):
     with psycopg.connect(server_15.admin_url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'forgotten'")
         try:
-            assert one_row(connection, "pressure")["oldest_ms"] > 0
+            assert fetch_named_row(connection, "pressure")["oldest_ms"] > 0
         finally:
             connection.execute("ROLLBACK PREPARED 'forgotten'")
 
@@ -102,7 +102,7 @@ def test_a_pause_ends_although_something_else_slows_it_down(made, database_18):
 
 def test_a_query_that_takes_too_long_says_to_wait(made, database_18, monkeypatch):
     """Where the server suffers, the query that asks for it does, too."""
-    monkeypatch.setattr("confiture.core.backfill.pressure._QUERY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("confiture.core.backfill.throttle._QUERY_TIMEOUT_MS", 50)
     database_18.execute("CREATE TABLE naps (s float); INSERT INTO naps VALUES (1)")
     speed_up(database_18)
     fill(made, _SMALL.format("query: SELECT pg_sleep(s)::text = '' FROM naps"))
@@ -219,4 +219,4 @@ def test_a_role_that_cannot_see_replicas_is_told_so(replicated):
     roles = Roles(database, "migrator", "migrator")
     ran = migrate_up(shop, url=roles.url("migrator"))
     assert ran.code == 0, ran.error
-    assert sum("pg_monitor" in event.text for event in ran.events if isinstance(event, Noted)) == 1
+    assert sum("pg_monitor" in event.text for event in ran.events if isinstance(event, Notice)) == 1

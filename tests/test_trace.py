@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from confiture.core.database import Connection
+from confiture.core.db.connection import Connection
 from confiture.core.dry_run.trace import Tracer
 from confiture.errors import Span
 from confiture.models.migration import Phase
 from confiture.models.plan import StepId
 from confiture.models.trace import LockMode, StatementTrace
-from confiture.sql.parsing import parse_statements, without_concurrently
+from confiture.sql.parsing import parse_statements, remove_concurrently
 from tests.fix_servers import Server
 from tests.test_matrix import SHORT, matrix_database
 
@@ -63,10 +63,10 @@ def trace_all(
     with connection.transaction(force_rollback=True), tracer.tracing():
         tracer.begin_segment()
         for statement in statements:
-            text = without_concurrently(statement.text) if statement.concurrently else statement.text
+            text = remove_concurrently(statement.text) if statement.is_concurrent else statement.text
             started = tracer.elapsed_ms()
             connection.execute(text)
-            tracer.observe(STEP, statement, tracer.elapsed_ms() - started)
+            tracer.record_statement(STEP, statement, tracer.elapsed_ms() - started)
             after_each()
     return tracer.traces
 
@@ -206,6 +206,6 @@ def test_rows_that_parallel_workers_read_make_a_count_a_least_one(measured: tupl
     alter = "alter table orders set (parallel_workers = {})"
     parallel = [scan for one in trace_all(connection, f"{alter.format(2)}; {builds}")[1:] for scan in one.scans]
     alone = [scan for one in trace_all(connection, f"{alter.format(0)}; {builds}")[1:] for scan in one.scans]
-    assert [scan.rows_at_least for scan in parallel] == [scan.rows < rows for scan in parallel]
-    assert not any(scan.rows_at_least for scan in alone)
+    assert [scan.is_lower_bound for scan in parallel] == [scan.rows < rows for scan in parallel]
+    assert not any(scan.is_lower_bound for scan in alone)
     assert all(scan.rows >= rows for scan in alone)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.lint.engine.configuration import default_of
-from confiture.lint.engine.context import Surroundings
-from confiture.lint.engine.replay import Replay, judge_schema
+from confiture.lint.engine.configuration import default_active_rule
+from confiture.lint.engine.context import LintTarget
+from confiture.lint.engine.replay import MigrationReplay, check_schema
 from confiture.lint.registry import built_in_rules
 from confiture.lint.remedies.commands import LATER
 from confiture.lint.rule import Hit
@@ -245,8 +245,8 @@ def test_a_grant_is_taken_back_by_its_quoted_names() -> None:
 
 
 def granted(text: str) -> list[Hit]:
-    surroundings = Surroundings(settings=SETTINGS, postgres_version=18)
-    replay = Replay((), surroundings)
-    replay.pass_over(planned("0", "before.sql", f"{BEFORE}; {text}"))
-    rule = default_of(built_in_rules()["grant_to_public"])
-    return [one.hit for one in judge_schema((rule,), replay.catalog, (), surroundings)]
+    surroundings = LintTarget(settings=SETTINGS, postgres_version=18)
+    replay = MigrationReplay((), surroundings)
+    replay.apply(planned("0", "before.sql", f"{BEFORE}; {text}"))
+    rule = default_active_rule(built_in_rules()["grant_to_public"])
+    return [one.violation for one in check_schema((rule,), replay.catalog, (), surroundings)]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from confiture.models.source import Rendered, SourceFile, SourceText
-from confiture.sql.answers import Answer
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.sql.catalog.builder import CatalogBuilder
-from confiture.sql.narrowing import Loss, loses
-from confiture.sql.tree import parsed
-from confiture.sql.type_changes import rewrites
+from confiture.sql.parse_tree import parse_rendered
+from confiture.sql.tristate import Tristate
+from confiture.sql.type_change_loss import ValueLoss, value_loss
+from confiture.sql.type_changes import needs_rewrite
 from tests.fix_servers import Server
 
 SCHEMA = """
@@ -64,10 +64,10 @@ point; box; plain; positive; required; short; label; stage; pair
 
 def builder() -> CatalogBuilder:
     made = CatalogBuilder()
-    text = SourceText(text=SCHEMA, file=SourceFile(path="a.sql", text=SCHEMA))
-    for statement in parsed(Rendered(text=SCHEMA, source=text)):
+    text = LocatedSource(text=SCHEMA, file=SourceFile(path="a.sql", text=SCHEMA))
+    for statement in parse_rendered(RenderedSql(text=SCHEMA, source=text)):
         made.apply(statement)
-    assert made.misfits == []
+    assert made.issues == []
     return made
 
 
@@ -91,10 +91,10 @@ def rewritten(connection: psycopg.Connection, zone: str, types: list[str]) -> di
 def test_what_rewrites_is_known_of_all_pairs_of_types(connection: psycopg.Connection) -> None:
     catalog = builder().catalog
     files = rewritten(connection, "Europe/Zurich", ALL)
-    real = {pair: Answer.YES if made else Answer.NO for pair, made in files.items()}
+    real = {pair: Tristate.YES if made else Tristate.NO for pair, made in files.items()}
     in_utc = rewritten(connection, "UTC", [one for one in ALL if one.startswith("time")])
-    real |= {pair: Answer.MAYBE for pair, made in in_utc.items() if files[pair] != made}
-    said = {pair: rewrites("c", *pair, None, catalog) for pair in real}
+    real |= {pair: Tristate.UNKNOWN for pair, made in in_utc.items() if files[pair] != made}
+    said = {pair: needs_rewrite("c", *pair, None, catalog) for pair in real}
     assert len(real) > 400
     assert {pair: (said[pair], real[pair]) for pair in real if said[pair] is not real[pair]} == {}
 
@@ -141,23 +141,23 @@ def is_whole(connection: psycopg.Connection, old: str) -> bool:
     return connection.execute(b"SELECT c::text = kept::text FROM t").fetchone() == (True,)
 
 
-def outcome(connection: psycopg.Connection, old: str, new: str) -> Loss | str | None:
+def outcome(connection: psycopg.Connection, old: str, new: str) -> ValueLoss | str | None:
     """What a change of type does to the values; `refused` where there is no such change."""
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(f"CREATE TABLE t (c {old}, kept {old}); ALTER TABLE t ALTER c TYPE {new}".encode())
     except psycopg.Error:
         return "refused"
-    worst: Loss | None = None
+    worst: ValueLoss | None = None
     for value in VALUES[old]:
         try:
             with connection.transaction(force_rollback=True):
                 connection.execute(f"CREATE TABLE t (c {old}, kept {old})".encode())
                 connection.execute(b"INSERT INTO t VALUES (%s, %s)", [value, value])
                 connection.execute(f"ALTER TABLE t ALTER c TYPE {new}".encode())
-                worst = worst if is_whole(connection, old) else Loss.CUTS
+                worst = worst if is_whole(connection, old) else ValueLoss.TRUNCATES
         except psycopg.DataError:
-            worst = worst or Loss.FAILS
+            worst = worst or ValueLoss.FAILS
     return worst
 
 
@@ -168,10 +168,10 @@ def test_values_that_do_not_fit_are_cut_or_make_the_statement_fail(connection: p
     for old in VALUES:
         for new in VALUES:
             real = outcome(connection, old, new)
-            said = loses(old, new, catalog)
-            lossy += real in (Loss.CUTS, Loss.FAILS)
+            said = value_loss(old, new, catalog)
+            lossy += real in (ValueLoss.TRUNCATES, ValueLoss.FAILS)
             # what is cut where it is fine may also be too great
-            if real != "refused" and said != real and (said, real) != (Loss.CUTS, Loss.FAILS):
+            if real != "refused" and said != real and (said, real) != (ValueLoss.TRUNCATES, ValueLoss.FAILS):
                 wrong[old, new] = said, real
     assert lossy > 60
     assert wrong == {}

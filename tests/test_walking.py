@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from confiture.core.backfill.keys import BatchKey, KeyColumn
-from confiture.core.backfill.walking import Position, Walk, last_key, starting_behind
-from confiture.models.catalog import Name
+from confiture.core.backfill.batch_key import BatchKey, KeyColumn
+from confiture.core.backfill.keyset_cursor import CursorPosition, KeysetCursor, find_last_key, position_after
+from confiture.models.catalog import QualifiedName
 
 _TYPES = {
     "bigint": st.integers(-3, 40),
@@ -41,15 +41,15 @@ def tables(draw) -> tuple[list[str], list[tuple[str, ...]]]:
     return types, [tuple(map(str, row)) for row in rows]
 
 
-def _walked(connection, key: BatchKey, position: Position, end, rows: int) -> list[int]:
-    walk = Walk(connection, key, end)
+def _walked(connection, key: BatchKey, position: CursorPosition, end, rows: int) -> list[int]:
+    walk = KeysetCursor(connection, key, end)
     seen: list[int] = []
-    here: Position | None = position
-    while here is not None and (stretch := walk.next(here, rows)) is not None:
-        query = sql.SQL("SELECT n FROM {} WHERE {}").format(key.source, key.predicate(stretch.piece))
+    here: CursorPosition | None = position
+    while here is not None and (stretch := walk.next_chunk(here, rows)) is not None:
+        query = sql.SQL("SELECT n FROM {} WHERE {}").format(key.from_clause, key.predicate(stretch.key_range))
         found = [row["n"] for row in connection.execute(query)]
         seen += found
-        here = stretch.then
+        here = stretch.next_position
     return seen
 
 
@@ -58,7 +58,7 @@ def _walked(connection, key: BatchKey, position: Position, end, rows: int) -> li
 def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
     types, values = table
     columns = tuple(KeyColumn(name=f"K{n}", type=type_) for n, type_ in enumerate(types))
-    key = BatchKey(table=Name("public", "Source"), alias="s", columns=columns)
+    key = BatchKey(table=QualifiedName("public", "Source"), alias="s", columns=columns)
     with database_18.connect(row_factory=dict_row) as connection:
         connection.execute("SET timezone = 'UTC'")
         names = ", ".join(f'"K{n}"' for n in range(len(types)))
@@ -72,15 +72,15 @@ def test_the_pieces_cover_each_row_exactly_once(database_18, table, rows, cut):
             cursor.executemany(
                 f'INSERT INTO "Source" VALUES (%s, {marks})', [(n, *row) for n, row in enumerate(values)]
             )
-        end = last_key(connection, key)
+        end = find_last_key(connection, key)
         if end is None:
             assert not values
             return
-        assert Counter(_walked(connection, key, Position(), end, rows)) == Counter(range(len(values)))
+        assert Counter(_walked(connection, key, CursorPosition(), end, rows)) == Counter(range(len(values)))
         texts = ", ".join(f'"K{n}"::text' for n in range(len(types)))
         skipped = cut % len(values)
         query = f'SELECT ARRAY[{texts}] AS key FROM "Source" ORDER BY {names} OFFSET {skipped} LIMIT 1'
         middle = tuple(connection.execute(query).fetchone()["key"])
-        first = _walked(connection, key, Position(), middle, rows)
-        second = _walked(connection, key, starting_behind(connection, key, middle, end), end, rows)
+        first = _walked(connection, key, CursorPosition(), middle, rows)
+        second = _walked(connection, key, position_after(connection, key, middle, end), end, rows)
         assert Counter(first + second) == Counter(range(len(values)))

@@ -19,35 +19,34 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from confiture import __version__
 from confiture.errors import Diagnostic, Span
-from confiture.files.predictions import Predictions
+from confiture.files.predictions import PredictionStore
 from confiture.models import events
 from confiture.models.events import Event, Outcome, Waiter
 from confiture.models.findings import Finding
-from confiture.models.isolation import (
-    IsolationProof,
-    IsolationReport,
-    Leak,
-    LeakKind,
-    LeftOut,
-    ProvedStatement,
-    Sample,
-    Standing,
-)
 from confiture.models.migration import Phase
 from confiture.models.plan import Direction, StepId
-from confiture.models.reconciling import Difference, DifferenceKind, Differences, Omitted, Reconciled
+from confiture.models.reconcile_results import Difference, DifferenceKind, Differences, ReconcileResult, SkippedColumn
+from confiture.models.tenancy_proofs import (
+    IsolationProof,
+    IsolationReport,
+    IsolationVerdict,
+    ProvedStatement,
+    TenantLeak,
+    TenantLeakKind,
+    TenantSample,
+)
 from confiture.models.trace import (
+    DryRunWarning,
     Estimate,
     LockMode,
     LockTrace,
-    RunWarning,
     StatementTrace,
     TableRows,
     TableScan,
 )
+from confiture.output.json.events import EVENT_NAMES_AND_FIELDS, event_document
+from confiture.output.json.objects import reconcile_result_object
 from confiture.plan.checksums import segment_fingerprint
-from confiture.report.events import EVENTS, event_object
-from confiture.report.objects import reconciled_object
 from tests.fix_projects import Project
 from tests.fix_servers import Database
 from tests.make_fixture import FIXTURES, documents
@@ -162,10 +161,10 @@ _LOCK = LockTrace(
     relation="w_a",
     kind="table",
     mode=LockMode.ACCESS_EXCLUSIVE,
-    taken_ms=2.5,
+    acquired_ms=2.5,
     released_ms=4.5,
     real_mode=LockMode.SHARE_UPDATE_EXCLUSIVE,
-    by_text=True,
+    is_inferred=True,
 )
 _STATEMENT = StatementTrace(
     step=_STEP,
@@ -176,15 +175,15 @@ _STATEMENT = StatementTrace(
     rows=(TableRows(table="w_b", inserted=1, updated=2, deleted=3),),
     locks=(_LOCK,),
     rewrites=("w_c",),
-    scans=(TableScan(table="w_d", scans=4, rows=5, rows_at_least=True),),
+    scans=(TableScan(table="w_d", scans=4, rows=5, is_lower_bound=True),),
     indexes_built=("i",),
     wal_bytes=8,
     temp_bytes=9,
     waited_ms=10.5,
     notices=("the notice",),
-    instead_of="as written",
+    original_sql="as written",
 )
-_WARNING = RunWarning(
+_WARNING = DryRunWarning(
     code="the-code",
     message="the message",
     hint="the hint",
@@ -196,15 +195,15 @@ _WARNING = RunWarning(
     remedy="the remedy",
 )
 _PROOF = IsolationProof(
-    standing=Standing.MIXED,
+    verdict=IsolationVerdict.MIXED,
     reason="the reason",
     hint="the hint",
-    sample=Sample(tenants=("7",), total=12, how="the way"),
+    sample=TenantSample(tenants=("7",), total=12, method="the way"),
     rows=13,
-    compared=("a",),
-    left_out=(LeftOut(column="b", reason="why not"),),
-    proved=("an action",),
-    leaks=(Leak(tenant="7", kind=LeakKind.FOREIGN, rows=14, shown=({"a": None},)),),
+    compared_columns=("a",),
+    skipped_columns=(SkippedColumn(column="b", reason="why not"),),
+    proved_parts=("an action",),
+    leaks=(TenantLeak(tenant="7", kind=TenantLeakKind.FOREIGN, rows=14, first_rows=({"a": None},)),),
     duration_ms=15.5,
 )
 _PROVED = ProvedStatement(migration="007 m", step=_STEP, span=_SPAN, text="SQL", target="r_a", proof=_PROOF)
@@ -215,8 +214,8 @@ _ESTIMATE = Estimate(
     confidence_percent=19.5,
     level_percent=90,
     runs=3,
-    scaled=True,
-    as_real=False,
+    is_scaled=True,
+    is_representative=False,
 )
 _FINDING = Finding(
     rule="drop_object",
@@ -239,7 +238,7 @@ _EVENTS: tuple[Event, ...] = (
     events.RunStarted(
         direction=Direction.DOWN, dry_run=True, environment="staging", database="db", migrations=("007 m",), steps=1
     ),
-    events.Linted(findings=(_FINDING,)),
+    events.LintFinished(findings=(_FINDING,)),
     events.LockWaiting(holder="the holder"),
     events.MigrationStarted(version="007", name="m", resumed_after=2),
     events.StepStarted(step=_STEP),
@@ -261,15 +260,15 @@ _EVENTS: tuple[Event, ...] = (
     ),
     events.HookProgressed(step=_STEP, done=1.5, total=2.5),
     events.BatchRetried(step=_STEP, rows=1, attempt=2, attempts=3, wait_ms=4.5, reason="the reason"),
-    events.Blocked(version="007", segment=4, waiters=(_WAITER,), over_budget=True),
-    events.Rehearsed(
+    events.OthersBlocked(version="007", segment=4, waiters=(_WAITER,), over_budget=True),
+    events.DryRunFinished(
         statements=(_STATEMENT,),
         warnings=(_WARNING,),
         leftovers=("the leftover",),
         estimate=_ESTIMATE,
         isolation=IsolationReport(database="db", environment="staging", column="tenant_id", statements=(_PROVED,)),
     ),
-    events.Noted(text="the text"),
+    events.Notice(text="the text"),
     events.MigrationFinished(version="007", outcome=Outcome.ROLLED_BACK, duration_ms=1.5),
     events.RunFinished(outcome=Outcome.STOPPED, duration_ms=2.5, diagnostics=(_DIAGNOSTIC,)),
 )
@@ -282,24 +281,24 @@ def golden(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 
 def test_events(golden: SnapshotAssertion) -> None:
-    assert {type(event) for event in _EVENTS} == set(EVENTS)
-    assert [event_object(event, datetime(2026, 11, 23, 10, 0, tzinfo=UTC)) for event in _EVENTS] == golden
+    assert {type(event) for event in _EVENTS} == set(EVENT_NAMES_AND_FIELDS)
+    assert [event_document(event, datetime(2026, 11, 23, 10, 0, tzinfo=UTC)) for event in _EVENTS] == golden
 
 
 def test_reconciled_tables(golden: SnapshotAssertion) -> None:
-    found = Reconciled(
+    found = ReconcileResult(
         table="r_a",
         by="tenant_id",
         key=("id",),
-        compared=("id", "n"),
-        as_text=("n",),
-        omitted=(Omitted(column="at", reason="the reason"),),
+        compared_columns=("id", "n"),
+        columns_compared_as_text=("n",),
+        skipped_columns=(SkippedColumn(column="at", reason="the reason"),),
         rows=1,
         expected_rows=2,
         groups=3,
         hash="4",
         expected_hash="5",
-        differing=6,
+        differing_group_count=6,
         differing_groups=("7", None),
         differences=Differences(
             missing=8,
@@ -314,7 +313,7 @@ def test_reconciled_tables(golden: SnapshotAssertion) -> None:
         ),
         duration_ms=11.5,
     )
-    assert reconciled_object(found) == golden
+    assert reconcile_result_object(found) == golden
 
 
 def test_checksums_and_fingerprints(golden: SnapshotAssertion, project: Project) -> None:
@@ -355,21 +354,21 @@ def test_predictions(golden: SnapshotAssertion, tmp_path: Path) -> None:
     path = tmp_path / ".confiture/predictions.json"
     former = json.loads((FIXTURE / "predictions.json").read_text())
     path.write_text(json.dumps(former))
-    store = Predictions(tmp_path)
+    store = PredictionStore(tmp_path)
     checksums = {entry["version"]: entry["checksum"] for entry in former}
-    found = store.recall(former[0]["database"], checksums)
+    found = store.load(former[0]["database"], checksums)
     assert {version: one.predicted_ms for version, one in found.items()} == {
         entry["version"]: entry["predicted_ms"] for entry in former
     }
-    store.remember([found["002"]])
+    store.save([found["002"]])
     written = json.loads(path.read_text())
     assert written["predictions"][: len(former)] == former
     assert {**written, "predictions": [sorted(written["predictions"][-1])]} == golden
-    assert store.recall(former[0]["database"], checksums) == found
+    assert store.load(former[0]["database"], checksums) == found
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format": "confiture.predictions", "version": 2}', "[{}]"])
 def test_predictions_that_cannot_be_read_count_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / ".confiture").mkdir()
     (tmp_path / ".confiture/predictions.json").write_text(text)
-    assert Predictions(tmp_path).recall("db", {"001": "x"}) == {}
+    assert PredictionStore(tmp_path).load("db", {"001": "x"}) == {}

@@ -12,10 +12,10 @@ import typer
 from confiture import __version__
 from confiture.cli import backfill, db, lint, locks, migrate, project, reconcile, tenancy
 from confiture.cli.context import CommandContext
-from confiture.cli.streams import standard_streams
+from confiture.cli.streams import tolerant_streams
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
-from confiture.report.formats import TEXT
-from confiture.secrets import forget_secrets
+from confiture.output.formats import TEXT
+from confiture.secrets import clear_secrets
 from confiture.text import error_text
 
 _MOST_FRAMES = 4
@@ -40,7 +40,7 @@ app.command(short_help="Hold a table against its defining query.")(reconcile.rec
 app.command(short_help="Run the checks of applied migrations again.")(reconcile.verify)
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"confiture {__version__}")
         raise typer.Exit
@@ -50,7 +50,7 @@ def _version(wanted: bool) -> None:
 def confiture(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.
@@ -58,17 +58,17 @@ def confiture(
     Without a command, says where the project stands and what to do next.
     """
     if context.invoked_subcommand is None:
-        project.overview()
+        project.print_overview()
 
 
 def main() -> None:
     """Runs the command line."""
-    with standard_streams():
-        _run()
+    with tolerant_streams():
+        _run_app()
 
 
-def _run() -> None:
-    forget_secrets()
+def _run_app() -> None:
+    clear_secrets()
     try:
         app()
     except ConfitureError as error:

@@ -11,12 +11,12 @@ import typer
 from confiture.cli.context import CommandContext, error_boundary
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
-from confiture.cli.streams import say
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import Document
+from confiture.cli.streams import echo_stderr
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import Document
 
 if TYPE_CHECKING:
-    from confiture.core.database import Connection, Database
+    from confiture.core.db.connection import Connection, ConnectionTarget
     from confiture.models.backfills import BackfillState
     from confiture.models.history import HistoryKey
 
@@ -31,14 +31,16 @@ VersionArgument = Annotated[
 
 
 @contextmanager
-def _connected(context: CommandContext, options: DatabaseOptions) -> Iterator[tuple[Connection, Database, HistoryKey]]:
-    from confiture.core.asking import asking
-    from confiture.core.database import open_database
+def _backfill_connection(
+    context: CommandContext, options: DatabaseOptions
+) -> Iterator[tuple[Connection, ConnectionTarget, HistoryKey]]:
+    from confiture.core.asking import connect_for_query
+    from confiture.core.db.connection import resolve_database
 
     settings = context.settings(options)
     with (
-        open_database(settings, say) as target,
-        asking(target, "backfill control", "backfills cannot be read or asked") as connection,
+        resolve_database(settings, echo_stderr) as target,
+        connect_for_query(target, "backfill control", "backfills cannot be read or asked") as connection,
     ):
         yield connection, target, settings.history
 
@@ -58,17 +60,17 @@ def status(
     """
     with (
         error_boundary(output_format) as context,
-        _connected(context, settings_options) as (connection, target, history),
+        _backfill_connection(context, settings_options) as (connection, target, history),
     ):
-        from confiture.core.backfill.control import backfills
-        from confiture.report.backfills import backfills_view
-        from confiture.report.terminal import print_again_and_again
+        from confiture.core.backfill.control import list_backfills
+        from confiture.output.terminal.backfills import backfills_table
+        from confiture.output.terminal.console import watch_view
 
         def seen() -> list[BackfillState]:
-            return [one for one in backfills(connection, history) if everything or one.state != "done"]
+            return [one for one in list_backfills(connection, history) if everything or one.state != "done"]
 
         if watch and output_format.is_text:
-            print_again_and_again(lambda: backfills_view(seen(), target.label))
+            watch_view(lambda: backfills_table(seen(), target.label))
         else:
             context.writer.backfills(seen(), target.label)
 
@@ -84,12 +86,12 @@ def pause(
 
     Example: confiture backfill pause
     """
-    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
-        from confiture.core.backfill.control import ask
+    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+        from confiture.core.backfill.control import request_control
 
-        found = ask(connection, history, version, "pause")
+        found = request_control(connection, history, version, "pause")
         when = "pauses within a second" if found.is_running else "nobody runs it; its next run begins paused"
-        say(f"{found.version} {found.step}: {when}; `confiture backfill resume` goes on.")
+        echo_stderr(f"{found.version} {found.step}: {when}; `confiture backfill resume` goes on.")
 
 
 @app.command(short_help="Go on after a pause.")
@@ -103,14 +105,14 @@ def resume(
 
     Example: confiture backfill resume
     """
-    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
-        from confiture.core.backfill.control import ask
+    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+        from confiture.core.backfill.control import request_control
 
-        found = ask(connection, history, version, "run")
+        found = request_control(connection, history, version, "run")
         if found.is_running:
-            say(f"{found.version} {found.step}: goes on within a second.")
+            echo_stderr(f"{found.version} {found.step}: goes on within a second.")
         else:
-            say(f"{found.version} {found.step}: nobody runs it. Next: `confiture migrate up` goes on with it.")
+            echo_stderr(f"{found.version} {found.step}: nobody runs it. Next: `confiture migrate up` goes on with it.")
 
 
 @app.command(short_help="Give a backfill up.")
@@ -126,15 +128,15 @@ def cancel(
 
     Example: confiture backfill cancel 012
     """
-    with error_boundary() as context, _connected(context, settings_options) as (connection, target, history):
-        from confiture.core.backfill.control import ask, withdraw
+    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, target, history):
+        from confiture.core.backfill.control import abandon, request_control
 
-        found = ask(connection, history, version, "cancel")
+        found = request_control(connection, history, version, "cancel")
         if found.is_running:
-            say(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
+            echo_stderr(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
         else:
-            withdraw(connection, target, history, found, lambda _: None, _LOCK_WAIT_MS)
-            say(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
+            abandon(connection, target, history, found, lambda _: None, _LOCK_WAIT_MS)
+            echo_stderr(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
 
 
 @app.command(short_help="Remove triggers that finished backfills left.")
@@ -147,9 +149,9 @@ def clean(
 
     Example: confiture backfill clean
     """
-    with error_boundary() as context, _connected(context, settings_options) as (connection, _, history):
-        from confiture.core.backfill.control import clean as clean_up
-        from confiture.models.words import count
+    with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
+        from confiture.core.backfill.control import clean_up_triggers as clean_up
+        from confiture.models.words import pluralize
 
         removed = clean_up(connection, history)
-        say(f"Removed the triggers of {count(removed, 'backfill')}." if removed else "Nothing to remove.")
+        echo_stderr(f"Removed the triggers of {pluralize(removed, 'backfill')}." if removed else "Nothing to remove.")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from confiture.cli.options import DatabaseOptions, SettingsOptions
-from confiture.cli.streams import clean_logs, say, write_document, write_utf_8
+from confiture.cli.streams import echo_stderr, force_utf8_stdout, sanitize_logs, write_document
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import Document, Writer, WriterContext
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import Document, Writer, WriterContext
 
 if TYPE_CHECKING:
     from confiture.models.settings import Settings
@@ -28,29 +28,29 @@ _WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 
 
-def project_for(
-    settings: Settings, variables: Sequence[str] | None, *, needs_variables: bool = False
+def load_project_with_vars(
+    settings: Settings, assignments: Sequence[str] | None, *, needs_variables: bool = False
 ) -> PlannedProject:
     """The project, with `--var` options merged in. Raises InputError as `load_project` does."""
     from confiture.plan.project import load_project
 
-    return load_project(settings, parse_variables(variables or ()), needs_variables=needs_variables)
+    return load_project(settings, parse_variables(assignments or ()), needs_variables=needs_variables)
 
 
-def parse_variables(given: Sequence[str]) -> dict[str, str]:
+def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
     """`NAME=VALUE` options as a mapping. Raises InputError with all that are none."""
     from confiture.files.variables import VARIABLE_NAME
 
     parsed: dict[str, str] = {}
     wrong: list[Diagnostic] = []
-    for text in given:
+    for text in assignments:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
             # never the value, nor what may be one
             shown = f"{name}=..." if equals else text if text.isidentifier() else "..."
             message = f"--var {shown!r} is not NAME=VALUE, or {name if equals else shown!r} is no name for a variable"
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
-        elif not _is_utf_8(value):
+        elif not _is_utf8(value):
             message = f"the value of --var {name} is not UTF-8"
             wrong.append(Diagnostic(code="bad-option", message=message, hint="set the terminal to UTF-8"))
         parsed[name] = value
@@ -59,35 +59,35 @@ def parse_variables(given: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def _is_utf_8(text: str) -> bool:
+def _is_utf8(text: str) -> bool:
     """Whether an argument was valid UTF-8: what was not is smuggled in as half of a surrogate pair."""
     return not re.search("[\ud800-\udfff]", text)
 
 
 def parse_wait(text: str) -> int:
     """What `--wait` says, in milliseconds. Raises InputError."""
-    return parse_time("--wait", text)
+    return parse_duration_ms("--wait", text)
 
 
-def parse_time(option: str, text: str) -> int:
+def parse_duration_ms(option: str, text: str) -> int:
     """A duration option in milliseconds. Raises InputError."""
     if text.strip() == "0":
         return 0
     match = _WAIT.fullmatch(text.strip())
     if match is None:
-        raise bad_option(f"{option} {text!r} is no duration", "write 0, 30s or 5min")
+        raise usage_error(f"{option} {text!r} is no duration", "write 0, 30s or 5min")
     return round(float(match[1]) * _UNIT_MS[match[2]])
 
 
-def bad_option(message: str, hint: str) -> InputError:
+def usage_error(message: str, hint: str) -> InputError:
     """What is raised for options that mean nothing, or nothing together; `hint` says what to give instead."""
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))
 
 
-def tell_step(step: str) -> None:
+def announce_step(step: str) -> None:
     """Who looks on at a terminal sees which step runs; it may take a while."""
     if sys.stderr.isatty():
-        say(f"{step} ...")
+        echo_stderr(f"{step} ...")
 
 
 @dataclass(slots=True)
@@ -108,14 +108,14 @@ class CommandContext:
 
         A command that needs no database works without one in the settings.
         """
-        from confiture.files.settings import Overrides, load_settings, settings_path
+        from confiture.files.settings import SettingsOverrides, choose_settings_path, load_settings
 
         database: str | None = "embedded"
         if needs_database:
             database = options.database if isinstance(options, DatabaseOptions) else None
-        overrides = Overrides(config=options.config, environment=options.env, database=database)
+        overrides = SettingsOverrides(config=options.config, environment=options.env, database=database)
         # paths in errors are relative to the folder of the settings
-        self.root = settings_path(Path.cwd(), overrides, os.environ).parent
+        self.root = choose_settings_path(Path.cwd(), overrides, os.environ).parent
         return load_settings(Path.cwd(), overrides, os.environ, check)
 
     @property
@@ -145,22 +145,22 @@ def error_boundary(output_format: OutputFormat = TEXT) -> Iterator[CommandContex
 
     Ctrl-C and SIGTERM inside become KeyboardInterrupt, so that whatever runs is rolled back.
     """
-    clean_logs()
-    former = signal.signal(signal.SIGTERM, _interrupt)
+    sanitize_logs()
+    former = signal.signal(signal.SIGTERM, _raise_interrupt)
     context = CommandContext(output_format, Path.cwd())
     if not output_format.is_text:
-        write_utf_8()
+        force_utf8_stdout()
     try:
         yield context
     except ConfitureError as error:
         context.print_failure(error.diagnostics)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
-        say("interrupted")
+        echo_stderr("interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
     finally:
         signal.signal(signal.SIGTERM, former)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _raise_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.streams import print_line, say
+from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import Diagnostic, ExitCode, InputError
-from confiture.text import visible
+from confiture.text import escape_line
 
 if TYPE_CHECKING:
-    from confiture.core.server.embedded import EmbeddedServer
+    from confiture.core.embedded.server import EmbeddedServer
 
 app = typer.Typer(
     name="db",
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 
-def project_root() -> Path:
+def find_project_root() -> Path:
     """Where confiture.yaml is, upward from the working directory; without one, the working directory."""
     from confiture.files.settings import find_settings_file
 
@@ -42,9 +42,11 @@ def start() -> None:
 
     Example: confiture db start && psql "$(confiture db url)"
     """
-    server = _server()
+    server = _embedded_server()
     started = server.start()
-    say(f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop")
+    echo_stderr(
+        f"PostgreSQL {server.version} {'started' if started else 'was running already'} and stays until: db stop"
+    )
 
 
 @app.command()
@@ -55,7 +57,7 @@ def stop(
 
     Example: confiture db stop
     """
-    say("PostgreSQL stopped" if _server().stop(force=force) else "PostgreSQL was not running")
+    echo_stderr("PostgreSQL stopped" if _embedded_server().stop(force=force) else "PostgreSQL was not running")
 
 
 @app.command()
@@ -64,15 +66,15 @@ def status() -> None:
 
     Example: confiture db status || confiture db start
     """
-    server = _server()
+    server = _embedded_server()
     running = server.is_running()
-    print_line(f"server: {'running' if running else 'stopped'}")
-    print_line(f"kept: {'yes' if server.is_kept() else 'no'}")
-    print_line(f"version: {server.version}")
-    print_line(f"data: {server.data}{'' if server.data.exists() else ' (not made yet)'}")
-    print_line(f"log: {server.log}")
-    for user in server.users():
-        print_line(f"used by: {user}")
+    echo_stdout(f"server: {'running' if running else 'stopped'}")
+    echo_stdout(f"kept: {'yes' if server.is_persistent() else 'no'}")
+    echo_stdout(f"version: {server.version}")
+    echo_stdout(f"data: {server.data_directory}{'' if server.data_directory.exists() else ' (not made yet)'}")
+    echo_stdout(f"log: {server.log_file}")
+    for user in server.client_processes():
+        echo_stdout(f"used by: {user}")
     if not running:
         raise typer.Exit(ExitCode.UNREACHABLE)
 
@@ -87,10 +89,10 @@ def url(
 
     Example: pg_dump "$(confiture db url)" > dump.sql
     """
-    server = _server()
-    print_line(server.url(database))
+    server = _embedded_server()
+    echo_stdout(server.url(database))
     if not server.is_running():
-        say("PostgreSQL is not running; to start it: confiture db start")
+        echo_stderr("PostgreSQL is not running; to start it: confiture db start")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -103,9 +105,9 @@ def psql(
 
     Example: confiture db psql < seed.sql
     """
-    server = _server()
-    program = server.program("psql")
-    with server.using() as address:
+    server = _embedded_server()
+    program = server.program_path("psql")
+    with server.started() as address:
         # Ctrl-C cancels a query in psql and must not end us, or the server would go away under it. A handler that does
         # nothing, and not SIG_IGN, which psql would inherit.
         former = signal.signal(signal.SIGINT, lambda *_: None)
@@ -126,9 +128,9 @@ def reset(
 
     Example: confiture db reset --yes && confiture migrate up
     """
-    server = _server()
+    server = _embedded_server()
     if not yes:
-        if not _is_asked_at_a_terminal():
+        if not _is_interactive():
             raise InputError(
                 Diagnostic(
                     code="embedded-reset-unconfirmed",
@@ -136,16 +138,16 @@ def reset(
                     hint="`confiture db reset --yes` removes all data of the embedded server",
                 )
             )
-        typer.confirm(f"Remove all data in {visible(str(server.data))}?", abort=True, err=True)
-    say("The embedded server's data are removed" if server.reset() else "There were no data to remove")
+        typer.confirm(f"Remove all data in {escape_line(str(server.data_directory))}?", abort=True, err=True)
+    echo_stderr("The embedded server's data are removed" if server.reset() else "There were no data to remove")
 
 
-def _is_asked_at_a_terminal() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
-def _server() -> EmbeddedServer:
+def _embedded_server() -> EmbeddedServer:
     # Imported here, because every command loads this module and few need a server.
-    from confiture.core.server.embedded import EmbeddedServer
+    from confiture.core.embedded.server import EmbeddedServer
 
-    return EmbeddedServer(project_root(), notes=say)
+    return EmbeddedServer(find_project_root(), notify=echo_stderr)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import CommandContext, bad_option, error_boundary, parse_variables
+from confiture.cli.context import CommandContext, error_boundary, parse_variables, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, FailOn, SettingsOptions, VarOption, format_option
-from confiture.cli.streams import say
+from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError, ExitCode
-from confiture.report.formats import TEXT, OutputFormat, formats_for
-from confiture.report.writer import Document, LintSummary
+from confiture.output.formats import TEXT, OutputFormat, formats_for
+from confiture.output.writer import Document, LintSummary
 
 if TYPE_CHECKING:
     from confiture.lint.engine.context import DatabaseFacts
     from confiture.lint.engine.rule import Rule
-    from confiture.lint.filters import Narrowing
+    from confiture.lint.filters import FindingFilter
     from confiture.lint.project import LintOptions
     from confiture.models.findings import LintReport
     from confiture.models.settings import Settings, Severity
@@ -53,7 +53,7 @@ def lint(
     write_baseline: Annotated[
         bool, typer.Option("--write-baseline", help="Write all findings into the baseline, and end with 0.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Change the files where a fix is sure.")] = False,
+    fix: Annotated[bool, typer.Option("--apply_fixes", help="Change the files where a apply_fixes is sure.")] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Judge the schema of the database, and the migrations that it has not.")
     ] = False,
@@ -79,20 +79,20 @@ def lint(
         confiture lint --live --env production
     """
     began = time.perf_counter()
-    with _collector_at_rest(), error_boundary(output_format) as context:
+    with _gc_disabled(), error_boundary(output_format) as context:
         if explain is not None or list_rules:
             _print_rules(context, _known_rules(context, settings_options), explain)
             return
-        from confiture.lint.project import check_settings
+        from confiture.lint.project import check_rule_settings
 
-        settings = context.settings(settings_options, needs_database=live, check=check_settings)
+        settings = context.settings(settings_options, needs_database=live, check=check_rule_settings)
         run = _LintRun(context, settings, fail_on, began)
-        asked = _Asked(paths or (), changed_since, baseline, write_baseline)
-        run.lint(_options(var, rule), _facts(settings) if live else None, asked, fix=fix)
+        asked = _LintSelection(paths or (), changed_since, baseline, write_baseline)
+        run.lint(_lint_options(var, rule), _read_facts(settings) if live else None, asked, fix=fix)
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
+def _gc_disabled() -> Iterator[None]:
     """Keeps Python from looking for cycles: among ten thousand tables that takes long, and there are next to none."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -106,7 +106,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _LintSelection:
     """Which of the findings are asked for."""
 
     paths: Sequence[Path]
@@ -124,7 +124,7 @@ class _LintRun:
     fail_on: FailOn
     began: float
 
-    def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _Asked, *, fix: bool) -> None:
+    def lint(self, options: LintOptions, facts: DatabaseFacts | None, asked: _LintSelection, *, fix: bool) -> None:
         """Lints and prints. Ends the command with 1 where findings are as bad as --fail-on says."""
         from confiture.lint.project import lint_project
 
@@ -134,27 +134,27 @@ class _LintRun:
         narrowing = self._narrowing(asked)
         if fix:
             if facts is not None:
-                raise bad_option("--fix and --live exclude each other", "a database has no files to fix")
+                raise usage_error("--fix and --live exclude each other", "a database has no files to fix")
             report = self._fix(options, narrowing)
         else:
             report = lint_project(self.settings, options, facts)
-        shown = narrowing.of(report)
+        shown = narrowing.apply(report)
         self._print(shown)
-        fails = _severities(self.fail_on)
+        fails = _severities_from(self.fail_on)
         if any(finding.severity in fails for finding in shown.findings):
             raise typer.Exit(ExitCode.FINDINGS)
 
-    def _narrowing(self, asked: _Asked) -> Narrowing:
+    def _narrowing(self, asked: _LintSelection) -> FindingFilter:
         from confiture.lint.baseline import read_baseline
-        from confiture.lint.filters import Narrowing, shown_paths
-        from confiture.lint.git_changes import changes_since
+        from confiture.lint.filters import FindingFilter, to_finding_paths
+        from confiture.lint.git_changes import changed_files
         from confiture.lint.registry import known_rules
 
         root = self.settings.root
         baseline, within = self._baseline(asked.baseline)
-        return Narrowing(
-            paths=shown_paths(asked.paths, root),
-            changes=changes_since(asked.changed_since, root) if asked.changed_since is not None else None,
+        return FindingFilter(
+            paths=to_finding_paths(asked.paths, root),
+            changes=changed_files(asked.changed_since, root) if asked.changed_since is not None else None,
             baseline=read_baseline(baseline, root, within, known_rules(self.settings.linting, root))
             if baseline
             else None,
@@ -168,35 +168,39 @@ class _LintRun:
             return asked.absolute(), ANYWHERE
         return self.settings.linting.baseline, (self.settings.root,)
 
-    def _fix(self, options: LintOptions, narrowing: Narrowing) -> LintReport:
-        from confiture.lint.fixes import fix
+    def _fix(self, options: LintOptions, narrowing: FindingFilter) -> LintReport:
+        from confiture.lint.fixes import apply_fixes
         from confiture.lint.project import lint_project
-        from confiture.models.words import count
+        from confiture.models.words import pluralize
 
         # settings and files are read anew each time, as the fixes leave them
-        fixes = fix(self.settings, lambda: lint_project(self.settings, options), narrowing.shows)
-        say(f"fixed {count(len(fixes.fixed), 'finding')}")
-        if fixes.refused:
-            say(f"left {count(len(fixes.refused), 'finding')} whose fix would have changed more than it should")
+        fixes = apply_fixes(self.settings, lambda: lint_project(self.settings, options), narrowing.matches)
+        echo_stderr(f"fixed {pluralize(len(fixes.fixed), 'finding')}")
+        if fixes.rejected:
+            echo_stderr(
+                f"left {pluralize(len(fixes.rejected), 'finding')} whose fix would have changed more than it should"
+            )
         if any(finding.migration for finding in fixes.fixed):
-            say("a database that has a migration whose file was changed will call that drift: undo the change there")
+            echo_stderr(
+                "a database that has a migration whose file was changed will call that drift: undo the change there"
+            )
         return fixes.report
 
     def _write_baseline(self, report: LintReport, asked: Path | None) -> None:
         from confiture.files.access import write_file
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
-        from confiture.lint.engine.findings import is_broken_file
-        from confiture.models.words import count
+        from confiture.lint.engine.findings import is_parse_error
+        from confiture.models.words import pluralize
 
         named, within = self._baseline(asked)
         path = named or self.settings.root / DEFAULT_NAME
-        findings = [finding for finding in report.findings if not is_broken_file(finding)]
+        findings = [finding for finding in report.findings if not is_parse_error(finding)]
         write_file(path, os.path.relpath(path), baseline_text(findings).encode(), within)
-        say(f"wrote {count(len(findings), 'finding')} to {os.path.relpath(path)}")
+        echo_stderr(f"wrote {pluralize(len(findings), 'finding')} to {os.path.relpath(path)}")
         if asked or not self.settings.linting.baseline:
             shown = os.path.relpath(path.absolute(), self.settings.root)
-            say(f"Next: write `baseline: {shown}` below `linting:` in {FILE_NAME}.")
+            echo_stderr(f"Next: write `baseline: {shown}` below `linting:` in {FILE_NAME}.")
 
     def _print(self, report: LintReport) -> None:
         from confiture.lint.registry import known_rules
@@ -204,32 +208,32 @@ class _LintRun:
         self.context.writer.findings(
             LintSummary(
                 report=report,
-                failing=_severities(self.fail_on),
+                failing=_severities_from(self.fail_on),
                 rules=lambda: known_rules(self.settings.linting, self.settings.root),
                 duration_ms=(time.perf_counter() - self.began) * 1000,
             )
         )
 
 
-def _severities(least: FailOn) -> tuple[Severity, ...]:
+def _severities_from(threshold: FailOn) -> tuple[Severity, ...]:
     """The severities from this one on."""
     from confiture.models.findings import SEVERITIES
 
-    return SEVERITIES[: SEVERITIES.index(least.value) + 1] if least is not FailOn.NEVER else ()
+    return SEVERITIES[: SEVERITIES.index(threshold.value) + 1] if threshold is not FailOn.NEVER else ()
 
 
-def _options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
+def _lint_options(variables: Sequence[str] | None, rules: Sequence[str] | None) -> LintOptions:
     from confiture.lint.project import LintOptions
 
     return LintOptions(variables=parse_variables(variables or ()), rules=tuple(rules or ()))
 
 
-def _facts(settings: Settings) -> DatabaseFacts:
-    from confiture.core.database import open_database
-    from confiture.core.database_facts import facts_of
+def _read_facts(settings: Settings) -> DatabaseFacts:
+    from confiture.core.database_facts import read_database_facts
+    from confiture.core.db.connection import resolve_database
 
-    with open_database(settings, say) as target:
-        return facts_of(target, settings.history)
+    with resolve_database(settings, echo_stderr) as target:
+        return read_database_facts(target, settings.history)
 
 
 def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[str, Rule]:
@@ -247,10 +251,10 @@ def _known_rules(context: CommandContext, options: SettingsOptions) -> Mapping[s
 
 
 def _print_rules(context: CommandContext, known: Mapping[str, Rule], name: str | None) -> None:
-    from confiture.lint.engine.configuration import rule_named
+    from confiture.lint.engine.configuration import find_rule
 
-    explained = rule_named(name, known) if name is not None else None
+    explained = find_rule(name, known) if name is not None else None
     if Document.RULES not in context.output_format.documents:
         allowed = " or ".join(formats_for(Document.RULES))
-        raise bad_option(f"rules are printed as {allowed}, not as {context.output_format}", "give another --format")
+        raise usage_error(f"rules are printed as {allowed}, not as {context.output_format}", "give another --format")
     context.writer.rules(known, explained)

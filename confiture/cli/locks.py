@@ -9,9 +9,9 @@ import typer
 from confiture.cli.context import error_boundary
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
-from confiture.cli.streams import say
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import Document
+from confiture.cli.streams import echo_stderr
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import Document
 
 
 @expand_options
@@ -26,15 +26,18 @@ def locks(
     Example: confiture locks --watch --env production
     """
     with error_boundary(output_format) as context:
-        from confiture.core.asking import asking
-        from confiture.core.database import open_database
-        from confiture.core.locks import running_sessions
-        from confiture.report.locks import locks_view
-        from confiture.report.terminal import print_again_and_again
+        from confiture.core.asking import connect_for_query
+        from confiture.core.db.connection import resolve_database
+        from confiture.core.db.lock_monitor import read_running_sessions
+        from confiture.output.terminal.console import watch_view
+        from confiture.output.terminal.locks import locks_table
 
         settings = context.settings(settings_options)
-        with open_database(settings, say) as target, asking(target, "locks", "locks cannot be read") as connection:
+        with (
+            resolve_database(settings, echo_stderr) as target,
+            connect_for_query(target, "locks", "locks cannot be read") as connection,
+        ):
             if watch and output_format.is_text:
-                print_again_and_again(lambda: locks_view(running_sessions(connection), target.label))
+                watch_view(lambda: locks_table(read_running_sessions(connection), target.label))
             else:
-                context.writer.locks(running_sessions(connection), target.label)
+                context.writer.locks(read_running_sessions(connection), target.label)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, error_boundary, parse_wait, project_for
+from confiture.cli.context import error_boundary, load_project_with_vars, parse_wait, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
     DATA_FORMAT_HELP,
@@ -22,11 +22,11 @@ from confiture.cli.options import (
     WaitOption,
     format_option,
 )
-from confiture.cli.running import dry_run_options, run_and_report
-from confiture.cli.streams import print_line, say
+from confiture.cli.run_command import dry_run_options, run_and_report
+from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import ExitCode
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import AdoptionSummary, Document, StatusSummary
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import AdoptionSummary, Document, StatusSummary
 
 app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
 
@@ -51,14 +51,14 @@ def migrate(
     """
     if context.invoked_subcommand is None and dry_run:
         _up(options, flags, files, settings_options, dry_run, var, output_format, wait)
-    elif _given(context):
+    elif _has_options(context):
         command = context.invoked_subcommand or "up"
         raise typer.BadParameter(f"put options behind the command: confiture migrate {command} ...")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-def _given(context: typer.Context) -> bool:
+def _has_options(context: typer.Context) -> bool:
     return any(str(context.get_parameter_source(name)).endswith("COMMANDLINE") for name in context.params)
 
 
@@ -106,9 +106,9 @@ def _up(
     with error_boundary(output_format) as context:
         rehearsal = dry_run_options(flags, dry_run=dry_run)
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.migrate import UpOptions
-        from confiture.core.migrate import up as run_up
+        project = load_project_with_vars(settings, var)
+        from confiture.core.commands import UpOptions
+        from confiture.core.commands import up as run_up
 
         up_options = UpOptions(
             to=options.to,
@@ -152,12 +152,12 @@ def down(
     """
     with error_boundary(output_format) as context:
         if to is not None and steps is not None:
-            raise bad_option("--to and --steps exclude each other", "leave one out")
+            raise usage_error("--to and --steps exclude each other", "leave one out")
         rehearsal = dry_run_options(flags, dry_run=dry_run)
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.migrate import DownOptions
-        from confiture.core.migrate import down as run_down
+        project = load_project_with_vars(settings, var)
+        from confiture.core.commands import DownOptions
+        from confiture.core.commands import down as run_down
 
         options = DownOptions(
             to=to,
@@ -185,12 +185,12 @@ def status(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.database import open_database
-        from confiture.core.standing import standing
+        project = load_project_with_vars(settings, var)
+        from confiture.core.db.connection import resolve_database
+        from confiture.core.status import migration_status
 
-        with open_database(settings, say) as target:
-            now = standing(project, target)
+        with resolve_database(settings, echo_stderr) as target:
+            now = migration_status(project, target)
         context.writer.status(StatusSummary(status=now, environment=settings.environment, database=target.label))
         if now.drift:
             raise typer.Exit(ExitCode.DRIFT)
@@ -214,7 +214,7 @@ def show(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options, needs_database=False)
-        context.writer.plan(project_for(settings, var).plan_of(version, down=down))
+        context.writer.plan(load_project_with_vars(settings, var).plan_of(version, down=down))
 
 
 @app.command(short_help="Check the files, without a database.")
@@ -232,15 +232,15 @@ def validate(
     Example: confiture migrate validate --format github
     """
     with error_boundary(output_format) as context:
-        from confiture.lint.project import check_settings
+        from confiture.lint.project import check_rule_settings
 
-        settings = context.settings(settings_options, needs_database=False, check=check_settings)
-        project = project_for(settings, var, needs_variables=True)
+        settings = context.settings(settings_options, needs_database=False, check=check_rule_settings)
+        project = load_project_with_vars(settings, var, needs_variables=True)
         if output_format.is_text:
-            from confiture.models.words import count
+            from confiture.models.words import pluralize
 
             steps = sum(len(plan.steps) for plan in project.ups)
-            print_line(f"{count(len(project.migrations), 'migration')}, {count(steps, 'step')}: all valid.")
+            echo_stdout(f"{pluralize(len(project.migrations), 'migration')}, {pluralize(steps, 'step')}: all valid.")
         else:
             context.writer.diagnostics(())
 
@@ -262,16 +262,16 @@ def baseline(
     """
     with error_boundary() as context:
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.baseline import baseline as enter
-        from confiture.core.database import open_database
+        project = load_project_with_vars(settings, var)
+        from confiture.core.baseline import record_baseline as enter
+        from confiture.core.db.connection import resolve_database
 
-        with open_database(settings, say) as target:
+        with resolve_database(settings, echo_stderr) as target:
             entered = enter(project, target, version, parse_wait(wait))
         for plan in entered:
-            print_line(f"{plan.migration.label}: entered as applied")
+            echo_stdout(f"{plan.migration.label}: entered as applied")
         if not entered:
-            print_line(f"Nothing to do: all migrations up to {version} are applied.")
+            echo_stdout(f"Nothing to do: all migrations up to {version} are applied.")
 
 
 @app.command(name="adopt-project", short_help="Rename a project's history.")
@@ -295,14 +295,14 @@ def adopt_project(
 
         for name in (old, new):
             if PROJECT_NAME.fullmatch(name) is None:
-                raise bad_option(f"{name!r} cannot name a project", PROJECT_NAME_HINT)
+                raise usage_error(f"{name!r} cannot name a project", PROJECT_NAME_HINT)
         if old == new:
-            raise bad_option("OLD and NEW are the same name", "give the name that the history has, then the new one")
+            raise usage_error("OLD and NEW are the same name", "give the name that the history has, then the new one")
         settings = context.settings(settings_options)
         from confiture.core.adoption import adopt_project as adopt
-        from confiture.core.database import open_database
+        from confiture.core.db.connection import resolve_database
 
-        with open_database(settings, say) as target:
+        with resolve_database(settings, echo_stderr) as target:
             migrations = adopt(target, old, new, parse_wait(wait))
         context.writer.adoption(
             AdoptionSummary(database=target.label, old=old, new=new, configured=settings.project, migrations=migrations)

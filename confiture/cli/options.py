@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from confiture.report.formats import OutputFormat, formats_for
-from confiture.report.writer import Document
+from confiture.output.formats import OutputFormat, formats_for
+from confiture.output.writer import Document
 
 
 class FailOn(StrEnum):

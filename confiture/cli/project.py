@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from confiture.cli.context import error_boundary, project_for
+from confiture.cli.context import error_boundary, load_project_with_vars
 from confiture.cli.options import ConfigOption, SettingsOptions
-from confiture.cli.streams import print_line, say, write_document
+from confiture.cli.streams import echo_stderr, echo_stdout, write_document
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def init(
     Example: confiture init shop && cd shop && confiture new add_orders
     """
     with error_boundary():
-        from confiture.files.writing import create_project
+        from confiture.files.scaffold import create_project
 
-        for path in create_project(folder, _entries()):
-            print_line(f"wrote {path}")
-        say("Next: `confiture new NAME` writes the first migration.")
+        for path in create_project(folder, _built_in_entry_schemas()):
+            echo_stdout(f"wrote {path}")
+        echo_stderr("Next: `confiture new NAME` writes the first migration.")
 
 
 def new(
@@ -43,18 +43,18 @@ def new(
     Example: confiture new add_order_totals
     """
     with error_boundary() as context:
-        from confiture.files.migration import migration_paths, version_of_file
-        from confiture.files.writing import create_migration, create_python_migration
+        from confiture.files.migration import migration_paths, parse_file_version
+        from confiture.files.scaffold import create_migration, create_python_migration
 
         settings = context.settings(SettingsOptions(config=config), needs_database=False)
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
-        versions = [version for path in paths if (version := version_of_file(path))]
+        versions = [version for path in paths if (version := parse_file_version(path))]
         if python:
             path = create_python_migration(name, settings.migrations, versions)
         else:
-            path = create_migration(name, settings.migrations, settings.root, versions, _entries())
-        print_line(os.path.relpath(path))
-        say("Next: fill it in, then `confiture migrate validate`.")
+            path = create_migration(name, settings.migrations, settings.root, versions, _built_in_entry_schemas())
+        echo_stdout(os.path.relpath(path))
+        echo_stderr("Next: fill it in, then `confiture migrate validate`.")
 
 
 def schema(
@@ -71,72 +71,77 @@ def schema(
     Example: confiture schema settings > confiture.schema.json
     """
     with error_boundary() as context:
-        from confiture.files.json_schema import install_schemas, json_schema
-        from confiture.lint.engine.configuration import entry_schemas
+        from confiture.files.json_schema import build_json_schema, write_schemas
+        from confiture.lint.engine.configuration import rule_settings_schemas
         from confiture.lint.registry import known_rules
 
         if name not in ("migration", "settings"):
             raise typer.BadParameter("migration or settings", param_hint="NAME")
         if install:
             settings = context.settings(SettingsOptions(config=config), needs_database=False)
-            install_schemas(settings.root, entry_schemas(known_rules(settings.linting, settings.root).values()))
-            say(f"wrote {settings.root / '.confiture' / 'schema'}")
+            write_schemas(settings.root, rule_settings_schemas(known_rules(settings.linting, settings.root).values()))
+            echo_stderr(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
-        entries = _entries() if name == "settings" else ()
-        write_document(json.dumps(json_schema(name, entries), indent=2) + "\n")  # type: ignore[arg-type]
+        entries = _built_in_entry_schemas() if name == "settings" else ()
+        write_document(json.dumps(build_json_schema(name, entries), indent=2) + "\n")  # type: ignore[arg-type]
 
 
-def _entries() -> list[dict[str, Any]]:
+def _built_in_entry_schemas() -> list[dict[str, Any]]:
     """The JSON Schemas of the settings' entries for the built-in rules."""
-    from confiture.lint.engine.configuration import entry_schemas
+    from confiture.lint.engine.configuration import rule_settings_schemas
     from confiture.lint.registry import built_in_rules
 
-    return entry_schemas(built_in_rules().values())
+    return rule_settings_schemas(built_in_rules().values())
 
 
-def overview() -> None:
+def print_overview() -> None:
     """Says where the project around the working directory stands, and what to do next."""
     from confiture.files.settings import find_settings_file
 
     if not (os.environ.get("CONFITURE_CONFIG") or find_settings_file(Path.cwd())):
-        print_line("There is no confiture.yaml here or above.")
-        print_line("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
+        echo_stdout("There is no confiture.yaml here or above.")
+        echo_stdout("Next: `confiture init` makes a project here; `confiture --help` lists the commands.")
         return
     with error_boundary() as context:
         settings = context.settings(SettingsOptions())
-        print_line(f"Project {settings.root}, environment {settings.environment}")
-        project = project_for(settings, None)
+        echo_stdout(f"Project {settings.root}, environment {settings.environment}")
+        project = load_project_with_vars(settings, None)
         if not project.migrations:
-            print_line("No migrations yet. Next: `confiture new NAME`.")
+            echo_stdout("No migrations yet. Next: `confiture new NAME`.")
             return
-        _database_overview(project)
+        _print_database_overview(project)
 
 
-def _database_overview(project: PlannedProject) -> None:
-    from confiture.core.database import label_of, open_database
-    from confiture.core.standing import standing
+def _print_database_overview(project: PlannedProject) -> None:
+    from confiture.core.db.connection import database_label, resolve_database
+    from confiture.core.status import migration_status
     from confiture.models.settings import EMBEDDED
-    from confiture.models.words import count
+    from confiture.models.words import pluralize
 
     settings = project.settings
-    known = count(len(project.migrations), "migration")
+    known = pluralize(len(project.migrations), "migration")
     if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
-        print_line(f"{known}, none applied: the embedded server does not exist yet.")
-        print_line("Next: `confiture migrate up` makes it and applies them.")
+        echo_stdout(f"{known}, none applied: the embedded server does not exist yet.")
+        echo_stdout("Next: `confiture migrate up` makes it and applies them.")
         return
     try:
-        with open_database(settings, say) as database:
-            now = standing(project, database)
+        with resolve_database(settings, echo_stderr) as database:
+            now = migration_status(project, database)
     except ConfitureError as error:
-        print_line(f"{known}; {error.diagnostics[0].message}.")
-        print_line("Next: `confiture migrate status` says more.")
+        echo_stdout(f"{known}; {error.diagnostics[0].message}.")
+        echo_stdout("Next: `confiture migrate status` says more.")
         return
-    print_line(f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {label_of(settings.database)}.")
+    echo_stdout(
+        f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
+    )
     if now.drift:
-        print_line("Applied files changed. Next: `confiture migrate status`.")
-    elif now.unfinished:
-        print_line(f"{now.unfinished.version} {now.unfinished.name} stopped midway. Next: `confiture migrate status`.")
+        echo_stdout("Applied files changed. Next: `confiture migrate status`.")
+    elif now.first_interrupted:
+        echo_stdout(
+            f"{now.first_interrupted.version} {now.first_interrupted.name} stopped midway. Next:"
+            " `confiture migrate status`."
+        )
     elif now.pending:
-        print_line("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
+        echo_stdout("Next: `confiture migrate --dry-run`, then `confiture migrate up`.")
     else:
-        print_line("Nothing to do. `confiture new NAME` writes the next migration.")
+        echo_stdout("Nothing to do. `confiture new NAME` writes the next migration.")

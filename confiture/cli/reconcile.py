@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, error_boundary, project_for, tell_step
+from confiture.cli.context import announce_step, error_boundary, load_project_with_vars, usage_error
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
-from confiture.cli.streams import say
+from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import Document
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import Document
 
 if TYPE_CHECKING:
-    from confiture.core.reconcile.alone import Asked
+    from confiture.core.reconcile.ad_hoc import AdHocReconcile
 
 
 @expand_options
@@ -53,18 +53,18 @@ def reconcile(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options)
-        asked = _asked(target, query, file, key, by)
-        project = None if asked else project_for(settings, var)
-        from confiture.core.database import open_database
-        from confiture.core.verify import not_holding, reconcile_again, reconcile_asked
+        asked = _parse_ad_hoc(target, query, file, key, by)
+        project = None if asked else load_project_with_vars(settings, var)
+        from confiture.core.db.connection import resolve_database
+        from confiture.core.verify import failed_checks, reconcile_query, verify_reconciles
 
-        with open_database(settings, say) as opened:
+        with resolve_database(settings, echo_stderr) as opened:
             if asked:
-                found = reconcile_asked(settings, opened, asked)
+                found = reconcile_query(settings, opened, asked)
             elif project:
-                found = reconcile_again(project, opened, target, tell_step)
+                found = verify_reconciles(project, opened, target, announce_step)
         context.writer.reconcile(found)
-        if not_holding(found, strict=True):
+        if failed_checks(found, strict=True):
             raise typer.Exit(ExitCode.FINDINGS)
 
 
@@ -92,39 +92,41 @@ def verify(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.database import open_database
-        from confiture.core.verify import not_holding
+        project = load_project_with_vars(settings, var)
+        from confiture.core.db.connection import resolve_database
+        from confiture.core.verify import failed_checks
         from confiture.core.verify import verify as run_again
 
-        with open_database(settings, say) as opened:
-            found = run_again(project, opened, version, tell_step)
+        with resolve_database(settings, echo_stderr) as opened:
+            found = run_again(project, opened, version, announce_step)
         context.writer.verify(found)
-        if not_holding(found, strict=strict):
+        if failed_checks(found, strict=strict):
             raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _asked(table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None) -> Asked | None:
+def _parse_ad_hoc(
+    table: str, query: str | None, file: Path | None, key: list[str] | None, by: str | None
+) -> AdHocReconcile | None:
     """The reconcile that the options describe; None where they name no query. Raises InputError."""
     if query is not None and file is not None:
-        raise bad_option("--sql and --file exclude each other", "give the query once")
+        raise usage_error("--sql and --file exclude each other", "give the query once")
     if query is None and file is None:
         if key or by is not None:
-            raise bad_option("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
+            raise usage_error("--key and --by need a query", "give --sql or --file; a migration's steps have their own")
         return None
-    from confiture.core.reconcile.alone import Asked
+    from confiture.core.reconcile.ad_hoc import AdHocReconcile
 
-    text = query if file is None else _read(file)
+    text = query if file is None else _read_query(file)
     origin = "--sql" if file is None else str(file)
-    return Asked(table=table, sql=text or "", origin=origin, key=tuple(key or ()), by=by)
+    return AdHocReconcile(table=table, sql=text or "", origin=origin, key=tuple(key or ()), by=by)
 
 
-def _read(file: Path) -> str:
-    from confiture.files.access import ANYWHERE, FileRefused, read_file
+def _read_query(file: Path) -> str:
+    from confiture.files.access import ANYWHERE, FileAccessError, read_file
 
     try:
         return read_file(file, str(file), ANYWHERE).decode("utf-8-sig")
-    except FileRefused as refused:
-        raise bad_option(f"--file: {refused}", "name a file with one query, or pass it with --sql") from refused
+    except FileAccessError as refused:
+        raise usage_error(f"--file: {refused}", "name a file with one query, or pass it with --sql") from refused
     except UnicodeDecodeError as error:
-        raise bad_option(f"--file {file} is not UTF-8", "save it as UTF-8") from error
+        raise usage_error(f"--file {file} is not UTF-8", "save it as UTF-8") from error

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 
-from confiture.report.streams import OutputStream
-from confiture.text import visible
+from confiture.output.terminal.streams import CleanStream
+from confiture.text import escape_line
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Outlet(FileIO):
+class _TolerantStream(FileIO):
     """A file whose errors are kept instead of raised."""
 
     failure: OSError | None = None
@@ -33,62 +33,62 @@ class _Outlet(FileIO):
 
 
 @contextmanager
-def standard_streams() -> Iterator[None]:
+def tolerant_streams() -> Iterator[None]:
     """stdout and stderr that take everything. Where stdout was lost and a reader was there (a full disk), that is said
     at the end, and what would have ended with 0 ends with 1.
     """
-    out, stdout = _outlet(sys.stdout)
-    _, stderr = _outlet(sys.stderr)
-    sys.stdout, sys.stderr = cast("TextIO", OutputStream(stdout)), cast("TextIO", OutputStream(stderr))
+    out, stdout = _open_tolerant_stream(sys.stdout)
+    _, stderr = _open_tolerant_stream(sys.stderr)
+    sys.stdout, sys.stderr = cast("TextIO", CleanStream(stdout)), cast("TextIO", CleanStream(stderr))
     try:
         yield
     except SystemExit as exit_:
-        _end(out, exit_.code)
+        _finish_stdout(out, exit_.code)
         raise
-    _end(out, 0)
+    _finish_stdout(out, 0)
 
 
-def write_utf_8() -> None:
+def force_utf8_stdout() -> None:
     """From here on stdout is UTF-8, whatever the locale: programs read it so."""
-    stream = _trusted(sys.stdout)
+    stream = _underlying_stream(sys.stdout)
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def print_line(text: str) -> None:
+def echo_stdout(text: str) -> None:
     """A sentence on stdout."""
-    typer.echo(visible(text))
+    typer.echo(escape_line(text))
 
 
-def say(text: str) -> None:
+def echo_stderr(text: str) -> None:
     """A sentence on stderr."""
-    typer.echo(visible(text), err=True)
+    typer.echo(escape_line(text), err=True)
 
 
 def write_document(text: str, *, is_commands: bool = False) -> None:
     """A whole document on stdout. Commands to a CI system go there as they are."""
-    (_trusted(sys.stdout) if is_commands else sys.stdout).write(text)
+    (_underlying_stream(sys.stdout) if is_commands else sys.stdout).write(text)
 
 
-def clean_logs() -> None:
+def sanitize_logs() -> None:
     """Log records that no handler takes, such as the driver's, become one clean line of stderr each."""
     import logging
 
     class CleanFormatter(logging.Formatter):
         def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (its name in logging)
-            return visible(super().formatMessage(record))
+            return escape_line(super().formatMessage(record))
 
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(CleanFormatter())
 
 
-def _trusted(stream: TextIO) -> TextIO:
-    return stream.trusted if isinstance(stream, OutputStream) else stream
+def _underlying_stream(stream: TextIO) -> TextIO:
+    return stream.trusted if isinstance(stream, CleanStream) else stream
 
 
-def _outlet(stream: TextIO | None) -> tuple[_Outlet | None, TextIO]:
+def _open_tolerant_stream(stream: TextIO | None) -> tuple[_TolerantStream | None, TextIO]:
     if stream is None:  # closed by who started us
-        nowhere = _Outlet(os.devnull, "wb")
+        nowhere = _TolerantStream(os.devnull, "wb")
         return nowhere, TextIOWrapper(BufferedWriter(nowhere), encoding="utf-8")
     if not isinstance(stream, TextIOWrapper):
         return None, stream
@@ -97,7 +97,7 @@ def _outlet(stream: TextIO | None) -> tuple[_Outlet | None, TextIO]:
     if not isinstance(buffer, BufferedWriter | FileIO):  # not of a process, but put in place by who called us
         stream.reconfigure(errors="replace")
         return None, stream
-    outlet = _Outlet(stream.fileno(), "wb", closefd=False)
+    outlet = _TolerantStream(stream.fileno(), "wb", closefd=False)
     return outlet, TextIOWrapper(
         BufferedWriter(outlet) if isinstance(buffer, BufferedWriter) else outlet,
         encoding=stream.encoding,
@@ -107,9 +107,9 @@ def _outlet(stream: TextIO | None) -> tuple[_Outlet | None, TextIO]:
     )
 
 
-def _end(out: _Outlet | None, code: object) -> None:
+def _finish_stdout(stream: _TolerantStream | None, code: object) -> None:
     sys.stdout.flush()
-    failure = out.failure if out else None
+    failure = stream.failure if stream else None
     if failure is None or failure.errno == errno.EPIPE:
         return
     sys.stderr.write(f"stdout could not be written: {failure.strerror}\n")

@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
-from confiture.cli.context import bad_option, error_boundary, parse_time, parse_variables, project_for, tell_step
+from confiture.cli.context import (
+    announce_step,
+    error_boundary,
+    load_project_with_vars,
+    parse_duration_ms,
+    parse_variables,
+    usage_error,
+)
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
-from confiture.cli.streams import say
+from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
-from confiture.report.formats import TEXT, OutputFormat
-from confiture.report.writer import Document
+from confiture.output.formats import TEXT, OutputFormat
+from confiture.output.writer import Document
 
 app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
 
@@ -38,15 +45,15 @@ def show_map(
     """
     with error_boundary(output_format) as context:
         settings = context.settings(settings_options, needs_database=live)
-        from confiture.core.tenancy.project import map_database, map_files
+        from confiture.core.tenancy.commands import ownership_from_database, ownership_from_files
 
         if live:
-            from confiture.core.database import open_database
+            from confiture.core.db.connection import resolve_database
 
-            with open_database(settings, say) as opened:
-                found = map_database(settings, opened)
+            with resolve_database(settings, echo_stderr) as opened:
+                found = ownership_from_database(settings, opened)
         else:
-            found = map_files(settings, parse_variables(var or ()))
+            found = ownership_from_files(settings, parse_variables(var or ()))
         context.writer.tenant_map(found)
 
 
@@ -83,23 +90,23 @@ def prove(
     """
     with error_boundary(output_format) as context:
         if every and tenants is not None:
-            raise bad_option("--tenants and --all exclude each other", "leave one out")
-        timeout_ms = parse_time("--timeout", timeout) if timeout is not None else None
+            raise usage_error("--tenants and --all exclude each other", "leave one out")
+        timeout_ms = parse_duration_ms("--timeout", timeout) if timeout is not None else None
         settings = context.settings(settings_options)
-        project = project_for(settings, var)
-        from confiture.core.database import open_database
-        from confiture.core.tenancy.project import prove_project
-        from confiture.models.isolation import DEFAULT_TENANTS, Standing
+        project = load_project_with_vars(settings, var)
+        from confiture.core.db.connection import resolve_database
+        from confiture.core.tenancy.commands import prove_project
+        from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationVerdict
 
-        with open_database(settings, say) as opened:
+        with resolve_database(settings, echo_stderr) as opened:
             found = prove_project(
                 project,
                 opened,
                 migration,
                 None if every else tenants or DEFAULT_TENANTS,
                 timeout_ms=timeout_ms,
-                tell=tell_step,
+                announce=announce_step,
             )
         context.writer.tenant_isolation(found)
-        if found.of(Standing.MIXED):
+        if found.with_verdict(IsolationVerdict.MIXED):
             raise typer.Exit(ExitCode.FINDINGS)

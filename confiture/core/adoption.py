@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import psycopg
 
-from confiture.core.database import Database, require_usable
-from confiture.core.failures import plain_failure
-from confiture.core.lock import project_lock
-from confiture.core.state import StateStore
+from confiture.core.db.connection import ConnectionTarget, check_server
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.migration_lock import acquire_migration_lock
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.history import HistoryKey
 
 
-def adopt_project(database: Database, old: str, new: str, lock_wait_ms: int) -> int:
+def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
     """Renames the history of the project `old` to `new`, in one transaction. Returns how many migrations it holds.
 
     Raises InputError if there is none of `old`, or one of `new` already; LockHeld while a run of either is under way;
@@ -24,11 +24,11 @@ def adopt_project(database: Database, old: str, new: str, lock_wait_ms: int) -> 
     purpose = "adopt project"
     connection = database.connect(purpose)
     try:
-        require_usable(connection, database.label)
-        former, renamed = (StateStore(connection, key) for key in keys)
+        check_server(connection, database.label)
+        former, renamed = (HistoryStore(connection, key) for key in keys)
         with (
-            project_lock(database, keys[0], purpose, lock_wait_ms, lambda _: None, connection),
-            project_lock(database, keys[1], purpose, lock_wait_ms, lambda _: None, connection),
+            acquire_migration_lock(database, keys[0], purpose, lock_wait_ms, lambda _: None, connection),
+            acquire_migration_lock(database, keys[1], purpose, lock_wait_ms, lambda _: None, connection),
             connection.transaction(),
         ):
             _require_one_history(former, renamed)
@@ -37,33 +37,33 @@ def adopt_project(database: Database, old: str, new: str, lock_wait_ms: int) -> 
                 former.upgrade()
             return former.rename(new)
     except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the history cannot be renamed")) from error
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the history cannot be renamed")) from error
     finally:
         connection.close()
 
 
-def _require_one_history(former: StateStore, renamed: StateStore) -> None:
-    is_installed = former.installed()
-    if not is_installed or not former.history():
-        known = [other.project for other in former.others()] if is_installed else []
+def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> None:
+    is_installed = old_store.is_installed()
+    if not is_installed or not old_store.read_history():
+        known = [other.project for other in old_store.other_histories()] if is_installed else []
         raise InputError(
             Diagnostic(
                 code="unknown-project",
-                message=f"the database holds no history of the project {former.key.project!r}",
-                hint=_known(known),
+                message=f"the database holds no history of the project {old_store.key.project!r}",
+                hint=_known_projects_hint(known),
             )
         )
-    if renamed.history():
+    if new_store.read_history():
         raise InputError(
             Diagnostic(
                 code="project-exists",
-                message=f"the database holds a history of the project {renamed.key.project!r} already",
+                message=f"the database holds a history of the project {new_store.key.project!r} already",
                 hint="choose another name; two histories cannot be merged",
             )
         )
 
 
-def _known(projects: Sequence[str]) -> str:
+def _known_projects_hint(projects: Sequence[str]) -> str:
     if not projects:
         return "check the database: it holds no history at all"
     return f"name one that it holds: {', '.join(projects)}"

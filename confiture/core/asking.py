@@ -7,13 +7,13 @@ from contextlib import closing, contextmanager
 
 import psycopg
 
-from confiture.core.database import Connection, Database
-from confiture.core.failures import plain_failure
+from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.errors import db_error_diagnostic
 from confiture.errors import DatabaseUnavailable
 
 
 @contextmanager
-def asking(database: Database, purpose: str, refused: str) -> Iterator[Connection]:
+def connect_for_query(database: ConnectionTarget, purpose: str, failure_message: str) -> Iterator[Connection]:
     """A connection for as long as the context lasts; `purpose` is what other sessions see.
 
     Raises DatabaseUnavailable where there is none, and for whatever the database refuses inside; `refused` then says
@@ -23,4 +23,4 @@ def asking(database: Database, purpose: str, refused: str) -> Iterator[Connectio
         try:
             yield connection
         except psycopg.Error as error:
-            raise DatabaseUnavailable(plain_failure(error, refused)) from error
+            raise DatabaseUnavailable(db_error_diagnostic(error, failure_message)) from error

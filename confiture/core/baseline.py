@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 import psycopg
 
-from confiture.core.database import Connection, Database, require_usable
-from confiture.core.failures import plain_failure
-from confiture.core.lock import project_lock
-from confiture.core.other_projects import refuse_other_history
-from confiture.core.runner import chain_end
-from confiture.core.state import StateStore
-from confiture.core.upgrade import upgrade_history
+from confiture.core.db.connection import Connection, ConnectionTarget, check_server
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.history_upgrade import upgrade_history
+from confiture.core.db.migration_lock import acquire_migration_lock
+from confiture.core.db.other_histories import reject_other_history
+from confiture.core.run.runner import last_chain_checksum
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
-from confiture.models.history import AppliedMigration, Origin, State
+from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState
 from confiture.models.plan import PlannedMigration
-from confiture.plan.checksums import CHAIN_START, chain
+from confiture.plan.checksums import CHAIN_START, chain_checksum
 from confiture.plan.ordering import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 
-def baseline(
-    project: PlannedProject, database: Database, version: str, lock_wait_ms: int
+def record_baseline(
+    project: PlannedProject, database: ConnectionTarget, version: str, lock_wait_ms: int
 ) -> tuple[PlannedMigration, ...]:
     """Enters all migrations up to a version as applied, without running them.
 
@@ -33,46 +33,48 @@ def baseline(
     last = find_version(version, project.migrations)
     connection = database.connect("baseline")
     try:
-        require_usable(connection, database.label)
-        with project_lock(database, project.settings.history, "baseline", lock_wait_ms, lambda _: None, connection):
-            return _enter(project, database, connection, project.ups[: last + 1], lock_wait_ms)
+        check_server(connection, database.label)
+        with acquire_migration_lock(
+            database, project.settings.history, "baseline", lock_wait_ms, lambda _: None, connection
+        ):
+            return _record_missing(project, database, connection, project.ups[: last + 1], lock_wait_ms)
     except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the history cannot be written")) from error
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the history cannot be written")) from error
     finally:
         connection.close()
 
 
-def _enter(
+def _record_missing(
     project: PlannedProject,
-    database: Database,
+    database: ConnectionTarget,
     connection: Connection,
-    wanted: Sequence[PlannedMigration],
+    plans: Sequence[PlannedMigration],
     lock_wait_ms: int,
 ) -> tuple[PlannedMigration, ...]:
-    state = StateStore(connection, project.settings.history)
-    history = state.history() if state.installed() else ()
-    if not history and state.installed():
-        refuse_other_history(project, state)
+    state = HistoryStore(connection, project.settings.history)
+    history = state.read_history() if state.is_installed() else ()
+    if not history and state.is_installed():
+        reject_other_history(project, state)
     known = {version_key(row.version) for row in history}
-    missing = tuple(plan for plan in wanted if version_key(plan.version) not in known)
-    _refuse_unfinished(history)
-    _refuse_below(project, history, missing)
+    missing = tuple(plan for plan in plans if version_key(plan.version) not in known)
+    _reject_unfinished(history)
+    _reject_earlier_versions(project, history, missing)
     upgrade_history(database, connection, state, "baseline", lock_wait_ms, lambda _: None)
     with connection.transaction():
         if not state.is_current():
-            state.require_rights()
+            state.check_privileges()
             state.install()
-        link = chain_end(history, CHAIN_START)
+        link = last_chain_checksum(history, CHAIN_START)
         for plan in missing:
-            link = chain(link, plan.version, plan.checksum)
-            state.insert_applied(plan, str(uuid.uuid4()), link, Origin.BASELINE, None)
+            link = chain_checksum(link, plan.version, plan.checksum)
+            state.insert_applied(plan, str(uuid.uuid4()), link, HistoryOrigin.BASELINE, None)
     return missing
 
 
-def _refuse_unfinished(history: Sequence[AppliedMigration]) -> None:
+def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
     for row in history:
-        if row.state is not State.APPLIED:
-            command = "down" if row.state is State.REVERTING else "up"
+        if row.state is not MigrationState.APPLIED:
+            command = "down" if row.state is MigrationState.REVERTING else "up"
             raise InputError(
                 Diagnostic(
                     code="unfinished",
@@ -82,7 +84,7 @@ def _refuse_unfinished(history: Sequence[AppliedMigration]) -> None:
             )
 
 
-def _refuse_below(
+def _reject_earlier_versions(
     project: PlannedProject, history: Sequence[AppliedMigration], missing: Sequence[PlannedMigration]
 ) -> None:
     order = [version_key(plan.version) for plan in project.ups]

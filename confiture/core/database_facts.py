@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.asking import asking
-from confiture.core.database import Connection, Database
-from confiture.core.live_catalog import read_catalog, read_table_rows
-from confiture.core.standing import read_history
+from confiture.core.asking import connect_for_query
+from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.introspection import read_catalog, read_table_rows
+from confiture.core.status import read_history
 from confiture.lint.engine.context import DatabaseFacts
-from confiture.models.history import HistoryKey, State
+from confiture.models.history import HistoryKey, MigrationState
 
 _VERSION = 10_000
 
 
-def facts_of(database: Database, history: HistoryKey) -> DatabaseFacts:
+def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> DatabaseFacts:
     """The schema of a database, its version, its tables' sizes, the migrations that it has; reads only.
 
     Raises DatabaseUnavailable.
     """
-    with asking(database, "lint", "the schema cannot be read") as connection:
+    with connect_for_query(database, "lint", "the schema cannot be read") as connection:
         # bounds what reading may wait
         connection.execute("SET lock_timeout = '5s'")
-        applied = [row.version for row in read_history(connection, history) if row.state is State.APPLIED]
+        applied = [row.version for row in read_history(connection, history) if row.state is MigrationState.APPLIED]
         return replace(read_facts(connection), applied=frozenset(applied), label=database.label)
 
 

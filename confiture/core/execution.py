@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from confiture.core.database import Connection, Database, one_row, require_usable
+from confiture.core.db.connection import Connection, ConnectionTarget, check_server, fetch_named_row
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.history_upgrade import upgrade_history
+from confiture.core.db.migration_lock import MigrationLock, acquire_migration_lock
+from confiture.core.db.other_histories import reject_other_history
 from confiture.core.events import Emit
-from confiture.core.failures import plain_failure
-from confiture.core.lock import ProjectLock, project_lock
-from confiture.core.other_projects import refuse_other_history
 from confiture.core.run.context import Manner
-from confiture.core.state import StateStore
-from confiture.core.upgrade import upgrade_history
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -25,30 +25,30 @@ from confiture.errors import (
     MigrationFailed,
     MigrationStopped,
 )
-from confiture.models.events import Linted, Outcome, RunFinished, RunStarted
+from confiture.models.events import LintFinished, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.plan.project import PlannedProject
 
 if TYPE_CHECKING:
-    from confiture.lint.plan import PlanJudgement
+    from confiture.lint.plan import PlanLintResult
 
-Select = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
+SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
 """Chooses from the history what is to run; raises where it cannot."""
 
 
 @contextmanager
-def opened(project: PlannedProject, database: Database, manner: Manner, emit: Emit) -> Iterator[Run]:
+def open_run(project: PlannedProject, database: ConnectionTarget, mode: Manner, emit: Emit) -> Iterator[Run]:
     """A run on a connection of its own. Emits RunFinished at its end, also where it fails."""
-    connection = database.connect(manner.purpose)
-    run = Run(project, database, connection, manner, emit)
+    connection = database.connect(mode.purpose)
+    run = Run(project, database, connection, mode, emit)
     try:
-        with _unexpected():
-            require_usable(connection, database.label)
+        with _db_errors_translated():
+            check_server(connection, database.label)
             yield run
         run.finish(Outcome.DONE)
     except ConfitureError as error:
-        run.finish(_outcome(error), error.diagnostics)
+        run.finish(_classify_outcome(error), error.diagnostics)
         raise
     finally:
         connection.close()
@@ -58,117 +58,117 @@ class Run:
     """One run: what is to be done is decided here, under the lock."""
 
     def __init__(
-        self, project: PlannedProject, database: Database, connection: Connection, manner: Manner, emit: Emit
+        self, project: PlannedProject, database: ConnectionTarget, connection: Connection, mode: Manner, emit: Emit
     ) -> None:
         self._project = project
         self._database = database
         self._connection = connection
-        self._manner = manner
+        self._mode = mode
         self._emit = emit
-        self._state = StateStore(connection, project.settings.history)
+        self._store = HistoryStore(connection, project.settings.history)
         self._started_at = time.perf_counter()
-        self._started = False
+        self._has_started = False
 
-    def carry_out(self, select: Select, lock_wait_ms: int) -> None:
+    def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
         """Runs or rehearses what `select` chooses, under the project's lock; takes none where that is nothing.
 
         Raises the error that tells what failed and what is committed.
         """
-        if not select(self._history()):
+        if not select(self._read_history()):
             return
-        key, purpose = self._state.key, self._manner.purpose
-        with project_lock(self._database, key, purpose, lock_wait_ms, self._emit, self._connection) as lock:
-            if not self._manner.dry_run:
-                upgrade_history(self._database, self._connection, self._state, purpose, lock_wait_ms, self._emit)
+        key, purpose = self._store.key, self._mode.purpose
+        with acquire_migration_lock(self._database, key, purpose, lock_wait_ms, self._emit, self._connection) as lock:
+            if not self._mode.dry_run:
+                upgrade_history(self._database, self._connection, self._store, purpose, lock_wait_ms, self._emit)
             # another run may have ended while we waited
-            history = self._history()
-            plan = Plan(direction=self._manner.direction, migrations=select(history))
-            self._start(plan)
+            history = self._read_history()
+            plan = Plan(direction=self._mode.direction, migrations=select(history))
+            self._emit_started(plan)
             if not plan.migrations:
                 return
             self._run(plan, history, lock)
 
-    def _run(self, plan: Plan, history: tuple[AppliedMigration, ...], lock: ProjectLock) -> None:
+    def _run(self, plan: Plan, history: tuple[AppliedMigration, ...], lock: MigrationLock) -> None:
         """Lints the plan, then runs or rehearses it over one watched session.
 
         Raises the error that tells what failed and what is committed.
         """
         # most of the engine, which a run that finds nothing to do does not need
-        from confiture.core.hooks.running import HookRuns
-        from confiture.core.session import Session
-        from confiture.core.watcher import BlockingWatch
+        from confiture.core.db.blocking_monitor import BlockingMonitor
+        from confiture.core.hooks.hook_runner import HookRunner
+        from confiture.core.run.session import Session
 
         judgement = self._lint(plan)
         settings = self._project.settings.database
-        pid = one_row(self._connection, "server")["backend_pid"]
-        with BlockingWatch(self._database, pid, settings.max_blocking_ms) as watch:
-            hooks = HookRuns(self._emit, self._project.settings.root, self._manner.dry_run)
-            session = Session(self._connection, settings, watch, self._emit, hooks, self._manner.retryable)
+        pid = fetch_named_row(self._connection, "server")["backend_pid"]
+        with BlockingMonitor(self._database, pid, settings.max_blocking_ms) as watch:
+            hooks = HookRunner(self._emit, self._project.settings.root, self._mode.dry_run)
+            session = Session(self._connection, settings, watch, self._emit, hooks, self._mode.retryable)
             # one of them only: what a dry run needs is half of the engine
-            if self._manner.dry_run:
-                from confiture.core.dry_run.running import DryRun
+            if self._mode.dry_run:
+                from confiture.core.dry_run.dry_runner import DryRunner
 
-                DryRun(self._project, self._database, session, self._manner.rehearsal, self._emit).run(
+                DryRunner(self._project, self._database, session, self._mode.rehearsal, self._emit).run(
                     plan, history, judgement
                 )
             else:
-                from confiture.core.applying import Applying
+                from confiture.core.run.applier import Applier
 
-                Applying(self._project, self._database, session, lock, self._emit).run(plan, history)
+                Applier(self._project, self._database, session, lock, self._emit).run(plan, history)
 
-    def _lint(self, plan: Plan) -> PlanJudgement | None:
+    def _lint(self, plan: Plan) -> PlanLintResult | None:
         """What lint says of the plan, None of one that goes down. Raises HazardsFound where that refuses it."""
         if plan.direction is Direction.DOWN:
             return None
         from confiture.core.database_facts import read_facts
-        from confiture.lint.plan import lint_plan, refuse_hazards
+        from confiture.lint.plan import lint_plan, raise_on_hazards
 
         judgement = lint_plan(plan.migrations, self._project.settings, read_facts(self._connection))
-        if not self._manner.dry_run:
-            refuse_hazards(judgement.report.findings, self._project.settings.linting.block_migrations)
-            self._emit(Linted(findings=judgement.report.findings))
+        if not self._mode.dry_run:
+            raise_on_hazards(judgement.report.findings, self._project.settings.linting.block_migrations)
+            self._emit(LintFinished(findings=judgement.report.findings))
         return judgement
 
-    def _history(self) -> tuple[AppliedMigration, ...]:
+    def _read_history(self) -> tuple[AppliedMigration, ...]:
         """The rows of the history. Raises InputError where the database has only that of another project."""
-        if not self._state.installed():
+        if not self._store.is_installed():
             return ()
-        history = self._state.history()
+        history = self._store.read_history()
         if not history:
-            refuse_other_history(self._project, self._state)
+            reject_other_history(self._project, self._store)
         return history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         """Tells that the run ended."""
-        if not self._started:
-            self._start(Plan(direction=self._manner.direction, migrations=()))
+        if not self._has_started:
+            self._emit_started(Plan(direction=self._mode.direction, migrations=()))
         duration_ms = (time.perf_counter() - self._started_at) * 1000
         self._emit(RunFinished(outcome=outcome, duration_ms=duration_ms, diagnostics=diagnostics))
 
-    def _start(self, plan: Plan) -> None:
-        self._started = True
+    def _emit_started(self, plan: Plan) -> None:
+        self._has_started = True
         self._emit(
             RunStarted(
                 direction=plan.direction,
-                dry_run=self._manner.dry_run,
+                dry_run=self._mode.dry_run,
                 environment=self._project.settings.environment,
                 database=self._database.label,
                 migrations=tuple(migration.migration.label for migration in plan.migrations),
-                steps=sum(len(migration.steps) for migration in plan.migrations) * self._manner.rehearsal.repeat,
+                steps=sum(len(migration.steps) for migration in plan.migrations) * self._mode.rehearsal.repeat,
             )
         )
 
 
 @contextmanager
-def _unexpected() -> Iterator[None]:
+def _db_errors_translated() -> Iterator[None]:
     """Tells what the database answers to our own questions: it may refuse them, or be gone."""
     try:
         yield
     except psycopg.Error as error:
-        raise DatabaseUnavailable(plain_failure(error, "the database cannot be used")) from error
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the database cannot be used")) from error
 
 
-def _outcome(error: ConfitureError) -> Outcome:
+def _classify_outcome(error: ConfitureError) -> Outcome:
     """How a run that raised this error is said to have ended."""
     if isinstance(error, MigrationStopped):
         return Outcome.STOPPED

@@ -10,24 +10,24 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from confiture.core.database import Database, label_of
+from confiture.core.commands import DEFAULT_LOCK_WAIT_MS, require_confirmation
+from confiture.core.db.connection import ConnectionTarget, database_label
 from confiture.core.events import Emit, Emitter
-from confiture.core.execution import opened
-from confiture.core.migrate import DEFAULT_LOCK_WAIT_MS, require_confirmation
-from confiture.core.run.context import Manner, RehearsalOptions
-from confiture.errors import Diagnostic, InputError, Problems
-from confiture.files.ddl import Folders
-from confiture.files.migration import read_recorded
-from confiture.files.settings import Overrides, find_settings_file, load_settings
-from confiture.models.folding import Folding
+from confiture.core.execution import open_run
+from confiture.core.run.context import DryRunOptions, Manner
+from confiture.errors import Diagnostic, DiagnosticCollector, InputError
+from confiture.files.ddl import DdlFolders
+from confiture.files.migration import read_migration_object
+from confiture.files.settings import SettingsOverrides, find_settings_file, load_settings
 from confiture.models.history import AppliedMigration
 from confiture.models.migration import Phase
+from confiture.models.migration_api import Migration, migration_connection
 from confiture.models.plan import Direction, PlannedMigration
-from confiture.models.recording import Migration, connection_of
+from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import RunReport
 from confiture.models.settings import DatabaseSettings, Settings
-from confiture.plan.building import Planner
 from confiture.plan.ordering import version_key
+from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
 
 _ORIGIN = "the connection that the Migrator was given"
@@ -62,11 +62,11 @@ class Migrator:
 
             print(Migrator(conn).up(AddTotals(conn)).rows_affected)
         """
-        return self._run(migration, Direction.UP, rehearsal=None)
+        return self._run(migration, Direction.UP, dry_run_options=None)
 
     def down(self, migration: Migration) -> RunReport:
         """Undoes a migration that is applied. Raises as `up` does."""
-        return self._run(migration, Direction.DOWN, rehearsal=None)
+        return self._run(migration, Direction.DOWN, dry_run_options=None)
 
     def dry_run(
         self,
@@ -85,35 +85,37 @@ class Migrator:
         are not only sampled. In an environment that is protected it must be `confirmed`. Raises as `up` does.
         """
         in_project = find_settings_file(Path.cwd()) is not None
-        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=confirmed, remembered=in_project)
-        return self._run(migration, direction, rehearsal=rehearsal)
+        rehearsal = DryRunOptions(repeat=repeat, full=full, confirmed=confirmed, store_prediction=in_project)
+        return self._run(migration, direction, dry_run_options=rehearsal)
 
-    def _run(self, migration: Migration, direction: Direction, rehearsal: RehearsalOptions | None) -> RunReport:
+    def _run(self, migration: Migration, direction: Direction, dry_run_options: DryRunOptions | None) -> RunReport:
         if not isinstance(migration, Migration):
             raise TypeError(f"give an object of a subclass of Migration, such as AddTotals(conn), not {migration!r}")
-        if connection_of(migration) not in (None, self._connection):
+        if migration_connection(migration) not in (None, self._connection):
             message = f"{type(migration).__name__} was made with another connection than the Migrator: which database?"
             hint = "give both the same connection, or the migration none"
             raise InputError(Diagnostic(code="other-connection", message=message, hint=hint))
         database = self._database()
-        project, plan = _planned(migration, direction, database)
-        if rehearsal is None:
+        project, plan = _plan_migration(migration, direction, database)
+        if dry_run_options is None:
             _require_known(project.settings, plan)
         else:
-            require_confirmation(project, rehearsal)
+            require_confirmation(project, dry_run_options)
         manner = Manner(
-            direction=direction, dry_run=rehearsal is not None, rehearsal=rehearsal or RehearsalOptions(repeat=1)
+            direction=direction,
+            dry_run=dry_run_options is not None,
+            rehearsal=dry_run_options or DryRunOptions(repeat=1),
         )
-        folding = Folding()
+        folding = ReportBuilder()
 
         def select(history: tuple[AppliedMigration, ...]) -> tuple[PlannedMigration, ...]:
-            return (plan,) if manner.dry_run or _is_to_run(plan, history) else ()
+            return (plan,) if manner.dry_run or _needs_run(plan, history) else ()
 
-        with opened(project, database, manner, Emitter(folding, *self._listeners)) as run:
-            run.carry_out(select, DEFAULT_LOCK_WAIT_MS)
+        with open_run(project, database, manner, Emitter(folding, *self._listeners)) as run:
+            run.execute(select, DEFAULT_LOCK_WAIT_MS)
         return folding.report
 
-    def _database(self) -> Database:
+    def _database(self) -> ConnectionTarget:
         info = self._connection.info
         if self._connection.closed:
             message = "the connection is closed"
@@ -128,7 +130,7 @@ class Migrator:
                 )
             )
         conninfo = make_conninfo(info.dsn, password=info.password or None)
-        return Database(conninfo=conninfo, label=label_of(DatabaseSettings(url=conninfo)), origin=_ORIGIN)
+        return ConnectionTarget(conninfo=conninfo, label=database_label(DatabaseSettings(url=conninfo)), origin=_ORIGIN)
 
 
 def _require_known(settings: Settings, plan: PlannedMigration) -> None:
@@ -137,7 +139,7 @@ def _require_known(settings: Settings, plan: PlannedMigration) -> None:
     """
     if find_settings_file(Path.cwd()) is None:
         return
-    known = read_project(settings, {}, Problems()).migrations
+    known = read_project(settings, {}, DiagnosticCollector()).migrations
     if version_key(plan.version) not in {version_key(one.version) for one in known}:
         file, span = plan.migration.file, plan.migration.span
         message = f"{plan.migration.label} is in no file of the project: applied, it would be drift for its next run"
@@ -145,22 +147,24 @@ def _require_known(settings: Settings, plan: PlannedMigration) -> None:
         raise InputError(file.diagnostic(span, "not-in-project", message, hint=hint))
 
 
-def _is_to_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) -> bool:
+def _needs_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) -> bool:
     row = next((row for row in history if version_key(row.version) == version_key(plan.version)), None)
     if plan.direction is Direction.DOWN:
         return row is not None
     return row is None or row.applied_at is None
 
 
-def _planned(migration: Migration, direction: Direction, database: Database) -> tuple[PlannedProject, PlannedMigration]:
+def _plan_migration(
+    migration: Migration, direction: Direction, database: ConnectionTarget
+) -> tuple[PlannedProject, PlannedMigration]:
     """A project of one migration, and its plan. Raises InputError with everything that is wrong with it."""
-    settings = _settings(database)
-    problems = Problems()
-    folders = Folders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
-    file = read_recorded(migration, folders, problems)
+    settings = _load_settings(database)
+    problems = DiagnosticCollector()
+    folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
+    file = read_migration_object(migration, folders, problems)
     planner = Planner(settings, {}, problems)
     plan = planner.plan(file, direction) if file is not None else None
-    problems.extend(plan.missing if plan else ())
+    problems.extend(plan.missing_variables if plan else ())
     problems.raise_if_any()
     if file is None or plan is None:
         raise LookupError(f"{migration!r} was neither read nor refused")
@@ -170,10 +174,10 @@ def _planned(migration: Migration, direction: Direction, database: Database) -> 
     return PlannedProject(settings=settings, migrations=(file,), ups=(), downs={}), plan
 
 
-def _settings(database: Database) -> Settings:
+def _load_settings(database: ConnectionTarget) -> Settings:
     here = Path.cwd()
     if find_settings_file(here) is not None:
-        return load_settings(here, Overrides(database=database.conninfo), os.environ)
+        return load_settings(here, SettingsOverrides(database=database.conninfo), os.environ)
     return Settings(
         root=here,
         environment="development",

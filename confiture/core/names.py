@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from confiture.models.catalog import Name
+from confiture.models.catalog import QualifiedName
 from confiture.models.plan import TableRef
-from confiture.sql.tree import identifier
+from confiture.sql.parse_tree import quote_identifier
 
 
-def quoted(table: TableRef | Name) -> str:
+def quote_table(table: TableRef | QualifiedName) -> str:
     """A relation's name, quoted where it must be, behind its schema's where that is said: also for `to_regclass`."""
-    return ".".join(identifier(part) for part in table if part)
+    return ".".join(quote_identifier(part) for part in table if part)

@@ -17,7 +17,7 @@ from confiture.errors import Diagnostic, InputError, Span
 
 OWN_FOLDER = ".confiture"
 
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 
 ANYWHERE = None
 """Where a file may lie whose path the user gave on the command line, or whose code already runs."""
@@ -37,18 +37,18 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | o
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FileRefused(InputError):
+class FileAccessError(InputError):
     """A file that is not read or not written, and why."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(Diagnostic(code=code, message=message, hint=hint))
 
-    def at(self, span: Span) -> Diagnostic:
+    def diagnostic_at(self, span: Span) -> Diagnostic:
         """The diagnostic, placed."""
         return replace(self.diagnostics[0], span=span)
 
 
-def shown_path(path: Path, root: Path) -> str:
+def display_path(path: Path, root: Path) -> str:
     """How people are shown a path: relative to the project's root where it lies below it."""
     text, above = str(path), f"{root}{os.sep}"
     if text.startswith(above):  # what nearly all are; Path takes ten times as long
@@ -61,30 +61,30 @@ def shown_path(path: Path, root: Path) -> str:
     return shown if shown.isascii() else os.fsencode(shown).decode("utf-8", "replace")
 
 
-def read_file(path: Path, shown: str, within: Sequence[Path] | None) -> bytes:
+def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> bytes:
     """What a regular file of bounded size holds. Links are followed, but must end below one of the folders `within`.
 
-    `shown` is the path for messages. Raises FileRefused.
+    `shown` is the path for messages. Raises FileAccessError.
     """
     try:
         # to open a device may do something already; the check that counts is that of the open file
-        _require_regular(os.stat(path), shown)  # noqa: PTH116 - Path.stat takes three times as long
+        _require_regular(os.stat(path), display_name)  # noqa: PTH116 - Path.stat takes three times as long
         descriptor = os.open(path, _READ)
     except (OSError, ValueError) as error:
-        raise _unreadable(shown, error) from error
+        raise _read_error(display_name, error) from error
     try:
         status = os.fstat(descriptor)
-        _require_regular(status, shown)
+        _require_regular(status, display_name)
         if within is not ANYWHERE:
-            _require_within(descriptor, path, shown, within)
-        return _read(descriptor, status.st_size, shown)
+            _require_within(descriptor, path, display_name, within)
+        return _read_descriptor(descriptor, status.st_size, display_name)
     except OSError as error:
-        raise _unreadable(shown, error) from error
+        raise _read_error(display_name, error) from error
     finally:
         os.close(descriptor)
 
 
-def write_file(path: Path, shown: str, content: bytes, within: Sequence[Path] | None) -> None:
+def write_file(path: Path, display_name: str, content: bytes, within: Sequence[Path] | None) -> None:
     """Writes a regular file whole or not at all, with the permissions that it had.
 
     A link stays a link: the file that it leads to is written, which must lie below one of the folders `within`. Raises
@@ -92,35 +92,40 @@ def write_file(path: Path, shown: str, content: bytes, within: Sequence[Path] | 
     """
     target = Path(os.path.realpath(path))
     try:
-        with _opened_folder(target.parent) as folder:
+        with _open_folder(target.parent) as folder:
             if within is not ANYWHERE:
-                _require_within(folder, target.parent, shown, within)
-            _replace(target.name, folder, content, shown)
+                _require_within(folder, target.parent, display_name, within)
+            _replace_file(target.name, folder, content, display_name)
     except OSError as error:
-        raise _unwritable(shown, error) from error
+        raise _write_error(display_name, error) from error
 
 
 def create_file(path: Path, shown: str, content: bytes) -> None:
-    """Writes a new file, never over what is there. Raises FileRefused."""
+    """Writes a new file, never over what is there. Raises FileAccessError."""
     try:
-        with _opened_folder(path.parent) as folder:
+        with _open_folder(path.parent) as folder:
             _create(path.name, folder, content, None)
     except FileExistsError as error:
-        raise FileRefused("exists", f"{shown} exists already", "give another name, or move that file away") from error
+        raise FileAccessError(
+            "exists", f"{shown} exists already", "give another name, or move that file away"
+        ) from error
     except OSError as error:
-        raise _unwritable(shown, error) from error
+        raise _write_error(shown, error) from error
 
 
 def make_folder(folder: Path, shown: str) -> None:
-    """Makes a folder, and those above it, unless it is there. Raises FileRefused."""
+    """Makes a folder, and those above it, unless it is there. Raises FileAccessError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(shown, error) from error
+        raise _write_error(shown, error) from error
 
 
 def write_named_file(path: Path, content: bytes) -> None:
-    """Writes a file that the user named: a regular one whole or not at all; or a pipe, a device. Raises FileRefused."""
+    """Write a file that the user named: a regular one whole or not at all, or a pipe or device.
+
+    Raises FileAccessError.
+    """
     if is_replaced(path):
         return write_file(path, str(path), content, ANYWHERE)
     try:
@@ -129,7 +134,7 @@ def write_named_file(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
     except OSError as error:
-        raise _unwritable(str(path), error) from error
+        raise _write_error(str(path), error) from error
 
 
 def open_named_file(path: Path) -> int:
@@ -147,31 +152,31 @@ def is_replaced(path: Path) -> bool:
 
 
 def write_own_file(root: Path, name: str, text: str) -> None:
-    """Writes a file below `.confiture/`, which git ignores. Raises FileRefused, also if that folder leads elsewhere."""
+    """Write a file below `.confiture/`, which git ignores. Raises FileAccessError, also if that folder leads away."""
     folder = root / OWN_FOLDER
     for path, content in ((folder / ".gitignore", "*\n"), (folder / name, text)):
-        shown = shown_path(path, root)
+        shown = display_path(path, root)
         make_folder(path.parent, shown)
         write_file(path, shown, content.encode(), (root,))
 
 
-def _read(descriptor: int, size: int, shown: str) -> bytes:
+def _read_descriptor(descriptor: int, size: int, display_name: str) -> bytes:
     """The content of an open file. A file may grow, or say that it is empty, as those of /proc do."""
     pieces: list[bytes] = []
-    left = MOST_BYTES + 1
+    left = MAX_BYTES + 1
     if size < left:
         while left > 0 and (piece := os.read(descriptor, min(left, size + 4096))):
             pieces.append(piece)
             left -= len(piece)
         if left > 0:
             return b"".join(pieces)
-    held = f"{size:,} bytes" if size > MOST_BYTES else f"over {MOST_BYTES:,} bytes"
-    message = f"{shown} is too large: {held}; the limit is {MOST_BYTES:,} bytes (64 MiB)"
-    raise FileRefused("file-too-large", message, "split the file; load data with COPY, not with migrations")
+    held = f"{size:,} bytes" if size > MAX_BYTES else f"over {MAX_BYTES:,} bytes"
+    message = f"{display_name} is too large: {held}; the limit is {MAX_BYTES:,} bytes (64 MiB)"
+    raise FileAccessError("file-too-large", message, "split the file; load data with COPY, not with migrations")
 
 
-def _replace(name: str, folder: int, content: bytes, shown: str) -> None:
-    mode = _mode(name, folder, shown)
+def _replace_file(name: str, folder: int, content: bytes, display_name: str) -> None:
+    mode = _existing_mode(name, folder, display_name)
     temporary = f".{name[:200]}.{secrets.token_hex(4)}"
     _create(temporary, folder, content, mode)
     try:
@@ -196,18 +201,18 @@ def _create(name: str, folder: int, content: bytes, mode: int | None) -> None:
         raise
 
 
-def _mode(name: str, folder: int, shown: str) -> int | None:
+def _existing_mode(name: str, folder: int, display_name: str) -> int | None:
     """The permissions of the file that is replaced; None without one."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    _require_regular(status, shown)
+    _require_regular(status, display_name)
     return stat.S_IMODE(status.st_mode)
 
 
 @contextmanager
-def _opened_folder(folder: Path) -> Iterator[int]:
+def _open_folder(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -215,24 +220,26 @@ def _opened_folder(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _require_regular(status: os.stat_result, shown: str) -> None:
+def _require_regular(status: os.stat_result, display_name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "special file")
-        message = f"{shown} is a {kind}, not a regular file"
-        raise FileRefused("not-a-file", message, "put a regular file there, or name another file")
+        message = f"{display_name} is a {kind}, not a regular file"
+        raise FileAccessError("not-a-file", message, "put a regular file there, or name another file")
 
 
-def _require_within(descriptor: int, path: Path, shown: str, within: Sequence[Path]) -> None:
-    location = _location(descriptor, path)
+def _require_within(descriptor: int, path: Path, display_name: str, within: Sequence[Path]) -> None:
+    location = _find_location(descriptor, path)
     if location is None:
-        raise FileRefused("unreadable-file", f"{shown} was replaced while it was opened", "run the command again")
+        raise FileAccessError(
+            "unreadable-file", f"{display_name} was replaced while it was opened", "run the command again"
+        )
     if not any(_is_below(location, folder) for folder in within):
-        message = f"{shown} leads out of the project, to {shown_path(Path(location), within[0])}"
+        message = f"{display_name} leads out of the project, to {display_path(Path(location), within[0])}"
         hint = "put the file itself into the project; links may only lead to files in it"
-        raise FileRefused("path-leaves-project", message, hint)
+        raise FileAccessError("path-leaves-project", message, hint)
 
 
-def _location(descriptor: int, path: Path) -> str | None:
+def _find_location(descriptor: int, path: Path) -> str | None:
     """Where an open file lies, with no link in its path; None if that changes just now."""
     try:
         return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - Path takes three times as long
@@ -243,22 +250,22 @@ def _location(descriptor: int, path: Path) -> str | None:
 
 def _is_below(location: str, folder: Path) -> bool:
     # a location that begins with the folder's path proves that this has no link in it
-    return _begins(location, str(folder)) or _begins(location, os.path.realpath(folder))
+    return _is_path_below(location, str(folder)) or _is_path_below(location, os.path.realpath(folder))
 
 
-def _begins(location: str, folder: str) -> bool:
+def _is_path_below(location: str, folder: str) -> bool:
     return location == folder or location.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
 
 
-def _unreadable(shown: str, error: OSError | ValueError) -> FileRefused:
+def _read_error(display_name: str, error: OSError | ValueError) -> FileAccessError:
     hint = "put the file there, or name another; it must be one that you may read"
-    return FileRefused("unreadable-file", f"cannot read {shown}: {_reason(error)}", hint)
+    return FileAccessError("unreadable-file", f"cannot read {display_name}: {_error_reason(error)}", hint)
 
 
-def _unwritable(shown: str, error: OSError) -> FileRefused:
+def _write_error(display_name: str, error: OSError) -> FileAccessError:
     hint = "make the file and its folder writable, or name another file"
-    return FileRefused("unwritable-file", f"cannot write {shown}: {_reason(error)}", hint)
+    return FileAccessError("unwritable-file", f"cannot write {display_name}: {_error_reason(error)}", hint)
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _error_reason(error: OSError | ValueError) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()

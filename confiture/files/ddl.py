@@ -9,28 +9,28 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from confiture.errors import InputError
-from confiture.files.access import FileRefused, read_file, shown_path
-from confiture.files.reading import source_file
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.values import value
-from confiture.text import Suggestions, did_you_mean
+from confiture.files.access import FileAccessError, display_path, read_file
+from confiture.files.source_files import decode_source_file
+from confiture.models.records import record
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.text import SuggestionLimit, did_you_mean
 
 TEMPLATE_SUFFIX = ".sql.j2"
-_MOST_FOLDERS = 1_000
+_MAX_FOLDERS = 1_000
 """How many are searched for a file with a name like that of a missing one."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Folders:
+@record(frozen=True, kw_only=True, slots=True)
+class DdlFolders:
     """Where a project's files lie; all absolute."""
 
     root: Path
     schemas: Path
     migrations: Path
-    suggestions: Suggestions = field(default_factory=Suggestions, compare=False, repr=False)
+    suggestions: SuggestionLimit = field(default_factory=SuggestionLimit, compare=False, repr=False)
 
 
-def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
+def read_ddl(name: LocatedSource, folders: DdlFolders) -> SourceFile:
     """The DDL file called `name`, looked up below the schemas folder, then below the project's root.
 
     Raises InputError, placed where the name stands, for a path that leaves both folders, a file that is missing or may
@@ -38,47 +38,49 @@ def read_ddl(name: SourceText, folders: Folders) -> SourceFile:
     """
     relative = PurePosixPath(name.text.strip())
     if relative.is_absolute() or ".." in relative.parts:
-        raise _refused(name, "path-leaves-project", f"{relative} leaves the schemas folder", _BELOW)
+        raise _ddl_error(name, "path-leaves-project", f"{relative} leaves the schemas folder", _BELOW_HINT)
     if not (relative.name.endswith(TEMPLATE_SUFFIX) or relative.suffix == ".sql"):
-        raise _refused(
+        raise _ddl_error(
             name, "not-sql", f"{relative} is no SQL file", f"name a file that ends in .sql or {TEMPLATE_SUFFIX}"
         )
     for folder in (folders.schemas, folders.root):
         path = folder / relative
         if os.path.lexists(path):
-            return _read(name, path, folders)
-    raise _refused(
+            return _read_file_at(name, path, folders)
+    raise _ddl_error(
         name,
         "missing-file",
-        f"there is no file {relative} below {shown_path(folders.schemas, folders.root)}/",
-        (folders.suggestions.take() and _nearest_file(relative, folders)) or _BELOW,
+        f"there is no file {relative} below {display_path(folders.schemas, folders.root)}/",
+        (folders.suggestions.use_one() and _closest_file(relative, folders)) or _BELOW_HINT,
     )
 
 
-_BELOW = "name a file below the schemas folder, or below the project's root"
+_BELOW_HINT = "name a file below the schemas folder, or below the project's root"
 
 
-def _read(name: SourceText, path: Path, folders: Folders) -> SourceFile:
-    shown = shown_path(path, folders.root)
+def _read_file_at(name: LocatedSource, path: Path, folders: DdlFolders) -> SourceFile:
+    shown = display_path(path, folders.root)
     try:
         content = read_file(path, shown, (folders.schemas, folders.root))
-    except FileRefused as refused:
-        diagnostic = replace(refused.at(name.start), excerpt=name.file.excerpt(name.line))
+    except FileAccessError as refused:
+        diagnostic = replace(refused.diagnostic_at(name.start), excerpt=name.file.excerpt(name.line))
         raise InputError(diagnostic) from refused
-    return source_file(shown, content)
+    return decode_source_file(shown, content)
 
 
-def _refused(name: SourceText, code: str, message: str, hint: str) -> InputError:
+def _ddl_error(name: LocatedSource, code: str, message: str, hint: str) -> InputError:
     return InputError(name.file.diagnostic(name.start, code, message, hint=hint))
 
 
-def _some_files(folder: Path) -> Iterator[str]:
+def _iter_sql_files(folder: Path) -> Iterator[str]:
     """SQL files below a folder, as many as are found soon. What vanishes meanwhile or may not be read is left out."""
-    for path, _, names in islice(os.walk(folder), _MOST_FOLDERS):
+    for path, _, names in islice(os.walk(folder), _MAX_FOLDERS):
         yield from (os.path.join(path, name) for name in names if ".sql" in name)  # noqa: PTH118 - many
 
 
-def _nearest_file(relative: PurePosixPath, folders: Folders) -> str | None:
-    known = {PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _some_files(folders.schemas)}
+def _closest_file(relative: PurePosixPath, folders: DdlFolders) -> str | None:
+    known = {
+        PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _iter_sql_files(folders.schemas)
+    }
     same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
     return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))

@@ -19,7 +19,7 @@ Entries = Sequence[dict[str, Any]]
 """The schemas of the entries of `linting.rules`, one for each rule; none where the rules are not known."""
 
 
-def json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
+def build_json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
     """The JSON Schema (2020-12) of migration files or of confiture.yaml."""
     body = migration_schema() if name == "migration" else settings_schema()
     if name == "settings" and entries:
@@ -28,11 +28,11 @@ def json_schema(name: SchemaName, entries: Entries = ()) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | body
 
 
-def install_schemas(root: Path, entries: Entries = ()) -> None:
+def write_schemas(root: Path, entries: Entries = ()) -> None:
     """Writes both schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them.
 
     Raises InputError if they cannot be written there.
     """
     for name in ("migration", "settings"):
-        text = json.dumps(json_schema(name, entries), indent=2) + "\n"
+        text = json.dumps(build_json_schema(name, entries), indent=2) + "\n"
         write_own_file(root, f"schema/{name}.json", text)

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml.nodes import Node
 
-from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.access import ANYWHERE, shown_path
-from confiture.files.containers import Fields, Key, ListOf, Record
-from confiture.files.ddl import Folders, read_ddl
-from confiture.files.passages import Passage
-from confiture.files.reader import Invalid, Reader, clipped
-from confiture.files.reading import parse_yaml, read_source
-from confiture.files.shapes import Text
-from confiture.files.steps import StepShape, step_of, step_schema
+from confiture.errors import Diagnostic, DiagnosticCollector, InputError, Span
+from confiture.files.access import ANYWHERE, display_path
+from confiture.files.ddl import DdlFolders, read_ddl
+from confiture.files.schema.containers import FieldValues, Key, ListOf, Record
+from confiture.files.schema.located_text import LocatedText
+from confiture.files.schema.reader import InvalidValue, Reader, shorten
+from confiture.files.schema.types import TextValue
+from confiture.files.source_files import parse_yaml, read_source_file
+from confiture.files.steps import StepSchema, build_step, step_schema
 from confiture.files.variables import VARIABLES
 from confiture.models.migration import MigrationFile, Phase, Requirement
 from confiture.models.source import SourceFile
 
 if TYPE_CHECKING:
-    from confiture.files.python import Run
-    from confiture.models.recording import Migration
+    from confiture.files.python.python_file import RecordedMigration
+    from confiture.models.migration_api import Migration
 
 PYTHON = ".py"
 SUFFIXES = (".yaml", ".yml", PYTHON)
@@ -47,21 +47,21 @@ _PHASE_TEXT = {
 MIGRATION_SHAPE = Record(
     {
         "version": Key(
-            shape=Text(numbers=True, example="002"),
+            value_type=TextValue(allows_numbers=True, example="002"),
             description="Unique; default: the leading digits of the file's name.",
         ),
-        "name": Key(shape=Text(), description="Default: the rest of the file's name."),
-        "description": Key(shape=Text(), description="What the migration is for."),
+        "name": Key(value_type=TextValue(), description="Default: the rest of the file's name."),
+        "description": Key(value_type=TextValue(), description="What the migration is for."),
         "requires": Key(
-            shape=ListOf(Passage(also=("int", "float")), single=True),
+            value_type=ListOf(LocatedText(other_tags=("int", "float")), allows_single=True),
             description="Versions that must be applied before this one.",
         ),
         "vars": Key(
-            shape=VARIABLES,
+            value_type=VARIABLES,
             description="Variables for the templates of this migration.",
         ),
     }
-    | {phase.value: Key(shape=ListOf(StepShape()), description=text) for phase, text in _PHASE_TEXT.items()},
+    | {phase.value: Key(value_type=ListOf(StepSchema()), description=text) for phase, text in _PHASE_TEXT.items()},
     noun="key",
 )
 
@@ -79,7 +79,7 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        shown = shown_path(folder, root)
+        shown = display_path(folder, root)
         raise InputError(
             Diagnostic(
                 code="missing-folder",
@@ -92,16 +92,16 @@ def migration_paths(folder: Path, root: Path) -> list[Path]:
     return [path for path in named if path.is_symlink() or not os.path.isdir(path)]  # noqa: PTH112 - is_dir() may raise
 
 
-def version_of_file(path: Path) -> str | None:
+def parse_file_version(path: Path) -> str | None:
     """The version that a file's name says, None where it says none."""
     match = _FILE_NAME.fullmatch(path.stem)
     return match["version"].rstrip(".") if match else None
 
 
-def read_migration(path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
+def read_migration(path: Path, folders: DdlFolders, problems: DiagnosticCollector) -> MigrationFile | None:
     """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
     try:
-        file = read_source(path, folders.root, (folders.root, folders.migrations))
+        file = read_source_file(path, folders.root, (folders.root, folders.migrations))
         if path.suffix == PYTHON:
             return _read_python(file, path, folders, problems)
         node = parse_yaml(file)
@@ -112,15 +112,17 @@ def read_migration(path: Path, folders: Folders, problems: Problems) -> Migratio
     if node is None:
         reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
         return None
-    return _read(node, path, reader)
+    return _read_node(node, path, reader)
 
 
-def read_recorded(migration: Migration, folders: Folders, problems: Problems) -> MigrationFile | None:
+def read_migration_object(
+    migration: Migration, folders: DdlFolders, problems: DiagnosticCollector
+) -> MigrationFile | None:
     """The same of a migration that is there as an object. Raises InputError where its class's file cannot be read."""
     from inspect import getsourcefile
 
-    from confiture.files.modules import CodeFailed
-    from confiture.files.python import record_migration
+    from confiture.files.python.modules import UserCodeError
+    from confiture.files.python.python_file import record_migration
 
     try:
         path = getsourcefile(type(migration)) or ""
@@ -130,40 +132,44 @@ def read_recorded(migration: Migration, folders: Folders, problems: Problems) ->
         message = f"the class {type(migration).__name__} stands in no file, so its steps have no place"
         hint = "write it in a module"
         raise InputError(Diagnostic(code="no-file", message=message, hint=hint))
-    file = read_source(Path(path), folders.root, ANYWHERE)
+    file = read_source_file(Path(path), folders.root, ANYWHERE)
     try:
         run = record_migration(migration, file, path)
-    except CodeFailed as failure:
+    except UserCodeError as failure:
         problems.add(failure.diagnostic)
         return None
-    return _read_run(run, file, Path(path), folders, problems)
+    return _read_recorded_migration(run, file, Path(path), folders, problems)
 
 
-def _read_python(file: SourceFile, path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
-    from confiture.files.python import run_migration
+def _read_python(
+    file: SourceFile, path: Path, folders: DdlFolders, problems: DiagnosticCollector
+) -> MigrationFile | None:
+    from confiture.files.python.python_file import run_migration
 
     run = run_migration(file, path, folders.root, problems)
-    return None if run is None else _read_run(run, file, path, folders, problems)
+    return None if run is None else _read_recorded_migration(run, file, path, folders, problems)
 
 
-def _read_run(run: Run, file: SourceFile, path: Path, folders: Folders, problems: Problems) -> MigrationFile | None:
-    from confiture.files.python import with_hooks
+def _read_recorded_migration(
+    run: RecordedMigration, file: SourceFile, path: Path, folders: DdlFolders, problems: DiagnosticCollector
+) -> MigrationFile | None:
+    from confiture.files.python.python_file import attach_hook
 
-    migration = _read(run.node, path, Reader(file, problems, lambda name: read_ddl(name, folders)))
+    migration = _read_node(run.node, path, Reader(file, problems, lambda name: read_ddl(name, folders)))
     if migration is None:
         return None
-    phases = {phase: tuple(with_hooks(step, run) for step in steps) for phase, steps in migration.phases.items()}
+    phases = {phase: tuple(attach_hook(step, run) for step in steps) for phase, steps in migration.phases.items()}
     return replace(migration, phases=phases)
 
 
-def _read(node: Node, path: Path, reader: Reader) -> MigrationFile | None:
+def _read_node(node: Node, path: Path, reader: Reader) -> MigrationFile | None:
     try:
-        return _migration(MIGRATION_SHAPE.read(node, reader), path, reader, is_whole=True)
-    except Invalid as error:
-        return _readable_part(error.partial, path, reader)
+        return _build_migration(MIGRATION_SHAPE.read(node, reader), path, reader, is_whole=True)
+    except InvalidValue as error:
+        return _partial_migration(error.partial, path, reader)
 
 
-def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> MigrationFile | None:
+def _partial_migration(fields: FieldValues | None, path: Path, reader: Reader) -> MigrationFile | None:
     """What could be read of a file with mistakes, so that those in its SQL are told together with them.
 
     None where nothing could, or where its variables are not known: its templates cannot be judged without.
@@ -171,14 +177,16 @@ def _readable_part(fields: Fields | None, path: Path, reader: Reader) -> Migrati
     if fields is None or ("vars" in fields.spans and "vars" not in fields):
         return None
     try:
-        return _migration(fields, path, reader, is_whole=False)
-    except Invalid:
+        return _build_migration(fields, path, reader, is_whole=False)
+    except InvalidValue:
         return None
 
 
-def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) -> MigrationFile:
-    version, name = _identity(fields, path, reader)
-    phases = {phase: tuple(step_of(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields}
+def _build_migration(fields: FieldValues, path: Path, reader: Reader, *, is_whole: bool) -> MigrationFile:
+    version, name = _version_and_name(fields, path, reader)
+    phases = {
+        phase: tuple(build_step(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields
+    }
     if is_whole and not any(phases.values()):
         raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
     return MigrationFile(
@@ -190,15 +198,15 @@ def _migration(fields: Fields, path: Path, reader: Reader, *, is_whole: bool) ->
         requires=tuple(Requirement(version=item.text, span=item.start) for item in fields.get("requires", [])),
         variables=fields.get("vars", {}),
         phases=phases,
-        is_whole=is_whole,
+        is_complete=is_whole,
     )
 
 
-def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
+def _version_and_name(fields: FieldValues, path: Path, reader: Reader) -> tuple[str, str]:
     # as it is shown: a name that is not UTF-8 could not be kept in the history
     stem = path.stem if path.stem.isascii() else Path(reader.file.path).stem
     match = _FILE_NAME.fullmatch(stem)
-    version = fields.get("version") or version_of_file(path)
+    version = fields.get("version") or parse_file_version(path)
     if version is None:
         raise reader.report(
             Span(path=reader.file.path, line=1),
@@ -207,7 +215,7 @@ def _identity(fields: Fields, path: Path, reader: Reader) -> tuple[str, str]:
             'begin the file\'s name with digits (`012_add_x.yaml`), or add `version: "012"`',
         )
     if not _VERSION.fullmatch(version):
-        message = f"{clipped(version)!r} is not a version"
+        message = f"{shorten(version)!r} is not a version"
         span = fields.spans.get("version", Span(path=reader.file.path, line=1))
         raise reader.report(span, "bad-version", message, "write digits, letters and . _ -, 60 at most, such as 012")
     return version, fields.get("name") or (match["name"] if match and match["name"] else stem)

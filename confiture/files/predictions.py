@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from confiture.files.access import OWN_FOLDER, FileRefused, read_file, write_own_file
+from confiture.files.access import OWN_FOLDER, FileAccessError, read_file, write_own_file
 from confiture.models.predictions import Prediction
 
 _MOST = 1_000
@@ -19,38 +19,39 @@ _FILE = "predictions.json"
 _FORMAT, _VERSION = "confiture.predictions", 1
 
 
-class Predictions:
+class PredictionStore:
     """The predictions of the project at `root`. A file that cannot be read counts as none."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def recall(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
+    def load(self, database: str, checksums: Mapping[str, str]) -> dict[str, Prediction]:
         """The newest predictions, by version, for migrations as they are now on a database, whoever connects to it.
 
         `checksums` are theirs, by version.
         """
-        place = _place(database)
+        place = _database_location(database)
         return {
             prediction.version: prediction
-            for prediction in self._load()
-            if _place(prediction.database) == place and checksums.get(prediction.version) == prediction.checksum
+            for prediction in self._read_all()
+            if _database_location(prediction.database) == place
+            and checksums.get(prediction.version) == prediction.checksum
         }
 
-    def remember(self, predictions: Sequence[Prediction]) -> None:
-        """Adds predictions; the oldest go when there are too many. Raises FileRefused."""
-        kept = [*self._load(), *predictions][-_MOST:]
-        write_own_file(self._root, _FILE, json.dumps(_document(kept), indent=1))
+    def save(self, predictions: Sequence[Prediction]) -> None:
+        """Adds predictions; the oldest go when there are too many. Raises FileAccessError."""
+        kept = [*self._read_all(), *predictions][-_MOST:]
+        write_own_file(self._root, _FILE, json.dumps(_to_document(kept), indent=1))
 
-    def _load(self) -> list[Prediction]:
+    def _read_all(self) -> list[Prediction]:
         try:
             content = read_file(self._root / OWN_FOLDER / _FILE, _FILE, (self._root,))
-            return _predictions(json.loads(content))
-        except (FileRefused, ValueError, TypeError, KeyError, RecursionError):
+            return _from_document(json.loads(content))
+        except (FileAccessError, ValueError, TypeError, KeyError, RecursionError):
             return []
 
 
-def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
+def _to_document(predictions: Sequence[Prediction]) -> dict[str, Any]:
     entries = [
         {
             "database": prediction.database,
@@ -66,7 +67,7 @@ def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {"format": _FORMAT, "version": _VERSION, "predictions": entries}
 
 
-def _predictions(document: Any) -> list[Prediction]:
+def _from_document(document: Any) -> list[Prediction]:
     """The entries of a file; the first ones had no head, just the list."""
     if isinstance(document, dict):
         if (document["format"], document["version"]) != (_FORMAT, _VERSION):
@@ -86,6 +87,6 @@ def _predictions(document: Any) -> list[Prediction]:
     ]
 
 
-def _place(label: str) -> str:
+def _database_location(label: str) -> str:
     """Host, port and name of a database: dry runs may use a role that may less than that of the real run."""
     return label.rpartition("@")[2]

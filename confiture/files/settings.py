@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from confiture.errors import Diagnostic, InputError, Problems, Span
-from confiture.files.access import ANYWHERE, shown_path
-from confiture.files.containers import Fields, Key, ListOf, MapOf, Record
-from confiture.files.linting import LINTING, PATTERNS, lint_settings
-from confiture.files.passages import Passage
-from confiture.files.reader import Invalid, Reader
-from confiture.files.reading import parse_yaml, read_source
-from confiture.files.shapes import Count, Duration, Flag, ProjectName, Text
-from confiture.files.variables import VARIABLES, from_environment, has_other_templates
+from confiture.errors import Diagnostic, DiagnosticCollector, InputError, Span
+from confiture.files.access import ANYWHERE, display_path
+from confiture.files.lint_settings import LINTING, PATTERNS, build_lint_settings
+from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, Record
+from confiture.files.schema.located_text import LocatedText
+from confiture.files.schema.reader import InvalidValue, Reader
+from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, ProjectName, TextValue
+from confiture.files.source_files import parse_yaml, read_source_file
+from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
+from confiture.models.records import record
 from confiture.models.settings import DEFAULT_PROJECT, EMBEDDED, DatabaseSettings, Settings, TenancySettings
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.values import value
+from confiture.models.source import LocatedSource, SourceFile
 from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
@@ -32,12 +32,16 @@ _SECRET = re.compile(r"(://)(.*)(?=@)|(pass\w*[\"']?\s*[:=])(.*)", re.IGNORECASE
 _DATABASE = Record(
     {
         "url": Key(
-            shape=Passage(),
+            value_type=LocatedText(),
             description="embedded, a postgresql:// URL or a conninfo string; {{ env.NAME }} reads the environment.",
         ),
-        "lock_timeout": Key(shape=Duration(), description="The longest that we wait for a lock.", default="2s"),
-        "max_blocking": Key(shape=Duration(), description="The longest that we may make others wait.", default="1s"),
-        "retries": Key(shape=Count(), description="How often a segment is tried again for a lock.", default=20),
+        "lock_timeout": Key(value_type=Duration(), description="The longest that we wait for a lock.", default="2s"),
+        "max_blocking": Key(
+            value_type=Duration(), description="The longest that we may make others wait.", default="1s"
+        ),
+        "retries": Key(
+            value_type=NonNegativeInteger(), description="How often a segment is tried again for a lock.", default=20
+        ),
     },
     noun="key of database",
 )
@@ -45,32 +49,36 @@ _DATABASE = Record(
 SETTINGS_SHAPE = Record(
     {
         "project": Key(
-            shape=ProjectName(),
+            value_type=ProjectName(),
             description="Names the project's history in a database that several projects share.",
             default=DEFAULT_PROJECT,
         ),
-        "database": Key(shape=_DATABASE, description="Where the database is, and how patient we are."),
-        "migrations": Key(shape=Text(), description="The folder of the migrations.", default="migrations"),
-        "schemas": Key(shape=Text(), description="The folder of the DDL files.", default="schemas"),
-        "vars": Key(shape=VARIABLES, description="Variables for all templates."),
+        "database": Key(value_type=_DATABASE, description="Where the database is, and how patient we are."),
+        "migrations": Key(value_type=TextValue(), description="The folder of the migrations.", default="migrations"),
+        "schemas": Key(value_type=TextValue(), description="The folder of the DDL files.", default="schemas"),
+        "vars": Key(value_type=VARIABLES, description="Variables for all templates."),
         "tenancy": Key(
-            shape=Record(
+            value_type=Record(
                 {
-                    "column": Key(shape=Text(), description="The column that names the tenant.", default="tenant_id"),
-                    "tables": Key(shape=PATTERNS, description="Patterns of the tables that have it."),
-                    "except": Key(shape=PATTERNS, description="Patterns of those that do not."),
+                    "column": Key(
+                        value_type=TextValue(), description="The column that names the tenant.", default="tenant_id"
+                    ),
+                    "tables": Key(value_type=PATTERNS, description="Patterns of the tables that have it."),
+                    "except": Key(value_type=PATTERNS, description="Patterns of those that do not."),
                 },
                 noun="key of tenancy",
             ),
             description="Which tables hold the rows of tenants.",
         ),
         "environments": Key(
-            shape=MapOf(
+            value_type=MapOf(
                 Record(
                     {
-                        "database": Key(shape=_DATABASE, description="Replaces keys of the database above."),
-                        "vars": Key(shape=VARIABLES, description="Replaces variables above."),
-                        "protected": Key(shape=Flag(), description="Whether a dry run needs --yes.", default=False),
+                        "database": Key(value_type=_DATABASE, description="Replaces keys of the database above."),
+                        "vars": Key(value_type=VARIABLES, description="Replaces variables above."),
+                        "protected": Key(
+                            value_type=Boolean(), description="Whether a dry run needs --yes.", default=False
+                        ),
                     },
                     noun="key of an environment",
                 )
@@ -78,16 +86,16 @@ SETTINGS_SHAPE = Record(
             description="Settings by environment, chosen with --env.",
         ),
         "hooks": Key(
-            shape=ListOf(Passage(), single=True),
+            value_type=ListOf(LocatedText(), allows_single=True),
             description="Python hooks of every migration: modules that register them, module:Class, or entry points.",
         ),
-        "linting": Key(shape=LINTING, description="What `confiture lint` looks for.", lenient=True),
+        "linting": Key(value_type=LINTING, description="What `confiture lint` looks for.", lenient=True),
     }
 )
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Overrides:
+@record(frozen=True, kw_only=True, slots=True)
+class SettingsOverrides:
     """What the command line says about settings; None where it says nothing."""
 
     config: Path | None = None
@@ -102,17 +110,17 @@ def settings_schema() -> dict[str, Any]:
 
 def find_settings_file(start: Path) -> Path | None:
     """The nearest confiture.yaml in `start` or a folder above it."""
-    return next((path for folder in (start, *start.parents) if _stands_at(path := folder / FILE_NAME)), None)
+    return next((path for folder in (start, *start.parents) if _has_entry(path := folder / FILE_NAME)), None)
 
 
-def _stands_at(path: Path) -> bool:
+def _has_entry(path: Path) -> bool:
     """Whether something that may be the settings stands there; if it is no regular file, reading it says so."""
     return os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112 - is_dir() may raise
 
 
 def load_settings(
     start: Path,
-    overrides: Overrides,
+    overrides: SettingsOverrides,
     environ: Mapping[str, str],
     check: Callable[[Settings], None] | None = None,
 ) -> Settings:
@@ -122,12 +130,12 @@ def load_settings(
     Raises InputError with every mistake, or where there is no confiture.yaml. `check` looks at what the file's shape
     does not tell, such as the names of rules, and raises InputError: its mistakes are told together with the others.
     """
-    path = settings_path(start, overrides, environ)
-    problems = Problems()
-    within = ANYWHERE if _asked_path(overrides, environ) else (path.parent,)
-    reader, fields = _read_file(path, within, problems)
+    path = choose_settings_path(start, overrides, environ)
+    problems = DiagnosticCollector()
+    within = ANYWHERE if _requested_path(overrides, environ) else (path.parent,)
+    reader, fields = _read_settings_file(path, within, problems)
     try:
-        settings = _merge(path.parent, reader, fields, overrides, environ)
+        settings = _merge_settings(path.parent, reader, fields, overrides, environ)
     except InputError:
         problems.raise_if_any()  # what follows from mistakes in the file is not told along
         raise
@@ -140,9 +148,9 @@ def load_settings(
     return settings
 
 
-def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str]) -> Path:
+def choose_settings_path(start: Path, overrides: SettingsOverrides, environ: Mapping[str, str]) -> Path:
     """The settings file that is asked for, or the nearest. Raises InputError where there is none."""
-    asked = _asked_path(overrides, environ)
+    asked = _requested_path(overrides, environ)
     path = asked.absolute() if asked else find_settings_file(start.absolute())
     if path is None:
         raise InputError(
@@ -152,41 +160,45 @@ def settings_path(start: Path, overrides: Overrides, environ: Mapping[str, str])
                 hint="`confiture init` makes a project here; `--config FILE` names one elsewhere",
             )
         )
-    if asked and not _stands_at(path):
+    if asked and not _has_entry(path):
         hint = "give the file's own path, or leave it out: then confiture.yaml is looked for here and above"
         raise InputError(
-            Diagnostic(code="no-project", message=f"there is no settings file {shown_path(path, start)}", hint=hint)
+            Diagnostic(code="no-project", message=f"there is no settings file {display_path(path, start)}", hint=hint)
         )
     return path
 
 
-def _asked_path(overrides: Overrides, environ: Mapping[str, str]) -> Path | None:
+def _requested_path(overrides: SettingsOverrides, environ: Mapping[str, str]) -> Path | None:
     return overrides.config or (Path(environ["CONFITURE_CONFIG"]) if environ.get("CONFITURE_CONFIG") else None)
 
 
-def _read_file(path: Path, within: Sequence[Path] | None, problems: Problems) -> tuple[Reader, Fields]:
-    file = read_source(path, path.parent, within)
-    shown = replace(file, text=_SECRET.sub(_starred, file.text))
+def _read_settings_file(
+    path: Path, within: Sequence[Path] | None, problems: DiagnosticCollector
+) -> tuple[Reader, FieldValues]:
+    file = read_source_file(path, path.parent, within)
+    shown = replace(file, text=_SECRET.sub(_mask_match, file.text))
     reader = Reader(shown, problems)
     node = parse_yaml(file, shown)
     if node is None:
-        return reader, Fields({}, {}, Span(path=file.path, line=1))
+        return reader, FieldValues({}, {}, Span(path=file.path, line=1))
     try:
         return reader, SETTINGS_SHAPE.read(node, reader)
-    except Invalid as error:
-        if not isinstance(error.partial, Fields):
+    except InvalidValue as error:
+        if not isinstance(error.partial, FieldValues):
             problems.raise_if_any()
             raise
         return reader, error.partial
 
 
-def _starred(match: re.Match[str]) -> str:
+def _mask_match(match: re.Match[str]) -> str:
     """As long as what it stands for, so that places stay the same."""
     return f"{match[1]}{'*' * len(match[2])}" if match[1] else f"{match[3]}{'*' * len(match[4])}"
 
 
-def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, environ: Mapping[str, str]) -> Settings:
-    environments: dict[str, Fields] = fields.get("environments", {})
+def _merge_settings(
+    root: Path, reader: Reader, fields: FieldValues, overrides: SettingsOverrides, environ: Mapping[str, str]
+) -> Settings:
+    environments: dict[str, FieldValues] = fields.get("environments", {})
     environment = overrides.environment or environ.get("CONFITURE_ENV") or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
@@ -203,18 +215,18 @@ def _merge(root: Path, reader: Reader, fields: Fields, overrides: Overrides, env
         project=fields.get("project", DEFAULT_PROJECT),
         is_named="project" in fields.values,
         protected=bool(chosen and chosen.get("protected", False)),
-        database=_database(sections, environment, reader.file, overrides, environ),
+        database=_build_database_settings(sections, environment, reader.file, overrides, environ),
         migrations=root / fields.get("migrations", "migrations"),
         schemas=root / fields.get("schemas", "schemas"),
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
-        tenancy=_tenancy(tenancy) if tenancy else TenancySettings(),
-        linting=lint_settings(fields.get("linting"), root, reader.file),
+        tenancy=_build_tenancy_settings(tenancy) if tenancy else TenancySettings(),
+        linting=build_lint_settings(fields.get("linting"), root, reader.file),
         hooks=tuple(fields.get("hooks", ())),
         environ=dict(environ),
     )
 
 
-def _tenancy(fields: Fields) -> TenancySettings:
+def _build_tenancy_settings(fields: FieldValues) -> TenancySettings:
     return TenancySettings(
         column=fields.get("column", "tenant_id"),
         tables=tuple(fields.get("tables", [])),
@@ -223,8 +235,12 @@ def _tenancy(fields: Fields) -> TenancySettings:
     )
 
 
-def _database(
-    sections: list[Fields], environment: str, file: SourceFile, overrides: Overrides, environ: Mapping[str, str]
+def _build_database_settings(
+    sections: list[FieldValues],
+    environment: str,
+    file: SourceFile,
+    overrides: SettingsOverrides,
+    environ: Mapping[str, str],
 ) -> DatabaseSettings:
     merged: dict[str, Any] = {}
     for section in sections:
@@ -240,26 +256,26 @@ def _database(
         (environ.get("DATABASE_URL"), "DATABASE_URL"),
     ):
         if url:
-            return replace(database, url=_readable(url, origin), url_from=origin)
-    written: SourceText | None = merged.get("url")
+            return replace(database, url=_require_parsable_url(url, origin), url_from=origin)
+    written: LocatedSource | None = merged.get("url")
     if written is None:
         return replace(database, url=EMBEDDED, url_from="default")
-    return replace(database, url=_with_environment(written, file, environment, environ), url_from=file.path)
+    return replace(database, url=_substitute_environment(written, file, environment, environ), url_from=file.path)
 
 
-def _readable(url: str, origin: str) -> str:
+def _require_parsable_url(url: str, origin: str) -> str:
     if re.search("[\ud800-\udfff]", url):  # how Python keeps bytes of an argument that are no UTF-8
         message = f"the database's address from {origin} is not UTF-8"
         raise InputError(Diagnostic(code="bad-option", message=message, hint="encode it, for example %C3%A9 for é"))
     return url
 
 
-def _with_environment(text: SourceText, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
+def _substitute_environment(text: LocatedSource, file: SourceFile, environment: str, environ: Mapping[str, str]) -> str:
     """The URL with what it takes from the environment. An empty variable counts as unset: it would mean any server."""
     if has_other_templates(text.text):
         hint = "only {{ env.NAME }} is known here"
         raise InputError(file.diagnostic(text.start, "bad-template", "the URL's template cannot be read", hint=hint))
-    url = from_environment(text, environ, environment, "postgresql://...")
+    url = substitute_environment(text, environ, environment, "postgresql://...")
     if isinstance(url, Diagnostic):
         raise InputError(url)
     return url.strip()

@@ -9,15 +9,15 @@ from typing import Any
 from ruamel.yaml.nodes import Node, ScalarNode
 
 from confiture.errors import Diagnostic
-from confiture.files.containers import MapOf
-from confiture.files.passages import Passage
-from confiture.files.reader import Reader
-from confiture.files.shapes import Value
-from confiture.models.source import SourceText
+from confiture.files.schema.containers import MapOf
+from confiture.files.schema.located_text import LocatedText
+from confiture.files.schema.reader import Reader
+from confiture.files.schema.types import AnyValue
+from confiture.models.source import LocatedSource
 from confiture.models.variables import EnvironmentText
 
 # what templates call otherwise, or cannot call at all
-_TAKEN = [
+_RESERVED_NAMES = [
     "vars",
     "environment",
     "version",
@@ -38,19 +38,19 @@ _TAKEN = [
     "False",
     "None",
 ]
-VARIABLE_NAME = rf"(?!(?:{'|'.join(_TAKEN)})$)[A-Za-z_][A-Za-z0-9_]*"
-_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+VARIABLE_NAME = rf"(?!(?:{'|'.join(_RESERVED_NAMES)})$)[A-Za-z_][A-Za-z0-9_]*"
+_ENVIRONMENT_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b")
 
 
-class VariableValue(Value):
+class VariableValue(AnyValue):
     """Any value. Text that asks for the environment is kept with its place."""
 
     def read(self, node: Node, reader: Reader) -> Any:
         value = super().read(node, reader)
         if not isinstance(value, str) or not isinstance(node, ScalarNode) or not _ASKS_FOR_ENVIRONMENT.search(value):
             return value
-        text = EnvironmentText(source=Passage().read(node, reader))
+        text = EnvironmentText(source=LocatedText().read(node, reader))
         if has_other_templates(value):
             hint = "only {{ env.NAME }} is known here"
             raise reader.report(text.source.start, "bad-template", "the variable's template cannot be read", hint)
@@ -59,26 +59,28 @@ class VariableValue(Value):
 
 def has_other_templates(text: str) -> bool:
     """Whether a text holds more of a template than `{{ env.NAME }}`."""
-    rest = _REFERENCE.sub("", text)
+    rest = _ENVIRONMENT_REFERENCE.sub("", text)
     return "{{" in rest or "{%" in rest
 
 
-def from_environment(text: SourceText, environ: Mapping[str, str], environment: str, example: str) -> str | Diagnostic:
+def substitute_environment(
+    text: LocatedSource, environ: Mapping[str, str], environment: str, example: str
+) -> str | Diagnostic:
     """The text with what it takes from the environment, or what is not set. An empty variable counts as unset."""
     missing = [name for name in environment_names(text) if not environ.get(name)]
     if missing:
         message = f"the environment {environment!r} needs {' and '.join(missing)}, which is not set"
         return text.file.diagnostic(text.start, "unset-variable", message, hint=f"export {missing[0]}={example}")
-    return _REFERENCE.sub(lambda match: environ[match[1]], text.text)
+    return _ENVIRONMENT_REFERENCE.sub(lambda match: environ[match[1]], text.text)
 
 
-def environment_names(text: SourceText) -> list[str]:
+def environment_names(text: LocatedSource) -> list[str]:
     """The variables of the environment that a text takes, each once."""
-    return list(dict.fromkeys(_REFERENCE.findall(text.text)))
+    return list(dict.fromkeys(_ENVIRONMENT_REFERENCE.findall(text.text)))
 
 
 VARIABLES = MapOf(
     VariableValue(),
     key_pattern=VARIABLE_NAME,
-    key_description=f"a name for a variable: letters, digits and _, but none of {', '.join(_TAKEN)}",
+    key_description=f"a name for a variable: letters, digits and _, but none of {', '.join(_RESERVED_NAMES)}",
 )

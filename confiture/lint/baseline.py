@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from confiture.errors import Diagnostic, InputError, Span
-from confiture.files.reading import read_source
+from confiture.files.source_files import read_source_file
 from confiture.lint.engine.rule import Rule
-from confiture.lint.fingerprints import fingerprint_v2, path_of, stable_rule
+from confiture.lint.fingerprints import finding_path, fingerprint_v2, stable_rule
 from confiture.models.findings import Finding
 
 DEFAULT_NAME = "confiture-baseline.json"
@@ -34,7 +34,7 @@ class Baseline(ABC):
     def key(self, finding: Finding) -> Hashable:
         """What `counts` knows the finding by."""
 
-    def recognizes(self, finding: Finding) -> bool:
+    def is_known(self, finding: Finding) -> bool:
         """Whether the finding, of several with one key, is surely one of those that are known."""
         return True
 
@@ -47,9 +47,9 @@ class BaselineV1(Baseline):
     messages: frozenset[tuple[Hashable, str]]
 
     def key(self, finding: Finding) -> Hashable:
-        return stable_rule(finding), path_of(finding), finding.relation
+        return stable_rule(finding), finding_path(finding), finding.relation
 
-    def recognizes(self, finding: Finding) -> bool:
+    def is_known(self, finding: Finding) -> bool:
         return (self.key(finding), finding.message) in self.messages
 
 
@@ -73,7 +73,7 @@ def baseline_text(findings: Iterable[Finding]) -> str:
             "fingerprint": fingerprint,
             "count": len(same),
             "rule": same[0].rule,
-            "file": path_of(same[0]),
+            "file": finding_path(same[0]),
             "relation": same[0].relation,
             "subject": same[0].subject,
             "message": same[0].message,
@@ -84,11 +84,11 @@ def baseline_text(findings: Iterable[Finding]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, known: Mapping[str, Rule]) -> Baseline:
+def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, rules: Mapping[str, Rule]) -> Baseline:
     """What a baseline file below one of the folders `within` knows. Raises InputError if it is not a baseline."""
-    file = read_source(path, root, within)
+    file = read_source_file(path, root, within)
     try:
-        return _baseline(json.loads(file.text), known)
+        return _parse_baseline(json.loads(file.text), rules)
     except json.JSONDecodeError as error:
         span = Span(path=file.path, line=error.lineno, column=error.colno)
         message = f"not valid JSON: {error.msg}"
@@ -99,39 +99,39 @@ def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, known: 
         raise InputError(Diagnostic(code="bad-baseline", message=message, span=span, hint=_HINT)) from error
 
 
-def _baseline(document: Any, known: Mapping[str, Rule]) -> Baseline:
+def _parse_baseline(document: Any, rules: Mapping[str, Rule]) -> Baseline:
     if document["format"] != _FORMAT:
         raise ValueError
     match document["version"]:
         case 1:
-            return _of_v1(document["findings"], known)
+            return _parse_v1(document["findings"], rules)
         case 2:
-            return BaselineV2(_counted((str(entry["fingerprint"]), entry) for entry in document["findings"]))
+            return BaselineV2(_count_entries((str(entry["fingerprint"]), entry) for entry in document["findings"]))
     raise ValueError
 
 
-def _of_v1(entries: Sequence[Mapping[str, Any]], known: Mapping[str, Rule]) -> BaselineV1:
-    keyed = [((_stable(entry["rule"], known), entry["file"], entry["relation"]), entry) for entry in entries]
-    return BaselineV1(_counted(keyed), frozenset((key, entry["message"]) for key, entry in keyed))
+def _parse_v1(entries: Sequence[Mapping[str, Any]], rules: Mapping[str, Rule]) -> BaselineV1:
+    keyed = [((_stable_rule_name(entry["rule"], rules), entry["file"], entry["relation"]), entry) for entry in entries]
+    return BaselineV1(_count_entries(keyed), frozenset((key, entry["message"]) for key, entry in keyed))
 
 
-def _stable(name: str, known: Mapping[str, Rule]) -> str:
-    rule = known.get(name)
+def _stable_rule_name(name: str, rules: Mapping[str, Rule]) -> str:
+    rule = rules.get(name)
     return rule.stable_name if rule else name
 
 
-def _counted(entries: Iterable[tuple[Hashable, Mapping[str, Any]]]) -> Counter[Hashable]:
+def _count_entries(entries: Iterable[tuple[Hashable, Mapping[str, Any]]]) -> Counter[Hashable]:
     counts: Counter[Hashable] = Counter()
     for key, entry in entries:
         counts[key] += int(entry["count"])
     return counts
 
 
-def unknown(findings: Sequence[Finding], baseline: Baseline) -> tuple[Finding, ...]:
+def drop_known(findings: Sequence[Finding], baseline: Baseline) -> tuple[Finding, ...]:
     """The findings that the baseline does not know. Of several alike, as many are known as it counts."""
     left = dict(baseline.counts)
     shown = set()
-    for number in sorted(range(len(findings)), key=lambda number: not baseline.recognizes(findings[number])):
+    for number in sorted(range(len(findings)), key=lambda number: not baseline.is_known(findings[number])):
         key = baseline.key(findings[number])
         if left.get(key, 0) > 0:
             left[key] -= 1

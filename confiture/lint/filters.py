@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.access import shown_path
-from confiture.lint.baseline import Baseline, unknown
+from confiture.files.access import display_path
+from confiture.lint.baseline import Baseline, drop_known
 from confiture.lint.git_changes import Changes, is_changed
 from confiture.models.findings import Finding, LintReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Narrowing:
+class FindingFilter:
     """What is asked for; None for what is not narrowed. `paths` are files and folders, from the project's root."""
 
     paths: tuple[str, ...] | None = None
     changes: Changes | None = None
     baseline: Baseline | None = None
 
-    def of(self, report: LintReport) -> LintReport:
+    def apply(self, report: LintReport) -> LintReport:
         """The report with what is left of its findings."""
         findings = report.findings
         if self.baseline is not None:
-            findings = unknown(findings, self.baseline)
+            findings = drop_known(findings, self.baseline)
         known = len(report.findings) - len(findings)
-        return replace(report, findings=tuple(filter(self.shows, findings)), known=report.known + known)
+        return replace(report, findings=tuple(filter(self.matches, findings)), known=report.known + known)
 
-    def shows(self, finding: Finding) -> bool:
+    def matches(self, finding: Finding) -> bool:
         """Whether a finding is in the files and lines that are asked for."""
         if self.paths is not None and not (finding.span and _is_below(finding.span.path, self.paths)):
             return False
@@ -40,7 +40,7 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
     return any(folder in (path, ".") or path.startswith(f"{folder}/") for folder in folders)
 
 
-def shown_paths(paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
+def to_finding_paths(paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
     """Paths from the working directory as findings have them, None where there are none. Raises InputError."""
     given = list(paths)
     missing = [path for path in given if not path.exists()]
@@ -52,4 +52,4 @@ def shown_paths(paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
             for path in missing
         )
         raise InputError(*problems)
-    return tuple(shown_path(path.resolve(), root.resolve()) for path in given) or None
+    return tuple(display_path(path.resolve(), root.resolve()) for path in given) or None

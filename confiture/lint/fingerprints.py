@@ -10,20 +10,22 @@ import hashlib
 import json
 
 from confiture.models.findings import Finding
-from confiture.sql.parsing import normalized
+from confiture.sql.parsing import normalize_sql
 
 _DIGITS = 16
 
 
 def fingerprint_v1(finding: Finding) -> str:
     """Version 1: rule, file, relation and message. Changes when a message is reworded."""
-    return _digest("\0".join((stable_rule(finding), path_of(finding) or "", finding.relation or "", finding.message)))
+    return _digest(
+        "\0".join((stable_rule(finding), finding_path(finding) or "", finding.relation or "", finding.message))
+    )
 
 
 def fingerprint_v2(finding: Finding) -> str:
     """Version 2: rule, file, relation, subject and the statement, blind to its white space and comments."""
-    statement = None if finding.statement is None else normalized(finding.statement)
-    parts = ["v2", stable_rule(finding), path_of(finding), finding.relation, finding.subject, statement]
+    statement = None if finding.statement is None else normalize_sql(finding.statement)
+    parts = ["v2", stable_rule(finding), finding_path(finding), finding.relation, finding.subject, statement]
     return _digest(json.dumps(parts))
 
 
@@ -32,7 +34,7 @@ def stable_rule(finding: Finding) -> str:
     return finding.stable_rule or finding.rule
 
 
-def path_of(finding: Finding) -> str | None:
+def finding_path(finding: Finding) -> str | None:
     """The path of its file, None for what was found in a database."""
     return finding.span.path if finding.span else None
 

@@ -18,29 +18,29 @@ Changes = Mapping[str, tuple[range, ...]]
 """The changed lines of each changed file, by its path from the project's root."""
 
 
-def changes_since(revision: str, root: Path) -> Changes:
+def changed_files(revision: str, root: Path) -> Changes:
     """What differs between the working tree and the revision, or where the two branches parted; new files as well.
 
     Raises InputError where this is no work tree of git, or git does not know the revision.
     """
     if revision.startswith("-") or not revision.strip():
-        raise _refused(f"--changed-since {revision!r} is no revision", "name a branch, a tag or a commit")
-    base = _git(root, "merge-base", revision, "HEAD", may_fail=True).strip() or revision
-    _git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", asked=revision)
+        raise _option_error(f"--changed-since {revision!r} is no revision", "name a branch, a tag or a commit")
+    base = _run_git(root, "merge-base", revision, "HEAD", may_fail=True).strip() or revision
+    _run_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", revision=revision)
     options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--relative", "--src-prefix=a/")
-    diff = _git(root, "-c", "core.quotePath=false", "diff", *options, "--dst-prefix=b/", base, "--", ".")
-    found = dict(_changed_lines(diff))
-    for path in _git(root, "diff", "--name-only", "-z", "--relative", base, "--", ".").split("\0"):
+    diff = _run_git(root, "-c", "core.quotePath=false", "diff", *options, "--dst-prefix=b/", base, "--", ".")
+    found = dict(_parse_diff(diff))
+    for path in _run_git(root, "diff", "--name-only", "-z", "--relative", base, "--", ".").split("\0"):
         # of what git shows no lines, such as a name that it quotes, all may have changed
         if path:
             found.setdefault(path, (_EVERY_LINE,))
-    for path in _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
+    for path in _run_git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
         if path:
             found[path] = (_EVERY_LINE,)
     return found
 
 
-def _changed_lines(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
+def _parse_diff(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
     path, lines = "", list[range]()
     for line in diff.split("\n"):
         hunk = _HUNK.match(line)
@@ -66,24 +66,26 @@ def is_changed(finding: Finding, changes: Changes) -> bool:
     return any(first < lines.stop and lines.start <= last for lines in changes.get(finding.span.path, ()))
 
 
-def _git(root: Path, *arguments: str, asked: str | None = None, may_fail: bool = False) -> str:
+def _run_git(root: Path, *arguments: str, revision: str | None = None, may_fail: bool = False) -> str:
     kept = {
         name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     }
     try:
         done = subprocess.run(["git", *arguments], cwd=root, env=kept, capture_output=True, check=False)
     except OSError as error:
-        raise _refused(
+        raise _option_error(
             "--changed-since needs git, which cannot be run", "install git, or leave the option out"
         ) from error
     if done.returncode and not may_fail:
         told = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
         if "not a git repository" in told:
-            raise _refused("--changed-since: the project is in no git repository", "leave the option out")
+            raise _option_error("--changed-since: the project is in no git repository", "leave the option out")
         hint = "fetch it first: CI often clones one commit only (actions/checkout: fetch-depth: 0)"
-        raise _refused(f"--changed-since: git does not know {asked!r}" if asked else f"git failed: {told}", hint)
+        raise _option_error(
+            f"--changed-since: git does not know {revision!r}" if revision else f"git failed: {told}", hint
+        )
     return "" if done.returncode else done.stdout.decode("utf-8", "replace")
 
 
-def _refused(message: str, hint: str) -> InputError:
+def _option_error(message: str, hint: str) -> InputError:
     return InputError(Diagnostic(code="bad-option", message=message, hint=hint))

@@ -6,25 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confiture.errors import Diagnostic, Problems
+from confiture.errors import Diagnostic, DiagnosticCollector
 from confiture.lint.engine.configuration import ActiveRule
-from confiture.lint.engine.context import DatabaseFacts, surroundings
-from confiture.lint.engine.findings import found
-from confiture.lint.engine.ignores import Ignore, ignores_outside
-from confiture.lint.engine.replay import Judged, Replay
+from confiture.lint.engine.context import DatabaseFacts, lint_target
+from confiture.lint.engine.findings import to_findings
+from confiture.lint.engine.ignores import IgnoreComment, misplaced_ignores
+from confiture.lint.engine.replay import LocatedViolation, MigrationReplay
 from confiture.models.catalog import Catalog
 from confiture.models.findings import Finding
 from confiture.models.plan import PlannedMigration
 from confiture.models.settings import Settings
-from confiture.models.source import SourceText
+from confiture.models.source import LocatedSource
 from confiture.plan.ordering import version_key
 from confiture.plan.project import read_project
-from confiture.plan.rendering import verbatim
-from confiture.sql.tree import Parse, Trees
+from confiture.plan.rendering import render_verbatim
+from confiture.sql.parse_tree import Parse, ParseCache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgedMigrations:
+class MigrationLintResult:
     """What lint says of a project's migrations, before ignore comments are heeded. All of it can be pickled.
 
     `catalog` is what they make, over the schema of the database where there is one. `problems` are what could not be
@@ -35,55 +35,59 @@ class JudgedMigrations:
     findings: tuple[Finding, ...]
     catalog: Catalog
     problems: tuple[Diagnostic, ...]
-    ignores: tuple[Ignore, ...]
+    ignores: tuple[IgnoreComment, ...]
     statements: int
     files: int | None
-    runs: frozenset[str]
+    executed_paths: frozenset[str]
 
 
-def judge_migrations(
+def lint_migrations(
     settings: Settings,
     overrides: Mapping[str, Any],
     actives: Sequence[ActiveRule],
     facts: DatabaseFacts | None,
     parse: Parse,
     *,
-    needed: bool,
-) -> JudgedMigrations:
+    is_required: bool,
+) -> MigrationLintResult:
     """Reads a project's migrations, and lets the rules judge those that the database has not.
 
     `overrides` are variables that win over all others, `parse` gives the trees of texts. Raises InputError where there
     is no folder of migrations and they are `needed`.
     """
-    problems = Problems()
-    trees = Trees(parse)  # of what is planned first and judged then
-    exists = needed or settings.migrations.exists()
-    project = read_project(settings, overrides, problems, trees.keep) if exists else None
+    problems = DiagnosticCollector()
+    trees = ParseCache(parse)  # of what is planned first and judged then
+    exists = is_required or settings.migrations.exists()
+    project = read_project(settings, overrides, problems, trees.put) if exists else None
     problems.extend(project.missing() if project else ())
     plans = project.ups if project else ()
-    replay = Replay(actives, surroundings(settings, facts), trees.find)
-    findings = found(_judged(plans, replay, facts))
+    replay = MigrationReplay(actives, lint_target(settings, facts), trees.get)
+    findings = to_findings(_lint_plans(plans, replay, facts))
     files = [migration.file for migration in project.migrations] if project else []
-    outside = [one for file in files for one in ignores_outside(verbatim(SourceText(text=file.text, file=file)))]
+    outside = [
+        one for file in files for one in misplaced_ignores(render_verbatim(LocatedSource(text=file.text, file=file)))
+    ]
     steps = (step for plan in plans for segment in plan.segments for step in segment.steps)
-    return JudgedMigrations(
+    return MigrationLintResult(
         findings=findings,
         catalog=replay.catalog,
         problems=(*problems, *replay.failures),
         ignores=(*replay.ignores, *outside),
         statements=replay.statements,
         files=len(files) if project else None,
-        runs=frozenset(step.rendered.source.file.path for step in steps),
+        executed_paths=frozenset(step.rendered.source.file.path for step in steps),
     )
 
 
-def _judged(plans: Iterable[PlannedMigration], replay: Replay, facts: DatabaseFacts | None) -> Iterator[Judged]:
+def _lint_plans(
+    plans: Iterable[PlannedMigration], replay: MigrationReplay, facts: DatabaseFacts | None
+) -> Iterator[LocatedViolation]:
     applied = {version_key(version) for version in facts.applied} if facts else set()
     live = facts.catalog if facts else None
     if live is not None:
-        replay.begin_with(live)
+        replay.start_from(live)
     for plan in plans:
         if version_key(plan.version) not in applied:
-            yield from replay.judge(plan)
+            yield from replay.check(plan)
         elif live is None:
-            replay.pass_over(plan)
+            replay.apply(plan)

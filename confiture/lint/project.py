@@ -8,26 +8,32 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confiture.errors import Problems
-from confiture.files.access import shown_path
-from confiture.lint.engine.configuration import ActiveRule, active_rules, chosen
-from confiture.lint.engine.context import DatabaseFacts, Surroundings, surroundings
-from confiture.lint.engine.findings import found, heeding, in_order, merged, unreadable
-from confiture.lint.engine.replay import judge_schema, together
+from confiture.errors import DiagnosticCollector
+from confiture.files.access import display_path
+from confiture.lint.engine.configuration import ActiveRule, active_rules, select_rules
+from confiture.lint.engine.context import DatabaseFacts, LintTarget, lint_target
+from confiture.lint.engine.findings import (
+    apply_ignores,
+    dedupe_findings,
+    parse_error_findings,
+    sort_findings,
+    to_findings,
+)
+from confiture.lint.engine.replay import check_schema, merge_catalogs
 from confiture.lint.engine.rule import Group
 from confiture.lint.registry import known_rules
 from confiture.lint.schema_files import SchemaFiles, build_schema, read_schema_files
 from confiture.models.catalog import Catalog
 from confiture.models.findings import Finding, LintReport
 from confiture.models.settings import Settings
-from confiture.processes import may_fork, meanwhile
-from confiture.sql.ahead import parsed_ahead
 from confiture.sql.catalog.builder import CatalogIssue
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import Parse
+from confiture.sql.parallel_parse import parse_in_child
+from confiture.sql.parse_tree import Parse
+from confiture.sql.parser import parse_sql
+from confiture.subprocesses import can_fork, run_in_child
 
 if TYPE_CHECKING:
-    from confiture.lint.migrations import JudgedMigrations
+    from confiture.lint.migrations import MigrationLintResult
 
 _T = TypeVar("_T")
 _LARGE = 200_000
@@ -42,7 +48,7 @@ class LintOptions:
     rules: tuple[str, ...] = ()
 
 
-def check_settings(settings: Settings) -> None:
+def check_rule_settings(settings: Settings) -> None:
     """Raises InputError where the settings name rules, or keys of rules, that do not exist."""
     active_rules(settings.linting, known_rules(settings.linting, settings.root))
 
@@ -56,80 +62,80 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
-    actives = chosen(actives, options.rules, known) if options.rules else actives
+    actives = select_rules(actives, options.rules, known) if options.rules else actives
     live = facts.catalog if facts else None
-    problems = Problems()
+    problems = DiagnosticCollector()
     files = read_schema_files(settings, options.variables, problems) if live is None else SchemaFiles()
     needed = live is None and not files.paths
 
-    def judged(parse: Parse) -> JudgedMigrations:
+    def judged(parse: Parse) -> MigrationLintResult:
         # what it takes to run migrations is loaded by the process that judges them
-        from confiture.lint.migrations import judge_migrations
+        from confiture.lint.migrations import lint_migrations
 
-        return judge_migrations(settings, options.variables, actives, facts, parse, needed=needed)
+        return lint_migrations(settings, options.variables, actives, facts, parse, is_required=needed)
 
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _ahead(texts, judged, is_large=is_large) as (parse, judged_migrations):
+    with _parse_ahead(texts, judged, is_large=is_large) as (parse, judged_migrations):
         schema = build_schema(files.texts, problems, parse)
         migrations = judged_migrations()
-        catalog = live or together(schema.catalog, migrations.catalog)
+        catalog = live or merge_catalogs(schema.catalog, migrations.catalog)
         broken = [*problems, *schema.failures, *migrations.problems]
         # what is not there may be what could not be read
-        misfits = [one for one in schema.misfits if not broken or one.code != "missing-object"]
-        judge = partial(_judge_schema, catalog, misfits, surroundings(settings, facts))
-        tenancy, others = _divided(actives)
-        with _beside(partial(judge, tenancy), is_large=is_large) as judged_tenancy:
+        misfits = [one for one in schema.catalog_issues if not broken or one.code != "missing-object"]
+        judge = partial(_lint_schema, catalog, misfits, lint_target(settings, facts))
+        tenancy, others = _split_tenancy_rules(actives)
+        with _run_in_background(partial(judge, tenancy), is_large=is_large) as judged_tenancy:
             in_schema = [*judge(others), *judged_tenancy()]
-    findings, suppressed = heeding(
-        merged([*migrations.findings, *in_schema]),
+    findings, suppressed = apply_ignores(
+        dedupe_findings([*migrations.findings, *in_schema]),
         [*schema.ignores, *migrations.ignores],
         actives,
         known,
-        all_judged=live is None,
+        all_rules_ran=live is None,
     )
     return LintReport(
-        findings=in_order([*unreadable(broken), *findings]),
+        findings=sort_findings([*parse_error_findings(broken), *findings]),
         files=len(files.paths) + (migrations.files or 0),
         statements=schema.statements + migrations.statements,
         tables=len(catalog.tables),
         rules=len({active.rule.name for active in actives}),
         suppressed=suppressed,
-        notes=tuple(_notes(settings, files, migrations)),
+        notes=tuple(_unchecked_notes(settings, files, migrations)),
         source=facts.label if facts and live else "files",
     )
 
 
-def _ahead(
-    texts: Sequence[str], work: Callable[[Parse], _T], *, is_large: bool
+def _parse_ahead(
+    texts: Sequence[str], task: Callable[[Parse], _T], *, is_large: bool
 ) -> AbstractContextManager[tuple[Parse, Callable[[], _T]]]:
     """What parses the texts, and what gives the result of work: in another process where that is a gain."""
-    if is_large and may_fork():
-        return parsed_ahead(texts, work)
-    return nullcontext((parse_sql, partial(work, parse_sql)))
+    if is_large and can_fork():
+        return parse_in_child(texts, task)
+    return nullcontext((parse_sql, partial(task, parse_sql)))
 
 
-def _beside(work: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
+def _run_in_background(task: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
     """What gives the result of work: done in another process where that is a gain, else here once it is asked for."""
-    return meanwhile(work) if is_large and may_fork() else nullcontext(work)
+    return run_in_child(task) if is_large and can_fork() else nullcontext(task)
 
 
-def _judge_schema(
-    catalog: Catalog, misfits: Sequence[CatalogIssue], surroundings: Surroundings, actives: Iterable[ActiveRule]
+def _lint_schema(
+    catalog: Catalog, issues: Sequence[CatalogIssue], target: LintTarget, actives: Iterable[ActiveRule]
 ) -> tuple[Finding, ...]:
-    return found(judge_schema(actives, catalog, misfits, surroundings))
+    return to_findings(check_schema(actives, catalog, issues, target))
 
 
-def _divided(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
+def _split_tenancy_rules(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
     """The rules of tenancy, which take longer than all others together, and those."""
     tenancy = [active for active in actives if active.rule.group is Group.TENANCY]
     return tenancy, [active for active in actives if active.rule.group is not Group.TENANCY]
 
 
-def _notes(settings: Settings, files: SchemaFiles, migrations: JudgedMigrations) -> Iterator[str]:
+def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: MigrationLintResult) -> Iterator[str]:
     """What nobody judged: migrations that are not there, and templates that no migration renders."""
     if migrations.files is None:
-        yield f"there is no folder {shown_path(settings.migrations, settings.root)}, so only the schema is judged"
-    for path in (shown_path(path, settings.root) for path in files.templates):
-        if path not in migrations.runs:
+        yield f"there is no folder {display_path(settings.migrations, settings.root)}, so only the schema is judged"
+    for path in (display_path(path, settings.root) for path in files.templates):
+        if path not in migrations.executed_paths:
             yield f"{path} is not judged: it needs variables that only a migration can give, and no migration runs it"

@@ -11,11 +11,11 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.modules import importing_from
+from confiture.files.python.modules import extended_sys_path
 from confiture.lint import rules
 from confiture.lint.engine.rule import Rule
 from confiture.models.settings import LintSettings
-from confiture.models.source import SourceText
+from confiture.models.source import LocatedSource
 
 ENTRY_POINTS = "confiture.rules"
 """The group of entry points by which packages offer rules: each a rule, or a module with some."""
@@ -64,19 +64,19 @@ def known_rules(settings: LintSettings, root: Path | None) -> RulesByName:
     name that two rules have.
     """
     known = RulesByName(built_in_rules().values())
-    for source, rule, origin in (*_offered(), *_named(settings, root)):
+    for source, rule, origin in (*_entry_point_rules(), *_settings_rules(settings, root)):
         try:
             known.add(rule)
         except ValueError as error:
             hint = "give one of the two another name, and no alias that the other has"
-            raise _refused(settings, source, f"{origin}: {error}", hint) from None
+            raise _rule_module_error(settings, source, f"{origin}: {error}", hint) from None
     return known
 
 
-_Found = tuple[SourceText | None, Rule, str]
+_Found = tuple[LocatedSource | None, Rule, str]
 
 
-def _offered() -> Iterator[_Found]:
+def _entry_point_rules() -> Iterator[_Found]:
     for entry in entry_points(group=ENTRY_POINTS):
         origin = f"the entry point {entry.name!r}"
         try:
@@ -85,33 +85,35 @@ def _offered() -> Iterator[_Found]:
             message = f"{origin} of {ENTRY_POINTS} cannot be loaded: {type(error).__name__}: {error}"
             hint = "mend or remove the package that offers it"
             raise InputError(Diagnostic(code="bad-plugin", message=message, hint=hint)) from error
-        for rule in [loaded] if isinstance(loaded, Rule) else _rules_of(loaded):
+        for rule in [loaded] if isinstance(loaded, Rule) else _module_rules(loaded):
             yield None, rule, origin
 
 
-def _named(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
+def _settings_rules(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
     for source in settings.plugins:
         name = source.text.strip()
         try:
-            with importing_from(root):
+            with extended_sys_path(root):
                 module = import_module(name)
         except Exception as error:
             message = f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
             hint = "name a module that Python finds, or one in the project's folder"
-            raise _refused(settings, source, message, hint) from error
-        found = list(_rules_of(module))
+            raise _rule_module_error(settings, source, message, hint) from error
+        found = list(_module_rules(module))
         if not found:
-            raise _refused(settings, source, f"the module {name!r} has no rules", "give it a RULE, or a list RULES")
+            raise _rule_module_error(
+                settings, source, f"the module {name!r} has no rules", "give it a RULE, or a list RULES"
+            )
         yield from ((source, rule, f"the module {name!r}") for rule in found)
 
 
-def _rules_of(module: ModuleType) -> Iterator[Rule]:
+def _module_rules(module: ModuleType) -> Iterator[Rule]:
     """The rules of a module: its RULE, and those of its RULES."""
     offered = [getattr(module, "RULE", None), *getattr(module, "RULES", ())]
     return (rule for rule in offered if isinstance(rule, Rule))
 
 
-def _refused(settings: LintSettings, source: SourceText | None, message: str, hint: str) -> InputError:
+def _rule_module_error(settings: LintSettings, source: LocatedSource | None, message: str, hint: str) -> InputError:
     if source is None or settings.file is None:
         return InputError(Diagnostic(code="bad-plugin", message=message, hint=hint))
     return InputError(settings.file.diagnostic(source.start, "bad-plugin", message, hint=hint))

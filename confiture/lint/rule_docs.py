@@ -11,20 +11,20 @@ from confiture.lint.engine.rule import CommentRule, Example, Group, Option, Rule
 _KINDS = {str: "text", int: "number", bool: "true or false"}
 
 
-def page(rule: Rule) -> str:
+def render_page(rule: Rule) -> str:
     """A rule's page: what it finds, what happens, what to do, both examples."""
-    parts = [f"# {rule.name}", f"{rule.summary}.", _facts(rule), f"**What happens.** {rule.effect}"]
+    parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**What happens.** {rule.effect}"]
     parts.append(f"**What to do.** {rule.hint[:1].upper()}{rule.hint[1:]}.")
     each = f"Each in a {'file' if isinstance(rule, SchemaRule) else 'migration'} of its own:"
-    parts += _example("Found", rule.bad, rule.options, each)
-    parts += _example("Not found", rule.good, rule.options, each)
+    parts += _example_lines("Found", rule.bad, rule.options, each)
+    parts += _example_lines("Not found", rule.good, rule.options, each)
     if rule.options:
         parts.append("## Settings")
-        parts.append("\n".join(["| key | value | meaning |", "|---|---|---|", *_options(rule.options)]))
+        parts.append("\n".join(["| key | value | meaning |", "|---|---|---|", *_options_lines(rule.options)]))
     return "\n\n".join(parts) + "\n"
 
 
-def _facts(rule: Rule) -> str:
+def _facts_text(rule: Rule) -> str:
     judges = "migrations"
     if isinstance(rule, SchemaRule):
         judges = "the schema"
@@ -38,41 +38,43 @@ def _facts(rule: Rule) -> str:
     return " · ".join(facts)
 
 
-def _example(title: str, example: Example, options: Mapping[str, Option], each: str) -> Iterable[str]:
+def _example_lines(title: str, example: Example, options: Mapping[str, Option], each: str) -> Iterable[str]:
     yield f"## {title}"
     if example.options:
-        shown = ", ".join(f"`{name}: {_value(value)}`" for name, value in example.options.items() if name in options)
+        shown = ", ".join(
+            f"`{name}: {_format_value(value)}`" for name, value in example.options.items() if name in options
+        )
         yield f"With {shown}."
     if example.before:
-        yield f"Where this is there already:\n\n{_sql([example.before])}"
+        yield f"Where this is there already:\n\n{_sql_block([example.before])}"
     if len(example.sql) > 1:
         yield each
-    yield "\n\n".join(_sql([text]) for text in example.sql)
+    yield "\n\n".join(_sql_block([text]) for text in example.sql)
     first, last = example.versions
     if (first, last) != (14, None):
         yield f"On PostgreSQL {first} {'and later' if last is None else f'to {last}'}."
 
 
-def _sql(texts: Iterable[str]) -> str:
+def _sql_block(texts: Iterable[str]) -> str:
     lines = (text.strip() + ("" if text.rstrip().endswith(";") else ";") for text in texts)
     return "```sql\n" + "\n".join(lines) + "\n```"
 
 
-def _options(options: Mapping[str, Option]) -> Iterable[str]:
+def _options_lines(options: Mapping[str, Option]) -> Iterable[str]:
     for name, option in options.items():
         need = " (needed)" if option.required else ""
-        default = f"; default: `{_value(option.default)}`" if option.default not in (None, "", []) else ""
+        default = f"; default: `{_format_value(option.default)}`" if option.default not in (None, "", []) else ""
         kind = _KINDS.get(option.kind, "list of texts")
         yield f"| `{name}` | {kind}{need} | {option.description.rstrip('.')}{default} |"
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
-def index(rules: Mapping[str, Rule]) -> str:
+def render_index(rules: Mapping[str, Rule]) -> str:
     """The list of all rules by group, with links to their pages."""
     parts = [
         "# The rules of lint",
@@ -82,18 +84,20 @@ def index(rules: Mapping[str, Rule]) -> str:
         here = sorted((rule for rule in rules.values() if rule.group is group), key=lambda rule: rule.name)
         if here:
             parts.append(f"## {group.value}")
-            rows = (f"| [{rule.name}]({rule.name}.md) | {_severity(rule)} | {rule.summary} |" for rule in here)
+            rows = (f"| [{rule.name}]({rule.name}.md) | {_severity_text(rule)} | {rule.summary} |" for rule in here)
             parts.append("\n".join(["| rule | severity | what it finds |", "|---|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
 
 
-def _severity(rule: Rule) -> str:
+def _severity_text(rule: Rule) -> str:
     return f"{rule.severity}, optional" if rule.optional else rule.severity
 
 
 def all_pages(rules: Mapping[str, Rule]) -> dict[str, str]:
     """Every page by its file's name."""
-    return {"README.md": index(rules)} | {f"{name}.md": page(rule) for name, rule in sorted(rules.items())}
+    return {"README.md": render_index(rules)} | {
+        f"{name}.md": render_page(rule) for name, rule in sorted(rules.items())
+    }
 
 
 def write_pages(folder: Path, rules: Mapping[str, Rule]) -> None:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confiture.errors import InputError, Problems
+from confiture.errors import DiagnosticCollector, InputError
 from confiture.files.ddl import TEMPLATE_SUFFIX
-from confiture.files.reading import read_source
-from confiture.lint.engine.context import surroundings
-from confiture.lint.engine.replay import Replay, SchemaReader, together
+from confiture.files.source_files import read_source_file
+from confiture.lint.engine.context import lint_target
+from confiture.lint.engine.replay import MigrationReplay, SchemaReader, merge_catalogs
 from confiture.models.catalog import Catalog
 from confiture.models.settings import Settings
-from confiture.models.source import Rendered, SourceFile, SourceText
-from confiture.plan.rendering import MISSING, RenderContext, TemplateProblem, render, verbatim
+from confiture.models.source import LocatedSource, RenderedSql, SourceFile
+from confiture.plan.rendering import MISSING_VALUE_CODES, RenderContext, TemplateProblem, render, render_verbatim
 from confiture.plan.variables import merge_variables
-from confiture.sql.grammar import parse_sql
+from confiture.sql.parse_tree import Parse
+from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
-from confiture.sql.tree import Parse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,48 +32,48 @@ class SchemaFiles:
     """
 
     paths: tuple[Path, ...] = ()
-    texts: tuple[Rendered, ...] = ()
+    texts: tuple[RenderedSql, ...] = ()
     templates: tuple[Path, ...] = ()
 
 
-def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: Problems) -> SchemaFiles:
+def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector) -> SchemaFiles:
     """Reads them, and adds what is wrong to `problems`. `overrides` are variables that win over all others."""
-    paths = tuple(Path(path) for path in _below(settings.schemas))
+    paths = tuple(Path(path) for path in _find_sql_files(settings.schemas))
     within = (settings.root, settings.schemas)
     texts, templates = [], []
     for path in paths:
         try:
-            texts.append(_rendered(read_source(path, settings.root, within), settings, overrides))
+            texts.append(_render_file(read_source_file(path, settings.root, within), settings, overrides))
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
-            wrong = [one for one in problem.diagnostics if one.code not in MISSING]
+            wrong = [one for one in problem.diagnostics if one.code not in MISSING_VALUE_CODES]
             problems.extend(wrong)
             if not wrong:
                 templates.append(path)
     return SchemaFiles(paths=paths, texts=tuple(texts), templates=tuple(templates))
 
 
-def build_schema(texts: Iterable[Rendered], problems: Problems, parse: Parse) -> SchemaReader:
+def build_schema(texts: Iterable[RenderedSql], problems: DiagnosticCollector, parse: Parse) -> SchemaReader:
     """The schema that the texts make, one after the other; what does not parse is added to `problems`."""
     schema = SchemaReader(parse)
     for rendered in texts:
-        _read(rendered, schema, problems)
+        _read_file(rendered, schema, problems)
     return schema
 
 
-def _below(folder: Path) -> Iterator[str]:
+def _find_sql_files(folder: Path) -> Iterator[str]:
     """The DDL files below a folder in path order, hidden ones left out."""
-    todo = _entries(folder)
+    todo = _list_folder(folder)
     while todo:
         entry = todo.pop()
         if entry.is_dir(follow_symlinks=False):
-            todo += _entries(entry.path)
+            todo += _list_folder(entry.path)
         elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
 
 
-def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+def _list_folder(folder: Path | str) -> list[os.DirEntry[str]]:
     """What is in a folder and not hidden, the last first; nothing if the folder is not there or may not be read."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
@@ -82,49 +82,49 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     return sorted(entries, key=lambda entry: entry.name, reverse=True)
 
 
-def files_catalog(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
+def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
     """The schema that the DDL files and the migrations make. Raises InputError with every mistake in them."""
     from confiture.plan.project import read_project
 
-    problems = Problems()
+    problems = DiagnosticCollector()
     files = read_schema_files(settings, overrides, problems)
     exists = settings.migrations.exists() or not files.paths
     project = read_project(settings, overrides, problems) if exists else None
     problems.extend(project.missing() if project else ())
     schema = build_schema(files.texts, problems, parse_sql)
     problems.raise_if_any()
-    replay = Replay((), surroundings(settings, None))
+    replay = MigrationReplay((), lint_target(settings, None))
     for plan in project.ups if project else ():
-        replay.pass_over(plan)
-    return together(schema.catalog, replay.catalog)
+        replay.apply(plan)
+    return merge_catalogs(schema.catalog, replay.catalog)
 
 
-class _SchemaContext(RenderContext):
+class _SchemaRenderContext(RenderContext):
     """What templates below the schemas folder see: no migration runs them here."""
 
     __slots__ = ()
 
-    def names(self) -> dict[str, Any]:
+    def template_variables(self) -> dict[str, Any]:
         return {**self.variables, "vars": self.variables, "environment": self.environment}
 
 
-def _rendered(file: SourceFile, settings: Settings, overrides: Mapping[str, Any]) -> Rendered:
-    source = SourceText(text=file.text, file=file)
+def _render_file(file: SourceFile, settings: Settings, overrides: Mapping[str, Any]) -> RenderedSql:
+    source = LocatedSource(text=file.text, file=file)
     if not file.path.endswith(TEMPLATE_SUFFIX):
-        return verbatim(source)
+        return render_verbatim(source)
     variables = merge_variables(settings, {}, overrides)
-    context = _SchemaContext(
+    context = _SchemaRenderContext(
         environment=settings.environment,
         version="",
         name="",
         variables=variables.values,
-        unset=variables.unset,
-        private=variables.private,
+        unset_variables=variables.unset,
+        private_values=variables.private,
     )
     return render(source, context)
 
 
-def _read(rendered: Rendered, schema: SchemaReader, problems: Problems) -> None:
+def _read_file(rendered: RenderedSql, schema: SchemaReader, problems: DiagnosticCollector) -> None:
     """Adds a DDL file, or what is wrong with it."""
     try:
         schema.read(rendered)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from confiture.models.recording import Migration
+    from confiture.models.migration_api import Migration
 
 __all__ = ["Migration"]
 
@@ -16,7 +16,7 @@ __all__ = ["Migration"]
 def __getattr__(name: str) -> Any:
     if name != "Migration":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from confiture.models.recording import Migration
+    from confiture.models.migration_api import Migration
 
     return Migration
 

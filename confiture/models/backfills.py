@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from confiture.models.values import value
+from confiture.models.records import record
 
 CANCELLED = "cancelled"
 """The code of the diagnostic that ends a run whose backfill was given up: what it filled stays."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class BackfillState:
     """A backfill as the database tells of it.
 

@@ -13,15 +13,15 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from confiture.models.source import Place
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.source import SourceLocation
 
 PUBLIC = "public"
 TEMPORARY = "pg_temp"
 """The schema of temporary relations, as statements name it."""
 
 
-class Name(NamedTuple):
+class QualifiedName(NamedTuple):
     """The name of an object with its schema, both as the catalogs hold them (unquoted)."""
 
     schema: str
@@ -57,8 +57,8 @@ class ConstraintKind(StrEnum):
     EXCLUSION = "exclusion"
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Column:
+@record(frozen=True, kw_only=True, slots=True)
+class TableColumn:
     """A column. Its type is empty where it is not known, as of some columns of CREATE TABLE AS.
 
     `identity` is `always` or `by default`, `generated` is `stored` or `virtual`; None where it is neither.
@@ -77,10 +77,10 @@ class Column:
     not_null_constraint: str | None = field(default=None, compare=False)
     collation: str | None = None
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Constraint:
     """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
 
@@ -92,7 +92,7 @@ class Constraint:
     kind: ConstraintKind
     columns: tuple[str, ...] = ()
     expression: str | None = None
-    target: Name | None = None
+    target: QualifiedName | None = None
     target_columns: tuple[str, ...] = ()
     on_update: str = "no action"
     on_delete: str = "no action"
@@ -100,10 +100,10 @@ class Constraint:
     deferrable: bool = False
     no_inherit: bool = field(default=False, compare=False)
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Index:
     """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
 
@@ -116,19 +116,19 @@ class Index:
     method: str = "btree"
     columns: tuple[str | None, ...]
     expressions: tuple[str, ...] = ()
-    included: tuple[str, ...] = ()
+    include_columns: tuple[str, ...] = ()
     key_options: tuple[str, ...] = ()
     unique: bool = False
     nulls_not_distinct: bool = False
     predicate: str | None = None
-    reads: tuple[str, ...] = field(default=(), compare=False)
+    expression_columns: tuple[str, ...] = field(default=(), compare=False)
     valid: bool = True
     constraint: str | None = None
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Policy:
     """A row security policy. `command` is `all`, `select`, `insert`, `update` or `delete`; no `roles` means PUBLIC."""
 
@@ -138,24 +138,24 @@ class Policy:
     roles: tuple[str, ...] = ()
     using: str | None = None
     with_check: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Trigger:
     """A trigger that users defined."""
 
     name: str
-    function: Name
+    function: QualifiedName
     timing: str
     """`before`, `after` or `instead of`."""
     events: tuple[str, ...]
     """Of `insert`, `update`, `delete`, `truncate`, in this order."""
     for_each_row: bool = False
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Table:
     """A table. `parents` are those it inherits from, or the one it is a partition of.
 
@@ -163,13 +163,13 @@ class Table:
     `replica_identity` is `default`, `full`, `nothing` or `index` and its name.
     """
 
-    name: Name
+    name: QualifiedName
     kind: TableKind = TableKind.TABLE
-    columns: tuple[Column, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
     persistence: Persistence = Persistence.PERMANENT
-    parents: tuple[Name, ...] = ()
+    parents: tuple[QualifiedName, ...] = ()
     partition_key: str | None = None
     partition_bound: str | None = None
     row_security: bool = False
@@ -178,7 +178,7 @@ class Table:
     triggers: tuple[Trigger, ...] = ()
     replica_identity: str = field(default="default", compare=False)
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_partition(self) -> bool:
@@ -212,7 +212,7 @@ class Table:
         ]
         return tuple(dict.fromkeys(keys))
 
-    def column(self, name: str) -> Column | None:
+    def column(self, name: str) -> TableColumn | None:
         """The column of that name."""
         return next((column for column in self.columns if column.name == name), None)
 
@@ -221,7 +221,7 @@ class Table:
         return next((one for one in self.constraints if one.name == name), None)
 
 
-class Query:
+class ViewQuery:
     """A SELECT: its text, and its parse tree where that is at hand, which nobody may change.
 
     A text can be given by what writes it once somebody asks: of most queries nobody does.
@@ -241,7 +241,7 @@ class Query:
         return self._text
 
     def __eq__(self, other: object) -> bool:
-        return self.text == other.text if isinstance(other, Query) else NotImplemented
+        return self.text == other.text if isinstance(other, ViewQuery) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -249,11 +249,11 @@ class Query:
     def __repr__(self) -> str:
         return f"Query({self.text!r})"
 
-    def __reduce__(self) -> tuple[type[Query], tuple[str]]:
-        return Query, (self.text,)
+    def __reduce__(self) -> tuple[type[ViewQuery], tuple[str]]:
+        return ViewQuery, (self.text,)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class View:
     """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
 
@@ -261,70 +261,70 @@ class View:
     indexes.
     """
 
-    name: Name
-    query: Query
+    name: QualifiedName
+    query: ViewQuery
     columns: tuple[str, ...] = ()
-    relations: tuple[Name, ...] = ()
+    relations: tuple[QualifiedName, ...] = ()
     materialized: bool = False
     security_invoker: bool = False
     indexes: tuple[Index, ...] = ()
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Enum:
+@record(frozen=True, kw_only=True, slots=True)
+class EnumType:
     """An enum type, its labels in their order."""
 
-    name: Name
+    name: QualifiedName
     labels: tuple[str, ...]
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Domain:
+@record(frozen=True, kw_only=True, slots=True)
+class DomainType:
     """A domain over a type. `checks` are its constraints: name and expression, and whether it is proven."""
 
-    name: Name
+    name: QualifiedName
     type: str
     not_null: bool = False
     default: str | None = None
     checks: tuple[tuple[str, str, bool], ...] = ()
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Composite:
+@record(frozen=True, kw_only=True, slots=True)
+class CompositeType:
     """A composite type: its attributes by name and type."""
 
-    name: Name
+    name: QualifiedName
     attributes: tuple[tuple[str, str], ...]
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Range:
+@record(frozen=True, kw_only=True, slots=True)
+class RangeType:
     """A range type over the values of another type."""
 
-    name: Name
+    name: QualifiedName
     subtype: str
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-UserType = Enum | Domain | Composite | Range
+UserType = EnumType | DomainType | CompositeType | RangeType
 
 
 class Signature(NamedTuple):
     """What tells functions of one name apart: the types of its input arguments."""
 
-    name: Name
+    name: QualifiedName
     arguments: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.arguments)})"
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Function:
     """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
 
@@ -341,19 +341,19 @@ class Function:
     body: str | None = None
     public_execute: bool = field(default=True, compare=False)
     comment: str | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Sequence:
     """A sequence. `owner` is the table and column it belongs to, as that of a serial or identity column does."""
 
-    name: Name
-    owner: tuple[Name, str] | None = None
-    place: Place | None = field(default=None, compare=False, repr=False)
+    name: QualifiedName
+    owner: tuple[QualifiedName, str] | None = None
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True, order=True)
+@record(frozen=True, kw_only=True, slots=True, order=True)
 class Grant:
     """A privilege on an object that was given to a role; `public` is everyone.
 
@@ -366,13 +366,13 @@ class Grant:
     object: str
     grantee: str
     privilege: str
-    place: Place | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
 Relation = Table | View | Sequence
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Catalog:
     """All objects of a schema.
 
@@ -380,24 +380,26 @@ class Catalog:
     shows what is there at the moment.
     """
 
-    schemas: Mapping[str, Place | None] = field(default_factory=dict)
-    tables: Mapping[Name, Table] = field(default_factory=dict)
-    views: Mapping[Name, View] = field(default_factory=dict)
-    sequences: Mapping[Name, Sequence] = field(default_factory=dict)
-    types: Mapping[Name, UserType] = field(default_factory=dict)
+    schemas: Mapping[str, SourceLocation | None] = field(default_factory=dict)
+    tables: Mapping[QualifiedName, Table] = field(default_factory=dict)
+    views: Mapping[QualifiedName, View] = field(default_factory=dict)
+    sequences: Mapping[QualifiedName, Sequence] = field(default_factory=dict)
+    types: Mapping[QualifiedName, UserType] = field(default_factory=dict)
     functions: Mapping[Signature, Function] = field(default_factory=dict)
     grants: Set[Grant] = field(default_factory=set)
-    extensions: Mapping[str, Place | None] = field(default_factory=dict)
-    index_owners: Mapping[Name, Name] = field(default_factory=dict)
+    extensions: Mapping[str, SourceLocation | None] = field(default_factory=dict)
+    index_owners: Mapping[QualifiedName, QualifiedName] = field(default_factory=dict)
     """The table or materialized view that an index is on, by the index's name."""
     search_path: Ordered[str] = (PUBLIC,)
-    dependents: Mapping[Name, Collection[Name]] | None = field(default=None, compare=False, repr=False)
+    dependents: Mapping[QualifiedName, Collection[QualifiedName]] | None = field(
+        default=None, compare=False, repr=False
+    )
     """For each relation those that may depend on it (foreign keys, views, partitions); None where that is not known."""
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
         """The table, view or sequence that a name means, found through the search path where it has no schema."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
-            key = Name(candidate, name)
+            key = QualifiedName(candidate, name)
             found = self.tables.get(key) or self.views.get(key) or self.sequences.get(key)
             if found:
                 return found
@@ -408,16 +410,16 @@ class Catalog:
         found = self.relation(schema, name)
         return found if isinstance(found, Table) else None
 
-    def indexed(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
+    def find_index(self, schema: str | None, name: str) -> tuple[Table | View, Index] | None:
         """The index that a name means, with the relation it is on."""
         for candidate in (schema,) if schema else (TEMPORARY, *self.search_path):
-            owner = self.index_owners.get(Name(candidate, name))
+            owner = self.index_owners.get(QualifiedName(candidate, name))
             relation = owner and (self.tables.get(owner) or self.views.get(owner))
             if relation:
                 return relation, next(index for index in relation.indexes if index.name == name)
         return None
 
-    def partitions(self, table: Name) -> tuple[Table, ...]:
+    def partitions(self, table: QualifiedName) -> tuple[Table, ...]:
         """The tables that have it as a parent: its partitions, or what inherits from it."""
         return tuple(one for one in self._dependent_tables(table) if table in one.parents)
 
@@ -425,7 +427,7 @@ class Catalog:
         """Whether tables inherit from it, whose rows are among its own: its keys do not hold for them."""
         return table.kind is TableKind.TABLE and bool(self.partitions(table.name))
 
-    def referring(self, table: Name) -> tuple[Table, ...]:
+    def tables_referencing(self, table: QualifiedName) -> tuple[Table, ...]:
         """The other tables with a foreign key that refers to it."""
         return tuple(
             one
@@ -433,7 +435,7 @@ class Catalog:
             if one.name != table and any(key.target == table for key in one.foreign_keys)
         )
 
-    def views_on(self, relation: Name) -> tuple[View, ...]:
+    def views_reading(self, relation: QualifiedName) -> tuple[View, ...]:
         """The views that read it."""
         views = self.views
         if self.dependents is None:
@@ -441,7 +443,7 @@ class Catalog:
         near = sorted(self.dependents.get(relation, ()))
         return tuple(views[name] for name in near if name in views and relation in views[name].relations)
 
-    def _dependent_tables(self, name: Name) -> Iterable[Table]:
+    def _dependent_tables(self, name: QualifiedName) -> Iterable[Table]:
         if self.dependents is None:
             return self.tables.values()
         return [self.tables[one] for one in sorted(self.dependents.get(name, ())) if one in self.tables]

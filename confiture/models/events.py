@@ -8,10 +8,10 @@ from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.models.findings import Finding
-from confiture.models.isolation import IsolationReport
 from confiture.models.plan import Direction, StepId
-from confiture.models.trace import Estimate, RunWarning, StatementTrace
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.tenancy_proofs import IsolationReport
+from confiture.models.trace import DryRunWarning, Estimate, StatementTrace
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,7 @@ INTERRUPTED = "interrupted"
 """The code of the diagnostic of a run that Ctrl-C or SIGTERM ended."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Waiter:
     """A session that waited for a lock of ours: which mode on what, how long, and the beginning of its query."""
 
@@ -42,7 +42,7 @@ class Waiter:
     waited_ms: float
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """The run begins: what it is about to do, and where."""
 
@@ -54,21 +54,21 @@ class RunStarted:
     steps: int
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Linted:
+@record(frozen=True, kw_only=True, slots=True)
+class LintFinished:
     """What lint found in the migrations that are about to run."""
 
     findings: tuple[Finding, ...]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class LockWaiting:
     """Another run holds the lock; `holder` says who."""
 
     holder: str
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class MigrationStarted:
     """A migration begins, or goes on after its first `resumed_after` segments."""
 
@@ -77,14 +77,14 @@ class MigrationStarted:
     resumed_after: int = 0
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StepStarted:
     """A step begins."""
 
     step: StepId
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StepFinished:
     """A step ended. `rows` is how many it wrote, None where it wrote none by its nature (DDL, a check). `stats` is what
     a hook says of itself.
@@ -98,7 +98,7 @@ class StepFinished:
     stats: Mapping[str, Any] | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class SegmentRetried:
     """A segment could not get a lock (or lost a deadlock). It was rolled back and is tried again after a wait."""
 
@@ -110,7 +110,7 @@ class SegmentRetried:
     reason: str
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class BackfillProgressed:
     """How far a backfill is, told about once a second. Rows are those of the driving table that are committed.
 
@@ -131,7 +131,7 @@ class BackfillProgressed:
     waiting_for: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class HookProgressed:
     """How far a hook says that it is: `done` of `total`, in what it counts; None where it does not know the total."""
 
@@ -140,7 +140,7 @@ class HookProgressed:
     total: float | None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class BatchRetried:
     """A batch failed and was rolled back. It is tried again, with `rows` rows, after a wait."""
 
@@ -152,8 +152,8 @@ class BatchRetried:
     reason: str
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Blocked:
+@record(frozen=True, kw_only=True, slots=True)
+class OthersBlocked:
     """We made others wait while a segment ran, the longest first. Over budget, it was cancelled and rolled back."""
 
     version: str
@@ -162,8 +162,8 @@ class Blocked:
     over_budget: bool
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Rehearsed:
+@record(frozen=True, kw_only=True, slots=True)
+class DryRunFinished:
     """A dry run ended: what it saw, in its last repetition, and what follows from all of them.
 
     One that failed on the way has no estimate. `isolation` says whether tenants stay apart, None where that was not
@@ -171,20 +171,20 @@ class Rehearsed:
     """
 
     statements: tuple[StatementTrace, ...]
-    warnings: tuple[RunWarning, ...]
+    warnings: tuple[DryRunWarning, ...]
     leftovers: tuple[str, ...]
     estimate: Estimate | None
     isolation: IsolationReport | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Noted:
+@record(frozen=True, kw_only=True, slots=True)
+class Notice:
     """Something that people should know; nothing went wrong."""
 
     text: str
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class MigrationFinished:
     """A migration ended. `duration_ms` counts from its start in this run to its last commit."""
 
@@ -193,7 +193,7 @@ class MigrationFinished:
     duration_ms: float
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class RunFinished:
     """The run ended; `diagnostics` say why where it did not end well."""
 
@@ -204,7 +204,7 @@ class RunFinished:
 
 Event = (
     RunStarted
-    | Linted
+    | LintFinished
     | LockWaiting
     | MigrationStarted
     | StepStarted
@@ -213,9 +213,9 @@ Event = (
     | BackfillProgressed
     | HookProgressed
     | BatchRetried
-    | Blocked
-    | Rehearsed
-    | Noted
+    | OthersBlocked
+    | DryRunFinished
+    | Notice
     | MigrationFinished
     | RunFinished
 )

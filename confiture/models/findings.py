@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import field
 
 from confiture.errors import Span
+from confiture.models.records import record
 from confiture.models.settings import Severity
-from confiture.models.values import value
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """The worst first."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Edit:
     """A sure fix: the text from `start` to `end` (characters of the file, from 0) becomes `text`."""
 
@@ -22,7 +22,7 @@ class Edit:
     text: str
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Finding:
     """One place where a rule is broken.
 
@@ -52,7 +52,7 @@ class Finding:
     stable_rule: str | None = field(default=None, compare=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class LintReport:
     """All that was found, by file and line, and how much was read.
 

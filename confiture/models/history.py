@@ -6,10 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from confiture.models.plan import StepChecksum
-from confiture.models.values import value
+from confiture.models.records import record
 
 
-class State(StrEnum):
+class MigrationState(StrEnum):
     """How far a migration came."""
 
     APPLIED = "applied"
@@ -19,15 +19,15 @@ class State(StrEnum):
     """Its `down` stopped midway: the next `down` resumes it."""
 
 
-class Origin(StrEnum):
+class HistoryOrigin(StrEnum):
     """How a migration came into the history."""
 
     RUN = "run"
     BASELINE = "baseline"
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Outturn:
+@record(frozen=True, kw_only=True, slots=True)
+class PredictionOutcome:
     """What a dry run had predicted for a migration, and what its steps then took, in milliseconds.
 
     The range is None where one dry run gave none.
@@ -39,14 +39,14 @@ class Outturn:
     measured_ms: float
 
     @property
-    def held(self) -> bool:
+    def was_within_range(self) -> bool:
         """Whether the prediction held: the time is in its range, or within 15 % of it where it had none."""
         low = self.predicted_ms * 0.85 if self.low_ms is None else self.low_ms
         high = self.predicted_ms * 1.15 if self.high_ms is None else self.high_ms
         return low <= self.measured_ms <= high
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class HistoryKey:
     """Whose history it is: that of a project, and of one of its targets. `target` is empty: there are none yet."""
 
@@ -59,7 +59,7 @@ class HistoryKey:
         return {"project": self.project, "target": self.target}
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class OtherHistory:
     """What a database holds of another project: version and checksum of each row."""
 
@@ -67,7 +67,7 @@ class OtherHistory:
     rows: tuple[tuple[str, str], ...]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
     """A row of the history, in the order in which the rows were made (`position`).
 
@@ -78,8 +78,8 @@ class AppliedMigration:
     position: int
     version: str
     name: str
-    state: State
-    origin: Origin
+    state: MigrationState
+    origin: HistoryOrigin
     attempt: str
     checksum: str
     chain: str
@@ -87,7 +87,7 @@ class AppliedMigration:
     applied_at: datetime | None = None
     applied_by: str = ""
     duration_ms: float | None = None
-    outturn: Outturn | None = None
+    prediction_outcome: PredictionOutcome | None = None
 
 
 class SegmentState(StrEnum):
@@ -97,7 +97,7 @@ class SegmentState(StrEnum):
     DONE = "done"
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
     """A segment that committed, or was about to run outside a transaction."""
 

@@ -13,7 +13,7 @@ HookPhase = Phase
 
 TRANSACTION_ENDED = "transaction-ended"
 """The code of the diagnostic for a hook that ended the transaction which it ran in, past its own connection."""
-_UNKNOWN_ROWS = -1
+_UNKNOWN_ROW_COUNT = -1
 """What the driver says where PostgreSQL tells no number of rows."""
 
 
@@ -38,29 +38,29 @@ class HookResult:
     stats: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phase", phase_named(self.phase))
+        object.__setattr__(self, "phase", parse_phase(self.phase))
         if not isinstance(self.hook_name, str) or not self.hook_name.strip():
             raise ValueError(f"hook_name is the hook's name, not {self.hook_name!r}")
-        object.__setattr__(self, "rows_affected", _rows(self.rows_affected))
+        object.__setattr__(self, "rows_affected", _check_row_count(self.rows_affected))
         if not isinstance(self.stats, Mapping) or not all(isinstance(name, str) for name in self.stats):
             raise TypeError(f"stats is a mapping from names to values, not {self.stats!r}")
         object.__setattr__(self, "stats", dict(self.stats))
 
 
-def phase_named(given: object) -> Phase:
+def parse_phase(name: object) -> Phase:
     """The phase of a name in either case. Raises ValueError with those that there are."""
     try:
-        return Phase(str(given).lower())
+        return Phase(str(name).lower())
     except ValueError:
         known = ", ".join(phase.name for phase in Phase)
-        raise ValueError(f"{given!r} is no phase of a migration: {known}") from None
+        raise ValueError(f"{name!r} is no phase of a migration: {known}") from None
 
 
-def _rows(given: object) -> int | None:
-    if given is None:
+def _check_row_count(rows: object) -> int | None:
+    if rows is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise TypeError(f"rows_affected is a number of rows, not {given!r}")
-    if given < _UNKNOWN_ROWS:
-        raise ValueError(f"rows_affected cannot be {given}")
-    return None if given == _UNKNOWN_ROWS else given
+    if isinstance(rows, bool) or not isinstance(rows, int):
+        raise TypeError(f"rows_affected is a number of rows, not {rows!r}")
+    if rows < _UNKNOWN_ROW_COUNT:
+        raise ValueError(f"rows_affected cannot be {rows}")
+    return None if rows == _UNKNOWN_ROW_COUNT else rows

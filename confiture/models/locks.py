@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from confiture.models.events import Waiter
+from confiture.models.records import record
 from confiture.models.trace import LockMode
-from confiture.models.values import value
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class HeldLock:
     """A lock that a session holds, or waits for (`granted` is false), on a relation."""
 
@@ -16,7 +16,7 @@ class HeldLock:
     granted: bool
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Blocker:
     """A session that another one waits for, or a prepared transaction, which has no process: its `pid` is None.
 
@@ -31,7 +31,7 @@ class Blocker:
     transaction_ms: float | None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class RunningSession:
     """A session of a run of ours. `transaction_ms` is the age of its transaction, None outside of one."""
 

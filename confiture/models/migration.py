@@ -9,15 +9,15 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from confiture.errors import Span
-from confiture.models.calls import Call
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.values import value
+from confiture.models.call_sites import CallSite
+from confiture.models.records import record
+from confiture.models.source import LocatedSource, SourceFile
 
 Scalar = str | bool | int | Decimal | float | None
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 
-_LONGEST_NAME = 60
+_MAX_NAME_LENGTH = 60
 
 
 class Phase(StrEnum):
@@ -48,25 +48,25 @@ UP_PHASES = (
 )
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Comparison:
+@record(frozen=True, kw_only=True, slots=True)
+class ExpectedValue:
     """The one value that a check returns, compared with `value`."""
 
     operator: Operator
     value: Scalar
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class ExpectedRows:
     """The rows that a check returns, in order."""
 
     rows: tuple[tuple[Scalar, ...], ...]
 
 
-Expectation = Comparison | ExpectedRows
+Expectation = ExpectedValue | ExpectedRows
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Step:
     """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
 
@@ -80,42 +80,42 @@ class Step:
 
     span: Span
     name: str | None = None
-    when: SourceText | None = None
+    when: LocatedSource | None = None
     once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class SqlStep(Step):
     """Inline SQL: a template."""
 
     kind = "SqlStep"
 
-    sql: SourceText
+    sql: LocatedSource
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class FileStep(Step):
     """A DDL file, taken as it is, or rendered where `is_template`."""
 
     kind = "FileStep"
 
-    sql: SourceText
+    sql: LocatedSource
     is_template: bool
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class CheckStep(Step):
     """A query (a template) and what it must return."""
 
     kind = "CheckStep"
 
-    sql: SourceText
+    sql: LocatedSource
     expect: Expectation
 
 
-class OnWrites(StrEnum):
+class OnConcurrentWrites(StrEnum):
     """What a backfill does about writes to its tables while it runs."""
 
     CAPTURE = "capture"
@@ -124,8 +124,8 @@ class OnWrites(StrEnum):
     """Nobody writes: the backfill stops where it sees that somebody does."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Throttle:
+@record(frozen=True, kw_only=True, slots=True)
+class ThrottleLimits:
     """When a backfill slows down, and stops, for others; None for signals that it does not look at.
 
     `replica_lag_ms` is the longest lag of a streaming replica, `wal_bytes_per_s` the highest rate of the whole server's
@@ -135,10 +135,10 @@ class Throttle:
     replica_lag_ms: int | None = 10_000
     wal_bytes_per_s: int | None = None
     long_transaction_ms: int | None = None
-    query: SourceText | None = None
+    query: LocatedSource | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class BackfillStep(Step):
     """A batched fill. `sql` is a template in which `{{ batch }}` stands for the batch's condition.
 
@@ -149,20 +149,20 @@ class BackfillStep(Step):
 
     kind = "BackfillStep"
 
-    sql: SourceText
-    into: SourceText
-    source: SourceText
-    alias: SourceText | None = None
-    key: tuple[SourceText, ...] = ()
+    sql: LocatedSource
+    into: LocatedSource
+    source: LocatedSource
+    alias: LocatedSource | None = None
+    key: tuple[LocatedSource, ...] = ()
     batch_rows: int = 10_000
     batch_time_ms: int = 1_000
     workers: int = 1
-    on_writes: OnWrites = OnWrites.CAPTURE
-    captures: Mapping[str, tuple[SourceText, ...]] = field(default_factory=dict)
-    throttle: Throttle = field(default_factory=Throttle)
+    on_writes: OnConcurrentWrites = OnConcurrentWrites.CAPTURE
+    captures: Mapping[str, tuple[LocatedSource, ...]] = field(default_factory=dict)
+    throttle: ThrottleLimits = field(default_factory=ThrottleLimits)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class ReconcileStep(Step):
     """Proves that a table equals its defining query (`sql`, a template), key by key.
 
@@ -173,13 +173,13 @@ class ReconcileStep(Step):
 
     kind = "ReconcileStep"
 
-    sql: SourceText
-    table: SourceText
-    key: tuple[SourceText, ...] = ()
-    by: SourceText | None = None
+    sql: LocatedSource
+    table: LocatedSource
+    key: tuple[LocatedSource, ...] = ()
+    by: LocatedSource | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class HookRegistration:
     """A hook that can run: its name, its class, and where it was registered.
 
@@ -191,10 +191,10 @@ class HookRegistration:
     hook: type[Any] = field(compare=False)
     phase: Phase | None
     is_batched: bool
-    call: Call
+    call_site: CallSite
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class HookStep(Step):
     """Runs a Python hook: `reference` is its registered name, or `module:Class`.
 
@@ -204,7 +204,7 @@ class HookStep(Step):
 
     kind = "HookStep"
 
-    reference: SourceText
+    reference: LocatedSource
     registration: HookRegistration | None = None
     source: str | None = None
 
@@ -212,22 +212,22 @@ class HookStep(Step):
 AnyStep = SqlStep | FileStep | CheckStep | BackfillStep | ReconcileStep | HookStep
 
 
-def text_of(step: AnyStep) -> SourceText:
+def step_source(step: AnyStep) -> LocatedSource:
     """What the file says that the step runs: its SQL, or the name of its hook."""
     return step.reference if isinstance(step, HookStep) else step.sql
 
 
-def summary(sql: str) -> str:
+def default_step_name(sql: str) -> str:
     """What a step without a name is called: the beginning of its SQL, on one line.
 
     Checksums and the journal know the step by it, so it does not depend on what is secret; `hide_secrets` finds the
     part of a value that it ends with.
     """
     text = " ".join(sql.split())
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 1]}…"
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Requirement:
     """A version that must be applied before, and where the file says so."""
 
@@ -235,7 +235,7 @@ class Requirement:
     span: Span
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class MigrationFile:
     """One migration file. `variables` are its own `vars`, not yet merged with those of the settings.
 
@@ -250,7 +250,7 @@ class MigrationFile:
     requires: tuple[Requirement, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     phases: Mapping[Phase, tuple[AnyStep, ...]] = field(default_factory=dict)
-    is_whole: bool = True
+    is_complete: bool = True
 
     @property
     def label(self) -> str:

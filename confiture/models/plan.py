@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.migration import Expectation, MigrationFile, OnWrites, Phase
-from confiture.models.source import Rendered
-from confiture.models.values import value
+from confiture.models.migration import Expectation, MigrationFile, OnConcurrentWrites, Phase
+from confiture.models.records import record
+from confiture.models.source import RenderedSql
 from confiture.secrets import hide_secrets
 
 BATCH = '"confiture batch"'
@@ -27,7 +27,7 @@ class Direction(StrEnum):
     DOWN = "down"
 
 
-class Isolation(StrEnum):
+class TransactionMode(StrEnum):
     """How a statement behaves towards a transaction."""
 
     TRANSACTIONAL = "transactional"
@@ -37,8 +37,8 @@ class Isolation(StrEnum):
     """It commits many times by itself, and records how far it came."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class IndexBuild:
+@record(frozen=True, kw_only=True, slots=True)
+class ConcurrentIndex:
     """An index built or dropped CONCURRENTLY: what the catalog must say once the statement is done."""
 
     name: str
@@ -46,7 +46,7 @@ class IndexBuild:
     table: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
@@ -57,20 +57,20 @@ class Statement:
 
     text: str
     offset: int
-    node: str
-    isolation: Isolation = Isolation.TRANSACTIONAL
-    builds: IndexBuild | None = None
-    drops: IndexBuild | None = None
-    concurrently: bool = False
-    instead_of: str | None = None
+    node_kind: str
+    transaction_mode: TransactionMode = TransactionMode.TRANSACTIONAL
+    built_index: ConcurrentIndex | None = None
+    dropped_index: ConcurrentIndex | None = None
+    is_concurrent: bool = False
+    original_sql: str | None = None
 
     @property
-    def writes(self) -> bool:
+    def has_row_count(self) -> bool:
         """Whether it is of a kind that writes rows, and tells how many."""
-        return self.node in _WRITING
+        return self.node_kind in _WRITING
 
     @property
-    def written(self) -> str:
+    def display_text(self) -> str:
         """The text as people are shown it, without marks of ours."""
         return hide_secrets(self.text.replace(BATCH, "{{ batch }}"))
 
@@ -85,15 +85,15 @@ class TableRef(NamedTuple):
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Capture:
+@record(frozen=True, kw_only=True, slots=True)
+class CaptureSpec:
     """A table whose writes change what a backfill makes. `columns` hold the batch key, in its order."""
 
     table: TableRef
     columns: tuple[str, ...]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class PlannedBackfill:
     """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
 
@@ -109,8 +109,8 @@ class PlannedBackfill:
     batch_rows: int
     batch_time_ms: int
     workers: int
-    on_writes: OnWrites
-    captures: tuple[Capture, ...]
+    on_writes: OnConcurrentWrites
+    captures: tuple[CaptureSpec, ...]
     target_columns: Mapping[str, str] | None
     conflict_columns: tuple[str, ...] = ()
     constants: Mapping[str, str | int] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class PlannedBackfill:
     throttle_query: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class PlannedReconcile:
     """How a table is held against its defining query, the step's one statement.
 
@@ -131,10 +131,10 @@ class PlannedReconcile:
     table: TableRef
     key: tuple[str, ...]
     by: str | None
-    by_default: bool = False
+    by_is_inferred: bool = False
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class PlannedHook:
     """A Python hook that runs as a step, and what it is told: its migration, the direction, the environment's name and
     the variables that templates see.
@@ -149,7 +149,7 @@ class PlannedHook:
     variables: Mapping[str, Any] = field(repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
@@ -162,7 +162,7 @@ class PlannedStep:
     number: int
     name: str
     span: Span
-    rendered: Rendered
+    rendered: RenderedSql
     statements: tuple[Statement, ...]
     expect: Expectation | None = None
     backfill: PlannedBackfill | None = None
@@ -171,18 +171,18 @@ class PlannedStep:
     once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
-    skipped: str | None = None
+    skip_reason: str | None = None
     note: str | None = None
-    missing: tuple[Diagnostic, ...] = ()
+    missing_variables: tuple[Diagnostic, ...] = ()
     part: int = 1
     parts: int = 1
 
     @property
-    def isolation(self) -> Isolation:
+    def transaction_mode(self) -> TransactionMode:
         """How the step behaves towards a transaction; its statements agree, once it is cut."""
         if self.hook is not None and self.hook.is_batched:
-            return Isolation.BATCHED
-        return self.statements[0].isolation if self.statements else Isolation.TRANSACTIONAL
+            return TransactionMode.BATCHED
+        return self.statements[0].transaction_mode if self.statements else TransactionMode.TRANSACTIONAL
 
     @property
     def label(self) -> str:
@@ -190,7 +190,7 @@ class PlannedStep:
         return self.name if self.parts == 1 else f"{self.name} ({self.part}/{self.parts})"
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StepId:
     """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
 
@@ -203,16 +203,16 @@ class StepId:
     span: Span
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Segment:
     """What commits together. Outside a transaction it is one statement. `number` counts from 1."""
 
     number: int
     steps: tuple[PlannedStep, ...]
-    isolation: Isolation
+    transaction_mode: TransactionMode
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StepChecksum:
     """The checksum of one step as its file says it, with what people call it, so that drift can be named."""
 
@@ -221,14 +221,14 @@ class StepChecksum:
     checksum: str
 
 
-class Checksums(NamedTuple):
+class MigrationChecksums(NamedTuple):
     """What identifies the up phases of a migration, blind to white space and comments: as a whole, and step by step."""
 
-    whole: str
+    migration: str
     steps: tuple[StepChecksum, ...]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
     """A migration cut into segments. `checksums` works them out at the first call: not every command needs them."""
 
@@ -236,12 +236,12 @@ class PlannedMigration:
     direction: Direction
     segments: tuple[Segment, ...]
     on_error: tuple[Segment, ...]
-    checksums: Callable[[], Checksums] = field(compare=False, repr=False)
+    checksums: Callable[[], MigrationChecksums] = field(compare=False, repr=False)
 
     @property
     def checksum(self) -> str:
         """The checksum of the up phases."""
-        return self.checksums().whole
+        return self.checksums().migration
 
     @property
     def step_checksums(self) -> tuple[StepChecksum, ...]:
@@ -259,13 +259,15 @@ class PlannedMigration:
         return tuple(step for segment in self.segments for step in segment.steps)
 
     @property
-    def missing(self) -> tuple[Diagnostic, ...]:
+    def missing_variables(self) -> tuple[Diagnostic, ...]:
         """The variables that keep it from running, in the order in which its steps ask for them."""
         segments = (*self.segments, *self.on_error)
-        return tuple(dict.fromkeys(one for segment in segments for step in segment.steps for one in step.missing))
+        return tuple(
+            dict.fromkeys(one for segment in segments for step in segment.steps for one in step.missing_variables)
+        )
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The migrations of one run, in the order in which they run."""
 

@@ -7,15 +7,15 @@ from dataclasses import field
 from typing import Any
 
 from confiture.errors import Diagnostic
-from confiture.models.events import BackfillProgressed, Blocked, Outcome
+from confiture.models.events import BackfillProgressed, OthersBlocked, Outcome
 from confiture.models.findings import Finding
-from confiture.models.isolation import IsolationReport
 from confiture.models.plan import Direction, StepId
-from confiture.models.trace import Estimate, LockTrace, RunWarning, StatementTrace, worst_locks
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.tenancy_proofs import IsolationReport
+from confiture.models.trace import DryRunWarning, Estimate, LockTrace, StatementTrace, worst_locks
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StepReport:
     """A step that ran, or was skipped. `duration_ms` is measured; `rows` as in StepFinished."""
 
@@ -27,14 +27,14 @@ class StepReport:
     stats: Mapping[str, Any] | None = None
 
     @property
-    def remark(self) -> str | None:
+    def note_and_stats(self) -> str | None:
         """What people should know of the step: its note, and what a hook says of itself."""
         told = [self.note] if self.note else []
         told += [f"{name}: {value}" for name, value in (self.stats or {}).items()]
         return ", ".join(told) or None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class MigrationReport:
     """A migration of the run. `outcome` is None for one that the run did not reach."""
 
@@ -51,8 +51,8 @@ class MigrationReport:
         return sum(step.rows or 0 for step in self.steps)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Stretch:
+@record(frozen=True, kw_only=True, slots=True)
+class ProgressInterval:
     """What a backfill did between two looks at it, in seconds from when this run began to fill.
 
     `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next one was to take at
@@ -66,11 +66,11 @@ class Stretch:
     batches: int
     batch_rows: int
     retries: int = 0
-    held_back_s: float = 0.0
-    held_back_by: str | None = None
+    waiting_s: float = 0.0
+    waiting_for: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class BackfillReport:
     """A batched backfill of the run, up to the `last` that was told of it.
 
@@ -80,11 +80,11 @@ class BackfillReport:
 
     first: BackfillProgressed
     last: BackfillProgressed
-    stretches: tuple[Stretch, ...] = ()
+    intervals: tuple[ProgressInterval, ...] = ()
     retries: int = 0
-    untold_retries: int = 0
+    unreported_retries: int = 0
     """Those since `last`."""
-    held_back_s: Mapping[str, float] = field(default_factory=dict)
+    waiting_s_by_reason: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def median_batch_rows(self) -> float | None:
@@ -92,7 +92,7 @@ class BackfillReport:
 
         Batches between the same two looks count as equal.
         """
-        told = sorted((one.source_rows / one.batches, one.batches) for one in self.stretches if one.batches)
+        told = sorted((one.source_rows / one.batches, one.batches) for one in self.intervals if one.batches)
         half, seen = sum(batches for _, batches in told) / 2, 0
         for size, batches in told:
             seen += batches
@@ -101,7 +101,7 @@ class BackfillReport:
         return None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class RunReport:
     """A whole run."""
 
@@ -118,13 +118,13 @@ class RunReport:
     diagnostics: tuple[Diagnostic, ...] = ()
     statements: tuple[StatementTrace, ...] = ()
     """Of a dry run: what each statement was seen to do, in the last repetition."""
-    warnings: tuple[RunWarning, ...] = ()
+    warnings: tuple[DryRunWarning, ...] = ()
     leftovers: tuple[str, ...] = ()
     """What the rollback of a dry run did not take back."""
     estimate: Estimate | None = None
     isolation: IsolationReport | None = None
     """Of a dry run: whether tenants stay apart; None where that was not proved."""
-    blocked: tuple[Blocked, ...] = ()
+    blocked: tuple[OthersBlocked, ...] = ()
     backfills: tuple[BackfillReport, ...] = ()
 
     @property
@@ -170,7 +170,7 @@ class RunReport:
     @property
     def sampled_steps(self) -> frozenset[StepId]:
         """The backfills of a dry run of which only a sample ran: their rows are those of the sample."""
-        return frozenset(statement.step for statement in self.statements if statement.stands_for != 1)
+        return frozenset(statement.step for statement in self.statements if statement.weight != 1)
 
     @property
     def locked_tables(self) -> tuple[str, ...]:

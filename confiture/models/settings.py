@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from confiture.errors import Span
 from confiture.models.history import HistoryKey
-from confiture.models.source import SourceFile, SourceText
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.source import LocatedSource, SourceFile
 
 DEFAULT_PROJECT = "default"
 """The project whose history a database holds if the settings name none. Never a folder's name: a clone has another."""
@@ -28,7 +28,7 @@ OLDEST_LINTED, NEWEST_LINTED = 14, 18
 Severity = Literal["error", "warning", "info"]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class DatabaseSettings:
     """Where the database is, and how patient we are.
 
@@ -43,7 +43,7 @@ class DatabaseSettings:
     retries: int = 20
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class TenancySettings:
     """Which column names the tenant, and which tables (glob patterns) have it.
 
@@ -56,8 +56,8 @@ class TenancySettings:
     is_set: bool = field(default=False, compare=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class LintEntry:
+@record(frozen=True, kw_only=True, slots=True)
+class RuleSettings:
     """An entry of `linting.rules` as written: the type is that of some rule, which knows what `options` it takes.
 
     None stands for what the entry leaves out. `spans` says where its keys stand, `span` where it begins.
@@ -72,7 +72,7 @@ class LintEntry:
     span: Span | None = field(default=None, compare=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class LintSettings:
     """What lint looks for. `file` is the settings file, which the spans of the entries point into.
 
@@ -80,15 +80,15 @@ class LintSettings:
     newest. Findings of `block_migrations` or worse keep migrations from running; None: none do.
     """
 
-    entries: tuple[LintEntry, ...] = ()
+    rules: tuple[RuleSettings, ...] = ()
     postgres_version: int | None = None
     block_migrations: Severity | None = None
     baseline: Path | None = None
-    plugins: tuple[SourceText, ...] = ()
+    plugins: tuple[LocatedSource, ...] = ()
     file: SourceFile | None = field(default=None, compare=False, repr=False)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Settings:
     """A project's settings for one environment. Folders are absolute; `root` is where confiture.yaml stands."""
 
@@ -106,7 +106,7 @@ class Settings:
     variables: Mapping[str, Any] = field(default_factory=dict)
     tenancy: TenancySettings = field(default_factory=TenancySettings)
     linting: LintSettings = field(default_factory=LintSettings)
-    hooks: tuple[SourceText, ...] = ()
+    hooks: tuple[LocatedSource, ...] = ()
     """The hooks that run in every migration: modules that register them, `module:Class`, or entry points."""
     environ: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The environment of the process, for variables that take their values from it."""

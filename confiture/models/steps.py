@@ -8,7 +8,7 @@ from typing import Any
 
 from confiture.models.events import Outcome, StepFinished
 from confiture.models.plan import PlannedStep, Segment, StepId
-from confiture.models.reconciling import Reconciled
+from confiture.models.reconcile_results import ReconcileResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class StepRecord:
     rows: int | None
     duration_ms: float
     number: int = 0
-    proof: Reconciled | None = None
+    proof: ReconcileResult | None = None
 
     def as_row(self) -> dict[str, object]:
         """What goes into the journal."""
@@ -38,7 +38,7 @@ class Did:
 
     rows: int | None
     note: str | None = None
-    proof: Reconciled | None = None
+    proof: ReconcileResult | None = None
     stats: Mapping[str, Any] | None = None
 
     def finished(self, step: StepId, duration_ms: float) -> StepFinished:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import field
 from enum import StrEnum
 
-from confiture.models.source import Place
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.source import SourceLocation
 
 
-class Grade(StrEnum):
+class TenancyGrade(StrEnum):
     """How a statement keeps tenants apart.
 
     SAFE: it cannot mix them. WARNING: only keys that the database does not hold together with the tenant keep them
@@ -23,7 +23,7 @@ class Grade(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Leak(StrEnum):
+class TenancyIssueKind(StrEnum):
     """The ways in which a statement can bring rows of one tenant to another."""
 
     NOT_WRITTEN = "not written"
@@ -34,11 +34,11 @@ class Leak(StrEnum):
     """Rows of tenant tables meet without their tenants being equal; subqueries too."""
     GROUPING = "grouping"
     """An aggregate, a DISTINCT or a window puts rows of several tenants together."""
-    REACH = "reach"
+    CROSS_WRITE = "reach"
     """An UPDATE, DELETE, MERGE or ON CONFLICT changes rows by rows of other tenants."""
     BRANCH = "branch"
     """A branch of a set operation has no tenant where the others have it."""
-    HIDDEN = "hidden"
+    NO_TENANT_COLUMN = "hidden"
     """A view, or a new table, does not show the tenant of its rows."""
     LIMIT = "limit"
     """LIMIT or OFFSET counts over all tenants."""
@@ -48,8 +48,8 @@ class Leak(StrEnum):
     """Something that the analysis does not know: a table, a function, a construct."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Reason:
+@record(frozen=True, kw_only=True, slots=True)
+class TenancyIssue:
     """One thing that keeps a statement from being safe. `place` is the offending expression, `relation` the table.
 
     For a view or a function `place` is where that was defined, None where it was read from a database.
@@ -57,23 +57,23 @@ class Reason:
     `corrected` is the statement with all that can be mended mended; None where nothing sure can be written.
     """
 
-    leak: Leak
-    grade: Grade
+    kind: TenancyIssueKind
+    grade: TenancyGrade
     message: str
-    place: Place | None
+    location: SourceLocation | None
     relation: str | None = None
-    corrected: str | None = None
+    fixed_sql: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Verdict:
+@record(frozen=True, kw_only=True, slots=True)
+class TenancyVerdict:
     """What the analysis says of a statement. `proofs` say which keys make it safe, where keys do."""
 
-    grade: Grade
-    reasons: tuple[Reason, ...] = ()
+    grade: TenancyGrade
+    issues: tuple[TenancyIssue, ...] = ()
     proofs: tuple[str, ...] = field(default=())
 
     @property
     def is_safe(self) -> bool:
         """Whether it cannot mix tenants."""
-        return self.grade is Grade.SAFE
+        return self.grade is TenancyGrade.SAFE

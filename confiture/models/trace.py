@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from confiture.errors import Span
 from confiture.models.plan import StepId
-from confiture.models.values import value
+from confiture.models.records import record
 
 
 class LockMode(StrEnum):
@@ -33,16 +33,16 @@ class LockMode(StrEnum):
         return list(LockMode).index(self)
 
     @property
-    def blocks(self) -> Blocks:
+    def blocked_access(self) -> BlockedAccess:
         """What other sessions cannot do to the table meanwhile (the manual's table of conflicting lock modes)."""
         if self is LockMode.ACCESS_EXCLUSIVE:
-            return Blocks.READS
+            return BlockedAccess.READS
         if self in (LockMode.SHARE, LockMode.SHARE_ROW_EXCLUSIVE, LockMode.EXCLUSIVE):
-            return Blocks.WRITES
-        return Blocks.DDL if self is LockMode.SHARE_UPDATE_EXCLUSIVE else Blocks.STRONGER_DDL
+            return BlockedAccess.WRITES
+        return BlockedAccess.DDL if self is LockMode.SHARE_UPDATE_EXCLUSIVE else BlockedAccess.STRONGER_DDL
 
 
-class Blocks(StrEnum):
+class BlockedAccess(StrEnum):
     """What a lock keeps others from, the worst first; each includes those below it."""
 
     READS = "reads and writes"
@@ -52,7 +52,7 @@ class Blocks(StrEnum):
     """Only what needs a stronger lock than any ordinary query takes."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class LockTrace:
     """A lock on a relation that existed before the run.
 
@@ -66,20 +66,20 @@ class LockTrace:
     relation: str
     kind: str
     mode: LockMode
-    taken_ms: float
+    acquired_ms: float
     released_ms: float
     real_mode: LockMode | None = None
-    by_text: bool = False
+    is_inferred: bool = False
 
     @property
-    def felt(self) -> LockMode:
+    def effective_mode(self) -> LockMode:
         """The mode that the real run takes."""
         return self.real_mode or self.mode
 
     @property
     def held_ms(self) -> float:
         """How long it was held, at the most."""
-        return self.released_ms - self.taken_ms
+        return self.released_ms - self.acquired_ms
 
     @property
     def is_queried(self) -> bool:
@@ -87,9 +87,9 @@ class LockTrace:
         return self.kind in _QUERIED
 
     @property
-    def keeps_out(self) -> bool:
+    def is_blocking(self) -> bool:
         """Whether queries wait for it in the real run, those that read or those that write."""
-        return self.is_queried and self.felt.blocks in (Blocks.READS, Blocks.WRITES)
+        return self.is_queried and self.effective_mode.blocked_access in (BlockedAccess.READS, BlockedAccess.WRITES)
 
 
 _QUERIED = frozenset({"table", "partitioned table", "materialized view", "view", "foreign table"})
@@ -99,18 +99,18 @@ def worst_locks(locks: Iterable[LockTrace], at_least_ms: float = 0.0) -> tuple[L
     """For each relation that queries are kept out of for `at_least_ms`, its worst such lock; the worst first."""
     worst: dict[str, LockTrace] = {}
     for lock in locks:
-        if lock.keeps_out and lock.held_ms >= at_least_ms:
+        if lock.is_blocking and lock.held_ms >= at_least_ms:
             known = worst.get(lock.relation)
-            if known is None or _badness(lock) > _badness(known):
+            if known is None or _lock_severity(lock) > _lock_severity(known):
                 worst[lock.relation] = lock
-    return tuple(sorted(worst.values(), key=_badness, reverse=True))
+    return tuple(sorted(worst.values(), key=_lock_severity, reverse=True))
 
 
-def _badness(lock: LockTrace) -> tuple[int, float]:
-    return lock.felt.strength, lock.held_ms
+def _lock_severity(lock: LockTrace) -> tuple[int, float]:
+    return lock.effective_mode.strength, lock.held_ms
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class TableRows:
     """Rows that a statement wrote to a table, triggers and cascades included."""
 
@@ -120,7 +120,7 @@ class TableRows:
     deleted: int
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class TableScan:
     """Sequential scans of a table that existed before. Rows that parallel workers read are not in `rows`; where there
     may be such, or the server counts others' reading in their place, `rows_at_least` says that there may be more.
@@ -129,10 +129,10 @@ class TableScan:
     table: str
     scans: int
     rows: int
-    rows_at_least: bool = False
+    is_lower_bound: bool = False
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StatementTrace:
     """One statement of a dry run.
 
@@ -158,13 +158,13 @@ class StatementTrace:
     temp_bytes: int | None = None
     waited_ms: float | None = None
     notices: tuple[str, ...] = ()
-    instead_of: str | None = None
-    stands_for: float = 1.0
+    original_sql: str | None = None
+    weight: float = 1.0
     is_batch: bool = False
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class RunWarning:
+@record(frozen=True, kw_only=True, slots=True)
+class DryRunWarning:
     """Something that production would feel, and the way out. `measured_ms` is None where no time was measured.
 
     `rule` is the rule of lint that knows of it, and `remedy` its SQL to write instead of the `statement`.
@@ -181,7 +181,7 @@ class RunWarning:
     remedy: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """How long the real run will take, in milliseconds; None where it is not known.
 
@@ -198,5 +198,5 @@ class Estimate:
     confidence_percent: float | None
     level_percent: int | None
     runs: int
-    scaled: bool
-    as_real: bool = True
+    is_scaled: bool
+    is_representative: bool = True

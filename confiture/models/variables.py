@@ -7,22 +7,22 @@ from dataclasses import field
 from typing import Any
 
 from confiture.errors import Diagnostic
-from confiture.models.source import SourceText
-from confiture.models.values import value
+from confiture.models.records import record
+from confiture.models.source import LocatedSource
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class EnvironmentText:
     """The text of a variable that takes parts of it from the environment: `{{ env.NAME }}`."""
 
-    source: SourceText
+    source: LocatedSource
 
     def __str__(self) -> str:
         # as checksums see it: they do not depend on the environment
         return self.source.text
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Variables:
     """The variables of one migration, merged. `private` are the texts among them that no file of the project holds.
 

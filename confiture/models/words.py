@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def duration(milliseconds: float | None) -> str:
+def format_duration(milliseconds: float | None) -> str:
     """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`, `26 h 40 min`; empty for None."""
     if milliseconds is None:
         return ""
@@ -20,11 +20,11 @@ def duration(milliseconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def duration_in_prose(milliseconds: float) -> str:
+def format_duration_long(milliseconds: float) -> str:
     """The same within a sentence, where less than a millisecond is only said to be that."""
-    return "under 1 ms" if milliseconds < 1 else duration(milliseconds)
+    return "under 1 ms" if milliseconds < 1 else format_duration(milliseconds)
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def pluralize(number: int, noun: str, plural: str = "") -> str:
     """`1 row`, `20,000 rows`; `plural` is for nouns that take more than an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

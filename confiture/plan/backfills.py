@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.errors import Problems
-from confiture.models.migration import BackfillStep, OnWrites, ReconcileStep
-from confiture.models.plan import Capture, PlannedBackfill, PlannedReconcile, TableRef
-from confiture.models.source import Rendered, SourceText
+from confiture.errors import DiagnosticCollector
+from confiture.models.migration import BackfillStep, OnConcurrentWrites, ReconcileStep
+from confiture.models.plan import CaptureSpec, PlannedBackfill, PlannedReconcile, TableRef
+from confiture.models.source import LocatedSource, RenderedSql
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
-from confiture.plan.variables import judge_values
+from confiture.plan.variables import classify_private_values
 from confiture.sql.batching import read_fill, repeating_problem
-from confiture.sql.tree import parsed, table_ref
+from confiture.sql.parse_tree import parse_rendered, parse_table_ref
 
 
-def planned_backfill(
-    step: BackfillStep, rendered: Rendered, context: RenderContext, problems: Problems
+def plan_backfill(
+    step: BackfillStep, rendered: RenderedSql, context: RenderContext, problems: DiagnosticCollector
 ) -> PlannedBackfill | None:
     """The plan of a backfill whose statement parses; None where something is wrong, which goes to `problems`."""
-    names = _Names(context, problems)
-    into, source = names.table(step.into), names.table(step.source)
-    key = names.texts(step.key)
+    names = _NameRenderer(context, problems)
+    into, source = names.render_table(step.into), names.render_table(step.source)
+    key = names.render_names(step.key)
     captures = tuple(
-        Capture(table=table, columns=names.texts(columns))
+        CaptureSpec(table=table, columns=names.render_names(columns))
         for name, columns in step.captures.items()
-        if (table := names.table(SourceText(text=name, file=step.sql.file, line=step.span.line)))
+        if (table := names.render_table(LocatedSource(text=name, file=step.sql.file, line=step.span.line)))
     )
-    alias = names.text(step.alias) if step.alias else None
-    query = names.text(step.throttle.query) if step.throttle.query else None
-    if into is None or source is None or names.failed:
+    alias = names.render_name(step.alias) if step.alias else None
+    query = names.render_name(step.throttle.query) if step.throttle.query else None
+    if into is None or source is None or names.has_failed:
         return None
-    statements = parsed(rendered)
+    statements = parse_rendered(rendered)
     if len(statements) != 1:
         problems.add(
             rendered.diagnostic(
@@ -46,7 +46,7 @@ def planned_backfill(
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
     if fill is None:
         return None
-    if step.on_writes is OnWrites.CAPTURE and (repeating := repeating_problem(statements[0], source)):
+    if step.on_writes is OnConcurrentWrites.CAPTURE and (repeating := repeating_problem(statements[0], source)):
         problems.add(rendered.diagnostic(repeating.offset, repeating.code, repeating.message, hint=repeating.hint))
         return None
     return PlannedBackfill(
@@ -69,45 +69,45 @@ def planned_backfill(
     )
 
 
-def planned_reconcile(
-    step: ReconcileStep, context: RenderContext, tenant: str, problems: Problems
+def plan_reconcile(
+    step: ReconcileStep, context: RenderContext, tenant_column: str, problems: DiagnosticCollector
 ) -> PlannedReconcile | None:
     """The plan of a reconcile; None where something is wrong, which goes to `problems`.
 
     `tenant` is the column by which both sides are compared first, unless the step names another.
     """
-    names = _Names(context, problems)
-    table, key = names.table(step.table), names.texts(step.key)
-    by = names.text(step.by) if step.by else tenant
-    if table is None or names.failed:
+    names = _NameRenderer(context, problems)
+    table, key = names.render_table(step.table), names.render_names(step.key)
+    by = names.render_name(step.by) if step.by else tenant_column
+    if table is None or names.has_failed:
         return None
-    return PlannedReconcile(table=table, key=key, by=by or None, by_default=step.by is None)
+    return PlannedReconcile(table=table, key=key, by=by or None, by_is_inferred=step.by is None)
 
 
-class _Names:
+class _NameRenderer:
     """Renders names. `failed` tells whether one of them could not be."""
 
-    def __init__(self, context: RenderContext, problems: Problems) -> None:
+    def __init__(self, context: RenderContext, problems: DiagnosticCollector) -> None:
         self._context = context
         self._problems = problems
-        self.failed = False
+        self.has_failed = False
 
-    def text(self, source: SourceText) -> str:
+    def render_name(self, source: LocatedSource) -> str:
         try:
             rendered = render(source, self._context)
         except TemplateProblem as problem:
             self._problems.extend(problem.diagnostics)
-            self.failed = True
+            self.has_failed = True
             return ""
-        judge_values(rendered, self._context.private, is_broken=False)
+        classify_private_values(rendered, self._context.private_values, is_broken=False)
         return rendered.text.strip()
 
-    def texts(self, sources: Iterable[SourceText]) -> tuple[str, ...]:
-        return tuple(self.text(source) for source in sources)
+    def render_names(self, sources: Iterable[LocatedSource]) -> tuple[str, ...]:
+        return tuple(self.render_name(source) for source in sources)
 
-    def table(self, source: SourceText) -> TableRef | None:
-        text = self.text(source)
-        found = table_ref(text) if text else None
+    def render_table(self, source: LocatedSource) -> TableRef | None:
+        text = self.render_name(source)
+        found = parse_table_ref(text) if text else None
         if text and found is None:
             self._problems.add(
                 source.file.diagnostic(

@@ -16,17 +16,17 @@ from confiture.models.migration import (
     UP_PHASES,
     AnyStep,
     CheckStep,
-    Comparison,
     Expectation,
+    ExpectedValue,
     FileStep,
     HookStep,
     MigrationFile,
     ReconcileStep,
-    summary,
-    text_of,
+    default_step_name,
+    step_source,
 )
-from confiture.models.plan import Checksums, PlannedStep, StepChecksum
-from confiture.sql.parsing import normalized
+from confiture.models.plan import MigrationChecksums, PlannedStep, StepChecksum
+from confiture.sql.parsing import normalize_sql
 
 _TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 CHAIN_START = "0" * 64
@@ -37,27 +37,27 @@ def digest(*parts: object) -> str:
     return sha256(json.dumps(parts, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
-def checksums_of(migration: MigrationFile) -> Checksums:
+def compute_checksums(migration: MigrationFile) -> MigrationChecksums:
     """The checksums of a migration."""
     steps = step_checksums(migration)
-    return Checksums(migration_checksum(migration, steps), steps)
+    return MigrationChecksums(migration_checksum(migration, steps), steps)
 
 
 def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
     """One checksum for each step of the up phases, taken from the files before rendering."""
     return tuple(
-        StepChecksum(phase=phase, label=label, checksum=_of_step(step))
+        StepChecksum(phase=phase, label=label, checksum=_step_checksum(step))
         for phase in UP_PHASES
-        for label, step in labelled(migration.steps(phase))
+        for label, step in unique_labels(migration.steps(phase))
     )
 
 
-def labelled(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
+def unique_labels(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
     """Steps with what people call them; those that share a name are numbered from the second on."""
     seen: Counter[str] = Counter()
     result = []
     for step in steps:
-        name = step.name or summary(text_of(step).text)
+        name = step.name or default_step_name(step_source(step).text)
         seen[name] += 1
         result.append((name if seen[name] == 1 else f"{name} #{seen[name]}", step))
     return result
@@ -68,7 +68,7 @@ def migration_checksum(migration: MigrationFile, steps: Iterable[StepChecksum]) 
     return digest(migration.variables, [(step.phase.value, step.checksum) for step in steps])
 
 
-def chain(previous: str, version: str, checksum: str) -> str:
+def chain_checksum(previous: str, version: str, checksum: str) -> str:
     """The history's checksum up to and with a version: whoever edits an earlier row breaks all that follow."""
     return digest(previous, version, checksum)
 
@@ -78,38 +78,40 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 
     A resumed run compares it with what an earlier one committed.
     """
-    return digest([_runs(step) for step in steps])
+    return digest([_execution_parts(step) for step in steps])
 
 
-def _runs(step: PlannedStep) -> tuple[object, ...]:
-    texts = [normalized(statement.text) for statement in step.statements]
+def _execution_parts(step: PlannedStep) -> tuple[object, ...]:
+    texts = [normalize_sql(statement.text) for statement in step.statements]
     held = step.reconcile
     how = [step.hook.name] if step.hook else [str(held.table), held.key, held.by] if held else []
-    return (step.phase.value, _expectation(step.expect), texts, *how)
+    return (step.phase.value, _expectation_text(step.expect), texts, *how)
 
 
-def _expectation(expect: Expectation | None) -> str | None:
+def _expectation_text(expect: Expectation | None) -> str | None:
     """An expectation as fingerprints of segments hold it, in the words of their first version."""
     if expect is None:
         return None
-    if isinstance(expect, Comparison):
+    if isinstance(expect, ExpectedValue):
         return f"Comparison(operator={expect.operator!r}, value={expect.value!r})"
     return f"ExpectedRows(rows={expect.rows!r})"
 
 
-def _of_step(step: AnyStep) -> str:
+def _step_checksum(step: AnyStep) -> str:
     if isinstance(step, HookStep):
         return digest(step.kind, step.reference.text, step.source, step.when.text if step.when else None)
     expect = step.expect if isinstance(step, CheckStep) else None
-    expected = (expect.operator, expect.value) if isinstance(expect, Comparison) else (expect.rows if expect else None)
+    expected = (
+        (expect.operator, expect.value) if isinstance(expect, ExpectedValue) else (expect.rows if expect else None)
+    )
     is_template = not isinstance(step, FileStep) or step.is_template
     sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
-    named = () if not isinstance(step, ReconcileStep) else (_named(step),)
+    named = () if not isinstance(step, ReconcileStep) else (_reconcile_parts(step),)
     when = step.when.text if step.when else None
-    return digest(step.kind, normalized(sql).rstrip("; "), expected, when, *named)
+    return digest(step.kind, normalize_sql(sql).rstrip("; "), expected, when, *named)
 
 
-def _named(step: ReconcileStep) -> tuple[object, ...]:
+def _reconcile_parts(step: ReconcileStep) -> tuple[object, ...]:
     return step.table.text, [column.text for column in step.key], step.by.text if step.by else None
 
 

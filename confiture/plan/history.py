@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.history import AppliedMigration, OtherHistory, State
+from confiture.models.history import AppliedMigration, MigrationState, OtherHistory
 from confiture.models.migration import MigrationFile
 from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
-from confiture.plan.checksums import CHAIN_START, chain, labelled
+from confiture.plan.checksums import CHAIN_START, chain_checksum, unique_labels
 from confiture.plan.ordering import version_key
 
-_MOST_ROWS = 5
+_MAX_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stopped:
+class InterruptedMigration:
     """A migration that stopped midway, on its way up or down: how many of its segments are committed.
 
     `segments` is None where its file no longer tells. `next_step` is the one that the next run goes on at, None where
@@ -24,14 +24,14 @@ class Stopped:
     """
 
     row: AppliedMigration
-    committed: int
+    committed_segments: int
     segments: int | None = None
     next_step: PlannedStep | None = None
-    begun: bool = False
+    has_intent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class MigrationStatus:
     """Where a database stands.
 
     `pending` are in the order in which they run, with those that `stopped` midway. `drift` says where applied
@@ -44,41 +44,43 @@ class Standing:
 
     applied: tuple[AppliedMigration, ...]
     pending: tuple[PlannedMigration, ...]
-    stopped: tuple[Stopped, ...] = ()
+    interrupted: tuple[InterruptedMigration, ...] = ()
     drift: tuple[Diagnostic, ...]
     out_of_order: tuple[PlannedMigration, ...]
-    under_way: str | None = None
-    others: tuple[OtherHistory, ...] = ()
-    renamed: Diagnostic | None = None
+    lock_holder: str | None = None
+    other_histories: tuple[OtherHistory, ...] = ()
+    project_mismatch: Diagnostic | None = None
     """Why a run is refused: the history that the database holds may be this project's, under another name."""
 
     @property
-    def unfinished(self) -> AppliedMigration | None:
+    def first_interrupted(self) -> AppliedMigration | None:
         """The row of the first one that stopped midway."""
-        return self.stopped[0].row if self.stopped else None
+        return self.interrupted[0].row if self.interrupted else None
 
 
-def compare(planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str) -> Standing:
+def compare_history(
+    planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
+) -> MigrationStatus:
     """Compares all migrations (in order) with the history of a project (in the order of its rows), which does not say
     how far those came that stopped midway.
     """
     rows = {version_key(row.version): row for row in history}
-    finished = {key for key, row in rows.items() if row.state is State.APPLIED}
+    finished = {key for key, row in rows.items() if row.state is MigrationState.APPLIED}
     keys = [version_key(migration.version) for migration in planned]
     last = max((position for position, key in enumerate(keys) if key in rows), default=-1)
     pending = [(position, plan) for position, plan in enumerate(planned) if keys[position] not in finished]
-    changed = (*_changed(planned, rows), *_vanished(keys, history))
-    foreign = _foreign(planned, history, project) if changed else None
-    return Standing(
+    changed = (*_changed_migrations(planned, rows), *_missing_migrations(keys, history))
+    foreign = _foreign_history(planned, history, project) if changed else None
+    return MigrationStatus(
         project=project,
-        applied=tuple(row for row in history if row.state is State.APPLIED),
+        applied=tuple(row for row in history if row.state is MigrationState.APPLIED),
         pending=tuple(plan for _, plan in pending),
-        drift=(*_broken_chain(history), *((foreign,) if foreign else changed)),
+        drift=(*_find_broken_chain(history), *((foreign,) if foreign else changed)),
         out_of_order=tuple(plan for position, plan in pending if position < last and keys[position] not in rows),
     )
 
 
-def _foreign(
+def _foreign_history(
     planned: Sequence[PlannedMigration], history: Sequence[AppliedMigration], project: str
 ) -> Diagnostic | None:
     """What is wrong where not one row of the history is a migration of these files: it is another project's."""
@@ -89,8 +91,8 @@ def _foreign(
     if not any(version_key(row.version) in names for row in history):
         # their files may just be gone
         return None
-    rows = ", ".join(f"{row.version} {row.name}" for row in history[:_MOST_ROWS])
-    more = f", and {len(history) - _MOST_ROWS} more" if len(history) > _MOST_ROWS else ""
+    rows = ", ".join(f"{row.version} {row.name}" for row in history[:_MAX_ROWS])
+    more = f", and {len(history) - _MAX_ROWS} more" if len(history) > _MAX_ROWS else ""
     return Diagnostic(
         code="other-project",
         message=f"the history of the project {project!r} in this database has none of these migrations",
@@ -99,8 +101,8 @@ def _foreign(
     )
 
 
-def renamed_project(
-    project: str, is_named: bool, planned: Sequence[PlannedMigration], others: Sequence[OtherHistory]
+def find_project_mismatch(
+    project: str, is_named: bool, planned: Sequence[PlannedMigration], other_histories: Sequence[OtherHistory]
 ) -> Diagnostic | None:
     """What is wrong where a database without a history of this project holds those of others: it may be one of them
     under a new name. None where it is not.
@@ -108,52 +110,55 @@ def renamed_project(
     It may be where more than half of another's rows are migrations of this project (by version and checksum), and
     wherever the settings do not name this one.
     """
-    if not others:
+    if not other_histories:
         return None
     own = {(version_key(plan.version), plan.checksum) for plan in planned}
 
     def same(other: OtherHistory) -> int:
         return sum((version_key(version), checksum) in own for version, checksum in other.rows)
 
-    best = max(others, key=lambda other: same(other) / len(other.rows))
+    best = max(other_histories, key=lambda other: same(other) / len(other.rows))
     if is_named and same(best) * 2 <= len(best.rows):
         return None
-    return _other_project(project, is_named, others, best, same(best))
+    return _project_mismatch(project, is_named, other_histories, best, same(best))
 
 
-def _other_project(
-    project: str, is_named: bool, others: Sequence[OtherHistory], best: OtherHistory, same: int
+def _project_mismatch(
+    project: str, is_named: bool, other_histories: Sequence[OtherHistory], closest: OtherHistory, shared_migrations: int
 ) -> Diagnostic:
-    names = ", ".join(repr(other.project) for other in others)
-    adopt = f"`confiture migrate adopt-project {best.project} {project}`"
-    if same and is_named:
+    names = ", ".join(repr(other.project) for other in other_histories)
+    adopt = f"`confiture migrate adopt-project {closest.project} {project}`"
+    if shared_migrations and is_named:
         hint = f"if the project was renamed, run {adopt}; if not, check `project:` in confiture.yaml"
-    elif same:
-        hint = f"write `project: {best.project}` in confiture.yaml, or rename the history: {adopt}"
+    elif shared_migrations:
+        hint = f"write `project: {closest.project}` in confiture.yaml, or rename the history: {adopt}"
     else:
         hint = "name this project in confiture.yaml: `project: NAME`"
-    detail = (f"{same} of the {len(best.rows)} migrations of {best.project!r} are migrations of this project",)
+    detail = (
+        f"{shared_migrations} of the {len(closest.rows)} migrations of {closest.project!r} are migrations"
+        " of this project",
+    )
     return Diagnostic(
         code="other-project",
         message=f"the database holds no history of the project {project!r}, but of {names}",
-        detail=detail if same else (),
+        detail=detail if shared_migrations else (),
         hint=hint,
     )
 
 
-def _changed(
+def _changed_migrations(
     planned: Sequence[PlannedMigration], rows: dict[tuple[tuple[int, int, str], ...], AppliedMigration]
 ) -> list[Diagnostic]:
     found = []
     for plan in planned:
         row = rows.get(version_key(plan.version))
-        if row and row.state is State.APPLIED and row.checksum != plan.checksum:
-            found.append(_drift(plan, row))
+        if row and row.state is MigrationState.APPLIED and row.checksum != plan.checksum:
+            found.append(_drift_diagnostic(plan, row))
     return found
 
 
-def _drift(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
-    changes, span = _differences(plan.migration, plan.step_checksums, row.steps)
+def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
+    changes, span = _describe_differences(plan.migration, plan.step_checksums, row.steps)
     return plan.migration.file.diagnostic(
         span,
         "drift",
@@ -163,11 +168,11 @@ def _drift(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
     )
 
 
-def _differences(
-    migration: MigrationFile, now: Sequence[StepChecksum], then: Sequence[StepChecksum]
+def _describe_differences(
+    migration: MigrationFile, current: Sequence[StepChecksum], applied: Sequence[StepChecksum]
 ) -> tuple[list[str], Span]:
-    before = {(step.phase, step.label): step.checksum for step in then}
-    after = {(step.phase, step.label): step.checksum for step in now}
+    before = {(step.phase, step.label): step.checksum for step in applied}
+    after = {(step.phase, step.label): step.checksum for step in current}
     changed = [key for key in after if key in before and before[key] != after[key]]
     added = [key for key in after if key not in before]
     removed = [key for key in before if key not in after]
@@ -178,7 +183,7 @@ def _differences(
         (
             step.span
             for phase, label in (*changed, *added)
-            for name, step in labelled(migration.steps(phase))
+            for name, step in unique_labels(migration.steps(phase))
             if name == label
         ),
         Span(path=migration.file.path, line=1),
@@ -186,7 +191,7 @@ def _differences(
     return told, place
 
 
-def _vanished(
+def _missing_migrations(
     keys: Sequence[tuple[tuple[int, int, str], ...]], history: Sequence[AppliedMigration]
 ) -> list[Diagnostic]:
     return [
@@ -200,12 +205,12 @@ def _vanished(
     ]
 
 
-def _broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
+def _find_broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
     previous = CHAIN_START
     for row in history:
-        if row.state is not State.APPLIED:
+        if row.state is not MigrationState.APPLIED:
             continue
-        if row.chain != chain(previous, row.version, row.checksum):
+        if row.chain != chain_checksum(previous, row.version, row.checksum):
             return [
                 Diagnostic(
                     code="drift",
@@ -217,10 +222,10 @@ def _broken_chain(history: Sequence[AppliedMigration]) -> list[Diagnostic]:
     return []
 
 
-def track_record(history: Sequence[AppliedMigration]) -> str | None:
+def prediction_accuracy(history: Sequence[AppliedMigration]) -> str | None:
     """How well dry runs predicted what then ran, in a sentence; None where nothing was predicted yet."""
-    outturns = [row.outturn for row in history if row.outturn]
+    outturns = [row.prediction_outcome for row in history if row.prediction_outcome]
     if not outturns:
         return None
-    held = sum(outturn.held for outturn in outturns)
+    held = sum(outturn.was_within_range for outturn in outturns)
     return f"track record: {held} of {len(outturns)} predictions held when the migration ran"

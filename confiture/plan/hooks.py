@@ -6,57 +6,57 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confiture.errors import InputError, Problems
-from confiture.files.hooks import is_reference, known_names, named_hooks
+from confiture.errors import DiagnosticCollector, InputError
+from confiture.files.python.hooks import find_hooks, is_reference, known_hook_names
 from confiture.models.migration import HookRegistration, HookStep, MigrationFile, Phase
-from confiture.models.source import SourceText
-from confiture.text import Suggestions, did_you_mean
+from confiture.models.source import LocatedSource
+from confiture.text import SuggestionLimit, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EverywhereHook:
+class ProjectHook:
     """A hook that the settings name, and where they do."""
 
     registration: HookRegistration
-    reference: SourceText
+    reference: LocatedSource
 
 
-class Hooks:
+class HookResolver:
     """The hooks that a project's migrations can use. What is wrong goes to `problems`.
 
     In each phase a migration's own steps come first, those of the hooks that its file registers last; then come the
     hooks of the settings, in the order given there. A hook that a step of the migration names runs only there.
     """
 
-    def __init__(self, named: Sequence[SourceText], root: Path, problems: Problems) -> None:
+    def __init__(self, named: Sequence[LocatedSource], root: Path, problems: DiagnosticCollector) -> None:
         self._root = root
         self._problems = problems
-        self._suggestions = Suggestions()
-        self._everywhere: dict[str, EverywhereHook] = {}
+        self._suggestions = SuggestionLimit()
+        self._everywhere: dict[str, ProjectHook] = {}
         for reference in named:
-            self._load(reference)
+            self._load_hooks(reference)
 
-    def resolved(self, step: HookStep, migration: MigrationFile) -> HookRegistration | None:
+    def resolve_hook(self, step: HookStep, migration: MigrationFile) -> HookRegistration | None:
         """The hook of a step; None, and a problem, where there is none of its name."""
         name = step.reference.text.strip()
         own, everywhere = step.registration, self._everywhere.get(name)
         if own is not None and everywhere is not None and own is not everywhere.registration:
-            self._twice(step, everywhere)
+            self._report_duplicate(step, everywhere)
         if own is not None:
             return own
         if everywhere is not None:
             return everywhere.registration
         if not is_reference(name):
-            self._unknown(step, migration)
+            self._report_unknown(step, migration)
             return None
         try:
-            (found,) = named_hooks(step.reference, self._root)
+            (found,) = find_hooks(step.reference, self._root)
         except InputError as error:
             self._problems.extend(error.diagnostics)
             return None
         return found
 
-    def added(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
+    def project_hook_steps(self, migration: MigrationFile, phase: Phase) -> Iterator[HookStep]:
         """The steps that the settings' hooks add to a phase of a migration."""
         if not self._everywhere:
             return
@@ -68,38 +68,38 @@ class Hooks:
                     span=hook.reference.start, name=name, reference=hook.reference, registration=hook.registration
                 )
 
-    def _load(self, reference: SourceText) -> None:
+    def _load_hooks(self, reference: LocatedSource) -> None:
         try:
-            found = named_hooks(reference, self._root)
+            found = find_hooks(reference, self._root)
         except InputError as error:
             self._problems.extend(error.diagnostics)
             return
         for registration in found:
             if registration.name in self._everywhere:
                 message = f"there are two hooks {registration.name!r}"
-                self._add(reference, "duplicate-hook", message, "give one of them another name, or name it once")
-            self._everywhere[registration.name] = EverywhereHook(registration=registration, reference=reference)
+                self._report(reference, "duplicate-hook", message, "give one of them another name, or name it once")
+            self._everywhere[registration.name] = ProjectHook(registration=registration, reference=reference)
 
-    def _twice(self, step: HookStep, everywhere: EverywhereHook) -> None:
-        place = everywhere.reference.start
+    def _report_duplicate(self, step: HookStep, project_hook: ProjectHook) -> None:
+        place = project_hook.reference.start
         message = f"the hook {step.reference.text!r} is registered here, and for all migrations in {place}"
-        self._add(step.reference, "duplicate-hook", message, "give one of the two another name")
+        self._report(step.reference, "duplicate-hook", message, "give one of the two another name")
 
-    def _unknown(self, step: HookStep, migration: MigrationFile) -> None:
-        near = did_you_mean(step.reference.text, self._known(migration)) if self._suggestions.take() else None
+    def _report_unknown(self, step: HookStep, migration: MigrationFile) -> None:
+        near = did_you_mean(step.reference.text, self._known_names(migration)) if self._suggestions.use_one() else None
         hint = near or "register it, or write module:Class"
-        self._add(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
+        self._report(step.reference, "unknown-hook", f"no hook is registered as {step.reference.text!r}", hint)
 
-    def _known(self, migration: MigrationFile) -> list[str]:
+    def _known_names(self, migration: MigrationFile) -> list[str]:
         hooks = [one.registration for one in self._everywhere.values()]
         own = [one.registration for steps in migration.phases.values() for one in steps if isinstance(one, HookStep)]
-        return known_names([*hooks, *(hook for hook in own if hook is not None)])
+        return known_hook_names([*hooks, *(hook for hook in own if hook is not None)])
 
-    def _add(self, reference: SourceText, code: str, message: str, hint: str) -> None:
+    def _report(self, reference: LocatedSource, code: str, message: str, hint: str) -> None:
         self._problems.add(reference.file.diagnostic(reference.start, code, message, hint=hint))
 
 
-def phase_problem(step: HookStep, registration: HookRegistration, phase: Phase) -> str | None:
+def find_phase_problem(step: HookStep, registration: HookRegistration, phase: Phase) -> str | None:
     """What is wrong with a hook that stands in a phase; None where nothing is."""
     if registration.phase is not None and registration.phase is not phase:
         return f"the hook {step.reference.text!r} is for {registration.phase.value}, this is {phase.value}"

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 
-from confiture.errors import Diagnostic, InputError, Problems
+from confiture.errors import Diagnostic, DiagnosticCollector, InputError
 from confiture.models.migration import MigrationFile
-from confiture.text import Suggestions, nearest
+from confiture.text import SuggestionLimit, closest_match
 
 VersionKey = tuple[tuple[int, int, str], ...]
 Graph = Mapping[VersionKey, set[VersionKey]]
@@ -28,18 +28,20 @@ def version_key(version: str) -> VersionKey:
     )
 
 
-def ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[MigrationFile, ...]:
+def sort_migrations(migrations: Sequence[MigrationFile], problems: DiagnosticCollector) -> tuple[MigrationFile, ...]:
     """The migrations in the order in which they run: by version, but never before what they require.
 
     Reports versions that stand twice, and requirements that are missing or circular; the order is then as given.
     """
-    found = Problems()
-    result = _ordered(migrations, found)
+    found = DiagnosticCollector()
+    result = _sort_by_requirements(migrations, found)
     problems.extend(found)
     return tuple(migrations) if found else result
 
 
-def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[MigrationFile, ...]:
+def _sort_by_requirements(
+    migrations: Sequence[MigrationFile], problems: DiagnosticCollector
+) -> tuple[MigrationFile, ...]:
     by_key: dict[VersionKey, MigrationFile] = {}
     for migration in migrations:
         twin = by_key.setdefault(version_key(migration.version), migration)
@@ -50,7 +52,7 @@ def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[M
                     migration.span, "duplicate-version", message, hint="give one of the two files another version"
                 )
             )
-    suggestions = Suggestions()
+    suggestions = SuggestionLimit()
     graph: dict[VersionKey, set[VersionKey]] = {key: set() for key in by_key}
     for key, migration in by_key.items():
         for requirement in migration.requires:
@@ -63,13 +65,13 @@ def _ordered(migrations: Sequence[MigrationFile], problems: Problems) -> tuple[M
                         requirement.span,
                         "missing-requirement",
                         f"there is no migration {requirement.version}",
-                        hint=(suggestions.take() and _nearest(requirement.version, migrations))
+                        hint=(suggestions.use_one() and _closest_version(requirement.version, migrations))
                         or "add it, or remove the requirement",
                     )
                 )
     cycles = [[by_key[key] for key in cycle] for cycle in _cycles(graph)]
-    problems.extend(map(_circular, cycles))
-    return () if cycles else _sorted(graph, by_key)
+    problems.extend(map(_cycle_diagnostic, cycles))
+    return () if cycles else _topological_order(graph, by_key)
 
 
 def _cycles(graph: Graph) -> Iterator[list[VersionKey]]:
@@ -99,7 +101,7 @@ def _cycles(graph: Graph) -> Iterator[list[VersionKey]]:
                 left.append(iter(sorted(graph[key])))
 
 
-def _circular(cycle: Sequence[MigrationFile]) -> Diagnostic:
+def _cycle_diagnostic(cycle: Sequence[MigrationFile]) -> Diagnostic:
     first, second = cycle[0], cycle[1]
     requirement = next(r for r in first.requires if version_key(r.version) == version_key(second.version))
     path = " requires ".join(migration.version for migration in cycle)
@@ -111,7 +113,7 @@ def _circular(cycle: Sequence[MigrationFile]) -> Diagnostic:
     )
 
 
-def _sorted(graph: Graph, by_key: Mapping[VersionKey, MigrationFile]) -> tuple[MigrationFile, ...]:
+def _topological_order(graph: Graph, by_key: Mapping[VersionKey, MigrationFile]) -> tuple[MigrationFile, ...]:
     sorter = TopologicalSorter(graph)
     sorter.prepare()
     ready: list[VersionKey] = []
@@ -134,13 +136,13 @@ def find_version(version: str, migrations: Sequence[MigrationFile]) -> int:
         Diagnostic(
             code="unknown-version",
             message=f"there is no migration {version}",
-            hint=_nearest(version, migrations) or "`confiture migrate status` lists them",
+            hint=_closest_version(version, migrations) or "`confiture migrate status` lists them",
         )
     )
 
 
-def _nearest(version: str, migrations: Sequence[MigrationFile]) -> str | None:
+def _closest_version(version: str, migrations: Sequence[MigrationFile]) -> str | None:
     names = {migration.version: migration.version for migration in migrations}
     names |= {f"{migration.version}_{migration.name}": migration.version for migration in migrations}
-    near = nearest(version, names)
+    near = closest_match(version, names)
     return f"did you mean {names[near]!r}?" if near else None

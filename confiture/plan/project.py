@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confiture.errors import Diagnostic, InputError, Problems
-from confiture.files.ddl import Folders
+from confiture.errors import Diagnostic, DiagnosticCollector, InputError
+from confiture.files.ddl import DdlFolders
 from confiture.files.migration import migration_paths, read_migration
 from confiture.models.migration import MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
-from confiture.plan.building import Planner
-from confiture.plan.ordering import find_version, ordered
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import Parse
+from confiture.plan.ordering import find_version, sort_migrations
+from confiture.plan.planner import Planner
+from confiture.sql.parse_tree import Parse
+from confiture.sql.parser import parse_sql
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +51,13 @@ class PlannedProject:
 
     def missing(self) -> tuple[Diagnostic, ...]:
         """The variables that templates miss, of all migrations up and down."""
-        return tuple(dict.fromkeys(one for plan in (*self.ups, *self.downs.values()) for one in plan.missing))
+        return tuple(dict.fromkeys(one for plan in (*self.ups, *self.downs.values()) for one in plan.missing_variables))
 
 
 def require_variables(plans: Iterable[PlannedMigration]) -> None:
     """Raises InputError with the variables that templates of the plans miss."""
-    problems = Problems()
-    problems.extend(dict.fromkeys(one for plan in plans for one in plan.missing))
+    problems = DiagnosticCollector()
+    problems.extend(dict.fromkeys(one for plan in plans for one in plan.missing_variables))
     problems.raise_if_any()
 
 
@@ -66,7 +66,7 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
 
     Raises InputError with every mistake in every file; the variables that templates miss only if all are needed.
     """
-    problems = Problems()
+    problems = DiagnosticCollector()
     project = read_project(settings, overrides, problems)
     if needs_variables:
         problems.extend(project.missing())
@@ -75,21 +75,21 @@ def load_project(settings: Settings, overrides: Mapping[str, Any], *, needs_vari
 
 
 def read_project(
-    settings: Settings, overrides: Mapping[str, Any], problems: Problems, parse: Parse = parse_sql
+    settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector, parse: Parse = parse_sql
 ) -> PlannedProject:
     """The same, with what is whole; every mistake is added to `problems`. A step with a mistake has no statements.
     `parse` gives the trees of texts.
 
     Raises InputError where there is no folder of migrations.
     """
-    folders = Folders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
+    folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
     # first the settings' hooks: a migration may import the modules that register them
     planner = Planner(settings, overrides, problems, parse)
     read = [read_migration(path, folders, problems) for path in migration_paths(settings.migrations, settings.root)]
     found = [migration for migration in read if migration is not None]
     # with a file missing from the picture, what others require of it cannot be judged
-    complete = all(migration is not None and migration.is_whole for migration in read)
-    migrations = ordered(found, problems) if complete else tuple(found)
+    complete = all(migration is not None and migration.is_complete for migration in read)
+    migrations = sort_migrations(found, problems) if complete else tuple(found)
     ups = tuple(planner.plan(migration, Direction.UP) for migration in migrations)
     downs = {
         migration.version: planner.plan(migration, Direction.DOWN)

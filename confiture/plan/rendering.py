@@ -9,9 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
-from confiture.models.source import Rendered, SourceText
+from confiture.models.source import LocatedSource, RenderedSql
 from confiture.secrets import hide_values
-from confiture.text import Suggestions
+from confiture.text import SuggestionLimit
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from confiture.plan.template_limits import BoundedEnvironment
 
-MISSING = ("undefined-name", "unset-variable")
+MISSING_VALUE_CODES = ("undefined-name", "unset-variable")
 """The codes of what a template needs and nothing gives it."""
 _DELIMITERS = ("{{", "{%", "{#")
-_MOST_PIECES = 10_000
+_MAX_PIECES = 10_000
 _CODE = re.compile(r"\{[{%](?:(?![%}]\}).)*", re.DOTALL)
-_MOST_CODE = 200_000
+_MAX_CODE_CHARACTERS = 200_000
 _LONG_NUMBER = re.compile(r"(?<!\d)\d[\d_]{3000,}")
 _TEMPLATE_NAME = "<template>"
 _DIGITS = "for integer string conversion"
@@ -49,16 +49,16 @@ class RenderContext:
     version: str
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
-    unset: Mapping[str, Diagnostic] = field(default_factory=dict)
+    unset_variables: Mapping[str, Diagnostic] = field(default_factory=dict)
     """Variables without a value, and why."""
-    private: frozenset[str] = frozenset()
+    private_values: frozenset[str] = frozenset()
     """Values that no message may show."""
     batch: str | None = None
     """What `batch` stands for, in the statement of a backfill."""
-    suggestions: Suggestions = field(default_factory=Suggestions, compare=False, repr=False)
+    suggestions: SuggestionLimit = field(default_factory=SuggestionLimit, compare=False, repr=False)
     """For names that are not known; all templates of a project share them."""
 
-    def names(self) -> dict[str, Any]:
+    def template_variables(self) -> dict[str, Any]:
         """Everything by the name under which a template sees it; `vars` holds the variables once more."""
         return {
             **self.variables,
@@ -69,34 +69,34 @@ class RenderContext:
             **({"batch": self.batch} if self.batch is not None else {}),
         }
 
-    def hidden(self, text: str) -> str:
+    def hide_private_values(self, text: str) -> str:
         """What a message says of a template, without private values."""
-        return hide_values(text, self.private)
+        return hide_values(text, self.private_values)
 
 
-def verbatim(source: SourceText) -> Rendered:
+def render_verbatim(source: LocatedSource) -> RenderedSql:
     """A text that is no template."""
-    return Rendered(text=source.text, source=source)
+    return RenderedSql(text=source.text, source=source)
 
 
-def render(source: SourceText, context: RenderContext) -> Rendered:
+def render(source: LocatedSource, context: RenderContext) -> RenderedSql:
     """The text that a template makes. Raises TemplateProblem with all that is wrong and can be known at once."""
     if not any(delimiter in source.text for delimiter in _DELIMITERS):
-        return verbatim(source)
-    _refuse_large(source)
-    names = context.names()
-    environment = _environment()
-    with _Translating(source, context):
+        return render_verbatim(source)
+    _check_template_size(source)
+    names = context.template_variables()
+    environment = _make_environment()
+    with _ErrorTranslation(source, context):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
-        _refuse_other_templates(tree, source)
-        _refuse_unknown_names(tree, source, context)
-        text = _template(tree).render(names)
-    if _keeps_lines(source.text, text):
-        return Rendered(text=text, source=source)
-    return Rendered(text=text, source=source, marks=_marks(source.text, text, names))
+        _check_no_includes(tree, source)
+        _check_names_defined(tree, source, context)
+        text = _compile_template(tree).render(names)
+    if _is_rendered_line_by_line(source.text, text):
+        return RenderedSql(text=text, source=source)
+    return RenderedSql(text=text, source=source, line_marks=_find_line_marks(source.text, text, names))
 
 
-def _keeps_lines(template: str, rendered: str) -> bool:
+def _is_rendered_line_by_line(template: str, rendered: str) -> bool:
     """Whether each line made the line in its place: no blocks, no expression over several lines, nothing trimmed."""
     return (
         not any(sign in template for sign in ("{%", "{#", "{{-", "-}}"))
@@ -105,22 +105,22 @@ def _keeps_lines(template: str, rendered: str) -> bool:
     )
 
 
-def holds(condition: SourceText, context: RenderContext) -> bool:
+def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool:
     """Whether a `when` holds. Raises TemplateProblem where it is no expression, or gives neither true nor false."""
     if any(delimiter in condition.text for delimiter in _DELIMITERS):
-        raise _problem(
+        raise _template_problem(
             condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'"
         )
-    names = context.names()
-    environment = _environment()
-    with _Translating(condition, context):
+    names = context.template_variables()
+    environment = _make_environment()
+    with _ErrorTranslation(condition, context):
         tree = environment.parse("{{ " + condition.text + " }}", filename=_TEMPLATE_NAME)
-        _refuse_unknown_names(tree, condition, context)
+        _check_names_defined(tree, condition, context)
         value = environment.compile_expression(condition.text, undefined_to_none=False)(names)
     if not isinstance(value, bool):
         hint = "compare it, for example `name == 'x'`"
-        message = f"`when` gives {context.hidden(repr(value))}, neither true nor false"
-        raise _problem(condition, 0, "bad-condition", message, hint)
+        message = f"`when` gives {context.hide_private_values(repr(value))}, neither true nor false"
+        raise _template_problem(condition, 0, "bad-condition", message, hint)
     return value
 
 
@@ -140,13 +140,13 @@ def quote_literal(value: object) -> str:
     return f" E'{escaped}'" if escaped != text else f"'{text}'"
 
 
-def _template(tree: nodes.Template) -> Template:
-    environment = _environment()
+def _compile_template(tree: nodes.Template) -> Template:
+    environment = _make_environment()
     return environment.template_class.from_code(environment, environment.compile(tree), environment.globals)
 
 
 @cache
-def _environment() -> BoundedEnvironment:
+def _make_environment() -> BoundedEnvironment:
     from jinja2 import StrictUndefined
 
     from confiture.plan.template_limits import BoundedEnvironment
@@ -160,10 +160,10 @@ def _environment() -> BoundedEnvironment:
     return environment
 
 
-class _Translating:
+class _ErrorTranslation:
     """Turns what the template engine raises into a TemplateProblem at its line."""
 
-    def __init__(self, source: SourceText, context: RenderContext) -> None:
+    def __init__(self, source: LocatedSource, context: RenderContext) -> None:
         self._source = source
         self._context = context
 
@@ -183,58 +183,63 @@ class _Translating:
         if isinstance(error, TemplateSyntaxError):
             told = re.sub(r" at \d+$", "", str(error.message))
             hint = "look at the braces: {{ value }}, {% if ... %}, {# comment #}"
-            raise _problem(self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint) from error
-        line = _template_line(trace)
-        told = self._context.hidden(str(error))
+            raise _template_problem(
+                self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint
+            ) from error
+        line = _find_template_line(trace)
+        told = self._context.hide_private_values(str(error))
         if isinstance(error, UndefinedError):
             asked = re.search(r"has no attribute '(\w+)'", told)
-            if asked and asked[1] in self._context.unset:
-                raise TemplateProblem(self._context.unset[asked[1]]) from error
+            if asked and asked[1] in self._context.unset_variables:
+                raise TemplateProblem(self._context.unset_variables[asked[1]]) from error
             hint = "define it, or give it a default: {{ x | default(...) }}"
-            raise _problem(self._source, line, "undefined-name", f"template: {told}", hint) from error
+            raise _template_problem(self._source, line, "undefined-name", f"template: {told}", hint) from error
         if isinstance(error, SecurityError):
-            raise _problem(
+            raise _template_problem(
                 self._source, line, "forbidden-name", f"template: {told}", "templates see plain values only"
             ) from error
         if isinstance(error, LimitExceeded):
-            raise _problem(self._source, line, "template-limit", f"template: {told}", error.hint) from error
+            raise _template_problem(self._source, line, "template-limit", f"template: {told}", error.hint) from error
         message, hint = f"template: {type(error).__name__}: {told}", "look at what the template does in this line"
         if isinstance(error, RecursionError | SyntaxError | MemoryError):
             message, hint = "template: it is nested too deeply", "split the step, or let SQL do the work"
-        raise _problem(self._source, line, "template-error", message, hint) from error
+        raise _template_problem(self._source, line, "template-error", message, hint) from error
 
 
-def _problem(source: SourceText, line: int, code: str, message: str, hint: str) -> TemplateProblem:
+def _template_problem(source: LocatedSource, line: int, code: str, message: str, hint: str) -> TemplateProblem:
     line = min(line, source.text.rstrip("\n").count("\n"))
     text = source.text.split("\n")[line]
-    span = source.at(line, len(text) - len(text.lstrip()))
+    span = source.span_at(line, len(text) - len(text.lstrip()))
     return TemplateProblem(source.file.diagnostic(span, code, message, hint=hint))
 
 
-def _refuse_large(source: SourceText) -> None:
+def _check_template_size(source: LocatedSource) -> None:
     """Raises TemplateProblem for a template that would take long to compile."""
     hint = "loop over a variable, or write plain SQL"
-    if sum(map(source.text.count, _DELIMITERS)) > _MOST_PIECES:
-        message = f"template: it has over {_MOST_PIECES:,} expressions and blocks"
-        raise _problem(source, 0, "template-limit", message, hint)
-    if len(source.text) > _MOST_CODE and sum(len(code[0]) for code in _CODE.finditer(source.text)) > _MOST_CODE:
-        message = f"template: its expressions and blocks have over {_MOST_CODE:,} characters"
-        raise _problem(source, 0, "template-limit", message, hint)
+    if sum(map(source.text.count, _DELIMITERS)) > _MAX_PIECES:
+        message = f"template: it has over {_MAX_PIECES:,} expressions and blocks"
+        raise _template_problem(source, 0, "template-limit", message, hint)
+    if (
+        len(source.text) > _MAX_CODE_CHARACTERS
+        and sum(len(code[0]) for code in _CODE.finditer(source.text)) > _MAX_CODE_CHARACTERS
+    ):
+        message = f"template: its expressions and blocks have over {_MAX_CODE_CHARACTERS:,} characters"
+        raise _template_problem(source, 0, "template-limit", message, hint)
     if _LONG_NUMBER.search(source.text):
         _refuse_long_numbers(source)
 
 
-def _refuse_long_numbers(source: SourceText) -> None:
+def _refuse_long_numbers(source: LocatedSource) -> None:
     from confiture.plan.template_sizes import too_many_digits
 
     for code in _CODE.finditer(source.text):
         if number := _LONG_NUMBER.search(code[0]):
             line = source.text.count("\n", 0, code.start() + number.start())
             error = too_many_digits()
-            raise _problem(source, line, "template-limit", f"template: {error}", error.hint)
+            raise _template_problem(source, line, "template-limit", f"template: {error}", error.hint)
 
 
-def _template_line(trace: Any) -> int:
+def _find_template_line(trace: Any) -> int:
     """The template's line (from 0) in which an error arose: the engine keeps it in the traceback's frames."""
     line = 1
     while trace is not None:
@@ -244,7 +249,7 @@ def _template_line(trace: Any) -> int:
     return max(line - 1, 0)
 
 
-def _refuse_other_templates(tree: nodes.Template, source: SourceText) -> None:
+def _check_no_includes(tree: nodes.Template, source: LocatedSource) -> None:
     """Raises TemplateProblem for a template that asks for another file."""
     from jinja2 import nodes
 
@@ -252,29 +257,29 @@ def _refuse_other_templates(tree: nodes.Template, source: SourceText) -> None:
     asking = next(tree.find_all(kinds), None)
     if asking is not None:
         message, hint = "template: another template cannot be used here", "write what it holds into this one"
-        raise _problem(source, asking.lineno - 1, "forbidden-name", message, hint)
+        raise _template_problem(source, asking.lineno - 1, "forbidden-name", message, hint)
 
 
-def _refuse_unknown_names(tree: nodes.Template, source: SourceText, context: RenderContext) -> None:
+def _check_names_defined(tree: nodes.Template, source: LocatedSource, context: RenderContext) -> None:
     """Raises TemplateProblem with every name that is not known, unless the template asks whether it is defined."""
     from jinja2 import meta
 
-    names = context.names()
-    asked = set(_names_asked_for(tree))
-    unknown = meta.find_undeclared_variables(tree) - set(names) - set(_environment().globals) - asked
+    names = context.template_variables()
+    asked = set(_names_with_fallback(tree))
+    unknown = meta.find_undeclared_variables(tree) - set(names) - set(_make_environment().globals) - asked
     found = []
-    for name, (line, column) in sorted(_places(tree, source, unknown).items()):
-        if name in context.unset:
-            found.append(context.unset[name])
+    for name, (line, column) in sorted(_find_names(tree, source, unknown).items()):
+        if name in context.unset_variables:
+            found.append(context.unset_variables[name])
             continue
         hint = context.suggestions.did_you_mean(name, names) or f"define it under `vars:`, or pass --var {name}=..."
         message = f"template: {name!r} is not defined"
-        found.append(source.file.diagnostic(source.at(line, column), "undefined-name", message, hint=hint))
+        found.append(source.file.diagnostic(source.span_at(line, column), "undefined-name", message, hint=hint))
     if found:
         raise TemplateProblem(*found)
 
 
-def _names_asked_for(tree: nodes.Template) -> Iterator[str]:
+def _names_with_fallback(tree: nodes.Template) -> Iterator[str]:
     from jinja2 import nodes
 
     for node in tree.find_all((nodes.Test, nodes.Filter)):
@@ -283,7 +288,7 @@ def _names_asked_for(tree: nodes.Template) -> Iterator[str]:
             yield node.node.name
 
 
-def _places(tree: nodes.Template, source: SourceText, names: Collection[str]) -> dict[str, tuple[int, int]]:
+def _find_names(tree: nodes.Template, source: LocatedSource, names: Collection[str]) -> dict[str, tuple[int, int]]:
     """The line and the column (both from 0) where each of the names first stands."""
     from jinja2 import nodes
 
@@ -295,11 +300,11 @@ def _places(tree: nodes.Template, source: SourceText, names: Collection[str]) ->
         if node.name in names:
             line = min(node.lineno, len(lines)) - 1
             first[node.name] = min(line, first.get(node.name, line))
-    columns = {line: _columns(lines[line]) for line in set(first.values())}
+    columns = {line: _word_columns(lines[line]) for line in set(first.values())}
     return {name: (first.get(name, 0), columns.get(first.get(name, 0), {}).get(name, 0)) for name in names}
 
 
-def _columns(line: str) -> dict[str, int]:
+def _word_columns(line: str) -> dict[str, int]:
     """Where each word of a line first stands, rather inside braces: the SQL before them may say the same word."""
     columns: dict[str, int] = {}
     inside = [(code.start(), code[0]) for code in _CODE.finditer(line)]
@@ -309,7 +314,7 @@ def _columns(line: str) -> dict[str, int]:
     return columns
 
 
-def _marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
     """Which line of the template made what, as Rendered has it.
 
     The template is rendered once more with marks in its own text: where a piece of it begins, and after line ends.
@@ -320,15 +325,20 @@ def _marks(template: str, rendered: str, names: Mapping[str, Any]) -> tuple[tupl
 
     for at_each_piece in (True, False):
         try:
-            marked = _environment().overlay(extensions=[_marking(at_each_piece)]).from_string(template).render(names)
+            marked = (
+                _make_environment()
+                .overlay(extensions=[_marking_extension(at_each_piece)])
+                .from_string(template)
+                .render(names)
+            )
         except LimitExceeded:  # with marks it is longer
             continue
         if _MARK.sub("", marked) == rendered:
-            return tuple(_found_marks(marked))
+            return tuple(_parse_marks(marked))
     return ()
 
 
-def _marking(at_each_piece: bool) -> type[Extension]:
+def _marking_extension(at_each_piece: bool) -> type[Extension]:
     from jinja2.ext import Extension
     from jinja2.lexer import Token, TokenStream
 
@@ -345,8 +355,8 @@ def _marking(at_each_piece: bool) -> type[Extension]:
     return Marking
 
 
-def _found_marks(marked: str) -> Iterator[tuple[int, int]]:
+def _parse_marks(text: str) -> Iterator[tuple[int, int]]:
     removed = 0
-    for mark in _MARK.finditer(marked):
+    for mark in _MARK.finditer(text):
         yield mark.start() - removed, int(mark[1])
         removed += len(mark[0])

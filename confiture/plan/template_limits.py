@@ -21,16 +21,16 @@ from confiture.plan.template_sizes import (
     CONTAINERS,
     REFERENCE,
     LimitExceeded,
-    size_of_filter,
-    size_of_method,
-    size_of_operation,
-    weight,
+    filter_size,
+    method_size,
+    operation_size,
+    text_size,
 )
 
-MOST_STEPS = 1_000_000
-MOST_CHARACTERS = 64 * 1024 * 1024
+MAX_STEPS = 1_000_000
+MAX_CHARACTERS = 64 * 1024 * 1024
 # a step is about a microsecond, and makes at most some 300 bytes
-_STEPS_A_CALL = 20
+_STEPS_PER_CALL = 20
 _STEPS_A_FILTER = 4
 _STEPS_A_TEST = 3
 _PARTS_A_STEP = 10
@@ -52,7 +52,7 @@ _PARTS: tuple[tuple[type[nodes.Node], int], ...] = (
     (nodes.Block, 20),
 )
 """What takes longer, or more memory, than other nodes, each of which is one part."""
-_CHARACTERS_A_STEP = 25
+_CHARACTERS_PER_STEP = 25
 _ITEMS_A_STEP = 2
 """Comparing takes a step for so many characters; walking over a container takes one for so many items."""
 
@@ -62,27 +62,27 @@ _Function = Callable[..., Any]
 _LOOP, _ENTER, _JOIN, _COMPARE, _MADE, _SPREAD = ("for in", "enter body", "~", "compare to", "made text", "* of")
 
 
-class Budget:
+class RenderBudget:
     """What a rendering may still take."""
 
     def __init__(self) -> None:
-        self._steps = MOST_STEPS
-        self._characters = MOST_CHARACTERS
+        self._steps = MAX_STEPS
+        self._characters = MAX_CHARACTERS
 
-    def take(self, steps: int) -> None:
+    def spend_steps(self, steps: int) -> None:
         """Takes steps. Raises LimitExceeded if there are none left."""
         self._steps -= steps
         if self._steps < 0:
-            message = f"the template takes over {MOST_STEPS:,} steps (passes of loops, calls)"
+            message = f"the template takes over {MAX_STEPS:,} steps (passes of loops, calls)"
             raise LimitExceeded(
                 message, "shorten the loops, or let SQL make the rows: generate_series, INSERT ... SELECT"
             )
 
-    def make(self, characters: int) -> None:
+    def spend_characters(self, characters: int) -> None:
         """Makes text. Raises LimitExceeded if it is too much."""
         self._characters -= characters
         if self._characters < 0:
-            message = f"the template makes over {MOST_CHARACTERS:,} characters (64 MiB)"
+            message = f"the template makes over {MAX_CHARACTERS:,} characters (64 MiB)"
             raise LimitExceeded(message, "make less text, or let SQL make it: repeat(), generate_series")
 
 
@@ -91,7 +91,7 @@ class BoundedContext(Context):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self.budget = Budget()
+        self.budget = RenderBudget()
 
     def derived(self, locals: dict[str, Any] | None = None) -> Context:  # noqa: A002 - Jinja's name
         derived = super().derived(locals)
@@ -110,7 +110,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.filters.update({name: _bounded_filter(name, function) for name, function in self.filters.items()})
         self.globals["range"] = _range
         self.filters.update(
-            {_LOOP: _loop, _ENTER: _enter, _JOIN: _join, _COMPARE: _compare, _MADE: _made, _SPREAD: _spread}
+            {_LOOP: _loop, _ENTER: _enter, _JOIN: _join, _COMPARE: _compare, _MADE: _charge_text, _SPREAD: _spread}
         )
         self.tests.update({name: _bounded_test(cast(_Function, test)) for name, test in self.tests.items()})
 
@@ -119,14 +119,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.filters[name] = _bounded_filter(name, function)
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
-        return super()._generate(_Counting().visit(source), *args, **options)
+        return super()._generate(_BudgetTransformer().visit(source), *args, **options)
 
     def concat(self, pieces: Iterable[str]) -> str:
         """The pieces of an output in one text."""
-        budget, kept = Budget(), []
+        budget, kept = RenderBudget(), []
         for piece in pieces:
             try:
-                budget.make(len(piece))
+                budget.spend_characters(len(piece))
             except LimitExceeded as error:
                 if isinstance(pieces, Generator):
                     pieces.throw(error)  # from the line of the template that made the piece
@@ -136,48 +136,48 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         if isinstance(argument, tuple):  # to hash one that holds others often takes for ever
-            Budget().make(weight(argument))
+            RenderBudget().spend_characters(text_size(argument))
         return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        _budget(context).make(size_of_operation(operator, left, right))
+        _find_budget(context).spend_characters(operation_size(operator, left, right))
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:
-        budget = _budget(context)
-        budget.take(_STEPS_A_CALL + len(args) + len(named))
+        budget = _find_budget(context)
+        budget.spend_steps(_STEPS_PER_CALL + len(args) + len(named))
         if not isinstance(function, Macro):  # dict() copies what it is given
             for value in (*args, *named.values()):
                 if isinstance(value, (range, *CONTAINERS)):
                     _walk(budget, value)
         if isinstance(function, LoopContext):
-            args = tuple(_counted(budget, one, 1) for one in args)
+            args = tuple(_charge_items(budget, one, 1) for one in args)
         if isinstance(getattr(function, "__self__", None), LoopContext):  # loop.changed()
             args = tuple(_compare(context, one) for one in args)
         # a method of a text that is safe in HTML is written in Python
         method = function if isinstance(function, MethodType) else getattr(function, "__wrapped__", function)
         if isinstance(method, BuiltinMethodType) or isinstance(getattr(method, "__self__", None), str):
-            args = tuple(_listed(one) for one in args)
-            budget.make(size_of_method(method.__self__, method.__name__, args, named))
+            args = tuple(_materialize(one) for one in args)
+            budget.spend_characters(method_size(method.__self__, method.__name__, args, named))
         result = super().call(context, function, *args, **named)
         if isinstance(result, str):
-            budget.make(len(result))
+            budget.spend_characters(len(result))
         return result
 
 
-class _Counting(NodeTransformer):
+class _BudgetTransformer(NodeTransformer):
     """Wraps what takes time or makes text in filters that charge for it."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - the visitor's name
-        steps = _steps(node)
+        steps = _body_steps(node)
         node = cast("nodes.For", self.generic_visit(node))
-        node.iter = _filter(node.iter, _LOOP, nodes.Const(steps))
+        node.iter = _wrap_in_filter(node.iter, _LOOP, nodes.Const(steps))
         return node
 
     def _enter_body(self, node: Any) -> nodes.Node:
-        steps = _steps(node)
+        steps = _body_steps(node)
         self.generic_visit(node)
-        charge = nodes.ExprStmt(_filter(nodes.Const(None), _ENTER, nodes.Const(steps)), lineno=node.lineno)
+        charge = nodes.ExprStmt(_wrap_in_filter(nodes.Const(None), _ENTER, nodes.Const(steps)), lineno=node.lineno)
         node.body.insert(0, charge)
         return cast("nodes.Node", node)
 
@@ -185,48 +185,48 @@ class _Counting(NodeTransformer):
 
     def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802
         node = cast("nodes.AssignBlock", self.generic_visit(node))
-        node.filter = _filter(node.filter, _MADE)
+        node.filter = _wrap_in_filter(node.filter, _MADE)
         return node
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Call", self.generic_visit(node))
         for name in ("dyn_args", "dyn_kwargs"):
             if getattr(node, name) is not None:
-                setattr(node, name, _filter(getattr(node, name), _SPREAD))
+                setattr(node, name, _wrap_in_filter(getattr(node, name), _SPREAD))
         return node
 
     visit_Filter = visit_Test = visit_Call  # noqa: N815 - the visitor's names
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Concat", self.generic_visit(node))
-        return _filter(nodes.List(node.nodes, lineno=node.lineno), _JOIN)
+        return _wrap_in_filter(nodes.List(node.nodes, lineno=node.lineno), _JOIN)
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Compare", self.generic_visit(node))
-        node.expr = _compared(node.expr)
+        node.expr = _charge_comparison(node.expr)
         for operand in node.ops:
-            operand.expr = _compared(operand.expr)
+            operand.expr = _charge_comparison(operand.expr)
         return node
 
     def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Pair", self.generic_visit(node))
-        node.key = _compared(node.key)
+        node.key = _charge_comparison(node.key)
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
         node = cast("nodes.Getitem", self.generic_visit(node))
-        return _filter(node, _MADE) if isinstance(node.arg, nodes.Slice) else node
+        return _wrap_in_filter(node, _MADE) if isinstance(node.arg, nodes.Slice) else node
 
 
-def _filter(node: nodes.Node | None, name: str, *args: nodes.Expr) -> nodes.Filter:
+def _wrap_in_filter(node: nodes.Node | None, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno if node else 1)
 
 
-def _compared(node: nodes.Expr) -> nodes.Expr:
-    return node if isinstance(node, nodes.Const) else _filter(node, _COMPARE)
+def _charge_comparison(node: nodes.Expr) -> nodes.Expr:
+    return node if isinstance(node, nodes.Const) else _wrap_in_filter(node, _COMPARE)
 
 
-def _steps(node: nodes.Node) -> int:
+def _body_steps(node: nodes.Node) -> int:
     """What it takes to run the body of a node once."""
     return 1 + sum(map(_parts, node.find_all(nodes.Node))) // _PARTS_A_STEP
 
@@ -243,46 +243,46 @@ def _range(*args: int) -> range:
         raise LimitExceeded(message, "let SQL make the rows: generate_series") from error
 
 
-def _budget(context: Context) -> Budget:
+def _find_budget(context: Context) -> RenderBudget:
     return cast("BoundedContext", context).budget
 
 
 @pass_context
 def _loop(context: Context, values: Any, steps: int) -> Any:
-    return _counted(_budget(context), values, steps)
+    return _charge_items(_find_budget(context), values, steps)
 
 
 @pass_context
 def _enter(context: Context, _: None, steps: int) -> None:
-    _budget(context).take(steps)
+    _find_budget(context).spend_steps(steps)
 
 
 @pass_context
 def _join(context: Context, values: Sequence[Any]) -> str:
-    _budget(context).make(sum(map(weight, values)))
+    _find_budget(context).spend_characters(sum(map(text_size, values)))
     return "".join(map(str, values))
 
 
 @pass_context
 def _compare(context: Context, value: Any) -> Any:
     if isinstance(value, (str, *CONTAINERS)):
-        _budget(context).take(weight(value) // _CHARACTERS_A_STEP)
+        _find_budget(context).spend_steps(text_size(value) // _CHARACTERS_PER_STEP)
     elif isinstance(value, range):
-        _budget(context).take(len(value) // _ITEMS_A_STEP)
+        _find_budget(context).spend_steps(len(value) // _ITEMS_A_STEP)
     return value
 
 
 @pass_context
-def _made(context: Context, value: Any) -> Any:
-    _budget(context).make(len(value) if isinstance(value, (str, list, tuple)) else 0)
+def _charge_text(context: Context, value: Any) -> Any:
+    _find_budget(context).spend_characters(len(value) if isinstance(value, (str, list, tuple)) else 0)
     return value
 
 
 @pass_context
 def _spread(context: Context, values: Any) -> Any:
     """Charges for the arguments that `*` and `**` make of a value."""
-    values = _listed(values)
-    _walk(_budget(context), values)
+    values = _materialize(values)
+    _walk(_find_budget(context), values)
     return values
 
 
@@ -290,11 +290,11 @@ def _spread(context: Context, values: Any) -> Any:
 def _finalize(context: Context, value: Any) -> Any:
     """Charges for a value that is put into the output; the output is counted where it is put together."""
     if not isinstance(value, str):
-        _budget(context).make(weight(value))
+        _find_budget(context).spend_characters(text_size(value))
     return value
 
 
-def _counted(budget: Budget, values: Any, steps: int) -> Any:
+def _charge_items(budget: RenderBudget, values: Any, steps: int) -> Any:
     """The values, each of which takes steps. Those of an iterator become a list.
 
     A chain of iterators would recurse where nothing counts: in C, until the process crashes.
@@ -302,26 +302,26 @@ def _counted(budget: Budget, values: Any, steps: int) -> Any:
     try:
         length = len(values)
     except TypeError:
-        return list(_counted_one_by_one(budget, values, steps))
-    budget.take(length * steps)
+        return list(_charge_items_lazily(budget, values, steps))
+    budget.spend_steps(length * steps)
     return values
 
 
-def _counted_one_by_one(budget: Budget, values: Iterable[Any], steps: int) -> Iterator[Any]:
+def _charge_items_lazily(budget: RenderBudget, values: Iterable[Any], steps: int) -> Iterator[Any]:
     for value in values:
-        budget.take(steps)
-        budget.make(REFERENCE)
+        budget.spend_steps(steps)
+        budget.spend_characters(REFERENCE)
         yield value
 
 
-def _walk(budget: Budget, values: Any) -> None:
+def _walk(budget: RenderBudget, values: Any) -> None:
     """Charges for a list of what a value holds."""
     if hasattr(values, "__len__"):
-        budget.take(len(values) // _ITEMS_A_STEP)
-        budget.make(len(values) * REFERENCE)
+        budget.spend_steps(len(values) // _ITEMS_A_STEP)
+        budget.spend_characters(len(values) * REFERENCE)
 
 
-def _listed(value: Any) -> Any:
+def _materialize(value: Any) -> Any:
     """What an iterator gives: its size can be known then."""
     return list(value) if isinstance(value, Iterator) else value
 
@@ -341,16 +341,16 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
     @pass_context
     @wraps(function)
     def bounded(context: Context, *args: Any, **named: Any) -> Any:
-        budget = _budget(context)
-        budget.take(_STEPS_A_FILTER)
+        budget = _find_budget(context)
+        budget.spend_steps(_STEPS_A_FILTER)
         if name not in _BY_REFERENCE:
-            args = tuple(_listed(one) for one in args)
+            args = tuple(_materialize(one) for one in args)
             if args and (name in _LISTS_CHARACTERS or not isinstance(args[0], str)):
                 _walk(budget, args[0])
-            budget.make(size_of_filter(name, args, named))
+            budget.spend_characters(filter_size(name, args, named))
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
         result = function(*((first[passed.name],) if passed else ()), *args, **named)
-        return _counted(budget, result, 1) if isinstance(result, Iterator) else result
+        return _charge_items(budget, result, 1) if isinstance(result, Iterator) else result
 
     return bounded
 
@@ -362,7 +362,7 @@ def _bounded_test(function: _Function) -> _Function:
     @pass_context
     @wraps(function)
     def bounded(context: Context, *args: Any, **named: Any) -> Any:
-        _budget(context).take(_STEPS_A_TEST)
+        _find_budget(context).spend_steps(_STEPS_A_TEST)
         for value in args:
             _compare(context, value)
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}

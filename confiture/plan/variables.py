@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from confiture.errors import Diagnostic
-from confiture.files.variables import environment_names, from_environment
+from confiture.files.variables import environment_names, substitute_environment
 from confiture.models.settings import Settings
-from confiture.models.source import Rendered
+from confiture.models.source import RenderedSql
 from confiture.models.variables import EnvironmentText, Variables
-from confiture.secrets import add_public, add_secret, names_a_secret
-from confiture.sql.grammar import pb, postgast, scan_tokens
+from confiture.secrets import add_public_value, add_secret, is_secret_name
+from confiture.sql.parser import pb, postgast, scan_tokens
 
 _LITERALS = frozenset({pb.Token.SCONST, pb.Token.USCONST, pb.Token.XCONST, pb.Token.BCONST})
 _BODY = re.compile(r"(\$\w*\$)(?P<code>.*)\1", re.DOTALL)
@@ -26,24 +26,24 @@ def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mappi
     unset: dict[str, Diagnostic] = {}
     for name, written in {**settings.variables, **own, **overrides}.items():
         try:
-            values[name] = _value(written, settings, private)
-        except _Unset as error:
+            values[name] = _resolve_value(written, settings, private)
+        except _UnsetVariable as error:
             unset[name] = error.diagnostic
             continue
         if name in overrides:
-            private |= set(_texts(values[name]))
-        if names_a_secret(name):
-            _hide(values[name])
+            private |= set(_iter_texts(values[name]))
+        if is_secret_name(name):
+            _hide_value(values[name])
     return Variables(values=values, private=frozenset(private - {""}), unset=unset)
 
 
-def judge_values(rendered: Rendered, private: Iterable[str], *, is_broken: bool) -> None:
+def classify_private_values(rendered: RenderedSql, private: Iterable[str], *, is_broken: bool) -> None:
     """Tells output what to hide of the private values in a text: what stands in a literal is secret, what is a name or
     a number is not. In a text that does not parse, all are.
     """
     if rendered.text == rendered.source.text:
         return
-    here = [value for value in private if any(form in rendered.text for form in _forms(value))]
+    here = [value for value in private if any(form in rendered.text for form in _quoted_forms(value))]
     if here and is_broken:
         for value in here:
             _hide_parts(value)
@@ -52,49 +52,49 @@ def judge_values(rendered: Rendered, private: Iterable[str], *, is_broken: bool)
         if token in _COMMENTS or text in rendered.source.text:
             continue  # it is the template's own
         for value in here:
-            if any(form in text for form in _forms(value)):
-                (add_secret if token in _LITERALS else add_public)(value)
+            if any(form in text for form in _quoted_forms(value)):
+                (add_secret if token in _LITERALS else add_public_value)(value)
 
 
-class _Unset(Exception):
+class _UnsetVariable(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(str(diagnostic))
         self.diagnostic = diagnostic
 
 
-def _value(written: Any, settings: Settings, private: set[str]) -> Any:
-    match written:
+def _resolve_value(raw: Any, settings: Settings, private: set[str]) -> Any:
+    match raw:
         case EnvironmentText():
-            text = from_environment(written.source, settings.environ, settings.environment, "...")
+            text = substitute_environment(raw.source, settings.environ, settings.environment, "...")
             if isinstance(text, Diagnostic):
-                raise _Unset(text)
-            for name in environment_names(written.source):
+                raise _UnsetVariable(text)
+            for name in environment_names(raw.source):
                 private.add(settings.environ[name])
-                add_secret(settings.environ[name], is_certain=names_a_secret(name))
+                add_secret(settings.environ[name], is_certain=is_secret_name(name))
             private.add(text)
             add_secret(text)
             return text
         case Mapping():
-            return {name: _value(item, settings, private) for name, item in written.items()}
+            return {name: _resolve_value(item, settings, private) for name, item in raw.items()}
         case list() | tuple():
-            return [_value(item, settings, private) for item in written]
-    return written
+            return [_resolve_value(item, settings, private) for item in raw]
+    return raw
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _iter_texts(value: Any) -> Iterator[str]:
     match value:
         case str():
             yield value
         case Mapping():
             for item in value.values():
-                yield from _texts(item)
+                yield from _iter_texts(item)
         case list() | tuple():
             for item in value:
-                yield from _texts(item)
+                yield from _iter_texts(item)
 
 
-def _hide(value: Any) -> None:
-    for text in _texts(value):
+def _hide_value(value: Any) -> None:
+    for text in _iter_texts(value):
         add_secret(text, is_certain=True)
 
 
@@ -104,7 +104,7 @@ def _hide_parts(value: str) -> None:
         add_secret(part, is_certain=True)
 
 
-def _forms(value: str) -> set[str]:
+def _quoted_forms(value: str) -> set[str]:
     """A value as literals and names write it."""
     doubled = value.replace("'", "''")
     return {value, doubled, doubled.replace("\\", "\\\\"), value.replace('"', '""')}

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from confiture.sql.grammar import parse_sql, pb
-from confiture.sql.walking import nodes_of
+from confiture.sql.parser import parse_sql, pb
+from confiture.sql.traversal import find_nodes
 
 
-class Action(StrEnum):
+class StatementAction(StrEnum):
     """What a statement, or a command of an ALTER TABLE, does."""
 
     CREATE_INDEX = "create index"
@@ -32,29 +32,29 @@ class Action(StrEnum):
 
 
 _COMMANDS = {
-    pb.AT_SetNotNull: Action.SET_NOT_NULL,
-    pb.AT_AlterColumnType: Action.ALTER_TYPE,
-    pb.AT_AddColumn: Action.ADD_COLUMN,
-    pb.AT_ValidateConstraint: Action.VALIDATE,
-    pb.AT_AttachPartition: Action.ATTACH,
+    pb.AT_SetNotNull: StatementAction.SET_NOT_NULL,
+    pb.AT_AlterColumnType: StatementAction.ALTER_TYPE,
+    pb.AT_AddColumn: StatementAction.ADD_COLUMN,
+    pb.AT_ValidateConstraint: StatementAction.VALIDATE,
+    pb.AT_AttachPartition: StatementAction.ATTACH,
 }
 _CONSTRAINTS = {
-    pb.CONSTR_CHECK: Action.ADD_CHECK,
-    pb.CONSTR_FOREIGN: Action.ADD_FOREIGN_KEY,
-    pb.CONSTR_UNIQUE: Action.ADD_UNIQUE,
-    pb.CONSTR_PRIMARY: Action.ADD_UNIQUE,
+    pb.CONSTR_CHECK: StatementAction.ADD_CHECK,
+    pb.CONSTR_FOREIGN: StatementAction.ADD_FOREIGN_KEY,
+    pb.CONSTR_UNIQUE: StatementAction.ADD_UNIQUE,
+    pb.CONSTR_PRIMARY: StatementAction.ADD_UNIQUE,
 }
 _STATEMENTS = {
-    "index_stmt": Action.CREATE_INDEX,
-    "refresh_mat_view_stmt": Action.REFRESH,
-    "reindex_stmt": Action.REINDEX,
-    "create_stmt": Action.CREATE_TABLE,
-    "update_stmt": Action.UPDATE,
-    "delete_stmt": Action.DELETE,
+    "index_stmt": StatementAction.CREATE_INDEX,
+    "refresh_mat_view_stmt": StatementAction.REFRESH,
+    "reindex_stmt": StatementAction.REINDEX,
+    "create_stmt": StatementAction.CREATE_TABLE,
+    "update_stmt": StatementAction.UPDATE,
+    "delete_stmt": StatementAction.DELETE,
 }
 
 
-def actions(sql: str) -> tuple[Action, ...]:
+def find_actions(sql: str) -> tuple[StatementAction, ...]:
     """What one statement does; an ALTER TABLE gives one action for each of its commands.
 
     A constraint that is added NOT VALID, or from an index that exists, reads nothing and counts as `OTHER`.
@@ -62,38 +62,38 @@ def actions(sql: str) -> tuple[Action, ...]:
     node = parse_sql(sql).stmts[0].stmt
     kind = node.WhichOneof("node")
     if kind == "alter_table_stmt":
-        return tuple(_command(command.alter_table_cmd) for command in node.alter_table_stmt.cmds)
+        return tuple(_command_action(command.alter_table_cmd) for command in node.alter_table_stmt.cmds)
     if kind == "drop_stmt" and node.drop_stmt.remove_type == pb.OBJECT_INDEX:
-        return (Action.DROP_INDEX,)
-    return (_STATEMENTS.get(kind, Action.OTHER),)
+        return (StatementAction.DROP_INDEX,)
+    return (_STATEMENTS.get(kind, StatementAction.OTHER),)
 
 
-def named_relations(statements: Iterable[str]) -> tuple[str, ...]:
+def relations_named_in(statements: Iterable[str]) -> tuple[str, ...]:
     """The tables, views and indexes that statements name, each once, quoted, with their schema where it is said."""
     found: set[str] = set()
     for text in statements:
         tree = parse_sql(text)
-        for relation in nodes_of(tree, pb.RangeVar):
-            found.add(_quoted([relation.schemaname, relation.relname]))
+        for relation in find_nodes(tree, pb.RangeVar):
+            found.add(_quote_parts([relation.schemaname, relation.relname]))
         for dropped in tree.stmts[0].stmt.drop_stmt.objects:
-            found.add(_quoted([part.string.sval for part in dropped.list.items]))
+            found.add(_quote_parts([part.string.sval for part in dropped.list.items]))
     return tuple(sorted(found - {""}))
 
 
-def same_relation(one: str, other: str) -> bool:
+def is_same_relation(name: str, other_name: str) -> bool:
     """Whether two names are of one relation, quoted or not, where either may leave out the schema."""
-    one, other = one.replace('"', ""), other.replace('"', "")
-    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+    name, other_name = name.replace('"', ""), other_name.replace('"', "")
+    return name == other_name or name.endswith(f".{other_name}") or other_name.endswith(f".{name}")
 
 
-def _quoted(parts: Iterable[str]) -> str:
+def _quote_parts(parts: Iterable[str]) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts if part)
 
 
-def _command(command: Any) -> Action:
+def _command_action(command: Any) -> StatementAction:
     if command.subtype != pb.AT_AddConstraint:
-        return _COMMANDS.get(command.subtype, Action.OTHER)
+        return _COMMANDS.get(command.subtype, StatementAction.OTHER)
     constraint = getattr(command, "def").constraint
     if constraint.skip_validation or constraint.indexname:
-        return Action.OTHER
-    return _CONSTRAINTS.get(constraint.contype, Action.OTHER)
+        return StatementAction.OTHER
+    return _CONSTRAINTS.get(constraint.contype, StatementAction.OTHER)

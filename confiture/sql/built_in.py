@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 
-class BuiltIn(NamedTuple):
+class BuiltInFunctions(NamedTuple):
     """Functions by name, and casts that leave a value's bytes as they are (source and target type)."""
 
     volatile: frozenset[str]
@@ -17,11 +17,11 @@ class BuiltIn(NamedTuple):
 
 
 @cache
-def built_in() -> BuiltIn:
+def load_built_in_functions() -> BuiltInFunctions:
     """Of all servers that were asked together: a name is volatile where one function of that name is."""
     data = json.loads((files("confiture.sql") / "built_in.json").read_text())
     casts = (cast.split(" -> ") for cast in data["binary_casts"])
-    return BuiltIn(
+    return BuiltInFunctions(
         volatile=frozenset(" ".join(data["volatile"]).split()),
         not_volatile=frozenset(" ".join(data["not_volatile"]).split()),
         binary_casts=frozenset((source, target) for source, target in casts),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.sql.tree import strings
+from confiture.sql.parse_tree import strings
 
 
-def is_on(options: Any, name: str) -> bool:
+def is_option_enabled(options: Any, name: str) -> bool:
     """Whether an option of the form `(name)`, `(name true)` or `(name false)` is switched on."""
     return next((is_true(one.def_elem) for one in options if one.def_elem.defname == name), False)
 

@@ -7,12 +7,17 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from confiture.models.plan import Isolation, Statement
-from confiture.sql.grammar import parse_sql, pb, postgast, scan_tokens
-from confiture.sql.transactions import outside_transaction, partition_command, refused, targets
-from confiture.sql.tree import Parse, Positions
+from confiture.models.plan import Statement, TransactionMode
+from confiture.sql.parse_tree import ByteOffsets, Parse
+from confiture.sql.parser import parse_sql, pb, postgast, scan_tokens
+from confiture.sql.transactions import (
+    cannot_run_in_transaction,
+    concurrent_index_targets,
+    forbidden_reason,
+    partition_command,
+)
 
-_TOO_DEEP = "split the statement, or put what is repeated into a list or a table"
+_TOO_DEEP_HINT = "split the statement, or put what is repeated into a list or a table"
 
 
 def _allow_deep_trees() -> None:
@@ -42,36 +47,36 @@ def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statemen
     Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
     """
     if "\0" in sql:
-        return (), (_no_character(sql, sql.index("\0")),)
+        return (), (_bad_character_problem(sql, sql.index("\0")),)
     try:
         tree = parse(sql)
     except UnicodeEncodeError as error:  # half of a surrogate pair, as templates can write
-        return (), (_no_character(sql, error.start),)
+        return (), (_bad_character_problem(sql, error.start),)
     except postgast.PgQueryError as error:
         return (), (_syntax_problem(sql, error),)
     except DecodeError:
-        return (), (SqlProblem("sql-syntax", "the SQL is nested too deeply", 0, _TOO_DEEP),)
+        return (), (SqlProblem("sql-syntax", "the SQL is nested too deeply", 0, _TOO_DEEP_HINT),)
     statements: list[Statement] = []
     problems: list[SqlProblem] = []
-    positions = Positions.of(sql)
+    positions = ByteOffsets.from_text(sql)
     for raw in tree.stmts:
         # the parser counts bytes here, and characters in its errors
-        offset = positions.characters(raw.stmt_location)
-        end = positions.characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(sql)
-        statement = _statement(sql[offset:end].rstrip(), offset, raw.stmt)
-        refusal = refused(raw.stmt)
+        offset = positions.to_characters(raw.stmt_location)
+        end = positions.to_characters(raw.stmt_location + raw.stmt_len) if raw.stmt_len else len(sql)
+        statement = _make_statement(sql[offset:end].rstrip(), offset, raw.stmt)
+        refusal = forbidden_reason(raw.stmt)
         if refusal:
             problems.append(SqlProblem(refusal.code, refusal.message, offset, refusal.hint))
         statements.append(statement)
     return tuple(statements), tuple(problems)
 
 
-def _no_character(sql: str, offset: int) -> SqlProblem:
+def _bad_character_problem(sql: str, offset: int) -> SqlProblem:
     message = f"SQL cannot hold the character U+{ord(sql[offset]):04X}"
     return SqlProblem("sql-syntax", message, offset, "remove the character")
 
 
-def normalized(sql: str) -> str:
+def normalize_sql(sql: str) -> str:
     """The text without comments, its tokens joined by single spaces: what a checksum is made of.
 
     Works on templates too: a comment that holds one stays, as it may make SQL. Text that even the scanner refuses
@@ -90,23 +95,23 @@ def normalized(sql: str) -> str:
     )
 
 
-def _statement(text: str, offset: int, node: Any) -> Statement:
+def _make_statement(text: str, offset: int, node: Any) -> Statement:
     kind = node.WhichOneof("node")
-    if not outside_transaction(node):
-        return Statement(text=text, offset=offset, node=kind)
-    builds, drops = targets(node)
+    if not cannot_run_in_transaction(node):
+        return Statement(text=text, offset=offset, node_kind=kind)
+    builds, drops = concurrent_index_targets(node)
     return Statement(
         text=text,
         offset=offset,
-        node=kind,
-        isolation=Isolation.OUTSIDE,
-        builds=builds,
-        drops=drops,
-        concurrently=_is_concurrent(node),
+        node_kind=kind,
+        transaction_mode=TransactionMode.OUTSIDE,
+        built_index=builds,
+        dropped_index=drops,
+        is_concurrent=_can_run_without_concurrently(node),
     )
 
 
-def _is_concurrent(node: Any) -> bool:
+def _can_run_without_concurrently(node: Any) -> bool:
     """Whether a statement that cannot run in a transaction could without CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "reindex_stmt":
@@ -114,7 +119,7 @@ def _is_concurrent(node: Any) -> bool:
     return kind in ("index_stmt", "drop_stmt", "alter_table_stmt")
 
 
-def without_concurrently(text: str) -> str:
+def remove_concurrently(text: str) -> str:
     """A statement without the word that keeps it out of transactions."""
     tree = parse_sql(text)
     node = tree.stmts[0].stmt
@@ -137,7 +142,7 @@ def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
     hint = "look at this place and what comes before it: a comma, a bracket, a quote, the order of words"
     if "memory exhausted" in error.message:
-        return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP)
+        return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP_HINT)
     if sql[offset : offset + 1] == "\\":
         hint = "psql's commands (\\copy, \\i, ...) are not SQL: use the SQL command"
     elif offset + 1 == len(sql.rstrip()) and "end of input" in error.message:

@@ -9,40 +9,40 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from confiture.models.catalog import ConstraintKind, Table
-from confiture.sql.answers import Answer
-from confiture.sql.grammar import postgast
-from confiture.sql.nullness import not_null_columns
-from confiture.sql.tree import expression_of, flatten_and, pb, strings
+from confiture.sql.nullability import not_null_columns
+from confiture.sql.parse_tree import flatten_and, parse_expression, pb, strings
+from confiture.sql.parser import postgast
+from confiture.sql.tristate import Tristate
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 _KEY = re.compile(r"\s*(list|range|hash)\s*\(\s*(\"[^\"]+\"|[\w$]+)\s*\)\s*", re.IGNORECASE)
 
 
-def proves_not_null(table: Table, column: str) -> bool:
+def is_proved_not_null(table: Table, column: str) -> bool:
     """Whether a column holds no NULL for sure: it is NOT NULL, or a validated CHECK says so."""
     found = table.column(column)
     if found and found.not_null:
         return True
-    return any(column in not_null_columns(conjunct) for conjunct in _facts(table))
+    return any(column in not_null_columns(conjunct) for conjunct in _find_facts(table))
 
 
-def proves_bound(table: Table, partition_key: str | None, bound: Any) -> Answer:
+def implies_partition_bound(table: Table, partition_key: str | None, bound: Any) -> Tristate:
     """Whether the rows of a table fit a partition's bound for sure.
 
     MAYBE where a validated CHECK reads the key and we cannot follow it: keys of several columns, functions, odd types.
     """
     column = key_column(partition_key)
     if column is None or bound.is_default:
-        return Answer.MAYBE if any(_facts(table)) else Answer.NO
+        return Tristate.UNKNOWN if any(_find_facts(table)) else Tristate.NO
     checks = [one for one in table.constraints if one.kind is ConstraintKind.CHECK and one.validated]
     if not any(column in one.columns for one in checks):
-        return Answer.NO
-    if not proves_not_null(table, column):
-        return Answer.NO
+        return Tristate.NO
+    if not is_proved_not_null(table, column):
+        return Tristate.NO
     found = table.column(column)
     type_name = found.type if found else ""
-    facts = [fact for conjunct in _facts(table) for fact in _said(conjunct, column, type_name)]
-    return Answer.YES if _within(facts, bound, type_name) else Answer.MAYBE
+    facts = [fact for conjunct in _find_facts(table) for fact in _column_facts(conjunct, column, type_name)]
+    return Tristate.YES if _is_within(facts, bound, type_name) else Tristate.UNKNOWN
 
 
 def key_column(partition_key: str | None) -> str | None:
@@ -54,16 +54,16 @@ def key_column(partition_key: str | None) -> str | None:
     return written[1:-1].replace('""', '"') if written.startswith('"') else written.lower()
 
 
-def conjuncts(expression: str) -> Iterator[Any]:
+def split_and(expression: str) -> Iterator[Any]:
     """The parts of a condition that all must hold."""
     try:
-        condition = expression_of(expression)
+        condition = parse_expression(expression)
     except postgast.PgQueryError:
         return
     yield from flatten_and(condition)
 
 
-def column_of(node: Any) -> str | None:
+def find_column_name(node: Any) -> str | None:
     """The column that a node is, through casts; None where it is something else."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
@@ -72,7 +72,7 @@ def column_of(node: Any) -> str | None:
     return str(node.column_ref.fields[-1].string.sval)
 
 
-def constant_of(node: Any) -> str | None:
+def find_constant_text(node: Any) -> str | None:
     """The text of the constant that a node is, through casts; None where it is something else."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
@@ -83,17 +83,17 @@ def constant_of(node: Any) -> str | None:
     return str(getattr(value, kind))
 
 
-def _facts(table: Table) -> Iterator[Any]:
+def _find_facts(table: Table) -> Iterator[Any]:
     for constraint in table.constraints:
         if constraint.kind is ConstraintKind.CHECK and constraint.validated and constraint.expression:
-            yield from conjuncts(constraint.expression)
+            yield from split_and(constraint.expression)
 
 
-_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "="}
+_SWAPPED_OPERATORS = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "="}
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
 
 
-class _Value(NamedTuple):
+class _BoundValue(NamedTuple):
     """A constant: its text, and by what constants of its type are in order; None where that is not known."""
 
     text: str
@@ -101,86 +101,86 @@ class _Value(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Fact:
+class _KeyFact:
     """What a condition says of the key: it is `<` (and so on) its only value, or one of its values (`in`)."""
 
     operator: str
-    values: tuple[_Value, ...]
+    values: tuple[_BoundValue, ...]
 
 
-def _value(text: str, type_name: str) -> _Value:
+def _make_value(text: str, type_name: str) -> _BoundValue:
     if type_name.startswith(("date", "timestamp")) and _ISO.fullmatch(text):
         day, _, time = text.replace("T", " ").partition(" ")
-        return _Value(text, f"{day} {time or '00:00'}")
+        return _BoundValue(text, f"{day} {time or '00:00'}")
     if type_name.split("(")[0] in _NUMBERS:
         try:
-            return _Value(text, Decimal(text))
+            return _BoundValue(text, Decimal(text))
         except InvalidOperation:
-            return _Value(text, None)
-    return _Value(text, None)
+            return _BoundValue(text, None)
+    return _BoundValue(text, None)
 
 
-def _said(node: Any, column: str, type_name: str) -> Iterator[_Fact]:
+def _column_facts(node: Any, column: str, type_name: str) -> Iterator[_KeyFact]:
     """What a condition says of a column."""
     if node.WhichOneof("node") != "a_expr":
         return
     left, right, operator = node.a_expr.lexpr, node.a_expr.rexpr, strings(node.a_expr.name)[-1]
-    if node.a_expr.kind == pb.AEXPR_OP and column_of(right) == column:
-        left, right, operator = right, left, _TURNED.get(operator, "")
-    if column_of(left) != column:
+    if node.a_expr.kind == pb.AEXPR_OP and find_column_name(right) == column:
+        left, right, operator = right, left, _SWAPPED_OPERATORS.get(operator, "")
+    if find_column_name(left) != column:
         return
     items = right.list.items or right.a_array_expr.elements or (right,)
-    texts = [constant_of(item) for item in items]
-    values = tuple(_value(text, type_name) for text in texts if text is not None)
+    texts = [find_constant_text(item) for item in items]
+    values = tuple(_make_value(text, type_name) for text in texts if text is not None)
     if not values or len(values) < len(texts):
         return
     if node.a_expr.kind == pb.AEXPR_BETWEEN:
-        yield _Fact(">=", values[:1])
-        yield _Fact("<=", values[1:])
+        yield _KeyFact(">=", values[:1])
+        yield _KeyFact("<=", values[1:])
     elif operator == "=" and node.a_expr.kind in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY):
-        yield _Fact("in", values)
-    elif operator in _TURNED and node.a_expr.kind == pb.AEXPR_OP:
-        yield _Fact(operator, values)
+        yield _KeyFact("in", values)
+    elif operator in _SWAPPED_OPERATORS and node.a_expr.kind == pb.AEXPR_OP:
+        yield _KeyFact(operator, values)
 
 
-def _within(facts: list[_Fact], bound: Any, type_name: str) -> bool:
+def _is_within(facts: list[_KeyFact], bound: Any, type_name: str) -> bool:
     if bound.strategy == "l":
-        allowed = {constant_of(datum) for datum in bound.listdatums}
+        allowed = {find_constant_text(datum) for datum in bound.listdatums}
         return any(fact.operator == "in" and {value.text for value in fact.values} <= allowed for fact in facts)
     if bound.strategy != "r":
         return False
-    lower, upper = _end(bound.lowerdatums, type_name), _end(bound.upperdatums, type_name)
+    lower, upper = _range_end(bound.lowerdatums, type_name), _range_end(bound.upperdatums, type_name)
     above = lower is None or any(_is_above(fact, lower) for fact in facts)
     below = upper is None or any(_is_below(fact, upper) for fact in facts)
     return above and below
 
 
-def _end(datums: Any, type_name: str) -> _Value | None:
+def _range_end(datums: Any, type_name: str) -> _BoundValue | None:
     """The constant at one end of a range; None where it is open."""
-    if not datums or column_of(datums[0]) in ("minvalue", "maxvalue"):
+    if not datums or find_column_name(datums[0]) in ("minvalue", "maxvalue"):
         return None
-    return _value(constant_of(datums[0]) or "?", type_name)
+    return _make_value(find_constant_text(datums[0]) or "?", type_name)
 
 
-def _is_above(fact: _Fact, end: _Value) -> bool:
+def _is_above(fact: _KeyFact, end: _BoundValue) -> bool:
     """Whether all that a fact allows is at the lower end of a range or above it."""
     if fact.operator not in (">", ">=", "in"):
         return False
-    return all(value.text == end.text or _order(value, end) > 0 for value in fact.values)
+    return all(value.text == end.text or _compare(value, end) > 0 for value in fact.values)
 
 
-def _is_below(fact: _Fact, end: _Value) -> bool:
+def _is_below(fact: _KeyFact, end: _BoundValue) -> bool:
     """Whether all that a fact allows is below the upper end of a range."""
     if fact.operator not in ("<", "<=", "in"):
         return False
     on_the_end = fact.operator == "<"
-    return all((on_the_end and value.text == end.text) or _order(value, end) < 0 for value in fact.values)
+    return all((on_the_end and value.text == end.text) or _compare(value, end) < 0 for value in fact.values)
 
 
-def _order(one: _Value, other: _Value) -> int:
+def _compare(value: _BoundValue, other_value: _BoundValue) -> int:
     """Below 0 or above 0 as one is less or greater than the other; 0 also where nobody knows."""
-    if isinstance(one.rank, Decimal) and isinstance(other.rank, Decimal):
-        return int(one.rank > other.rank) - int(one.rank < other.rank)
-    if isinstance(one.rank, str) and isinstance(other.rank, str):
-        return int(one.rank > other.rank) - int(one.rank < other.rank)
+    if isinstance(value.rank, Decimal) and isinstance(other_value.rank, Decimal):
+        return int(value.rank > other_value.rank) - int(value.rank < other_value.rank)
+    if isinstance(value.rank, str) and isinstance(other_value.rank, str):
+        return int(value.rank > other_value.rank) - int(value.rank < other_value.rank)
     return 0

@@ -19,8 +19,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from confiture.models.query_files import QUALIFIED, parse_query_file
-from confiture.sql.grammar import pb, postgast
-from confiture.sql.walking import below, nodes_of, walk
+from confiture.sql.parser import pb, postgast
+from confiture.sql.traversal import child_nodes, find_nodes, walk
 
 _CATALOG = "pg_catalog"
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -28,43 +28,43 @@ _QUERY_HOLE = re.compile(r"(\b(?:FROM|JOIN|AS)\s+\()\s*\{([a-z]\w*)\}\s*(?=\))")
 _HOLE = re.compile(r"\{([a-z]\w*)\}")
 _HOLE_NAME = "hole_"
 _REFERENCE_TYPE = re.compile(r"reg(class|collation|config|dictionary|oper|operator|proc|procedure|type)")
-_PLACES = re.compile(r"(^|_)(location|len|start|end)$")
-_LOOKUP = "looks an operator up by the search path: write"
+_LOCATION_FIELDS = re.compile(r"(^|_)(location|len|start|end)$")
+_LOOKUP_MESSAGE = "looks an operator up by the search path: write"
 
 
 class Unqualifiable(ValueError):
     """A query uses what cannot be qualified; the text says what to write."""
 
 
-def qualified_file(text: str) -> str:
+def qualify_file(text: str) -> str:
     """A file of queries, or of statements, with all names written out. Raises Unqualifiable."""
-    written = {name: qualified(body) for name, body in parse_query_file(text).items()}
+    written = {name: qualify_query(body) for name, body in parse_query_file(text).items()}
     return "\n".join(f"-- name: {name}\n{body}\n" if name else f"{body}\n" for name, body in written.items())
 
 
-def qualified(text: str) -> str:
+def qualify_query(text: str) -> str:
     """A query with all names written out. Parameters (`%(name)s`) and holes (`{name}`) stay. Raises Unqualifiable."""
-    template = Template(text)
+    template = QueryTemplate(text)
     tree = postgast.parse(template.sql)
     for statement in tree.stmts:
-        _Qualification(statement).run()
+        _QualifyVisitor(statement).qualify()
     statements = [postgast.deparse(pb.ParseResult(version=tree.version, stmts=[one])) for one in tree.stmts]
     end = ";" if text.rstrip().endswith(";") else ""
     result = ";\n".join(statements) + end
-    _require_same(tree, postgast.parse(result), result)
+    _check_same_tree(tree, postgast.parse(result), result)
     return template.restore(result)
 
 
-class Template:
+class QueryTemplate:
     """A query whose parameters and holes have become what the grammar accepts in their place."""
 
     def __init__(self, text: str) -> None:
         self._parameters: list[str] = []
-        text = _PARAMETER.sub(self._number, text)
+        text = _PARAMETER.sub(self._replace_parameter, text)
         text = _QUERY_HOLE.sub(r"\1SELECT hole_query_\2", text)
         self.sql = _HOLE.sub(r"hole_\1", text)
 
-    def _number(self, match: re.Match[str]) -> str:
+    def _replace_parameter(self, match: re.Match[str]) -> str:
         if match[1] not in self._parameters:
             self._parameters.append(match[1])
         return f"${self._parameters.index(match[1]) + 1}"
@@ -78,70 +78,70 @@ class Template:
         return re.sub(r"\$(\d+)", lambda match: f"%({self._parameters[int(match[1]) - 1]})s", text)
 
 
-class _Qualification:
+class _QualifyVisitor:
     """Writes out the names of one statement, in its tree."""
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
-        self._queries = {one.ctename for one in nodes_of(statement, pb.CommonTableExpr)}
+        self._queries = {one.ctename for one in find_nodes(statement, pb.CommonTableExpr)}
         self._changes: dict[type[Message], Callable[[Any], None]] = {
-            pb.CollateClause: lambda clause: _name_schema(clause.collname),
-            pb.FuncCall: lambda call: _name_schema(call.funcname),
+            pb.CollateClause: lambda clause: _qualify_name(clause.collname),
+            pb.FuncCall: lambda call: _qualify_name(call.funcname),
             pb.JoinExpr: _require_condition,
-            pb.RangeFunction: _split_unnest,
-            pb.RangeTableSample: lambda sample: _name_schema(sample.method),
-            pb.RangeVar: self._name_relation,
+            pb.RangeFunction: _keep_unnest,
+            pb.RangeTableSample: lambda sample: _qualify_name(sample.method),
+            pb.RangeVar: self._qualify_relation,
             pb.SortBy: _require_default_order,
-            pb.SubLink: _name_comparison,
-            pb.TypeCast: _name_reference,
-            pb.TypeName: _name_type,
+            pb.SubLink: _qualify_comparison,
+            pb.TypeCast: _qualify_reference,
+            pb.TypeName: _qualify_type,
         }
 
-    def run(self) -> None:
+    def qualify(self) -> None:
         """Raises Unqualifiable."""
-        self._change(self._statement)
+        self._qualify_message(self._statement)
 
-    def _change(self, message: Any) -> None:
-        for part in below(message):
-            self._change(part)
+    def _qualify_message(self, message: Any) -> None:
+        for part in child_nodes(message):
+            self._qualify_message(part)
         change = self._changes.get(type(message))
         if change is not None:
             change(message)
         elif type(message) is pb.Node:
             kind = message.WhichOneof("node")
             if kind == "a_expr":
-                message.CopyFrom(_operation(message.a_expr))
+                message.CopyFrom(_qualify_operation(message.a_expr))
             elif kind == "case_expr":
                 _compare_each(message.case_expr)
             elif kind == "bool_expr":
-                message.CopyFrom(_boolean(message.bool_expr.boolop, message.bool_expr.args))
+                message.CopyFrom(_make_boolean(message.bool_expr.boolop, message.bool_expr.args))
 
-    def _name_relation(self, relation: Any) -> None:
+    def _qualify_relation(self, relation: Any) -> None:
         named = relation.relname
         if not relation.schemaname and named not in self._queries and not named.startswith(_HOLE_NAME):
             relation.schemaname = _CATALOG
 
 
-def _name_schema(names: Any) -> None:
+def _qualify_name(names: Any) -> None:
     if len(names) == 1 and not names[0].string.sval.startswith(_HOLE_NAME):
         name = names[0].string.sval
         del names[:]
-        names.extend(_strings(_CATALOG, name))
+        names.extend(_string_nodes(_CATALOG, name))
 
 
-def _name_type(name: Any) -> None:
+def _qualify_type(name: Any) -> None:
     if name.names:
-        _name_schema(name.names)
+        _qualify_name(name.names)
 
 
-def _name_comparison(link: Any) -> None:
+def _qualify_comparison(link: Any) -> None:
     if link.sub_link_type == pb.ANY_SUBLINK and not link.oper_name:
         # IN (SELECT ...)
-        link.oper_name.extend(_strings("="))
-    _name_schema(link.oper_name)
+        link.oper_name.extend(_string_nodes("="))
+    _qualify_name(link.oper_name)
 
 
-def _name_reference(cast: Any) -> None:
+def _qualify_reference(cast: Any) -> None:
     """Writes out the names that constants of the types regclass, regtype, ... hold."""
     if not _REFERENCE_TYPE.fullmatch(cast.type_name.names[-1].string.sval):
         return
@@ -151,7 +151,7 @@ def _name_reference(cast: Any) -> None:
             value.a_const.sval.sval = f"{_CATALOG}.{value.a_const.sval.sval}"
 
 
-def _split_unnest(function: Any) -> None:
+def _keep_unnest(function: Any) -> None:
     """Leaves `unnest` with several arguments as it is: that is syntax, and PostgreSQL then takes its own."""
     for item in function.functions:
         call = item.list.items[0].func_call
@@ -161,37 +161,37 @@ def _split_unnest(function: Any) -> None:
 
 def _require_condition(join: Any) -> None:
     if join.is_natural or join.using_clause:
-        raise Unqualifiable(f"USING {_LOOKUP} ON")
+        raise Unqualifiable(f"USING {_LOOKUP_MESSAGE} ON")
 
 
 def _require_default_order(order: Any) -> None:
     if order.use_op:
-        raise Unqualifiable(f"ORDER BY ... USING {_LOOKUP} ASC or DESC")
+        raise Unqualifiable(f"ORDER BY ... USING {_LOOKUP_MESSAGE} ASC or DESC")
 
 
-def _operation(expression: Any) -> Any:
+def _qualify_operation(expression: Any) -> Any:
     """An operation whose operator is written out."""
     kind, left, right = expression.kind, expression.lexpr, expression.rexpr
     if kind in (pb.AEXPR_OP, pb.AEXPR_OP_ANY, pb.AEXPR_OP_ALL):
-        _name_schema(expression.name)
+        _qualify_name(expression.name)
         return pb.Node(a_expr=expression)
     operator = expression.name[0].string.sval
     if kind in (pb.AEXPR_LIKE, pb.AEXPR_ILIKE, pb.AEXPR_SIMILAR):
-        return _operator(operator, left, right)
+        return _make_operator(operator, left, right)
     if kind == pb.AEXPR_IN:
-        each = [_compared(operator, left, value) for value in right.list.items]
-        return _boolean(pb.OR_EXPR if operator == "=" else pb.AND_EXPR, each)
+        each = [_make_comparison(operator, left, value) for value in right.list.items]
+        return _make_boolean(pb.OR_EXPR if operator == "=" else pb.AND_EXPR, each)
     if kind in (pb.AEXPR_BETWEEN, pb.AEXPR_NOT_BETWEEN):
         low, high = right.list.items
-        inside = _boolean(pb.AND_EXPR, [_operator(">=", left, low), _operator("<=", left, high)])
-        return inside if kind == pb.AEXPR_BETWEEN else _boolean(pb.NOT_EXPR, [inside])
+        inside = _make_boolean(pb.AND_EXPR, [_make_operator(">=", left, low), _make_operator("<=", left, high)])
+        return inside if kind == pb.AEXPR_BETWEEN else _make_boolean(pb.NOT_EXPR, [inside])
     if kind in (pb.AEXPR_DISTINCT, pb.AEXPR_NOT_DISTINCT):
-        same = _same(left, right)
-        return same if kind == pb.AEXPR_NOT_DISTINCT else _boolean(pb.NOT_EXPR, [same])
+        same = _make_same(left, right)
+        return same if kind == pb.AEXPR_NOT_DISTINCT else _make_boolean(pb.NOT_EXPR, [same])
     if kind == pb.AEXPR_NULLIF:
-        when = pb.CaseWhen(expr=_operator("=", left, right), result=_NULL)
+        when = pb.CaseWhen(expr=_make_operator("=", left, right), result=_NULL)
         return pb.Node(case_expr=pb.CaseExpr(args=[pb.Node(case_when=when)], defresult=left))
-    raise Unqualifiable(f"{pb.A_Expr_Kind.Name(kind)} {_LOOKUP} something else")
+    raise Unqualifiable(f"{pb.A_Expr_Kind.Name(kind)} {_LOOKUP_MESSAGE} something else")
 
 
 def _compare_each(case: Any) -> None:
@@ -199,35 +199,35 @@ def _compare_each(case: Any) -> None:
     if not case.HasField("arg"):
         return
     for one in case.args:
-        one.case_when.expr.CopyFrom(_compared("=", case.arg, one.case_when.expr))
+        one.case_when.expr.CopyFrom(_make_comparison("=", case.arg, one.case_when.expr))
     case.ClearField("arg")
 
 
-def _same(left: Any, right: Any) -> Any:
+def _make_same(left: Any, right: Any) -> Any:
     """That two values are equal or both NULL; rows by their columns."""
     if left.WhichOneof("node") == right.WhichOneof("node") == "row_expr":
         pairs = zip(left.row_expr.args, right.row_expr.args, strict=True)
-        return _boolean(pb.AND_EXPR, [_same(one, other) for one, other in pairs])
-    both_null = _boolean(pb.AND_EXPR, [_is_null(left), _is_null(right)])
-    return pb.Node(coalesce_expr=pb.CoalesceExpr(args=[_compared("=", left, right), both_null]))
+        return _make_boolean(pb.AND_EXPR, [_make_same(one, other) for one, other in pairs])
+    both_null = _make_boolean(pb.AND_EXPR, [_make_null_test(left), _make_null_test(right)])
+    return pb.Node(coalesce_expr=pb.CoalesceExpr(args=[_make_comparison("=", left, right), both_null]))
 
 
-def _is_null(value: Any) -> Any:
+def _make_null_test(value: Any) -> Any:
     return pb.Node(null_test=pb.NullTest(arg=value, nulltesttype=pb.IS_NULL))
 
 
-def _compared(operator: str, left: Any, right: Any) -> Any:
+def _make_comparison(operator: str, left: Any, right: Any) -> Any:
     """A comparison whose left side is written more than once."""
-    if any(nodes_of(left, pb.SubLink)):
-        raise Unqualifiable(f"a subquery before IN, IS DISTINCT FROM or after CASE {_LOOKUP} it into FROM")
-    return _operator(operator, left, right)
+    if any(find_nodes(left, pb.SubLink)):
+        raise Unqualifiable(f"a subquery before IN, IS DISTINCT FROM or after CASE {_LOOKUP_MESSAGE} it into FROM")
+    return _make_operator(operator, left, right)
 
 
-def _operator(name: str, left: Any, right: Any) -> Any:
-    return pb.Node(a_expr=pb.A_Expr(kind=pb.AEXPR_OP, name=_strings(_CATALOG, name), lexpr=left, rexpr=right))
+def _make_operator(name: str, left: Any, right: Any) -> Any:
+    return pb.Node(a_expr=pb.A_Expr(kind=pb.AEXPR_OP, name=_string_nodes(_CATALOG, name), lexpr=left, rexpr=right))
 
 
-def _boolean(kind: Any, parts: Sequence[Any]) -> Any:
+def _make_boolean(kind: Any, parts: Sequence[Any]) -> Any:
     if kind == pb.NOT_EXPR:
         return pb.Node(bool_expr=pb.BoolExpr(boolop=kind, args=parts))
     # the grammar makes one list of them, too
@@ -238,45 +238,45 @@ def _boolean(kind: Any, parts: Sequence[Any]) -> Any:
 _NULL = pb.Node(a_const=pb.A_Const(isnull=True))
 
 
-def _strings(*texts: str) -> list[Any]:
+def _string_nodes(*texts: str) -> list[Any]:
     return [pb.Node(string=pb.String(sval=text)) for text in texts]
 
 
-def _require_same(wanted: Any, found: Any, text: str) -> None:
+def _check_same_tree(expected: Any, actual: Any, text: str) -> None:
     """Raises Unqualifiable if the written text does not mean what the tree says: OPERATOR() binds unlike operators."""
-    if _without_places(wanted) != _without_places(found):
+    if _without_locations(expected) != _without_locations(actual):
         raise Unqualifiable(f"does not read back as it was written: {text}")
 
 
-def _without_places(tree: Any) -> Any:
+def _without_locations(tree: Any) -> Any:
     copy = type(tree)()
     copy.CopyFrom(tree)
     for message in list(walk(copy)):
         for field, _ in message.ListFields():
-            if _PLACES.search(field.name) and field.message_type is None:
+            if _LOCATION_FIELDS.search(field.name) and field.message_type is None:
                 message.ClearField(field.name)
     return copy
 
 
-def sources() -> list[Path]:
+def find_sources() -> list[Path]:
     """The files of our own SQL, as people write them."""
     package = Path(__file__).parent.parent
     return sorted(path for path in package.rglob("*.sql") if not path.name.endswith(QUALIFIED))
 
 
-def target(source: Path) -> Path:
+def qualified_path(source: Path) -> Path:
     """Where the qualified text of a file is."""
     return source.with_name(f"{source.stem}{QUALIFIED}")
 
 
 def main() -> None:
     """Writes the qualified text of each file."""
-    for source in sources():
+    for source in find_sources():
         try:
-            text = qualified_file(source.read_text(encoding="utf-8"))
+            text = qualify_file(source.read_text(encoding="utf-8"))
         except Unqualifiable as problem:
             raise SystemExit(f"{source}: {problem}") from problem
-        target(source).write_text(text, encoding="utf-8")
+        qualified_path(source).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from confiture.models.source import Place
-from confiture.sql.grammar import scan_tokens
-from confiture.sql.tree import ParsedStatement, pb
+from confiture.models.source import SourceLocation
+from confiture.sql.parse_tree import ParsedStatement, pb
+from confiture.sql.parser import scan_tokens
 
 
 class Token(NamedTuple):
@@ -21,11 +21,11 @@ class Token(NamedTuple):
 
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
-_DEPTHS = {"ASCII_40": 1, "ASCII_41": -1, "ASCII_91": 1, "ASCII_93": -1}
+_DEPTH_CHANGES = {"ASCII_40": 1, "ASCII_41": -1, "ASCII_91": 1, "ASCII_93": -1}
 _COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
 
 
-def tokens(statement: ParsedStatement) -> tuple[Token, ...]:
+def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
     """The words of a statement, in order, without comments."""
     text, offset = statement.text, statement.offset
     encoded = text.encode()
@@ -37,25 +37,25 @@ def tokens(statement: ParsedStatement) -> tuple[Token, ...]:
     return tuple(Token(kind, character(start), character(end)) for kind, start, end in found if kind not in _COMMENTS)
 
 
-def command_places(statement: ParsedStatement) -> tuple[Place, ...]:
+def command_offsets(statement: ParsedStatement) -> tuple[SourceLocation, ...]:
     """Where each command of an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
-    words = tokens(statement)
-    name = statement.at(statement.node.relation.location).offset
+    words = statement_tokens(statement)
+    name = statement.location_at(statement.node.relation.location).offset
     start = next(number for number, word in enumerate(words) if word.start == name) + 1
     while words[start].kind == _DOT:
         start += 2
     if words[start].kind == _STAR:
         start += 1
-    starts = [words[start], *_behind_commas(words[start:])]
-    return tuple(Place(rendered=statement.rendered, offset=word.start) for word in starts)
+    starts = [words[start], *_words_after_commas(words[start:])]
+    return tuple(SourceLocation(rendered=statement.rendered, offset=word.start) for word in starts)
 
 
-def _behind_commas(words: Sequence[Token]) -> list[Token]:
+def _words_after_commas(words: Sequence[Token]) -> list[Token]:
     """The words behind the commas that stand in no parentheses."""
     found = []
     depth = 0
     for word, following in pairwise(words):
-        depth += _DEPTHS.get(word.kind, 0)
+        depth += _DEPTH_CHANGES.get(word.kind, 0)
         if word.kind == _COMMA and depth == 0:
             found.append(following)
     return found

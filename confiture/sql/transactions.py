@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from confiture.models.plan import IndexBuild
-from confiture.sql.grammar import parse_sql, pb, postgast
-from confiture.sql.options import is_on
+from confiture.models.plan import ConcurrentIndex
+from confiture.sql.options import is_option_enabled
+from confiture.sql.parser import parse_sql, pb, postgast
 
 _ALWAYS_OUTSIDE = {
     "alter_system_stmt",
@@ -21,7 +21,7 @@ _ALWAYS_OUTSIDE = {
 _REINDEX_MANY = (pb.REINDEX_OBJECT_SCHEMA, pb.REINDEX_OBJECT_SYSTEM, pb.REINDEX_OBJECT_DATABASE)
 
 
-class Refusal(NamedTuple):
+class Forbidden(NamedTuple):
     """Why a statement may not stand in a migration."""
 
     code: str
@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
     hint: str
 
 
-def outside_transaction(node: Any) -> bool:
+def cannot_run_in_transaction(node: Any) -> bool:
     """Whether PostgreSQL refuses the statement inside a transaction (SQLSTATE 25001)."""
     kind = node.WhichOneof("node")
     statement = getattr(node, kind)
@@ -37,7 +37,7 @@ def outside_transaction(node: Any) -> bool:
         case "index_stmt" | "drop_stmt":
             return bool(statement.concurrent)
         case "reindex_stmt":
-            return statement.kind in _REINDEX_MANY or is_on(statement.params, "concurrently")
+            return statement.kind in _REINDEX_MANY or is_option_enabled(statement.params, "concurrently")
         case "vacuum_stmt":
             return bool(statement.is_vacuumcmd)
         case "cluster_stmt":
@@ -56,23 +56,23 @@ def partition_command(command: Any) -> Any:
     return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a keyword of Python
 
 
-def refused(node: Any) -> Refusal | None:
+def forbidden_reason(node: Any) -> Forbidden | None:
     """Why the statement may not stand in a migration, None where it may."""
     kind = node.WhichOneof("node")
     if kind == "transaction_stmt":
-        return Refusal(
+        return Forbidden(
             "transaction-control",
             "a step may not begin, end or mark transactions: confiture commits a migration together with its history",
             "remove the statement; statements that cannot run in a transaction are found and run apart",
         )
     if kind == "copy_stmt" and not node.copy_stmt.filename and not node.copy_stmt.is_program:
-        return Refusal(
+        return Forbidden(
             "copy-from-client",
             "COPY ... FROM STDIN and TO STDOUT need a client that sends or takes the data",
             "write INSERT ... VALUES, or COPY from a file on the server",
         )
     if kind == "index_stmt" and node.index_stmt.concurrent and not node.index_stmt.idxname:
-        return Refusal(
+        return Forbidden(
             "unnamed-concurrent-index",
             "an index built CONCURRENTLY needs a name: without it, what a broken build left cannot be found",
             "CREATE INDEX CONCURRENTLY a_name ON ...",
@@ -80,26 +80,28 @@ def refused(node: Any) -> Refusal | None:
     return None
 
 
-def targets(node: Any) -> tuple[IndexBuild | None, IndexBuild | None]:
+def concurrent_index_targets(node: Any) -> tuple[ConcurrentIndex | None, ConcurrentIndex | None]:
     """The index that a statement builds, and the one that it drops, CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "index_stmt":
         relation = node.index_stmt.relation
-        built = IndexBuild(name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname)
+        built = ConcurrentIndex(
+            name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname
+        )
         return built, None
     if kind == "drop_stmt":
         parts = [item.string.sval for item in node.drop_stmt.objects[0].list.items]
-        return None, IndexBuild(name=parts[-1], schema=parts[-2] if len(parts) > 1 else None)
+        return None, ConcurrentIndex(name=parts[-1], schema=parts[-2] if len(parts) > 1 else None)
     return None, None
 
 
-_WORTH_PARSING = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
+_POSSIBLE_EFFECT = re.compile(r"dblink|http|lo_export|pg_file|pg_logical|copy|u&", re.IGNORECASE)
 _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logical_emit_message)", re.IGNORECASE)
 
 
-def escapes(sql: str) -> tuple[str, ...]:
+def find_non_transactional_effects(sql: str) -> tuple[str, ...]:
     """What of one statement a rollback leaves done, in words. Function bodies are not looked into."""
-    if not _WORTH_PARSING.search(sql):
+    if not _POSSIBLE_EFFECT.search(sql):
         return ()
     tree = parse_sql(sql)
     found = []

@@ -8,50 +8,50 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from confiture.models.catalog import Catalog, Domain
-from confiture.sql.answers import Answer
-from confiture.sql.built_in import built_in
-from confiture.sql.catalog.resolving import name_of_type
-from confiture.sql.grammar import postgast
-from confiture.sql.tree import expression_of, names, pb
-from confiture.sql.walking import nodes_of
+from confiture.models.catalog import Catalog, DomainType
+from confiture.sql.built_in import load_built_in_functions
+from confiture.sql.catalog.type_names import parse_type_name
+from confiture.sql.parse_tree import parse_expression, pb, schema_and_name
+from confiture.sql.parser import postgast
+from confiture.sql.traversal import find_nodes
+from confiture.sql.tristate import Tristate
 
 
-def is_volatile(expression: Any, catalog: Catalog) -> Answer:
+def is_volatile(expression: Any, catalog: Catalog) -> Tristate:
     """Whether an expression of the tree is volatile."""
-    return max((verdict for _, verdict in function_calls(expression, catalog)), default=Answer.NO)
+    return max((verdict for _, verdict in find_called_functions(expression, catalog)), default=Tristate.NO)
 
 
-def function_calls(expression: Any, catalog: Catalog) -> Iterator[tuple[str, Answer]]:
+def find_called_functions(expression: Any, catalog: Catalog) -> Iterator[tuple[str, Tristate]]:
     """The functions that an expression calls, by name, each with whether it is volatile."""
-    for call in nodes_of(expression, pb.FuncCall):
-        schema, name = names(call.funcname)
-        yield name, _of_function(schema, name, catalog)
+    for call in find_nodes(expression, pb.FuncCall):
+        schema, name = schema_and_name(call.funcname)
+        yield name, _function_volatility(schema, name, catalog)
 
 
-def text_is_volatile(expression: str | None, catalog: Catalog) -> Answer:
+def is_expression_volatile(expression: str | None, catalog: Catalog) -> Tristate:
     """Whether an expression that is given as SQL is volatile."""
     if expression is None:
-        return Answer.NO
+        return Tristate.NO
     try:
-        return is_volatile(expression_of(expression), catalog)
+        return is_volatile(parse_expression(expression), catalog)
     except postgast.PgQueryError:
-        return Answer.MAYBE
+        return Tristate.UNKNOWN
 
 
-def domain_of(type_name: str, catalog: Catalog) -> Domain | None:
+def find_domain_of_type(type_name: str, catalog: Catalog) -> DomainType | None:
     """The domain of that name, as types are written."""
-    found = catalog.types.get(name_of_type(type_name))
-    return found if isinstance(found, Domain) else None
+    found = catalog.types.get(parse_type_name(type_name))
+    return found if isinstance(found, DomainType) else None
 
 
-def domain_default_is_volatile(type_name: str, catalog: Catalog) -> Answer:
+def is_domain_default_volatile(type_name: str, catalog: Catalog) -> Tristate:
     """Whether the default is volatile that a column of a domain has without one of its own."""
-    domain = domain_of(type_name, catalog)
-    return text_is_volatile(domain.default, catalog) if domain else Answer.NO
+    domain = find_domain_of_type(type_name, catalog)
+    return is_expression_volatile(domain.default, catalog) if domain else Tristate.NO
 
 
-def _of_function(schema: str | None, name: str, catalog: Catalog) -> Answer:
+def _function_volatility(schema: str | None, name: str, catalog: Catalog) -> Tristate:
     if schema != "pg_catalog":
         found = [
             function
@@ -59,17 +59,17 @@ def _of_function(schema: str | None, name: str, catalog: Catalog) -> Answer:
             if signature.name.name == name and schema in (None, signature.name.schema)
         ]
         if found:
-            return max(_declared(function.volatility, function.language) for function in found)
+            return max(_declared_volatility(function.volatility, function.language) for function in found)
     if schema in (None, "pg_catalog", "public"):
-        known = built_in()
+        known = load_built_in_functions()
         if name in known.volatile:
-            return Answer.YES
+            return Tristate.YES
         if name in known.not_volatile:
-            return Answer.NO
-    return Answer.MAYBE
+            return Tristate.NO
+    return Tristate.UNKNOWN
 
 
-def _declared(declared: str, language: str) -> Answer:
+def _declared_volatility(declared: str, language: str) -> Tristate:
     if declared != "volatile":
-        return Answer.NO
-    return Answer.MAYBE if language == "sql" else Answer.YES
+        return Tristate.NO
+    return Tristate.UNKNOWN if language == "sql" else Tristate.YES

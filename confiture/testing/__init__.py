@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from confiture.testing.database import ScratchDatabase
-    from confiture.testing.ready_made import test_every_migration_goes_up_down_up
     from confiture.testing.round_trip import up_down_up
     from confiture.testing.server import DatabaseFactory, ScratchServer, scratch_server
+    from confiture.testing.standard_tests import test_every_migration_goes_up_down_up
 
 __all__ = [
     "DatabaseFactory",

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from psycopg.conninfo import conninfo_to_dict
 
 
-def url_of(conninfo: str, name: str) -> str:
+def database_url(conninfo: str, name: str) -> str:
     """The URL of another database where a URL or conninfo string leads; what is no part of it stays for PG* variables.
 
     Raises psycopg.ProgrammingError where the string cannot be read.
@@ -20,11 +20,11 @@ def url_of(conninfo: str, name: str) -> str:
     if password and not user:
         parts["password"] = password
     # sockets, and several hosts, have no place before the name
-    host = parts.pop("host") if _is_plain(parts.get("host", "")) else ""
+    host = parts.pop("host") if _is_plain_host(parts.get("host", "")) else ""
     port = f":{parts.pop('port')}" if host and "port" in parts else ""
     rest = f"?{urlencode(parts, quote_via=quote)}" if parts else ""
     return f"postgresql://{account}{f'[{host}]' if ':' in host else host}{port}/{quote(name, safe='')}{rest}"
 
 
-def _is_plain(host: str) -> bool:
+def _is_plain_host(host: str) -> bool:
     return bool(host) and not set(host) & set("/,@%")

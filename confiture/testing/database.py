@@ -9,15 +9,15 @@ from typing import Any
 
 import psycopg
 
-from confiture.core.database import Database
-from confiture.core.migrate import DownOptions, UpOptions
-from confiture.core.run.context import RehearsalOptions
-from confiture.core.standing import read_history
-from confiture.models.history import State
+from confiture.core.commands import DownOptions, UpOptions
+from confiture.core.db.connection import ConnectionTarget
+from confiture.core.run.context import DryRunOptions
+from confiture.core.status import read_history
+from confiture.models.history import MigrationState
 from confiture.models.reports import RunReport
-from confiture.models.words import count
+from confiture.models.words import pluralize
 from confiture.project import Project
-from confiture.testing.failures import readable
+from confiture.testing.error_notes import readable_errors
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 _ORIGIN = "the test server"
@@ -45,7 +45,7 @@ class ScratchDatabase:
     """Where to connect, as any driver takes it. It holds the password, where there is one."""
     project: Project = field(repr=False)
     """The project with this database in its settings: `project.run`, `project.lint`, ..."""
-    _open: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
+    _connections: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def bound(cls, project: Project, name: str, url: str) -> ScratchDatabase:
@@ -56,13 +56,13 @@ class ScratchDatabase:
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
         """A new connection; as a context manager it commits at the end. All are closed when the test ends."""
         connection = psycopg.connect(self.url, autocommit=autocommit)
-        self._open.append(connection)
+        self._connections.append(connection)
         return connection
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
         """Runs a statement, or without parameters several at once, and commits."""
         __tracebackhide__ = True
-        with self._session() as connection:
+        with self._open_session() as connection:
             connection.execute(sql.encode(), parameters)
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
@@ -73,7 +73,7 @@ class ScratchDatabase:
             assert database.rows("SELECT id, total FROM r_totals ORDER BY id") == [(1, 10), (2, 20)]
         """
         __tracebackhide__ = True
-        with self._session() as connection:
+        with self._open_session() as connection:
             return connection.execute(sql.encode(), parameters).fetchall()
 
     def value(self, sql: str, parameters: Parameters = None) -> Any:
@@ -86,20 +86,20 @@ class ScratchDatabase:
         __tracebackhide__ = True
         rows = self.rows(sql, parameters)
         if len(rows) != 1 or len(rows[0]) != 1:
-            columns = f" of {count(len(rows[0]), 'column')}" if rows else ""
-            raise LookupError(f"the query gave {count(len(rows), 'row')}{columns}, not one value: {sql}")
+            columns = f" of {pluralize(len(rows[0]), 'column')}" if rows else ""
+            raise LookupError(f"the query gave {pluralize(len(rows), 'row')}{columns}, not one value: {sql}")
         return rows[0][0]
 
     def up(self, *, to: str | None = None) -> RunReport:
         """Applies what is pending, up to a version and with it. Raises as `Project.run` does."""
         __tracebackhide__ = True
-        with readable():
+        with readable_errors():
             return self.project.run(UpOptions(to=to))
 
     def down(self, *, to: str | None = None, steps: int | None = None) -> RunReport:
         """Undoes the last migration, or the last `steps`, or those after the version `to` (`0`: all of them)."""
         __tracebackhide__ = True
-        with readable():
+        with readable_errors():
             return self.project.run(DownOptions(to=to, steps=steps))
 
     def dry_run(self, *, to: str | None = None, repeat: int = 1, full: bool = False) -> RunReport:
@@ -112,25 +112,25 @@ class ScratchDatabase:
             assert "w_orders" not in database.dry_run(to="014").locked_tables
         """
         __tracebackhide__ = True
-        rehearsal = RehearsalOptions(repeat=repeat, full=full, confirmed=True, remembered=False)
-        with readable():
+        rehearsal = DryRunOptions(repeat=repeat, full=full, confirmed=True, store_prediction=False)
+        with readable_errors():
             return self.project.run(UpOptions(to=to, dry_run=True, rehearsal=rehearsal))
 
     @property
     def applied(self) -> tuple[str, ...]:
         """The versions that are applied, in the order in which they were."""
-        database = Database(conninfo=self.url, label=self.name, origin=_ORIGIN)
+        database = ConnectionTarget(conninfo=self.url, label=self.name, origin=_ORIGIN)
         with closing(database.connect("test")) as connection:
             history = read_history(connection, self.project.settings.history)
-            return tuple(row.version for row in history if row.state is State.APPLIED)
+            return tuple(row.version for row in history if row.state is MigrationState.APPLIED)
 
     def close(self) -> None:
         """Closes the connections that `connect` made."""
-        while self._open:
-            self._open.pop().close()
+        while self._connections:
+            self._connections.pop().close()
 
     @contextmanager
-    def _session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def _open_session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         __tracebackhide__ = True
         with closing(psycopg.connect(self.url, autocommit=True)) as connection:
             yield connection

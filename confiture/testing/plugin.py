@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test that takes `confiture_migration` once for each migration."""
     if "confiture_migration" not in metafunc.fixturenames:
         return
-    migrations = _project(metafunc.config).migrations
+    migrations = _load_project(metafunc.config).migrations
     versions = [migration.version for migration in migrations]
     names = [f"{migration.version}_{migration.name}" for migration in migrations]
     metafunc.parametrize("confiture_migration", versions, ids=names)
@@ -51,21 +51,21 @@ def confiture_project(request: pytest.FixtureRequest) -> Project:
     settings name is left out of it: `run` would go to `confiture_test_url`, or the project's embedded server. To bring
     the project from elsewhere, define a fixture of the same name.
     """
-    return _project(request.config)
+    return _load_project(request.config)
 
 
 @pytest.fixture(scope="session")
 def confiture_server(request: pytest.FixtureRequest, confiture_project: Project) -> Iterator[ScratchServer]:
     """The server that tests make their databases on."""
     from confiture.errors import ConfitureError
-    from confiture.testing.failures import text_of
+    from confiture.testing.error_notes import format_error
     from confiture.testing.server import scratch_server
 
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(scratch_server(confiture_project, _url(request.config)))
+            server = stack.enter_context(scratch_server(confiture_project, _server_url(request.config)))
         except ConfitureError as error:
-            raise pytest.fail.Exception(f"{text_of(error)}\n  {_OTHER_SERVER}", pytrace=False) from None
+            raise pytest.fail.Exception(f"{format_error(error)}\n  {_OTHER_SERVER}", pytrace=False) from None
         yield server
 
 
@@ -87,13 +87,13 @@ def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFact
         yield fresh
 
 
-def _project(config: pytest.Config) -> Project:
+def _load_project(config: pytest.Config) -> Project:
     """The project, which is loaded once. Fails what asks for it, with all that is wrong, where it cannot be."""
     if _PROJECT not in config.stash:
         from confiture.errors import ConfitureError
         from confiture.files.settings import find_settings_file
         from confiture.project import Project
-        from confiture.testing.failures import text_of
+        from confiture.testing.error_notes import format_error
 
         here = config.rootpath, config.invocation_params.dir
         path = next((folder for folder in here if find_settings_file(folder)), config.rootpath)
@@ -102,13 +102,13 @@ def _project(config: pytest.Config) -> Project:
             config.stash[_PROJECT] = Project.load(
                 config.rootpath / named if named else path,
                 environment=config.getini("confiture_environment") or None,
-                database=_url(config),
+                database=_server_url(config),
             )
         except ConfitureError as error:
             hint = f"\n  {_OTHER_PROJECT}" if error.diagnostics[0].code == "no-project" else ""
-            raise pytest.fail.Exception(text_of(error) + hint, pytrace=False) from None
+            raise pytest.fail.Exception(format_error(error) + hint, pytrace=False) from None
     return config.stash[_PROJECT]
 
 
-def _url(config: pytest.Config) -> str:
+def _server_url(config: pytest.Config) -> str:
     return os.environ.get(_URL_VARIABLE) or config.getini("confiture_test_url") or "embedded"

@@ -9,8 +9,8 @@ from confiture.errors import Diagnostic, InputError
 from confiture.models.migration import MigrationFile
 from confiture.plan.ordering import find_version, version_key
 from confiture.testing.database import ScratchDatabase
-from confiture.testing.failures import readable
-from confiture.testing.inventory import Inventory, differences, read_inventory
+from confiture.testing.error_notes import readable_errors
+from confiture.testing.schema_snapshot import SchemaSnapshot, format_differences, read_schema_snapshot
 
 
 def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore: Sequence[str] = ()) -> None:
@@ -32,20 +32,20 @@ def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore:
             up_down_up(confiture_database(before="014"), ignore=["extension *"])
     """
     __tracebackhide__ = True
-    with readable():
-        migration = _prepared(database, version)
-    before = _schema(database)
+    with readable_errors():
+        migration = _apply_earlier_migrations(database, version)
+    before = _read_schema(database)
     database.up(to=migration.version)
-    first = _schema(database)
-    with readable(f"while {migration.label} was undone"):
+    first = _read_schema(database)
+    with readable_errors(f"while {migration.label} was undone"):
         database.down(steps=1)
-    _require_same(f"{migration.label}: down does not undo what up did", before, _schema(database), ignore)
-    with readable(f"while {migration.label} was applied again, after its down"):
+    _assert_same_schema(f"{migration.label}: down does not undo what up did", before, _read_schema(database), ignore)
+    with readable_errors(f"while {migration.label} was applied again, after its down"):
         database.up(to=migration.version)
-    _require_same(f"{migration.label}: up after down makes another schema", first, _schema(database), ignore)
+    _assert_same_schema(f"{migration.label}: up after down makes another schema", first, _read_schema(database), ignore)
 
 
-def _prepared(database: ScratchDatabase, version: str | None) -> MigrationFile:
+def _apply_earlier_migrations(database: ScratchDatabase, version: str | None) -> MigrationFile:
     """The migration, with all earlier ones applied."""
     project = database.project
     applied = {version_key(one) for one in database.applied}
@@ -55,9 +55,9 @@ def _prepared(database: ScratchDatabase, version: str | None) -> MigrationFile:
     elif pending:
         migration = pending[0]
     else:
-        raise InputError(_none_pending("every migration is applied already"))
+        raise InputError(_already_applied_diagnostic("every migration is applied already"))
     if migration not in pending:
-        raise InputError(_none_pending(f"{migration.label} is applied already"))
+        raise InputError(_already_applied_diagnostic(f"{migration.label} is applied already"))
     project.plan_of(migration.version, down=True)
     earlier = pending[: pending.index(migration)]
     if earlier:
@@ -65,19 +65,19 @@ def _prepared(database: ScratchDatabase, version: str | None) -> MigrationFile:
     return migration
 
 
-def _none_pending(message: str) -> Diagnostic:
+def _already_applied_diagnostic(message: str) -> Diagnostic:
     return Diagnostic(
         code="applied", message=message, hint="begin with a database before it: confiture_database(before=...)"
     )
 
 
-def _schema(database: ScratchDatabase) -> Inventory:
+def _read_schema(database: ScratchDatabase) -> SchemaSnapshot:
     with closing(database.connect(autocommit=True)) as connection:
-        return read_inventory(connection)
+        return read_schema_snapshot(connection)
 
 
-def _require_same(failure: str, wanted: Inventory, found: Inventory, ignore: Sequence[str]) -> None:
+def _assert_same_schema(message: str, expected: SchemaSnapshot, actual: SchemaSnapshot, ignore: Sequence[str]) -> None:
     __tracebackhide__ = True
-    lines = differences(wanted, found, tuple(ignore))
+    lines = format_differences(expected, actual, tuple(ignore))
     if lines:
-        raise AssertionError("\n".join([failure, *(f"  {line}" for line in lines)]))
+        raise AssertionError("\n".join([message, *(f"  {line}" for line in lines)]))

@@ -20,17 +20,17 @@ from typing import Protocol
 import psycopg
 from psycopg import sql
 
-from confiture.core.database import Connection, Database, label_of, require_usable
-from confiture.core.failures import plain_failure
-from confiture.core.server.embedded import EmbeddedServer
+from confiture.core.db.connection import Connection, ConnectionTarget, check_server, database_label
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.query_files import QUALIFIED, parse_query_file
 from confiture.models.settings import EMBEDDED, DatabaseSettings
 from confiture.plan.ordering import find_version
 from confiture.project import Project
-from confiture.testing.address import url_of
+from confiture.testing.address import database_url
 from confiture.testing.database import ScratchDatabase
-from confiture.testing.failures import explain, readable
+from confiture.testing.error_notes import add_notes, readable_errors
 
 _PREFIX = "confiture_test_"
 _LOCKS = 1_669_427_321
@@ -40,12 +40,12 @@ _PATIENCE_S, _POLL_S = 5.0, 0.002
 
 
 @cache
-def _queries() -> Mapping[str, str]:
+def _load_queries() -> Mapping[str, str]:
     return parse_query_file((files("confiture.testing") / f"server{QUALIFIED}").read_text(encoding="utf-8"))
 
 
 def _query(name: str) -> bytes:
-    return _queries()[name].encode()
+    return _load_queries()[name].encode()
 
 
 class DatabaseFactory(Protocol):
@@ -74,39 +74,39 @@ def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchSer
             up_down_up(database, "014")
     """
     with ExitStack() as stack:
-        conninfo = _embedded(stack, project) if url == EMBEDDED else url
-        label = label_of(DatabaseSettings(url=url))
-        server = Database(conninfo=conninfo, label=label, origin="the address of the test server")
+        conninfo = _start_embedded(stack, project) if url == EMBEDDED else url
+        label = database_label(DatabaseSettings(url=url))
+        server = ConnectionTarget(conninfo=conninfo, label=label, origin="the address of the test server")
         connection = stack.enter_context(closing(server.connect("tests")))
-        require_usable(connection, label)
+        check_server(connection, label)
         if url == EMBEDDED:
-            _hasten(connection)
-        _require_rights(connection, label)
+            _disable_fsync(connection)
+        _check_privileges(connection, label)
         made = ScratchServer(project, conninfo, connection)
         stack.callback(made.close)
         yield made
 
 
-def _embedded(stack: ExitStack, project: Project) -> str:
+def _start_embedded(stack: ExitStack, project: Project) -> str:
     """The address of the tests' own server, which runs until the stack ends."""
     server = EmbeddedServer(project.settings.root / ".confiture" / "testing")
     try:
-        return stack.enter_context(server.using())
+        return stack.enter_context(server.started())
     except DatabaseUnavailable:
         # made by another version, or broken: there is nothing in it to keep
-        if not server.data.exists():
+        if not server.data_directory.exists():
             raise
         server.reset()
-        return stack.enter_context(server.using())
+        return stack.enter_context(server.started())
 
 
-def _hasten(connection: Connection) -> None:
+def _disable_fsync(connection: Connection) -> None:
     """Lets the tests' own server not wait for disks, on which most of the time of a DROP DATABASE would go."""
     connection.execute("ALTER SYSTEM SET fsync = off")
     connection.execute(_query("reload"))
 
 
-def _require_rights(connection: Connection, label: str) -> None:
+def _check_privileges(connection: Connection, label: str) -> None:
     row = connection.execute(_query("rights")).fetchone()
     if row is None or not row["may"]:
         role = row["role"] if row else "this role"
@@ -136,9 +136,9 @@ class ScratchServer:
         self._numbers = count(1)
         self._templates: OrderedDict[int, str] = OrderedDict()
         """By how many migrations are applied, the one used last at the end."""
-        self._failed: dict[int, ConfitureError] = {}
+        self._template_errors: dict[int, ConfitureError] = {}
         connection.execute(_query("lock"), {"locks": _LOCKS, "session": int(self._session, 16)})
-        self._drop_left_behind()
+        self._drop_orphans()
 
     @contextmanager
     def database(self, version: str | None = None, *, before: str | None = None) -> Iterator[ScratchDatabase]:
@@ -164,21 +164,23 @@ class ScratchServer:
         Raises InputError for a version that there is not, and what the migrations raise that fail.
         """
         __tracebackhide__ = True
-        with readable():
-            return self._bound(self._copy(self._template(self._wanted(version, before))))
+        with readable_errors():
+            return self._bind_database(
+                self._copy_template(self._find_or_build_template(self._count_migrations(version, before)))
+            )
 
     def drop(self, database: ScratchDatabase) -> None:
         """Drops a database that `create` made; whoever is connected to it is disconnected."""
         database.close()
-        self._remove(database.name)
+        self._drop_database(database.name)
 
     def close(self) -> None:
         """Drops the templates."""
         while self._templates:
             _, name = self._templates.popitem()
-            self._remove(name)
+            self._drop_database(name)
 
-    def _wanted(self, version: str | None, before: str | None) -> int:
+    def _count_migrations(self, version: str | None, before: str | None) -> int:
         """How many migrations are to be applied."""
         migrations = self.project.migrations
         if version is not None and before is not None:
@@ -188,36 +190,38 @@ class ScratchServer:
             return find_version(before, migrations)
         return len(migrations) if version is None else find_version(version, migrations) + 1
 
-    def _template(self, applied: int) -> str | None:
+    def _find_or_build_template(self, migration_count: int) -> str | None:
         """The name of a database with so many migrations; None for an empty one."""
-        if applied in self._failed:
-            raise self._failed[applied]
-        if applied and applied not in self._templates:
+        if migration_count in self._template_errors:
+            raise self._template_errors[migration_count]
+        if migration_count and migration_count not in self._templates:
             try:
-                self._templates[applied] = self._built(applied)
+                self._templates[migration_count] = self._build_template(migration_count)
             except ConfitureError as error:
-                explain(error, f"while migrations were applied up to {self.project.migrations[applied - 1].label}")
-                self._failed[applied] = error
+                add_notes(
+                    error, f"while migrations were applied up to {self.project.migrations[migration_count - 1].label}"
+                )
+                self._template_errors[migration_count] = error
                 raise
             if len(self._templates) > _MOST_TEMPLATES:
                 _, oldest = self._templates.popitem(last=False)
-                self._remove(oldest)
-        if applied:
-            self._templates.move_to_end(applied)
-        return self._templates.get(applied)
+                self._drop_database(oldest)
+        if migration_count:
+            self._templates.move_to_end(migration_count)
+        return self._templates.get(migration_count)
 
-    def _built(self, applied: int) -> str:
-        nearest = max((known for known in self._templates if known < applied), default=0)
-        name = self._copy(self._templates.get(nearest))
+    def _build_template(self, migration_count: int) -> str:
+        nearest = max((known for known in self._templates if known < migration_count), default=0)
+        name = self._copy_template(self._templates.get(nearest))
         try:
-            self._bound(name).up(to=self.project.migrations[applied - 1].version)
+            self._bind_database(name).up(to=self.project.migrations[migration_count - 1].version)
         except BaseException:
-            self._remove(name)
+            self._drop_database(name)
             raise
-        self._wait_until_left(name)
+        self._wait_for_disconnect(name)
         return name
 
-    def _wait_until_left(self, name: str) -> None:
+    def _wait_for_disconnect(self, name: str) -> None:
         """Sessions end a little after their connections; CREATE DATABASE looks for them only ten times a second."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
@@ -226,20 +230,20 @@ class ScratchServer:
                 return
             time.sleep(_POLL_S)
 
-    def _copy(self, template: str | None) -> str:
+    def _copy_template(self, template: str | None) -> str:
         name = f"{_PREFIX}{os.getpid()}_{self._session}_{next(self._numbers)}"
         # by its files it would be copied faster only above some 100 MB, and slower below: that takes two checkpoints
         clone = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-        self._do(
+        self._execute(
             sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test's database cannot be made"
         )
         return name
 
-    def _remove(self, name: str) -> None:
+    def _drop_database(self, name: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        self._do(statement, f"the test's database {name} cannot be dropped")
+        self._execute(statement, f"the test's database {name} cannot be dropped")
 
-    def _drop_left_behind(self) -> None:
+    def _drop_orphans(self) -> None:
         for row in self._connection.execute(_query("left_behind"), {"locks": _LOCKS}).fetchall():
             try:
                 self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row["name"])))
@@ -247,11 +251,11 @@ class ScratchServer:
                 # another session drops it too, or somebody looks at it
                 continue
 
-    def _do(self, statement: sql.Composed, failing: str) -> None:
+    def _execute(self, statement: sql.Composed, action: str) -> None:
         try:
             self._connection.execute(statement)
         except psycopg.Error as error:
-            raise DatabaseUnavailable(plain_failure(error, failing)) from error
+            raise DatabaseUnavailable(db_error_diagnostic(error, action)) from error
 
-    def _bound(self, name: str) -> ScratchDatabase:
-        return ScratchDatabase.bound(self.project, name, url_of(self._conninfo, name))
+    def _bind_database(self, name: str) -> ScratchDatabase:
+        return ScratchDatabase.bound(self.project, name, database_url(self._conninfo, name))

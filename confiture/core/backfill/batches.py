@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from confiture.core.backfill.keys import BatchKey, Piece
-from confiture.core.backfill.store import FillStore, Range
-from confiture.core.backfill.walking import Walk, count_rows
-from confiture.core.database import Connection
-from confiture.core.failures import StepFailed, over_budget, statement_failure
-from confiture.core.watcher import BlockingWatch
+from confiture.core.backfill.backfill_store import BackfillStore, StoredRange
+from confiture.core.backfill.batch_key import BatchKey, KeyRange
+from confiture.core.backfill.keyset_cursor import KeysetCursor, count_rows
+from confiture.core.db.blocking_monitor import BlockingMonitor
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import StepFailed, over_budget, statement_diagnostic
 from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement
 
@@ -22,7 +22,7 @@ from confiture.models.plan import BATCH, PlannedStep, Statement
 class Batch:
     """A batch that is committed. `source_rows` are rows of the driving table; `is_last` says that its range is done."""
 
-    range: int
+    range_number: int
     source_rows: int
     written_rows: int
     duration_ms: float
@@ -35,12 +35,12 @@ class BatchFailed(Exception):
     `piece` are its rows, None where they are not to blame; `sqlstate` is None where the connection was lost.
     """
 
-    def __init__(self, failure: StepFailed, rows: int, piece: Piece | None) -> None:
+    def __init__(self, failure: StepFailed, rows: int, key_range: KeyRange | None) -> None:
         super().__init__(str(failure))
         self.failure = failure
         self.sqlstate = failure.sqlstate
         self.rows = rows
-        self.piece = piece
+        self.key_range = key_range
 
 
 class BatchRunner:
@@ -51,8 +51,8 @@ class BatchRunner:
         connection: Connection,
         step: PlannedStep,
         key: BatchKey,
-        store: FillStore,
-        watch: BlockingWatch,
+        store: BackfillStore,
+        monitor: BlockingMonitor,
         max_blocking_ms: int,
     ) -> None:
         self._connection = connection
@@ -60,75 +60,79 @@ class BatchRunner:
         self._step = step
         self._key = key
         self._store = store
-        self._watch = watch
+        self._monitor = monitor
 
-    def run(self, part: Range, rows: int, before: Callable[[], None] | None = None) -> Batch | None:
+    def run(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None = None) -> Batch | None:
         """Commits the next batch of a range, of about `rows` rows; None where the range is done. `before` is called in
         its transaction, before its statement.
 
         Raises BatchFailed for what the statement did, psycopg.Error for all else. Nothing of the batch is then
         committed, unless the connection was lost while committing: then the range knows.
         """
-        with self._watch.segment():
+        with self._monitor.budget_enforced():
             try:
                 with self._connection.transaction():
                     try:
-                        batch = self._fill(part, rows, before)
+                        batch = self._run_batch(stored_range, rows, before_batch)
                     finally:
                         # neither the commit nor the rollback must be cancelled
-                        self._watch.release()
+                        self._monitor.stop_enforcing()
             except (BatchFailed, psycopg.Error) as failure:
-                over = self._watch.over_budget
+                over = self._monitor.waiter_over_budget
                 if over is None:
                     raise
                 failed = failure.failure.diagnostic if isinstance(failure, BatchFailed) else None
                 raise BatchFailed(over_budget(over, self._max_blocking_ms, failed), rows, None) from failure
         return batch
 
-    def _fill(self, part: Range, rows: int, before: Callable[[], None] | None) -> Batch | None:
+    def _run_batch(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None) -> Batch | None:
         started = time.perf_counter()
         self._connection.execute("SET LOCAL synchronous_commit = off")
-        position = self._store.lock_range(part.number)
+        position = self._store.lock_range(stored_range.number)
         if position is None:
             return None
-        stretch = Walk(self._connection, self._key, part.end).next(position, rows)
+        stretch = KeysetCursor(self._connection, self._key, stored_range.end).next_chunk(position, rows)
         if stretch is None:
-            self._store.move_range(part.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
+            self._store.advance_range(stored_range.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
             return None
         # counted before: a DELETE leaves nothing to count
-        source_rows = rows if stretch.is_full else count_rows(self._connection, self._key, stretch.piece)
-        if before is not None:
-            before()
-        written = self._execute(stretch.piece, rows)
+        source_rows = rows if stretch.is_full else count_rows(self._connection, self._key, stretch.key_range)
+        if before_batch is not None:
+            before_batch()
+        written = self._execute(stretch.key_range, rows)
         duration_ms = (time.perf_counter() - started) * 1000
-        self._store.move_range(
-            part.number, stretch.then, source_rows=source_rows, written_rows=written, busy_ms=duration_ms
+        self._store.advance_range(
+            stored_range.number,
+            stretch.next_position,
+            source_rows=source_rows,
+            written_rows=written,
+            busy_ms=duration_ms,
         )
         return Batch(
-            range=part.number,
+            range_number=stored_range.number,
             source_rows=source_rows,
             written_rows=written,
             duration_ms=duration_ms,
-            is_last=stretch.then is None,
+            is_last=stretch.next_position is None,
         )
 
-    def _execute(self, piece: Piece, rows: int) -> int:
+    def _execute(self, key_range: KeyRange, rows: int) -> int:
         (statement,) = self._step.statements
-        predicate = self._key.predicate(piece).as_string(self._connection)
+        predicate = self._key.predicate(key_range).as_string(self._connection)
         try:
-            cursor = self._connection.execute(with_condition(statement, predicate).encode())
+            cursor = self._connection.execute(add_where(statement, predicate).encode())
         except psycopg.Error as error:
-            told = batch_failure(error, statement, self._step, predicate)
-            raise BatchFailed(StepFailed(told, error.sqlstate), rows, piece) from error
+            told = batch_diagnostic(error, statement, self._step, predicate)
+            raise BatchFailed(StepFailed(told, error.sqlstate), rows, key_range) from error
         return max(cursor.rowcount, 0)
 
 
-def with_condition(statement: Statement, condition: str) -> str:
+def add_where(statement: Statement, condition: str) -> str:
     """The statement of a backfill with a condition where its batch goes."""
-    return statement.text.replace(BATCH, _enclosed(condition), 1)
+    return statement.text.replace(BATCH, _parenthesize(condition), 1)
 
 
-def batch_failure(
+def batch_diagnostic(
     error: psycopg.Error, statement: Statement, step: PlannedStep, condition: str, prefix: int = 0
 ) -> Diagnostic:
     """The failed statement, told at its place in the file: the server counts in what was sent.
@@ -136,10 +140,10 @@ def batch_failure(
     `prefix` is how many characters were sent before the statement's own text.
     """
     sent = int(error.diag.statement_position or 0) - 1 - prefix
-    mark, longer = statement.text.index(BATCH), len(_enclosed(condition)) - len(BATCH)
+    mark, longer = statement.text.index(BATCH), len(_parenthesize(condition)) - len(BATCH)
     shift = 0 if sent < mark else min(longer, sent - mark)
-    return statement_failure(error, statement, step.rendered, prefix=prefix + shift)
+    return statement_diagnostic(error, statement, step.rendered, prefix=prefix + shift)
 
 
-def _enclosed(condition: str) -> str:
+def _parenthesize(condition: str) -> str:
     return f"({condition})"

@@ -12,12 +12,12 @@ from typing import Any
 
 from psycopg import sql
 
-from confiture.core.backfill.keys import BatchKey, Values
-from confiture.core.database import Connection, one_row
-from confiture.core.names import quoted
-from confiture.core.queries import query
-from confiture.core.state_schema import read_format, revoke_from_others
-from confiture.models.catalog import Name
+from confiture.core.backfill.batch_key import BatchKey, KeyValues
+from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.history_schema import read_format, revoke_from_others
+from confiture.core.db.queries import query
+from confiture.core.names import quote_table
+from confiture.models.catalog import QualifiedName
 
 SCHEMA = "confiture"
 _NOTED = "confiture noted"
@@ -30,29 +30,29 @@ class CapturedTable:
     `is_filled` says that the backfill itself writes this table: its own writes are not noted.
     """
 
-    name: Name
+    name: QualifiedName
     columns: tuple[str, ...]
-    is_filled: bool
+    is_target: bool
 
 
-class Truncated(Exception):
+class SourceTruncated(Exception):
     """A captured table was truncated: no keys can be noted for that."""
 
 
-class Capture:
+class ChangeCapture:
     """The notes of one backfill, called by its number."""
 
     def __init__(self, connection: Connection, number: int, key: BatchKey) -> None:
         self._connection = connection
         self._key = key
-        self._notes = sql.Identifier(SCHEMA, f"backfill_{number}_keys")
-        self._trigger = _trigger(number)
+        self._log_table = sql.Identifier(SCHEMA, f"backfill_{number}_keys")
+        self._trigger_name = _trigger_name(number)
         self._number = number
 
-    def make_notes(self) -> None:
+    def create_log_table(self) -> None:
         """Makes the table of notes, unless it is there. Raises DatabaseUnavailable where somebody else made it."""
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(_note_column(place)), sql.SQL(column.note_type))
+            sql.SQL("{} {}").format(sql.Identifier(_log_column(place)), sql.SQL(column.log_type))
             for place, column in enumerate(self._key.columns)
         )
         with self._connection.transaction():
@@ -60,26 +60,26 @@ class Capture:
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {notes}"
                     " (entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns})"
-                ).format(notes=self._notes, columns=columns)
+                ).format(notes=self._log_table, columns=columns)
             )
             revoke_from_others(self._connection, {f"backfill_{self._number}_keys"})
             # another role may have made it meanwhile
             read_format(self._connection)
 
-    def install(self, table: CapturedTable, place: int) -> None:
+    def install(self, table: CapturedTable, position: int) -> None:
         """Begins to note the writes of one table, unless that is so already. Waits for transactions that write it.
 
         `place` tells the functions of several tables apart. Called in a transaction. Raises DatabaseUnavailable where
         somebody else made such a function.
         """
-        function = self._function(place)
+        function = self._function_name(position)
         target = sql.Identifier(*table.name)
         self._connection.execute(self._function_definition(table, function))
         self._connection.execute(sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function))
         # it is replaced, but stays that of the role that made it
         read_format(self._connection)
         for event, suffix, level in (("INSERT OR UPDATE OR DELETE", "", "ROW"), ("TRUNCATE", "_truncate", "STATEMENT")):
-            trigger = sql.Identifier(self._trigger + suffix)
+            trigger = sql.Identifier(self._trigger_name + suffix)
             self._connection.execute(
                 sql.SQL(
                     "CREATE OR REPLACE TRIGGER {trigger} AFTER {event} ON {table} FOR EACH {level}"
@@ -92,7 +92,7 @@ class Capture:
 
     def _install_on_partitions(self, table: sql.Identifier, function: sql.Identifier) -> None:
         """A trigger for rows is on each partition already, one for TRUNCATE is not."""
-        trigger = sql.Identifier(f"{self._trigger}_truncate")
+        trigger = sql.Identifier(f"{self._trigger_name}_truncate")
         for row in self._connection.execute(query("partitions"), {"table": table.as_string(self._connection)}):
             partition = sql.Identifier(row["schema"], row["name"])
             self._connection.execute(
@@ -105,82 +105,84 @@ class Capture:
     def is_installed(self, table: CapturedTable) -> bool:
         """Whether the writes of a table are noted by a function of ours, those of replication included."""
         told = {
-            "table": quoted(table.name),
-            "trigger": self._trigger,
+            "table": quote_table(table.name),
+            "trigger": self._trigger_name,
             "functions": _function_pattern(self._number),
         }
-        return bool(one_row(self._connection, "capture_installed", **told)["installed"])
+        return bool(fetch_named_row(self._connection, "capture_installed", **told)["installed"])
 
-    def take(self, limit: int) -> tuple[int, list[Values]]:
+    def pop_keys(self, limit: int) -> tuple[int, list[KeyValues]]:
         """Takes the oldest notes, `limit` at the most, and returns their number and their keys, each once.
 
         They are gone when the transaction commits. Raises Truncated.
         """
-        columns = [sql.Identifier(_note_column(place)) for place in range(len(self._key))]
+        columns = [sql.Identifier(_log_column(place)) for place in range(len(self._key))]
         taking = sql.SQL(query("take_notes").decode()).format(
-            notes=self._notes,
+            notes=self._log_table,
             limit=sql.Literal(limit),
             keys=sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True)),
             columns=sql.SQL(", ").join(columns),
         )
         rows = self._connection.execute(taking).fetchall()
         if any(None in row["key"] for row in rows):
-            raise Truncated
+            raise SourceTruncated
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
-    def known_leaves(self) -> set[int]:
+    def stored_partitions(self) -> set[int]:
         """The partitions that hold the rows of captured tables, as they were when `remember_leaves` was called."""
-        row = one_row(self._connection, "notes_comment", notes=self._notes.as_string(self._connection))
+        row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
         return {int(oid) for oid in row["comment"].split(",") if oid}
 
-    def remember_leaves(self, oids: Iterable[int]) -> None:
+    def store_partitions(self, oids: Iterable[int]) -> None:
         """Keeps which partitions there are, as the comment of the notes."""
         kept = sql.Literal(",".join(map(str, sorted(oids))))
-        self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._notes, kept))
+        self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._log_table, kept))
 
-    def leaves(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
+    def leaf_partitions(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
         """The partitions of captured tables now, each with its table's columns."""
         found = {}
         for table in tables:
-            name = quoted(table.name)
+            name = quote_table(table.name)
             for row in self._connection.execute(query("leaves"), {"table": name}):
-                found[row["oid"]] = replace(table, name=Name(row["schema"], row["name"]))
+                found[row["oid"]] = replace(table, name=QualifiedName(row["schema"], row["name"]))
         return found
 
-    def note_all(self, table: CapturedTable) -> None:
+    def capture_all_rows(self, table: CapturedTable) -> None:
         """Notes the keys of all rows of a table: nobody has seen how they came there."""
         columns = [sql.Identifier(column) for column in table.columns]
         self._connection.execute(
             sql.SQL("INSERT INTO {notes} ({into}) SELECT {columns} FROM {table} WHERE {present}").format(
-                notes=self._notes,
-                into=sql.SQL(", ").join(sql.Identifier(_note_column(place)) for place in range(len(columns))),
+                notes=self._log_table,
+                into=sql.SQL(", ").join(sql.Identifier(_log_column(place)) for place in range(len(columns))),
                 columns=sql.SQL(", ").join(columns),
                 table=sql.Identifier(*table.name),
                 present=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(column) for column in columns),
             )
         )
 
-    def clear(self, target: Name, columns: Sequence[str], own: sql.Composable) -> None:
+    def delete_captured_rows(
+        self, target: QualifiedName, columns: Sequence[str], own_predicate: sql.Composable
+    ) -> None:
         """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""
         same = sql.SQL(" AND ").join(
-            key.compare(sql.Identifier("t", column), "=", sql.Identifier("n", _note_column(place)))
+            key.compare(sql.Identifier("t", column), "=", sql.Identifier("n", _log_column(place)))
             for place, (key, column) in enumerate(zip(self._key.columns, columns, strict=True))
         )
         self._connection.execute(
             sql.SQL("DELETE FROM {} AS t USING {} AS n WHERE {} AND {}").format(
-                sql.Identifier(*target), self._notes, same, own
+                sql.Identifier(*target), self._log_table, same, own_predicate
             )
         )
 
-    def keys_condition(self, keys: Sequence[Values], columns: Sequence[sql.Composable]) -> sql.Composed:
+    def keys_predicate(self, keys: Sequence[KeyValues], columns: Sequence[sql.Composable]) -> sql.Composed:
         """The condition that these columns are one of the keys."""
         lists = [
             sql.SQL("pg_catalog.unnest({}::{}[])").format(
-                sql.Literal([key[place] for key in keys]), sql.SQL(column.note_type)
+                sql.Literal([key[place] for key in keys]), sql.SQL(column.log_type)
             )
             for place, column in enumerate(self._key.columns)
         ]
-        names = [_note_column(place) for place in range(len(self._key))]
+        names = [_log_column(place) for place in range(len(self._key))]
         same = [
             key.compare(column, "=", sql.Identifier(_NOTED, name))
             for key, column, name in zip(self._key.columns, columns, names, strict=True)
@@ -192,8 +194,8 @@ class Capture:
             sql.SQL(" AND ").join(same),
         )
 
-    def _function(self, place: int) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{place}")
+    def _function_name(self, position: int) -> sql.Identifier:
+        return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{position}")
 
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
         """Runs with the rights of its owner: whoever writes the table needs none on our schema.
@@ -203,15 +205,15 @@ class Capture:
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
             " SET search_path = pg_catalog, pg_temp AS {body}"
-        ).format(function=function, body=sql.Literal(self._body(table)))
+        ).format(function=function, body=sql.Literal(self._function_body(table)))
 
-    def _body(self, table: CapturedTable) -> str:
+    def _function_body(self, table: CapturedTable) -> str:
         columns = [sql.Identifier(column) for column in table.columns]
         old = sql.SQL(", ").join(sql.SQL("OLD.{}").format(column) for column in columns)
         new = sql.SQL(", ").join(sql.SQL("NEW.{}").format(column) for column in columns)
         is_old = sql.SQL(" AND ").join(sql.SQL("OLD.{} IS NOT NULL").format(column) for column in columns)
         is_new = sql.SQL(" AND ").join(sql.SQL("NEW.{} IS NOT NULL").format(column) for column in columns)
-        own = "current_setting('confiture.filling', true) = 'on'" if table.is_filled else "false"
+        own = "current_setting('confiture.filling', true) = 'on'" if table.is_target else "false"
         return (
             sql.SQL(
                 "BEGIN"
@@ -226,8 +228,8 @@ class Capture:
             )
             .format(
                 own=sql.SQL(own),
-                notes=self._notes,
-                into=sql.SQL(", ").join(sql.Identifier(_note_column(place)) for place in range(len(self._key))),
+                notes=self._log_table,
+                into=sql.SQL(", ").join(sql.Identifier(_log_column(place)) for place in range(len(self._key))),
                 is_old=is_old,
                 is_new=is_new,
                 old=old,
@@ -242,7 +244,7 @@ def remove_capture(connection: Connection, number: int) -> None:
 
     Each table is locked for a moment, ACCESS EXCLUSIVE. `connection` is in autocommit.
     """
-    for row in _triggers(connection, number):
+    for row in _find_triggers(connection, number):
         table = sql.Identifier(row["schema"], row["table"])
         connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(row["name"]), table))
     for row in connection.execute(query("capture_functions"), {"pattern": _function_pattern(number)}).fetchall():
@@ -252,15 +254,15 @@ def remove_capture(connection: Connection, number: int) -> None:
 
 def has_capture(connection: Connection, number: int) -> bool:
     """Whether triggers of a backfill are there."""
-    return bool(_triggers(connection, number))
+    return bool(_find_triggers(connection, number))
 
 
-def _triggers(connection: Connection, number: int) -> list[dict[str, Any]]:
-    names = [_trigger(number), f"{_trigger(number)}_truncate"]
+def _find_triggers(connection: Connection, number: int) -> list[dict[str, Any]]:
+    names = [_trigger_name(number), f"{_trigger_name(number)}_truncate"]
     return connection.execute(query("capture_triggers"), {"names": names}).fetchall()
 
 
-def _trigger(number: int) -> str:
+def _trigger_name(number: int) -> str:
     return f"confiture_backfill_{number}"
 
 
@@ -268,5 +270,5 @@ def _function_pattern(number: int) -> str:
     return f"backfill\\_{number}\\_note\\_%"
 
 
-def _note_column(place: int) -> str:
-    return f"k{place + 1}"
+def _log_column(position: int) -> str:
+    return f"k{position + 1}"

@@ -8,7 +8,7 @@ _SHRINK, _GROW = 0.5, 1.5
 """The limits of one change."""
 
 
-class Pace:
+class BatchSizer:
     """The size of the next batch, from the rates of those before. `target_ms` is how long a batch should take.
 
     Law and weights: facts measured on PostgreSQL 15; it reaches 80 % of the best size in 13 batches.
@@ -19,7 +19,7 @@ class Pace:
         self._target_ms = target_ms
         self._rate: float | None = None
 
-    def done(self, rows: int, duration_ms: float) -> None:
+    def record(self, rows: int, duration_ms: float) -> None:
         """A batch of `rows` rows took `duration_ms`.
 
         What was left over of a group, and was quick, tells nothing of larger batches.

@@ -17,7 +17,7 @@ SCALED_MARGIN = (0.6, 1.4)
 SET NOT NULL, ALTER TYPE, CREATE INDEX, ADD FOREIGN KEY, UPDATE)."""
 
 
-def estimate(totals_ms: Sequence[float], *, scaled: bool = False, as_real: bool = True) -> Estimate:
+def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_representative: bool = True) -> Estimate:
     """The estimate from the total times of one or more dry runs, in milliseconds, already scaled where `scaled`.
 
     One more run is drawn from the same distribution as those seen: with n runs of mean m and deviation s it falls
@@ -36,7 +36,7 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, as_real: bool 
         confidence = 100 * student_probability(TOLERANCE * mean / spread, runs - 1) if spread else 100.0
     if scaled and low is not None and high is not None:
         low, high, confidence = low / SCALED_MARGIN[1], high / SCALED_MARGIN[0], None
-    if not as_real:
+    if not is_representative:
         low = high = confidence = None
     return Estimate(
         production_ms=mean,
@@ -45,12 +45,12 @@ def estimate(totals_ms: Sequence[float], *, scaled: bool = False, as_real: bool 
         confidence_percent=confidence,
         level_percent=None if scaled or low is None else LEVEL_PERCENT,
         runs=runs,
-        scaled=scaled,
-        as_real=as_real,
+        is_scaled=scaled,
+        is_representative=is_representative,
     )
 
 
-def student_probability(t: float, freedom: int) -> float:
+def student_probability(t: float, degrees_of_freedom: int) -> float:
     """The chance that |T| < t, T distributed by Student with `freedom` degrees of freedom.
 
     With t = √ν·tan θ the density becomes cos^(ν-1) θ (Abramowitz and Stegun 26.7.3 and 26.7.4), which is smooth and
@@ -58,23 +58,23 @@ def student_probability(t: float, freedom: int) -> float:
     """
 
     def density(angle: float) -> float:
-        return cos(angle) ** (freedom - 1)
+        return cos(angle) ** (degrees_of_freedom - 1)
 
-    return _integral(density, atan(t / sqrt(freedom))) / _integral(density, pi / 2)
+    return _integrate(density, atan(t / sqrt(degrees_of_freedom))) / _integrate(density, pi / 2)
 
 
-def student_quantile(probability: float, freedom: int) -> float:
+def student_quantile(probability: float, degrees_of_freedom: int) -> float:
     """The t for which `student_probability` gives `probability` (0 < probability < 1)."""
     low, high = 0.0, 1.0
-    while student_probability(high, freedom) < probability:
+    while student_probability(high, degrees_of_freedom) < probability:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if student_probability(middle, freedom) < probability else (low, middle)
+        low, high = (middle, high) if student_probability(middle, degrees_of_freedom) < probability else (low, middle)
     return (low + high) / 2
 
 
-def _integral(function: Callable[[float], float], end: float, parts: int = 2_000) -> float:
+def _integrate(function: Callable[[float], float], end: float, parts: int = 2_000) -> float:
     """From 0 to `end`, by Simpson's rule."""
     width = end / parts
     inner = sum(function(n * width) * (4 if n % 2 else 2) for n in range(1, parts))

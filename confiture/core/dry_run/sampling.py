@@ -15,24 +15,30 @@ from statistics import fmean
 
 import psycopg
 
-from confiture.core.backfill.batches import batch_failure, with_condition
-from confiture.core.backfill.guard import refuse_bad_plan
-from confiture.core.backfill.keys import BatchKey, Piece, Values
-from confiture.core.backfill.ranges import cuts
-from confiture.core.backfill.source import find_source
-from confiture.core.backfill.tables import captured_tables, resolved
-from confiture.core.backfill.walking import Position, Walk, count_rows, last_key, starting_behind
-from confiture.core.database import Connection
+from confiture.core.backfill.backfill_source import find_source
+from confiture.core.backfill.batch_key import BatchKey, KeyRange, KeyValues
+from confiture.core.backfill.batches import add_where, batch_diagnostic
+from confiture.core.backfill.key_ranges import sample_split_points
+from confiture.core.backfill.keyset_cursor import (
+    CursorPosition,
+    KeysetCursor,
+    count_rows,
+    find_last_key,
+    position_after,
+)
+from confiture.core.backfill.plan_check import check_batch_plan
+from confiture.core.backfill.source_tables import resolve_table, tables_to_capture
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import StepFailed
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
-from confiture.core.failures import StepFailed
-from confiture.core.hooks.running import HookRuns
-from confiture.core.steps import Observe
+from confiture.core.hooks.hook_runner import HookRunner
+from confiture.core.run.steps import AfterStatement
 from confiture.models.events import Outcome, StepFinished, StepStarted
-from confiture.models.migration import OnWrites
+from confiture.models.migration import OnConcurrentWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
 from confiture.models.steps import Did, step_id
-from confiture.models.words import count
+from confiture.models.words import pluralize
 
 _SAMPLES = 10
 UNJUDGED = "ran, but not judged: the backfill before it was only sampled; `--full` runs all of it"
@@ -40,39 +46,41 @@ SKIPPED = "needs the whole backfill before it, which was only sampled; `--full` 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
+class BackfillSample:
     """What was run of a backfill: how many batches, for how long, and how many times their work the real run does."""
 
     batches: int
-    times: float
+    scale_factor: float
     duration_ms: float
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it ran."""
-        return self.times == 1.0
+        return self.scale_factor == 1.0
 
 
-_NOTHING = Sampled(batches=0, times=1.0, duration_ms=0.0)
+_NOTHING = BackfillSample(batches=0, scale_factor=1.0, duration_ms=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Batch:
+class _SampleBatch:
     rows: int
-    written: int
+    written_rows: int
     duration_ms: float
 
 
-class Sampling:
+class BackfillSampler:
     """Runs the sample of one backfill. With `full`, or where there is little to do, all of it."""
 
-    def __init__(self, connection: Connection, emit: Emit, hooks: HookRuns, *, full: bool) -> None:
-        self._hooks = hooks
+    def __init__(self, connection: Connection, emit: Emit, hook_runner: HookRunner, *, full: bool) -> None:
+        self._hook_runner = hook_runner
         self._connection = connection
         self._emit = emit
         self._full = full
 
-    def run(self, version: str, segment: Segment, overlook: Callable[[], None], observe: Observe) -> Sampled:
+    def run(
+        self, version: str, segment: Segment, ignore_reads: Callable[[], None], after_statement: AfterStatement
+    ) -> BackfillSample:
         """Runs the one step of a segment. `overlook` is called after reading that a real run does not do.
 
         Raises StepFailed and psycopg.Error.
@@ -82,7 +90,7 @@ class Sampling:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did, sampled = self._run(step, identity, overlook, observe)
+            did, sampled = self._run_step(step, identity, ignore_reads, after_statement)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
@@ -90,90 +98,96 @@ class Sampling:
         self._emit(did.finished(identity, sampled.duration_ms))
         return sampled
 
-    def _run(
-        self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe
-    ) -> tuple[Did, Sampled]:
+    def _run_step(
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+    ) -> tuple[Did, BackfillSample]:
         if step.hook is None:
-            return self._sample(step, identity, overlook, observe)
+            return self._sample(step, identity, ignore_reads, after_statement)
         did, sampled = Did(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
             nonlocal did, sampled
-            overlook()
-            did, sampled = self._sample(planned, identity, overlook, observe)
+            ignore_reads()
+            did, sampled = self._sample(planned, identity, ignore_reads, after_statement)
             return did.rows or 0
 
-        result = self._hooks.run_batched(self._connection, identity, step, sample_for_hook)
+        result = self._hook_runner.run_batched(self._connection, identity, step, sample_for_hook)
         return replace(did, rows=result.rows_affected, stats=result.stats), sampled
 
     def _sample(
-        self, step: PlannedStep, identity: StepId, overlook: Callable[[], None], observe: Observe
-    ) -> tuple[Did, Sampled]:
-        backfill = _backfill(step)
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+    ) -> tuple[Did, BackfillSample]:
+        backfill = _require_backfill(step)
         source = find_source(self._connection, step, backfill)
-        into = resolved(self._connection, step, backfill.into)
+        into = resolve_table(self._connection, step, backfill.into)
         notes: list[str] = []
-        if backfill.on_writes is OnWrites.CAPTURE:
-            tables = captured_tables(self._connection, step, backfill, source.key, into)
+        if backfill.on_writes is OnConcurrentWrites.CAPTURE:
+            tables = tables_to_capture(self._connection, step, backfill, source.key, into)
             notes += [_capture_note([str(table.name) for table in tables])] if tables else []
-        end = last_key(self._connection, source.key)
+        end = find_last_key(self._connection, source.key)
         if end is None:
             return Did(rows=0, note="; ".join(notes) or None), _NOTHING
-        refuse_bad_plan(self._connection, step, source.key, end)
+        check_batch_plan(self._connection, step, source.key, end)
         total = source.estimated_rows
         if total is None:
-            total = count_rows(self._connection, source.key, Piece())
+            total = count_rows(self._connection, source.key, KeyRange())
         whole = self._full or total <= _SAMPLES * backfill.batch_rows
         batches = []
-        for piece in list(self._pieces(source.key, end, backfill.batch_rows, whole=whole)):
+        for piece in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
             rows = count_rows(self._connection, source.key, piece)
-            overlook()
-            batches.append(self._batch(step, identity, source.key, piece, rows, observe))
+            ignore_reads()
+            batches.append(self._run_batch(step, identity, source.key, piece, rows, after_statement))
         seen = sum(batch.rows for batch in batches)
         if not whole and seen >= total:
             # the estimate was too low
-            total = count_rows(self._connection, source.key, Piece())
-            overlook()
-        sampled = Sampled(
+            total = count_rows(self._connection, source.key, KeyRange())
+            ignore_reads()
+        sampled = BackfillSample(
             batches=len(batches),
-            times=1.0 if whole or not seen else total / seen,
+            scale_factor=1.0 if whole or not seen else total / seen,
             duration_ms=sum(batch.duration_ms for batch in batches),
         )
-        notes[:0] = [] if sampled.is_whole else [_note(batches, total)]
-        return Did(rows=sum(batch.written for batch in batches), note="; ".join(notes) or None), sampled
+        notes[:0] = [] if sampled.is_whole else [_sample_note(batches, total)]
+        return Did(rows=sum(batch.written_rows for batch in batches), note="; ".join(notes) or None), sampled
 
-    def _pieces(self, key: BatchKey, end: Values, rows: int, *, whole: bool) -> Iterator[Piece]:
-        if whole:
-            walk = Walk(self._connection, key, end)
-            position: Position | None = Position()
-            while position is not None and (stretch := walk.next(position, rows)) is not None:
-                yield stretch.piece
-                position = stretch.then
+    def _iterate_key_ranges(self, key: BatchKey, end: KeyValues, rows: int, *, is_whole: bool) -> Iterator[KeyRange]:
+        if is_whole:
+            walk = KeysetCursor(self._connection, key, end)
+            position: CursorPosition | None = CursorPosition()
+            while position is not None and (stretch := walk.next_chunk(position, rows)) is not None:
+                yield stretch.key_range
+                position = stretch.next_position
             return
-        ends = [*cuts(self._connection, key, end, _SAMPLES), end]
-        starts = [starting_behind(self._connection, key, *both) for both in pairwise(ends)]
-        for start, stop in zip((Position(), *starts), ends, strict=True):
-            stretch = Walk(self._connection, key, stop).next(start, rows)
+        ends = [*sample_split_points(self._connection, key, end, _SAMPLES), end]
+        starts = [position_after(self._connection, key, *both) for both in pairwise(ends)]
+        for start, stop in zip((CursorPosition(), *starts), ends, strict=True):
+            stretch = KeysetCursor(self._connection, key, stop).next_chunk(start, rows)
             if stretch is not None:
-                yield stretch.piece
+                yield stretch.key_range
 
-    def _batch(
-        self, step: PlannedStep, identity: StepId, key: BatchKey, piece: Piece, rows: int, observe: Observe
-    ) -> _Batch:
+    def _run_batch(
+        self,
+        step: PlannedStep,
+        identity: StepId,
+        key: BatchKey,
+        key_range: KeyRange,
+        rows: int,
+        after_statement: AfterStatement,
+    ) -> _SampleBatch:
         (statement,) = step.statements
-        condition = key.predicate(piece).as_string(self._connection)
-        text = with_condition(statement, condition)
+        condition = key.predicate(key_range).as_string(self._connection)
+        text = add_where(statement, condition)
         started = time.perf_counter()
         try:
             cursor = self._connection.execute(text.encode())
         except psycopg.Error as error:
-            raise StepFailed(batch_failure(error, statement, step, condition), error.sqlstate) from error
+            raise StepFailed(batch_diagnostic(error, statement, step, condition), error.sqlstate) from error
         duration_ms = (time.perf_counter() - started) * 1000
-        observe(identity, replace(statement, text=text), duration_ms)
-        return _Batch(rows=rows, written=max(cursor.rowcount, 0), duration_ms=duration_ms)
+        after_statement(identity, replace(statement, text=text), duration_ms)
+        return _SampleBatch(rows=rows, written_rows=max(cursor.rowcount, 0), duration_ms=duration_ms)
 
 
-def _backfill(step: PlannedStep) -> PlannedBackfill:
+def _require_backfill(step: PlannedStep) -> PlannedBackfill:
     if step.backfill is None:
         raise ValueError(step.name)
     return step.backfill
@@ -184,31 +198,31 @@ def _capture_note(tables: list[str]) -> str:
     return f"the real run takes SHARE ROW EXCLUSIVE on {', '.join(tables)} for a moment at its start and at its end"
 
 
-def _note(batches: list[_Batch], total: int) -> str:
+def _sample_note(batches: list[_SampleBatch], total: int) -> str:
     """How much of it ran, and how long all of it takes one worker, with the range that the batches' spread gives."""
     seen = sum(batch.rows for batch in batches)
     text = (
-        f"sampled: {count(len(batches), 'batch', 'batches')}, {seen:,} of about {count(total, 'row')};"
-        f" all take one worker about {_cost(batches) * total / 1000:.1f} s"
+        f"sampled: {pluralize(len(batches), 'batch', 'batches')}, {seen:,} of about {pluralize(total, 'row')};"
+        f" all take one worker about {_ms_per_row(batches) * total / 1000:.1f} s"
     )
     if len(batches) > 1:
-        low, high = (max(bound * total / 1000, 0.0) for bound in _bounds(batches))
+        low, high = (max(bound * total / 1000, 0.0) for bound in _ms_per_row_range(batches))
         text += f" ({low:.1f} to {high:.1f} s by the batches' spread; commits and the growing of batches are not in it)"
     return f"{text}; `--full` runs all"
 
 
-def _cost(batches: list[_Batch]) -> float:
+def _ms_per_row(batches: list[_SampleBatch]) -> float:
     """Milliseconds for each row of the driving table."""
     return sum(batch.duration_ms for batch in batches) / sum(batch.rows for batch in batches)
 
 
-def _bounds(batches: list[_Batch]) -> tuple[float, float]:
+def _ms_per_row_range(batches: list[_SampleBatch]) -> tuple[float, float]:
     """The range of that cost: the ratio estimate of a sample, plus and minus t standard errors.
 
     With n batches of r rows each on average, and residuals e of their times from the cost, the standard error is
     √(Σe² / (n - 1)) / (r·√n) (Cochran, Sampling Techniques, 6.4), and t has n - 1 degrees of freedom.
     """
-    cost, number = _cost(batches), len(batches)
+    cost, number = _ms_per_row(batches), len(batches)
     residuals = sum((batch.duration_ms - cost * batch.rows) ** 2 for batch in batches)
     error = sqrt(residuals / (number - 1)) / (fmean(batch.rows for batch in batches) * sqrt(number))
     reach = student_quantile(LEVEL_PERCENT / 100, number - 1) * error

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confiture.core.database import Connection
-from confiture.core.queries import query
+from confiture.core.db.connection import Connection
+from confiture.core.db.queries import query
 from confiture.models.trace import StatementTrace
-from confiture.sql.actions import named_relations, same_relation
+from confiture.sql.actions import is_same_relation, relations_named_in
 
 _WORTH_TELLING = 0.01
 """From this share of a run's time on it is told that a statement could not be scaled."""
@@ -24,14 +24,14 @@ _NOTHING_SCALED = (
 class Scale:
     """Row counts of two databases, by table, as ANALYZE left them; below 0 where it never ran."""
 
-    here: Mapping[str, float]
-    there: Mapping[str, float]
+    source_rows: Mapping[str, float]
+    target_rows: Mapping[str, float]
 
     def factors(self, traces: Sequence[StatementTrace]) -> tuple[float, ...]:
         """How many times longer each statement of a run takes there; 1 for one that cannot be scaled."""
         return tuple(1.0 if factor is None else factor for factor in self._known_factors(traces))
 
-    def reaches(self, traces: Sequence[StatementTrace]) -> bool:
+    def has_counts_for(self, traces: Sequence[StatementTrace]) -> bool:
         """Whether there are row counts to compare for any statement of a run."""
         return any(factor is not None for factor in self._known_factors(traces))
 
@@ -40,12 +40,12 @@ class Scale:
 
         One sentence where none could.
         """
-        if not self.reaches(traces):
+        if not self.has_counts_for(traces):
             return (_NOTHING_SCALED,)
         total_ms = sum(trace.duration_ms for trace in traces)
         found = []
         for trace, factor in zip(traces, self._known_factors(traces), strict=True):
-            tables = sorted(_weights(trace))
+            tables = sorted(_count_touched_rows(trace))
             if factor is None and tables and trace.duration_ms > _WORTH_TELLING * total_ms:
                 found.append(
                     f"the time of {trace.step.name!r} ({trace.step.version}) is not scaled: for {', '.join(tables)}"
@@ -60,31 +60,33 @@ class Scale:
         made: dict[str, float] = {}
         found: list[float | None] = []
         for trace in traces:
-            weights = _weights(trace)
+            weights = _count_touched_rows(trace)
             factor = self._mean(weights, made)
             if factor is None and made:
                 # reading a new table leaves no trace
-                named = named_relations([trace.text])
-                factor = self._mean({t: 1 for t in made if any(same_relation(t, name) for name in named)}, made)
+                named = relations_named_in([trace.text])
+                factor = self._mean({t: 1 for t in made if any(is_same_relation(t, name) for name in named)}, made)
             found.append(factor)
             if factor is not None:
-                made |= {rows.table: factor for rows in trace.rows if rows.inserted and rows.table not in self.here}
+                made |= {
+                    rows.table: factor for rows in trace.rows if rows.inserted and rows.table not in self.source_rows
+                }
         return found
 
-    def _mean(self, weights: Mapping[str, int], made: Mapping[str, float]) -> float | None:
-        factors = {table: self._growth(table, made) for table in weights}
+    def _mean(self, weights: Mapping[str, int], created: Mapping[str, float]) -> float | None:
+        factors = {table: self._growth(table, created) for table in weights}
         known = {table: factor for table, factor in factors.items() if factor is not None}
         total = sum(weights[table] for table in known)
         return sum(weights[table] * factor for table, factor in known.items()) / total if total else None
 
-    def _growth(self, table: str, made: Mapping[str, float]) -> float | None:
-        if table in made:
-            return made[table]
-        here, there = self.here.get(table, -1), self.there.get(table, -1)
+    def _growth(self, table: str, created: Mapping[str, float]) -> float | None:
+        if table in created:
+            return created[table]
+        here, there = self.source_rows.get(table, -1), self.target_rows.get(table, -1)
         return there / here if here > 0 and there >= 0 else None
 
 
-def _weights(trace: StatementTrace) -> dict[str, int]:
+def _count_touched_rows(trace: StatementTrace) -> dict[str, int]:
     """How many rows of each table a statement read and wrote; tables without any are left out."""
     weights: Counter[str] = Counter()
     for scan in trace.scans:
@@ -94,6 +96,6 @@ def _weights(trace: StatementTrace) -> dict[str, int]:
     return {table: weight for table, weight in weights.items() if weight}
 
 
-def row_counts(connection: Connection) -> dict[str, float]:
+def read_row_counts(connection: Connection) -> dict[str, float]:
     """The rows of each table as last counted; reads catalogs only."""
     return {row["name"]: row["rows"] for row in connection.execute(query("row_counts"))}

@@ -16,8 +16,8 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
-from confiture.core.database import Connection
-from confiture.core.failures import StepFailed, TransactionEnded
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import StepFailed, TransactionEnded
 from confiture.core.hooks.errors import HookRefused
 from confiture.models.plan import Statement
 from confiture.sql.parsing import parse_statements
@@ -28,27 +28,27 @@ _MARK = "confiture_hook_runs"
 _WRITING_COMMANDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _NESTED = "`with conn.transaction():` makes a part that can fail by itself"
 
-Seen = Callable[[Statement, float], None]
+OnStatement = Callable[[Statement, float], None]
 """Is told of each statement that succeeded, with the milliseconds that it took."""
 
 
 @dataclass(slots=True)
-class Seeing:
+class StatementObserver:
     """A statement while it runs, and in the end the rows that it wrote, None where none by its nature."""
 
     statement: Statement
     rows: int | None = None
 
-    def ended(self, cursor: HookCursor) -> None:
+    def record_cursor(self, cursor: HookCursor) -> None:
         """Takes in what the cursor has of it."""
-        self.rows = _rows(cursor, self.statement)
+        self.rows = _count_written_rows(cursor, self.statement)
 
-    def written(self, rows: int) -> None:
+    def record_rows(self, rows: int) -> None:
         """Takes in the rows of one that returns each row that it writes."""
-        self.rows = rows if self.statement.writes else None
+        self.rows = rows if self.statement.has_row_count else None
 
 
-def _hooks_own(connection: psycopg.Connection[Any]) -> HookConnection:
+def _require_hook_connection(connection: psycopg.Connection[Any]) -> HookConnection:
     if not isinstance(connection, HookConnection):
         raise TypeError("the cursors of a hook are made by its connection")
     return connection
@@ -69,8 +69,8 @@ class HookCursor(psycopg.Cursor[TupleRow]):
     """
 
     @property
-    def _of_hook(self) -> HookConnection:
-        return _hooks_own(self.connection)
+    def _hook_connection(self) -> HookConnection:
+        return _require_hook_connection(self.connection)
 
     def scalar(self) -> Any:
         """The first value of the next row; None where there is no row."""
@@ -80,44 +80,44 @@ class HookCursor(psycopg.Cursor[TupleRow]):
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
         """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
-        with self._of_hook.seeing(query, params) as seen:
+        with self._hook_connection.observing(query, params) as seen:
             super().execute(query, params, prepare=prepare, binary=binary)  # type: ignore[arg-type,misc]
-            seen.ended(self)
+            seen.record_cursor(self)
         return self
 
     def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
         """Executes as psycopg does. Raises HookRefused for what would end or begin a transaction."""
-        with self._of_hook.seeing(query, ()) as seen:
+        with self._hook_connection.observing(query, ()) as seen:
             super().executemany(query, params_seq, returning=returning)
-            seen.ended(self)
+            seen.record_cursor(self)
 
     def stream(
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, size: int = 1
     ) -> Iterator[TupleRow]:
         """Streams as psycopg does. Raises HookRefused for what would end or begin a transaction."""
-        with self._of_hook.seeing(query, params) as seen:
+        with self._hook_connection.observing(query, params) as seen:
             given = 0
             for row in super().stream(query, params, binary=binary, size=size):
                 yield row
                 given += 1
             # what writes and streams gives a row for each that it wrote
-            seen.written(given)
+            seen.record_rows(given)
 
     @contextmanager
     def copy(self, statement: Query, params: Params | None = None, *, writer: Any = None) -> Iterator[psycopg.Copy]:
         """Copies as psycopg does."""
-        with self._of_hook.seeing(statement, params) as seen:
+        with self._hook_connection.observing(statement, params) as seen:
             with super().copy(statement, params, writer=writer) as copying:
                 writes = self.pgresult is not None and self.pgresult.status == ExecStatus.COPY_IN
                 yield copying
             if writes:
-                seen.ended(self)
+                seen.record_cursor(self)
 
 
 class HookServerCursor(psycopg.ServerCursor[TupleRow]):
     """The same for a cursor that the server keeps, which has a name. What it read is seen when it is closed."""
 
-    _asked: Query | None = None
+    _close_query: Query | None = None
 
     def scalar(self) -> Any:
         """The first value of the next row; None where there is no row."""
@@ -127,20 +127,20 @@ class HookServerCursor(psycopg.ServerCursor[TupleRow]):
         self, query: Query, params: Params | None = None, *, binary: bool | None = None, **options: Any
     ) -> Self:
         """Declares the cursor as psycopg does. Raises HookRefused for what would end or begin a transaction."""
-        with _hooks_own(self.connection).seeing(query, params):
+        with _require_hook_connection(self.connection).observing(query, params):
             super().execute(query, params, binary=binary, **options)
-        self._asked = sql.SQL("CLOSE {}").format(sql.Identifier(self.name))
+        self._close_query = sql.SQL("CLOSE {}").format(sql.Identifier(self.name))
         return self
 
     def close(self) -> None:
         """Closes the cursor."""
-        connection = _hooks_own(self.connection)
-        if self._asked is None or connection.closed:
+        connection = _require_hook_connection(self.connection)
+        if self._close_query is None or connection.closed:
             super().close()
             return
-        with connection.seeing(self._asked, None):
+        with connection.observing(self._close_query, None):
             super().close()
-        self._asked = None
+        self._close_query = None
 
 
 class HookConnection(psycopg.Connection[TupleRow]):
@@ -162,14 +162,14 @@ class HookConnection(psycopg.Connection[TupleRow]):
         self.rows_written: int | None = None
         # the session's statements are named by the connection that it belongs to
         self.prepare_threshold = None
-        self._seen: Seen | None = None
-        self._released = False
-        self._failed: psycopg.Error | None = None
+        self._on_statement: OnStatement | None = None
+        self._is_released = False
+        self._last_error: psycopg.Error | None = None
 
     @property
     def closed(self) -> bool:
         """Whether the hook is over, or the session is lost."""
-        return self._released or super().closed
+        return self._is_released or super().closed
 
     def execute(
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool = False
@@ -182,19 +182,19 @@ class HookConnection(psycopg.Connection[TupleRow]):
 
     def commit(self) -> NoReturn:
         """Raises HookRefused."""
-        raise _refused("commit")
+        raise _refused_error("commit")
 
     def rollback(self) -> NoReturn:
         """Raises HookRefused."""
-        raise _refused("rollback")
+        raise _refused_error("rollback")
 
     def close(self) -> NoReturn:
         """Raises HookRefused."""
-        raise _refused("close")
+        raise _refused_error("close")
 
     def set_autocommit(self, value: bool) -> NoReturn:
         """Raises HookRefused."""
-        raise _refused("autocommit")
+        raise _refused_error("autocommit")
 
     def pipeline(self) -> NoReturn:
         """Raises HookRefused: what each statement does could not be seen as it runs."""
@@ -204,23 +204,23 @@ class HookConnection(psycopg.Connection[TupleRow]):
         """Leaves the connection as it is."""
 
     @contextmanager
-    def seeing(self, query: Query, params: Params | None) -> Iterator[Seeing]:
+    def observing(self, query: Query, params: Params | None) -> Iterator[StatementObserver]:
         """Tells who watches of a statement that runs inside. Raises HookRefused for one that may not."""
-        if self._released:
+        if self._is_released:
             raise HookRefused("the hook is over: its connection cannot be used any more")
-        statement = _statement(query, params, self)
-        seeing = Seeing(statement)
+        statement = _parse_statement(query, params, self)
+        seeing = StatementObserver(statement)
         started = time.perf_counter()
         try:
             yield seeing
         except psycopg.Error as error:
-            self._failed = error
+            self._last_error = error
             raise
         spent_ms = (time.perf_counter() - started) * 1000
         if seeing.rows is not None:
             self.rows_written = (self.rows_written or 0) + seeing.rows
-        if self._seen is not None:
-            self._seen(statement, spent_ms)
+        if self._on_statement is not None:
+            self._on_statement(statement, spent_ms)
 
     @contextmanager
     def transaction(
@@ -237,19 +237,19 @@ class HookConnection(psycopg.Connection[TupleRow]):
             if not stays:
                 self.rows_written = before
 
-    def require_sound(self) -> None:
+    def check_usable(self) -> None:
         """Raises what the session is not to be used after: the error that ended the transaction, where the hook caught
         it and went on, or HookRefused for a query that is still under way.
         """
         status = self.info.transaction_status
         if status is TransactionStatus.INERROR:
-            raise self._failed or psycopg.errors.InFailedSqlTransaction("the transaction is aborted")
+            raise self._last_error or psycopg.errors.InFailedSqlTransaction("the transaction is aborted")
         if status is TransactionStatus.ACTIVE:
             raise HookRefused("a query or a COPY is still under way: read it to its end, or close it")
 
 
 @contextmanager
-def lent(connection: Connection, seen: Seen) -> Iterator[HookConnection]:
+def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iterator[HookConnection]:
     """The session of a run, as a hook gets it, until the context ends. `seen` is told of each statement."""
     # a connection takes over what the session tells; that stays with the run
     notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
@@ -257,15 +257,15 @@ def lent(connection: Connection, seen: Seen) -> Iterator[HookConnection]:
     connection.pgconn.notice_handler, connection.pgconn.notify_handler = notices, notifications
     if connection.info.transaction_status is TransactionStatus.IDLE:
         psycopg.Connection.set_autocommit(hooks_own, True)
-    hooks_own._seen = seen
+    hooks_own._on_statement = on_statement
     try:
         yield hooks_own
     finally:
-        hooks_own._released = True
+        hooks_own._is_released = True
 
 
 @contextmanager
-def still_open(connection: Connection, name: str) -> Iterator[None]:
+def guard_transaction(connection: Connection, name: str) -> Iterator[None]:
     """Raises TransactionEnded where the transaction that is open now is no more after what runs inside, also where
     that fails.
 
@@ -275,14 +275,14 @@ def still_open(connection: Connection, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if _has_ended(connection):
-            raise _ended(name, error) from error
+        if _has_transaction_ended(connection):
+            raise _transaction_ended_error(name, error) from error
         raise
-    if _has_ended(connection):
+    if _has_transaction_ended(connection):
         raise TransactionEnded(name)
 
 
-def _has_ended(connection: Connection) -> bool:
+def _has_transaction_ended(connection: Connection) -> bool:
     """Whether the transaction with the savepoint is over; not where that cannot be asked."""
     status = connection.info.transaction_status
     if status is TransactionStatus.INTRANS:
@@ -293,27 +293,27 @@ def _has_ended(connection: Connection) -> bool:
     return status is TransactionStatus.IDLE
 
 
-def _ended(name: str, error: BaseException) -> TransactionEnded:
+def _transaction_ended_error(name: str, error: BaseException) -> TransactionEnded:
     ended = TransactionEnded(name)
     told = error.diagnostic.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
     ended.diagnostic = replace(ended.diagnostic, detail=(f"then it failed: {told}",))
     return ended
 
 
-def _statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:
+def _parse_statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:
     """What is about to run, as people are shown it. Raises HookRefused where it would end or begin a transaction."""
-    text = _text(query, connection)
+    text = _query_text(query, connection)
     # the driver replaces placeholders only where it is given parameters
     parsable = text if params is None else _PLACEHOLDER.sub("$1", text).replace("%%", "%")
     statements, problems = parse_statements(parsable)
     ending = next((problem for problem in problems if problem.code == _ENDING), None)
     if ending is not None:
         raise HookRefused(f"a hook commits nothing by itself, the migration does: {parsable.strip()!r}. {_NESTED}")
-    node = statements[0].node if statements else ""
-    return Statement(text=text, offset=0, node=node)
+    node = statements[0].node_kind if statements else ""
+    return Statement(text=text, offset=0, node_kind=node)
 
 
-def _text(query: Any, connection: HookConnection) -> str:
+def _query_text(query: Any, connection: HookConnection) -> str:
     if isinstance(query, sql.Composable):
         return query.as_string(connection)
     if isinstance(query, bytes):
@@ -321,21 +321,23 @@ def _text(query: Any, connection: HookConnection) -> str:
     return query if isinstance(query, str) else "$1".join(query.strings)
 
 
-def _rows(cursor: HookCursor, statement: Statement) -> int | None:
+def _count_written_rows(cursor: HookCursor, statement: Statement) -> int | None:
     """The rows that all statements of a cursor wrote; None where they write none by their nature."""
     if cursor.pgresult is None:
         # executemany adds them up, and keeps no results
-        return max(cursor.rowcount, 0) if statement.writes else None
+        return max(cursor.rowcount, 0) if statement.has_row_count else None
     results = 0
     written: list[int] = []
     for result in cursor.results():
         results += 1
-        if statement.writes or (result.statusmessage or "").split(" ")[0] in _WRITING_COMMANDS:
+        if statement.has_row_count or (result.statusmessage or "").split(" ")[0] in _WRITING_COMMANDS:
             written.append(max(result.rowcount, 0))
     if results > 1:
         cursor.set_result(0)
     return sum(written) if written else None
 
 
-def _refused(what: str) -> HookRefused:
-    return HookRefused(f"`{what}` is not for hooks: the migration commits what they do together with itself. {_NESTED}")
+def _refused_error(operation: str) -> HookRefused:
+    return HookRefused(
+        f"`{operation}` is not for hooks: the migration commits what they do together with itself. {_NESTED}"
+    )

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from confiture.files.registering import register
-from confiture.models.calls import Call, call_from_outside
+from confiture.files.python.hook_registry import add_registration
+from confiture.models.call_sites import CallSite, caller_site
 from confiture.models.hooks import HookPhase, HookResult
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class HookContext:
     logger: Logger
     error: Diagnostic | None
     _progress: Callable[[float, float | None], None]
-    _backfill: Callable[[Mapping[str, Any], Call], int]
+    _backfill: Callable[[Mapping[str, Any], CallSite], int]
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Shows how far the hook is: `done` of `total`, in whatever it counts; None where the total is not known.
@@ -83,7 +83,7 @@ class HookContext:
                     return HookResult(phase="AFTER_DDL", hook_name="Fill", rows_affected=rows)
         """
         fields = {"into": into, "from": source, "sql": sql, **options}
-        return self._backfill(fields, call_from_outside(__file__))
+        return self._backfill(fields, caller_site(__file__))
 
 
 class Hook(ABC):
@@ -128,4 +128,4 @@ def register_hook(name: str, hook: type[Hook]) -> None:
 
         register_hook("backfill", BackfillHook)
     """
-    register(name, hook, call_from_outside(__file__))
+    add_registration(name, hook, caller_site(__file__))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from confiture.core.database import Database
-from confiture.core.failures import OVER_BUDGET, RETRYABLE
-from confiture.models.isolation import DEFAULT_TENANTS
+from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.errors import OVER_BUDGET, RETRYABLE
 from confiture.models.plan import Direction, PlannedMigration
+from confiture.models.tenancy_proofs import DEFAULT_TENANTS
 
 USUAL_MS = 30_000
 
@@ -21,7 +21,7 @@ class ProofOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RehearsalOptions:
+class DryRunOptions:
     """How often a dry run is repeated, and the database by whose row counts its times are scaled.
 
     `confirmed` is needed where the environment is protected. With `full`, batched backfills are not only sampled.
@@ -30,10 +30,10 @@ class RehearsalOptions:
 
     repeat: int = 1
     full: bool = False
-    scale_to: Database | None = None
+    scale_to: ConnectionTarget | None = None
     confirmed: bool = False
     proofs: ProofOptions | None = field(default_factory=ProofOptions)
-    remembered: bool = True
+    store_prediction: bool = True
     """Whether what it predicts is kept in the project's folder."""
 
 
@@ -43,7 +43,7 @@ class Manner:
 
     direction: Direction
     dry_run: bool
-    rehearsal: RehearsalOptions
+    rehearsal: DryRunOptions
 
     @property
     def purpose(self) -> str:

@@ -7,19 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
-from confiture.core.database import Connection
-from confiture.core.tenancy.sight import Visibility
-from confiture.models.catalog import Name, Table, View
-from confiture.models.isolation import Sample
+from confiture.core.db.connection import Connection
+from confiture.core.tenancy.tenant_scope import TenantRowFilter
+from confiture.models.catalog import QualifiedName, Table, View
+from confiture.models.tenancy_proofs import TenantSample
 
 SEED = 6
 
 
-def tenants_by_size(connection: Connection, visibility: Visibility, relations: Iterable[Table | View]) -> list[str]:
+def read_tenants_by_size(
+    connection: Connection, row_filter: TenantRowFilter, relations: Iterable[Table | View]
+) -> list[str]:
     """All tenants that these relations hold rows of, those with the most rows first."""
-    naming: dict[Name, str] = {}
+    naming: dict[QualifiedName, str] = {}
     for relation in relations:
-        named, column = visibility.naming(relation)
+        named, column = row_filter.find_tenant_source(relation)
         naming[named.name] = column
     if not naming:
         return []
@@ -36,11 +38,11 @@ def tenants_by_size(connection: Connection, visibility: Visibility, relations: I
     return [row["tenant"] for row in connection.execute(found).fetchall()]
 
 
-def chosen(by_size: Sequence[str], number: int | None) -> Sample:
+def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
     """So many of them, None for all: the largest, the smallest, and others at random, always the same."""
     total = len(by_size)
     if number is None or number >= total:
-        return Sample(tenants=tuple(by_size), total=total, how="all")
+        return TenantSample(tenants=tuple(by_size), total=total, method="all")
     largest = (number + 2) // 3
     smallest = (number - largest + 1) // 2
     other = number - largest - smallest
@@ -48,13 +50,13 @@ def chosen(by_size: Sequence[str], number: int | None) -> Sample:
     # not for secrets: the same data must give the same sample
     picked = random.Random(SEED).sample(range(len(between)), other)  # noqa: S311
     tenants = [*by_size[:largest], *(between[place] for place in sorted(picked)), *by_size[total - smallest :]]
-    parts = [f"the {_many(largest, 'largest')}"]
+    parts = [f"the {_format_count(largest, 'largest')}"]
     if smallest:
-        parts.append(f"the {_many(smallest, 'smallest')}")
+        parts.append(f"the {_format_count(smallest, 'smallest')}")
     if other:
         parts.append(f"{other} at random (seed {SEED})")
-    return Sample(tenants=tuple(tenants), total=total, how=", ".join(parts))
+    return TenantSample(tenants=tuple(tenants), total=total, method=", ".join(parts))
 
 
-def _many(number: int, word: str) -> str:
+def _format_count(number: int, word: str) -> str:
     return word if number == 1 else f"{number} {word}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confiture.models.isolation import IsolationProof, ProvedStatement
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.steps import step_id
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.models.tenancy_proofs import IsolationProof, ProvedStatement
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 
 _WRITING = frozenset(
     {
@@ -22,36 +22,36 @@ _WRITING = frozenset(
 )
 
 
-def provable(step: PlannedStep) -> Iterator[ParsedStatement]:
+def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
     """The statements of a step that may write rows, or define who sees which; none of steps that only check, or do
     not run.
     """
-    if step.skipped or step.expect or step.reconcile:
+    if step.skip_reason or step.expect or step.reconcile:
         return
-    offsets = {statement.offset for statement in step.statements if statement.node in _WRITING}
+    offsets = {statement.offset for statement in step.statements if statement.node_kind in _WRITING}
     if offsets:
-        yield from (one for one in parsed(step.rendered) if one.offset in offsets and _writes(one))
+        yield from (one for one in parse_rendered(step.rendered) if one.offset in offsets and _is_write(one))
 
 
-def told(
+def to_proved_statement(
     plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: ParsedStatement, proof: IsolationProof
 ) -> ProvedStatement:
     """A proof with the statement that it is of."""
     return ProvedStatement(
         migration=plan.migration.label,
         step=step_id(plan.version, segment, step),
-        span=step.rendered.span(statement.offset),
+        span=step.rendered.span_at(statement.offset),
         text=statement.text,
-        target=_target(statement),
+        target=_target_name(statement),
         proof=proof,
     )
 
 
-def _writes(statement: ParsedStatement) -> bool:
+def _is_write(statement: ParsedStatement) -> bool:
     return statement.kind != "select_stmt" or bool(statement.node.HasField("into_clause"))
 
 
-def _target(statement: ParsedStatement) -> str:
+def _target_name(statement: ParsedStatement) -> str:
     node = statement.node
     if statement.kind == "view_stmt":
         relation = node.view

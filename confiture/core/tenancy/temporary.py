@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.database import Connection
-from confiture.core.queries import query
-from confiture.models.catalog import TEMPORARY, Catalog, Column, Name, Persistence, Table
+from confiture.core.db.connection import Connection
+from confiture.core.db.queries import query
+from confiture.models.catalog import TEMPORARY, Catalog, Persistence, QualifiedName, Table, TableColumn
 
 
-def with_temporary_tables(connection: Connection, catalog: Catalog) -> Catalog:
+def add_temporary_tables(connection: Connection, catalog: Catalog) -> Catalog:
     """The catalog with these tables too: their columns, without their keys."""
     rows = connection.execute(query("temporary_tables")).fetchall()
     if not rows:
         return catalog
     tables = [
         Table(
-            name=Name(TEMPORARY, row["name"]),
+            name=QualifiedName(TEMPORARY, row["name"]),
             persistence=Persistence.TEMPORARY,
-            columns=tuple(Column(**column) for column in row["columns"]),
+            columns=tuple(TableColumn(**column) for column in row["columns"]),
         )
         for row in rows
     ]

@@ -10,17 +10,17 @@ from heapq import merge
 from itertools import islice
 from typing import Any, overload
 
-from confiture.models.catalog import PUBLIC, Catalog, Name, Relation, Table
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Relation, Table
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
+from confiture.models.records import record
 from confiture.models.settings import NEWEST_LINTED, Settings
-from confiture.models.source import Place, Rendered
-from confiture.models.tenancy import Verdict
+from confiture.models.source import RenderedSql, SourceLocation
+from confiture.models.tenancy import TenancyVerdict
 from confiture.models.trace import LockMode
-from confiture.models.values import value
 from confiture.sql.catalog.builder import CatalogIssue
-from confiture.sql.effects import Effects, effects_of
-from confiture.sql.flow import Facts, analyse
-from confiture.sql.tree import Parse, ParsedStatement, parsed
+from confiture.sql.effects import Effects, find_effects
+from confiture.sql.parse_tree import Parse, ParsedStatement, parse_rendered
+from confiture.sql.tenant_flow import TenancyFacts, analyze
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,14 +32,14 @@ class DatabaseFacts:
     """
 
     version: int
-    table_rows: Mapping[Name, int] = field(default_factory=dict)
+    table_rows: Mapping[QualifiedName, int] = field(default_factory=dict)
     catalog: Catalog | None = None
     applied: frozenset[str] = frozenset()
     label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class LintTarget:
     """What is the same for all that is judged in one run of lint.
 
     `postgres_version` is the major version of the server that the migrations are meant for. `table_rows` are the
@@ -48,17 +48,17 @@ class Surroundings:
 
     settings: Settings
     postgres_version: int
-    table_rows: Mapping[Name, int] = field(default_factory=dict)
+    table_rows: Mapping[QualifiedName, int] = field(default_factory=dict)
 
 
-def surroundings(settings: Settings, facts: DatabaseFacts | None) -> Surroundings:
+def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
     """What rules know besides the SQL. The version is that of the settings, or the server's, or the newest known."""
     version = settings.linting.postgres_version or (facts.version if facts else NEWEST_LINTED)
-    return Surroundings(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
+    return LintTarget(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
 
 
 @dataclass(frozen=True, kw_only=True)
-class SchemaSubject:
+class SchemaContext:
     """A schema. `options` are those of the rule that judges it.
 
     `misfits` are the statements of the DDL files that did not fit: objects made twice, or named and not there. The
@@ -66,44 +66,47 @@ class SchemaSubject:
     """
 
     catalog: Catalog
-    surroundings: Surroundings
+    target: LintTarget
     options: Mapping[str, Any]
-    misfits: Sequence[CatalogIssue] = ()
+    catalog_issues: Sequence[CatalogIssue] = ()
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> TenancyFacts:
         """What the analysis of queries knows of it."""
-        return Facts(self.catalog, self.surroundings.settings.tenancy)
+        return TenancyFacts(self.catalog, self.target.settings.tenancy)
 
 
-class Statements:
+class StatementCache:
     """The statements of texts with their trees. Only those of the last text are kept, so ask in order."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
-        self._rendered: Rendered | None = None
+        self._rendered: RenderedSql | None = None
         self._by_offset: Mapping[int, ParsedStatement] = {}
 
-    def of(self, rendered: Rendered) -> Mapping[int, ParsedStatement]:
+    def statements_by_offset(self, rendered: RenderedSql) -> Mapping[int, ParsedStatement]:
         """The statements of a text by their places in it."""
         if self._rendered is not rendered:
-            self._rendered, self._by_offset = rendered, {one.offset: one for one in parsed(rendered, self._parse)}
+            self._rendered, self._by_offset = (
+                rendered,
+                {one.offset: one for one in parse_rendered(rendered, self._parse)},
+            )
         return self._by_offset
 
 
-class Transaction:
+class SegmentStatements:
     """The statements of one segment: those that were judged, and those that are still to come.
 
     A statement's number is its place among them, from 0.
     """
 
-    def __init__(self, segment: Segment, statements: Statements) -> None:
+    def __init__(self, segment: Segment, statements: StatementCache) -> None:
         self._planned = [(step, statement.offset) for step in segment.steps for statement in step.statements]
-        kinds = (statement.node for step in segment.steps for statement in step.statements)
+        kinds = (statement.node_kind for step in segment.steps for statement in step.statements)
         self._numbers: dict[str, list[int]] = {}
         for number, kind in enumerate(kinds):
             self._numbers.setdefault(kind, []).append(number)
-        self._judged: list[StatementSubject] = []
+        self._judged: list[StatementContext] = []
         self._exclusive: list[int] = []
         self._statements = statements
 
@@ -117,56 +120,56 @@ class Transaction:
     def statement(self, number: int) -> ParsedStatement:
         """A statement with its tree."""
         step, offset = self._planned[number]
-        return self._statements.of(step.rendered)[offset]
+        return self._statements.statements_by_offset(step.rendered)[offset]
 
-    def add(self, subject: StatementSubject) -> None:
+    def add_checked(self, context: StatementContext) -> None:
         """Notes that a statement was judged."""
-        if LockMode.ACCESS_EXCLUSIVE in subject.effects.locks.values():
+        if LockMode.ACCESS_EXCLUSIVE in context.effects.locks.values():
             self._exclusive.append(len(self._judged))
-        self._judged.append(subject)
+        self._judged.append(context)
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Lets go of what was judged: each of them holds on to the transaction, and to its tree."""
         self._judged.clear()
 
-    def before(self, number: int) -> Sequence[StatementSubject]:
+    def statements_before(self, number: int) -> Sequence[StatementContext]:
         """The statements before one, in order."""
-        return _Beginning(self._judged, number)
+        return _ListPrefix(self._judged, number)
 
-    def exclusive(self, stop: int) -> Iterator[int]:
+    def exclusive_numbers(self, stop: int) -> Iterator[int]:
         """The numbers of the statements before `stop` that lock something in ACCESS EXCLUSIVE mode, in order."""
         return iter(self._exclusive[: bisect_left(self._exclusive, stop)])
 
-    def of_kind(self, kinds: Iterable[str], start: int, stop: int) -> Iterator[int]:
+    def numbers_of_kind(self, kinds: Iterable[str], start: int, stop: int) -> Iterator[int]:
         """The numbers of the statements of some kinds from `start` to before `stop`, in order."""
         lists = (self._numbers.get(kind, []) for kind in kinds)
         return merge(*(numbers[bisect_left(numbers, start) : bisect_left(numbers, stop)] for numbers in lists))
 
 
-class _Beginning(Sequence["StatementSubject"]):
+class _ListPrefix(Sequence["StatementContext"]):
     """The first items of a list that goes on growing."""
 
-    def __init__(self, items: list[StatementSubject], length: int) -> None:
+    def __init__(self, items: list[StatementContext], length: int) -> None:
         self._items, self._length = items, length
 
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[StatementSubject]:
+    def __iter__(self) -> Iterator[StatementContext]:
         return islice(self._items, self._length)
 
     @overload
-    def __getitem__(self, index: int) -> StatementSubject: ...
+    def __getitem__(self, index: int) -> StatementContext: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[StatementSubject]: ...
-    def __getitem__(self, index: int | slice) -> StatementSubject | Sequence[StatementSubject]:
+    def __getitem__(self, index: slice) -> Sequence[StatementContext]: ...
+    def __getitem__(self, index: int | slice) -> StatementContext | Sequence[StatementContext]:
         if isinstance(index, slice):
             return self._items[slice(*index.indices(self._length))]
         return self._items[range(self._length)[index]]
 
 
-@value(frozen=True, kw_only=True)
-class StatementSubject:
+@record(frozen=True, kw_only=True)
+class StatementContext:
     """A statement of a migration, with the catalog as it is before it runs.
 
     `created` are the relations that the same migration made: nobody uses them yet. `transaction` holds the statements
@@ -175,32 +178,32 @@ class StatementSubject:
 
     statement: ParsedStatement
     catalog: Catalog
-    surroundings: Surroundings
+    target: LintTarget
     migration: PlannedMigration
     step: PlannedStep
-    created: Set[Name]
-    transaction: Transaction
+    created: Set[QualifiedName]
+    transaction: SegmentStatements
     number: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def earlier(self) -> Sequence[StatementSubject]:
+    def earlier(self) -> Sequence[StatementContext]:
         """The statements that run before it in the same transaction. `earlier_of` finds those of a kind faster."""
-        return self.transaction.before(self.number)
+        return self.transaction.statements_before(self.number)
 
-    def earlier_of(self, *kinds: str) -> Iterator[StatementSubject]:
+    def earlier_of_kind(self, *kinds: str) -> Iterator[StatementContext]:
         """The statements of these kinds among them, in order."""
         earlier = self.earlier
-        return (earlier[number] for number in self.transaction.of_kind(kinds, 0, self.number))
+        return (earlier[number] for number in self.transaction.numbers_of_kind(kinds, 0, self.number))
 
-    def earlier_exclusive(self) -> Iterator[StatementSubject]:
+    def earlier_exclusive(self) -> Iterator[StatementContext]:
         """The statements among them that lock something in ACCESS EXCLUSIVE mode, in order."""
         earlier = self.earlier
-        return (earlier[number] for number in self.transaction.exclusive(self.number))
+        return (earlier[number] for number in self.transaction.exclusive_numbers(self.number))
 
-    def later_of(self, *kinds: str) -> Iterator[ParsedStatement]:
+    def later_of_kind(self, *kinds: str) -> Iterator[ParsedStatement]:
         """The statements of these kinds that run after it in the same transaction, in order."""
-        numbers = self.transaction.of_kind(kinds, self.number + 1, len(self.transaction))
+        numbers = self.transaction.numbers_of_kind(kinds, self.number + 1, len(self.transaction))
         return (self.transaction.statement(number) for number in numbers)
 
     @property
@@ -209,24 +212,24 @@ class StatementSubject:
         return self.statement.node
 
     @property
-    def place(self) -> Place:
+    def location(self) -> SourceLocation:
         """Where the statement begins."""
-        return self.statement.place
+        return self.statement.location
 
     @property
     def version(self) -> int:
         """The major version of PostgreSQL that it is meant for."""
-        return self.surroundings.postgres_version
+        return self.target.postgres_version
 
     @cached_property
     def effects(self) -> Effects:
         """What the statement locks, scans and rewrites, as far as that is known without running it."""
-        return effects_of(self.statement, self.catalog, self.version)
+        return find_effects(self.statement, self.catalog, self.version)
 
     @cached_property
-    def tenancy(self) -> Verdict:
+    def tenancy(self) -> TenancyVerdict:
         """Whether the statement can bring rows of one tenant to another."""
-        return analyse(self.statement, Facts(self.catalog, self.surroundings.settings.tenancy))
+        return analyze(self.statement, TenancyFacts(self.catalog, self.target.settings.tenancy))
 
     def relation(self, range_var: Any) -> Relation | None:
         """What a name in the tree means, as far as the catalog knows it."""
@@ -240,16 +243,16 @@ class StatementSubject:
     def name(self, range_var: Any) -> str:
         """How people are shown a name of the tree: with its schema unless that is `public`."""
         found = self.relation(range_var)
-        return str(found.name if found else Name(range_var.schemaname or PUBLIC, range_var.relname))
+        return str(found.name if found else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname))
 
     def is_new(self, range_var: Any) -> bool:
         """Whether the relation of that name is temporary, or was made by this migration: no one can wait for it."""
         found = self.relation(range_var)
         return found is not None and (found.name in self.created or _is_temporary(found))
 
-    def rows(self, name: Name) -> int | None:
+    def rows(self, name: QualifiedName) -> int | None:
         """The number of rows of a table in the database that was asked, None where it is not known."""
-        return self.surroundings.table_rows.get(name)
+        return self.target.table_rows.get(name)
 
 
 def _is_temporary(relation: Relation) -> bool:

@@ -7,18 +7,18 @@ from functools import lru_cache
 
 from confiture.errors import Diagnostic
 from confiture.lint.engine.configuration import ActiveRule
-from confiture.lint.engine.ignores import UNUSED, WITHOUT_REASON, Ignore, unreasoned_hits, unused_hits
-from confiture.lint.engine.replay import NOT_FOLLOWED, Judged
+from confiture.lint.engine.ignores import UNUSED, WITHOUT_REASON, IgnoreComment, ignores_without_reason, unused_ignores
+from confiture.lint.engine.replay import NOT_FOLLOWED, LocatedViolation
 from confiture.lint.engine.rule import Hit, Rule
 from confiture.models.findings import SEVERITIES, Finding
 
 
-def found(judged: Iterable[Judged]) -> tuple[Finding, ...]:
+def to_findings(violations: Iterable[LocatedViolation]) -> tuple[Finding, ...]:
     """The findings of what rules hit, each once, by file and line."""
-    return merged(map(_finding, judged))
+    return dedupe_findings(map(_to_finding, violations))
 
 
-def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def dedupe_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Each finding once, by file and line. The one that knows its migration wins over its twin."""
     once: dict[object, Finding] = {}
     for finding in findings:
@@ -27,26 +27,26 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         known = once.get(key)
         if known is None or (finding.migration and not known.migration):
             once[key] = finding
-    return in_order(once.values())
+    return sort_findings(once.values())
 
 
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """By file and line, the worst first in one place."""
-    return tuple(sorted(findings, key=_order))
+    return tuple(sorted(findings, key=_sort_key))
 
 
-def _order(finding: Finding) -> tuple[object, ...]:
+def _sort_key(finding: Finding) -> tuple[object, ...]:
     span = finding.span
     place = (span.path, span.line, span.column) if span else ("", 0, 0)
     return (*place, SEVERITIES.index(finding.severity), finding.rule, finding.relation or "", finding.message)
 
 
-def _finding(judged: Judged) -> Finding:
-    active, hit = judged.active, judged.hit
+def _to_finding(located: LocatedViolation) -> Finding:
+    active, hit = located.active_rule, located.violation
     span = hit.place.span if hit.place else None
     return Finding(
         rule=active.rule.name,
-        severity=active.severity_of(hit),
+        severity=active.severity_for(hit),
         message=hit.message,
         effect=hit.effect or active.rule.effect,
         hint=hit.hint or active.rule.hint,
@@ -55,72 +55,78 @@ def _finding(judged: Judged) -> Finding:
         excerpt=hit.place.rendered.source.file.excerpt(span.line) if hit.place and span else None,
         relation=hit.relation,
         subject=hit.subject,
-        statement=judged.statement if hit.statement is None else hit.statement,
-        migration=judged.migration,
-        lines=judged.lines,
+        statement=located.statement if hit.statement is None else hit.statement,
+        migration=located.migration,
+        lines=located.lines,
         edits=() if _is_templated(hit) else hit.edits,
         stable_rule=active.rule.stable_name,
     )
 
 
-def _is_templated(hit: Hit) -> bool:
+def _is_templated(violation: Hit) -> bool:
     """Whether a template made the text: other renderings of it may need no change, or another one."""
-    return hit.place is None or hit.place.rendered.text != hit.place.rendered.source.text
+    return violation.place is None or violation.place.rendered.text != violation.place.rendered.source.text
 
 
-def heeding(
+def apply_ignores(
     findings: Sequence[Finding],
-    ignores: Iterable[Ignore],
-    actives: Sequence[ActiveRule],
-    known: Mapping[str, Rule],
+    ignores: Iterable[IgnoreComment],
+    active_rules: Sequence[ActiveRule],
+    rules: Mapping[str, Rule],
     *,
-    all_judged: bool = True,
+    all_rules_ran: bool = True,
 ) -> tuple[tuple[Finding, ...], int]:
     """The findings that no ignore comment takes away, those about the comments, and how many were taken away.
 
     Without `all_judged`, rules may have found nothing because they were not asked: no comment counts as unused.
     """
     comments = {ignore.span: ignore for ignore in ignores}.values()
-    by_path: dict[str, list[Ignore]] = {}
+    by_path: dict[str, list[IgnoreComment]] = {}
     for ignore in comments:
         by_path.setdefault(ignore.span.path, []).append(ignore)
     used: set[tuple[object, str]] = set()
     kept = []
     for finding in findings:
         here = by_path.get(finding.span.path, ()) if finding.span else ()
-        covering = [ignore for ignore in here if finding.span and ignore.covers(known[finding.rule], finding.span)]
+        covering = [ignore for ignore in here if finding.span and ignore.covers(rules[finding.rule], finding.span)]
         used |= {(ignore.span, finding.rule) for ignore in covering}
         if not covering:
             kept.append(finding)
-    judging = {active.rule.name for active in actives}
-    about = found(_about(comments, used, actives, judging, known, all_judged=all_judged))
-    return in_order([*kept, *about]), len(findings) - len(kept)
+    judging = {active.rule.name for active in active_rules}
+    about = to_findings(_check_comments(comments, used, active_rules, judging, rules, all_rules_ran=all_rules_ran))
+    return sort_findings([*kept, *about]), len(findings) - len(kept)
 
 
-def _about(
-    comments: Iterable[Ignore],
+def _check_comments(
+    comments: Iterable[IgnoreComment],
     used: Collection[tuple[object, str]],
-    actives: Sequence[ActiveRule],
-    judging: Collection[str],
-    known: Mapping[str, Rule],
+    active_rules: Sequence[ActiveRule],
+    comment_rules: Collection[str],
+    rules: Mapping[str, Rule],
     *,
-    all_judged: bool,
-) -> Iterator[Judged]:
-    by_name = {active.rule.name: active for active in actives}
+    all_rules_ran: bool,
+) -> Iterator[LocatedViolation]:
+    by_name = {active.rule.name: active for active in active_rules}
     for ignore in comments:
         unused = [
             name
             for name in ignore.rules
-            if (rule := known.get(name)) is None
-            or (all_judged and rule.name in judging and (ignore.span, rule.name) not in used)
+            if (rule := rules.get(name)) is None
+            or (all_rules_ran and rule.name in comment_rules and (ignore.span, rule.name) not in used)
         ]
         if UNUSED in by_name:
-            yield from (Judged(active=by_name[UNUSED], hit=hit) for hit in unused_hits(ignore, unused, known))
+            yield from (
+                LocatedViolation(active_rule=by_name[UNUSED], violation=hit)
+                for hit in unused_ignores(ignore, unused, rules)
+            )
         if WITHOUT_REASON in by_name:
-            yield from (Judged(active=by_name[WITHOUT_REASON], hit=hit) for hit in unreasoned_hits(ignore))
+            yield from (
+                LocatedViolation(active_rule=by_name[WITHOUT_REASON], violation=hit)
+                for hit in ignores_without_reason(ignore)
+            )
 
 
-def unreadable(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
+def parse_error_findings(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
     """What cannot be read, as findings; a file that several migrations run is told once."""
     for problem in {(one.code, one.span, one.message): one for one in problems}.values():
         yield Finding(
@@ -140,6 +146,6 @@ def _words(line: str) -> str:
     return " ".join(line.split())
 
 
-def is_broken_file(finding: Finding) -> bool:
+def is_parse_error(finding: Finding) -> bool:
     """Whether the finding is that a file cannot be read. The codes of such have dashes, the names of rules have not."""
     return "-" in finding.rule

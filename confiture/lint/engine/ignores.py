@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from confiture.errors import Span
 from confiture.lint.engine.rule import Hit, Rule
-from confiture.models.source import Place, Rendered
-from confiture.models.values import value
-from confiture.sql.tree import ParsedStatement
+from confiture.models.records import record
+from confiture.models.source import RenderedSql, SourceLocation
+from confiture.sql.parse_tree import ParsedStatement
 from confiture.text import did_you_mean
 
 UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
@@ -17,11 +17,11 @@ UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
 
 _SIGN = "confiture:"
 _COMMENT = re.compile(r"--\s*confiture:\s*ignore\b(?P<rules>.*?)(?:--(?P<reason>.*))?$")
-_OUTSIDE = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILINE)
+_NON_TRANSACTIONAL_FUNCTION = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\b", re.MULTILINE)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Ignore:
+@record(frozen=True, kw_only=True, slots=True)
+class IgnoreComment:
     """An ignore comment: where it stands, and the range of the statement that it is for, in places of its file.
 
     `first` and `last` are None where there is no statement. `outside` is whether it is a comment of the file around the
@@ -30,25 +30,25 @@ class Ignore:
 
     rules: tuple[str, ...]
     reason: str
-    place: Place
+    location: SourceLocation
     span: Span
-    first: Span | None
-    last: Span | None
-    outside: bool = False
+    first_span: Span | None
+    last_span: Span | None
+    is_misplaced: bool = False
 
     def covers(self, rule: Rule, span: Span) -> bool:
         """Whether it is meant for a finding of that rule, by any of its names, at that place."""
-        if self.first is None or self.last is None or span.path != self.first.path:
+        if self.first_span is None or self.last_span is None or span.path != self.first_span.path:
             return False
-        return self.first <= span <= self.last and not {rule.name, *rule.aliases}.isdisjoint(self.rules)
+        return self.first_span <= span <= self.last_span and not {rule.name, *rule.aliases}.isdisjoint(self.rules)
 
 
-def has_ignores(rendered: Rendered) -> bool:
+def has_ignores(rendered: RenderedSql) -> bool:
     """Whether a text may have ignore comments; false is sure."""
     return _SIGN in rendered.text
 
 
-def ignores_in(rendered: Rendered, statements: Sequence[ParsedStatement]) -> Iterable[Ignore]:
+def find_ignores(rendered: RenderedSql, statements: Sequence[ParsedStatement]) -> Iterable[IgnoreComment]:
     """The ignore comments of a text, with the statements that they are for.
 
     That is the statement around the comment, or the one that ends before it on its line, or the next one.
@@ -56,28 +56,30 @@ def ignores_in(rendered: Rendered, statements: Sequence[ParsedStatement]) -> Ite
     if not has_ignores(rendered):
         return
     ordered = sorted(statements, key=lambda statement: statement.offset)
-    for offset, match in _comments(rendered.text):
-        statement = _meant(rendered.text, offset, ordered)
-        yield Ignore(
+    for offset, match in _scan_comments(rendered.text):
+        statement = _find_statement(rendered.text, offset, ordered)
+        yield IgnoreComment(
             rules=tuple(re.findall(r"[^\s,]+", match["rules"])),
             reason=(match["reason"] or "").strip(),
-            place=Place(rendered=rendered, offset=offset),
-            span=rendered.span(offset),
-            first=statement.place.span if statement else None,
-            last=rendered.span(max(statement.end - 1, statement.offset)) if statement else None,
+            location=SourceLocation(rendered=rendered, offset=offset),
+            span=rendered.span_at(offset),
+            first_span=statement.location.span if statement else None,
+            last_span=rendered.span_at(max(statement.end - 1, statement.offset)) if statement else None,
         )
 
 
-def ignores_outside(rendered: Rendered) -> Iterator[Ignore]:
+def misplaced_ignores(rendered: RenderedSql) -> Iterator[IgnoreComment]:
     """The comments of a migration's file, in the way of YAML and Python, that would be ignore comments in its SQL."""
-    for match in _OUTSIDE.finditer(rendered.text) if has_ignores(rendered) else ():
-        place = Place(rendered=rendered, offset=match.start())
-        yield Ignore(rules=(), reason="", place=place, span=place.span, first=None, last=None, outside=True)
+    for match in _NON_TRANSACTIONAL_FUNCTION.finditer(rendered.text) if has_ignores(rendered) else ():
+        place = SourceLocation(rendered=rendered, offset=match.start())
+        yield IgnoreComment(
+            rules=(), reason="", location=place, span=place.span, first_span=None, last_span=None, is_misplaced=True
+        )
 
 
-def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
+def _scan_comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
     """The ignore comments and where they begin. The scanner tells them from text in quotes."""
-    from confiture.sql.grammar import pb, scan_tokens
+    from confiture.sql.parser import pb, scan_tokens
 
     encoded = text.encode()
     for token in scan_tokens(text):
@@ -87,32 +89,32 @@ def _comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
                 yield len(encoded[: token.start].decode()), match
 
 
-def _meant(text: str, offset: int, statements: Sequence[ParsedStatement]) -> ParsedStatement | None:
+def _find_statement(text: str, offset: int, statements: Sequence[ParsedStatement]) -> ParsedStatement | None:
     around = next((one for one in statements if one.offset <= offset < one.end), None)
     before = [one for one in statements if one.end <= offset and "\n" not in text[one.end : offset]]
     behind = (one for one in statements if one.offset > offset)
     return around or (before[-1] if before else next(behind, None))
 
 
-def unused_hits(ignore: Ignore, unused: Sequence[str], known: Mapping[str, Rule]) -> Iterator[Hit]:
+def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[str, Rule]) -> Iterator[Hit]:
     """What is wrong with an ignore comment whose rules `unused` found nothing where it stands."""
-    if ignore.outside:
+    if ignore.is_misplaced:
         message = "the comment stands outside of the SQL, where nobody heeds it"
         hint = "write it into the SQL itself, before the statement: `-- confiture: ignore RULE -- reason`"
-        yield Hit(place=ignore.place, message=message, hint=hint, subject="outside")
+        yield Hit(place=ignore.location, message=message, hint=hint, subject="outside")
     elif not ignore.rules:
-        yield Hit(place=ignore.place, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
+        yield Hit(place=ignore.location, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
     for name in unused:
-        if name in known:
-            yield Hit(place=ignore.place, message=f"{name} finds nothing here", subject=known[name].stable_name)
+        if name in rules:
+            yield Hit(place=ignore.location, message=f"{name} finds nothing here", subject=rules[name].stable_name)
             continue
-        hint = did_you_mean(name, list(known)) or "`confiture lint --list-rules` shows all"
-        yield Hit(place=ignore.place, message=f"there is no rule {name!r}", hint=hint, subject=name)
+        hint = did_you_mean(name, list(rules)) or "`confiture lint --list-rules` shows all"
+        yield Hit(place=ignore.location, message=f"there is no rule {name!r}", hint=hint, subject=name)
 
 
-def unreasoned_hits(ignore: Ignore) -> Iterator[Hit]:
+def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Hit]:
     """What is wrong with an ignore comment that does not say why."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
         message = f"the comment does not say why {names} does not matter here"
-        yield Hit(place=ignore.place, message=message, subject=names)
+        yield Hit(place=ignore.location, message=message, subject=names)

@@ -9,45 +9,45 @@ from typing import Any, TypeVar, cast
 
 from confiture.errors import Diagnostic
 from confiture.lint.engine.configuration import ActiveRule
-from confiture.lint.engine.context import SchemaSubject, Statements, StatementSubject, Surroundings, Transaction
-from confiture.lint.engine.ignores import Ignore, has_ignores, ignores_in
-from confiture.lint.engine.qualify_names import qualified_remedy
+from confiture.lint.engine.context import LintTarget, SchemaContext, SegmentStatements, StatementCache, StatementContext
+from confiture.lint.engine.ignores import IgnoreComment, find_ignores, has_ignores
+from confiture.lint.engine.qualify_names import qualify_fix
 from confiture.lint.engine.rule import Hit, SchemaRule, StatementRule
-from confiture.models.catalog import Catalog, Name
+from confiture.models.catalog import Catalog, QualifiedName
 from confiture.models.plan import PlannedMigration
-from confiture.models.source import Place, Rendered
+from confiture.models.records import record
+from confiture.models.source import RenderedSql, SourceLocation
 from confiture.models.trace import LockMode
-from confiture.models.values import value
 from confiture.sql.catalog.builder import CatalogBuilder, CatalogIssue
-from confiture.sql.effects import Effects, is_followed
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import Parse, ParsedStatement, parsed
+from confiture.sql.effects import Effects, has_known_effects
+from confiture.sql.parse_tree import Parse, ParsedStatement, parse_rendered
+from confiture.sql.parser import parse_sql
 
-FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
+RULE_FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Judged:
+@record(frozen=True, kw_only=True, slots=True)
+class LocatedViolation:
     """A hit of a rule, and what it was found in: a statement of a migration, or a schema."""
 
-    active: ActiveRule
-    hit: Hit
+    active_rule: ActiveRule
+    violation: Hit
     statement: str | None = None
-    ends: tuple[Place, Place] | None = None
+    statement_range: tuple[SourceLocation, SourceLocation] | None = None
     migration: str | None = None
 
     @property
     def lines(self) -> tuple[int, int] | None:
         """The first and the last line of the statement, None where it is about none."""
-        return (self.ends[0].span.line, self.ends[1].span.line) if self.ends else None
+        return (self.statement_range[0].span.line, self.statement_range[1].span.line) if self.statement_range else None
 
 
-class _Reader:
+class _CatalogTracker:
     """Builds a catalog statement by statement, and outlives statements that cannot be followed."""
 
     def __init__(self) -> None:
         self._builder = CatalogBuilder()
-        self.ignores: list[Ignore] = []
+        self.ignores: list[IgnoreComment] = []
         self.failures: list[Diagnostic] = []
         """Statements that lint failed on: not what they are, but what it makes of them, is wrong."""
         self.statements = 0
@@ -57,21 +57,21 @@ class _Reader:
         """What is there at the moment."""
         return self._builder.catalog
 
-    def _apply(self, statement: ParsedStatement) -> frozenset[Name]:
+    def _apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
         """Applies a statement, and returns the relations that it made."""
         try:
             return self._builder.apply(statement)
         except Exception as error:
-            self._failed(statement, error)
+            self._report_failure(statement, error)
             return frozenset()
 
-    def _failed(self, statement: ParsedStatement, error: Exception) -> None:
+    def _report_failure(self, statement: ParsedStatement, error: Exception) -> None:
         message = f"lint cannot follow this statement: {type(error).__name__}: {error}"
         hint = "report it together with the SQL; the rules do not know what it changes"
         self.failures.append(statement.rendered.diagnostic(statement.offset, NOT_FOLLOWED, message, hint=hint))
 
 
-class SchemaReader(_Reader):
+class SchemaReader(_CatalogTracker):
     """Builds a catalog from DDL files, one after the other. The texts must parse."""
 
     def __init__(self, parse: Parse = parse_sql) -> None:
@@ -79,26 +79,26 @@ class SchemaReader(_Reader):
         self._parse = parse
 
     @property
-    def misfits(self) -> Sequence[CatalogIssue]:
+    def catalog_issues(self) -> Sequence[CatalogIssue]:
         """What did not fit: made twice, or named and not there."""
-        return self._builder.misfits
+        return self._builder.issues
 
-    def read(self, rendered: Rendered) -> None:
+    def read(self, rendered: RenderedSql) -> None:
         """Applies a file. Raises what `parsed` raises."""
-        statements = parsed(rendered, self._parse)
-        self._builder.begin_file()
+        statements = parse_rendered(rendered, self._parse)
+        self._builder.reset_session()
         for statement in statements:
             self._apply(statement)
         self.statements += len(statements)
-        self.ignores += ignores_in(rendered, statements)
+        self.ignores += find_ignores(rendered, statements)
 
 
-class _Commented:
+class _CommentedStatements:
     """The statements of those texts that may have ignore comments; others are let go."""
 
     def __init__(self) -> None:
-        self._rendered: Rendered | None = None
-        self._texts: dict[int, tuple[Rendered, list[ParsedStatement]]] = {}
+        self._rendered: RenderedSql | None = None
+        self._texts: dict[int, tuple[RenderedSql, list[ParsedStatement]]] = {}
         self._current: list[ParsedStatement] | None = None
 
     def add(self, statement: ParsedStatement) -> None:
@@ -111,64 +111,66 @@ class _Commented:
         if self._current is not None:
             self._current.append(statement)
 
-    def ignores(self) -> Iterator[Ignore]:
+    def ignores(self) -> Iterator[IgnoreComment]:
         for rendered, statements in self._texts.values():
-            yield from ignores_in(rendered, statements)
+            yield from find_ignores(rendered, statements)
 
 
-class Replay(_Reader):
+class MigrationReplay(_CatalogTracker):
     """Replays migrations over a catalog of their own, and lets the statement rules judge them."""
 
-    def __init__(self, actives: Iterable[ActiveRule], surroundings: Surroundings, parse: Parse = parse_sql) -> None:
+    def __init__(self, active_rules: Iterable[ActiveRule], target: LintTarget, parse: Parse = parse_sql) -> None:
         super().__init__()
-        self._surroundings = surroundings
-        self._by_kind = _by_kind(actives)
-        self._texts = Statements(parse)
-        self.locks: dict[str, Mapping[Name, LockMode]] = {}
+        self._target = target
+        self._by_kind = _rules_by_kind(active_rules)
+        self._texts = StatementCache(parse)
+        self.locks: dict[str, Mapping[QualifiedName, LockMode]] = {}
         """What the judged statements lock by their texts, those left out of which nobody knows from here."""
 
-    def begin_with(self, catalog: Catalog) -> None:
+    def start_from(self, catalog: Catalog) -> None:
         """Begins with the schema of a database, which the migrations that it has made."""
         self._builder = CatalogBuilder(catalog)
 
-    def pass_over(self, migration: PlannedMigration) -> None:
+    def apply(self, migration: PlannedMigration) -> None:
         """Applies a migration without judging it."""
         for segment in migration.segments:
-            self._builder.begin_file()
-            transaction = Transaction(segment, self._texts)
+            self._builder.reset_session()
+            transaction = SegmentStatements(segment, self._texts)
             for number in range(len(transaction)):
                 self._apply(transaction.statement(number))
 
-    def judge(self, migration: PlannedMigration, created: set[Name] | None = None) -> Iterator[Judged]:
+    def check(
+        self, migration: PlannedMigration, created: set[QualifiedName] | None = None
+    ) -> Iterator[LocatedViolation]:
         """Applies a migration, and gives what rules find in each of its statements.
 
         `created` are relations that nobody uses yet; those that the migration makes are added.
         """
         created = set() if created is None else created
-        noted = _Commented()
+        noted = _CommentedStatements()
         for segment in migration.segments:
-            self._builder.begin_file()
-            transaction = Transaction(segment, self._texts)
+            self._builder.reset_session()
+            transaction = SegmentStatements(segment, self._texts)
             for number in range(len(transaction)):
-                subject = self._subject(migration, transaction, number, created)
-                self._work_out(subject)
-                yield from self._judged(subject)
-                transaction.add(subject)
-                renamed = _renamed(subject)
+                subject = self._make_context(migration, transaction, number, created)
+                self._compute_effects(subject)
+                yield from self._check_statement(subject)
+                transaction.add_checked(subject)
+                renamed = _rename_in_default(subject)
                 created |= self._apply(subject.statement)
-                _follow(renamed, created)
+                _apply_rename(renamed, created)
                 noted.add(subject.statement)
                 self.statements += 1
-            transaction.end()
+            transaction.release()
         self.ignores += noted.ignores()
 
-    def _subject(
-        self, migration: PlannedMigration, transaction: Transaction, number: int, created: Set[Name]
-    ) -> StatementSubject:
-        return StatementSubject(
+    def _make_context(
+        self, migration: PlannedMigration, transaction: SegmentStatements, number: int, created: Set[QualifiedName]
+    ) -> StatementContext:
+        return StatementContext(
             statement=transaction.statement(number),
             catalog=self.catalog,
-            surroundings=self._surroundings,
+            target=self._target,
             migration=migration,
             step=transaction.step(number),
             created=created,
@@ -176,46 +178,46 @@ class Replay(_Reader):
             number=number,
         )
 
-    def _work_out(self, subject: StatementSubject) -> None:
+    def _compute_effects(self, context: StatementContext) -> None:
         """Works out what later statements ask of this one: the catalog will have changed by then."""
         try:
-            locks = subject.effects.locks
-            if is_followed(subject.statement.kind):
-                self.locks[subject.statement.text] = locks
+            locks = context.effects.locks
+            if has_known_effects(context.statement.kind):
+                self.locks[context.statement.text] = locks
         except Exception as error:
-            self._failed(subject.statement, error)
-            subject.__dict__["effects"] = Effects()
+            self._report_failure(context.statement, error)
+            context.__dict__["effects"] = Effects()
 
-    def _judged(self, subject: StatementSubject) -> Iterator[Judged]:
-        for active in self._by_kind.get(subject.statement.kind, ()):
+    def _check_statement(self, context: StatementContext) -> Iterator[LocatedViolation]:
+        for active in self._by_kind.get(context.statement.kind, ()):
             rule = cast(StatementRule, active.rule)
-            for hit in _hits(active, rule.check, _with_options(subject, active.options), subject.place):
+            for hit in _run_check(active, rule.check, _with_options(context, active.options), context.location):
                 if hit.remedy is not None:
-                    hit = replace(hit, remedy=qualified_remedy(hit.remedy, subject.catalog))
+                    hit = replace(hit, remedy=qualify_fix(hit.remedy, context.catalog))
                 # not the tree: that would outlive its use
-                yield Judged(
-                    active=active,
-                    hit=hit,
-                    statement=subject.statement.text,
-                    ends=_ends(subject.statement),
-                    migration=subject.migration.version,
+                yield LocatedViolation(
+                    active_rule=active,
+                    violation=hit,
+                    statement=context.statement.text,
+                    statement_range=_statement_range(context.statement),
+                    migration=context.migration.version,
                 )
 
 
-def _renamed(subject: StatementSubject) -> tuple[Name, Name] | None:
+def _rename_in_default(context: StatementContext) -> tuple[QualifiedName, QualifiedName] | None:
     """The relation that a statement gives another name or schema, and that; None where it does not."""
-    kind, node = subject.statement.kind, subject.node
+    kind, node = context.statement.kind, context.node
     is_moved = kind == "alter_object_schema_stmt"
     if not is_moved and (kind != "rename_stmt" or node.subname or not node.HasField("relation")):
         return None
-    found = subject.relation(node.relation)
+    found = context.relation(node.relation)
     if found is None:
         return None
     old = found.name
-    return old, Name(node.newschema, old.name) if is_moved else Name(old.schema, node.newname)
+    return old, QualifiedName(node.newschema, old.name) if is_moved else QualifiedName(old.schema, node.newname)
 
 
-def _follow(renamed: tuple[Name, Name] | None, created: set[Name]) -> None:
+def _apply_rename(renamed: tuple[QualifiedName, QualifiedName] | None, created: set[QualifiedName]) -> None:
     """What is new stays new by its other name, and what is old does not become new by the name of something new."""
     if renamed:
         old, new = renamed
@@ -225,65 +227,68 @@ def _follow(renamed: tuple[Name, Name] | None, created: set[Name]) -> None:
             created.add(new)
 
 
-def _ends(statement: ParsedStatement) -> tuple[Place, Place]:
+def _statement_range(statement: ParsedStatement) -> tuple[SourceLocation, SourceLocation]:
     last = max(statement.end - 1, statement.offset)
-    return statement.place, Place(rendered=statement.rendered, offset=last)
+    return statement.location, SourceLocation(rendered=statement.rendered, offset=last)
 
 
-_Subject = TypeVar("_Subject")
+_Context = TypeVar("_Context")
 
 
-def _hits(
-    active: ActiveRule, check: Callable[[_Subject], Iterable[Hit]], subject: _Subject, place: Place | None
+def _run_check(
+    active_rule: ActiveRule,
+    check: Callable[[_Context], Iterable[Hit]],
+    context: _Context,
+    location: SourceLocation | None,
 ) -> Iterator[Hit]:
     """The hits on tables that the rule is to judge. A rule that fails is a hit too: one must not end lint."""
     try:
-        for hit in check(subject):
-            if active.judges(hit.relation):
+        for hit in check(context):
+            if active_rule.applies_to(hit.relation):
                 yield hit
     except Exception as error:
         yield Hit(
-            place=place,
+            place=location,
             severity="error",
             subject="failed",
-            message=f"{FAILED}: {type(error).__name__}: {error}",
+            message=f"{RULE_FAILED}: {type(error).__name__}: {error}",
             effect="Whether this is safe is not known.",
             hint="report it together with the SQL; `severity: off` in the settings switches the rule off",
         )
 
 
-def _with_options(subject: StatementSubject, options: Mapping[str, Any]) -> StatementSubject:
+def _with_options(context: StatementContext, options: Mapping[str, Any]) -> StatementContext:
     """The subject for a rule with options; what was worked out for it stays worked out."""
     if not options:
-        return subject
-    own = copy.copy(subject)
+        return context
+    own = copy.copy(context)
     object.__setattr__(own, "options", options)
     return own
 
 
-def _by_kind(actives: Iterable[ActiveRule]) -> Mapping[str, Sequence[ActiveRule]]:
+def _rules_by_kind(active_rules: Iterable[ActiveRule]) -> Mapping[str, Sequence[ActiveRule]]:
     by_kind: dict[str, list[ActiveRule]] = {}
-    for active in actives:
+    for active in active_rules:
         if isinstance(active.rule, StatementRule):
             for kind in active.rule.kinds:
                 by_kind.setdefault(kind, []).append(active)
     return by_kind
 
 
-def judge_schema(
-    actives: Iterable[ActiveRule], catalog: Catalog, misfits: Sequence[CatalogIssue], surroundings: Surroundings
-) -> Iterator[Judged]:
+def check_schema(
+    active_rules: Iterable[ActiveRule], catalog: Catalog, catalog_issues: Sequence[CatalogIssue], target: LintTarget
+) -> Iterator[LocatedViolation]:
     """What the schema rules find in a catalog."""
-    for active in actives:
+    for active in active_rules:
         if isinstance(active.rule, SchemaRule):
-            subject = SchemaSubject(
-                catalog=catalog, surroundings=surroundings, options=active.options, misfits=tuple(misfits)
+            subject = SchemaContext(
+                catalog=catalog, target=target, options=active.options, catalog_issues=tuple(catalog_issues)
             )
-            for hit in _hits(active, active.rule.check, subject, None):
-                yield Judged(active=active, hit=hit)
+            for hit in _run_check(active, active.rule.check, subject, None):
+                yield LocatedViolation(active_rule=active, violation=hit)
 
 
-def together(files: Catalog, migrations: Catalog) -> Catalog:
+def merge_catalogs(files: Catalog, migrations: Catalog) -> Catalog:
     """The schema of the files, and what only the migrations make. Where both know an object, the files do.
 
     Temporary tables are gone when their migration ends.
@@ -300,9 +305,11 @@ def together(files: Catalog, migrations: Catalog) -> Catalog:
         grants={*migrations.grants, *files.grants},
         extensions={**migrations.extensions, **files.extensions},
         index_owners={**migrations.index_owners, **files.index_owners},
-        dependents=_united(files.dependents or {}, migrations.dependents or {}),
+        dependents=_merge_dependents(files.dependents or {}, migrations.dependents or {}),
     )
 
 
-def _united(one: Mapping[Name, Collection[Name]], other: Mapping[Name, Collection[Name]]) -> Mapping[Name, set[Name]]:
-    return {name: {*one.get(name, ()), *other.get(name, ())} for name in one.keys() | other.keys()}
+def _merge_dependents(
+    first: Mapping[QualifiedName, Collection[QualifiedName]], second: Mapping[QualifiedName, Collection[QualifiedName]]
+) -> Mapping[QualifiedName, set[QualifiedName]]:
+    return {name: {*first.get(name, ()), *second.get(name, ())} for name in first.keys() | second.keys()}

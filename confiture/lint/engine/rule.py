@@ -12,13 +12,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from confiture.models.findings import Edit
+from confiture.models.records import record
 from confiture.models.settings import Severity
-from confiture.models.source import Place
+from confiture.models.source import SourceLocation
 from confiture.models.trace import LockMode
-from confiture.models.values import value
 
 if TYPE_CHECKING:
-    from confiture.lint.engine.context import SchemaSubject, StatementSubject
+    from confiture.lint.engine.context import SchemaContext, StatementContext
 
 
 class Group(StrEnum):
@@ -41,7 +41,7 @@ class Group(StrEnum):
     COMMENTS = "Ignore comments"
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Option:
     """A key that a rule takes in the settings. `kind` is the type of its value, `choices` the texts that it may be.
 
@@ -57,7 +57,7 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Claims:
     """What the bad example does on a server and the good one does not.
 
@@ -75,7 +75,7 @@ class Claims:
     error: str | None = None
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Example:
     """SQL that shows a rule. `before` is what exists already; each text of `sql` is a migration of its own.
 
@@ -93,7 +93,7 @@ class Example:
     versions: tuple[int, int | None] = (14, None)
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Hit:
     """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
 
@@ -115,7 +115,7 @@ class Hit:
         )
     """
 
-    place: Place | None
+    place: SourceLocation | None
     message: str
     relation: str | None = None
     subject: str | None = None
@@ -127,7 +127,7 @@ class Hit:
     edits: tuple[Edit, ...] = ()
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Rule:
     """What all rules have.
 
@@ -160,7 +160,7 @@ class Rule:
         return self.aliases[0] if self.aliases else self.name
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class SchemaRule(Rule):
     """Judges a catalog, whether it was read from files or from a database.
 
@@ -174,10 +174,10 @@ class SchemaRule(Rule):
         RULE = SchemaRule(name="no_tmp_tables", check=check, ...)
     """
 
-    check: Callable[[SchemaSubject], Iterable[Hit]]
+    check: Callable[[SchemaContext], Iterable[Hit]]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
     """Judges each statement of a migration of the kinds in `kinds` (names of the parse tree, such as `index_stmt`).
 
@@ -191,9 +191,9 @@ class StatementRule(Rule):
     """
 
     kinds: frozenset[str]
-    check: Callable[[StatementSubject], Iterable[Hit]]
+    check: Callable[[StatementContext], Iterable[Hit]]
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class CommentRule(Rule):
     """Judges ignore comments; the engine holds them against what all other rules found."""

@@ -6,32 +6,32 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
-from confiture.lint.facts.alter_only import refusals
-from confiture.lint.facts.table_sizes import SMALL_ROWS, name_of
-from confiture.models.catalog import Domain, Name, Table, TableKind
-from confiture.models.source import Place
-from confiture.models.values import value
-from confiture.sql.catalog.resolving import name_of_type
+from confiture.lint.engine.context import StatementContext
+from confiture.lint.facts.alter_only import only_errors
+from confiture.lint.facts.table_sizes import SMALL_ROWS, resolve_relation_name
+from confiture.models.catalog import DomainType, QualifiedName, Table, TableKind
+from confiture.models.records import record
+from confiture.models.source import SourceLocation
+from confiture.sql.catalog.type_names import parse_type_name
 from confiture.sql.catalog.types import is_serial
-from confiture.sql.tree import alter_commands, definition, names, pb, strings
+from confiture.sql.parse_tree import alter_commands, get_definition, pb, schema_and_name, strings
 
 KEYS: Mapping[Any, str] = {pb.CONSTR_UNIQUE: "UNIQUE", pb.CONSTR_PRIMARY: "PRIMARY KEY"}
 """The constraints that are unique indexes, by the tree's name of them."""
-_KEYS_OF_PARTITIONED = 18
+_FIRST_VERSION_WITH_NOT_VALID_FK = 18
 """The first version that adds NOT VALID foreign keys to partitioned tables."""
 _CONSTRAINTS = (*KEYS, pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL, pb.CONSTR_EXCLUSION)
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Addition:
+@record(frozen=True, kw_only=True, slots=True)
+class AddedConstraint:
     """A constraint that a command of an ALTER TABLE adds, `column` where it does so with a new column."""
 
-    command: int
+    command_number: int
     """Which of the commands, from 0."""
     constraint: Any
     column: Any = None
-    place: Place
+    location: SourceLocation
 
     @property
     def kind(self) -> Any:
@@ -46,100 +46,104 @@ class Addition:
         return strings(self.constraint.fk_attrs) or strings(self.constraint.keys)
 
 
-def alters_table(subject: StatementSubject) -> bool:
+def can_reach_rows(context: StatementContext) -> bool:
     """Whether the ALTER may reach rows: not so of foreign tables, of a partitioned table without its partitions, and
     where PostgreSQL refuses ONLY.
     """
-    node = subject.node
-    table = subject.table(node.relation)
+    node = context.node
+    table = context.table(node.relation)
     if node.objtype != pb.OBJECT_TABLE or (table and table.kind is TableKind.FOREIGN):
         return False
     if node.relation.inh or table is None:
         return True
-    return table.kind is not TableKind.PARTITIONED and not any(True for _ in refusals(subject))
+    return table.kind is not TableKind.PARTITIONED and not any(True for _ in only_errors(context))
 
 
-def is_in_use(subject: StatementSubject, range_var: Any) -> bool:
+def has_concurrent_users(context: StatementContext, range_var: Any) -> bool:
     """Whether others wait for work on all of a table: it is neither new nor known to be small."""
-    if subject.is_new(range_var):
+    if context.is_new(range_var):
         return False
-    rows = rows_below(subject, name_of(subject, range_var))
+    rows = total_rows(context, resolve_relation_name(context, range_var))
     return rows is None or rows >= SMALL_ROWS
 
 
-def rows_below(subject: StatementSubject, name: Name) -> int | None:
+def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
     """The rows of a table and all its partitions; None where that is not known of each."""
-    if not subject.surroundings.table_rows:
+    if not context.target.table_rows:
         return None
-    table = subject.catalog.tables.get(name)
-    parts = subject.catalog.partitions(name)
-    counts = [rows_below(subject, part.name) for part in parts]
+    table = context.catalog.tables.get(name)
+    parts = context.catalog.partitions(name)
+    counts = [total_rows(context, part.name) for part in parts]
     if not (table and table.kind is TableKind.PARTITIONED and parts):
-        counts.append(subject.rows(name))
+        counts.append(context.rows(name))
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
 
-def additions(subject: StatementSubject) -> Iterator[Addition]:
+def added_constraints(context: StatementContext) -> Iterator[AddedConstraint]:
     """The constraints that an ALTER TABLE adds, in order; none where IF NOT EXISTS finds the column."""
-    table = subject.table(subject.node.relation)
-    for number, command in enumerate(alter_commands(subject.node)):
+    table = context.table(context.node.relation)
+    for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AddConstraint:
-            constraint = definition(command).constraint
-            yield Addition(command=number, constraint=constraint, place=subject.statement.at(constraint.location))
-        elif command.subtype == pb.AT_AddColumn and not is_there(command, table):
-            yield from _at_column(subject, number, definition(command).column_def)
+            constraint = get_definition(command).constraint
+            yield AddedConstraint(
+                command_number=number,
+                constraint=constraint,
+                location=context.statement.location_at(constraint.location),
+            )
+        elif command.subtype == pb.AT_AddColumn and not is_existing_column(command, table):
+            yield from _column_constraints(context, number, get_definition(command).column_def)
 
 
-def is_there(command: Any, table: Table | None) -> bool:
+def is_existing_column(command: Any, table: Table | None) -> bool:
     """Whether ADD COLUMN IF NOT EXISTS does nothing, since the column exists."""
-    return bool(command.missing_ok and table and table.column(definition(command).column_def.colname))
+    return bool(command.missing_ok and table and table.column(get_definition(command).column_def.colname))
 
 
-def _at_column(subject: StatementSubject, number: int, column: Any) -> Iterator[Addition]:
+def _column_constraints(context: StatementContext, number: int, column: Any) -> Iterator[AddedConstraint]:
     written = [item.constraint for item in column.constraints]
     for constraint, following in zip_longest(written, written[1:]):
         unenforced = following is not None and following.contype == pb.CONSTR_ATTR_NOT_ENFORCED
         if constraint.contype in _CONSTRAINTS and not unenforced:
-            place = subject.statement.at(constraint.location)
-            yield Addition(command=number, constraint=constraint, column=column, place=place)
+            place = context.statement.location_at(constraint.location)
+            yield AddedConstraint(command_number=number, constraint=constraint, column=column, location=place)
 
 
-def new_columns(subject: StatementSubject) -> Mapping[str, Any]:
+def new_columns(context: StatementContext) -> Mapping[str, Any]:
     """The columns that an ALTER TABLE adds, by name."""
-    table = subject.table(subject.node.relation)
-    commands = (one for one in alter_commands(subject.node) if one.subtype == pb.AT_AddColumn)
-    columns = (definition(one).column_def for one in commands if not is_there(one, table))
+    table = context.table(context.node.relation)
+    commands = (one for one in alter_commands(context.node) if one.subtype == pb.AT_AddColumn)
+    columns = (get_definition(one).column_def for one in commands if not is_existing_column(one, table))
     return {column.colname: column for column in columns}
 
 
-def made_not_null(subject: StatementSubject) -> Iterator[tuple[int, str]]:
+def columns_set_not_null(context: StatementContext) -> Iterator[tuple[int, str]]:
     """The commands (from 0) that declare a column NOT NULL and prove it, and the column; not those of new columns."""
-    for number, command in enumerate(alter_commands(subject.node)):
+    for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_SetNotNull:
             yield number, command.name
         elif command.subtype == pb.AT_AddConstraint:
-            constraint = definition(command).constraint
+            constraint = get_definition(command).constraint
             if constraint.contype == pb.CONSTR_NOTNULL and not constraint.skip_validation:
                 yield number, strings(constraint.keys)[0]
 
 
-def is_proven_at_once(addition: Addition) -> bool:
+def is_validated_immediately(added: AddedConstraint) -> bool:
     """Whether a CHECK or a foreign key is held against all rows now, and could be later.
 
     PostgreSQL looks nothing up for a new column without a value, NULL in all rows.
     """
-    constraint = addition.constraint
+    constraint = added.constraint
     if constraint.skip_validation or not constraint.is_enforced:
         return False
-    if addition.kind != pb.CONSTR_FOREIGN:
-        return bool(addition.kind == pb.CONSTR_CHECK)
-    return addition.column is None or has_default_clause(addition.column)
+    if added.kind != pb.CONSTR_FOREIGN:
+        return bool(added.kind == pb.CONSTR_CHECK)
+    return added.column is None or has_default_clause(added.column)
 
 
-def takes_no_unproven_key(subject: StatementSubject) -> bool:
+def rejects_not_valid_fk(context: StatementContext) -> bool:
     """Whether the server adds no NOT VALID foreign key to the table, since that is partitioned."""
-    return subject.version < _KEYS_OF_PARTITIONED and is_partitioned(subject, subject.node.relation)
+    return context.version < _FIRST_VERSION_WITH_NOT_VALID_FK and is_partitioned(context, context.node.relation)
 
 
 def dropped_constraints(node: Any) -> frozenset[str]:
@@ -153,7 +157,7 @@ def has_default_clause(column: Any) -> bool:
     return is_serial(column) or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED})
 
 
-def fills_itself(subject: StatementSubject, column: Any) -> bool:
+def has_value_for_existing_rows(context: StatementContext, column: Any) -> bool:
     """Whether a new column has a value in the rows that exist: by a default, its own or its domain's, or generated."""
     constraints = [item.constraint for item in column.constraints]
     if any(one.contype in (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED) for one in constraints) or is_serial(column):
@@ -161,46 +165,46 @@ def fills_itself(subject: StatementSubject, column: Any) -> bool:
     defaults = [one.raw_expr for one in constraints if one.contype == pb.CONSTR_DEFAULT]
     if defaults:
         return not _is_null(defaults[0])
-    domain = domain_of(subject, column)
-    return domain is not None and any(one.default is not None for one in domain_chain(subject, domain))
+    domain = find_column_domain(context, column)
+    return domain is not None and any(one.default is not None for one in domain_chain(context, domain))
 
 
-def domain_of(subject: StatementSubject, column: Any) -> Domain | None:
+def find_column_domain(context: StatementContext, column: Any) -> DomainType | None:
     """The domain that is the type of a new column."""
     if not column.type_name.names or column.type_name.array_bounds:
         return None
-    schema, name = names(column.type_name.names)
-    return find_domain(subject, schema, name)
+    schema, name = schema_and_name(column.type_name.names)
+    return find_domain(context, schema, name)
 
 
-def allows_no_null(subject: StatementSubject, column: Any) -> bool:
+def is_not_null_domain(context: StatementContext, column: Any) -> bool:
     """Whether the type of a new column is a domain that is NOT NULL."""
-    domain = domain_of(subject, column)
-    return domain is not None and any(one.not_null for one in domain_chain(subject, domain))
+    domain = find_column_domain(context, column)
+    return domain is not None and any(one.not_null for one in domain_chain(context, domain))
 
 
-def is_constrained(subject: StatementSubject, column: Any) -> bool:
+def is_constrained_domain(context: StatementContext, column: Any) -> bool:
     """Whether the type of a new column is a domain with constraints, its own or those of domains below it."""
-    domain = domain_of(subject, column)
-    return domain is not None and any(one.checks or one.not_null for one in domain_chain(subject, domain))
+    domain = find_column_domain(context, column)
+    return domain is not None and any(one.checks or one.not_null for one in domain_chain(context, domain))
 
 
-def find_domain(subject: StatementSubject, schema: str | None, name: str) -> Domain | None:
+def find_domain(context: StatementContext, schema: str | None, name: str) -> DomainType | None:
     """The domain that a name means, as far as the catalog knows it."""
-    for candidate in (schema,) if schema else subject.catalog.search_path:
-        found = subject.catalog.types.get(Name(candidate, name))
+    for candidate in (schema,) if schema else context.catalog.search_path:
+        found = context.catalog.types.get(QualifiedName(candidate, name))
         if found:
-            return found if isinstance(found, Domain) else None
+            return found if isinstance(found, DomainType) else None
     return None
 
 
-def domain_chain(subject: StatementSubject, domain: Domain) -> tuple[Domain, ...]:
+def domain_chain(context: StatementContext, domain: DomainType) -> tuple[DomainType, ...]:
     """A domain, and those below it that it is made of."""
-    chain: list[Domain] = []
+    chain: list[DomainType] = []
     below: Any = domain
-    while isinstance(below, Domain) and below not in chain:
+    while isinstance(below, DomainType) and below not in chain:
         chain.append(below)
-        below = subject.catalog.types.get(name_of_type(below.type))
+        below = context.catalog.types.get(parse_type_name(below.type))
     return tuple(chain)
 
 
@@ -210,39 +214,39 @@ def _is_null(expression: Any) -> bool:
     return bool(expression.a_const.isnull)
 
 
-def leaves(subject: StatementSubject, range_var: Any) -> tuple[Table, ...]:
+def affected_tables(context: StatementContext, range_var: Any) -> tuple[Table, ...]:
     """The tables with rows that an ALTER of a table is about: itself, its partitions and heirs unless it says ONLY.
 
     Empty where the catalog does not know the table.
     """
-    table = subject.table(range_var)
+    table = context.table(range_var)
     if table is None:
         return ()
-    return tuple(_leaves(subject, table)) if range_var.inh else (table,)
+    return tuple(_tables_with_rows(context, table)) if range_var.inh else (table,)
 
 
-def _leaves(subject: StatementSubject, table: Table) -> Iterator[Table]:
-    parts = subject.catalog.partitions(table.name)
+def _tables_with_rows(context: StatementContext, table: Table) -> Iterator[Table]:
+    parts = context.catalog.partitions(table.name)
     if table.kind is not TableKind.PARTITIONED or not parts:
         yield table
     for part in parts:
-        yield from _leaves(subject, part)
+        yield from _tables_with_rows(context, part)
 
 
-def partitions_below(subject: StatementSubject, range_var: Any) -> tuple[Table, ...]:
+def descendant_partitions(context: StatementContext, range_var: Any) -> tuple[Table, ...]:
     """The partitions with rows that an ALTER of a partitioned table is about, as far as the catalog knows them."""
-    table = subject.table(range_var)
-    return tuple(one for one in leaves(subject, range_var) if one is not table)
+    table = context.table(range_var)
+    return tuple(one for one in affected_tables(context, range_var) if one is not table)
 
 
-def is_held_by_partitions(subject: StatementSubject, name: str) -> bool:
+def has_constraint_on_partitions(context: StatementContext, name: str) -> bool:
     """Whether each partition has a valid constraint of that name: PostgreSQL takes it over and reads nothing."""
-    parts = partitions_below(subject, subject.node.relation)
-    found = [part.constraint(name) for part in parts if is_partitioned(subject, subject.node.relation)]
+    parts = descendant_partitions(context, context.node.relation)
+    found = [part.constraint(name) for part in parts if is_partitioned(context, context.node.relation)]
     return bool(found) and all(one is not None and one.validated for one in found)
 
 
-def is_partitioned(subject: StatementSubject, range_var: Any) -> bool:
+def is_partitioned(context: StatementContext, range_var: Any) -> bool:
     """Whether the catalog knows that a table is partitioned."""
-    table = subject.table(range_var)
+    table = context.table(range_var)
     return table is not None and table.kind is TableKind.PARTITIONED

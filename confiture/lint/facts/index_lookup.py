@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from confiture.lint.facts.table_sizes import Parts
 from confiture.models.catalog import Index, Table
-from confiture.sql.tree import expression_of, flatten_and, pb, strings
+from confiture.sql.parse_tree import flatten_and, parse_expression, pb, strings
 
 _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
 
 
-def finds_by(index: Index, columns: Collection[str]) -> bool:
+def can_look_up_by(index: Index, columns: Collection[str]) -> bool:
     """Whether the index finds rows by values of these columns: they lead its keys, in any order."""
     return (
         _is_usable(index, columns)
@@ -20,7 +20,7 @@ def finds_by(index: Index, columns: Collection[str]) -> bool:
     )
 
 
-def narrows(index: Index, columns: Collection[str]) -> tuple[str, ...]:
+def usable_prefix(index: Index, columns: Collection[str]) -> tuple[str, ...]:
     """Those of the columns that lead the keys of the index, in their order."""
     found: list[str] = []
     if _is_usable(index, columns):
@@ -33,7 +33,7 @@ def narrows(index: Index, columns: Collection[str]) -> tuple[str, ...]:
 
 def is_indexed(parts: Parts, table: Table, columns: Collection[str]) -> bool:
     """Whether the table, or each of its partitions, has an index that finds rows by the columns."""
-    if any(finds_by(index, columns) for index in table.indexes):
+    if any(can_look_up_by(index, columns) for index in table.indexes):
         return True
     partitions = [one for one in parts.get(table.name, ()) if one.is_partition]
     return bool(partitions) and all(is_indexed(parts, one, columns) for one in partitions)
@@ -42,15 +42,15 @@ def is_indexed(parts: Parts, table: Table, columns: Collection[str]) -> bool:
 def _is_usable(index: Index, columns: Collection[str]) -> bool:
     if not index.valid or index.method not in _FOR_EQUALITY:
         return False
-    return index.predicate is None or _only_leaves_out_nulls(index.predicate, columns)
+    return index.predicate is None or _is_not_null_predicate(index.predicate, columns)
 
 
-def _only_leaves_out_nulls(predicate: str, columns: Collection[str]) -> bool:
+def _is_not_null_predicate(predicate: str, columns: Collection[str]) -> bool:
     """Whether a partial index has all rows in which these columns are not NULL: no value finds the others."""
     return all(
         term.HasField("null_test")
         and term.null_test.nulltesttype == pb.IS_NOT_NULL
         and term.null_test.arg.HasField("column_ref")
         and strings(term.null_test.arg.column_ref.fields)[-1] in columns
-        for term in flatten_and(expression_of(predicate))
+        for term in flatten_and(parse_expression(predicate))
     )

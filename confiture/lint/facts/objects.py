@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.facts.row_changes import is_new_name
-from confiture.models.catalog import PUBLIC, Name
-from confiture.sql.tree import names, pb
+from confiture.models.catalog import PUBLIC, QualifiedName
+from confiture.sql.parse_tree import pb, schema_and_name
 
 RELATIONS: Mapping[int, str] = {
     pb.OBJECT_TABLE: "table",
@@ -17,7 +17,7 @@ RELATIONS: Mapping[int, str] = {
     pb.OBJECT_MATVIEW: "materialized view",
     pb.OBJECT_SEQUENCE: "sequence",
 }
-OTHERS: Mapping[int, str] = {
+OTHER_OBJECTS: Mapping[int, str] = {
     pb.OBJECT_SCHEMA: "schema",
     pb.OBJECT_FUNCTION: "function",
     pb.OBJECT_PROCEDURE: "procedure",
@@ -29,7 +29,7 @@ OTHERS: Mapping[int, str] = {
 }
 """What is not a relation, but named by clients as well."""
 
-_MAKING: Mapping[str, str] = {
+_CREATE_NAME_FIELDS: Mapping[str, str] = {
     "create_stmt": "relation",
     "view_stmt": "view",
     "create_table_as_stmt": "into.rel",
@@ -46,43 +46,46 @@ _MAKING: Mapping[str, str] = {
 """The statements that make objects, and where each has the name of what it makes."""
 
 
-def dropped(node: Any) -> Iterator[tuple[str | None, str]]:
+def dropped_objects(node: Any) -> Iterator[tuple[str | None, str]]:
     """Schema, where it is said, and name of each object of a DROP."""
     for item in node.objects:
         match item.WhichOneof("node"):
             case "string":
                 yield None, item.string.sval
             case "type_name":
-                yield names(item.type_name.names)
+                yield schema_and_name(item.type_name.names)
             case "object_with_args":
-                yield names(item.object_with_args.objname)
+                yield schema_and_name(item.object_with_args.objname)
             case _:
-                yield names(item.list.items)
+                yield schema_and_name(item.list.items)
 
 
-def found_name(subject: StatementSubject, schema: str | None, name: str) -> Name:
+def resolve_name(context: StatementContext, schema: str | None, name: str) -> QualifiedName:
     """The relation that a name means; one that the catalog lacks is in `public`."""
-    found = subject.catalog.relation(schema, name)
-    return found.name if found else Name(schema or PUBLIC, name)
+    found = context.catalog.relation(schema, name)
+    return found.name if found else QualifiedName(schema or PUBLIC, name)
 
 
-def is_new_object(subject: StatementSubject, schema: str | None, name: str) -> bool:
+def is_new_object(context: StatementContext, schema: str | None, name: str) -> bool:
     """Whether an object was made by this migration: a relation, or what else the same transaction makes."""
-    if is_new_name(subject, found_name(subject, schema, name)):
+    if is_new_name(context, resolve_name(context, schema, name)):
         return True
-    return any(_makes(one.statement.kind, one.node, schema, name) for one in subject.earlier_of(*_MAKING))
+    return any(
+        _is_create_of(one.statement.kind, one.node, schema, name)
+        for one in context.earlier_of_kind(*_CREATE_NAME_FIELDS)
+    )
 
 
-def is_made_again(subject: StatementSubject, schema: str | None, name: str) -> bool:
+def is_recreated(context: StatementContext, schema: str | None, name: str) -> bool:
     """Whether the same transaction makes an object of that name after the statement."""
-    return any(_makes(one.kind, one.node, schema, name) for one in subject.later_of(*_MAKING))
+    return any(_is_create_of(one.kind, one.node, schema, name) for one in context.later_of_kind(*_CREATE_NAME_FIELDS))
 
 
-def _makes(kind: str, node: Any, schema: str | None, name: str) -> bool:
+def _is_create_of(kind: str, node: Any, schema: str | None, name: str) -> bool:
     value: Any = node
-    for part in _MAKING[kind].split("."):
+    for part in _CREATE_NAME_FIELDS[kind].split("."):
         value = getattr(value, part)
     if isinstance(value, str):
         return value == name
-    made = (value.schemaname or None, value.relname) if isinstance(value, pb.RangeVar) else names(value)
+    made = (value.schemaname or None, value.relname) if isinstance(value, pb.RangeVar) else schema_and_name(value)
     return made[1] == name and (made[0] or PUBLIC) == (schema or PUBLIC)

@@ -10,24 +10,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
-from confiture.lint.facts.table_sizes import LARGE_ROWS, is_small, name_of
-from confiture.sql.tree import flatten_and, pb, strings
-from confiture.sql.walking import nodes_of
+from confiture.lint.engine.context import StatementContext
+from confiture.lint.facts.table_sizes import LARGE_ROWS, is_small_table, resolve_relation_name
+from confiture.sql.parse_tree import flatten_and, pb, strings
+from confiture.sql.traversal import find_nodes
 
 _ROW_ADDRESS = frozenset({"ctid"})
 _LOWER, _UPPER = (">", ">="), ("<", "<=")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
+class QueryScope:
     """What conditions are about: the relation `target` of the tree, joined to `sources`.
 
     `common` are the WITH queries that may be named, by name; `sources` says of each joined item whether it returns few
     rows.
     """
 
-    subject: StatementSubject
+    subject: StatementContext
     target: Any
     common: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, bool] = field(default_factory=dict)
@@ -40,101 +40,101 @@ class Scope:
         return (*keys, _ROW_ADDRESS)
 
     @property
-    def called(self) -> str:
+    def target_alias(self) -> str:
         """What conditions call the target."""
         return str(self.target.alias.aliasname or self.target.relname)
 
-    def column(self, node: Any) -> str | None:
+    def target_column(self, node: Any) -> str | None:
         """The column of the target that an expression is, None where it is something else."""
         if node.WhichOneof("node") != "column_ref":
             return None
         parts = [part.string.sval for part in node.column_ref.fields]
-        return parts[-1] if len(parts) == 1 or parts[-2] == self.called else None
+        return parts[-1] if len(parts) == 1 or parts[-2] == self.target_alias else None
 
-    def is_settled(self, node: Any) -> bool:
+    def is_fixed(self, node: Any) -> bool:
         """Whether an expression has few values: it reads no column, or only columns of joined items with few rows."""
         if node.WhichOneof("node") == "sub_link" and node.sub_link.sub_link_type != pb.EXPR_SUBLINK:
-            return returns_few(node.sub_link.subselect.select_stmt, self.subject, self.common)
-        owners = [one.fields[-2].string.sval if len(one.fields) > 1 else None for one in _references(node)]
+            return has_few_rows(node.sub_link.subselect.select_stmt, self.subject, self.common)
+        owners = [one.fields[-2].string.sval if len(one.fields) > 1 else None for one in _column_references(node)]
         if node.WhichOneof("node") == "sub_link":
-            return self.called not in owners
+            return self.target_alias not in owners
         return all(owner is not None and self.sources.get(owner, False) for owner in owners)
 
 
-def is_bounded(condition: Any, scope: Scope) -> bool:
+def is_bounded(condition: Any, scope: QueryScope) -> bool:
     """Whether few rows of the scope's target fulfil a condition."""
     conditions = list(flatten_and(condition))
     if any(_is_false(one) or one.WhichOneof("node") == "current_of_expr" for one in conditions):
         return True
-    if any(_branches(one) and all(is_bounded(branch, scope) for branch in _branches(one)) for one in conditions):
+    if any(_split_or(one) and all(is_bounded(branch, scope) for branch in _split_or(one)) for one in conditions):
         return True
-    settled = {column for one in conditions for column in _settled(one, scope)}
-    settled |= _ranged(conditions, scope)
+    settled = {column for one in conditions for column in _fixed_columns(one, scope)}
+    settled |= _range_bound_columns(conditions, scope)
     return any(key <= settled for key in scope.keys)
 
 
-def returns_few(select: Any, subject: StatementSubject, common: Mapping[str, Any]) -> bool:
+def has_few_rows(select: Any, context: StatementContext, ctes: Mapping[str, Any]) -> bool:
     """Whether a query returns few rows: it has a LIMIT, lists its values, reads no table, or one by a unique key."""
     if select.HasField("limit_count"):
-        return _limits(select.limit_count)
+        return _is_small_limit(select.limit_count)
     if select.op != pb.SETOP_NONE:
-        return all(returns_few(side, subject, common) for side in (select.larg, select.rarg))
+        return all(has_few_rows(side, context, ctes) for side in (select.larg, select.rarg))
     if select.values_lists:
         return True
-    common = {**common, **common_queries(select)}
-    items = list(joined(select.from_clause))
-    if all(_has_few(item, subject, common) for item in items):
+    ctes = {**ctes, **collect_ctes(select)}
+    items = list(iter_from_items(select.from_clause))
+    if all(_item_has_few_rows(item, context, ctes) for item in items):
         return True
     if len(items) == 1 and items[0].WhichOneof("node") == "range_var" and select.HasField("where_clause"):
-        return is_bounded(select.where_clause, Scope(subject=subject, target=items[0].range_var, common=common))
+        return is_bounded(select.where_clause, QueryScope(subject=context, target=items[0].range_var, common=ctes))
     return False
 
 
-def common_queries(node: Any) -> dict[str, Any]:
+def collect_ctes(node: Any) -> dict[str, Any]:
     """The WITH queries of a statement by name."""
     expressions = (one.common_table_expr for one in node.with_clause.ctes)
     return {one.ctename: one.ctequery for one in expressions}
 
 
-def joined(items: Iterable[Any]) -> Iterator[Any]:
+def iter_from_items(items: Iterable[Any]) -> Iterator[Any]:
     """The tables, subqueries and functions of a FROM clause, joins taken apart."""
     for item in items:
         if item.WhichOneof("node") == "join_expr":
-            yield from joined((item.join_expr.larg, item.join_expr.rarg))
+            yield from iter_from_items((item.join_expr.larg, item.join_expr.rarg))
         else:
             yield item
 
 
-def sources(items: Iterable[Any], subject: StatementSubject, common: Mapping[str, Any]) -> dict[str, bool]:
+def find_sources(items: Iterable[Any], context: StatementContext, ctes: Mapping[str, Any]) -> dict[str, bool]:
     """What the items of a FROM clause are called, and whether each has few rows."""
-    return {_called(item): _has_few(item, subject, common) for item in joined(items)}
+    return {_item_alias(item): _item_has_few_rows(item, context, ctes) for item in iter_from_items(items)}
 
 
-def _called(item: Any) -> str:
+def _item_alias(item: Any) -> str:
     node = getattr(item, item.WhichOneof("node"))
     alias = node.alias.aliasname
     return alias or (node.relname if item.WhichOneof("node") == "range_var" else "")
 
 
-def _has_few(item: Any, subject: StatementSubject, common: Mapping[str, Any]) -> bool:
+def _item_has_few_rows(item: Any, context: StatementContext, ctes: Mapping[str, Any]) -> bool:
     kind = item.WhichOneof("node")
     if kind == "range_var":
-        query = None if item.range_var.schemaname else common.get(item.range_var.relname)
+        query = None if item.range_var.schemaname else ctes.get(item.range_var.relname)
         if query is None:
-            return is_small(subject, name_of(subject, item.range_var))
-        others = {name: one for name, one in common.items() if one is not query}
-        return query.WhichOneof("node") == "select_stmt" and returns_few(query.select_stmt, subject, others)
+            return is_small_table(context, resolve_relation_name(context, item.range_var))
+        others = {name: one for name, one in ctes.items() if one is not query}
+        return query.WhichOneof("node") == "select_stmt" and has_few_rows(query.select_stmt, context, others)
     if kind == "range_subselect":
-        return returns_few(item.range_subselect.subquery.select_stmt, subject, common)
+        return has_few_rows(item.range_subselect.subquery.select_stmt, context, ctes)
     # unnest('{...}'), jsonb_to_recordset('[...]'): what stands in the text
-    return kind == "range_function" and not _references(item)
+    return kind == "range_function" and not _column_references(item)
 
 
-def _references(node: Any) -> list[Any]:
-    return list(nodes_of(node, pb.ColumnRef))
+def _column_references(node: Any) -> list[Any]:
+    return list(find_nodes(node, pb.ColumnRef))
 
 
-def _branches(condition: Any) -> list[Any]:
+def _split_or(condition: Any) -> list[Any]:
     if condition.WhichOneof("node") == "bool_expr" and condition.bool_expr.boolop == pb.OR_EXPR:
         return list(condition.bool_expr.args)
     return []
@@ -145,72 +145,72 @@ def _is_false(condition: Any) -> bool:
     return bool(constant.HasField("boolval") and not constant.boolval.boolval)
 
 
-def _settled(condition: Any, scope: Scope) -> frozenset[str]:
+def _fixed_columns(condition: Any, scope: QueryScope) -> frozenset[str]:
     """The columns of the target that a condition allows few values."""
     if condition.WhichOneof("node") == "sub_link":
         link = condition.sub_link
         if link.sub_link_type == pb.ANY_SUBLINK and strings(link.oper_name) in ((), ("=",)):
-            few = returns_few(link.subselect.select_stmt, scope.subject, scope.common)
-            return _columns(link.testexpr, scope) if few else frozenset()
+            few = has_few_rows(link.subselect.select_stmt, scope.subject, scope.common)
+            return _target_columns(link.testexpr, scope) if few else frozenset()
         return frozenset()
     node = condition.a_expr
     if strings(node.name) != ("=",):
         return frozenset()
     if node.kind == pb.AEXPR_OP:
-        return _equal(node.lexpr, node.rexpr, scope) | _equal(node.rexpr, node.lexpr, scope)
+        return _equal_columns(node.lexpr, node.rexpr, scope) | _equal_columns(node.rexpr, node.lexpr, scope)
     if node.kind == pb.AEXPR_IN:
-        few = all(scope.is_settled(item) for item in node.rexpr.list.items)
-        return _columns(node.lexpr, scope) if few else frozenset()
+        few = all(scope.is_fixed(item) for item in node.rexpr.list.items)
+        return _target_columns(node.lexpr, scope) if few else frozenset()
     if node.kind == pb.AEXPR_OP_ANY:
-        return _columns(node.lexpr, scope) if scope.is_settled(node.rexpr) else frozenset()
+        return _target_columns(node.lexpr, scope) if scope.is_fixed(node.rexpr) else frozenset()
     return frozenset()
 
 
-def _equal(one: Any, other: Any, scope: Scope) -> frozenset[str]:
-    if one.WhichOneof("node") == "row_expr" and other.WhichOneof("node") == "row_expr":
-        pairs = zip(one.row_expr.args, other.row_expr.args, strict=False)
-        return frozenset(column for left, right in pairs for column in _equal(left, right, scope))
-    return _columns(one, scope) if scope.is_settled(other) else frozenset()
+def _equal_columns(compared: Any, value: Any, scope: QueryScope) -> frozenset[str]:
+    if compared.WhichOneof("node") == "row_expr" and value.WhichOneof("node") == "row_expr":
+        pairs = zip(compared.row_expr.args, value.row_expr.args, strict=False)
+        return frozenset(column for left, right in pairs for column in _equal_columns(left, right, scope))
+    return _target_columns(compared, scope) if scope.is_fixed(value) else frozenset()
 
 
-def _columns(node: Any, scope: Scope) -> frozenset[str]:
+def _target_columns(node: Any, scope: QueryScope) -> frozenset[str]:
     parts = node.row_expr.args if node.WhichOneof("node") == "row_expr" else [node]
-    return frozenset(column for part in parts if (column := scope.column(part)))
+    return frozenset(column for part in parts if (column := scope.target_column(part)))
 
 
-def _ranged(conditions: Iterable[Any], scope: Scope) -> frozenset[str]:
+def _range_bound_columns(conditions: Iterable[Any], scope: QueryScope) -> frozenset[str]:
     """The columns of the target that conditions bound on both sides."""
     lower: dict[str, Any] = {}
     upper: dict[str, Any] = {}
     for condition in conditions:
         node = condition.a_expr
         if node.kind == pb.AEXPR_BETWEEN:
-            column = scope.column(node.lexpr)
+            column = scope.target_column(node.lexpr)
             low, high = node.rexpr.list.items
-            if column and scope.is_settled(low) and scope.is_settled(high):
+            if column and scope.is_fixed(low) and scope.is_fixed(high):
                 lower[column], upper[column] = low, high
         elif node.kind == pb.AEXPR_OP and strings(node.name)[-1:] and node.HasField("lexpr"):
             operator = strings(node.name)[-1]
             for side, other, above in ((node.lexpr, node.rexpr, _LOWER), (node.rexpr, node.lexpr, _UPPER)):
-                column = scope.column(side)
-                if column and operator in (*_LOWER, *_UPPER) and scope.is_settled(other):
+                column = scope.target_column(side)
+                if column and operator in (*_LOWER, *_UPPER) and scope.is_fixed(other):
                     (lower if operator in above else upper)[column] = other
     return frozenset(column for column in lower.keys() & upper.keys() if _is_narrow(lower[column], upper[column]))
 
 
 def _is_narrow(low: Any, high: Any) -> bool:
-    first, last = _whole_number(low), _whole_number(high)
+    first, last = _integer_constant(low), _integer_constant(high)
     return first is None or last is None or last - first <= LARGE_ROWS
 
 
-def _limits(node: Any) -> bool:
+def _is_small_limit(node: Any) -> bool:
     if node.a_const.isnull:
         return False
-    number = _whole_number(node)
+    number = _integer_constant(node)
     return number is None or number <= LARGE_ROWS
 
 
-def _whole_number(node: Any) -> int | None:
+def _integer_constant(node: Any) -> int | None:
     constant = node.a_const
     if constant.HasField("ival"):
         return int(constant.ival.ival)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.engine.context import SchemaSubject, StatementSubject
+from confiture.lint.engine.context import SchemaContext, StatementContext
 from confiture.lint.engine.rule import Hit
-from confiture.models.catalog import Name, Table
+from confiture.models.catalog import QualifiedName, Table
 from confiture.models.settings import Severity
-from confiture.models.source import Place
-from confiture.models.tenancy import Grade, Leak, Reason
-from confiture.sql.belonging import tenant_column
-from confiture.sql.tree import ParsedStatement, parsed
+from confiture.models.source import SourceLocation
+from confiture.models.tenancy import TenancyGrade, TenancyIssue, TenancyIssueKind
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
+from confiture.sql.tenant_tables import tenant_column
 
 CHANGING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "do_stmt"})
 """The statements of migrations whose flow is judged."""
@@ -25,50 +25,50 @@ CREATE TABLE r_spending (
     tenant_id bigint NOT NULL, customer_id bigint NOT NULL, total numeric, PRIMARY KEY (tenant_id, customer_id))"""
 """The tables of the examples."""
 
-_SEVERITIES: dict[Grade, Severity] = {Grade.ERROR: "error", Grade.WARNING: "warning"}
+_SEVERITIES: dict[TenancyGrade, Severity] = {TenancyGrade.ERROR: "error", TenancyGrade.WARNING: "warning"}
 
 
-def hits(subject: StatementSubject, *leaks: Leak) -> Iterator[Hit]:
+def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> Iterator[Hit]:
     """What the analysis of a statement says of these kinds; nothing where the settings name no tenants."""
-    if not subject.surroundings.settings.tenancy.is_set:
+    if not context.target.settings.tenancy.is_set:
         return
-    for reason in subject.tenancy.reasons:
-        if reason.leak in leaks:
-            yield hit(reason)
+    for reason in context.tenancy.issues:
+        if reason.kind in leaks:
+            yield to_violation(reason)
 
 
-def hit(reason: Reason, severity: Severity | None = None) -> Hit:
+def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Hit:
     """A reason as a hit, with the corrected statement to paste."""
     return Hit(
-        place=reason.place,
-        relation=reason.relation,
-        message=reason.message,
-        remedy=f"{reason.corrected};" if reason.corrected else None,
-        severity=severity or _SEVERITIES.get(reason.grade, "info"),
+        place=issue.location,
+        relation=issue.relation,
+        message=issue.message,
+        remedy=f"{issue.fixed_sql};" if issue.fixed_sql else None,
+        severity=severity or _SEVERITIES.get(issue.grade, "info"),
     )
 
 
-def statement_at(place: Place | None, *kinds: str) -> ParsedStatement | None:
+def find_statement(location: SourceLocation | None, *kinds: str) -> ParsedStatement | None:
     """The statement of these kinds that begins there, None where there is none."""
-    if place is None:
+    if location is None:
         return None
-    found = (one for one in parsed(place.rendered) if one.offset == place.offset and one.kind in kinds)
+    found = (one for one in parse_rendered(location.rendered) if one.offset == location.offset and one.kind in kinds)
     return next(found, None)
 
 
-def tenant_tables(subject: SchemaSubject) -> Iterable[tuple[Table, str]]:
+def tenant_tables(context: SchemaContext) -> Iterable[tuple[Table, str]]:
     """The tables whose rows name their tenant, each with that column; none where the settings name no tenants."""
-    settings = subject.surroundings.settings.tenancy
+    settings = context.target.settings.tenancy
     if not settings.is_set:
         return
-    for table in subject.catalog.tables.values():
+    for table in context.catalog.tables.values():
         if table.column(settings.column) and not table.is_partition:
-            column = tenant_column(table, subject.catalog, settings)
+            column = tenant_column(table, context.catalog, settings)
             if column is not None:
                 yield table, column
 
 
-def names_tenant(subject: SchemaSubject, name: Name) -> str | None:
+def find_tenant_column(context: SchemaContext, name: QualifiedName) -> str | None:
     """The tenant column of the table of that name, None where it has none or is not known."""
-    table = subject.catalog.tables.get(name)
-    return tenant_column(table, subject.catalog, subject.surroundings.settings.tenancy) if table else None
+    table = context.catalog.tables.get(name)
+    return tenant_column(table, context.catalog, context.target.settings.tenancy) if table else None

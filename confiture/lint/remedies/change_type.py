@@ -5,49 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
-from confiture.models.source import Place
-from confiture.models.values import value
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, definition, pb
-from confiture.sql.type_changes import type_text
+from confiture.lint.engine.context import StatementContext
+from confiture.models.records import record
+from confiture.models.source import SourceLocation
+from confiture.sql.parse_tree import alter_commands, get_definition, pb
+from confiture.sql.tokens import command_offsets
+from confiture.sql.type_changes import format_type_name
 
 
-@value(frozen=True, kw_only=True, slots=True)
-class Retyping:
+@record(frozen=True, kw_only=True, slots=True)
+class TypeChange:
     """ALTER COLUMN ... TYPE. `old` is None where the catalog does not know the column, `using` where it says none."""
 
     column: str
-    old: str | None
-    new: str
+    old_type: str | None
+    new_type: str
     using: Any
-    collates: bool
-    place: Place
+    has_collation: bool
+    location: SourceLocation
 
 
 _WITH_TYPE = frozenset({pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropNotNull})
 
 
-def along_with(subject: StatementSubject, column: str) -> Sequence[int]:
+def default_commands(context: StatementContext, column: str) -> Sequence[int]:
     """The commands (from 0) that belong to a change of a column's type: its default has to follow."""
-    commands = enumerate(alter_commands(subject.node))
+    commands = enumerate(alter_commands(context.node))
     return [number for number, one in commands if one.name == column and one.subtype in _WITH_TYPE]
 
 
-def retypings(subject: StatementSubject) -> Iterator[Retyping]:
+def find_type_changes(context: StatementContext) -> Iterator[TypeChange]:
     """Those of an ALTER TABLE, in order."""
-    table = subject.table(subject.node.relation)
+    table = context.table(context.node.relation)
     places = None
-    for number, command in enumerate(alter_commands(subject.node)):
+    for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AlterColumnType:
-            places = places or command_places(subject.statement)
-            wanted = definition(command).column_def
+            places = places or command_offsets(context.statement)
+            wanted = get_definition(command).column_def
             known = table.column(command.name) if table else None
-            yield Retyping(
+            yield TypeChange(
                 column=command.name,
-                old=known.type if known else None,
-                new=type_text(wanted.type_name, subject.catalog),
+                old_type=known.type if known else None,
+                new_type=format_type_name(wanted.type_name, context.catalog),
                 using=wanted.raw_default if wanted.HasField("raw_default") else None,
-                collates=wanted.HasField("coll_clause"),
-                place=places[number],
+                has_collation=wanted.HasField("coll_clause"),
+                location=places[number],
             )

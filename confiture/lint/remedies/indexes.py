@@ -5,67 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
-from confiture.lint.facts.alter_table import partitions_below
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.commands import attach_index, lines, ranged
-from confiture.models.catalog import Index, Name, Table, TableKind
+from confiture.lint.engine.context import StatementContext
+from confiture.lint.facts.alter_table import descendant_partitions
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.commands import attach_index_sql, join_lines, make_range_var
+from confiture.models.catalog import Index, QualifiedName, Table, TableKind
 from confiture.models.findings import Edit
-from confiture.models.source import Place
-from confiture.sql.catalog.names import chosen, of_columns, told_apart
-from confiture.sql.tokens import tokens
-from confiture.sql.tree import ParsedStatement, pb, result_name, statement_text
+from confiture.models.source import SourceLocation
+from confiture.sql.catalog.object_names import choose_relation_name, dedupe_column_names, index_name_columns
+from confiture.sql.parse_tree import ParsedStatement, column_result_name, format_statement, pb
+from confiture.sql.tokens import statement_tokens
 
 _ORDER = frozenset({"DESC", "NULLS", "FIRST", "LAST"})
 _TARGETS = frozenset({"INDEX", "TABLE", "SCHEMA", "DATABASE"})
 
 
-def concurrently(statement: ParsedStatement) -> tuple[int, str]:
+def find_concurrently_position(statement: ParsedStatement) -> tuple[int, str]:
     """Where CONCURRENTLY goes (a character of the rendered text), and the word with its space, in the same case.
 
     It goes behind the word for what is built, built anew, or dropped.
     """
-    word = next(word for word in tokens(statement) if word.kind in _TARGETS)
+    word = next(word for word in statement_tokens(statement) if word.kind in _TARGETS)
     is_small = statement.rendered.text[word.start : word.end].islower()
     return word.end, " concurrently" if is_small else " CONCURRENTLY"
 
 
-def with_concurrently(statement: ParsedStatement, name: str = "") -> str:
+def add_concurrently(statement: ParsedStatement, name: str = "") -> str:
     """The statement with CONCURRENTLY, and with a name for its index where one is given."""
-    position, word = concurrently(statement)
+    position, word = find_concurrently_position(statement)
     position -= statement.offset
     return f"{statement.text[:position]}{f'{word} {name}'.rstrip()}{statement.text[position:]};"
 
 
-def made_concurrently(statement: ParsedStatement) -> tuple[Edit, ...]:
+def concurrently_edit(statement: ParsedStatement) -> tuple[Edit, ...]:
     """The change of the file that makes a statement CONCURRENTLY; none where that is not sure."""
-    return insert_text(statement, *concurrently(statement))
+    return insert_text(statement, *find_concurrently_position(statement))
 
 
-def index_name(subject: StatementSubject) -> str:
+def created_index_name(context: StatementContext) -> str:
     """The name of the index that a CREATE INDEX builds: its own, or the one that PostgreSQL gives to it."""
-    node = subject.node
-    return node.idxname or default_index_name(subject, name_of(subject, node.relation), node)
+    node = context.node
+    return node.idxname or default_index_name(context, resolve_relation_name(context, node.relation), node)
 
 
-def default_index_name(subject: StatementSubject, table: Name, node: Any) -> str:
+def default_index_name(context: StatementContext, table: QualifiedName, node: Any) -> str:
     """The name that PostgreSQL gives to such an index of a table."""
     elements = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
-    columns = told_apart(one.name or result_name(one.expr) or "expr" for one in elements)
+    columns = dedupe_column_names(one.name or column_result_name(one.expr) or "expr" for one in elements)
 
     def taken(name: str) -> bool:
-        return subject.catalog.indexed(table.schema, name) is not None
+        return context.catalog.find_index(table.schema, name) is not None
 
-    return chosen(table.name, of_columns(columns), "idx", taken)
+    return choose_relation_name(table.name, index_name_columns(columns), "idx", taken)
 
 
-def has_each_partition(subject: StatementSubject) -> bool:
+def exists_on_every_partition(context: StatementContext) -> bool:
     """Whether each partition has the index that a CREATE INDEX makes: PostgreSQL attaches those and builds none."""
-    parts = partitions_below(subject, subject.node.relation)
-    return bool(parts) and all(any(_is_the_same(one, subject.node) for one in part.indexes) for part in parts)
+    parts = descendant_partitions(context, context.node.relation)
+    return bool(parts) and all(any(_is_same_index(one, context.node) for one in part.indexes) for part in parts)
 
 
-def _is_the_same(index: Index, node: Any) -> bool:
+def _is_same_index(index: Index, node: Any) -> bool:
     """Whether PostgreSQL takes an index for the one that a CREATE INDEX makes, whatever its order; where it has more
     to it than columns, it counts as not.
     """
@@ -80,38 +80,38 @@ def _is_the_same(index: Index, node: Any) -> bool:
         and index.unique == node.unique
         and index.method == node.access_method
         and index.columns == tuple(one.name for one in elements)
-        and index.included == tuple(one.index_elem.name for one in node.index_including_params)
+        and index.include_columns == tuple(one.index_elem.name for one in node.index_including_params)
         and index.nulls_not_distinct == node.nulls_not_distinct
     )
 
 
-def by_partition(subject: StatementSubject) -> str:
+def build_per_partition(context: StatementContext) -> str:
     """The statements that build the index of a partitioned table partition by partition."""
-    table = subject.table(subject.node.relation)
-    name = index_name(subject)
-    whole = _copy(subject.node, subject.node.relation, name)
+    table = context.table(context.node.relation)
+    name = created_index_name(context)
+    whole = _copy_statement(context.node, context.node.relation, name)
     whole.relation.inh = False
-    parts = list(_of_partitions(subject, table, name)) if table else []
+    parts = list(_partition_index_statements(context, table, name)) if table else []
     if not parts:
         parts = ["-- then, for each partition: CREATE INDEX CONCURRENTLY, and ALTER INDEX ... ATTACH PARTITION"]
-    return lines(statement_text("index_stmt", whole), *parts)
+    return join_lines(format_statement("index_stmt", whole), *parts)
 
 
-def _of_partitions(subject: StatementSubject, table: Table, index: str) -> Iterator[str]:
-    for part in subject.catalog.partitions(table.name):
-        name = default_index_name(subject, part.name, subject.node)
-        own = _copy(subject.node, ranged(part.name), name)
+def _partition_index_statements(context: StatementContext, table: Table, index: str) -> Iterator[str]:
+    for part in context.catalog.partitions(table.name):
+        name = default_index_name(context, part.name, context.node)
+        own = _copy_statement(context.node, make_range_var(part.name), name)
         if part.kind is TableKind.PARTITIONED:
             own.relation.inh = False
-            yield statement_text("index_stmt", own)
-            yield from _of_partitions(subject, part, name)
+            yield format_statement("index_stmt", own)
+            yield from _partition_index_statements(context, part, name)
         else:
             own.concurrent = True
-            yield statement_text("index_stmt", own)
-        yield attach_index(Name(table.name.schema, index), Name(part.name.schema, name))
+            yield format_statement("index_stmt", own)
+        yield attach_index_sql(QualifiedName(table.name.schema, index), QualifiedName(part.name.schema, name))
 
 
-def _copy(node: Any, relation: Any, name: str) -> Any:
+def _copy_statement(node: Any, relation: Any, name: str) -> Any:
     made = pb.IndexStmt()
     made.CopyFrom(node)
     made.relation.CopyFrom(relation)
@@ -121,19 +121,19 @@ def _copy(node: Any, relation: Any, name: str) -> Any:
     return made
 
 
-def drop_concurrently(subject: StatementSubject, names: Iterable[Name]) -> str:
+def drop_concurrently_sql(context: StatementContext, names: Iterable[QualifiedName]) -> str:
     """DROP INDEX CONCURRENTLY for each of these, which takes one at a time."""
     made = []
     for name in names:
         node = pb.DropStmt(remove_type=pb.OBJECT_INDEX, behavior=pb.DROP_RESTRICT, concurrent=True)
-        node.missing_ok = subject.node.missing_ok
-        node.objects.append(_object(name))
-        made.append(statement_text("drop_stmt", node))
-    return lines(*made)
+        node.missing_ok = context.node.missing_ok
+        node.objects.append(_object_node(name))
+        made.append(format_statement("drop_stmt", node))
+    return join_lines(*made)
 
 
-def _object(name: Name) -> Any:
-    shown = ranged(name)
+def _object_node(name: QualifiedName) -> Any:
+    shown = make_range_var(name)
     parts = [part for part in (shown.schemaname, shown.relname) if part]
     return pb.Node(list=pb.List(items=[pb.Node(string=pb.String(sval=part)) for part in parts]))
 
@@ -145,16 +145,16 @@ def insert_text(statement: ParsedStatement, position: int, text: str) -> tuple[E
     """
     rendered = statement.rendered
     file = rendered.source.file
-    begin = _position(file.text, Place(rendered=rendered, offset=statement.offset))
-    behind = _position(file.text, Place(rendered=rendered, offset=position - 1)) + 1
+    begin = _file_offset(file.text, SourceLocation(rendered=rendered, offset=statement.offset))
+    behind = _file_offset(file.text, SourceLocation(rendered=rendered, offset=position - 1)) + 1
     if file.text[begin:behind] != rendered.text[statement.offset : position]:
         return ()
     return (Edit(path=file.path, start=behind, end=behind, text=text),)
 
 
-def _position(text: str, place: Place) -> int:
+def _file_offset(text: str, location: SourceLocation) -> int:
     """The character of a file (from 0) that a place is at."""
-    span = place.span
+    span = location.span
     begin = 0
     for _ in range(span.line - 1):
         begin = text.find("\n", begin) + 1

@@ -4,46 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
-from confiture.lint.facts.table_sizes import is_small, name_of
-from confiture.lint.remedies.commands import LATER, lines, ranged, validate
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.engine.context import StatementContext
+from confiture.lint.facts.table_sizes import is_small_table, resolve_relation_name
+from confiture.lint.remedies.commands import LATER, join_lines, make_range_var, validate_constraint_sql
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import ConstraintKind, Table
-from confiture.sql.catalog.names import joined
-from confiture.sql.catalog.tables import partition_bound
+from confiture.sql.catalog.object_names import make_object_name
+from confiture.sql.catalog.tables import format_partition_bound
+from confiture.sql.parse_tree import format_expression, format_statement, pb, quote_identifier
 from confiture.sql.proofs import key_column
-from confiture.sql.tree import expression_text, identifier, pb, statement_text
 
 NO_LONGER_NEEDED = "can go later: then the bound says the same"
 _EVERYTHING = 2**31 - 1
 """INCLUDING ALL, as the tree has it."""
 
 
-def makes_partition(subject: StatementSubject, node: Any) -> bool:
+def is_create_partition(context: StatementContext, node: Any) -> bool:
     """Whether a CREATE TABLE (a CreateStmt of the tree) makes a partition."""
-    is_there = node.if_not_exists and subject.relation(node.relation) is not None
+    is_there = node.if_not_exists and context.relation(node.relation) is not None
     return bool(node.HasField("partbound")) and not is_there
 
 
-def unproven_default(subject: StatementSubject, whole: Any) -> Table | None:
+def default_without_check(context: StatementContext, whole: Any) -> Table | None:
     """The default partition of a partitioned table that is read for rows of a new partition; None where there is none,
     or a CHECK of its may leave them out.
     """
-    parent = subject.table(whole)
-    for child in subject.catalog.partitions(parent.name) if parent else ():
-        if (child.partition_bound or "").upper() == "DEFAULT" and child.name not in subject.created:
+    parent = context.table(whole)
+    for child in context.catalog.partitions(parent.name) if parent else ():
+        if (child.partition_bound or "").upper() == "DEFAULT" and child.name not in context.created:
             key = key_column(parent.partition_key if parent else None)
             checks = [one for one in child.constraints if one.kind is ConstraintKind.CHECK and one.validated]
             is_proven = any(key is None or key in one.columns for one in checks)
-            return None if is_proven or is_small(subject, child.name) else child
+            return None if is_proven or is_small_table(context, child.name) else child
     return None
 
 
-def attached(subject: StatementSubject) -> tuple[str, ...]:
+def create_and_attach(context: StatementContext) -> tuple[str, ...]:
     """CREATE TABLE and ATTACH PARTITION instead of a CREATE TABLE ... PARTITION OF; nothing where that says more of
     columns than LIKE can.
     """
-    node = subject.node
+    node = context.node
     is_plain = all(one.WhichOneof("node") == "constraint" for one in node.table_elts)
     if not is_plain or (node.access_method and node.options):  # what is written of both together does not parse
         return ()
@@ -55,36 +55,36 @@ def attached(subject: StatementSubject) -> tuple[str, ...]:
     del table.table_elts[:]
     table.table_elts.append(pb.Node(table_like_clause=pb.TableLikeClause(relation=parent, options=_EVERYTHING)))
     table.table_elts.extend(node.table_elts)
-    made = statement_text("create_stmt", table)
-    if _may_have_identity(subject, parent):
+    made = format_statement("create_stmt", table)
+    if _can_have_identity(context, parent):
         made = made.replace("INCLUDING ALL", "INCLUDING ALL EXCLUDING IDENTITY", 1)
-    whole, part = (qualified(name_of(subject, one)) for one in (parent, node.relation))
-    return made, f"ALTER TABLE {whole} ATTACH PARTITION {part} {partition_bound(node.partbound)}"
+    whole, part = (qualified_name(resolve_relation_name(context, one)) for one in (parent, node.relation))
+    return made, f"ALTER TABLE {whole} ATTACH PARTITION {part} {format_partition_bound(node.partbound)}"
 
 
-def _may_have_identity(subject: StatementSubject, parent: Any) -> bool:
+def _can_have_identity(context: StatementContext, parent: Any) -> bool:
     """Since PostgreSQL 17 nothing that has an identity column of its own can be attached."""
-    table = subject.table(parent)
+    table = context.table(parent)
     return table is None or any(column.identity for column in table.columns)
 
 
-def after_proof(subject: StatementSubject, default: Table, bound: Any, *then: str) -> str | None:
+def with_default_check(context: StatementContext, default: Table, bound: Any, *then: str) -> str | None:
     """The statements that make a new partition, between those that prove that the default partition has none of its
     rows; None where we cannot write that condition.
     """
-    parent = subject.catalog.tables.get(default.parents[0])
+    parent = context.catalog.tables.get(default.parents[0])
     condition = bound_condition(parent.partition_key if parent else None, bound)
     if condition is None:
         return None
-    name = joined(default.name.name, "bound", "check")
-    altered = f"ALTER TABLE {qualified(default.name)}"
-    return lines(
-        f"{altered} ADD CONSTRAINT {identifier(name)} CHECK (NOT ({condition})) NOT VALID",
+    name = make_object_name(default.name.name, "bound", "check")
+    altered = f"ALTER TABLE {qualified_name(default.name)}"
+    return join_lines(
+        f"{altered} ADD CONSTRAINT {quote_identifier(name)} CHECK (NOT ({condition})) NOT VALID",
         LATER,
-        validate(ranged(default.name), name),
+        validate_constraint_sql(make_range_var(default.name), name),
         "-- and then:",
         *then,
-        f"-- {identifier(name)} {NO_LONGER_NEEDED}",
+        f"-- {quote_identifier(name)} {NO_LONGER_NEEDED}",
     )
 
 
@@ -93,15 +93,15 @@ def bound_condition(key: str | None, bound: Any) -> str | None:
     name = key_column(key)
     if name is None or bound.is_default:
         return None
-    column = identifier(name)
+    column = quote_identifier(name)
     parts = [f"{column} IS NOT NULL"]
     if bound.strategy == "l" and not any(datum.a_const.isnull for datum in bound.listdatums):
-        values = ", ".join(expression_text(datum) for datum in bound.listdatums)
+        values = ", ".join(format_expression(datum) for datum in bound.listdatums)
         parts.append(f"{column} IN ({values})")
     elif bound.strategy == "r":
         for operator, datums in ((">=", bound.lowerdatums), ("<", bound.upperdatums)):
             if datums and datums[0].WhichOneof("node") != "column_ref":
-                parts.append(f"{column} {operator} {expression_text(datums[0])}")
+                parts.append(f"{column} {operator} {format_expression(datums[0])}")
     else:
         return None
     return " AND ".join(parts)

@@ -23,7 +23,7 @@ workspace year zone
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women", "status": "statuses"}
 
 
-def _regular(word: str) -> str:
+def _regular_plural(word: str) -> str:
     if word.endswith(("s", "x", "ch", "sh")):
         return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":
@@ -31,15 +31,15 @@ def _regular(word: str) -> str:
     return word + "s"
 
 
-_PLURALS = {word: _regular(word) for word in _WORDS.split()} | _IRREGULAR
+_PLURALS = {word: _regular_plural(word) for word in _WORDS.split()} | _IRREGULAR
 _SINGULARS = {plural: word for word, plural in _PLURALS.items()}
 
 
-def plural_of(word: str) -> str | None:
+def to_plural(word: str) -> str | None:
     """The plural of a word that is surely in the singular."""
     return _PLURALS.get(word)
 
 
-def singular_of(word: str) -> str | None:
+def to_singular(word: str) -> str | None:
     """The singular of a word that is surely in the plural."""
     return _SINGULARS.get(word)

@@ -5,105 +5,115 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.commands import LATER, lines, validate
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.commands import LATER, join_lines, validate_constraint_sql
 from confiture.lint.remedies.partitions import (
     NO_LONGER_NEEDED,
-    after_proof,
-    attached,
     bound_condition,
-    makes_partition,
-    unproven_default,
+    create_and_attach,
+    default_without_check,
+    is_create_partition,
+    with_default_check,
 )
-from confiture.lint.remedies.sql_text import qualified
-from confiture.sql.answers import Answer
-from confiture.sql.catalog.names import joined
-from confiture.sql.proofs import proves_bound
-from confiture.sql.tree import alter_commands, definition, identifier, pb
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.sql.catalog.object_names import make_object_name
+from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_identifier
+from confiture.sql.proofs import implies_partition_bound
+from confiture.sql.tristate import Tristate
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "create_stmt":
-        yield from _of_new_partition(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "create_stmt":
+        yield from _check_create_partition(context)
         return
-    for one in alter_commands(subject.node):
-        if one.subtype == pb.AT_AttachPartition and subject.node.objtype == pb.OBJECT_TABLE:
-            partition = definition(one).partition_cmd
-            yield from _of_child(subject, partition)
+    for one in alter_commands(context.node):
+        if one.subtype == pb.AT_AttachPartition and context.node.objtype == pb.OBJECT_TABLE:
+            partition = get_definition(one).partition_cmd
+            yield from _check_attached_table(context, partition)
             if not partition.bound.is_default:
-                attach = [subject.statement.text]
-                yield from _of_default_partition(
-                    subject, subject.node.relation, partition.name, partition.bound, attach, effect=_OF_DEFAULT
+                attach = [context.statement.text]
+                yield from _check_default_partition(
+                    context,
+                    context.node.relation,
+                    partition.name,
+                    partition.bound,
+                    attach,
+                    effect=_DEFAULT_PARTITION_IMPACT,
                 )
 
 
-def _of_new_partition(subject: StatementSubject) -> Iterator[Hit]:
-    node = subject.node
-    if makes_partition(subject, node) and not node.partbound.is_default:
-        made = attached(subject)
-        yield from _of_default_partition(
-            subject, node.inh_relations[0].range_var, node.relation, node.partbound, made, effect=_OF_ALL
+def _check_create_partition(context: StatementContext) -> Iterator[Hit]:
+    node = context.node
+    if is_create_partition(context, node) and not node.partbound.is_default:
+        made = create_and_attach(context)
+        yield from _check_default_partition(
+            context,
+            node.inh_relations[0].range_var,
+            node.relation,
+            node.partbound,
+            made,
+            effect=_PARTITIONED_TABLE_IMPACT,
         )
 
 
-def _of_child(subject: StatementSubject, partition: Any) -> Iterator[Hit]:
-    if not is_in_use(subject, partition.name):
+def _check_attached_table(context: StatementContext, partition: Any) -> Iterator[Hit]:
+    if not has_concurrent_users(context, partition.name):
         return
-    parent, child = subject.table(subject.node.relation), subject.table(partition.name)
+    parent, child = context.table(context.node.relation), context.table(partition.name)
     key = parent.partition_key if parent else None
-    if child and proves_bound(child, key, partition.bound) is not Answer.NO:
+    if child and implies_partition_bound(child, key, partition.bound) is not Tristate.NO:
         return
-    name = subject.name(partition.name)
+    name = context.name(partition.name)
     yield Hit(
-        place=subject.statement.at(partition.name.location),
+        place=context.statement.location_at(partition.name.location),
         relation=name,
         severity=None if child else "warning",
         message=f"{name} is read from end to end while it is locked: no valid CHECK "
         + ("proves that its rows fit" if child else "is known that proves its rows to fit"),
-        remedy=_remedy(subject, partition, key),
+        remedy=_remedy(context, partition, key),
         hint="only a table that is empty attaches at once to a partitioned table by hash: attach it before it is filled"
         if partition.bound.strategy == "h"
         else None,
     )
 
 
-def _of_default_partition(
-    subject: StatementSubject, whole: Any, part: Any, bound: Any, then: Sequence[str], *, effect: str
+def _check_default_partition(
+    context: StatementContext, whole: Any, part: Any, bound: Any, next_action: Sequence[str], *, effect: str
 ) -> Iterator[Hit]:
-    default = unproven_default(subject, whole)
+    default = default_without_check(context, whole)
     if default:
         yield Hit(
-            place=subject.statement.at(part.location),
+            place=context.statement.location_at(part.location),
             relation=str(default.name),
             message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
             effect=effect,
             hint="first give the default partition a CHECK that leaves out the new bound, and VALIDATE it",
-            remedy=after_proof(subject, default, bound, *then) if then else None,
+            remedy=with_default_check(context, default, bound, *next_action) if next_action else None,
         )
 
 
-def _remedy(subject: StatementSubject, partition: Any, key: str | None) -> str | None:
+def _remedy(context: StatementContext, partition: Any, key: str | None) -> str | None:
     """A CHECK of the bound, proven before the partition is attached."""
     condition = bound_condition(key, partition.bound)
     if condition is None:
         return None
-    table = name_of(subject, partition.name)
-    name = joined(table.name, "bound", "check")
-    return lines(
-        f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
+    table = resolve_relation_name(context, partition.name)
+    name = make_object_name(table.name, "bound", "check")
+    return join_lines(
+        f"ALTER TABLE {qualified_name(table)} ADD CONSTRAINT {quote_identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
-        validate(partition.name, name),
+        validate_constraint_sql(partition.name, name),
         "-- and then:",
-        subject.statement.text,
-        f"-- {identifier(name)} {NO_LONGER_NEEDED}",
+        context.statement.text,
+        f"-- {quote_identifier(name)} {NO_LONGER_NEEDED}",
     )
 
 
-_OF_DEFAULT = "Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock)."
-_OF_ALL = (
+_DEFAULT_PARTITION_IMPACT = "Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock)."
+_PARTITIONED_TABLE_IMPACT = (
     "Nobody can read or write the partitioned table, with all its partitions, until the default partition was read"
     " (ACCESS EXCLUSIVE lock)."
 )
@@ -113,7 +123,7 @@ _BEFORE = (
     " INSERT INTO w_events_2025 SELECT i, '2025-06-01' FROM generate_series(1, 100) i"
 )
 _ATTACH = "ALTER TABLE w_events ATTACH PARTITION w_events_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"
-_PROOF = ", CHECK (happened_on >= '2025-01-01' AND happened_on < '2026-01-01')"
+_CHECK_CLAUSE = ", CHECK (happened_on >= '2025-01-01' AND happened_on < '2026-01-01')"
 
 RULE = StatementRule(
     name="attach_without_proof",
@@ -126,5 +136,5 @@ RULE = StatementRule(
     check=_check,
     claims=Claims(scans=("w_events_2025",)),
     bad=Example(before=_BEFORE.format(check=""), sql=(_ATTACH,)),
-    good=Example(before=_BEFORE.format(check=_PROOF), sql=(_ATTACH,)),
+    good=Example(before=_BEFORE.format(check=_CHECK_CLAUSE), sql=(_ATTACH,)),
 )

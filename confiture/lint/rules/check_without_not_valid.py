@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    additions,
-    alters_table,
-    is_held_by_partitions,
-    is_in_use,
-    is_proven_at_once,
+    added_constraints,
+    can_reach_rows,
+    has_concurrent_users,
+    has_constraint_on_partitions,
+    is_validated_immediately,
 )
-from confiture.lint.remedies.commands import constraint_name, unproven
+from confiture.lint.remedies.commands import add_not_valid, new_constraint_name
 from confiture.models.trace import LockMode
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    table = subject.name(relation)
-    for addition in additions(subject):
-        if addition.kind != pb.CONSTR_CHECK or not is_proven_at_once(addition):
+    table = context.name(relation)
+    for addition in added_constraints(context):
+        if addition.kind != pb.CONSTR_CHECK or not is_validated_immediately(addition):
             continue
-        if is_held_by_partitions(subject, constraint_name(subject, addition)):
+        if has_constraint_on_partitions(context, new_constraint_name(context, addition)):
             continue
         yield Hit(
-            place=addition.place,
+            place=addition.location,
             relation=table,
             message=f"the new CHECK is held against all rows of {table}, which nobody can read or write meanwhile",
-            remedy=unproven(subject),
-            hint=_FOR_NEW_COLUMN if addition.column is not None else None,
+            remedy=add_not_valid(context),
+            hint=_NEW_COLUMN_HINT if addition.column is not None else None,
         )
 
 
-_FOR_NEW_COLUMN = (
+_NEW_COLUMN_HINT = (
     "a CHECK at a new column reads the whole table, too, default or not: add the column first, then the constraint"
     " NOT VALID, and VALIDATE it in a later migration"
 )

@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import is_partitioned
-from confiture.lint.remedies.commands import lines
-from confiture.lint.remedies.indexes import by_partition
+from confiture.lint.remedies.commands import join_lines
+from confiture.lint.remedies.indexes import build_per_partition
 from confiture.models.catalog import Table, TableKind
-from confiture.sql.tree import names, pb, statement_text
+from confiture.sql.parse_tree import format_statement, pb, schema_and_name
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if not subject.node.concurrent:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if not context.node.concurrent:
         return
-    if subject.statement.kind == "index_stmt":
-        yield from _building(subject)
-    elif subject.node.remove_type == pb.OBJECT_INDEX:
-        yield from _dropping(subject)
+    if context.statement.kind == "index_stmt":
+        yield from _check_create_index(context)
+    elif context.node.remove_type == pb.OBJECT_INDEX:
+        yield from _check_drop_index(context)
 
 
-def _building(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if is_partitioned(subject, relation):
-        table = subject.name(relation)
+def _check_create_index(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if is_partitioned(context, relation):
+        table = context.name(relation)
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=table,
             message=f"{table} is partitioned: its indexes cannot be built CONCURRENTLY",
-            remedy=by_partition(subject),
+            remedy=build_per_partition(context),
         )
 
 
-def _dropping(subject: StatementSubject) -> Iterable[Hit]:
-    schema, name = names(subject.node.objects[0].list.items)
-    found = subject.catalog.indexed(schema, name)
+def _check_drop_index(context: StatementContext) -> Iterable[Hit]:
+    schema, name = schema_and_name(context.node.objects[0].list.items)
+    found = context.catalog.find_index(schema, name)
     if found and isinstance(found[0], Table) and found[0].kind is TableKind.PARTITIONED:
         plain = pb.DropStmt()
-        plain.CopyFrom(subject.node)
+        plain.CopyFrom(context.node)
         plain.concurrent = False
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=str(found[0].name),
             message=f"{found[0].name} is partitioned: its index {name} cannot be dropped CONCURRENTLY",
             hint="drop it without CONCURRENTLY, in a migration of its own: all partitions are locked for a moment",
-            remedy=lines(statement_text("drop_stmt", plain)),
+            remedy=join_lines(format_statement("drop_stmt", plain)),
         )
 
 

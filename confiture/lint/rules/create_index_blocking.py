@@ -4,68 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use, is_partitioned
+from confiture.lint.facts.alter_table import has_concurrent_users, is_partitioned
 from confiture.lint.remedies.indexes import (
-    by_partition,
-    has_each_partition,
-    index_name,
-    made_concurrently,
-    with_concurrently,
+    add_concurrently,
+    build_per_partition,
+    concurrently_edit,
+    created_index_name,
+    exists_on_every_partition,
 )
 from confiture.models.catalog import View
 from confiture.models.findings import Edit
 from confiture.models.trace import LockMode
-from confiture.sql.tree import identifier
+from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if node.concurrent or _is_there(subject) or not is_in_use(subject, node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if node.concurrent or _is_existing_index(context) or not has_concurrent_users(context, node.relation):
         return
-    if is_partitioned(subject, node.relation):
-        if node.relation.inh and not has_each_partition(subject):
-            yield _of_partitions(subject)
+    if is_partitioned(context, node.relation):
+        if node.relation.inh and not exists_on_every_partition(context):
+            yield _partitioned_table_violation(context)
         return
-    name = subject.name(node.relation)
-    is_view = isinstance(subject.relation(node.relation), View)
+    name = context.name(node.relation)
+    is_view = isinstance(context.relation(node.relation), View)
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=name,
         message=f"{name} cannot be {'refreshed' if is_view else 'written to'} until the index is built",
-        effect=_EFFECT_OF_VIEW if is_view else None,
-        remedy=with_concurrently(subject.statement, "" if node.idxname else identifier(index_name(subject))),
-        edits=_edits(subject),
+        effect=_MATERIALIZED_VIEW_IMPACT if is_view else None,
+        remedy=add_concurrently(
+            context.statement, "" if node.idxname else quote_identifier(created_index_name(context))
+        ),
+        edits=_edits(context),
     )
 
 
-def _is_there(subject: StatementSubject) -> bool:
+def _is_existing_index(context: StatementContext) -> bool:
     """Whether IF NOT EXISTS finds an index, so that none is built."""
-    node = subject.node
+    node = context.node
     schema = node.relation.schemaname or None
-    return bool(node.if_not_exists and node.idxname and subject.catalog.indexed(schema, node.idxname))
+    return bool(node.if_not_exists and node.idxname and context.catalog.find_index(schema, node.idxname))
 
 
-def _of_partitions(subject: StatementSubject) -> Hit:
-    table = subject.name(subject.node.relation)
+def _partitioned_table_violation(context: StatementContext) -> Hit:
+    table = context.name(context.node.relation)
     return Hit(
-        place=subject.place,
+        place=context.location,
         relation=table,
         message=f"{table} and its partitions cannot be written to until the indexes of all partitions are built",
-        remedy=by_partition(subject),
+        remedy=build_per_partition(context),
         hint="create it ON ONLY the partitioned table, build it CONCURRENTLY for each partition, and ATTACH those",
     )
 
 
-def _edits(subject: StatementSubject) -> tuple[Edit, ...]:
+def _edits(context: StatementContext) -> tuple[Edit, ...]:
     """CONCURRENTLY, where the relation is known to be one that takes it, and a broken build can be found by name."""
-    if not subject.node.idxname or subject.relation(subject.node.relation) is None:
+    if not context.node.idxname or context.relation(context.node.relation) is None:
         return ()
-    return made_concurrently(subject.statement)
+    return concurrently_edit(context.statement)
 
 
-_EFFECT_OF_VIEW = "REFRESH of the materialized view waits until the whole index is built (SHARE lock)."
+_MATERIALIZED_VIEW_IMPACT = "REFRESH of the materialized view waits until the whole index is built (SHARE lock)."
 
 RULE = StatementRule(
     name="create_index_blocking",

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.remedies.commands import lines
-from confiture.lint.remedies.partitions import after_proof, attached, makes_partition, unproven_default
+from confiture.lint.remedies.commands import join_lines
+from confiture.lint.remedies.partitions import (
+    create_and_attach,
+    default_without_check,
+    is_create_partition,
+    with_default_check,
+)
 from confiture.models.trace import LockMode
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    is_foreign = subject.statement.kind == "create_foreign_table_stmt"
-    node = subject.node.base_stmt if is_foreign else subject.node
-    if not makes_partition(subject, node):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    is_foreign = context.statement.kind == "create_foreign_table_stmt"
+    node = context.node.base_stmt if is_foreign else context.node
+    if not is_create_partition(context, node):
         return
     whole = node.inh_relations[0].range_var
-    if subject.is_new(whole):
+    if context.is_new(whole):
         return
-    parent = subject.name(whole)
+    parent = context.name(whole)
     yield Hit(
-        place=subject.statement.at(whole.location),
+        place=context.statement.location_at(whole.location),
         relation=parent,
         message=f"nobody can read or write {parent}, with all its partitions, while {node.relation.relname} is made,"
         " and until this commits",
-        remedy=None if is_foreign else _remedy(subject),
+        remedy=None if is_foreign else _remedy(context),
     )
 
 
-def _remedy(subject: StatementSubject) -> str | None:
-    node, made = subject.node, attached(subject)
-    default = None if node.partbound.is_default else unproven_default(subject, node.inh_relations[0].range_var)
+def _remedy(context: StatementContext) -> str | None:
+    node, made = context.node, create_and_attach(context)
+    default = None if node.partbound.is_default else default_without_check(context, node.inh_relations[0].range_var)
     if not made:
         return None
-    return after_proof(subject, default, node.partbound, *made) if default else lines(*made)
+    return with_default_check(context, default, node.partbound, *made) if default else join_lines(*made)
 
 
 _BEFORE = (

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.remedies.commands import alter, command
+from confiture.lint.remedies.commands import alter_table_sql, make_command
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, definition, pb
+from confiture.sql.parse_tree import alter_commands, get_definition, pb
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if subject.is_new(node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if context.is_new(node.relation):
         return
     for one in alter_commands(node):
-        partition = definition(one).partition_cmd
-        if one.subtype != pb.AT_DetachPartition or partition.concurrent or subject.is_new(partition.name):
+        partition = get_definition(one).partition_cmd
+        if one.subtype != pb.AT_DetachPartition or partition.concurrent or context.is_new(partition.name):
             continue
-        parent, child = subject.name(node.relation), subject.name(partition.name)
-        default = _default_partition(subject)
+        parent, child = context.name(node.relation), context.name(partition.name)
+        default = _find_default_partition(context)
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=parent,
             message=f"nobody can read or write {parent}, with all its partitions, until {child} is detached",
-            remedy=None if default else _concurrently(node, partition),
+            remedy=None if default else _detach_concurrently_sql(node, partition),
             hint=f"with the default partition {default.name} there is no CONCURRENTLY: detach it in a migration of its "
             "own, with a short lock_timeout and retries"
             if default
@@ -35,16 +35,21 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
         )
 
 
-def _default_partition(subject: StatementSubject) -> Table | None:
+def _find_default_partition(context: StatementContext) -> Table | None:
     """Beside a default partition, PostgreSQL refuses CONCURRENTLY (55000)."""
-    table = subject.table(subject.node.relation)
-    children = subject.catalog.partitions(table.name) if table else ()
+    table = context.table(context.node.relation)
+    children = context.catalog.partitions(table.name) if table else ()
     return next((child for child in children if (child.partition_bound or "").upper() == "DEFAULT"), None)
 
 
-def _concurrently(node: Any, partition: Any) -> str:
+def _detach_concurrently_sql(node: Any, partition: Any) -> str:
     wanted = pb.PartitionCmd(name=partition.name, concurrent=True)
-    return alter(node.relation, command(pb.AT_DetachPartition, definition={"partition_cmd": wanted}), like=node) + ";"
+    return (
+        alter_table_sql(
+            node.relation, make_command(pb.AT_DetachPartition, definition={"partition_cmd": wanted}), like=node
+        )
+        + ";"
+    )
 
 
 _BEFORE = (

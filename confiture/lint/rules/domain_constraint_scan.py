@@ -5,47 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    allows_no_null,
-    alters_table,
+    can_reach_rows,
     domain_chain,
-    domain_of,
-    fills_itself,
+    find_column_domain,
     find_domain,
-    is_constrained,
-    is_in_use,
+    has_concurrent_users,
+    has_value_for_existing_rows,
+    is_constrained_domain,
+    is_not_null_domain,
     new_columns,
 )
-from confiture.lint.facts.table_sizes import is_small
-from confiture.lint.remedies.commands import LATER, alter, command, default_name, lines, ranged, validate
-from confiture.models.catalog import Domain, Name, Persistence, Table
+from confiture.lint.facts.table_sizes import is_small_table
+from confiture.lint.remedies.commands import (
+    LATER,
+    alter_table_sql,
+    default_constraint_name,
+    join_lines,
+    make_command,
+    make_range_var,
+    validate_constraint_sql,
+)
+from confiture.models.catalog import DomainType, Persistence, QualifiedName, Table
 from confiture.models.trace import LockMode
-from confiture.sql.tree import definition, names, pb
-from confiture.sql.walking import nodes_of
+from confiture.sql.parse_tree import get_definition, pb, schema_and_name
+from confiture.sql.traversal import find_nodes
 
 _ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
 """What PostgreSQL calls the kinds of ALTER DOMAIN that read tables."""
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "alter_domain_stmt":
-        yield from _altering_domain(subject)
-    elif alters_table(subject) and is_in_use(subject, subject.node.relation):
-        yield from _adding_columns(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "alter_domain_stmt":
+        yield from _check_alter_domain(context)
+    elif can_reach_rows(context) and has_concurrent_users(context, context.node.relation):
+        yield from _check_add_column(context)
 
 
-def _adding_columns(subject: StatementSubject) -> Iterable[Hit]:
+def _check_add_column(context: StatementContext) -> Iterable[Hit]:
     """PostgreSQL writes the table anew for a new column whose domain has constraints, whatever its default."""
-    table = subject.name(subject.node.relation)
-    for column in new_columns(subject).values():
-        domain = domain_of(subject, column)
-        fails = allows_no_null(subject, column) and not fills_itself(subject, column)
-        if domain and not fails and is_constrained(subject, column):
-            chain = domain_chain(subject, domain)
+    table = context.name(context.node.relation)
+    for column in new_columns(context).values():
+        domain = find_column_domain(context, column)
+        fails = is_not_null_domain(context, column) and not has_value_for_existing_rows(context, column)
+        if domain and not fails and is_constrained_domain(context, column):
+            chain = domain_chain(context, domain)
             yield Hit(
-                place=subject.statement.at(column.location),
+                place=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{table} is written anew, since {column.colname} is of the domain {domain.name}, which has"
                 " constraints",
@@ -55,40 +63,40 @@ def _adding_columns(subject: StatementSubject) -> Iterable[Hit]:
             )
 
 
-def _altering_domain(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if node.subtype not in (_ADD, _VALIDATE, _SET_NOT_NULL) or definition(node).constraint.skip_validation:
+def _check_alter_domain(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if node.subtype not in (_ADD, _VALIDATE, _SET_NOT_NULL) or get_definition(node).constraint.skip_validation:
         return
-    schema, name = names(node.type_name)
-    domain = find_domain(subject, schema, name)
-    used = list(_uses(subject, domain)) if domain else []
+    schema, name = schema_and_name(node.type_name)
+    domain = find_domain(context, schema, name)
+    used = list(_find_columns_of_domain(context, domain)) if domain else []
     if domain and not used:
         return
     tables = list(dict.fromkeys(str(table.name) for table, _ in used))
     shown = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
     read = ", ".join(tables) or f"each table with a column of type {shown}"
-    location = definition(node).constraint.location if node.subtype == _ADD else -1
+    location = get_definition(node).constraint.location if node.subtype == _ADD else -1
     yield Hit(
-        place=subject.statement.at(location) if location > 0 else subject.place,
+        place=context.statement.location_at(location) if location > 0 else context.location,
         relation=shown,
         message=f"all rows of {read} are read to prove what {shown} demands, and nobody can write there meanwhile",
-        remedy=_remedy(used, definition(node).constraint) if used and node.subtype != _VALIDATE else None,
+        remedy=_remedy(used, get_definition(node).constraint) if used and node.subtype != _VALIDATE else None,
     )
 
 
-def _uses(subject: StatementSubject, domain: Domain) -> Iterator[tuple[Table, str]]:
+def _find_columns_of_domain(context: StatementContext, domain: DomainType) -> Iterator[tuple[Table, str]]:
     """The columns that hold values of a domain, in tables that others use."""
-    types = {str(one) for one in _derived(subject, domain.name)}
-    for table in subject.catalog.tables.values():
-        is_new = table.name in subject.created or table.persistence is Persistence.TEMPORARY
-        if not is_new and not is_small(subject, table.name):
+    types = {str(one) for one in _find_derived_domains(context, domain.name)}
+    for table in context.catalog.tables.values():
+        is_new = table.name in context.created or table.persistence is Persistence.TEMPORARY
+        if not is_new and not is_small_table(context, table.name):
             yield from ((table, column.name) for column in table.columns if column.type in types)
 
 
-def _derived(subject: StatementSubject, name: Name) -> Set[Name]:
+def _find_derived_domains(context: StatementContext, name: QualifiedName) -> Set[QualifiedName]:
     """A domain, and the domains over it."""
     found = {name}
-    domains = [one for one in subject.catalog.types.values() if isinstance(one, Domain)]
+    domains = [one for one in context.catalog.types.values() if isinstance(one, DomainType)]
     while True:
         more = {one.name for one in domains if one.type in {str(base) for base in found}} - found
         if not more:
@@ -102,24 +110,28 @@ def _remedy(used: Iterable[tuple[Table, str]], constraint: Any) -> str:
     for table, column in used:
         if table.is_partition:
             continue
-        name = default_name(table.name.name, pb.CONSTR_CHECK, (column,), table)
-        condition = _for_column(constraint, column)
+        name = default_constraint_name(table.name.name, pb.CONSTR_CHECK, (column,), table)
+        condition = _as_column_constraint(constraint, column)
         check = pb.Constraint(
             contype=pb.CONSTR_CHECK, conname=name, raw_expr=condition, skip_validation=True, is_enforced=True
         )
-        added.append(alter(ranged(table.name), command(pb.AT_AddConstraint, definition={"constraint": check})))
-        proven.append(validate(ranged(table.name), name))
-    return lines(*added, LATER, *proven)
+        added.append(
+            alter_table_sql(
+                make_range_var(table.name), make_command(pb.AT_AddConstraint, definition={"constraint": check})
+            )
+        )
+        proven.append(validate_constraint_sql(make_range_var(table.name), name))
+    return join_lines(*added, LATER, *proven)
 
 
-def _for_column(constraint: Any, column: str) -> Any:
+def _as_column_constraint(constraint: Any, column: str) -> Any:
     """The condition of a domain's constraint as one of a column."""
     reference = pb.Node(column_ref=pb.ColumnRef(fields=[pb.Node(string=pb.String(sval=column))]))
     if constraint.contype != pb.CONSTR_CHECK:
         return pb.Node(null_test=pb.NullTest(arg=reference, nulltesttype=pb.IS_NOT_NULL))
     condition = pb.Node()
     condition.CopyFrom(constraint.raw_expr)
-    for node in nodes_of(condition, pb.ColumnRef):
+    for node in find_nodes(condition, pb.ColumnRef):
         if [one.string.sval for one in node.fields] == ["value"]:
             node.CopyFrom(reference.column_ref)
     return condition

@@ -6,17 +6,25 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import Addition, additions, made_not_null
-from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.facts.alter_table import AddedConstraint, added_constraints, columns_set_not_null
+from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.catalog import Constraint, ConstraintKind, Index, Table
-from confiture.models.source import Rendered
-from confiture.sql.nullness import not_null_columns
-from confiture.sql.proofs import conjuncts
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import ParsedStatement, alter_commands, definition, names, parsed, pb, strings
-from confiture.sql.walking import column_names
+from confiture.models.source import RenderedSql
+from confiture.sql.nullability import not_null_columns
+from confiture.sql.parse_tree import (
+    ParsedStatement,
+    alter_commands,
+    get_definition,
+    parse_rendered,
+    pb,
+    schema_and_name,
+    strings,
+)
+from confiture.sql.proofs import split_and
+from confiture.sql.tokens import command_offsets
+from confiture.sql.traversal import column_names
 
 _DROP_CONSTRAINT, _DROP_NOT_NULL = "X", "N"
 """What PostgreSQL calls the kinds of ALTER DOMAIN that take something away."""
@@ -29,64 +37,66 @@ _KINDS = {
 }
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "alter_domain_stmt":
-        yield from _of_domain(subject)
-    elif subject.statement.kind == "drop_stmt":
-        if subject.node.remove_type == pb.OBJECT_INDEX:
-            yield from _of_indexes(subject)
-    elif subject.node.objtype == pb.OBJECT_TABLE and not subject.is_new(subject.node.relation):
-        yield from _of_table(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "alter_domain_stmt":
+        yield from _check_alter_domain(context)
+    elif context.statement.kind == "drop_stmt":
+        if context.node.remove_type == pb.OBJECT_INDEX:
+            yield from _check_drop_index(context)
+    elif context.node.objtype == pb.OBJECT_TABLE and not context.is_new(context.node.relation):
+        yield from _check_alter_table(context)
 
 
-def _of_table(subject: StatementSubject) -> Iterator[Hit]:
-    for number, command in enumerate(alter_commands(subject.node)):
+def _check_alter_table(context: StatementContext) -> Iterator[Hit]:
+    for number, command in enumerate(alter_commands(context.node)):
         lost = None
         if command.subtype == pb.AT_DropNotNull:
-            lost = _lost_not_null(subject, command.name)
+            lost = _describe_lost_not_null(context, command.name)
         elif command.subtype == pb.AT_DropConstraint:
-            lost = _lost_constraint(subject, command)
+            lost = _describe_lost_constraint(context, command)
         if lost:
-            place = command_places(subject.statement)[number]
-            yield Hit(place=place, relation=subject.name(subject.node.relation), message=lost)
+            place = command_offsets(context.statement)[number]
+            yield Hit(place=place, relation=context.name(context.node.relation), message=lost)
 
 
-def _lost_not_null(subject: StatementSubject, column: str) -> str | None:
-    table = subject.table(subject.node.relation)
+def _describe_lost_not_null(context: StatementContext, column: str) -> str | None:
+    table = context.table(context.node.relation)
     found = table.column(column) if table else None
     if found and not found.not_null and not found.not_null_constraint:
         return None
-    return f"{column} of {subject.name(subject.node.relation)} may be null from now on"
+    return f"{column} of {context.name(context.node.relation)} may be null from now on"
 
 
-def _lost_constraint(subject: StatementSubject, command: Any) -> str | None:
+def _describe_lost_constraint(context: StatementContext, command: Any) -> str | None:
     """What is no longer guaranteed, None where the rows are held to the same, or to something new."""
-    shown = subject.name(subject.node.relation)
-    table = subject.table(subject.node.relation)
+    shown = context.name(context.node.relation)
+    table = context.table(context.node.relation)
     constraint = table.constraint(command.name) if table else None
     if table is None or constraint is None:
         if table and command.missing_ok:
             return None
-        column = _column_of(table, command.name)
+        column = _not_null_column(table, command.name)
         if column:
-            return _lost_not_null(subject, column)
-        if any(one.constraint.conname == command.name for one in _added(subject)):
+            return _describe_lost_not_null(context, column)
+        if any(one.constraint.conname == command.name for one in _added_later(context)):
             return None
         return f"{command.name} no longer holds for {shown}"
-    if _stays(subject, table, constraint) or any(_replaces(one, constraint) for one in _added(subject)):
+    if _is_still_guaranteed(context, table, constraint) or any(
+        _is_replacement(one, constraint) for one in _added_later(context)
+    ):
         return None
-    if constraint.columns and _dropped_columns(subject) & set(constraint.columns):
+    if constraint.columns and _dropped_columns(context) & set(constraint.columns):
         return None
-    return f"{_meaning(constraint)} no longer holds for {shown}"
+    return f"{_describe_constraint(constraint)} no longer holds for {shown}"
 
 
-def _column_of(table: Table | None, constraint: str) -> str | None:
+def _not_null_column(table: Table | None, constraint: str) -> str | None:
     """The column of which a constraint says NOT NULL."""
     columns = table.columns if table else ()
     return next((column.name for column in columns if column.not_null_constraint == constraint), None)
 
 
-def _meaning(constraint: Constraint) -> str:
+def _describe_constraint(constraint: Constraint) -> str:
     match constraint.kind:
         case ConstraintKind.CHECK:
             return f"{constraint.name} (CHECK {constraint.expression})"
@@ -95,27 +105,31 @@ def _meaning(constraint: Constraint) -> str:
     return f"{constraint.name} ({constraint.kind} of {', '.join(constraint.columns)})"
 
 
-def _stays(subject: StatementSubject, table: Table, constraint: Constraint) -> bool:
+def _is_still_guaranteed(context: StatementContext, table: Table, constraint: Constraint) -> bool:
     """Whether the table goes on to guarantee the same by other means."""
     others = [one for one in table.constraints if one.name != constraint.name]
     match constraint.kind:
         case ConstraintKind.CHECK:
             newer = table.constraints[table.constraints.index(constraint) + 1 :]
-            return _is_implied(subject, table, constraint) or any(_is_successor(one, constraint) for one in newer)
+            return _is_redundant_check(context, table, constraint) or any(
+                _is_successor(one, constraint) for one in newer
+            )
         case ConstraintKind.FOREIGN_KEY:
             return any(_is_same_key(one, constraint) for one in others)
         case ConstraintKind.UNIQUE:
             return any(
-                _is_unique(one, constraint.columns) for one in table.indexes if one.constraint != constraint.name
+                _is_unique_index_on(one, constraint.columns)
+                for one in table.indexes
+                if one.constraint != constraint.name
             )
     return False
 
 
-def _is_implied(subject: StatementSubject, table: Table, constraint: Constraint) -> bool:
+def _is_redundant_check(context: StatementContext, table: Table, constraint: Constraint) -> bool:
     """Whether a CHECK says nothing but IS NOT NULL of columns that are NOT NULL: it served to prove that."""
-    here = {column for _, column in made_not_null(subject)}
+    here = {column for _, column in columns_set_not_null(context)}
     sure = {column.name for column in table.columns if column.not_null} | here
-    parts = list(conjuncts(constraint.expression or ""))
+    parts = list(split_and(constraint.expression or ""))
     return bool(parts) and all(sure & not_null_columns(part) >= set(column_names(part)) for part in parts)
 
 
@@ -124,88 +138,92 @@ def _is_successor(newer: Constraint, constraint: Constraint) -> bool:
     return newer.kind is ConstraintKind.CHECK and newer.validated and set(newer.columns) == set(constraint.columns)
 
 
-def _is_same_key(one: Constraint, other: Constraint) -> bool:
-    return one.kind is ConstraintKind.FOREIGN_KEY and (one.columns, one.target) == (other.columns, other.target)
+def _is_same_key(key: Constraint, other_key: Constraint) -> bool:
+    return key.kind is ConstraintKind.FOREIGN_KEY and (key.columns, key.target) == (other_key.columns, other_key.target)
 
 
-def _is_unique(index: Index, columns: Iterable[str]) -> bool:
+def _is_unique_index_on(index: Index, columns: Iterable[str]) -> bool:
     """Whether a unique index sees to it that no two rows share the values of these columns."""
     keys = set(index.columns)
     return index.unique and index.valid and not index.predicate and None not in keys and keys <= set(columns)
 
 
-def _added(subject: StatementSubject) -> Iterator[Addition]:
+def _added_later(context: StatementContext) -> Iterator[AddedConstraint]:
     """The constraints that this statement and those behind it in the migration add to the same table."""
-    yield from additions(subject)
-    table = name_of(subject, subject.node.relation)
-    for statement in _behind(subject):
-        if statement.kind == "alter_table_stmt" and name_of(subject, statement.node.relation) == table:
+    yield from added_constraints(context)
+    table = resolve_relation_name(context, context.node.relation)
+    for statement in _later_statements(context):
+        if statement.kind == "alter_table_stmt" and resolve_relation_name(context, statement.node.relation) == table:
             for command in alter_commands(statement.node):
                 if command.subtype == pb.AT_AddConstraint:
-                    constraint = definition(command).constraint
-                    yield Addition(command=0, constraint=constraint, place=statement.at(constraint.location))
+                    constraint = get_definition(command).constraint
+                    yield AddedConstraint(
+                        command_number=0, constraint=constraint, location=statement.location_at(constraint.location)
+                    )
 
 
-def _behind(subject: StatementSubject) -> Iterator[ParsedStatement]:
+def _later_statements(context: StatementContext) -> Iterator[ParsedStatement]:
     """The statements of the migration that run after this one."""
     is_behind = False
-    for step in subject.migration.steps:
+    for step in context.migration.steps:
         wanted = {statement.offset for statement in step.statements}
-        for statement in _statements(step.rendered) if wanted else ():
+        for statement in _parse_text(step.rendered) if wanted else ():
             if is_behind and statement.offset in wanted:
                 yield statement
-            is_this = step.rendered is subject.statement.rendered and statement.offset == subject.statement.offset
+            is_this = step.rendered is context.statement.rendered and statement.offset == context.statement.offset
             is_behind = is_behind or is_this
 
 
 @lru_cache(maxsize=8)
-def _statements(rendered: Rendered) -> tuple[ParsedStatement, ...]:
+def _parse_text(rendered: RenderedSql) -> tuple[ParsedStatement, ...]:
     """The statements of a text; a migration that drops much asks for the same one again and again."""
-    return parsed(rendered)
+    return parse_rendered(rendered)
 
 
-def _dropped_columns(subject: StatementSubject) -> set[str]:
+def _dropped_columns(context: StatementContext) -> set[str]:
     """The columns that this statement and those behind it in the migration take from the same table."""
-    table = name_of(subject, subject.node.relation)
-    statements = [subject.statement, *_behind(subject)]
+    table = resolve_relation_name(context, context.node.relation)
+    statements = [context.statement, *_later_statements(context)]
     alters = [one.node for one in statements if one.kind == "alter_table_stmt"]
-    own = [one for one in alters if name_of(subject, one.relation) == table]
+    own = [one for one in alters if resolve_relation_name(context, one.relation) == table]
     return {command.name for one in own for command in alter_commands(one) if command.subtype == pb.AT_DropColumn}
 
 
-def _replaces(addition: Addition, constraint: Constraint) -> bool:
-    if _KINDS.get(addition.kind) is not constraint.kind:
+def _is_replacement(added: AddedConstraint, constraint: Constraint) -> bool:
+    if _KINDS.get(added.kind) is not constraint.kind:
         return False
-    if addition.constraint.conname == constraint.name or constraint.kind is ConstraintKind.PRIMARY_KEY:
+    if added.constraint.conname == constraint.name or constraint.kind is ConstraintKind.PRIMARY_KEY:
         return True
     if constraint.kind is ConstraintKind.CHECK:
-        return set(column_names(addition.constraint.raw_expr)) == set(constraint.columns)
-    return addition.columns == constraint.columns
+        return set(column_names(added.constraint.raw_expr)) == set(constraint.columns)
+    return added.columns == constraint.columns
 
 
-def _of_indexes(subject: StatementSubject) -> Iterator[Hit]:
-    for item in subject.node.objects:
-        schema, name = names(item.list.items)
-        owner, index = subject.catalog.indexed(schema, name) or (None, None)
-        if index is None or not isinstance(owner, Table) or not index.unique or _is_young(subject, owner):
+def _check_drop_index(context: StatementContext) -> Iterator[Hit]:
+    for item in context.node.objects:
+        schema, name = schema_and_name(item.list.items)
+        owner, index = context.catalog.find_index(schema, name) or (None, None)
+        if index is None or not isinstance(owner, Table) or not index.unique or _is_new_or_temporary(context, owner):
             continue
         columns = [column for column in index.columns if column]
         others = (one for one in owner.indexes if one.name != name)
-        if any(_is_unique(one, columns) for one in others) or any(_rebuilds(one, index) for one in _behind(subject)):
+        if any(_is_unique_index_on(one, columns) for one in others) or any(
+            _is_rebuild(one, index) for one in _later_statements(context)
+        ):
             continue
         what = ", ".join([*columns, *index.expressions])
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=str(owner.name),
             message=f"{name} is unique: {what} of {owner.name} may have duplicates from now on",
         )
 
 
-def _is_young(subject: StatementSubject, table: Table) -> bool:
-    return table.name in subject.created or table.persistence == "temporary"
+def _is_new_or_temporary(context: StatementContext, table: Table) -> bool:
+    return table.name in context.created or table.persistence == "temporary"
 
 
-def _rebuilds(statement: ParsedStatement, index: Index) -> bool:
+def _is_rebuild(statement: ParsedStatement, index: Index) -> bool:
     """Whether a statement makes a unique index over the same columns, or one of the same name."""
     if statement.kind != "index_stmt" or not statement.node.unique:
         return False
@@ -213,22 +231,22 @@ def _rebuilds(statement: ParsedStatement, index: Index) -> bool:
     return statement.node.idxname == index.name or (bool(index.columns) and columns == index.columns)
 
 
-def _of_domain(subject: StatementSubject) -> Iterator[Hit]:
-    node = subject.node
+def _check_alter_domain(context: StatementContext) -> Iterator[Hit]:
+    node = context.node
     if node.subtype not in (_DROP_CONSTRAINT, _DROP_NOT_NULL):
         return
     domain = ".".join(strings(node.type_name))
     what = f"{node.name} no longer holds" if node.subtype == _DROP_CONSTRAINT else "NULL is allowed from now on"
-    if any(_is_domain_constraint(one, node) for one in _behind(subject)):
+    if any(_is_domain_constraint(one, node) for one in _later_statements(context)):
         return
-    yield Hit(place=subject.place, relation=domain, message=f"{what} in each column of type {domain}")
+    yield Hit(place=context.location, relation=domain, message=f"{what} in each column of type {domain}")
 
 
 def _is_domain_constraint(statement: ParsedStatement, dropped: Any) -> bool:
     """Whether a statement gives the domain a constraint of the dropped one's name."""
     if statement.kind != "alter_domain_stmt" or strings(statement.node.type_name) != strings(dropped.type_name):
         return False
-    return bool(dropped.name) and definition(statement.node).constraint.conname == dropped.name
+    return bool(dropped.name) and get_definition(statement.node).constraint.conname == dropped.name
 
 
 RULE = StatementRule(

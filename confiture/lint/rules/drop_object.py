@@ -4,77 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.objects import OTHERS, RELATIONS, dropped, found_name, is_made_again, is_new_object
-from confiture.lint.facts.row_changes import is_unused
-from confiture.lint.remedies.sql_text import enumerated, qualified
-from confiture.models.catalog import Name, View
+from confiture.lint.facts.objects import (
+    OTHER_OBJECTS,
+    RELATIONS,
+    dropped_objects,
+    is_new_object,
+    is_recreated,
+    resolve_name,
+)
+from confiture.lint.facts.row_changes import has_no_users
+from confiture.lint.remedies.sql_text import join_and_truncate, qualified_name
+from confiture.models.catalog import QualifiedName, View
 from confiture.models.trace import LockMode
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, definition, identifier, pb
+from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_identifier
+from confiture.sql.tokens import command_offsets
 
-_CONTRACT = "Clients that still name it fail from the moment that this commits."
+_CLIENT_IMPACT = "Clients that still name it fail from the moment that this commits."
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    match subject.statement.kind:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    match context.statement.kind:
         case "drop_stmt":
-            yield from _dropped_objects(subject)
+            yield from _check_drop(context)
         case "alter_table_stmt":
-            yield from _dropped_columns(subject)
+            yield from _check_drop_column(context)
         case _:
-            owners = ", ".join(role.role_spec.rolename or "the current role" for role in subject.node.roles)
+            owners = ", ".join(role.role_spec.rolename or "the current role" for role in context.node.roles)
             message = f"DROP OWNED loses all tables, and all else, that belong to {owners}"
-            yield Hit(place=subject.place, message=message)
+            yield Hit(place=context.location, message=message)
 
 
-def _dropped_objects(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    kind = RELATIONS.get(node.remove_type) or OTHERS.get(node.remove_type)
-    named = [one for one in dropped(node) if not is_new_object(subject, *one)] if kind else []
+def _check_drop(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    kind = RELATIONS.get(node.remove_type) or OTHER_OBJECTS.get(node.remove_type)
+    named = [one for one in dropped_objects(node) if not is_new_object(context, *one)] if kind else []
     if node.remove_type == pb.OBJECT_TABLE:
-        for table in (str(found_name(subject, *one)) for one in named):
-            yield Hit(place=subject.place, relation=table, message=f"DROP TABLE loses {table} with all its rows")
+        for table in (str(resolve_name(context, *one)) for one in named):
+            yield Hit(place=context.location, relation=table, message=f"DROP TABLE loses {table} with all its rows")
     elif node.remove_type == pb.OBJECT_SCHEMA and node.behavior == pb.DROP_CASCADE:
         for _, schema in named:
             message = f"DROP SCHEMA loses {schema} with all that is in it"
-            yield Hit(place=subject.place, relation=schema, message=message)
+            yield Hit(place=context.location, relation=schema, message=message)
     else:
-        missed = [one for one in named if not _is_trigger_function(subject, *one) and not is_made_again(subject, *one)]
-        called = [str(found_name(subject, *one)) for one in missed]
+        missed = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
+        called = [str(resolve_name(context, *one)) for one in missed]
         if called:
             yield Hit(
-                place=subject.place,
+                place=context.location,
                 relation=called[0],
                 message=f"the {kind} {called[0]} is dropped, whoever still uses it"
                 if len(called) == 1
-                else f"{enumerated(called)} are dropped, whoever still uses them",
-                effect=_CONTRACT,
+                else f"{join_and_truncate(called)} are dropped, whoever still uses them",
+                effect=_CLIENT_IMPACT,
                 severity="warning",
             )
 
 
-def _is_trigger_function(subject: StatementSubject, schema: str | None, name: str) -> bool:
+def _is_trigger_function(context: StatementContext, schema: str | None, name: str) -> bool:
     """Whether only triggers can call it: those that do keep it from being dropped."""
-    if subject.node.remove_type != pb.OBJECT_FUNCTION:
+    if context.node.remove_type != pb.OBJECT_FUNCTION:
         return False
-    names = [Name(one, name) for one in ((schema,) if schema else subject.catalog.search_path)]
-    known = [one for one in subject.catalog.functions.values() if one.signature.name in names]
+    names = [QualifiedName(one, name) for one in ((schema,) if schema else context.catalog.search_path)]
+    known = [one for one in context.catalog.functions.values() if one.signature.name in names]
     return bool(known) and all(one.returns in ("trigger", "event_trigger") for one in known)
 
 
-def _dropped_columns(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if is_unused(subject, node.relation):
+def _check_drop_column(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if has_no_users(context, node.relation):
         return
-    found = subject.relation(node.relation)
+    found = context.relation(node.relation)
     if isinstance(found, View):
         return
-    table = subject.table(node.relation)
-    called = subject.name(node.relation)
+    table = context.table(node.relation)
+    called = context.name(node.relation)
     for number, command in enumerate(alter_commands(node)):
-        if command.subtype != pb.AT_DropColumn or _is_new_column(subject, command.name):
+        if command.subtype != pb.AT_DropColumn or _is_new_column(context, command.name):
             continue
         column = table.column(command.name) if table else None
         if table and column is None and command.missing_ok:
@@ -82,26 +89,26 @@ def _dropped_columns(subject: StatementSubject) -> Iterable[Hit]:
         remedy = None
         in_key = table and table.primary_key and command.name in table.primary_key.columns
         if table and column and column.not_null and column.default is None and not (column.identity or in_key):
-            name = identifier(column.name)
+            name = quote_identifier(column.name)
             remedy = (
                 "-- first, so that the next release need not write it; drop it once no release reads it\n"
-                f"ALTER TABLE {qualified(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
+                f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
             )
         yield Hit(
-            place=command_places(subject.statement)[number],
+            place=command_offsets(context.statement)[number],
             relation=called,
             message=f"DROP COLUMN loses {called}.{command.name} with all its values",
             remedy=remedy,
         )
 
 
-def _is_new_column(subject: StatementSubject, name: str) -> bool:
+def _is_new_column(context: StatementContext, name: str) -> bool:
     """Whether the same transaction added the column."""
-    table = subject.name(subject.node.relation)
+    table = context.name(context.node.relation)
     return any(
-        command.subtype == pb.AT_AddColumn and definition(command).column_def.colname == name
-        for one in subject.earlier_of("alter_table_stmt")
-        if subject.name(one.node.relation) == table
+        command.subtype == pb.AT_AddColumn and get_definition(command).column_def.colname == name
+        for one in context.earlier_of_kind("alter_table_stmt")
+        if context.name(one.node.relation) == table
         for command in alter_commands(one.node)
     )
 

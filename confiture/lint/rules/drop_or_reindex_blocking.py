@@ -5,86 +5,86 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.remedies.commands import ranged
-from confiture.lint.remedies.indexes import drop_concurrently, made_concurrently, with_concurrently
-from confiture.models.catalog import PUBLIC, Name, Table, TableKind, View
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.remedies.commands import make_range_var
+from confiture.lint.remedies.indexes import add_concurrently, concurrently_edit, drop_concurrently_sql
+from confiture.models.catalog import PUBLIC, QualifiedName, Table, TableKind, View
 from confiture.models.findings import Edit
 from confiture.models.trace import LockMode
-from confiture.sql.tree import names, pb
+from confiture.sql.parse_tree import pb, schema_and_name
 
 _CONCURRENTLY = "concurrently"
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if subject.statement.kind == "drop_stmt":
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if context.statement.kind == "drop_stmt":
         if node.remove_type == pb.OBJECT_INDEX and not node.concurrent:
-            yield from _dropping(subject)
-    elif not _says_concurrently(node):
-        yield from _rebuilding(subject)
+            yield from _check_drop_index(context)
+    elif not _has_concurrently_option(node):
+        yield from _check_reindex(context)
 
 
-def _dropping(subject: StatementSubject) -> Iterable[Hit]:
-    indexes = [names(item.list.items) for item in subject.node.objects]
+def _check_drop_index(context: StatementContext) -> Iterable[Hit]:
+    indexes = [schema_and_name(item.list.items) for item in context.node.objects]
     by_owner: dict[str, list[str]] = {}
     for schema, name in indexes:
-        owner = _owner(subject, schema, name)
-        if owner is None or _blocks(subject, owner):
+        owner = _find_owner(context, schema, name)
+        if owner is None or _is_blocking(context, owner):
             by_owner.setdefault(str(owner.name) if owner else "", []).append(name)
-    remedy = drop_concurrently(subject, [Name(schema or PUBLIC, name) for schema, name in indexes])
+    remedy = drop_concurrently_sql(context, [QualifiedName(schema or PUBLIC, name) for schema, name in indexes])
     for owner_name, dropped in by_owner.items():
         shown = ", ".join(dropped)
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=owner_name or dropped[0],
             message=f"nobody can read or write {owner_name or f'the table of {shown}'} while {shown} is dropped",
-            remedy=None if subject.node.behavior == pb.DROP_CASCADE else remedy,
-            edits=_edits(subject) if owner_name and len(indexes) == 1 else (),
+            remedy=None if context.node.behavior == pb.DROP_CASCADE else remedy,
+            edits=_edits(context) if owner_name and len(indexes) == 1 else (),
         )
 
 
-def _owner(subject: StatementSubject, schema: str | None, name: str) -> Table | View | None:
+def _find_owner(context: StatementContext, schema: str | None, name: str) -> Table | View | None:
     """The relation that an index is on, None where the catalog does not know it."""
-    found = subject.catalog.indexed(schema, name)
+    found = context.catalog.find_index(schema, name)
     return found[0] if found else None
 
 
-def _blocks(subject: StatementSubject, owner: Table | View) -> bool:
+def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
     """Whether others wait when an index is dropped; that of a partitioned table cannot be dropped CONCURRENTLY."""
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
-    return not is_whole and not subject.is_new(ranged(owner.name))
+    return not is_whole and not context.is_new(make_range_var(owner.name))
 
 
-def _rebuilding(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
+def _check_reindex(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
     owner: Any = None
     what = "each table"
     if node.kind == pb.REINDEX_OBJECT_INDEX:
-        owner = _owner(subject, node.relation.schemaname or None, node.relation.relname)
+        owner = _find_owner(context, node.relation.schemaname or None, node.relation.relname)
         what = str(owner.name) if owner else f"the table of {node.relation.relname}"
     elif node.kind == pb.REINDEX_OBJECT_TABLE:
-        owner = subject.relation(node.relation)
-        what = subject.name(node.relation)
-    if owner and not is_in_use(subject, ranged(owner.name)):
+        owner = context.relation(node.relation)
+        what = context.name(node.relation)
+    if owner and not has_concurrent_users(context, make_range_var(owner.name)):
         return
     is_catalog = node.kind == pb.REINDEX_OBJECT_SYSTEM
     is_sure = not is_catalog and not any(one.def_elem.defname == _CONCURRENTLY for one in node.params)
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=str(owner.name) if owner else node.relation.relname or node.name or None,
         severity="error",
         message=f"{what} cannot be written to, and most queries of it wait, until the indexes are built anew",
-        effect=_EFFECT_OF_REINDEX,
+        effect=_REINDEX_IMPACT,
         hint="PostgreSQL cannot do that CONCURRENTLY for its own catalogs: leave it out" if is_catalog else None,
-        remedy=with_concurrently(subject.statement) if is_sure else None,
-        edits=_edits(subject) if owner and is_sure else (),
+        remedy=add_concurrently(context.statement) if is_sure else None,
+        edits=_edits(context) if owner and is_sure else (),
     )
 
 
-def _says_concurrently(node: Any) -> bool:
+def _has_concurrently_option(node: Any) -> bool:
     for option in node.params:
         if option.def_elem.defname == _CONCURRENTLY:
             argument = option.def_elem.arg
@@ -92,13 +92,13 @@ def _says_concurrently(node: Any) -> bool:
     return False
 
 
-def _edits(subject: StatementSubject) -> tuple[Edit, ...]:
-    if subject.statement.kind == "drop_stmt" and subject.node.behavior == pb.DROP_CASCADE:
+def _edits(context: StatementContext) -> tuple[Edit, ...]:
+    if context.statement.kind == "drop_stmt" and context.node.behavior == pb.DROP_CASCADE:
         return ()
-    return made_concurrently(subject.statement)
+    return concurrently_edit(context.statement)
 
 
-_EFFECT_OF_REINDEX = (
+_REINDEX_IMPACT = (
     "INSERT, UPDATE and DELETE wait until the index is built (SHARE lock on the table), and so does every query that"
     " is planned meanwhile (ACCESS EXCLUSIVE lock on the index)."
 )

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.remedies.sql_text import qualified
-from confiture.models.catalog import Constraint, Index, Name, Persistence, Table, TableKind, View
-from confiture.sql.tree import identifier
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.models.catalog import Constraint, Index, Persistence, QualifiedName, Table, TableKind, View
+from confiture.sql.parse_tree import quote_identifier
 
 _Key = tuple[str, str]
 """The column or expression of a key, and its options."""
@@ -20,95 +20,95 @@ _Key = tuple[str, str]
 _OPTIONS = re.compile(r"(?P<others>.*?) ?(?P<descending>DESC)?(?P<nulls> ?NULLS (?:FIRST|LAST))?")
 
 
-class _Pair(NamedTuple):
-    superfluous: Index
-    kept: Index
-    same: bool
+class _DuplicatePair(NamedTuple):
+    redundant: Index
+    kept_index: Index
+    is_identical: bool
     """Whether both have the same keys, not one those that the other begins with."""
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    catalog = subject.catalog
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    catalog = context.catalog
     for table in catalog.tables.values():
         if table.persistence is not Persistence.TEMPORARY:
             parents = [catalog.tables[name] for name in table.parents if table.is_partition and name in catalog.tables]
             inherited = [index for parent in parents for index in parent.indexes]
-            for pair in _pairs(table.indexes):
-                if not any(_alike(pair.superfluous, index) for index in inherited):
-                    yield _hit(table, pair)
+            for pair in _find_pairs(table.indexes):
+                if not any(_can_be_inherited(pair.redundant, index) for index in inherited):
+                    yield _violation(table, pair)
     for view in catalog.views.values():
-        yield from (_hit(view, pair) for pair in _pairs(view.indexes))
+        yield from (_violation(view, pair) for pair in _find_pairs(view.indexes))
 
 
-def _pairs(indexes: Sequence[Index]) -> Iterable[_Pair]:
+def _find_pairs(indexes: Sequence[Index]) -> Iterable[_DuplicatePair]:
     """Each superfluous index once, with the one that is kept."""
     groups: dict[tuple[str, str | None, _Key], list[Index]] = defaultdict(list)
     for index in indexes:
-        if index.valid and not _excludes(index):
+        if index.valid and not _is_exclusion_index(index):
             groups[index.method, index.predicate, _first_key(index)].append(index)
     for group in groups.values():
         if len(group) > 1:
-            yield from _among(group)
+            yield from _pairs_in_group(group)
 
 
 def _first_key(index: Index) -> _Key:
     """The first of `_keys`."""
     column = index.columns[0]
-    return _keys(index)[0] if index.key_options or column is None else (column, "")
+    return _index_keys(index)[0] if index.key_options or column is None else (column, "")
 
 
-def _excludes(index: Index) -> bool:
+def _is_exclusion_index(index: Index) -> bool:
     """Whether it serves an exclusion constraint, whose operators the catalog does not have."""
     return index.constraint is not None and not index.unique
 
 
-def _among(group: Sequence[Index]) -> Iterable[_Pair]:
+def _pairs_in_group(group: Sequence[Index]) -> Iterable[_DuplicatePair]:
     gone: set[str] = set()
-    keys = {index.name: _keys(index) for index in group}
+    keys = {index.name: _index_keys(index) for index in group}
     newest_first = tuple(reversed(group))
-    for index in sorted(newest_first, key=_worth):
+    for index in sorted(newest_first, key=_drop_preference):
         for other in group:
-            if other is not index and other.name not in gone and _makes_superfluous(other, index, keys):
+            if other is not index and other.name not in gone and _is_covered_by(other, index, keys):
                 gone.add(index.name)
-                yield _Pair(index, other, keys[other.name] == keys[index.name])
+                yield _DuplicatePair(index, other, keys[other.name] == keys[index.name])
                 break
 
 
-def _worth(index: Index) -> tuple[bool, bool, int]:
+def _drop_preference(index: Index) -> tuple[bool, bool, int]:
     """The indexes that one would rather drop come first."""
     return (index.constraint is not None, index.unique, len(index.columns))
 
 
-def _makes_superfluous(other: Index, index: Index, known: Mapping[str, tuple[_Key, ...]]) -> bool:
+def _is_covered_by(covering: Index, index: Index, keys_by_name: Mapping[str, tuple[_Key, ...]]) -> bool:
     """Whether all that the index does, the other does as well; `known` are their keys, by their names."""
-    keys, others = known[index.name], known[other.name]
+    keys, others = keys_by_name[index.name], keys_by_name[covering.name]
     if index.unique:
-        same_rule = other.unique and other.nulls_not_distinct == index.nulls_not_distinct
-        return same_rule and keys == others and set(index.included) <= set(other.included)
-    covered = {*other.included, *(column for column in other.columns if column)}
-    if not set(index.included) <= covered:
+        same_rule = covering.unique and covering.nulls_not_distinct == index.nulls_not_distinct
+        return same_rule and keys == others and set(index.include_columns) <= set(covering.include_columns)
+    covered = {*covering.include_columns, *(column for column in covering.columns if column)}
+    if not set(index.include_columns) <= covered:
         return False
     if index.method != "btree":
         return keys == others
     return others[: len(keys)] == keys
 
 
-def _keys(index: Index) -> tuple[_Key, ...]:
+def _index_keys(index: Index) -> tuple[_Key, ...]:
     expressions = iter(index.expressions)
     options = index.key_options or ("",) * len(index.columns)
     columns = (f"({next(expressions, '')})" if column is None else column for column in index.columns)
     keys = tuple(zip(columns, options, strict=True))
-    return _read_forward(keys) if index.method == "btree" else keys
+    return _in_ascending_order(keys) if index.method == "btree" else keys
 
 
-def _read_forward(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
+def _in_ascending_order(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
     """The keys with the first one ascending: an index is read in both directions."""
-    if "DESC" not in keys[0][1] or not _turned(keys[0][1])[0]:
+    if "DESC" not in keys[0][1] or not _reverse_options(keys[0][1])[0]:
         return keys
-    return tuple((column, _turned(options)[1]) for column, options in keys)
+    return tuple((column, _reverse_options(options)[1]) for column, options in keys)
 
 
-def _turned(options: str) -> tuple[bool, str]:
+def _reverse_options(options: str) -> tuple[bool, str]:
     """Whether a key descends, and what it says when the index is read backwards."""
     found = _OPTIONS.fullmatch(options)
     others, descending, nulls = found.groups() if found else (options, None, None)
@@ -117,39 +117,43 @@ def _turned(options: str) -> tuple[bool, str]:
     return descending is not None, " ".join(turned.split())
 
 
-def _alike(one: Index, other: Index) -> bool:
+def _can_be_inherited(index: Index, other_index: Index) -> bool:
     """Whether an index of a partition may be the part of one of the whole table."""
-    return (one.method, _keys(one), one.predicate) == (other.method, _keys(other), other.predicate)
+    return (index.method, _index_keys(index), index.predicate) == (
+        other_index.method,
+        _index_keys(other_index),
+        other_index.predicate,
+    )
 
 
-def _hit(owner: Table | View, pair: _Pair) -> Hit:
-    index, kept = pair.superfluous, pair.kept
-    if pair.same:
+def _violation(owner: Table | View, pair: _DuplicatePair) -> Hit:
+    index, kept = pair.redundant, pair.kept_index
+    if pair.is_identical:
         message = f"{index.name} is the same index of {owner.name} as {kept.name}"
     else:
         message = f"{index.name} of {owner.name} has the columns that {kept.name} begins with"
     return Hit(
-        place=index.place,
+        place=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=message,
-        severity="warning" if pair.same else "info",
+        severity="warning" if pair.is_identical else "info",
         hint=f"drop {index.name}: {kept.name} serves the same queries",
         remedy=_remedy(owner, index),
     )
 
 
 def _remedy(owner: Table | View, index: Index) -> str:
-    constraint = _constraint(owner, index)
+    constraint = _find_constraint(owner, index)
     if constraint:
-        return f"ALTER TABLE {qualified(owner.name)} DROP CONSTRAINT {identifier(constraint.name)};"
+        return f"ALTER TABLE {qualified_name(owner.name)} DROP CONSTRAINT {quote_identifier(constraint.name)};"
     # PostgreSQL drops no index of a partitioned table CONCURRENTLY
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     how = "INDEX" if is_whole else "INDEX CONCURRENTLY"
-    return f"DROP {how} {qualified(Name(owner.name.schema, index.name))};"
+    return f"DROP {how} {qualified_name(QualifiedName(owner.name.schema, index.name))};"
 
 
-def _constraint(owner: Table | View, index: Index) -> Constraint | None:
+def _find_constraint(owner: Table | View, index: Index) -> Constraint | None:
     return owner.constraint(index.constraint) if isinstance(owner, Table) and index.constraint else None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, SchemaRule
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for misfit in subject.misfits:
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for misfit in context.catalog_issues:
         if misfit.code == "duplicate-object":
             where = f": {misfit.first.span} makes it" if misfit.first else ""
             yield Hit(place=misfit.place, relation=misfit.object, message=f"{misfit.message}{where}")

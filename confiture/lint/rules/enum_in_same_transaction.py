@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.models.catalog import PUBLIC, Catalog, Name
-from confiture.sql.tree import ParsedStatement, definition, names, pb
-from confiture.sql.walking import walk
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName
+from confiture.sql.parse_tree import ParsedStatement, get_definition, pb, schema_and_name
+from confiture.sql.traversal import walk
 
-_USING = (
+_DML_KINDS = (
     "insert_stmt",
     "update_stmt",
     "delete_stmt",
@@ -25,61 +25,61 @@ _USING = (
     "create_policy_stmt",
     "create_function_stmt",
 )
-_WITHIN_NEW_TYPE = 17
+_FIRST_VERSION_WITH_NEW_TYPE = 17
 """From this version on, labels of a type that is itself new may be used at once."""
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    enum = _name(node.type_name, subject.catalog)
-    known = subject.catalog.types.get(enum)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    enum = _resolve_type(node.type_name, context.catalog)
+    known = context.catalog.types.get(enum)
     if node.old_val or not node.new_val or node.new_val in getattr(known, "labels", ()):
         return
-    if subject.version >= _WITHIN_NEW_TYPE and _is_new(enum, subject):
+    if context.version >= _FIRST_VERSION_WITH_NEW_TYPE and _is_new_type(enum, context):
         return
-    made = _Columns(enum, subject.catalog)
-    for statement in subject.later_of(*_USING):
-        location = next(_uses(statement, node.new_val, made), None)
+    made = _EnumColumns(enum, context.catalog)
+    for statement in context.later_of_kind(*_DML_KINDS):
+        location = next(_find_label_uses(statement, node.new_val, made), None)
         if location is not None:
             yield Hit(
-                place=statement.at(location),
+                place=statement.location_at(location),
                 relation=str(enum),
                 message=f"'{node.new_val}' is used in the transaction that adds it to {enum}",
-                remedy=f"-- in a migration of its own, before this one\n{subject.statement.text.strip()};",
+                remedy=f"-- in a migration of its own, before this one\n{context.statement.text.strip()};",
             )
             return  # the transaction ends here
 
 
-def _is_new(enum: Name, subject: StatementSubject) -> bool:
-    made = subject.earlier_of("create_enum_stmt")
-    return any(_name(one.node.type_name, subject.catalog) == enum for one in made)
+def _is_new_type(enum: QualifiedName, context: StatementContext) -> bool:
+    made = context.earlier_of_kind("create_enum_stmt")
+    return any(_resolve_type(one.node.type_name, context.catalog) == enum for one in made)
 
 
-def _name(nodes: Any, catalog: Catalog) -> Name:
+def _resolve_type(nodes: Any, catalog: Catalog) -> QualifiedName:
     """The type that a list of names means; one that the catalog lacks is in `public`."""
-    schema, name = names(nodes)
-    candidates = [Name(one, name) for one in ((schema,) if schema else catalog.search_path)]
-    return next((one for one in candidates if one in catalog.types), Name(schema or PUBLIC, name))
+    schema, name = schema_and_name(nodes)
+    candidates = [QualifiedName(one, name) for one in ((schema,) if schema else catalog.search_path)]
+    return next((one for one in candidates if one in catalog.types), QualifiedName(schema or PUBLIC, name))
 
 
-class _Columns:
+class _EnumColumns:
     """Which columns are of the enum's type: those of the catalog, and those of tables made on the way."""
 
-    def __init__(self, enum: Name, catalog: Catalog) -> None:
+    def __init__(self, enum: QualifiedName, catalog: Catalog) -> None:
         self._enum = enum
         self._catalog = catalog
         self._made: dict[str, list[tuple[str, bool]]] = {}
 
     def is_enum(self, type_name: Any) -> bool:
         """Whether a type of the tree is the enum, or an array of it."""
-        return _name(type_name.names, self._catalog) == self._enum if type_name.names else False
+        return _resolve_type(type_name.names, self._catalog) == self._enum if type_name.names else False
 
-    def make(self, statement: Any) -> None:
+    def add_table(self, statement: Any) -> None:
         """Notes a table that a CREATE TABLE makes."""
         columns = [one.column_def for one in statement.table_elts if one.WhichOneof("node") == "column_def"]
         self._made[statement.relation.relname] = [(one.colname, self.is_enum(one.type_name)) for one in columns]
 
-    def of(self, range_var: Any) -> list[tuple[str, bool]]:
+    def columns_by_table(self, range_var: Any) -> list[tuple[str, bool]]:
         """The columns of a table in order, and whether each is of the type."""
         table = self._catalog.table(range_var.schemaname or None, range_var.relname)
         if table is None:
@@ -87,21 +87,21 @@ class _Columns:
         return [(column.name, column.type.removesuffix("[]") == str(self._enum)) for column in table.columns]
 
 
-def _uses(statement: ParsedStatement, label: str, columns: _Columns) -> Iterator[int]:
+def _find_label_uses(statement: ParsedStatement, label: str, columns: _EnumColumns) -> Iterator[int]:
     """The locations at which a statement makes a value of the enum from the label."""
     nodes = list(walk(statement.node))
-    tables = _tables(nodes, columns)
+    tables = _columns_by_alias(nodes, columns)
     for node in nodes:
         found: Iterable[Any] = ()
         match node.DESCRIPTOR.name:
             case "TypeCast":
                 found = [node.arg] if columns.is_enum(node.type_name) else ()
             case "A_Expr":
-                found = _compared(node, tables)
+                found = _compared_values(node, tables)
             case "InsertStmt":
-                found = _inserted(node, columns)
+                found = _inserted_values(node, columns)
             case "UpdateStmt":
-                of_type = {name for name, is_enum in columns.of(node.relation) if is_enum}
+                of_type = {name for name, is_enum in columns.columns_by_table(node.relation) if is_enum}
                 targets = (one.res_target for one in node.target_list)
                 found = [one.val for one in targets if one.name in of_type]
             case "ColumnDef":
@@ -109,21 +109,21 @@ def _uses(statement: ParsedStatement, label: str, columns: _Columns) -> Iterator
                 defaults = [one.raw_expr for one in constraints if one.contype == pb.CONSTR_DEFAULT]
                 found = defaults if columns.is_enum(node.type_name) else ()
             case "AlterTableStmt":
-                found = _new_defaults(node, columns)
+                found = _default_values(node, columns)
             case "CreateStmt":
-                columns.make(node)
+                columns.add_table(node)
         for value in found:
-            yield from _labelled(value, label)
+            yield from _label_locations(value, label)
 
 
-def _tables(nodes: list[Any], columns: _Columns) -> Mapping[str, list[tuple[str, bool]]]:
+def _columns_by_alias(nodes: list[Any], columns: _EnumColumns) -> Mapping[str, list[tuple[str, bool]]]:
     """The columns of each table that a statement names, by what it is called."""
     range_vars = [node for node in nodes if node.DESCRIPTOR.name == "RangeVar"]
     policies = [node.table for node in nodes if node.DESCRIPTOR.name == "CreatePolicyStmt"]
-    return {one.alias.aliasname or one.relname: columns.of(one) for one in (*range_vars, *policies)}
+    return {one.alias.aliasname or one.relname: columns.columns_by_table(one) for one in (*range_vars, *policies)}
 
 
-def _compared(node: Any, tables: Mapping[str, list[tuple[str, bool]]]) -> Iterator[Any]:
+def _compared_values(node: Any, tables: Mapping[str, list[tuple[str, bool]]]) -> Iterator[Any]:
     for side, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
         if side.WhichOneof("node") == "column_ref" and _is_of_type(side.column_ref, tables):
             yield from other.list.items or [other]
@@ -136,8 +136,8 @@ def _is_of_type(column_ref: Any, tables: Mapping[str, list[tuple[str, bool]]]) -
     return bool(found) and all(found)
 
 
-def _inserted(node: Any, columns: _Columns) -> Iterator[Any]:
-    table = columns.of(node.relation)
+def _inserted_values(node: Any, columns: _EnumColumns) -> Iterator[Any]:
+    table = columns.columns_by_table(node.relation)
     listed = [one.res_target.name for one in node.cols] or [name for name, _ in table]
     of_type = dict(table)
     positions = [position for position, name in enumerate(listed) if of_type.get(name)]
@@ -148,28 +148,28 @@ def _inserted(node: Any, columns: _Columns) -> Iterator[Any]:
         yield from (row[position] for position in positions if position < len(row))
 
 
-def _new_defaults(node: Any, columns: _Columns) -> Iterator[Any]:
-    of_type = dict(columns.of(node.relation))
+def _default_values(node: Any, columns: _EnumColumns) -> Iterator[Any]:
+    of_type = dict(columns.columns_by_table(node.relation))
     for command in (one.alter_table_cmd for one in node.cmds):
         if command.subtype == pb.AT_ColumnDefault and of_type.get(command.name):
-            yield definition(command)
+            yield get_definition(command)
 
 
-def _labelled(value: Any, label: str) -> Iterator[int]:
+def _label_locations(value: Any, label: str) -> Iterator[int]:
     """The locations of the label among the results that an expression can have."""
     match value.WhichOneof("node"):
         case "a_const" if value.a_const.HasField("sval") and value.a_const.sval.sval == label:
             yield value.a_const.location
         case "a_array_expr":
             for element in value.a_array_expr.elements:
-                yield from _labelled(element, label)
+                yield from _label_locations(element, label)
         case "coalesce_expr":
             for argument in value.coalesce_expr.args:
-                yield from _labelled(argument, label)
+                yield from _label_locations(argument, label)
         case "case_expr":
             for when in value.case_expr.args:
-                yield from _labelled(when.case_when.result, label)
-            yield from _labelled(value.case_expr.defresult, label)
+                yield from _label_locations(when.case_when.result, label)
+            yield from _label_locations(value.case_expr.defresult, label)
 
 
 _BEFORE = """CREATE TYPE order_stage AS ENUM ('placed', 'printed');

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.remedies.sql_text import literal
-from confiture.sql.tree import identifier, strings
+from confiture.lint.remedies.sql_text import quote_literal
+from confiture.sql.parse_tree import quote_identifier, strings
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if not node.old_val or _is_new(subject):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if not node.old_val or _is_made_in_transaction(context):
         return
-    written = ".".join(identifier(part) for part in strings(node.type_name))
+    written = ".".join(quote_identifier(part) for part in strings(node.type_name))
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=".".join(strings(node.type_name)),
         message=f"'{node.old_val}' is no longer a label of {written}",
-        remedy=f"ALTER TYPE {written} ADD VALUE {literal(node.new_val)} AFTER {literal(node.old_val)};",
+        remedy=f"ALTER TYPE {written} ADD VALUE {quote_literal(node.new_val)} AFTER {quote_literal(node.old_val)};",
     )
 
 
-def _is_new(subject: StatementSubject) -> bool:
+def _is_made_in_transaction(context: StatementContext) -> bool:
     """Whether the same transaction makes the type, or adds the label: nobody has used it yet."""
-    node = subject.node
-    for one in subject.earlier_of("create_enum_stmt", "alter_enum_stmt"):
+    node = context.node
+    for one in context.earlier_of_kind("create_enum_stmt", "alter_enum_stmt"):
         is_made = one.statement.kind == "create_enum_stmt" or one.node.new_val == node.old_val
         if is_made and strings(one.node.type_name) == strings(node.type_name):
             return True

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import additions, alters_table, is_in_use, is_partitioned
+from confiture.lint.facts.alter_table import added_constraints, can_reach_rows, has_concurrent_users, is_partitioned
 from confiture.models.trace import LockMode
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    if is_partitioned(subject, relation) and not relation.inh:
+    if is_partitioned(context, relation) and not relation.inh:
         return  # ONLY: the partitioned table itself has no rows to index
-    table = subject.name(relation)
-    for addition in additions(subject):
+    table = context.name(relation)
+    for addition in added_constraints(context):
         if addition.kind == pb.CONSTR_EXCLUSION:
             yield Hit(
-                place=addition.place,
+                place=addition.location,
                 relation=table,
                 message=f"the index of the exclusion constraint is built, and all rows of {table} are held against it,"
                 f" while nobody can read or write {table}",

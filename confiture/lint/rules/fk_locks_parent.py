@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.remedies.commands import LATER, alter, command, default_name, lines, rest, validate
-from confiture.lint.remedies.sql_text import enumerated, qualified
-from confiture.models.catalog import Constraint, Name, Table
+from confiture.lint.remedies.commands import (
+    LATER,
+    alter_table_sql,
+    default_constraint_name,
+    join_lines,
+    make_command,
+    remaining_commands,
+    validate_constraint_sql,
+)
+from confiture.lint.remedies.sql_text import join_and_truncate, qualified_name
+from confiture.models.catalog import Constraint, QualifiedName, Table
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, identifier, pb, statement_text, strings
+from confiture.sql.parse_tree import alter_commands, format_statement, pb, quote_identifier, strings
 
-_WORK = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "index_stmt", "copy_stmt")
+_SLOW_KINDS = (
+    "insert_stmt",
+    "update_stmt",
+    "delete_stmt",
+    "merge_stmt",
+    "create_table_as_stmt",
+    "index_stmt",
+    "copy_stmt",
+)
 
-_KEYS_OF_PARTITIONED = 18
+_FIRST_VERSION_WITH_NOT_VALID_FK = 18
 """The first version that adds NOT VALID foreign keys to partitioned tables."""
 _ATTRIBUTES = {
     pb.CONSTR_ATTR_DEFERRABLE: ("deferrable", True),
@@ -28,39 +44,39 @@ _ATTRIBUTES = {
 """What the tree writes behind a column's constraint, and where it belongs in a table's."""
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    match subject.statement.kind:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    match context.statement.kind:
         case "create_stmt":
-            yield from _of_new_table(subject)
-        case "drop_stmt" if subject.node.remove_type == pb.OBJECT_TABLE:
-            yield from _of_dropped_tables(subject)
+            yield from _check_create_table(context)
+        case "drop_stmt" if context.node.remove_type == pb.OBJECT_TABLE:
+            yield from _check_drop_table(context)
         case "alter_table_stmt":
-            yield from _of_dropped_keys(subject)
+            yield from _check_drop_constraint(context)
 
 
-def _of_new_table(subject: StatementSubject) -> Iterator[Hit]:
-    node = subject.node
-    if node.relation.relpersistence == "t" or (node.if_not_exists and subject.relation(node.relation)):
+def _check_create_table(context: StatementContext) -> Iterator[Hit]:
+    node = context.node
+    if node.relation.relpersistence == "t" or (node.if_not_exists and context.relation(node.relation)):
         return
-    work = next(subject.later_of(*_WORK), None)
+    work = next(context.later_of_kind(*_SLOW_KINDS), None)
     keys = [
         (constraint, column)
-        for constraint, column in _written_keys(node)
-        if constraint.pktable.relname != node.relation.relname and not subject.is_new(constraint.pktable)
+        for constraint, column in _foreign_keys_in(node)
+        if constraint.pktable.relname != node.relation.relname and not context.is_new(constraint.pktable)
     ]
     for constraint, _ in keys:
-        parent = subject.name(constraint.pktable)
+        parent = context.name(constraint.pktable)
         yield Hit(
-            place=subject.statement.at(constraint.location),
+            place=context.statement.location_at(constraint.location),
             relation=parent,
             severity="warning" if work else "info",
             message=f"{parent} cannot be written to until this commits: {node.relation.relname} refers to it"
             + (", and long work may follow in the same transaction" if work else ""),
-            remedy=_apart(subject, keys),
+            remedy=_split_keys_sql(context, keys),
         )
 
 
-def _written_keys(node: Any) -> Iterator[tuple[Any, str | None]]:
+def _foreign_keys_in(node: Any) -> Iterator[tuple[Any, str | None]]:
     """The foreign keys in a CREATE TABLE, each with the column that it stands at."""
     for element in node.table_elts:
         if element.WhichOneof("node") == "constraint" and element.constraint.contype == pb.CONSTR_FOREIGN:
@@ -70,9 +86,9 @@ def _written_keys(node: Any) -> Iterator[tuple[Any, str | None]]:
                 yield one.constraint, element.column_def.colname
 
 
-def _apart(subject: StatementSubject, keys: list[tuple[Any, str | None]]) -> str:
+def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]]) -> str:
     """The table without its foreign keys, and each key in a migration of its own, proven in another one."""
-    node = subject.node
+    node = context.node
     table = pb.CreateStmt()
     table.CopyFrom(node)
     added: list[str] = []
@@ -81,25 +97,28 @@ def _apart(subject: StatementSubject, keys: list[tuple[Any, str | None]]) -> str
     for constraint, column in keys:
         key = pb.Constraint()
         key.CopyFrom(constraint)
-        _take_out(table.table_elts, constraint, key)
+        _remove_constraint(table.table_elts, constraint, key)
         for element in table.table_elts:
             if element.WhichOneof("node") == "column_def":
-                _take_out(element.column_def.constraints, constraint, key)
+                _remove_constraint(element.column_def.constraints, constraint, key)
         if column and not key.fk_attrs:
             key.fk_attrs.append(pb.Node(string=pb.String(sval=column)))
-        if key.is_enforced and (subject.version >= _KEYS_OF_PARTITIONED or not node.HasField("partspec")):
+        if key.is_enforced and (context.version >= _FIRST_VERSION_WITH_NOT_VALID_FK or not node.HasField("partspec")):
             # the table may be filled by then
-            key.conname = key.conname or default_name(
+            key.conname = key.conname or default_constraint_name(
                 node.relation.relname, key.contype, strings(key.fk_attrs), None, names
             )
             key.skip_validation, key.initially_valid = True, False
             names.add(key.conname)
-            proven.append(validate(node.relation, key.conname))
-        added += [LATER, alter(node.relation, command(pb.AT_AddConstraint, definition={"constraint": key}))]
-    return lines(statement_text("create_stmt", table), *added, *((LATER, *proven) if proven else ()))
+            proven.append(validate_constraint_sql(node.relation, key.conname))
+        added += [
+            LATER,
+            alter_table_sql(node.relation, make_command(pb.AT_AddConstraint, definition={"constraint": key})),
+        ]
+    return join_lines(format_statement("create_stmt", table), *added, *((LATER, *proven) if proven else ()))
 
 
-def _take_out(nodes: Any, constraint: Any, key: Any) -> None:
+def _remove_constraint(nodes: Any, constraint: Any, key: Any) -> None:
     """Takes a constraint out of a list, and DEFERRABLE and its kin behind it, which `key` is given."""
     kept, inside = [], False
     for one in nodes:
@@ -115,35 +134,37 @@ def _take_out(nodes: Any, constraint: Any, key: Any) -> None:
     nodes.extend(kept)
 
 
-def _of_dropped_tables(subject: StatementSubject) -> Iterator[Hit]:
-    named = (strings(item.list.items) for item in subject.node.objects)
-    found = (subject.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
+def _check_drop_table(context: StatementContext) -> Iterator[Hit]:
+    named = (strings(item.list.items) for item in context.node.objects)
+    found = (context.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
     tables = [table for table in found if table]
     going = {table.name for table in tables}
-    old = (table for table in tables if table.name not in subject.created)
-    keys = [(table, key) for table in old for key in table.foreign_keys if _is_felt(subject, key, going)]
-    yield from _of_keys(subject, keys, (subject.statement.text,))
+    old = (table for table in tables if table.name not in context.created)
+    keys = [(table, key) for table in old for key in table.foreign_keys if _is_lock_noticeable(context, key, going)]
+    yield from _check_dropped_keys(context, keys, (context.statement.text,))
 
 
-def _of_dropped_keys(subject: StatementSubject) -> Iterator[Hit]:
-    table = subject.table(subject.node.relation)
-    if table is None or subject.is_new(subject.node.relation):
+def _check_drop_constraint(context: StatementContext) -> Iterator[Hit]:
+    table = context.table(context.node.relation)
+    if table is None or context.is_new(context.node.relation):
         return
-    commands = list(alter_commands(subject.node))
+    commands = list(alter_commands(context.node))
     names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
     going = [key for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
-    keys = [(table, key) for key in going if _is_felt(subject, key, {table.name})]
+    keys = [(table, key) for key in going if _is_lock_noticeable(context, key, {table.name})]
     felt = {key.name for _, key in keys}
     # the key is dropped on its own already: that is what is told to do
     own = [n for n, one in enumerate(commands) if one.subtype == pb.AT_DropConstraint and one.name in felt]
-    yield from _of_keys(subject, keys, rest(subject, own), alone=len(commands) == len(names) == 1)
+    yield from _check_dropped_keys(
+        context, keys, remaining_commands(context, own), alone=len(commands) == len(names) == 1
+    )
 
 
-def _of_keys(
-    subject: StatementSubject,
+def _check_dropped_keys(
+    context: StatementContext,
     keys: Sequence[tuple[Table, Constraint]],
-    then: Sequence[str],
+    other_effects: Sequence[str],
     *,
     alone: bool = False,
 ) -> Iterator[Hit]:
@@ -155,29 +176,31 @@ def _of_keys(
     if len(keys) == 1:
         told = f"{keys[0][0].name} refers to it ({keys[0][1].name})"
     else:
-        told = f"{enumerated(referring, len(keys))} refer to {'it' if len(targets) == 1 else 'them'}"
-    dropped = [f"ALTER TABLE {qualified(table.name)} DROP CONSTRAINT {identifier(key.name)}" for table, key in keys]
+        told = f"{join_and_truncate(referring, len(keys))} refer to {'it' if len(targets) == 1 else 'them'}"
+    dropped = [
+        f"ALTER TABLE {qualified_name(table.name)} DROP CONSTRAINT {quote_identifier(key.name)}" for table, key in keys
+    ]
     apart = [one for text in dropped for one in (LATER, text)][1:]
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=targets[0],
         severity="info" if alone else "warning",
-        message=f"nobody can read or write {enumerated(targets, len(targets))} until this commits: {told}",
-        effect=_OF_DROPS,
-        hint=None if alone else _KEYS_FIRST,
-        remedy=None if alone else lines(*apart, *((LATER, *then) if then else ())),
+        message=f"nobody can read or write {join_and_truncate(targets, len(targets))} until this commits: {told}",
+        effect=_DROP_IMPACT,
+        hint=None if alone else _DROP_KEYS_FIRST_HINT,
+        remedy=None if alone else join_lines(*apart, *((LATER, *other_effects) if other_effects else ())),
     )
 
 
-def _is_felt(subject: StatementSubject, key: Constraint, going: set[Name]) -> bool:
-    if key.target is None or key.target in going or key.target in subject.created:
+def _is_lock_noticeable(context: StatementContext, key: Constraint, dropped_tables: set[QualifiedName]) -> bool:
+    if key.target is None or key.target in dropped_tables or key.target in context.created:
         return False
     # a partition that goes leaves the key to its parent
-    return subject.effects.locks.get(key.target) is LockMode.ACCESS_EXCLUSIVE
+    return context.effects.locks.get(key.target) is LockMode.ACCESS_EXCLUSIVE
 
 
-_KEYS_FIRST = "drop the foreign keys first, each in a migration of its own"
-_OF_DROPS = (
+_DROP_KEYS_FIRST_HINT = "drop the foreign keys first, each in a migration of its own"
+_DROP_IMPACT = (
     "Dropping a foreign key takes its triggers off the table that it refers to: all queries of that wait until this"
     " commits (ACCESS EXCLUSIVE lock)."
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.table_sizes import column_place, whole_tables
-from confiture.lint.facts.types import underlying, unmodified
-from confiture.models.catalog import Catalog, Column, Constraint, Table
+from confiture.lint.facts.table_sizes import column_location, non_partition_tables
+from confiture.lint.facts.types import base_type, without_typmod
+from confiture.models.catalog import Catalog, Constraint, Table, TableColumn
 
 _INTEGERS = {"smallint": "32,767", "integer": "2,147,483,647", "bigint": "9,223,372,036,854,775,807"}
 _FAMILIES = {
@@ -17,29 +17,29 @@ _FAMILIES = {
     **dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), "date"),
     **{name: name for name in ("uuid", "boolean", "bytea", "time without time zone", "jsonb")},
 }
-_PADDED = ("character", "bpchar")
+_PADDED_TYPES = ("character", "bpchar")
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    catalog = subject.catalog
-    for table in whole_tables(catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    catalog = context.catalog
+    for table in non_partition_tables(catalog):
         for key in table.foreign_keys:
             target = catalog.tables.get(key.target) if key.target else None
             for own, theirs in zip(key.columns, key.target_columns, strict=False):
                 column, referred = table.column(own), target.column(theirs) if target else None
                 if target and column and referred:
-                    yield from _compared(catalog, (table, column), (target, referred), key)
+                    yield from _compare_columns(catalog, (table, column), (target, referred), key)
 
 
-def _compared(
-    catalog: Catalog, own: tuple[Table, Column], theirs: tuple[Table, Column], key: Constraint
+def _compare_columns(
+    catalog: Catalog, own: tuple[Table, TableColumn], theirs: tuple[Table, TableColumn], key: Constraint
 ) -> Iterable[Hit]:
     (table, column), (target, referred) = own, theirs
-    types = _bare(catalog, column), _bare(catalog, referred)
-    effect = _effect(*types)
+    types = _plain_type(catalog, column), _plain_type(catalog, referred)
+    effect = _find_impact(*types)
     if effect:
         yield Hit(
-            place=column_place(table, column.name),
+            place=column_location(table, column.name),
             relation=str(table.name),
             subject=f"{column.name} {target.name}.{referred.name}",
             message=f"{table.name}.{column.name} is {column.type}, "
@@ -49,11 +49,11 @@ def _compared(
         )
 
 
-def _bare(catalog: Catalog, column: Column) -> str:
-    return unmodified(underlying(catalog, column.type))
+def _plain_type(catalog: Catalog, column: TableColumn) -> str:
+    return without_typmod(base_type(catalog, column.type))
 
 
-def _effect(own: str, theirs: str) -> str | None:
+def _find_impact(own: str, theirs: str) -> str | None:
     """What a difference between types does; None where it does nothing, or the types are not known."""
     families = _FAMILIES.get(own), _FAMILIES.get(theirs)
     if own == theirs or None in families:
@@ -61,13 +61,13 @@ def _effect(own: str, theirs: str) -> str | None:
     if families[0] != families[1]:
         return "PostgreSQL refuses the foreign key: nothing compares these types (42804)."
     if own in _INTEGERS and theirs in _INTEGERS:
-        return _of_integers(own, theirs)
+        return _integer_impact(own, theirs)
     if families[0] == "string":
-        return _OF_STRINGS if (own in _PADDED) != (theirs in _PADDED) else None
-    return _OF_DATES if families[0] == "date" else _OF_NUMBERS
+        return _PADDING_IMPACT if (own in _PADDED_TYPES) != (theirs in _PADDED_TYPES) else None
+    return _DATE_IMPACT if families[0] == "date" else _NUMBER_IMPACT
 
 
-def _of_integers(own: str, theirs: str) -> str | None:
+def _integer_impact(own: str, theirs: str) -> str | None:
     """A wider column does no harm: integers of all widths compare by the same index."""
     order = list(_INTEGERS)
     if order.index(own) > order.index(theirs):
@@ -75,9 +75,9 @@ def _of_integers(own: str, theirs: str) -> str | None:
     return f"A row whose key is over {_INTEGERS[own]} cannot be referred to: the INSERT fails."
 
 
-_OF_STRINGS = "One side is padded with blanks, the other is not: each check converts, and blanks at the end decide."
-_OF_DATES = "The check compares instants with dates or local times: the session's time zone decides what is equal."
-_OF_NUMBERS = "Each check and join converts one side, whose index then does not serve."
+_PADDING_IMPACT = "One side is padded with blanks, the other is not: each check converts, and blanks at the end decide."
+_DATE_IMPACT = "The check compares instants with dates or local times: the session's time zone decides what is equal."
+_NUMBER_IMPACT = "Each check and join converts one side, whose index then does not serve."
 
 RULE = SchemaRule(
     name="fk_type_mismatch",

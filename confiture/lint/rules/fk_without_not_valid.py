@@ -4,93 +4,105 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    Addition,
-    additions,
-    alters_table,
-    is_in_use,
-    is_proven_at_once,
-    partitions_below,
-    takes_no_unproven_key,
+    AddedConstraint,
+    added_constraints,
+    can_reach_rows,
+    descendant_partitions,
+    has_concurrent_users,
+    is_validated_immediately,
+    rejects_not_valid_fk,
 )
-from confiture.lint.remedies.commands import LATER, alter, command, constraint_name, lines, ranged, unproven, validate
+from confiture.lint.remedies.commands import (
+    LATER,
+    add_not_valid,
+    alter_table_sql,
+    join_lines,
+    make_command,
+    make_range_var,
+    new_constraint_name,
+    validate_constraint_sql,
+)
 from confiture.models.catalog import Constraint
 from confiture.models.trace import LockMode
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    by_partition = takes_no_unproven_key(subject)
-    for addition in additions(subject):
+    by_partition = rejects_not_valid_fk(context)
+    for addition in added_constraints(context):
         if addition.kind != pb.CONSTR_FOREIGN:
             continue
         if by_partition and addition.constraint.skip_validation:
-            yield _refused(subject, addition)
-        elif is_proven_at_once(addition) and not _is_merged(subject, addition):
-            yield _blocking(subject, addition, by_partition)
+            yield _rejected_violation(context, addition)
+        elif is_validated_immediately(addition) and not _is_merged_with_partitions(context, addition):
+            yield _blocking_violation(context, addition, by_partition)
 
 
-def _blocking(subject: StatementSubject, addition: Addition, by_partition: bool) -> Hit:
-    table, target = subject.name(subject.node.relation), subject.name(addition.constraint.pktable)
+def _blocking_violation(context: StatementContext, added: AddedConstraint, by_partition: bool) -> Hit:
+    table, target = context.name(context.node.relation), context.name(added.constraint.pktable)
     both = table if table == target else f"{table} or {target}"
     return Hit(
-        place=addition.place,
+        place=added.location,
         relation=table,
         message=f"all rows of {table} are looked up in {target}, and nobody can write to {both} meanwhile",
-        remedy=_partition_by_partition(subject, addition) if by_partition else unproven(subject),
-        hint=_BY_PARTITION if by_partition else None,
+        remedy=_per_partition_remedy(context, added) if by_partition else add_not_valid(context),
+        hint=_BY_PARTITION_HINT if by_partition else None,
     )
 
 
-def _refused(subject: StatementSubject, addition: Addition) -> Hit:
-    table = subject.name(subject.node.relation)
+def _rejected_violation(context: StatementContext, added: AddedConstraint) -> Hit:
+    table = context.name(context.node.relation)
     return Hit(
-        place=addition.place,
+        place=added.location,
         relation=table,
-        message=f"{table} is partitioned, and PostgreSQL {subject.version} adds no NOT VALID foreign key to it",
+        message=f"{table} is partitioned, and PostgreSQL {context.version} adds no NOT VALID foreign key to it",
         effect="The statement fails (42809): NOT VALID foreign keys on partitioned tables came with PostgreSQL 18.",
-        hint=_BY_PARTITION,
-        remedy=_partition_by_partition(subject, addition),
+        hint=_BY_PARTITION_HINT,
+        remedy=_per_partition_remedy(context, added),
     )
 
 
-def _is_merged(subject: StatementSubject, addition: Addition) -> bool:
+def _is_merged_with_partitions(context: StatementContext, added: AddedConstraint) -> bool:
     """Whether each partition has the same foreign key already: PostgreSQL takes it over and reads nothing."""
-    parts = partitions_below(subject, subject.node.relation)
-    return bool(parts) and all(any(_is_same(subject, addition, key) for key in part.foreign_keys) for part in parts)
+    parts = descendant_partitions(context, context.node.relation)
+    return bool(parts) and all(any(_is_same_key(context, added, key) for key in part.foreign_keys) for part in parts)
 
 
-def _is_same(subject: StatementSubject, addition: Addition, key: Constraint) -> bool:
-    target = subject.table(addition.constraint.pktable)
-    return key.validated and target is not None and key.target == target.name and key.columns == addition.columns
+def _is_same_key(context: StatementContext, added: AddedConstraint, key: Constraint) -> bool:
+    target = context.table(added.constraint.pktable)
+    return key.validated and target is not None and key.target == target.name and key.columns == added.columns
 
 
-def _partition_by_partition(subject: StatementSubject, addition: Addition) -> str | None:
-    parts = partitions_below(subject, subject.node.relation)
-    if not parts or addition.column is not None:
+def _per_partition_remedy(context: StatementContext, added: AddedConstraint) -> str | None:
+    parts = descendant_partitions(context, context.node.relation)
+    if not parts or added.column is not None:
         return None
-    name = constraint_name(subject, addition)
+    name = new_constraint_name(context, added)
     unchecked, whole = pb.Constraint(), pb.Constraint()
-    unchecked.CopyFrom(addition.constraint)
+    unchecked.CopyFrom(added.constraint)
     unchecked.conname, unchecked.skip_validation, unchecked.initially_valid = name, True, False
     whole.CopyFrom(unchecked)
     whole.skip_validation, whole.initially_valid = False, True
-    tables = [ranged(part.name) for part in parts]
-    return lines(
-        *(alter(table, command(pb.AT_AddConstraint, definition={"constraint": unchecked})) for table in tables),
+    tables = [make_range_var(part.name) for part in parts]
+    return join_lines(
+        *(
+            alter_table_sql(table, make_command(pb.AT_AddConstraint, definition={"constraint": unchecked}))
+            for table in tables
+        ),
         LATER,
-        *(validate(table, name) for table in tables),
+        *(validate_constraint_sql(table, name) for table in tables),
         "-- takes over what the partitions have, and reads nothing:",
-        alter(subject.node.relation, command(pb.AT_AddConstraint, definition={"constraint": whole})),
+        alter_table_sql(context.node.relation, make_command(pb.AT_AddConstraint, definition={"constraint": whole})),
     )
 
 
-_BY_PARTITION = (
+_BY_PARTITION_HINT = (
     "add it NOT VALID to each partition, VALIDATE those in a later migration, then add it to the partitioned table,"
     " which takes them over"
 )

@@ -5,102 +5,102 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import alters_table, is_in_use, new_columns
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.column_backfill import backfilled, kept_filled
-from confiture.lint.remedies.commands import lines, not_null, rest
-from confiture.lint.remedies.sql_text import literal, qualified
-from confiture.models.catalog import Name
+from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users, new_columns
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.column_backfill import backfill_sql, fill_trigger_sql
+from confiture.lint.remedies.commands import join_lines, not_null_statements, remaining_commands
+from confiture.lint.remedies.sql_text import qualified_name, quote_literal
+from confiture.models.catalog import QualifiedName
 from confiture.models.trace import LockMode
-from confiture.sql.built_in import built_in
+from confiture.sql.built_in import load_built_in_functions
 from confiture.sql.catalog import types
-from confiture.sql.catalog.names import joined
+from confiture.sql.catalog.object_names import make_object_name
 from confiture.sql.catalog.types import SERIALS, is_serial
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, definition, expression_text, identifier, pb, strings
-from confiture.sql.type_changes import type_text
-from confiture.sql.volatility import function_calls
+from confiture.sql.parse_tree import alter_commands, format_expression, get_definition, pb, quote_identifier, strings
+from confiture.sql.tokens import command_offsets
+from confiture.sql.type_changes import format_type_name
+from confiture.sql.volatility import find_called_functions
 
-_VIRTUAL = 18
+_FIRST_VERSION_WITH_VIRTUAL = 18
 """The first version whose generated columns can be virtual."""
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if not alters_table(subject) or not is_in_use(subject, subject.node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
-    table = subject.name(subject.node.relation)
-    for column in new_columns(subject).values():
+    table = context.name(context.node.relation)
+    for column in new_columns(context).values():
         constraints = {one.constraint.contype: one.constraint for one in column.constraints}
         generated = constraints.get(pb.CONSTR_GENERATED)
         if generated is not None and generated.generated_kind == "s":
-            virtual = _can_be_virtual(subject, column, generated)
+            virtual = _can_be_virtual(context, column, generated)
             yield Hit(
-                place=subject.statement.at(generated.location),
+                place=context.statement.location_at(generated.location),
                 relation=table,
                 message=f"{table} is written anew to store the generated column {column.colname} in each row",
-                remedy=(_virtual if virtual else _filled_by_trigger)(subject, column, generated),
+                remedy=(_virtual_column_remedy if virtual else _trigger_remedy)(context, column, generated),
                 hint=_VIRTUAL_HINT if virtual else _TRIGGER_HINT,
             )
         elif is_serial(column) or pb.CONSTR_IDENTITY in constraints:
             what = "identity" if pb.CONSTR_IDENTITY in constraints else "serial"
             yield Hit(
-                place=subject.statement.at(column.location),
+                place=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{table} is written anew to number each row in the {what} column {column.colname}",
-                remedy=_numbered(subject, column, constraints.get(pb.CONSTR_IDENTITY)),
+                remedy=_sequence_remedy(context, column, constraints.get(pb.CONSTR_IDENTITY)),
             )
-    yield from _of_expressions(subject, table)
+    yield from _check_set_expression(context, table)
 
 
-def _of_expressions(subject: StatementSubject, table: str) -> Iterator[Hit]:
-    known = subject.table(subject.node.relation)
-    for number, one in enumerate(alter_commands(subject.node)):
+def _check_set_expression(context: StatementContext, table: str) -> Iterator[Hit]:
+    known = context.table(context.node.relation)
+    for number, one in enumerate(alter_commands(context.node)):
         if one.subtype != pb.AT_SetExpression:
             continue
         column = known.column(one.name) if known else None
         if column is None or column.generated != "virtual":
             yield Hit(
-                place=command_places(subject.statement)[number],
+                place=command_offsets(context.statement)[number],
                 relation=table,
                 message=f"{table} is written anew to compute {one.name} in each row again",
                 hint=f"leave the column as it is and have the new expression in another one: {_TRIGGER_HINT}",
             )
 
 
-def _can_be_virtual(subject: StatementSubject, column: Any, generated: Any) -> bool:
+def _can_be_virtual(context: StatementContext, column: Any, generated: Any) -> bool:
     """Virtual columns take no types and functions of users."""
-    known = built_in()
+    known = load_built_in_functions()
     ours = known.volatile | known.not_volatile
     return (
-        subject.version >= _VIRTUAL
+        context.version >= _FIRST_VERSION_WITH_VIRTUAL
         and types.built_in_type(column.type_name) is not None
-        and all(name in ours for name, _ in function_calls(generated.raw_expr, subject.catalog))
+        and all(name in ours for name, _ in find_called_functions(generated.raw_expr, context.catalog))
     )
 
 
-def _virtual(subject: StatementSubject, column: Any, generated: Any) -> str:
-    added = f"{_added(subject, column)} GENERATED ALWAYS AS ({expression_text(generated.raw_expr)}) VIRTUAL"
-    return lines(added, *_beside(subject, column))
+def _virtual_column_remedy(context: StatementContext, column: Any, generated: Any) -> str:
+    added = f"{_add_column_sql(context, column)} GENERATED ALWAYS AS ({format_expression(generated.raw_expr)}) VIRTUAL"
+    return join_lines(added, *_other_commands(context, column))
 
 
-def _filled_by_trigger(subject: StatementSubject, column: Any, generated: Any) -> str:
-    table = name_of(subject, subject.node.relation)
-    return lines(
-        _added(subject, column),
-        *_beside(subject, column),
-        *kept_filled(table, column.colname, generated.raw_expr),
-        backfilled(table, column.colname, expression_text(generated.raw_expr)),
+def _trigger_remedy(context: StatementContext, column: Any, generated: Any) -> str:
+    table = resolve_relation_name(context, context.node.relation)
+    return join_lines(
+        _add_column_sql(context, column),
+        *_other_commands(context, column),
+        *fill_trigger_sql(table, column.colname, generated.raw_expr),
+        backfill_sql(table, column.colname, format_expression(generated.raw_expr)),
     )
 
 
-def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
+def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> str:
     """The column with a sequence as its default, filled in batches, and then made what was asked for."""
-    table, name = name_of(subject, subject.node.relation), identifier(column.colname)
-    sequence = qualified(Name(table.schema, joined(table.name, column.colname, "seq")))
-    altered = f"ALTER TABLE {qualified(table)}"
-    after = [*not_null(subject, column.colname)]
+    table, name = resolve_relation_name(context, context.node.relation), quote_identifier(column.colname)
+    sequence = qualified_name(QualifiedName(table.schema, make_object_name(table.name, column.colname, "seq")))
+    altered = f"ALTER TABLE {qualified_name(table)}"
+    after = [*not_null_statements(context, column.colname)]
     if identity is not None:
         when = "ALWAYS" if identity.generated_when == "a" else "BY DEFAULT"
         after += [
@@ -108,28 +108,28 @@ def _numbered(subject: StatementSubject, column: Any, identity: Any) -> str:
             "-- START with a number above the greatest one:",
             f"{altered} ALTER COLUMN {name} ADD GENERATED {when} AS IDENTITY (START WITH 1)",
         ]
-    return lines(
-        _added(subject, column),
-        *_beside(subject, column),
-        f"CREATE SEQUENCE {sequence} OWNED BY {qualified(table)}.{name}",
-        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({literal(sequence)})",
-        backfilled(table, column.colname, "DEFAULT"),
+    return join_lines(
+        _add_column_sql(context, column),
+        *_other_commands(context, column),
+        f"CREATE SEQUENCE {sequence} OWNED BY {qualified_name(table)}.{name}",
+        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({quote_literal(sequence)})",
+        backfill_sql(table, column.colname, "DEFAULT"),
         *after,
     )
 
 
-def _beside(subject: StatementSubject, column: Any) -> tuple[str, ...]:
+def _other_commands(context: StatementContext, column: Any) -> tuple[str, ...]:
     """The other commands of the statement."""
-    commands = enumerate(alter_commands(subject.node))
-    return rest(subject, [number for number, one in commands if definition(one).column_def == column])
+    commands = enumerate(alter_commands(context.node))
+    return remaining_commands(context, [number for number, one in commands if get_definition(one).column_def == column])
 
 
-def _added(subject: StatementSubject, column: Any) -> str:
+def _add_column_sql(context: StatementContext, column: Any) -> str:
     """ADD COLUMN with the name and the type, and nothing else."""
     written = strings(column.type_name.names)[-1]
-    type_name = SERIALS.get(written) if is_serial(column) else type_text(column.type_name, subject.catalog)
-    table = qualified(name_of(subject, subject.node.relation))
-    return f"ALTER TABLE {table} ADD COLUMN {identifier(column.colname)} {type_name}"
+    type_name = SERIALS.get(written) if is_serial(column) else format_type_name(column.type_name, context.catalog)
+    table = qualified_name(resolve_relation_name(context, context.node.relation))
+    return f"ALTER TABLE {table} ADD COLUMN {quote_identifier(column.colname)} {type_name}"
 
 
 _TRIGGER_HINT = "add a plain column, let a trigger fill it in new rows, and fill the rows that exist in batches"

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import PUBLIC, Grant
-from confiture.sql.tree import identifier
+from confiture.sql.parse_tree import quote_identifier
 
-_EVERYBODY = "public"
-_BY_DEFAULT = frozenset(
+_PUBLIC_ROLE = "public"
+_DEFAULT_PRIVILEGES = frozenset(
     {("function", "execute"), ("type", "usage"), ("database", "connect"), ("database", "temporary")}
 )
 """What PostgreSQL itself gives to everybody: to say so again changes nothing."""
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Hit]:
     given: dict[tuple[str, str], list[Grant]] = {}
-    for grant in sorted(subject.catalog.grants):
-        if grant.grantee == _EVERYBODY and not _is_usual(grant):
+    for grant in sorted(context.catalog.grants):
+        if grant.grantee == _PUBLIC_ROLE and not _is_default_privilege(grant):
             given.setdefault((grant.kind, grant.object), []).append(grant)
-    relations = (*subject.catalog.tables, *subject.catalog.views) if given else ()
-    written = {str(one): qualified(one) for one in relations}
+    relations = (*context.catalog.tables, *context.catalog.views) if given else ()
+    written = {str(one): qualified_name(one) for one in relations}
     for (kind, name), grants in given.items():
-        privileges = ", ".join(_in_sql(grant.privilege) for grant in grants)
+        privileges = ", ".join(_privilege_sql(grant.privilege) for grant in grants)
         on = ("" if kind == "table" else f"{kind.upper()} ") + written.get(name, name)
         yield Hit(
-            place=grants[0].place,
+            place=grants[0].location,
             relation=name,
             subject=f"{kind} {privileges}",
             message=f"everybody has {privileges} on the {kind} {name}",
@@ -36,16 +36,16 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
         )
 
 
-def _in_sql(privilege: str) -> str:
+def _privilege_sql(privilege: str) -> str:
     """A privilege as GRANT writes it, with the column that it is on, if any."""
     name, _, column = privilege.removesuffix(")").partition(" (")
-    return f"{name.upper()} ({identifier(column)})" if column else name.upper()
+    return f"{name.upper()} ({quote_identifier(column)})" if column else name.upper()
 
 
-def _is_usual(grant: Grant) -> bool:
+def _is_default_privilege(grant: Grant) -> bool:
     if grant.kind == "schema" and grant.object == PUBLIC:
         return grant.privilege == "usage"
-    return (grant.kind, grant.privilege) in _BY_DEFAULT
+    return (grant.kind, grant.privilege) in _DEFAULT_PRIVILEGES
 
 
 RULE = SchemaRule(

@@ -5,37 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
-from confiture.models.source import Place
-from confiture.sql.catalog.names import LONGEST, cut
-from confiture.sql.grammar import scan_tokens
-from confiture.sql.tree import pb
+from confiture.models.source import SourceLocation
+from confiture.sql.catalog.object_names import MAX_NAME_BYTES, truncate_identifier
+from confiture.sql.parse_tree import pb
+from confiture.sql.parser import scan_tokens
 
-_LONG = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
-_MAYBE_LONG = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
+_LONG_NAME = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
+_POSSIBLY_LONG_NAME = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
 """What may have 64 bytes in a text that is not ASCII: a character has up to four."""
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    text = subject.statement.text
-    if not (_LONG if text.isascii() else _MAYBE_LONG).search(text):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    text = context.statement.text
+    if not (_LONG_NAME if text.isascii() else _POSSIBLY_LONG_NAME).search(text):
         return
     encoded = text.encode()
     seen: set[str] = set()
     for token in scan_tokens(text):
-        name = _name(encoded[token.start : token.end].decode()) if token.token == pb.IDENT else ""
+        name = _unquote(encoded[token.start : token.end].decode()) if token.token == pb.IDENT else ""
         length = len(name.encode())
-        if length > LONGEST and name not in seen:
+        if length > MAX_NAME_BYTES and name not in seen:
             seen.add(name)
-            offset = subject.statement.offset + len(encoded[: token.start].decode())
+            offset = context.statement.offset + len(encoded[: token.start].decode())
             yield Hit(
-                place=Place(rendered=subject.statement.rendered, offset=offset),
-                message=f"{name} has {length} bytes; what is made is called {cut(name)}",
+                place=SourceLocation(rendered=context.statement.rendered, offset=offset),
+                message=f"{name} has {length} bytes; what is made is called {truncate_identifier(name)}",
             )
 
 
-def _name(token: str) -> str:
+def _unquote(token: str) -> str:
     return token[1:-1].replace('""', '"') if token.startswith('"') else token.lower()
 
 

@@ -5,30 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.remedies.sql_text import qualified
-from confiture.models.catalog import Index, Name, Table, TableKind, View
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.models.catalog import Index, QualifiedName, Table, TableKind, View
 
-_COPY = re.compile(r"_cc(new|old)\d*\Z")
+_REINDEX_COPY_NAME = re.compile(r"_cc(new|old)\d*\Z")
 """How PostgreSQL calls the second index that REINDEX CONCURRENTLY works with."""
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    owners: list[Table | View] = [*subject.catalog.tables.values(), *subject.catalog.views.values()]
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    owners: list[Table | View] = [*context.catalog.tables.values(), *context.catalog.views.values()]
     for owner in owners:
         for index in owner.indexes:
             if not index.valid:
-                yield _of_partitions(owner, index) if _is_whole(owner) else _of_broken_build(owner, index)
+                yield (
+                    _partitioned_violation(owner, index)
+                    if _is_partitioned_table(owner)
+                    else _failed_build_violation(owner, index)
+                )
 
 
-def _is_whole(owner: Table | View) -> bool:
+def _is_partitioned_table(owner: Table | View) -> bool:
     return isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
 
 
-def _of_partitions(owner: Table | View, index: Index) -> Hit:
+def _partitioned_violation(owner: Table | View, index: Index) -> Hit:
     return Hit(
-        place=index.place,
+        place=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=f"{index.name} was created ON ONLY {owner.name}, and not each partition has its part attached",
@@ -39,11 +43,11 @@ def _of_partitions(owner: Table | View, index: Index) -> Hit:
     )
 
 
-def _of_broken_build(owner: Table | View, index: Index) -> Hit:
-    name = qualified(Name(owner.name.schema, index.name))
-    is_copy = _COPY.search(index.name) is not None
+def _failed_build_violation(owner: Table | View, index: Index) -> Hit:
+    name = qualified_name(QualifiedName(owner.name.schema, index.name))
+    is_copy = _REINDEX_COPY_NAME.search(index.name) is not None
     return Hit(
-        place=index.place,
+        place=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=f"{index.name} of {owner.name} is not valid: a CONCURRENTLY build of it was broken off, or still runs",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.catalog import ConstraintKind
-from confiture.sql.tree import alter_commands, definition, pb, statement_text
-from confiture.text import shortened
+from confiture.sql.parse_tree import alter_commands, format_statement, get_definition, pb
+from confiture.text import shorten_sql
 
-_SHARED = frozenset(
+_COMBINABLE_COMMANDS = frozenset(
     {
         pb.AT_AlterColumnType,
         pb.AT_SetNotNull,
@@ -24,65 +24,68 @@ _SHARED = frozenset(
     }
 )
 """Commands that share one pass over the table with others of their statement."""
-_OF_ITS_OWN = (pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY, pb.CONSTR_EXCLUSION)
+_SEPARATE_CONSTRAINTS = (pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY, pb.CONSTR_EXCLUSION)
 """Constraints that are proven, or indexes that are built, each by a pass of its own."""
-_CHANGING_ROWS = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "do_stmt", "call_stmt", "copy_stmt")
+_DML_KINDS = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "do_stmt", "call_stmt", "copy_stmt")
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if not _passes_over(subject) or not is_in_use(subject, node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if not _has_combinable_pass(context) or not has_concurrent_users(context, node.relation):
         return
-    table = name_of(subject, node.relation)
-    for earlier in reversed(subject.earlier):
-        if earlier.statement.kind in _CHANGING_ROWS:
+    table = resolve_relation_name(context, node.relation)
+    for earlier in reversed(context.earlier):
+        if earlier.statement.kind in _DML_KINDS:
             return
-        if earlier.statement.kind != "alter_table_stmt" or name_of(earlier, earlier.node.relation) != table:
+        if (
+            earlier.statement.kind != "alter_table_stmt"
+            or resolve_relation_name(earlier, earlier.node.relation) != table
+        ):
             continue
         alike = earlier.node.relation.inh == node.relation.inh
-        if alike and _passes_over(earlier) and not _builds_on(node, earlier.node):
+        if alike and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
             yield Hit(
-                place=subject.place,
+                place=context.location,
                 relation=str(table),
-                message=f"all of {table} is read once more, after `{shortened(earlier.statement.text)}`",
-                remedy=_merged(earlier, subject),
+                message=f"all of {table} is read once more, after `{shorten_sql(earlier.statement.text)}`",
+                remedy=_combined_sql(earlier, context),
             )
         return
 
 
-def _passes_over(subject: StatementSubject) -> bool:
+def _has_combinable_pass(context: StatementContext) -> bool:
     """Whether the statement reads or writes all of its table, by commands that could share the pass."""
-    table = name_of(subject, subject.node.relation)
-    if table not in subject.effects.scans | subject.effects.rewrites:
+    table = resolve_relation_name(context, context.node.relation)
+    if table not in context.effects.scans | context.effects.rewrites:
         return False
-    kinds = [_shares(subject, command) for command in alter_commands(subject.node)]
+    kinds = [_can_combine(context, command) for command in alter_commands(context.node)]
     return True in kinds and False not in kinds
 
 
-def _shares(subject: StatementSubject, command: Any) -> bool | None:
+def _can_combine(context: StatementContext, command: Any) -> bool | None:
     """Whether a command shares its pass over the table with others, None where it makes none."""
-    if command.subtype in _SHARED:
+    if command.subtype in _COMBINABLE_COMMANDS:
         return True
     if command.subtype == pb.AT_AddConstraint:
-        return definition(command).constraint.contype not in _OF_ITS_OWN
+        return get_definition(command).constraint.contype not in _SEPARATE_CONSTRAINTS
     if command.subtype == pb.AT_AddColumn:
-        constraints = definition(command).column_def.constraints
-        return not any(one.constraint.contype in _OF_ITS_OWN for one in constraints)
+        constraints = get_definition(command).column_def.constraints
+        return not any(one.constraint.contype in _SEPARATE_CONSTRAINTS for one in constraints)
     if command.subtype == pb.AT_ValidateConstraint:
-        table = subject.table(subject.node.relation)
+        table = context.table(context.node.relation)
         constraint = table.constraint(command.name) if table else None
         return constraint is None or constraint.kind is not ConstraintKind.FOREIGN_KEY
     return None
 
 
-def _builds_on(node: Any, earlier: Any) -> bool:
+def _is_dependent(node: Any, earlier: Any) -> bool:
     """Whether a statement drops, or gives another type to, what an earlier one names: in one statement PostgreSQL would
     do that first.
     """
     first = list(alter_commands(earlier))
-    added = {definition(one).column_def.colname for one in first if one.subtype == pb.AT_AddColumn}
+    added = {get_definition(one).column_def.colname for one in first if one.subtype == pb.AT_AddColumn}
     retyped = {one.name for one in first if one.subtype == pb.AT_AlterColumnType}
-    constraints = {definition(one).constraint.conname for one in first if one.subtype == pb.AT_AddConstraint}
+    constraints = {get_definition(one).constraint.conname for one in first if one.subtype == pb.AT_AddConstraint}
     named = {one.name for one in first} | added | constraints
     return any(
         (one.subtype in (pb.AT_DropColumn, pb.AT_DropConstraint) and one.name in named)
@@ -91,11 +94,11 @@ def _builds_on(node: Any, earlier: Any) -> bool:
     )
 
 
-def _merged(first: StatementSubject, second: StatementSubject) -> str:
+def _combined_sql(first: StatementContext, second: StatementContext) -> str:
     node = type(first.node)()
     node.CopyFrom(first.node)
     node.cmds.extend(second.node.cmds)
-    return f"{statement_text('alter_table_stmt', node)};"
+    return f"{format_statement('alter_table_stmt', node)};"
 
 
 _BEFORE = """CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric, quantity integer);

@@ -4,59 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, SchemaRule
-from confiture.models.catalog import PUBLIC, Catalog, Name, Sequence
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Sequence
 from confiture.sql.catalog.builder import CatalogIssue
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for misfit in subject.misfits:
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for misfit in context.catalog_issues:
         if misfit.code == "not-partitioned":
             yield Hit(
                 place=misfit.place,
                 relation=misfit.object,
                 subject="not partitioned",
                 message=misfit.message,
-                hint=_PARTITION_BY,
+                hint=_PARTITION_BY_HINT,
             )
         elif misfit.code != "missing-object":
             continue
         elif misfit.message == f"schema {misfit.object} does not exist":
-            if misfit.object not in subject.catalog.schemas:
+            if misfit.object not in context.catalog.schemas:
                 yield Hit(
                     place=misfit.place,
                     subject=misfit.object,
                     message=f"{misfit.message} in these files",
                     severity="warning",
-                    hint=_SCHEMA,
+                    hint=_SCHEMA_HINT,
                 )
-        elif not _may_be_elsewhere(subject.catalog, misfit) and not _exists(subject.catalog, misfit.object):
+        elif not _is_in_unknown_schema(context.catalog, misfit) and not _is_known_name(context.catalog, misfit.object):
             yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)
 
 
-def _may_be_elsewhere(catalog: Catalog, misfit: CatalogIssue) -> bool:
+def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:
     """Whether it is in a schema that none of the files makes: then something else makes that."""
-    schema = misfit.object.partition(".")[0]
+    schema = issue.object.partition(".")[0]
     is_relation = catalog.relation(None, schema) is not None
-    return "." in misfit.object and schema not in catalog.schemas and not is_relation
+    return "." in issue.object and schema not in catalog.schemas and not is_relation
 
 
-def _exists(catalog: Catalog, text: str) -> bool:
+def _is_known_name(catalog: Catalog, text: str) -> bool:
     """Whether anything of that name is there in the end: migrations need not run files in the order of their paths."""
     schema, _, bare = text.rpartition(".")
-    name = Name(schema or PUBLIC, bare)
+    name = QualifiedName(schema or PUBLIC, bare)
     return (
         catalog.relation(name.schema, bare) is not None
         or name in catalog.types
         or name in catalog.index_owners
         or any(signature.name == name for signature in catalog.functions)
-        or _is_column(catalog, schema, bare)
+        or _is_known_column(catalog, schema, bare)
         or (not schema and any(table.constraint(bare) for table in catalog.tables.values()))
     )
 
 
-def _is_column(catalog: Catalog, owner: str, column: str) -> bool:
+def _is_known_column(catalog: Catalog, owner: str, column: str) -> bool:
     schema, _, bare = owner.rpartition(".")
     relation = catalog.relation(schema or PUBLIC, bare)
     if relation is None or isinstance(relation, Sequence):
@@ -64,8 +64,8 @@ def _is_column(catalog: Catalog, owner: str, column: str) -> bool:
     return any(column == getattr(one, "name", one) for one in relation.columns)
 
 
-_PARTITION_BY = "only a table that is made with PARTITION BY has partitions"
-_SCHEMA = "CREATE SCHEMA before what is in it, unless something else than these files makes it"
+_PARTITION_BY_HINT = "only a table that is made with PARTITION BY has partitions"
+_SCHEMA_HINT = "CREATE SCHEMA before what is in it, unless something else than these files makes it"
 
 RULE = SchemaRule(
     name="missing_reference",

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.facts.table_sizes import whole_tables
-from confiture.lint.remedies.plurals import plural_of, singular_of
+from confiture.lint.facts.table_sizes import non_partition_tables
+from confiture.lint.remedies.plurals import to_plural, to_singular
 from confiture.models.catalog import Table
-from confiture.models.source import Place
+from confiture.models.source import SourceLocation
 
 _WRITE_FOLDER = re.compile(r"(?:^|[^a-z])write(?:[^a-z]|$)")
 _READ_FOLDER = re.compile(r"(?:^|[^a-z])(?:read|query)(?:[^a-z]|$)")
@@ -26,27 +26,27 @@ class _Prefixes(NamedTuple):
     static: str | None
 
 
-class _Named(NamedTuple):
+class _NamedObject(NamedTuple):
     """A name; `what` is what people are told before it."""
 
-    what: str
+    description: str
     name: str
-    place: Place | None
+    location: SourceLocation | None
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    options = subject.options
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    options = context.options
     prefixes = _Prefixes(options["write_side_prefix"], options["read_side_prefix"], options["static_prefix"])
-    for table in whole_tables(subject.catalog):
+    for table in non_partition_tables(context.catalog):
         complaints = [
-            *_of_prefix(table, prefixes),
-            *(_of_number(table, prefixes, options["number"]) if options["number"] else ()),
-            *(_of_style(table) if options["style"] else ()),
-            *(_of_length(table, options["max_length"]) if options["max_length"] else ()),
+            *_check_prefix(table, prefixes),
+            *(_check_number(table, prefixes, options["number"]) if options["number"] else ()),
+            *(_check_style(table) if options["style"] else ()),
+            *(_check_length(table, options["max_length"]) if options["max_length"] else ()),
         ]
         for complaint in complaints:
             yield Hit(
-                place=complaint.place or table.place,
+                place=complaint.place or table.location,
                 relation=str(table.name),
                 subject=complaint.subject,
                 message=complaint.message,
@@ -54,28 +54,28 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             )
 
 
-class _Complaint(NamedTuple):
+class _NamingIssue(NamedTuple):
     """What is wrong with a name; `subject` is the convention, and the name if it is not the table's."""
 
-    place: Place | None
+    place: SourceLocation | None
     subject: str
     message: str
     hint: str
 
 
-def _of_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_Complaint]:
-    side, allowed = _allowed(table, prefixes)
+def _check_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_NamingIssue]:
+    side, allowed = _allowed_prefixes(table, prefixes)
     if allowed and not table.name.name.startswith(allowed):
         names = " or ".join(allowed)
         where = f", as tables of the {side} side do" if side else ""
         message = f"{table.name} does not begin with {names}{where}"
-        yield _Complaint(table.place, "prefix", message, f"name it {allowed[0]}...")
+        yield _NamingIssue(table.location, "prefix", message, f"name it {allowed[0]}...")
 
 
-def _allowed(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, ...]]:
+def _allowed_prefixes(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, ...]]:
     """The side that the table's folder is of, where that can be told, and the prefixes that it may have."""
     reading = tuple(prefix for prefix in (prefixes.read, prefixes.static) if prefix)
-    folders = table.place.rendered.source.file.path.lower().rpartition("/")[0] if table.place else ""
+    folders = table.location.rendered.source.file.path.lower().rpartition("/")[0] if table.location else ""
     is_write, is_read = bool(_WRITE_FOLDER.search(folders)), bool(_READ_FOLDER.search(folders))
     if is_write and not is_read and prefixes.write:
         return "write", (prefixes.write,)
@@ -85,37 +85,39 @@ def _allowed(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, 
     return None, (prefixes.write, *reading) if prefixes.write and prefixes.read else ()
 
 
-def _of_number(table: Table, prefixes: _Prefixes, number: str) -> Iterator[_Complaint]:
+def _check_number(table: Table, prefixes: _Prefixes, number: str) -> Iterator[_NamingIssue]:
     bare = table.name.name
     prefix = next((one for one in sorted(filter(None, prefixes), key=len, reverse=True) if bare.startswith(one)), "")
     start, _, word = bare.removeprefix(prefix).rpartition("_")
-    other = plural_of(word) if number == "plural" else singular_of(word)
+    other = to_plural(word) if number == "plural" else to_singular(word)
     if other:
         better = prefix + (f"{start}_{other}" if start else other)
-        yield _Complaint(table.place, "number", f"{table.name} is not in the {number}", f"name it {better}")
+        yield _NamingIssue(table.location, "number", f"{table.name} is not in the {number}", f"name it {better}")
 
 
-def _of_style(table: Table) -> Iterator[_Complaint]:
-    for what, name, place in _named(table):
+def _check_style(table: Table) -> Iterator[_NamingIssue]:
+    for what, name, place in _named_objects(table):
         if not _SNAKE_CASE.match(name):
             message = f"{what}{name} is not in snake_case"
-            yield _Complaint(place, f"style {name}", message, "use lower-case letters, digits and underscores")
+            yield _NamingIssue(place, f"style {name}", message, "use lower-case letters, digits and underscores")
 
 
-def _of_length(table: Table, most: int) -> Iterator[_Complaint]:
-    for what, name, place in _named(table):
+def _check_length(table: Table, max_length: int) -> Iterator[_NamingIssue]:
+    for what, name, place in _named_objects(table):
         length = len(name.encode())
-        if length > most:
-            message = f"{what}{name} is {length} bytes long, more than {most}"
-            yield _Complaint(place, f"length {name}", message, "shorten the name")
+        if length > max_length:
+            message = f"{what}{name} is {length} bytes long, more than {max_length}"
+            yield _NamingIssue(place, f"length {name}", message, "shorten the name")
 
 
-def _named(table: Table) -> Iterator[_Named]:
-    yield _Named("table ", table.name.name, table.place)
-    yield from (_Named(f"column {table.name}.", column.name, column.place) for column in table.columns)
-    yield from (_Named("index ", index.name, index.place) for index in table.indexes)
+def _named_objects(table: Table) -> Iterator[_NamedObject]:
+    yield _NamedObject("table ", table.name.name, table.location)
+    yield from (_NamedObject(f"column {table.name}.", column.name, column.location) for column in table.columns)
+    yield from (_NamedObject("index ", index.name, index.location) for index in table.indexes)
     indexed = {index.name for index in table.indexes}
-    yield from (_Named("constraint ", one.name, one.place) for one in table.constraints if one.name not in indexed)
+    yield from (
+        _NamedObject("constraint ", one.name, one.location) for one in table.constraints if one.name not in indexed
+    )
 
 
 RULE = SchemaRule(

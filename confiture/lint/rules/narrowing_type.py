@@ -5,83 +5,89 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.change_type import Retyping, along_with, retypings
-from confiture.lint.remedies.commands import LATER, alter, lines, rest, validate
-from confiture.lint.remedies.sql_text import qualified
-from confiture.sql.catalog.names import joined
-from confiture.sql.narrowing import Loss, loses
-from confiture.sql.tree import alter_commands, identifier, pb, strings
-from confiture.sql.type_changes import taken_apart
-from confiture.sql.walking import nodes_of
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.change_type import TypeChange, default_commands, find_type_changes
+from confiture.lint.remedies.commands import (
+    LATER,
+    alter_table_sql,
+    join_lines,
+    remaining_commands,
+    validate_constraint_sql,
+)
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.sql.catalog.object_names import make_object_name
+from confiture.sql.parse_tree import alter_commands, pb, quote_identifier, strings
+from confiture.sql.traversal import find_nodes
+from confiture.sql.type_change_loss import ValueLoss, value_loss
+from confiture.sql.type_changes import parse_type
 
-_TEXTS = ("varchar", "bpchar")
+_TEXT_TYPES = ("varchar", "bpchar")
 _LIMITS = {"smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1)}
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.is_new(subject.node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.is_new(context.node.relation):
         return
-    table = subject.name(subject.node.relation)
-    for one in retypings(subject):
-        loss = loses(one.old, one.new, subject.catalog) if one.old else None
-        if loss is None or (one.using is not None and not _casts_only(one)):
+    table = context.name(context.node.relation)
+    for one in find_type_changes(context):
+        loss = value_loss(one.old_type, one.new_type, context.catalog) if one.old_type else None
+        if loss is None or (one.using is not None and not _is_cast_only(one)):
             continue
-        cuts = loss is Loss.CUTS or (one.using is not None and _cuts_texts(one.using))
+        cuts = loss is ValueLoss.TRUNCATES or (one.using is not None and _is_truncating_cast(one.using))
         yield Hit(
-            place=one.place,
+            place=one.location,
             relation=table,
-            message=f"{table}.{one.column} is {one.old}; values that {one.new} cannot hold "
+            message=f"{table}.{one.column} is {one.old_type}; values that {one.new_type} cannot hold "
             + ("are cut or rounded" if cuts else "make the statement fail"),
-            effect=_CUTS if cuts else None,
-            remedy=None if cuts else _proven_first(subject, one),
+            effect=_TRUNCATION_IMPACT if cuts else None,
+            remedy=None if cuts else _check_first_remedy(context, one),
         )
 
 
-def _casts_only(one: Retyping) -> bool:
+def _is_cast_only(change: TypeChange) -> bool:
     """Whether USING is a cast of the column, and no expression that makes values fit."""
-    node = one.using
+    node = change.using
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
     return bool(node.WhichOneof("node") == "column_ref")
 
 
-def _cuts_texts(using: Any) -> bool:
+def _is_truncating_cast(using: Any) -> bool:
     """Whether casts go through a text with a length: what is written as a cast cuts, what is only stored fails."""
-    casts = nodes_of(using, pb.TypeCast)
-    return any(cast.type_name.typmods and strings(cast.type_name.names)[-1] in _TEXTS for cast in casts)
+    casts = find_nodes(using, pb.TypeCast)
+    return any(cast.type_name.typmods and strings(cast.type_name.names)[-1] in _TEXT_TYPES for cast in casts)
 
 
-def _proven_first(subject: StatementSubject, one: Retyping) -> str | None:
+def _check_first_remedy(context: StatementContext, change: TypeChange) -> str | None:
     """A CHECK that proves that all values fit, before the statement."""
-    condition = _condition(one)
+    condition = _fit_condition(change)
     if condition is None:
         return None
-    relation = subject.node.relation
-    table = name_of(subject, relation)
-    name = joined(table.name, one.column, "fits")
-    commands, own = list(alter_commands(subject.node)), along_with(subject, one.column)
-    return lines(
-        *rest(subject, own),
-        f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {identifier(name)} CHECK ({condition}) NOT VALID",
+    relation = context.node.relation
+    table = resolve_relation_name(context, relation)
+    name = make_object_name(table.name, change.column, "fits")
+    commands, own = list(alter_commands(context.node)), default_commands(context, change.column)
+    return join_lines(
+        *remaining_commands(context, own),
+        f"ALTER TABLE {qualified_name(table)} ADD CONSTRAINT {quote_identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
-        validate(relation, name),
+        validate_constraint_sql(relation, name),
         "-- once that holds:",
-        alter(relation, *(commands[number] for number in own), like=subject.node),
+        alter_table_sql(relation, *(commands[number] for number in own), like=context.node),
     )
 
 
-def _condition(one: Retyping) -> str | None:
-    column, new = identifier(one.column), taken_apart(one.new)
+def _fit_condition(change: TypeChange) -> str | None:
+    column, new = quote_identifier(change.column), parse_type(change.new_type)
     if new.is_array:
         return None
     if new.base in _LIMITS:
         low, high = _LIMITS[new.base]
         return f"{column} BETWEEN {low} AND {high}"
     if new.base in ("character varying", "character") and new.modifiers:
-        text = column if taken_apart(one.old or "").base in ("text", "character varying") else f"{column}::text"
+        text = column if parse_type(change.old_type or "").base in ("text", "character varying") else f"{column}::text"
         return f"char_length({text}) <= {new.modifiers[0]}"
     if new.base == "numeric" and new.modifiers:
         whole = new.modifiers[0] - (new.modifiers[1] if len(new.modifiers) > 1 else 0)
@@ -89,7 +95,9 @@ def _condition(one: Retyping) -> str | None:
     return None
 
 
-_CUTS = "Digits, parts of a time or characters that do not fit are gone once this commits, without an error."
+_TRUNCATION_IMPACT = (
+    "Digits, parts of a time or characters that do not fit are gone once this commits, without an error."
+)
 _BEFORE = (
     "CREATE TABLE w_customers (id bigint PRIMARY KEY, country varchar(40));"
     " INSERT INTO w_customers VALUES (1, 'Switzerland')"

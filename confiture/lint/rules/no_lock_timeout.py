@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
 from confiture.lint.facts.row_changes import is_new_name
-from confiture.models.catalog import Name
-from confiture.models.trace import Blocks
-from confiture.sql.tree import pb, strings
-from confiture.text import shortened
+from confiture.models.catalog import QualifiedName
+from confiture.models.trace import BlockedAccess
+from confiture.sql.parse_tree import pb, strings
+from confiture.text import shorten_sql
 
 _SETTING = "lock_timeout"
-_LONGEST_MS = 60_000
+_MAX_TIMEOUT_MS = 60_000
 """Whoever waits longer than this might as well wait forever: others wait behind it."""
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _KINDS = (
@@ -37,50 +37,50 @@ _KINDS = (
 )
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    switches = [one for one in subject.earlier_of("select_stmt", "variable_set_stmt") if _sets(one)]
-    if not switches or not _switches_off(switches[-1]):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    switches = [one for one in context.earlier_of_kind("select_stmt", "variable_set_stmt") if _is_timeout_setting(one)]
+    if not switches or not _is_timeout_disabled(switches[-1]):
         return
-    switched, *since = subject.earlier[switches[-1].number :]
-    waited = _waited_for(subject)
-    if waited and not any(one.statement.kind in _KINDS and _waited_for(one) for one in since):
+    switched, *since = context.earlier[switches[-1].number :]
+    waited = _blocked_tables(context)
+    if waited and not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=str(waited[0]),
             message=f"{', '.join(map(str, waited))} is waited for without a limit, after "
-            f"`{shortened(switched.statement.text)}`",
-            remedy=f"SET LOCAL {_SETTING} = '{subject.surroundings.settings.database.lock_timeout_ms}ms';",
+            f"`{shorten_sql(switched.statement.text)}`",
+            remedy=f"SET LOCAL {_SETTING} = '{context.target.settings.database.lock_timeout_ms}ms';",
         )
 
 
-def _waited_for(subject: StatementSubject) -> list[Name]:
+def _blocked_tables(context: StatementContext) -> list[QualifiedName]:
     """The tables that others use and that the statement keeps them from reading or writing."""
-    strong = (Blocks.READS, Blocks.WRITES)
-    indexes = subject.catalog.index_owners
+    strong = (BlockedAccess.READS, BlockedAccess.WRITES)
+    indexes = context.catalog.index_owners
     return [
         name
-        for name, mode in subject.effects.locks.items()
-        if mode.blocks in strong and name not in indexes and not is_new_name(subject, name)
+        for name, mode in context.effects.locks.items()
+        if mode.blocked_access in strong and name not in indexes and not is_new_name(context, name)
     ]
 
 
-def _sets(subject: StatementSubject) -> bool:
+def _is_timeout_setting(context: StatementContext) -> bool:
     """Whether a statement changes the setting."""
-    kind, node = subject.statement.kind, subject.node
+    kind, node = context.statement.kind, context.node
     if kind == "select_stmt":
-        return _set_config(node) is not None
+        return _set_config_value(node) is not None
     return kind == "variable_set_stmt" and bool(node.name == _SETTING or node.kind == pb.VAR_RESET_ALL)
 
 
-def _switches_off(subject: StatementSubject) -> bool:
-    node = subject.node
-    if subject.statement.kind == "select_stmt":
-        return _is_too_long(_set_config(node))
+def _is_timeout_disabled(context: StatementContext) -> bool:
+    node = context.node
+    if context.statement.kind == "select_stmt":
+        return _is_too_long(_set_config_value(node))
     # without a value, it is that of the server, which has no limit unless somebody gave it one
     return _is_too_long(node.args[0].a_const) if node.kind == pb.VAR_SET_VALUE else True
 
 
-def _set_config(select: Any) -> Any:
+def _set_config_value(select: Any) -> Any:
     """The value that a SELECT gives to the setting by set_config, None where it does not."""
     for target in select.target_list:
         call = target.res_target.val.func_call
@@ -91,11 +91,11 @@ def _set_config(select: Any) -> Any:
 
 
 def _is_too_long(constant: Any) -> bool:
-    milliseconds = _milliseconds(constant)
-    return milliseconds is not None and not 0 < milliseconds <= _LONGEST_MS
+    milliseconds = _parse_milliseconds(constant)
+    return milliseconds is not None and not 0 < milliseconds <= _MAX_TIMEOUT_MS
 
 
-def _milliseconds(constant: Any) -> float | None:
+def _parse_milliseconds(constant: Any) -> float | None:
     """How long a value of the setting is, None where that is not readable."""
     if constant.WhichOneof("val") == "ival":
         return float(constant.ival.ival)

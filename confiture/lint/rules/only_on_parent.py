@@ -4,44 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_only import refusals
+from confiture.lint.facts.alter_only import only_errors
 from confiture.models.catalog import Table, TableKind
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
+from confiture.sql.tokens import command_offsets
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "rename_stmt":
-        yield from _of_rename(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "rename_stmt":
+        yield from _check_rename_column(context)
         return
-    table = subject.table(subject.node.relation)
+    table = context.table(context.node.relation)
     places = None
-    for one in refusals(subject):
-        places = places or command_places(subject.statement)
+    for one in only_errors(context):
+        places = places or command_offsets(context.statement)
         yield Hit(
-            place=places[one.command],
-            relation=subject.name(subject.node.relation),
-            message=f"{subject.name(subject.node.relation)} cannot have {one.what} without {_children(table)}",
+            place=places[one.command_number],
+            relation=context.name(context.node.relation),
+            message=f"{context.name(context.node.relation)} cannot have {one.action} without {_children_text(table)}",
             effect=f"The statement fails ({one.sqlstate}).",
         )
 
 
-def _of_rename(subject: StatementSubject) -> Iterator[Hit]:
-    node = subject.node
+def _check_rename_column(context: StatementContext) -> Iterator[Hit]:
+    node = context.node
     if node.rename_type != pb.OBJECT_COLUMN or node.relation.inh:
         return
-    table = subject.table(node.relation)
-    if table and table.column(node.subname) and subject.catalog.partitions(table.name):
+    table = context.table(node.relation)
+    if table and table.column(node.subname) and context.catalog.partitions(table.name):
         yield Hit(
-            place=subject.place,
+            place=context.location,
             relation=str(table.name),
-            message=f"{table.name} cannot have another name for {node.subname} without {_children(table)}",
+            message=f"{table.name} cannot have another name for {node.subname} without {_children_text(table)}",
         )
 
 
-def _children(table: Table | None) -> str:
+def _children_text(table: Table | None) -> str:
     return "its partitions" if table and table.kind is TableKind.PARTITIONED else "the tables that inherit from it"
 
 

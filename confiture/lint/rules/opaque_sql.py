@@ -6,46 +6,46 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
-from confiture.models.catalog import Name
-from confiture.sql.tree import names, pb
-from confiture.sql.walking import nodes_of
+from confiture.models.catalog import QualifiedName
+from confiture.sql.parse_tree import pb, schema_and_name
+from confiture.sql.traversal import find_nodes
 
-_BUILDS_SQL = re.compile(r"\bEXECUTE\b(?!\s+(?:FUNCTION|PROCEDURE|ON)\b)", re.IGNORECASE)
+_EXECUTE = re.compile(r"\bEXECUTE\b(?!\s+(?:FUNCTION|PROCEDURE|ON)\b)", re.IGNORECASE)
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    match subject.statement.kind:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    match context.statement.kind:
         case "do_stmt":
-            yield Hit(place=subject.place, message="what this DO block does is not known before it runs")
+            yield Hit(place=context.location, message="what this DO block does is not known before it runs")
         case "execute_stmt":
-            yield Hit(place=subject.place, message=f"what {node.name} does was prepared elsewhere")
+            yield Hit(place=context.location, message=f"what {node.name} does was prepared elsewhere")
         case "call_stmt":
-            schema, name = names(node.funccall.funcname)
+            schema, name = schema_and_name(node.funccall.funcname)
             called = f"{schema}.{name}" if schema else name
             message = f"what the procedure {called} does is not known before it runs"
-            yield Hit(place=subject.place, relation=called, message=message)
+            yield Hit(place=context.location, relation=called, message=message)
         case _:
-            yield from _functions(subject, node)
+            yield from _check_function_calls(context, node)
 
 
-def _functions(subject: StatementSubject, node: Any) -> Iterable[Hit]:
-    if not subject.catalog.functions:
+def _check_function_calls(context: StatementContext, node: Any) -> Iterable[Hit]:
+    if not context.catalog.functions:
         return
-    for call in nodes_of(node, pb.FuncCall):
-        if _builds_sql(subject, *names(call.funcname)):
-            name = names(call.funcname)[1]
+    for call in find_nodes(node, pb.FuncCall):
+        if _has_dynamic_sql(context, *schema_and_name(call.funcname)):
+            name = schema_and_name(call.funcname)[1]
             message = f"{name}() builds SQL when it runs: what that does is not known before"
-            yield Hit(place=subject.statement.at(call.location), relation=name, message=message)
+            yield Hit(place=context.statement.location_at(call.location), relation=name, message=message)
 
 
-def _builds_sql(subject: StatementSubject, schema: str | None, name: str) -> bool:
-    candidates = {Name(one, name) for one in ((schema,) if schema else subject.catalog.search_path)}
+def _has_dynamic_sql(context: StatementContext, schema: str | None, name: str) -> bool:
+    candidates = {QualifiedName(one, name) for one in ((schema,) if schema else context.catalog.search_path)}
     return any(
-        function.language == "plpgsql" and function.body and _BUILDS_SQL.search(function.body)
-        for function in subject.catalog.functions.values()
+        function.language == "plpgsql" and function.body and _EXECUTE.search(function.body)
+        for function in context.catalog.functions.values()
         if function.signature.name in candidates
     )
 

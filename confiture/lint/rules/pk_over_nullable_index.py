@@ -5,58 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    Addition,
-    additions,
-    alters_table,
+    AddedConstraint,
+    added_constraints,
+    can_reach_rows,
+    columns_set_not_null,
     dropped_constraints,
-    is_in_use,
-    made_not_null,
+    has_concurrent_users,
 )
-from confiture.lint.remedies.commands import alter, lines, not_null, rest
+from confiture.lint.remedies.commands import alter_table_sql, join_lines, not_null_statements, remaining_commands
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
-from confiture.sql.proofs import proves_not_null
-from confiture.sql.tree import alter_commands, pb
+from confiture.sql.parse_tree import alter_commands, pb
+from confiture.sql.proofs import is_proved_not_null
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    table = subject.table(relation)
-    if table is None or not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    table = context.table(relation)
+    if table is None or not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    for addition in additions(subject):
+    for addition in added_constraints(context):
         if addition.kind != pb.CONSTR_PRIMARY or not addition.constraint.indexname:
             continue
-        nullable = _nullable(subject, addition, table)
+        nullable = _nullable_columns(context, addition, table)
         if nullable:
             yield Hit(
-                place=addition.place,
+                place=addition.location,
                 relation=str(table.name),
-                message=f"{_and(nullable)} may be null: all rows of {table.name} are read to see that none is",
-                remedy=_remedy(subject, addition.command, nullable),
+                message=f"{_join_with_and(nullable)} may be null: all rows of {table.name} are read to"
+                " see that none is",
+                remedy=_remedy(context, addition.command_number, nullable),
             )
 
 
-def _nullable(subject: StatementSubject, addition: Addition, table: Table) -> list[str]:
+def _nullable_columns(context: StatementContext, added: AddedConstraint, table: Table) -> list[str]:
     """The index's columns that nothing proves to have no nulls; those of SET NOT NULL are for set_not_null_scan."""
-    index = next((one for one in table.indexes if one.name == addition.constraint.indexname), None)
+    index = next((one for one in table.indexes if one.name == added.constraint.indexname), None)
     columns = [column for column in index.columns if column] if index else []
-    elsewhere = {column for _, column in made_not_null(subject)}
-    gone = dropped_constraints(subject.node)
+    elsewhere = {column for _, column in columns_set_not_null(context)}
+    gone = dropped_constraints(context.node)
     bare = replace(table, constraints=tuple(one for one in table.constraints if one.name not in gone))
-    return [column for column in columns if column not in elsewhere and not proves_not_null(bare, column)]
+    return [column for column in columns if column not in elsewhere and not is_proved_not_null(bare, column)]
 
 
-def _remedy(subject: StatementSubject, command: int, columns: Iterable[str]) -> str:
-    statements = [text for column in columns for text in not_null(subject, column)]
-    key = list(alter_commands(subject.node))[command]
-    return lines(*rest(subject, [command]), *statements, alter(subject.node.relation, key, like=subject.node))
+def _remedy(context: StatementContext, command: int, columns: Iterable[str]) -> str:
+    statements = [text for column in columns for text in not_null_statements(context, column)]
+    key = list(alter_commands(context.node))[command]
+    return join_lines(
+        *remaining_commands(context, [command]),
+        *statements,
+        alter_table_sql(context.node.relation, key, like=context.node),
+    )
 
 
-def _and(names: list[str]) -> str:
+def _join_with_and(names: list[str]) -> str:
     return " and ".join(names)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, pb
+from confiture.sql.parse_tree import alter_commands, pb
 
-_ALTERS = {
+_ALTER_COMMANDS = {
     pb.AT_EnableRowSecurity: "ENABLE ROW LEVEL SECURITY",
     pb.AT_DisableRowSecurity: "DISABLE ROW LEVEL SECURITY",
     pb.AT_ForceRowSecurity: "FORCE ROW LEVEL SECURITY",
@@ -20,7 +20,7 @@ _ALTERS = {
     pb.AT_EnableAlwaysRule: "ENABLE ALWAYS RULE",
     pb.AT_EnableReplicaRule: "ENABLE REPLICA RULE",
 }
-_TRIGGERS = {
+_TRIGGER_COMMANDS = {
     pb.AT_EnableTrig: "ENABLE TRIGGER",
     pb.AT_EnableTrigAll: "ENABLE TRIGGER",
     pb.AT_EnableTrigUser: "ENABLE TRIGGER",
@@ -30,7 +30,7 @@ _TRIGGERS = {
     pb.AT_DisableTrigAll: "DISABLE TRIGGER",
     pb.AT_DisableTrigUser: "DISABLE TRIGGER",
 }
-_DROPS = {pb.OBJECT_POLICY: "DROP POLICY", pb.OBJECT_RULE: "DROP RULE", pb.OBJECT_TRIGGER: "DROP TRIGGER"}
+_DROP_COMMANDS = {pb.OBJECT_POLICY: "DROP POLICY", pb.OBJECT_RULE: "DROP RULE", pb.OBJECT_TRIGGER: "DROP TRIGGER"}
 _STATEMENTS = {
     "create_policy_stmt": ("CREATE POLICY", "table"),
     "alter_policy_stmt": ("ALTER POLICY", "table"),
@@ -39,41 +39,44 @@ _STATEMENTS = {
 }
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    for verb, relation in _changes(subject):
-        if not subject.is_new(relation):
-            table = subject.name(relation)
-            writes = verb == "CREATE TRIGGER" or verb in _TRIGGERS.values()
+def _check(context: StatementContext) -> Iterable[Hit]:
+    for verb, relation in _find_changes(context):
+        if not context.is_new(relation):
+            table = context.name(relation)
+            writes = verb == "CREATE TRIGGER" or verb in _TRIGGER_COMMANDS.values()
             kept_from = "writing" if writes else "reading and writing"
             yield Hit(
-                place=subject.place,
+                place=context.location,
                 relation=table,
                 message=f"{verb} keeps others from {kept_from} {table} until it commits",
-                effect=_OF_TRIGGERS if writes else None,
+                effect=_TRIGGER_IMPACT if writes else None,
             )
 
 
-def _changes(subject: StatementSubject) -> Iterator[tuple[str, Any]]:
+def _find_changes(context: StatementContext) -> Iterator[tuple[str, Any]]:
     """What changes, in SQL's words, and the table it is on."""
-    node, kind = subject.node, subject.statement.kind
+    node, kind = context.node, context.statement.kind
     if kind == "alter_table_stmt":
         # what takes the stronger lock is told
         verbs = [
-            kinds[one.subtype] for kinds in (_ALTERS, _TRIGGERS) for one in alter_commands(node) if one.subtype in kinds
+            kinds[one.subtype]
+            for kinds in (_ALTER_COMMANDS, _TRIGGER_COMMANDS)
+            for one in alter_commands(node)
+            if one.subtype in kinds
         ]
         if verbs:
             yield verbs[0], node.relation
     elif kind == "drop_stmt":
-        for item in node.objects if node.remove_type in _DROPS else ():
+        for item in node.objects if node.remove_type in _DROP_COMMANDS else ():
             parts = [part.string.sval for part in item.list.items]
             schema = parts[-3] if len(parts) > 2 else ""
-            yield _DROPS[node.remove_type], pb.RangeVar(schemaname=schema, relname=parts[-2])
+            yield _DROP_COMMANDS[node.remove_type], pb.RangeVar(schemaname=schema, relname=parts[-2])
     else:
         verb, field = _STATEMENTS[kind]
         yield verb, getattr(node, field)
 
 
-_OF_TRIGGERS = (
+_TRIGGER_IMPACT = (
     "All writes of the table wait until this has waited for those that run now, and commits (SHARE ROW EXCLUSIVE lock)."
 )
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id uuid NOT NULL)"

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Index, View
 from confiture.models.trace import LockMode
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if node.concurrent or node.skip_data or not is_in_use(subject, node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if node.concurrent or node.skip_data or not has_concurrent_users(context, node.relation):
         return
-    found = subject.relation(node.relation)
-    view = subject.name(node.relation)
-    possible = not isinstance(found, View) or any(map(_identifies_rows, found.indexes))
+    found = context.relation(node.relation)
+    view = context.name(node.relation)
+    possible = not isinstance(found, View) or any(map(_is_unique_for_refresh, found.indexes))
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=view,
         message=f"{view} cannot be read until its query is done",
-        remedy=f"REFRESH MATERIALIZED VIEW CONCURRENTLY {qualified(name_of(subject, node.relation))};"
+        remedy="REFRESH MATERIALIZED VIEW CONCURRENTLY"
+        f" {qualified_name(resolve_relation_name(context, node.relation))};"
         if possible
         else None,
         hint=None if possible else f"CONCURRENTLY needs a unique index on plain columns of {view}, without WHERE",
     )
 
 
-def _identifies_rows(index: Index) -> bool:
+def _is_unique_for_refresh(index: Index) -> bool:
     """Whether REFRESH ... CONCURRENTLY can tell rows apart by it."""
     return index.unique and index.valid and index.predicate is None and None not in index.columns
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.objects import OTHERS, RELATIONS, is_new_object
-from confiture.lint.facts.row_changes import is_unused
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.sql_text import qualified
-from confiture.models.catalog import Name, Sequence, Table, View
-from confiture.models.source import Place
-from confiture.sql.tokens import tokens
-from confiture.sql.tree import alter_commands, definition, identifier, names, pb
+from confiture.lint.facts.objects import OTHER_OBJECTS, RELATIONS, is_new_object
+from confiture.lint.facts.row_changes import has_no_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.models.catalog import QualifiedName, Sequence, Table, View
+from confiture.models.source import SourceLocation
+from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_identifier, schema_and_name
+from confiture.sql.tokens import statement_tokens
 
-_INVOKER = 15
+_FIRST_VERSION_WITH_SECURITY_INVOKER = 15
 """From this version on, a view can check the rights of who asks."""
 _COLUMN_HINT = (
     "add a column of the new name, write both from the next release on, fill the old rows in batches, read the new "
@@ -25,42 +25,42 @@ _COLUMN_HINT = (
 )
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    moves = subject.statement.kind == "alter_object_schema_stmt"
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    moves = context.statement.kind == "alter_object_schema_stmt"
     kind = node.object_type if moves else node.rename_type
     if kind in (pb.OBJECT_COLUMN, pb.OBJECT_ATTRIBUTE):
-        yield from _columns(subject)
+        yield from _check_rename_column(context)
     elif kind in RELATIONS:
-        yield from _relations(subject, node.newschema if moves else None)
-    elif kind in OTHERS and kind != pb.OBJECT_EXTENSION:
-        yield from _others(subject, OTHERS[kind])
+        yield from _check_rename_relation(context, node.newschema if moves else None)
+    elif kind in OTHER_OBJECTS and kind != pb.OBJECT_EXTENSION:
+        yield from _check_rename_other(context, OTHER_OBJECTS[kind])
 
 
-def _relations(subject: StatementSubject, new_schema: str | None) -> Iterator[Hit]:
-    node = subject.node
-    old = name_of(subject, node.relation)
-    if is_unused(subject, node.relation) or _is_index(subject, node.relation) or _is_kept(subject, old):
+def _check_rename_relation(context: StatementContext, new_schema: str | None) -> Iterator[Hit]:
+    node = context.node
+    old = resolve_relation_name(context, node.relation)
+    if has_no_users(context, node.relation) or _is_index(context, node.relation) or _is_name_reused(context, old):
         return
-    found = subject.relation(node.relation)
+    found = context.relation(node.relation)
     if isinstance(found, Sequence) and found.owner:
         return  # columns find their sequence by another way than its name
-    new = Name(new_schema, old.name) if new_schema else Name(old.schema, node.newname)
+    new = QualifiedName(new_schema, old.name) if new_schema else QualifiedName(old.schema, node.newname)
     yield Hit(
-        place=subject.statement.at(node.relation.location),
+        place=context.statement.location_at(node.relation.location),
         relation=str(old),
         message=f"{old} becomes {new}: whoever still says {old} gets an error",
-        remedy=_old_name_kept(subject, old, new),
+        remedy=_keep_old_name_sql(context, old, new),
     )
 
 
-def _is_index(subject: StatementSubject, range_var: Any) -> bool:
-    return subject.catalog.indexed(range_var.schemaname or None, range_var.relname) is not None
+def _is_index(context: StatementContext, range_var: Any) -> bool:
+    return context.catalog.find_index(range_var.schemaname or None, range_var.relname) is not None
 
 
-def _is_kept(subject: StatementSubject, old: Name) -> bool:
+def _is_name_reused(context: StatementContext, old: QualifiedName) -> bool:
     """Whether the same transaction gives the old name to something else: a view, or a table made to take its place."""
-    for later in subject.later_of("view_stmt", "create_stmt", "create_table_as_stmt", "rename_stmt"):
+    for later in context.later_of_kind("view_stmt", "create_stmt", "create_table_as_stmt", "rename_stmt"):
         node = later.node
         if later.kind == "rename_stmt":
             made = node.newname if node.rename_type in RELATIONS else None
@@ -72,87 +72,91 @@ def _is_kept(subject: StatementSubject, old: Name) -> bool:
     return False
 
 
-def _old_name_kept(subject: StatementSubject, old: Name, new: Name) -> str | None:
-    found = subject.relation(subject.node.relation)
+def _keep_old_name_sql(context: StatementContext, old: QualifiedName, new: QualifiedName) -> str | None:
+    found = context.relation(context.node.relation)
     if isinstance(found, Sequence):
         return None
     if isinstance(found, View) and not found.materialized:
-        return _view(new, old)
-    can_ask_as_invoker = subject.version >= _INVOKER
+        return _create_view_sql(new, old)
+    can_ask_as_invoker = context.version >= _FIRST_VERSION_WITH_SECURITY_INVOKER
     if isinstance(found, Table) and found.row_security and not can_ask_as_invoker:
         return None  # the view would read as its owner, whom no policy binds
     options = " WITH (security_invoker = true)" if can_ask_as_invoker else ""
-    return "\n".join([f"{subject.statement.text.strip()};", _view(old, new, options), *_grants(subject, old)])
-
-
-def _view(name: Name, of: Name, options: str = "") -> str:
-    return " ".join((f"CREATE VIEW {qualified(name)}{options}", "AS SELECT * FROM", f"{qualified(of)};"))
-
-
-def _grants(subject: StatementSubject, table: Name) -> Iterator[str]:
-    """The table's grants, for the view of its name."""
-    for grant in sorted(subject.catalog.grants):
-        if grant.kind == "table" and grant.object == str(table):
-            grantee = grant.grantee if grant.grantee == "public" else identifier(grant.grantee)
-            yield f"GRANT {grant.privilege} ON {qualified(table)} TO {grantee};"
-
-
-def _columns(subject: StatementSubject) -> Iterator[Hit]:
-    node = subject.node
-    if is_unused(subject, node.relation) or _is_new_column(subject):
-        return
-    called = subject.name(node.relation)
-    found = subject.relation(node.relation)
-    yield Hit(
-        place=_old_name(subject),
-        relation=called,
-        message=f"{called}.{node.subname} becomes {node.newname}: whoever still says {node.subname} gets an error",
-        hint=_COLUMN_HINT if not isinstance(found, View) else "make the view anew with both names",
-        remedy=_new_column(found, node) if isinstance(found, Table) else None,
+    return "\n".join(
+        [f"{context.statement.text.strip()};", _create_view_sql(old, new, options), *_grant_statements(context, old)]
     )
 
 
-def _old_name(subject: StatementSubject) -> Place:
+def _create_view_sql(name: QualifiedName, relation: QualifiedName, options: str = "") -> str:
+    return " ".join(
+        (f"CREATE VIEW {qualified_name(name)}{options}", "AS SELECT * FROM", f"{qualified_name(relation)};")
+    )
+
+
+def _grant_statements(context: StatementContext, table: QualifiedName) -> Iterator[str]:
+    """The table's grants, for the view of its name."""
+    for grant in sorted(context.catalog.grants):
+        if grant.kind == "table" and grant.object == str(table):
+            grantee = grant.grantee if grant.grantee == "public" else quote_identifier(grant.grantee)
+            yield f"GRANT {grant.privilege} ON {qualified_name(table)} TO {grantee};"
+
+
+def _check_rename_column(context: StatementContext) -> Iterator[Hit]:
+    node = context.node
+    if has_no_users(context, node.relation) or _is_new_column(context):
+        return
+    called = context.name(node.relation)
+    found = context.relation(node.relation)
+    yield Hit(
+        place=_old_name_location(context),
+        relation=called,
+        message=f"{called}.{node.subname} becomes {node.newname}: whoever still says {node.subname} gets an error",
+        hint=_COLUMN_HINT if not isinstance(found, View) else "make the view anew with both names",
+        remedy=_add_new_column_sql(found, node) if isinstance(found, Table) else None,
+    )
+
+
+def _old_name_location(context: StatementContext) -> SourceLocation:
     """Where a RENAME COLUMN has the old name."""
-    words = tokens(subject.statement)
+    words = statement_tokens(context.statement)
     number = next(number for number, word in enumerate(words) if word.kind == "RENAME") + 1
     while words[number].kind in ("COLUMN", "ATTRIBUTE"):
         number += 1
-    return Place(rendered=subject.statement.rendered, offset=words[number].start)
+    return SourceLocation(rendered=context.statement.rendered, offset=words[number].start)
 
 
-def _is_new_column(subject: StatementSubject) -> bool:
+def _is_new_column(context: StatementContext) -> bool:
     """Whether the same transaction added the column, or adds one of the old name again."""
-    node = subject.node
-    before = (one.node for one in subject.earlier_of("alter_table_stmt"))
-    after = (one.node for one in subject.later_of("alter_table_stmt"))
+    node = context.node
+    before = (one.node for one in context.earlier_of_kind("alter_table_stmt"))
+    after = (one.node for one in context.later_of_kind("alter_table_stmt"))
     return any(
-        command.subtype == pb.AT_AddColumn and definition(command).column_def.colname == node.subname
+        command.subtype == pb.AT_AddColumn and get_definition(command).column_def.colname == node.subname
         for one in chain(before, after)
         if one.relation.relname == node.relation.relname
         for command in alter_commands(one)
     )
 
 
-def _new_column(table: Table, node: Any) -> str | None:
+def _add_new_column_sql(table: Table, node: Any) -> str | None:
     column = table.column(node.subname)
     if column is None:
         return None
-    collation = f" COLLATE {identifier(column.collation)}" if column.collation else ""
-    name = identifier(node.newname)
-    return f"ALTER TABLE {qualified(table.name)} ADD COLUMN {name} {column.type}{collation};"
+    collation = f" COLLATE {quote_identifier(column.collation)}" if column.collation else ""
+    name = quote_identifier(node.newname)
+    return f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {name} {column.type}{collation};"
 
 
-def _others(subject: StatementSubject, kind: str) -> Iterator[Hit]:
-    node = subject.node
-    moves = subject.statement.kind == "alter_object_schema_stmt"
-    schema, name = _object_name(node)
-    if is_new_object(subject, schema, name):
+def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Hit]:
+    node = context.node
+    moves = context.statement.kind == "alter_object_schema_stmt"
+    schema, name = _find_object_name(node)
+    if is_new_object(context, schema, name):
         return
     called = f"{schema}.{name}" if schema else name
     new = f"{node.newschema}.{name}" if moves else node.newname
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=called,
         message=f"the {kind} {called} becomes {new}: whoever still says {called} gets an error",
         effect="Clients that still use the old name fail from the moment that this commits until they are replaced.",
@@ -160,15 +164,15 @@ def _others(subject: StatementSubject, kind: str) -> Iterator[Hit]:
     )
 
 
-def _object_name(node: Any) -> tuple[str | None, str]:
+def _find_object_name(node: Any) -> tuple[str | None, str]:
     item = node.object
     match item.WhichOneof("node"):
         case "object_with_args":
-            return names(item.object_with_args.objname)
+            return schema_and_name(item.object_with_args.objname)
         case "list":
-            return names(item.list.items)
+            return schema_and_name(item.list.items)
         case "type_name":
-            return names(item.type_name.names)
+            return schema_and_name(item.type_name.names)
         case _:
             return None, node.subname
 
@@ -196,6 +200,6 @@ RULE = StatementRule(
             "CREATE VIEW w_shipments WITH (security_invoker = true) AS SELECT * FROM w_parcels",
             _CLIENT,
         ),
-        versions=(_INVOKER, None),
+        versions=(_FIRST_VERSION_WITH_SECURITY_INVOKER, None),
     ),
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.objects import dropped
-from confiture.lint.facts.row_changes import is_new_name, is_unused
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.objects import dropped_objects
+from confiture.lint.facts.row_changes import has_no_users, is_new_name
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Table
-from confiture.models.source import Place
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, definition, pb
+from confiture.models.source import SourceLocation
+from confiture.sql.parse_tree import alter_commands, get_definition, pb
+from confiture.sql.tokens import command_offsets
 
 _NOTHING, _FULL = "n", "f"
 _FULL_EFFECT = (
@@ -22,31 +22,37 @@ _FULL_EFFECT = (
 )
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "drop_stmt":
-        yield from _dropped_indexes(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "drop_stmt":
+        yield from _check_dropped_indexes(context)
         return
-    node = subject.node
-    if is_unused(subject, node.relation):
+    node = context.node
+    if has_no_users(context, node.relation):
         return
-    table = subject.table(node.relation)
+    table = context.table(node.relation)
     for number, command in enumerate(alter_commands(node)):
         if command.subtype == pb.AT_ReplicaIdentity:
-            place = command_places(subject.statement)[number]
-            yield from _chosen(subject, table, place, definition(command).replica_identity_stmt.identity_type)
-        elif table and _drops_identity(table, command) and not _gets_another(subject):
-            yield _lost(table, command_places(subject.statement)[number])
+            place = command_offsets(context.statement)[number]
+            yield from _check_new_identity(
+                context, table, place, get_definition(command).replica_identity_stmt.identity_type
+            )
+        elif table and _is_identity_dropped(table, command) and not _has_replacement(context):
+            yield _lost_identity_violation(table, command_offsets(context.statement)[number])
 
 
-def _chosen(subject: StatementSubject, table: Table | None, place: Place, identity: str) -> Iterator[Hit]:
-    called = subject.name(subject.node.relation)
-    default = f"ALTER TABLE {qualified(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
+def _check_new_identity(
+    context: StatementContext, table: Table | None, location: SourceLocation, identity: str
+) -> Iterator[Hit]:
+    called = context.name(context.node.relation)
+    default = (
+        f"ALTER TABLE {qualified_name(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
+    )
     if identity == _NOTHING:
         message = f"the rows of {called} can no longer be found by logical replication"
-        yield Hit(place=place, relation=called, message=message, remedy=default)
+        yield Hit(place=location, relation=called, message=message, remedy=default)
     elif identity == _FULL and (table is None or table.primary_key):
         yield Hit(
-            place=place,
+            place=location,
             relation=called,
             message=f"logical replication finds rows of {called} by all their columns",
             effect=_FULL_EFFECT,
@@ -54,27 +60,27 @@ def _chosen(subject: StatementSubject, table: Table | None, place: Place, identi
         )
 
 
-def _dropped_indexes(subject: StatementSubject) -> Iterator[Hit]:
-    if subject.node.remove_type == pb.OBJECT_INDEX:
-        for schema, name in dropped(subject.node):
-            owner = (subject.catalog.indexed(schema, name) or (None,))[0]
-            if not isinstance(owner, Table) or is_new_name(subject, owner.name):
+def _check_dropped_indexes(context: StatementContext) -> Iterator[Hit]:
+    if context.node.remove_type == pb.OBJECT_INDEX:
+        for schema, name in dropped_objects(context.node):
+            owner = (context.catalog.find_index(schema, name) or (None,))[0]
+            if not isinstance(owner, Table) or is_new_name(context, owner.name):
                 continue
             if owner.replica_identity == f"index {name}":
-                yield _lost(owner, subject.place)
+                yield _lost_identity_violation(owner, context.location)
 
 
-def _lost(table: Table, place: Place) -> Hit:
+def _lost_identity_violation(table: Table, location: SourceLocation) -> Hit:
     what = "primary key" if table.replica_identity == "default" else "index"
     return Hit(
-        place=place,
+        place=location,
         relation=str(table.name),
         message=f"{table.name} loses the {what} by which logical replication finds its rows",
         hint="give the table the new key in the same transaction, or name another one: REPLICA IDENTITY USING INDEX",
     )
 
 
-def _drops_identity(table: Table, command: Any) -> bool:
+def _is_identity_dropped(table: Table, command: Any) -> bool:
     """Whether a command drops the key or index by which rows are found, or a column of it."""
     key = table.primary_key.name if table.primary_key else None
     wanted = f"index {key}" if table.replica_identity == "default" else table.replica_identity
@@ -86,20 +92,22 @@ def _drops_identity(table: Table, command: Any) -> bool:
     return bool(command.subtype == pb.AT_DropConstraint and command.name == index.name)
 
 
-def _gets_another(subject: StatementSubject) -> bool:
+def _has_replacement(context: StatementContext) -> bool:
     """Whether the same transaction adds a primary key, or says by what else rows are found."""
-    called = subject.name(subject.node.relation)
-    following = [one.node for one in subject.later_of("alter_table_stmt") if subject.name(one.node.relation) == called]
+    called = context.name(context.node.relation)
+    following = [
+        one.node for one in context.later_of_kind("alter_table_stmt") if context.name(one.node.relation) == called
+    ]
     return any(
         command.subtype == pb.AT_ReplicaIdentity
-        or (command.subtype == pb.AT_AddConstraint and definition(command).constraint.contype == pb.CONSTR_PRIMARY)
-        or (command.subtype == pb.AT_AddColumn and _is_key(definition(command).column_def))
-        for node in (subject.node, *following)
+        or (command.subtype == pb.AT_AddConstraint and get_definition(command).constraint.contype == pb.CONSTR_PRIMARY)
+        or (command.subtype == pb.AT_AddColumn and _is_primary_key(get_definition(command).column_def))
+        for node in (context.node, *following)
         for command in alter_commands(node)
     )
 
 
-def _is_key(column: Any) -> bool:
+def _is_primary_key(column: Any) -> bool:
     return any(one.constraint.contype == pb.CONSTR_PRIMARY for one in column.constraints)
 
 

@@ -5,64 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    additions,
-    allows_no_null,
-    alters_table,
-    fills_itself,
-    made_not_null,
+    added_constraints,
+    can_reach_rows,
+    columns_set_not_null,
+    has_value_for_existing_rows,
+    is_not_null_domain,
     new_columns,
 )
-from confiture.lint.remedies.commands import lines, not_null, quick, without
-from confiture.sql.tree import alter_commands, definition, pb
+from confiture.lint.remedies.commands import cheap_commands, join_lines, not_null_statements, strip_constraints
+from confiture.sql.parse_tree import alter_commands, get_definition, pb
 
 FILL = "-- fill it in batches; when all rows have a value:"
-_REQUIRING = (pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY)
+_REQUIRING_CONSTRAINTS = (pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY)
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or subject.is_new(relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or context.is_new(relation):
         return
-    table = subject.name(relation)
-    required = _required(subject)
-    for name, column in new_columns(subject).items():
-        if fills_itself(subject, column):
+    table = context.name(relation)
+    required = _required_columns(context)
+    for name, column in new_columns(context).items():
+        if has_value_for_existing_rows(context, column):
             continue
-        by_type = allows_no_null(subject, column)
+        by_type = is_not_null_domain(context, column)
         if name in required or by_type:
             yield Hit(
-                place=subject.statement.at(column.location),
+                place=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{name} must have a value, and the rows that {table} has would have none",
-                remedy=None if by_type else _remedy(subject, column),
+                remedy=None if by_type else _remedy(context, column),
             )
 
 
-def _required(subject: StatementSubject) -> set[str]:
+def _required_columns(context: StatementContext) -> set[str]:
     """The columns that the statement says NOT NULL of, or that are to be a primary key."""
-    found = {column for _, column in made_not_null(subject)}
-    for addition in additions(subject):
-        if addition.kind in _REQUIRING and not addition.constraint.skip_validation:
+    found = {column for _, column in columns_set_not_null(context)}
+    for addition in added_constraints(context):
+        if addition.kind in _REQUIRING_CONSTRAINTS and not addition.constraint.skip_validation:
             found.update(addition.columns)
     return found
 
 
-def _remedy(subject: StatementSubject, column: Any) -> str:
-    commands = enumerate(alter_commands(subject.node))
-    loose = [one.constraint for one in additions(subject) if one.column == column and one.kind in _REQUIRING]
-    demands = [one for one, name in made_not_null(subject) if name == column.colname]
+def _remedy(context: StatementContext, column: Any) -> str:
+    commands = enumerate(alter_commands(context.node))
+    loose = [
+        one.constraint
+        for one in added_constraints(context)
+        if one.column == column and one.kind in _REQUIRING_CONSTRAINTS
+    ]
+    demands = [one for one, name in columns_set_not_null(context) if name == column.colname]
     kept = [
-        without(one, loose) if definition(one).column_def == column else one
+        strip_constraints(one, loose) if get_definition(one).column_def == column else one
         for number, one in commands
         if number not in demands
     ]
-    return lines(
-        *quick(subject, kept, own={column.colname}),
+    return join_lines(
+        *cheap_commands(context, kept, handled={column.colname}),
         FILL,
-        *not_null(subject, column.colname),
+        *not_null_statements(context, column.colname),
     )
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.facts.table_sizes import whole_tables
-from confiture.lint.facts.types import is_of_type, unmodified
-from confiture.lint.remedies.sql_text import qualified
-from confiture.models.catalog import PUBLIC, Catalog, Column, Domain, Name, Table
-from confiture.sql.tree import identifier
+from confiture.lint.facts.table_sizes import non_partition_tables
+from confiture.lint.facts.types import is_of_type, without_typmod
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.models.catalog import PUBLIC, Catalog, DomainType, QualifiedName, Table, TableColumn
+from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    name, wanted = subject.options["column"], subject.options["column_type"]
-    for table in whole_tables(subject.catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    name, wanted = context.options["column"], context.options["column_type"]
+    for table in non_partition_tables(context.catalog):
         column = table.column(name)
         if column:
-            yield from _compared(subject, table, column)
+            yield from _compare_column(context, table, column)
         elif table.columns:
-            addition = f"ALTER TABLE {qualified(table.name)} ADD COLUMN {identifier(name)} {wanted};"
+            addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {wanted};"
             yield Hit(
-                place=table.place,
+                place=table.location,
                 relation=str(table.name),
                 subject=name,
                 message=f"{table.name} has no column {name}",
@@ -30,16 +30,16 @@ def _check(subject: SchemaSubject) -> Iterable[Hit]:
             )
 
 
-def _compared(subject: SchemaSubject, table: Table, column: Column) -> Iterable[Hit]:
+def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Hit]:
     """What is wrong with the column that is there."""
-    wanted, not_null = subject.options["column_type"], subject.options["not_null"]
-    has_type = not wanted or is_of_type(subject.catalog, column.type, wanted)
-    may_be_null = not_null and not _refuses_nulls(subject.catalog, column)
+    wanted, not_null = context.options["column_type"], context.options["not_null"]
+    has_type = not wanted or is_of_type(context.catalog, column.type, wanted)
+    may_be_null = not_null and not _is_not_null(context.catalog, column)
     wrong = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["may be NULL"] if may_be_null else [])]
     if wrong:
-        change = f"ALTER TABLE {qualified(table.name)} ALTER COLUMN {identifier(column.name)}"
+        change = f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {quote_identifier(column.name)}"
         yield Hit(
-            place=column.place or table.place,
+            place=column.location or table.location,
             relation=str(table.name),
             subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
             message=f"{table.name}.{column.name} {' and '.join(wrong)}",
@@ -48,10 +48,10 @@ def _compared(subject: SchemaSubject, table: Table, column: Column) -> Iterable[
         )
 
 
-def _refuses_nulls(catalog: Catalog, column: Column) -> bool:
-    schema, _, name = unmodified(column.type).rpartition(".")
-    domain = catalog.types.get(Name(schema or PUBLIC, name))
-    return column.not_null or (isinstance(domain, Domain) and domain.not_null)
+def _is_not_null(catalog: Catalog, column: TableColumn) -> bool:
+    schema, _, name = without_typmod(column.type).rpartition(".")
+    domain = catalog.types.get(QualifiedName(schema or PUBLIC, name))
+    return column.not_null or (isinstance(domain, DomainType) and domain.not_null)
 
 
 RULE = SchemaRule(

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.index_lookup import is_indexed, narrows
-from confiture.lint.facts.table_sizes import is_small, lasting_tables, parts_of
-from confiture.lint.remedies.commands import attach_index, lines
-from confiture.lint.remedies.sql_text import listed, qualified
-from confiture.models.catalog import Catalog, Constraint, Index, Name, Table, TableKind
-from confiture.sql.catalog.names import chosen, of_columns
-from confiture.sql.tree import identifier
+from confiture.lint.facts.index_lookup import is_indexed, usable_prefix
+from confiture.lint.facts.table_sizes import children_by_parent, is_small_table, permanent_tables
+from confiture.lint.remedies.commands import attach_index_sql, join_lines
+from confiture.lint.remedies.sql_text import join_identifiers, qualified_name
+from confiture.models.catalog import Catalog, Constraint, Index, QualifiedName, Table, TableKind
+from confiture.sql.catalog.object_names import choose_relation_name, index_name_columns
+from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    catalog = subject.catalog
-    parts = parts_of(catalog)
-    for table in lasting_tables(catalog):
-        inherited = _of_parents(catalog, table)
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    catalog = context.catalog
+    parts = children_by_parent(catalog)
+    for table in permanent_tables(catalog):
+        inherited = _inherited_foreign_keys(catalog, table)
         judged: set[tuple[str, ...]] = set()
         for key in table.foreign_keys:
             columns = tuple(sorted(key.columns))
             if key in inherited or columns in judged or is_indexed(parts, table, key.columns):
                 continue
-            if _is_unique_in_target(catalog, table, key) or is_small(subject, table.name):
+            if _is_unique_in_target(catalog, table, key) or is_small_table(context, table.name):
                 continue
             judged.add(columns)
-            yield _hit(subject, table, key)
+            yield _violation(context, table, key)
 
 
-def _of_parents(catalog: Catalog, table: Table) -> tuple[Constraint, ...]:
+def _inherited_foreign_keys(catalog: Catalog, table: Table) -> tuple[Constraint, ...]:
     """The foreign keys of the table that it is a partition of: judged there."""
     if not table.is_partition:
         return ()
@@ -53,58 +53,63 @@ def _is_unique_in_target(catalog: Catalog, table: Table, key: Constraint) -> boo
     referred = dict(zip(key.columns, key.target_columns, strict=False))
     uniques = [set(index.columns) for index in target.indexes if index.unique and index.predicate is None]
     for index in table.indexes:
-        found = {referred.get(column) for column in narrows(index, key.columns)}
+        found = {referred.get(column) for column in usable_prefix(index, key.columns)}
         if any(unique <= found for unique in uniques):
             return True
     return False
 
 
-def _hit(subject: SchemaSubject, table: Table, key: Constraint) -> Hit:
-    columns = listed(key.columns)
+def _violation(context: SchemaContext, table: Table, key: Constraint) -> Hit:
+    columns = join_identifiers(key.columns)
     message = f"no index of {table.name} begins with {columns}, which {key.name} refers to {key.target} by"
-    behind = _behind_tenant(subject, table, key)
+    behind = _find_index_behind_tenant(context, table, key)
     if behind:
-        tenant = subject.surroundings.settings.tenancy.column
+        tenant = context.target.settings.tenancy.column
         message += f"; {behind.name} begins with {tenant}, which the check of the foreign key does not know"
     return Hit(
-        place=key.place or table.place,
+        place=key.location or table.location,
         relation=str(table.name),
         subject=", ".join(key.columns),
         message=message,
-        remedy=_remedy(subject.catalog, table, key),
+        remedy=_remedy(context.catalog, table, key),
     )
 
 
-def _behind_tenant(subject: SchemaSubject, table: Table, key: Constraint) -> Index | None:
+def _find_index_behind_tenant(context: SchemaContext, table: Table, key: Constraint) -> Index | None:
     """The index that would serve if the tenant were part of the key."""
-    tenant = subject.surroundings.settings.tenancy.column
+    tenant = context.target.settings.tenancy.column
     if tenant in key.columns:
         return None
     wanted = {tenant, *key.columns}
-    return next((index for index in table.indexes if set(narrows(index, wanted)) == wanted), None)
+    return next((index for index in table.indexes if set(usable_prefix(index, wanted)) == wanted), None)
 
 
 def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:
-    return lines(*_indexed(catalog, table, key))
+    return join_lines(*_create_index_statements(catalog, table, key))
 
 
-def _indexed(catalog: Catalog, table: Table, key: Constraint) -> Iterator[str]:
+def _create_index_statements(catalog: Catalog, table: Table, key: Constraint) -> Iterator[str]:
     """The statements that make the index: CONCURRENTLY, and of a partitioned table partition by partition."""
-    name = _index_name(catalog, table, key)
+    name = _new_index_name(catalog, table, key)
     parts = catalog.partitions(table.name)
     how, only = (
         ("INDEX", "ONLY " if parts else "") if table.kind is TableKind.PARTITIONED else ("INDEX CONCURRENTLY", "")
     )
-    yield f"CREATE {how} {identifier(name)} ON {only}{qualified(table.name)} ({listed(key.columns)})"
+    yield (
+        f"CREATE {how} {quote_identifier(name)} ON {only}{qualified_name(table.name)} ({join_identifiers(key.columns)})"
+    )
     for part in parts if only else ():
-        yield from _indexed(catalog, part, key)
-        own = Name(part.name.schema, _index_name(catalog, part, key))
-        yield attach_index(Name(table.name.schema, name), own)
+        yield from _create_index_statements(catalog, part, key)
+        own = QualifiedName(part.name.schema, _new_index_name(catalog, part, key))
+        yield attach_index_sql(QualifiedName(table.name.schema, name), own)
 
 
-def _index_name(catalog: Catalog, table: Table, key: Constraint) -> str:
-    return chosen(
-        table.name.name, of_columns(key.columns), "idx", lambda one: catalog.indexed(table.name.schema, one) is not None
+def _new_index_name(catalog: Catalog, table: Table, key: Constraint) -> str:
+    return choose_relation_name(
+        table.name.name,
+        index_name_columns(key.columns),
+        "idx",
+        lambda one: catalog.find_index(table.name.schema, one) is not None,
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.table_sizes import Parts, parts_of, whole_tables
-from confiture.lint.remedies.sql_text import listed, qualified
-from confiture.models.catalog import Catalog, Index, Name, Table, TableKind
-from confiture.sql.tree import identifier
+from confiture.lint.facts.table_sizes import Parts, children_by_parent, non_partition_tables
+from confiture.lint.remedies.sql_text import join_identifiers, qualified_name
+from confiture.models.catalog import Catalog, Index, QualifiedName, Table, TableKind
+from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    parts = parts_of(subject.catalog)
-    for table in whole_tables(subject.catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    parts = children_by_parent(context.catalog)
+    for table in non_partition_tables(context.catalog):
         if table.kind is TableKind.FOREIGN or _has_key(parts, table):
             continue
-        key = next((index for index in table.indexes if _could_be_key(table, index)), None)
-        yield _hit_with_key(table, key) if key else _hit(subject.catalog, table)
+        key = next((index for index in table.indexes if _can_be_primary_key(table, index)), None)
+        yield _violation_with_key(table, key) if key else _violation(context.catalog, table)
 
 
 def _has_key(parts: Parts, table: Table) -> bool:
@@ -29,7 +29,7 @@ def _has_key(parts: Parts, table: Table) -> bool:
     return bool(below) and all(_has_key(parts, one) for one in below)
 
 
-def _could_be_key(table: Table, index: Index) -> bool:
+def _can_be_primary_key(table: Table, index: Index) -> bool:
     """Whether a unique index tells all rows apart."""
     columns = [column and table.column(column) for column in index.columns]
     return (
@@ -47,17 +47,20 @@ def _is_deferrable(table: Table, constraint: str | None) -> bool:
     return bool(found and found.deferrable)
 
 
-def _hit_with_key(table: Table, key: Index) -> Hit:
+def _violation_with_key(table: Table, key: Index) -> Hit:
     columns = [column for column in key.columns if column]
-    hint = f"{listed(columns)} could be the key: {identifier(key.name)} already keeps it unique and NOT NULL"
+    hint = (
+        f"{join_identifiers(columns)} could be the key: {quote_identifier(key.name)} already keeps it"
+        " unique and NOT NULL"
+    )
     remedy = None
     if key.constraint is None and not any(key.key_options) and not table.parents and table.kind is TableKind.TABLE:
         remedy = (
-            f"ALTER TABLE {qualified(table.name)}\n"
-            f"    ADD CONSTRAINT {identifier(key.name)} PRIMARY KEY USING INDEX {identifier(key.name)};"
+            f"ALTER TABLE {qualified_name(table.name)}\n"
+            f"    ADD CONSTRAINT {quote_identifier(key.name)} PRIMARY KEY USING INDEX {quote_identifier(key.name)};"
         )
     return Hit(
-        place=table.place,
+        place=table.location,
         relation=str(table.name),
         message=f"{table.name} has no primary key, only a unique index",
         effect="Once the table is published for logical replication each UPDATE and DELETE fails until it has a "
@@ -67,15 +70,15 @@ def _hit_with_key(table: Table, key: Index) -> Hit:
     )
 
 
-def _hit(catalog: Catalog, table: Table) -> Hit:
-    inherits = _inherited_key(catalog, table.parents)
+def _violation(catalog: Catalog, table: Table) -> Hit:
+    inherits = _find_parent_with_key(catalog, table.parents)
     message = f"{table.name} has no primary key"
     if inherits:
         message += f": that of {inherits} is not inherited"
-    return Hit(place=table.place, relation=str(table.name), message=message)
+    return Hit(place=table.location, relation=str(table.name), message=message)
 
 
-def _inherited_key(catalog: Catalog, parents: tuple[Name, ...]) -> Name | None:
+def _find_parent_with_key(catalog: Catalog, parents: tuple[QualifiedName, ...]) -> QualifiedName | None:
     return next((name for name in parents if name in catalog.tables and catalog.tables[name].primary_key), None)
 
 

@@ -6,46 +6,46 @@ from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.table_sizes import whole_tables
-from confiture.lint.remedies.sql_text import qualified
-from confiture.models.catalog import Catalog, Name
+from confiture.lint.facts.table_sizes import non_partition_tables
+from confiture.lint.remedies.sql_text import qualified_name
+from confiture.models.catalog import Catalog, QualifiedName
 from confiture.models.settings import Settings
-from confiture.sql.tree import identifier
+from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    settings, catalog = subject.surroundings.settings, subject.catalog
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    settings, catalog = context.target.settings, context.catalog
     column = settings.tenancy.column
-    themselves = _tenants(catalog, column)
-    kind = _usual_type(catalog, column)
-    for table in whole_tables(catalog):
-        if not table.columns or table.column(column) or table.name in themselves or _is_left_out(settings, table.name):
+    themselves = _find_tenant_registries(catalog, column)
+    kind = _common_type(catalog, column)
+    for table in non_partition_tables(catalog):
+        if not table.columns or table.column(column) or table.name in themselves or _is_exempt(settings, table.name):
             continue
         yield Hit(
-            place=table.place,
+            place=table.location,
             relation=str(table.name),
             message=f"{table.name} has no column {column}",
-            remedy=f"ALTER TABLE {qualified(table.name)} ADD COLUMN {identifier(column)} {kind};",
+            remedy=f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(column)} {kind};",
         )
 
 
-def _is_left_out(settings: Settings, name: Name) -> bool:
+def _is_exempt(settings: Settings, name: QualifiedName) -> bool:
     """Whether the settings say of the table that it belongs to no tenant; patterns of the rule win over `tenancy`."""
     tenancy = settings.tenancy
-    own = (entry for entry in settings.linting.entries if entry.type in (RULE.name, *RULE.aliases))
+    own = (entry for entry in settings.linting.rules if entry.type in (RULE.name, *RULE.aliases))
     has_patterns = any(entry.tables is not None for entry in own)
-    if _matches(name, tenancy.exempt):
+    if _is_match(name, tenancy.exempt):
         return True
-    return bool(tenancy.tables) and not has_patterns and not _matches(name, tenancy.tables)
+    return bool(tenancy.tables) and not has_patterns and not _is_match(name, tenancy.tables)
 
 
-def _matches(name: Name, patterns: Iterable[str]) -> bool:
+def _is_match(name: QualifiedName, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(one, pattern) for pattern in patterns for one in (name.name, str(name)))
 
 
-def _tenants(catalog: Catalog, column: str) -> set[Name]:
+def _find_tenant_registries(catalog: Catalog, column: str) -> set[QualifiedName]:
     """The tables that tenant columns refer to: there the tenant is the row."""
     return {
         key.target
@@ -55,7 +55,7 @@ def _tenants(catalog: Catalog, column: str) -> set[Name]:
     }
 
 
-def _usual_type(catalog: Catalog, column: str) -> str:
+def _common_type(catalog: Catalog, column: str) -> str:
     """The type of the tenant column in most tables."""
     found = (table.column(column) for table in catalog.tables.values())
     types = Counter(one.type for one in found if one)

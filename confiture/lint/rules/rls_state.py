@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.table_sizes import lasting_tables
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.table_sizes import permanent_tables
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Policy, Table
 
-_WRITES = ("all", "insert", "update", "delete")
+_WRITE_COMMANDS = ("all", "insert", "update", "delete")
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table in lasting_tables(subject.catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for table in permanent_tables(context.catalog):
         if table.policies and not table.row_security:
-            yield _switched_off(table)
+            yield _disabled_violation(table)
         elif table.row_security and not table.policies and not table.is_partition:
-            yield _without_policy(table)
+            yield _no_policy_violation(table)
         elif table.row_security:
-            yield from _open_policies(table)
+            yield from _check_open_policies(table)
 
 
-def _switched_off(table: Table) -> Hit:
+def _disabled_violation(table: Table) -> Hit:
     return Hit(
-        place=table.policies[0].place or table.place,
+        place=table.policies[0].location or table.location,
         relation=str(table.name),
         subject="disabled",
         message=f"{table.name} has policies, but its row security is off",
         effect="The policies do nothing: whoever may read the table reads all rows, of all tenants.",
         hint="switch it on",
-        remedy=f"ALTER TABLE {qualified(table.name)} ENABLE ROW LEVEL SECURITY;",
+        remedy=f"ALTER TABLE {qualified_name(table.name)} ENABLE ROW LEVEL SECURITY;",
         severity="error",
     )
 
 
-def _without_policy(table: Table) -> Hit:
+def _no_policy_violation(table: Table) -> Hit:
     who = "nobody" if table.force_row_security else "nobody but its owner"
     return Hit(
-        place=table.place,
+        place=table.location,
         relation=str(table.name),
         subject="no policy",
         message=f"{table.name} has row security but no policy",
@@ -49,31 +49,31 @@ def _without_policy(table: Table) -> Hit:
     )
 
 
-def _open_policies(table: Table) -> Iterable[Hit]:
+def _check_open_policies(table: Table) -> Iterable[Hit]:
     for policy in table.policies:
-        if not policy.permissive or _is_narrowed(table, policy):
+        if not policy.permissive or _is_restricted(table, policy):
             continue
-        idle = [other for other in table.policies if _outdoes(policy, other)]
+        idle = [other for other in table.policies if _is_override_of(policy, other)]
         if idle:
-            yield _outdone(table, policy, idle)
-        elif policy.command in _WRITES and not policy.roles and _lets_all_pass(policy):
-            yield _open_to_all(table, policy)
+            yield _override_violation(table, policy, idle)
+        elif policy.command in _WRITE_COMMANDS and not policy.roles and _is_unrestricted(policy):
+            yield _open_violation(table, policy)
 
 
-def _is_narrowed(table: Table, policy: Policy) -> bool:
+def _is_restricted(table: Table, policy: Policy) -> bool:
     """Whether a restrictive policy may stand behind it: then it is right that a permissive one lets all pass."""
-    return any(not other.permissive and _overlap(policy.command, other.command) for other in table.policies)
+    return any(not other.permissive and _is_same_command(policy.command, other.command) for other in table.policies)
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or "all" in (one, other)
+def _is_same_command(command: str, other_command: str) -> bool:
+    return command == other_command or "all" in (command, other_command)
 
 
 def _is_true(expression: str | None) -> bool:
     return expression is not None and expression.strip("() ").lower() in ("true", "'t'::bool", "true::bool")
 
 
-def _lets_all_pass(policy: Policy) -> bool:
+def _is_unrestricted(policy: Policy) -> bool:
     """Whether neither what it shows nor what it lets be written is limited."""
     checked = policy.with_check if policy.with_check is not None else policy.using
     if policy.command == "insert":
@@ -81,19 +81,19 @@ def _lets_all_pass(policy: Policy) -> bool:
     return _is_true(policy.using) and (policy.command == "delete" or _is_true(checked))
 
 
-def _outdoes(policy: Policy, other: Policy) -> bool:
+def _is_override_of(policy: Policy, other: Policy) -> bool:
     """Whether the other lets nothing pass that this one does not: permissive policies add up."""
     if other is policy or not other.permissive or _is_true(other.using) or _is_true(other.with_check):
         return False
-    if policy.command not in ("all", other.command) or not _lets_all_pass(policy):
+    if policy.command not in ("all", other.command) or not _is_unrestricted(policy):
         return False
     return not policy.roles or (bool(other.roles) and set(other.roles) <= set(policy.roles))
 
 
-def _outdone(table: Table, policy: Policy, idle: Sequence[Policy]) -> Hit:
-    others = ", ".join(other.name for other in idle)
+def _override_violation(table: Table, policy: Policy, overridden: Sequence[Policy]) -> Hit:
+    others = ", ".join(other.name for other in overridden)
     return Hit(
-        place=policy.place or table.place,
+        place=policy.location or table.location,
         relation=str(table.name),
         subject=f"overrides others: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every row pass, which leaves {others} without effect",
@@ -102,10 +102,10 @@ def _outdone(table: Table, policy: Policy, idle: Sequence[Policy]) -> Hit:
     )
 
 
-def _open_to_all(table: Table, policy: Policy) -> Hit:
+def _open_violation(table: Table, policy: Policy) -> Hit:
     what = {"all": "read and write", "insert": "insert", "update": "change", "delete": "delete"}[policy.command]
     return Hit(
-        place=policy.place or table.place,
+        place=policy.location or table.location,
         relation=str(table.name),
         subject=f"open to all: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every role {what} every row",

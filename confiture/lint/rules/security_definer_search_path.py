@@ -5,37 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Function
 
-_BOUND = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)
+_SQL_BODY = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)
 """How the body of an SQL function begins whose names PostgreSQL looked up when it was made."""
-_WITHOUT_NAMES = ("c", "internal")
+_LANGUAGES_WITHOUT_NAMES = ("c", "internal")
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for function in subject.catalog.functions.values():
-        has_path = "search_path" in function.settings or _is_bound(function)
-        if function.security_definer and not has_path and function.language not in _WITHOUT_NAMES:
-            yield _hit(function)
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for function in context.catalog.functions.values():
+        has_path = "search_path" in function.settings or _is_parsed_body(function)
+        if function.security_definer and not has_path and function.language not in _LANGUAGES_WITHOUT_NAMES:
+            yield _violation(function)
 
 
-def _is_bound(function: Function) -> bool:
-    return function.language == "sql" and bool(_BOUND.match(function.body or ""))
+def _is_parsed_body(function: Function) -> bool:
+    return function.language == "sql" and bool(_SQL_BODY.match(function.body or ""))
 
 
-def _hit(function: Function) -> Hit:
+def _violation(function: Function) -> Hit:
     name, arguments = function.signature.name, ", ".join(function.signature.arguments)
     kind = "PROCEDURE" if function.returns is None else "FUNCTION"
     schemas = ", ".join(("public", "pg_temp") if name.schema == "public" else (name.schema, "pg_temp"))
     return Hit(
-        place=function.place,
+        place=function.location,
         relation=str(name),
         subject=f"({arguments})",
         message=f"{name} is SECURITY DEFINER without a search_path of its own",
-        remedy=f"ALTER {kind} {qualified(name)}({arguments}) SET search_path = {schemas};",
+        remedy=f"ALTER {kind} {qualified_name(name)}({arguments}) SET search_path = {schemas};",
     )
 
 

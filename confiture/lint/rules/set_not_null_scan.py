@@ -7,122 +7,129 @@ from dataclasses import replace
 from functools import partial
 from operator import eq
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
-    additions,
-    alters_table,
+    added_constraints,
+    affected_tables,
+    can_reach_rows,
+    columns_set_not_null,
     dropped_constraints,
-    fills_itself,
-    is_in_use,
-    leaves,
-    made_not_null,
+    has_concurrent_users,
+    has_value_for_existing_rows,
     new_columns,
 )
-from confiture.lint.remedies.commands import NOT_NULL_WITHOUT_CHECK, lines, not_null, rest, set_not_null, validate
-from confiture.models.catalog import Composite, Constraint, Table
+from confiture.lint.remedies.commands import (
+    NOT_NULL_WITHOUT_CHECK,
+    join_lines,
+    not_null_statements,
+    remaining_commands,
+    set_not_null_sql,
+    validate_constraint_sql,
+)
+from confiture.models.catalog import CompositeType, Constraint, Table
 from confiture.models.trace import LockMode
-from confiture.sql.catalog.resolving import name_of_type
-from confiture.sql.proofs import proves_not_null
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import pb
+from confiture.sql.catalog.type_names import parse_type_name
+from confiture.sql.parse_tree import pb
+from confiture.sql.proofs import is_proved_not_null
+from confiture.sql.tokens import command_offsets
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    added = new_columns(subject)
-    for command, column in made_not_null(subject):
+    added = new_columns(context)
+    for command, column in columns_set_not_null(context):
         if column in added:
-            if fills_itself(subject, added[column]):
-                yield _of_new_column(subject, command, column)
-        elif not _is_proven(subject, column, lambda one: one.validated and not _goes(subject, one)):
-            yield _hit(subject, command, column)
+            if has_value_for_existing_rows(context, added[column]):
+                yield _new_column_violation(context, command, column)
+        elif not _is_proven(context, column, lambda one: one.validated and not _is_dropped(context, one)):
+            yield _violation(context, command, column)
 
 
-def _of_new_column(subject: StatementSubject, command: int, column: str) -> Hit:
-    table = subject.name(subject.node.relation)
+def _new_column_violation(context: StatementContext, command: int, column: str) -> Hit:
+    table = context.name(context.node.relation)
     return Hit(
-        place=command_places(subject.statement)[command],
+        place=command_offsets(context.statement)[command],
         relation=table,
         message=f"all rows of {table} are read for nulls in the new column {column}, whose default leaves none",
         hint="write NOT NULL into ADD COLUMN instead, where the default proves it",
     )
 
 
-def _is_proven(subject: StatementSubject, column: str, counts: Callable[[Constraint], bool]) -> bool:
+def _is_proven(context: StatementContext, column: str, counts: Callable[[Constraint], bool]) -> bool:
     """Whether the constraints that count, taken for valid, prove that all rows have a value."""
-    tables = leaves(subject, subject.node.relation)
-    return bool(tables) and all(_is_proven_of(subject, _with_only(table, counts), column) for table in tables)
+    tables = affected_tables(context, context.node.relation)
+    return bool(tables) and all(_is_proven_for(context, _with_validated(table, counts), column) for table in tables)
 
 
-def _is_proven_of(subject: StatementSubject, table: Table, column: str) -> bool:
+def _is_proven_for(context: StatementContext, table: Table, column: str) -> bool:
     found = table.column(column)
-    if found is None or found.not_null or not _is_row(subject, found.type):
-        return proves_not_null(table, column)
+    if found is None or found.not_null or not _is_composite(context, found.type):
+        return is_proved_not_null(table, column)
     return False  # of a value that is a row, IS NOT NULL says that all of its fields have a value
 
 
-def _is_row(subject: StatementSubject, kind: str) -> bool:
+def _is_composite(context: StatementContext, kind: str) -> bool:
     """Whether a type is a composite one."""
-    name = name_of_type(kind)
-    return isinstance(subject.catalog.types.get(name), Composite) or name in subject.catalog.tables
+    name = parse_type_name(kind)
+    return isinstance(context.catalog.types.get(name), CompositeType) or name in context.catalog.tables
 
 
-def _with_only(table: Table, counts: Callable[[Constraint], bool]) -> Table:
+def _with_validated(table: Table, counts: Callable[[Constraint], bool]) -> Table:
     return replace(table, constraints=tuple(replace(one, validated=True) for one in table.constraints if counts(one)))
 
 
-def _goes(subject: StatementSubject, constraint: Constraint) -> bool:
-    return constraint.name in dropped_constraints(subject.node)
+def _is_dropped(context: StatementContext, constraint: Constraint) -> bool:
+    return constraint.name in dropped_constraints(context.node)
 
 
-def _hit(subject: StatementSubject, command: int, column: str) -> Hit:
-    relation = subject.node.relation
-    place = command_places(subject.statement)[command]
-    others = rest(subject, [command])
-    table = subject.name(relation)
+def _violation(context: StatementContext, command: int, column: str) -> Hit:
+    relation = context.node.relation
+    place = command_offsets(context.statement)[command]
+    others = remaining_commands(context, [command])
+    table = context.name(relation)
     message = f"all rows of {table} are read for nulls in {column}, and nobody can read or write {table} meanwhile"
-    if _is_proven(subject, column, lambda one: one.validated):
+    if _is_proven(context, column, lambda one: one.validated):
         return Hit(
             place=place,
             relation=table,
             message=f"{message}: the CHECK that proves it is dropped first, whatever the order here",
             hint="drop the CHECK in an ALTER TABLE of its own, behind the one with SET NOT NULL",
         )
-    waiting = _unvalidated(subject, column)
+    waiting = _find_unvalidated_proof(context, column)
     if waiting:
         return Hit(
             place=place,
             relation=table,
             message=f"{message}: {waiting} would prove it, and is not validated before",
             hint="VALIDATE the constraint in a statement before this one, then SET NOT NULL reads nothing",
-            remedy=lines(*others, validate(relation, waiting), set_not_null(relation, column)),
+            remedy=join_lines(*others, validate_constraint_sql(relation, waiting), set_not_null_sql(relation, column)),
         )
-    return Hit(place=place, relation=table, message=message, remedy=_remedy(subject, command, column))
+    return Hit(place=place, relation=table, message=message, remedy=_remedy(context, command, column))
 
 
-def _remedy(subject: StatementSubject, command: int, column: str) -> str | None:
-    table = subject.table(subject.node.relation)
+def _remedy(context: StatementContext, command: int, column: str) -> str | None:
+    table = context.table(context.node.relation)
     found = table.column(column) if table else None
-    if subject.version < NOT_NULL_WITHOUT_CHECK and found and _is_row(subject, found.type):
+    if context.version < NOT_NULL_WITHOUT_CHECK and found and _is_composite(context, found.type):
         return None
-    others, steps = rest(subject, [command]), not_null(subject, column)
+    others, steps = remaining_commands(context, [command]), not_null_statements(context, column)
     # a primary key may be over the column
-    waits = any(one.kind == pb.CONSTR_PRIMARY for one in additions(subject))
-    return lines(*steps, *others) if waits else lines(*others, *steps)
+    waits = any(one.kind == pb.CONSTR_PRIMARY for one in added_constraints(context))
+    return join_lines(*steps, *others) if waits else join_lines(*others, *steps)
 
 
-def _unvalidated(subject: StatementSubject, column: str) -> str | None:
+def _find_unvalidated_proof(context: StatementContext, column: str) -> str | None:
     """The constraint of the table that is not validated and would prove it."""
-    table = subject.table(subject.node.relation)
+    table = context.table(context.node.relation)
     if table is None:
         return None
     found = table.column(column)
     for constraint in table.constraints:
-        is_waiting = not constraint.validated and not _goes(subject, constraint)
-        if is_waiting and proves_not_null(_with_only(table, partial(eq, constraint)), column):
+        is_waiting = not constraint.validated and not _is_dropped(context, constraint)
+        if is_waiting and is_proved_not_null(_with_validated(table, partial(eq, constraint)), column):
             return constraint.name
     return found.not_null_constraint if found else None
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.facts.table_sizes import name_of
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.trace import LockMode
-from confiture.sql.effects.altering import changes_storage
-from confiture.sql.effects.recording import Recorder
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, pb
+from confiture.sql.effects.alter_table import is_storage_change
+from confiture.sql.effects.recorder import EffectRecorder
+from confiture.sql.parse_tree import alter_commands, pb
+from confiture.sql.tokens import command_offsets
 
 _COMMANDS = {
     pb.AT_SetLogged: "SET LOGGED",
@@ -22,24 +22,26 @@ _COMMANDS = {
 }
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.statement.kind == "alter_table_move_all_stmt":
-        yield from _of_all(subject)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.statement.kind == "alter_table_move_all_stmt":
+        yield from _check_all_in_tablespace(context)
         return
-    node = subject.node
+    node = context.node
     wanted = [one for one in alter_commands(node) if one.subtype in _COMMANDS]
     if not wanted:
         return
     if node.objtype == pb.OBJECT_INDEX:
-        yield from _of_index(subject)
+        yield from _check_index(context)
         return
-    recorder = Recorder(subject.catalog, subject.version)
-    if not is_in_use(subject, node.relation) or not recorder.holds_rows(name_of(subject, node.relation)):
+    recorder = EffectRecorder(context.catalog, context.version)
+    if not has_concurrent_users(context, node.relation) or not recorder.has_own_rows(
+        resolve_relation_name(context, node.relation)
+    ):
         return
-    places = command_places(subject.statement)
+    places = command_offsets(context.statement)
     for number, command in enumerate(alter_commands(node)):
-        if command.subtype in _COMMANDS and changes_storage(command, subject.table(node.relation)):
-            table = subject.name(node.relation)
+        if command.subtype in _COMMANDS and is_storage_change(command, context.table(node.relation)):
+            table = context.name(node.relation)
             yield Hit(
                 place=places[number],
                 relation=table,
@@ -49,19 +51,19 @@ def _check(subject: StatementSubject) -> Iterable[Hit]:
             )
 
 
-def _of_all(subject: StatementSubject) -> Iterable[Hit]:
-    what = {pb.OBJECT_INDEX: "index", pb.OBJECT_MATVIEW: "materialized view"}.get(subject.node.objtype, "table")
-    yield Hit(place=subject.place, message=f"every {what} of {subject.node.orig_tablespacename} is copied in one go")
+def _check_all_in_tablespace(context: StatementContext) -> Iterable[Hit]:
+    what = {pb.OBJECT_INDEX: "index", pb.OBJECT_MATVIEW: "materialized view"}.get(context.node.objtype, "table")
+    yield Hit(place=context.location, message=f"every {what} of {context.node.orig_tablespacename} is copied in one go")
 
 
-def _of_index(subject: StatementSubject) -> Iterable[Hit]:
-    indexed = subject.catalog.indexed(subject.node.relation.schemaname or None, subject.node.relation.relname)
-    if indexed and indexed[0].name in subject.created:
+def _check_index(context: StatementContext) -> Iterable[Hit]:
+    indexed = context.catalog.find_index(context.node.relation.schemaname or None, context.node.relation.relname)
+    if indexed and indexed[0].name in context.created:
         return
     yield Hit(
-        place=subject.place,
+        place=context.location,
         relation=str(indexed[0].name) if indexed else None,
-        message=f"SET TABLESPACE copies all of index {subject.node.relation.relname}",
+        message=f"SET TABLESPACE copies all of index {context.node.relation.relname}",
         effect="Queries of its table wait until all of the index is copied (ACCESS EXCLUSIVE lock on it).",
         hint="build it there CONCURRENTLY under another name, then drop this one",
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.table_sizes import whole_tables
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.table_sizes import non_partition_tables
+from confiture.lint.remedies.sql_text import qualified_name
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table in whole_tables(subject.catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for table in non_partition_tables(context.catalog):
         if not table.comment:
             yield Hit(
-                place=table.place,
+                place=table.location,
                 relation=str(table.name),
                 message=f"{table.name} has no comment",
-                remedy=f"COMMENT ON TABLE {qualified(table.name)} IS 'What one row is';",
+                remedy=f"COMMENT ON TABLE {qualified_name(table.name)} IS 'What one row is';",
             )
 
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.tenancy import hit, statement_at
-from confiture.models.tenancy import Leak
-from confiture.models.values import replace
-from confiture.sql.flow import analyse
+from confiture.lint.facts.tenancy import find_statement, to_violation
+from confiture.models.records import replace
+from confiture.models.tenancy import TenancyIssueKind
+from confiture.sql.tenant_flow import analyze
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    if not subject.surroundings.settings.tenancy.is_set:
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    if not context.target.settings.tenancy.is_set:
         return
-    for function in subject.catalog.functions.values():
+    for function in context.catalog.functions.values():
         if function.language != "plpgsql" or "execute" not in (function.body or "").lower():
             continue
-        statement = statement_at(function.place, "create_function_stmt")
+        statement = find_statement(function.location, "create_function_stmt")
         if statement is None:
             continue
-        for reason in analyse(statement, subject.facts).reasons:
-            if reason.leak is Leak.DYNAMIC:
-                yield replace(hit(reason, "info"), subject=str(function.signature), statement=statement.text)
+        for reason in analyze(statement, context.facts).issues:
+            if reason.kind is TenancyIssueKind.DYNAMIC:
+                yield replace(to_violation(reason, "info"), subject=str(function.signature), statement=statement.text)
 
 
 RULE = SchemaRule(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.tenancy import names_tenant, tenant_tables
+from confiture.lint.facts.tenancy import find_tenant_column, tenant_tables
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table, column in tenant_tables(subject):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for table, column in tenant_tables(context):
         for key in table.foreign_keys:
-            theirs = names_tenant(subject, key.target) if key.target else None
+            theirs = find_tenant_column(context, key.target) if key.target else None
             if theirs is not None and column not in key.columns:
                 yield Hit(
-                    place=key.place or table.place,
+                    place=key.location or table.location,
                     relation=str(table.name),
                     subject=f"{', '.join(key.columns)} {key.target}",
                     message=f"{key.name} of {table.name} refers to {key.target} without {column}",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
-from confiture.lint.facts.tenancy import BEFORE, CHANGING, hits
-from confiture.models.tenancy import Leak
+from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
+from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    return hits(subject, Leak.GROUPING)
+def _check(context: StatementContext) -> Iterable[Hit]:
+    return tenancy_violations(context, TenancyIssueKind.GROUPING)
 
 
 RULE = StatementRule(

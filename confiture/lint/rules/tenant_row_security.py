@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
 from confiture.lint.facts.tenancy import tenant_tables
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Persistence, Table
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table, _ in tenant_tables(subject):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for table, _ in tenant_tables(context):
         if table.persistence is Persistence.TEMPORARY:
             continue
         if not table.row_security:
-            yield _hit(table, "has no row security", "ENABLE")
-        elif subject.options["forced"] and not table.force_row_security:
-            yield _hit(table, "does not bind its owner to its row security", "FORCE")
+            yield _violation(table, "has no row security", "ENABLE")
+        elif context.options["forced"] and not table.force_row_security:
+            yield _violation(table, "does not bind its owner to its row security", "FORCE")
 
 
-def _hit(table: Table, what: str, verb: str) -> Hit:
+def _violation(table: Table, problem: str, verb: str) -> Hit:
     return Hit(
-        place=table.place,
+        place=table.location,
         relation=str(table.name),
         subject=verb,
-        message=f"{table.name} {what}",
-        remedy=f"ALTER TABLE {qualified(table.name)} {verb} ROW LEVEL SECURITY;",
+        message=f"{table.name} {problem}",
+        remedy=f"ALTER TABLE {qualified_name(table.name)} {verb} ROW LEVEL SECURITY;",
     )
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
 from confiture.lint.facts.tenancy import tenant_tables
 from confiture.models.catalog import Constraint, ConstraintKind, Table
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    for table, column in tenant_tables(subject):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    for table, column in tenant_tables(context):
         for key in table.constraints:
-            if key.kind is ConstraintKind.UNIQUE and column not in key.columns and not _is_made(table, key):
+            if key.kind is ConstraintKind.UNIQUE and column not in key.columns and not _is_generated(table, key):
                 yield Hit(
-                    place=key.place or table.place,
+                    place=key.location or table.location,
                     relation=str(table.name),
                     subject=", ".join(key.columns),
                     message=f"{key.name} of {table.name} is unique over all tenants",
                 )
 
 
-def _is_made(table: Table, key: Constraint) -> bool:
+def _is_generated(table: Table, key: Constraint) -> bool:
     """Whether the database makes the key's values, by a default, so that no tenant chooses them."""
     columns = [table.column(name) for name in key.columns]
     return all(column is not None and bool(column.identity or column.default) for column in columns)

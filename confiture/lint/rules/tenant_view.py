@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
-from confiture.lint.facts.tenancy import hit, statement_at
-from confiture.models.tenancy import Leak
-from confiture.models.values import replace
-from confiture.sql.flow import analyse, analyse_view
+from confiture.lint.facts.tenancy import find_statement, to_violation
+from confiture.models.records import replace
+from confiture.models.tenancy import TenancyIssueKind
+from confiture.sql.tenant_flow import analyze, analyze_view
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    if not subject.surroundings.settings.tenancy.is_set:
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    if not context.target.settings.tenancy.is_set:
         return
-    for view in subject.catalog.views.values():
-        verdict = analyse_view(view, subject.facts)
-        if not verdict.reasons:
+    for view in context.catalog.views.values():
+        verdict = analyze_view(view, context.facts)
+        if not verdict.issues:
             continue
-        statement = statement_at(view.place, "view_stmt")
+        statement = find_statement(view.location, "view_stmt")
         if statement:
             # it says where in it something is wrong, and can be corrected
-            verdict = analyse(statement, subject.facts)
+            verdict = analyze(statement, context.facts)
         text = statement.text if statement else view.query.text
-        for reason in verdict.reasons:
-            if reason.leak is not Leak.UNKNOWN:
-                yield replace(hit(reason), subject=str(view.name), statement=text)
+        for reason in verdict.issues:
+            if reason.kind is not TenancyIssueKind.UNKNOWN:
+                yield replace(to_violation(reason), subject=str(view.name), statement=text)
 
 
 RULE = SchemaRule(

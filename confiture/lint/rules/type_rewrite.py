@@ -4,109 +4,119 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import alters_table, is_in_use
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.change_type import Retyping, along_with, retypings
-from confiture.lint.remedies.column_backfill import backfilled, kept_filled
-from confiture.lint.remedies.commands import alter, lines, rest
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.change_type import TypeChange, default_commands, find_type_changes
+from confiture.lint.remedies.column_backfill import backfill_sql, fill_trigger_sql
+from confiture.lint.remedies.commands import alter_table_sql, join_lines, remaining_commands
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.trace import LockMode
-from confiture.sql.answers import Answer
-from confiture.sql.catalog.names import joined
-from confiture.sql.grammar import parse_sql
-from confiture.sql.tree import alter_commands, expression_text, identifier, pb
-from confiture.sql.type_changes import is_clock_change, keeps_order, read_again_for, rewrites
+from confiture.sql.catalog.object_names import make_object_name
+from confiture.sql.parse_tree import alter_commands, format_expression, pb, quote_identifier
+from confiture.sql.parser import parse_sql
+from confiture.sql.tristate import Tristate
+from confiture.sql.type_changes import is_timezone_change, needs_rewrite, objects_rescanned_for, preserves_sort_order
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if not alters_table(subject) or not is_in_use(subject, subject.node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
-    table = subject.name(subject.node.relation)
-    for one in retypings(subject):
-        verdict = _rewrites(subject, one)
-        if verdict is Answer.NO:
-            yield from _read_again(subject, table, one)
+    table = context.name(context.node.relation)
+    for one in find_type_changes(context):
+        verdict = _needs_rewrite(context, one)
+        if verdict is Tristate.NO:
+            yield from _check_rescans(context, table, one)
         else:
-            yield _hit(subject, table, one, verdict)
+            yield _violation(context, table, one, verdict)
 
 
-def _read_again(subject: StatementSubject, table: str, one: Retyping) -> Iterator[Hit]:
-    known = subject.table(subject.node.relation)
-    if known is None or one.old is None:
+def _check_rescans(context: StatementContext, table: str, change: TypeChange) -> Iterator[Hit]:
+    known = context.table(context.node.relation)
+    if known is None or change.old_type is None:
         return
-    names = read_again_for(known, one.column, fits=keeps_order(one.old, one.new) and not one.collates)
+    names = objects_rescanned_for(
+        known,
+        change.column,
+        is_order_kept=preserves_sort_order(change.old_type, change.new_type) and not change.has_collation,
+    )
     if names:
         yield Hit(
-            place=one.place,
+            place=change.location,
             relation=table,
-            message=f"{table} is read while locked, as {' and '.join(names)} must be made anew for {one.column}",
+            message=f"{table} is read while locked, as {' and '.join(names)} must be made anew for {change.column}",
             effect="Nobody can read or write the table until all of it was read (ACCESS EXCLUSIVE lock).",
             hint="drop a CHECK before and add it NOT VALID after; drop an index before and build it CONCURRENTLY after",
         )
 
 
-def _rewrites(subject: StatementSubject, one: Retyping) -> Answer:
-    clocks = one.using is None and one.old is not None and is_clock_change(one.old, one.new)
-    verdict = rewrites(one.column, one.old, one.new, one.using, subject.catalog)
-    return Answer.NO if clocks and verdict is Answer.MAYBE and _is_utc(subject) else verdict
+def _needs_rewrite(context: StatementContext, change: TypeChange) -> Tristate:
+    clocks = (
+        change.using is None and change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
+    )
+    verdict = needs_rewrite(change.column, change.old_type, change.new_type, change.using, context.catalog)
+    return Tristate.NO if clocks and verdict is Tristate.UNKNOWN and _is_utc_session(context) else verdict
 
 
-def _is_utc(subject: StatementSubject) -> bool:
+def _is_utc_session(context: StatementContext) -> bool:
     """Whether the last SET of the transaction makes the session's time zone UTC."""
     zone = ""
-    for one in subject.earlier_of("variable_set_stmt"):
+    for one in context.earlier_of_kind("variable_set_stmt"):
         if one.node.name.lower() == "timezone":
             zone = one.node.args[0].a_const.sval.sval if one.node.args else ""
     return zone.lower() in ("utc", "etc/utc", "zulu", "gmt")
 
 
-def _hit(subject: StatementSubject, table: str, one: Retyping, verdict: Answer) -> Hit:
-    clocks = one.old is not None and is_clock_change(one.old, one.new)
-    if verdict is Answer.YES:
-        message = f"{table} is written anew to make {one.column} {one.new}"
+def _violation(context: StatementContext, table: str, change: TypeChange, verdict: Tristate) -> Hit:
+    clocks = change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
+    if verdict is Tristate.YES:
+        message = f"{table} is written anew to make {change.column} {change.new_type}"
     elif clocks:
-        message = f"{table} is written anew to make {one.column} {one.new}, unless the session's TimeZone is UTC"
+        message = (
+            f"{table} is written anew to make {change.column} {change.new_type}, unless the session's TimeZone is UTC"
+        )
     else:
         message = (
-            f"{table} is written anew to make {one.column} {one.new}, unless what it is now is stored the same way"
+            f"{table} is written anew to make {change.column} {change.new_type}, unless what it is"
+            " now is stored the same way"
         )
-    in_utc = clocks and verdict is Answer.MAYBE
+    in_utc = clocks and verdict is Tristate.UNKNOWN
     return Hit(
-        place=one.place,
+        place=change.location,
         relation=table,
-        severity=None if verdict is Answer.YES else "warning",
-        message=message + (f" (it is {one.old})" if one.old else ""),
-        remedy=_in_utc(subject, one) if in_utc else _expanded(subject, one),
+        severity=None if verdict is Tristate.YES else "warning",
+        message=message + (f" (it is {change.old_type})" if change.old_type else ""),
+        remedy=_utc_remedy(context, change) if in_utc else _new_column_remedy(context, change),
         hint="where the values are in UTC, change the type with TimeZone UTC, which rewrites nothing"
         if in_utc
         else None,
     )
 
 
-def _in_utc(subject: StatementSubject, one: Retyping) -> str:
-    commands, own = list(alter_commands(subject.node)), along_with(subject, one.column)
-    changed = alter(subject.node.relation, *(commands[number] for number in own), like=subject.node)
-    return lines(*rest(subject, own), "SET LOCAL timezone = 'UTC'", changed)
+def _utc_remedy(context: StatementContext, change: TypeChange) -> str:
+    commands, own = list(alter_commands(context.node)), default_commands(context, change.column)
+    changed = alter_table_sql(context.node.relation, *(commands[number] for number in own), like=context.node)
+    return join_lines(*remaining_commands(context, own), "SET LOCAL timezone = 'UTC'", changed)
 
 
-def _expanded(subject: StatementSubject, one: Retyping) -> str:
+def _new_column_remedy(context: StatementContext, change: TypeChange) -> str:
     """A second column of the new type, kept filled by a trigger."""
-    table = name_of(subject, subject.node.relation)
-    column = joined(one.column, None, "new")
-    value = one.using if one.using is not None else _cast(one)
-    return lines(
-        *rest(subject, along_with(subject, one.column)),
-        f"ALTER TABLE {qualified(table)} ADD COLUMN {identifier(column)} {one.new}",
-        *kept_filled(table, column, value),
-        backfilled(table, column, expression_text(value)),
-        f"-- then let clients use {identifier(column)}, and drop the trigger and {identifier(one.column)} last",
+    table = resolve_relation_name(context, context.node.relation)
+    column = make_object_name(change.column, None, "new")
+    value = change.using if change.using is not None else _cast_node(change)
+    return join_lines(
+        *remaining_commands(context, default_commands(context, change.column)),
+        f"ALTER TABLE {qualified_name(table)} ADD COLUMN {quote_identifier(column)} {change.new_type}",
+        *fill_trigger_sql(table, column, value),
+        backfill_sql(table, column, format_expression(value)),
+        f"-- then let clients use {quote_identifier(column)}, and drop the trigger and"
+        f" {quote_identifier(change.column)} last",
     )
 
 
-def _cast(one: Retyping) -> pb.Node:
-    text = f"SELECT CAST({identifier(one.column)} AS {one.new})"
+def _cast_node(change: TypeChange) -> pb.Node:
+    text = f"SELECT CAST({quote_identifier(change.column)} AS {change.new_type})"
     value = parse_sql(text).stmts[0].stmt.select_stmt.target_list[0].res_target.val
     node = pb.Node()
     node.CopyFrom(value)

@@ -5,94 +5,102 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.row_changes import CHANGING, Change, changes, is_unbounded, reads_much, table_key, tables_read
-from confiture.lint.facts.table_sizes import is_large, name_of
+from confiture.lint.facts.row_changes import (
+    CHANGING,
+    RowChange,
+    find_read_tables,
+    find_row_changes,
+    integer_primary_key,
+    is_large_read,
+    is_unbounded,
+)
+from confiture.lint.facts.table_sizes import is_large, resolve_relation_name
 from confiture.lint.remedies.sql_text import NEXT
-from confiture.sql.flow.expressions import aggregates
-from confiture.sql.tree import pb, statement_text
+from confiture.sql.parse_tree import format_statement, pb
+from confiture.sql.tenant_flow.expressions import find_aggregates
 
-_FILL = (
+_FILL_IMPACT = (
     "One transaction lasts as long as the whole fill: until it commits, vacuum can remove no row that became dead "
     "meanwhile in any table, and a failure starts over."
 )
 
-_GROUPED = (
+_GROUPED_HINT = (
     "write it as a `backfill:` step whose batch key determines the groups; where groups span all rows, run it when a "
     "long transaction hurts nobody, and say so in an ignore comment"
 )
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if subject.step.backfill is not None:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if context.step.backfill is not None:
         return
-    made = list(changes(subject.statement.kind, subject.node))
+    made = list(find_row_changes(context.statement.kind, context.node))
     for change in made:
-        if is_unbounded(change, subject):
-            yield _unbounded(subject, change, is_alone=len(made) == 1)
-    if subject.statement.kind == "insert_stmt":
-        yield from _filled(subject)
+        if is_unbounded(change, context):
+            yield _unbounded_violation(context, change, is_alone=len(made) == 1)
+    if context.statement.kind == "insert_stmt":
+        yield from _check_insert(context)
 
 
-def _unbounded(subject: StatementSubject, change: Change, *, is_alone: bool) -> Hit:
+def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alone: bool) -> Hit:
     target = change.node.relation
-    called = subject.name(target)
-    rows = subject.rows(name_of(subject, target))
+    called = context.name(target)
+    rows = context.rows(resolve_relation_name(context, target))
     whole = f"all rows of {called}" + (f" (about {rows:,})" if rows else "")
     if change.kind == "merge_stmt":
         message = f"MERGE may change {whole} in one transaction"
     elif change.node.HasField("where_clause"):
-        message = f"{change.verb} may {change.does} {whole} in one transaction: its WHERE sets no bound"
+        message = f"{change.verb} may {change.effect_text} {whole} in one transaction: its WHERE sets no bound"
     else:
-        message = f"{change.verb} {change.does}s {whole} in one transaction"
+        message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
     return Hit(
-        place=subject.statement.at(target.location),
+        place=context.statement.location_at(target.location),
         relation=called,
         message=message,
-        remedy=_first_batch(subject, change) if is_alone else None,
+        remedy=_first_batch_sql(context, change) if is_alone else None,
     )
 
 
-def _filled(subject: StatementSubject) -> Iterator[Hit]:
-    select = subject.node.select_stmt.select_stmt
-    if select.values_lists or not subject.surroundings.table_rows:
+def _check_insert(context: StatementContext) -> Iterator[Hit]:
+    select = context.node.select_stmt.select_stmt
+    if select.values_lists or not context.target.table_rows:
         return
-    large = [name for name in tables_read(select, subject) if is_large(subject, name)]
-    if large and reads_much(select, subject):
-        read = ", ".join(f"{name} (about {subject.rows(name):,} rows)" for name in large)
+    large = [name for name in find_read_tables(select, context) if is_large(context, name)]
+    if large and is_large_read(select, context):
+        read = ", ".join(f"{name} (about {context.rows(name):,} rows)" for name in large)
         yield Hit(
-            place=subject.statement.at(subject.node.relation.location),
-            relation=subject.name(subject.node.relation),
+            place=context.statement.location_at(context.node.relation.location),
+            relation=context.name(context.node.relation),
             message=f"INSERT ... SELECT reads {read} in one transaction",
-            effect=_FILL,
-            hint=_GROUPED if _groups(select) else None,
+            effect=_FILL_IMPACT,
+            hint=_GROUPED_HINT if _is_grouped(select) else None,
         )
 
 
-def _groups(select: Any) -> bool:
-    return bool(select.group_clause) or any(True for target in select.target_list for _ in aggregates(target))
+def _is_grouped(select: Any) -> bool:
+    return bool(select.group_clause) or any(True for target in select.target_list for _ in find_aggregates(target))
 
 
-def _first_batch(subject: StatementSubject, change: Change) -> str | None:
+def _first_batch_sql(context: StatementContext, change: RowChange) -> str | None:
     """The change of the first range of keys, where the key is a column of whole numbers."""
-    key = table_key(subject.table(change.node.relation))
-    if key is None or change.kind == "merge_stmt" or change.node is not subject.node:
+    key = integer_primary_key(context.table(change.node.relation))
+    if key is None or change.kind == "merge_stmt" or change.node is not context.node:
         return None
     if any(target.res_target.name == key for target in getattr(change.node, "target_list", ())):
         return None  # rows would move from one range to the next
-    node = type(subject.node)()
-    node.CopyFrom(subject.node)
+    node = type(context.node)()
+    node.CopyFrom(context.node)
     column = (node.relation.alias.aliasname or node.relation.relname, key)
-    conditions = [_comparison(column, ">=", 1), _comparison(column, "<", 10001)]
+    conditions = [_comparison_node(column, ">=", 1), _comparison_node(column, "<", 10001)]
     if node.HasField("where_clause"):
         conditions.insert(0, node.where_clause)
     bounded = pb.Node(bool_expr=pb.BoolExpr(boolop=pb.AND_EXPR, args=conditions))
     node.where_clause.CopyFrom(bounded)
-    return f"{statement_text(change.kind, node)}; {NEXT}"
+    return f"{format_statement(change.kind, node)}; {NEXT}"
 
 
-def _comparison(column: tuple[str, str], operator: str, number: int) -> Any:
+def _comparison_node(column: tuple[str, str], operator: str, number: int) -> Any:
     parts = [pb.Node(string=pb.String(sval=part)) for part in column]
     return pb.Node(
         a_expr=pb.A_Expr(

@@ -5,140 +5,153 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
 from confiture.lint.facts.alter_table import (
     KEYS,
-    Addition,
-    additions,
-    alters_table,
-    is_in_use,
+    AddedConstraint,
+    added_constraints,
+    can_reach_rows,
+    descendant_partitions,
+    has_concurrent_users,
     is_partitioned,
-    partitions_below,
 )
 from confiture.lint.remedies.commands import (
-    alter,
-    attach_index,
-    command,
-    default_name,
-    full_name,
+    alter_table_sql,
+    attach_index_sql,
+    constraint_names_by_location,
+    default_constraint_name,
+    join_lines,
     key_from_index,
-    lines,
-    names_given,
-    not_null,
-    ranged,
-    rest,
+    make_command,
+    make_range_var,
+    not_null_statements,
+    qualify_with_table_schema,
+    remaining_commands,
 )
-from confiture.models.catalog import ConstraintKind, Name, Table, TableKind
+from confiture.models.catalog import ConstraintKind, QualifiedName, Table, TableKind
 from confiture.models.trace import LockMode
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
 
 _KINDS = {pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE, pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY}
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    partitioned = is_partitioned(subject, relation)
+    partitioned = is_partitioned(context, relation)
     if partitioned and not relation.inh:
         return  # ONLY: the partitioned table itself has no rows to index
-    table = subject.name(relation)
-    for addition in _keys(subject):
+    table = context.name(relation)
+    for addition in _added_keys(context):
         yield Hit(
-            place=addition.place,
+            place=addition.location,
             relation=table,
             message=f"the index of the {KEYS[addition.kind]} is built while nobody can read or write {table}",
-            remedy=_by_partition(subject) if partitioned else _by_index(subject),
-            hint=_OVERLAPS if addition.constraint.without_overlaps else _BY_PARTITION if partitioned else None,
+            remedy=_by_partition_remedy(context) if partitioned else _by_index_remedy(context),
+            hint=_OVERLAPS_HINT
+            if addition.constraint.without_overlaps
+            else _BY_PARTITION_HINT
+            if partitioned
+            else None,
         )
 
 
-def _is_attached(subject: StatementSubject, addition: Addition) -> bool:
+def _is_attached(context: StatementContext, added: AddedConstraint) -> bool:
     """Whether each partition has such a key already: PostgreSQL attaches its index and builds none."""
-    parts = partitions_below(subject, subject.node.relation)
-    kind = _KINDS[addition.kind]
+    parts = descendant_partitions(context, context.node.relation)
+    kind = _KINDS[added.kind]
     return bool(parts) and all(
-        any(one.kind is kind and one.columns == addition.columns for one in part.constraints) for part in parts
+        any(one.kind is kind and one.columns == added.columns for one in part.constraints) for part in parts
     )
 
 
-def _keys(subject: StatementSubject) -> list[Addition]:
+def _added_keys(context: StatementContext) -> list[AddedConstraint]:
     """The keys whose indexes the statement builds."""
-    keys = (one for one in additions(subject) if one.kind in KEYS and not one.constraint.indexname)
-    return [one for one in keys if not _is_attached(subject, one)]
+    keys = (one for one in added_constraints(context) if one.kind in KEYS and not one.constraint.indexname)
+    return [one for one in keys if not _is_attached(context, one)]
 
 
-def _by_index(subject: StatementSubject) -> str | None:
-    keys = _keys(subject)
+def _by_index_remedy(context: StatementContext) -> str | None:
+    keys = _added_keys(context)
     if any(one.column is not None and one.kind == pb.CONSTR_PRIMARY for one in keys):
         return None  # its values must be made first, each another: how, only its author knows
     if any(one.constraint.without_overlaps for one in keys):
         return None  # PostgreSQL makes no such key of an index
-    names = names_given(subject, keys)
-    relation = subject.node.relation
-    return lines(
-        *rest(subject, keys),
-        *(text for one in keys for column in _nullable(subject, one) for text in not_null(subject, column)),
-        *(text for one in keys for text in key_from_index(relation, one.constraint, one.columns, names[one.place])),
+    names = constraint_names_by_location(context, keys)
+    relation = context.node.relation
+    return join_lines(
+        *remaining_commands(context, keys),
+        *(
+            text
+            for one in keys
+            for column in _nullable_columns(context, one)
+            for text in not_null_statements(context, column)
+        ),
+        *(text for one in keys for text in key_from_index(relation, one.constraint, one.columns, names[one.location])),
     )
 
 
-def _nullable(subject: StatementSubject, addition: Addition) -> list[str]:
+def _nullable_columns(context: StatementContext, added: AddedConstraint) -> list[str]:
     """The columns of a primary key that are known to allow nulls."""
-    table = subject.table(subject.node.relation)
-    if table is None or addition.kind != pb.CONSTR_PRIMARY:
+    table = context.table(context.node.relation)
+    if table is None or added.kind != pb.CONSTR_PRIMARY:
         return []
-    found = (table.column(name) for name in addition.columns)
+    found = (table.column(name) for name in added.columns)
     return [column.name for column in found if column and not column.not_null]
 
 
-def _by_partition(subject: StatementSubject) -> str | None:
-    table, keys = subject.table(subject.node.relation), _keys(subject)
-    if table is None or any(_cannot_be_attached(subject, one) for one in keys):
+def _by_partition_remedy(context: StatementContext) -> str | None:
+    table, keys = context.table(context.node.relation), _added_keys(context)
+    if table is None or any(_is_unattachable(context, one) for one in keys):
         return None
-    names = names_given(subject, keys)
-    statements = [*rest(subject, keys)]
+    names = constraint_names_by_location(context, keys)
+    statements = [*remaining_commands(context, keys)]
     for one in keys:
-        statements.append(_without_index(subject.node.relation, one, names[one.place]))
-        statements += _of_partitions(subject, one, table, full_name(subject, names[one.place]))
-    return lines(*statements)
+        statements.append(_parent_key_sql(context.node.relation, one, names[one.location]))
+        statements += _partition_statements(
+            context, one, table, qualify_with_table_schema(context, names[one.location])
+        )
+    return join_lines(*statements)
 
 
-def _cannot_be_attached(subject: StatementSubject, addition: Addition) -> bool:
-    at_new_column = addition.column is not None
-    return at_new_column or addition.constraint.without_overlaps or bool(_nullable(subject, addition))
+def _is_unattachable(context: StatementContext, added: AddedConstraint) -> bool:
+    at_new_column = added.column is not None
+    return at_new_column or added.constraint.without_overlaps or bool(_nullable_columns(context, added))
 
 
-def _of_partitions(subject: StatementSubject, addition: Addition, table: Table, index: Name) -> Iterable[str]:
-    for part in subject.catalog.partitions(table.name):
-        name = default_name(part.name.name, addition.kind, addition.columns, part)
-        below = Name(part.name.schema, name)
+def _partition_statements(
+    context: StatementContext, added: AddedConstraint, table: Table, index: QualifiedName
+) -> Iterable[str]:
+    for part in context.catalog.partitions(table.name):
+        name = default_constraint_name(part.name.name, added.kind, added.columns, part)
+        below = QualifiedName(part.name.schema, name)
         if part.kind is TableKind.PARTITIONED:
-            yield _without_index(ranged(part.name), addition, name)
-            yield from _of_partitions(subject, addition, part, below)
+            yield _parent_key_sql(make_range_var(part.name), added, name)
+            yield from _partition_statements(context, added, part, below)
         else:
-            yield from key_from_index(ranged(part.name), addition.constraint, addition.columns, name)
-        yield attach_index(index, below)
+            yield from key_from_index(make_range_var(part.name), added.constraint, added.columns, name)
+        yield attach_index_sql(index, below)
 
 
-def _without_index(relation: Any, addition: Addition, name: str) -> str:
+def _parent_key_sql(relation: Any, added: AddedConstraint, name: str) -> str:
     """The key of ONLY a partitioned table: its partitions' indexes are attached later."""
     only = pb.RangeVar()
     only.CopyFrom(relation)
     only.inh = False
     whole = pb.Constraint()
-    whole.CopyFrom(addition.constraint)
+    whole.CopyFrom(added.constraint)
     whole.conname = name
-    return alter(only, command(pb.AT_AddConstraint, definition={"constraint": whole}))
+    return alter_table_sql(only, make_command(pb.AT_AddConstraint, definition={"constraint": whole}))
 
 
-_BY_PARTITION = (
+_BY_PARTITION_HINT = (
     "add it to ONLY the partitioned table, build a unique index CONCURRENTLY for each partition, make it a constraint"
     " there, and ATTACH it"
 )
 
-_OVERLAPS = (
+_OVERLAPS_HINT = (
     "PostgreSQL has no way to add one without the lock: make a new table with the key, fill it in batches and swap the"
     " names; or do it while the table is idle"
 )

@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import is_in_use
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.sql_text import qualified
+from confiture.lint.facts.alter_table import has_concurrent_users
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.trace import LockMode
-from confiture.sql.options import is_on
+from confiture.sql.options import is_option_enabled
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    node = subject.node
-    if subject.statement.kind == "cluster_stmt":
+def _check(context: StatementContext) -> Iterable[Hit]:
+    node = context.node
+    if context.statement.kind == "cluster_stmt":
         verb, tables = "CLUSTER", [node.relation] if node.HasField("relation") else []
-    elif node.is_vacuumcmd and is_on(node.options, "full"):
+    elif node.is_vacuumcmd and is_option_enabled(node.options, "full"):
         verb, tables = "VACUUM FULL", [one.vacuum_relation.relation for one in node.rels]
     else:
         return
     if not tables:
         what = "every table that was clustered before" if verb == "CLUSTER" else "every table of the database"
-        yield Hit(place=subject.place, message=f"{verb} writes {what} anew")
+        yield Hit(place=context.location, message=f"{verb} writes {what} anew")
     for table in tables:
-        if is_in_use(subject, table):
-            yield _hit(subject, verb, table)
+        if has_concurrent_users(context, table):
+            yield _violation(context, verb, table)
 
 
-def _hit(subject: StatementSubject, verb: str, table: Any) -> Hit:
-    name = subject.name(table)
+def _violation(context: StatementContext, verb: str, table: Any) -> Hit:
+    name = context.name(table)
     return Hit(
-        place=subject.statement.at(table.location),
+        place=context.statement.location_at(table.location),
         relation=name,
         message=f"{verb} writes {name} and its indexes anew",
-        remedy=f"VACUUM (ANALYZE) {qualified(name_of(subject, table))};",
+        remedy=f"VACUUM (ANALYZE) {qualified_name(resolve_relation_name(context, table))};",
     )
 
 

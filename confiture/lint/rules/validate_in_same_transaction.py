@@ -4,54 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import Addition, additions, alters_table, is_held_by_partitions, is_in_use
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.commands import LATER, lines, name_given, rest, validate
+from confiture.lint.facts.alter_table import (
+    AddedConstraint,
+    added_constraints,
+    can_reach_rows,
+    has_concurrent_users,
+    has_constraint_on_partitions,
+)
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.commands import (
+    LATER,
+    constraint_name_for,
+    join_lines,
+    remaining_commands,
+    validate_constraint_sql,
+)
 from confiture.models.trace import LockMode
-from confiture.sql.tokens import command_places
-from confiture.sql.tree import alter_commands, pb
+from confiture.sql.parse_tree import alter_commands, pb
+from confiture.sql.tokens import command_offsets
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    relation = subject.node.relation
-    if not alters_table(subject) or not is_in_use(subject, relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    relation = context.node.relation
+    if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
-    table = subject.name(relation)
-    for number, command in enumerate(alter_commands(subject.node)):
+    table = context.name(relation)
+    for number, command in enumerate(alter_commands(context.node)):
         if command.subtype != pb.AT_ValidateConstraint:
             continue
-        added = next((one for name, one in _not_valid(subject) if name == command.name), None)
-        if added is not None and not is_held_by_partitions(subject, command.name):
+        added = next((one for name, one in _not_valid_constraints(context) if name == command.name), None)
+        if added is not None and not has_constraint_on_partitions(context, command.name):
             is_key = added.kind == pb.CONSTR_FOREIGN
             yield Hit(
-                place=command_places(subject.statement)[number],
+                place=command_offsets(context.statement)[number],
                 relation=table,
                 message=f"{command.name} was added to {table} in the same transaction, whose lock lasts through"
                 " this scan",
-                effect=_EFFECT_OF_KEY if is_key else None,
-                remedy=_remedy(subject, command.name),
+                effect=_FOREIGN_KEY_IMPACT if is_key else None,
+                remedy=_remedy(context, command.name),
             )
 
 
-def _remedy(subject: StatementSubject, name: str) -> str:
-    commands = list(alter_commands(subject.node))
+def _remedy(context: StatementContext, name: str) -> str:
+    commands = list(alter_commands(context.node))
     numbers = [number for number, one in enumerate(commands) if one.subtype == pb.AT_ValidateConstraint]
-    return lines(*rest(subject, numbers), LATER, validate(subject.node.relation, name))
+    return join_lines(
+        *remaining_commands(context, numbers), LATER, validate_constraint_sql(context.node.relation, name)
+    )
 
 
-def _not_valid(subject: StatementSubject) -> Iterator[tuple[str, Addition]]:
+def _not_valid_constraints(context: StatementContext) -> Iterator[tuple[str, AddedConstraint]]:
     """The constraints that the transaction added NOT VALID to the same table, by name."""
-    table = name_of(subject, subject.node.relation)
-    for other in (*subject.earlier_of("alter_table_stmt"), subject):
-        if name_of(subject, other.node.relation) == table:
-            for addition in additions(other):
+    table = resolve_relation_name(context, context.node.relation)
+    for other in (*context.earlier_of_kind("alter_table_stmt"), context):
+        if resolve_relation_name(context, other.node.relation) == table:
+            for addition in added_constraints(other):
                 if addition.constraint.skip_validation:
-                    yield name_given(other, addition, None), addition
+                    yield constraint_name_for(other, addition, None), addition
 
 
-_EFFECT_OF_KEY = (
+_FOREIGN_KEY_IMPACT = (
     "INSERT, UPDATE and DELETE on both tables wait until all rows are looked up: the SHARE ROW EXCLUSIVE locks of ADD"
     " last until the transaction ends."
 )

@@ -5,85 +5,93 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import alters_table, is_constrained, is_in_use, new_columns
-from confiture.lint.facts.table_sizes import name_of
-from confiture.lint.remedies.column_backfill import backfilled
-from confiture.lint.remedies.commands import command, lines, not_null, quick, without
+from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users, is_constrained_domain, new_columns
+from confiture.lint.facts.table_sizes import resolve_relation_name
+from confiture.lint.remedies.column_backfill import backfill_sql
+from confiture.lint.remedies.commands import (
+    cheap_commands,
+    join_lines,
+    make_command,
+    not_null_statements,
+    strip_constraints,
+)
 from confiture.models.trace import LockMode
-from confiture.sql.answers import Answer
-from confiture.sql.tree import alter_commands, definition, pb
-from confiture.sql.type_changes import type_text
-from confiture.sql.volatility import domain_default_is_volatile, function_calls
+from confiture.sql.parse_tree import alter_commands, get_definition, pb
+from confiture.sql.tristate import Tristate
+from confiture.sql.type_changes import format_type_name
+from confiture.sql.volatility import find_called_functions, is_domain_default_volatile
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if not alters_table(subject) or not is_in_use(subject, subject.node.relation):
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
-    for column in new_columns(subject).values():
-        if not is_constrained(subject, column):
-            default = _default(column)
-            yield from _of_default(subject, column, default) if default else _of_domain(subject, column)
+    for column in new_columns(context).values():
+        if not is_constrained_domain(context, column):
+            default = _find_default(column)
+            yield from _check_default(context, column, default) if default else _check_domain(context, column)
 
 
-def _of_default(subject: StatementSubject, column: Any, default: Any) -> Iterator[Hit]:
-    calls = {name: verdict for name, verdict in function_calls(default.raw_expr, subject.catalog) if verdict}
+def _check_default(context: StatementContext, column: Any, default: Any) -> Iterator[Hit]:
+    calls = {name: verdict for name, verdict in find_called_functions(default.raw_expr, context.catalog) if verdict}
     if not calls:
         return
-    table = subject.name(subject.node.relation)
+    table = context.name(context.node.relation)
     worst = max(calls, key=lambda name: calls[name])
-    sure = calls[worst] is Answer.YES
+    sure = calls[worst] is Tristate.YES
     yield Hit(
-        place=subject.statement.at(default.location),
+        place=context.statement.location_at(default.location),
         relation=table,
         severity=None if sure else "warning",
         message=f"{table} is written anew, as {worst}() gives each row another {column.colname}"
         if sure
         else f"{table} is written anew if {worst}() is volatile, and gives each row another {column.colname}",
-        remedy=_remedy(subject),
+        remedy=_remedy(context),
     )
 
 
-def _of_domain(subject: StatementSubject, column: Any) -> Iterator[Hit]:
-    type_name = type_text(column.type_name, subject.catalog)
-    volatile = domain_default_is_volatile(type_name, subject.catalog)
+def _check_domain(context: StatementContext, column: Any) -> Iterator[Hit]:
+    type_name = format_type_name(column.type_name, context.catalog)
+    volatile = is_domain_default_volatile(type_name, context.catalog)
     if volatile:
-        table = subject.name(subject.node.relation)
+        table = context.name(context.node.relation)
         yield Hit(
-            place=subject.statement.at(column.location),
+            place=context.statement.location_at(column.location),
             relation=table,
-            severity=None if volatile is Answer.YES else "warning",
+            severity=None if volatile is Tristate.YES else "warning",
             message=f"{table} is written anew for {column.colname}: the default of {type_name} gives each row another",
         )
 
 
-def _default(column: Any) -> Any:
+def _find_default(column: Any) -> Any:
     found = (one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_DEFAULT)
     return next(found, None)
 
 
-def _remedy(subject: StatementSubject) -> str:
+def _remedy(context: StatementContext) -> str:
     """The statement with each volatile default set once its column is there, and how to fill the rows that exist."""
-    relation, commands = subject.node.relation, []
+    relation, commands = context.node.relation, []
     own: set[str] = set()
     fills: list[str] = []
     proofs: list[str] = []
-    for original in alter_commands(subject.node):
-        column = definition(original).column_def
-        default = _default(column) if original.subtype == pb.AT_AddColumn else None
-        if default is None or not any(verdict for _, verdict in function_calls(default.raw_expr, subject.catalog)):
+    for original in alter_commands(context.node):
+        column = get_definition(original).column_def
+        default = _find_default(column) if original.subtype == pb.AT_AddColumn else None
+        if default is None or not any(
+            verdict for _, verdict in find_called_functions(default.raw_expr, context.catalog)
+        ):
             commands.append(original)
             continue
         own.add(column.colname)
         required = [one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_NOTNULL]
-        commands.append(without(original, [default, *required]))
+        commands.append(strip_constraints(original, [default, *required]))
         kind = default.raw_expr.WhichOneof("node")
         value = {kind: getattr(default.raw_expr, kind)}
-        commands.append(command(pb.AT_ColumnDefault, column.colname, value))
-        fills.append(backfilled(name_of(subject, relation), column.colname, "DEFAULT"))
-        proofs += not_null(subject, column.colname) if required else ()
-    return lines(*quick(subject, commands, own), *fills, *proofs)
+        commands.append(make_command(pb.AT_ColumnDefault, column.colname, value))
+        fills.append(backfill_sql(resolve_relation_name(context, relation), column.colname, "DEFAULT"))
+        proofs += not_null_statements(context, column.colname) if required else ()
+    return join_lines(*cheap_commands(context, commands, own), *fills, *proofs)
 
 
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY); INSERT INTO w_orders SELECT generate_series(1, 100)"

@@ -7,78 +7,78 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.facts.table_sizes import is_small, whole_tables
-from confiture.lint.facts.types import unmodified
-from confiture.models.catalog import Catalog, Column, Table
+from confiture.lint.facts.table_sizes import is_small_table, non_partition_tables
+from confiture.lint.facts.types import without_typmod
+from confiture.models.catalog import Catalog, Table, TableColumn
+from confiture.models.records import record
 from confiture.models.settings import Severity
-from confiture.models.values import value
 
-_KINDS = "kinds"
-_HABIT = 20
+_KINDS_OPTION = "kinds"
+_MIN_COLUMNS_FOR_SUMMARY = 20
 """Columns up to which each is told. What more have is how the schema is written, and told once."""
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class _Weakness:
     """What is wrong with a type. `problem` completes "the column ..."."""
 
     severity: Severity
     problem: str
-    effect: str
-    hint: str
+    impact: str
+    fix_hint: str
 
 
 _WEAKNESSES = {
     "integer_key": _Weakness(
         severity="warning",
         problem="takes its {type} values from a sequence",
-        effect="Once the sequence passes {most}, each INSERT fails; widening the column then rewrites the whole table "
+        impact="Once the sequence passes {most}, each INSERT fails; widening the column then rewrites the whole table "
         "under an ACCESS EXCLUSIVE lock, and each table that refers to it.",
-        hint="make it bigint while the table is small",
+        fix_hint="make it bigint while the table is small",
     ),
     "money": _Weakness(
         severity="warning",
         problem="is of type money",
-        effect="What a stored value reads as depends on lc_monetary of the server: another locale shows other amounts.",
-        hint="use numeric with a scale, and a column for the currency",
+        impact="What a stored value reads as depends on lc_monetary of the server: another locale shows other amounts.",
+        fix_hint="use numeric with a scale, and a column for the currency",
     ),
     "timetz": _Weakness(
         severity="warning",
         problem="is a time of day with a time zone",
-        effect="Without a date nobody knows whether summer time holds, so the same value means different instants.",
-        hint="use timestamptz for an instant, time for a time of day",
+        impact="Without a date nobody knows whether summer time holds, so the same value means different instants.",
+        fix_hint="use timestamptz for an instant, time for a time of day",
     ),
     "char": _Weakness(
         severity="info",
         problem="is of type {type}",
-        effect="PostgreSQL pads each value with blanks up to the length, which take room and come back with it.",
-        hint="use text, with CHECK (length(...) = ...) where the length matters",
+        impact="PostgreSQL pads each value with blanks up to the length, which take room and come back with it.",
+        fix_hint="use text, with CHECK (length(...) = ...) where the length matters",
     ),
     "timestamp": _Weakness(
         severity="info",
         problem="is a timestamp without time zone",
-        effect="The value names no instant: each session reads and compares it in a time zone of its own.",
-        hint="use timestamptz, which takes the same 8 bytes",
+        impact="The value names no instant: each session reads and compares it in a time zone of its own.",
+        fix_hint="use timestamptz, which takes the same 8 bytes",
     ),
     "json": _Weakness(
         severity="info",
         problem="is of type json",
-        effect="Each access parses the text anew, there is no equality, and so no DISTINCT, GROUP BY or GIN index.",
-        hint="use jsonb, unless the text has to stay as it came",
+        impact="Each access parses the text anew, there is no equality, and so no DISTINCT, GROUP BY or GIN index.",
+        fix_hint="use jsonb, unless the text has to stay as it came",
     ),
     "serial": _Weakness(
         severity="info",
         problem="is a serial column",
-        effect="Its sequence needs privileges of its own, and an INSERT with a value of its own leaves it behind.",
-        hint="use GENERATED ALWAYS AS IDENTITY",
+        impact="Its sequence needs privileges of its own, and an INSERT with a value of its own leaves it behind.",
+        fix_hint="use GENERATED ALWAYS AS IDENTITY",
     ),
     "varchar": _Weakness(
         severity="info",
         problem="is of type {type}",
-        effect="An INSERT fails on the first longer value, and shortening the column reads or rewrites the table.",
-        hint="use text, with a CHECK that can be changed where the length matters",
+        impact="An INSERT fails on the first longer value, and shortening the column reads or rewrites the table.",
+        fix_hint="use text, with a CHECK that can be changed where the length matters",
     ),
 }
 _BY_TYPE = {
@@ -89,48 +89,48 @@ _BY_TYPE = {
     "timestamp without time zone": "timestamp",
     "json": "json",
 }
-_LARGEST = {"smallint": "32,767", "integer": "2,147,483,647"}
+_MAX_VALUES = {"smallint": "32,767", "integer": "2,147,483,647"}
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    found = _weak_columns(subject)
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    found = _find_weak_columns(context)
     for kind, columns in found.items():
-        if _WEAKNESSES[kind].severity == "info" and len(columns) > _HABIT:
-            yield _habit(*columns[0], kind)
+        if _WEAKNESSES[kind].severity == "info" and len(columns) > _MIN_COLUMNS_FOR_SUMMARY:
+            yield _summary_violation(*columns[0], kind)
         else:
-            yield from (_hit(table, column, kind) for table, column in columns)
+            yield from (_violation(table, column, kind) for table, column in columns)
 
 
-def _weak_columns(subject: SchemaSubject) -> Mapping[str, Sequence[tuple[Table, Column]]]:
+def _find_weak_columns(context: SchemaContext) -> Mapping[str, Sequence[tuple[Table, TableColumn]]]:
     """The columns by what is wrong with them."""
-    wanted = set(subject.options[_KINDS])
-    found: dict[str, list[tuple[Table, Column]]] = defaultdict(list)
-    for table in whole_tables(subject.catalog):
-        inherited = _inherited(subject.catalog, table)
+    wanted = set(context.options[_KINDS_OPTION])
+    found: dict[str, list[tuple[Table, TableColumn]]] = defaultdict(list)
+    for table in non_partition_tables(context.catalog):
+        inherited = _inherited_columns(context.catalog, table)
         for column in table.columns:
             if column.name not in inherited:
-                for kind in wanted.intersection(_kinds(column)):
-                    if kind != "integer_key" or not is_small(subject, table.name):
+                for kind in wanted.intersection(_find_kinds(column)):
+                    if kind != "integer_key" or not is_small_table(context, table.name):
                         found[kind].append((table, column))
     return found
 
 
-def _inherited(catalog: Catalog, table: Table) -> set[str]:
+def _inherited_columns(catalog: Catalog, table: Table) -> set[str]:
     parents = (catalog.tables[name] for name in table.parents if name in catalog.tables)
     return {column.name for parent in parents for column in parent.columns}
 
 
-def _kinds(column: Column) -> frozenset[str]:
+def _find_kinds(column: TableColumn) -> frozenset[str]:
     from_sequence = column.generated is None and (column.default or "").lower().startswith("nextval(")
-    return _kinds_of(column.type, from_sequence, from_sequence or column.identity is not None)
+    return _type_kinds(column.type, from_sequence, from_sequence or column.identity is not None)
 
 
 @lru_cache(maxsize=1024)
-def _kinds_of(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[str]:
+def _type_kinds(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[str]:
     """What is weak about a type: a large schema has few types in very many columns."""
-    bare = unmodified(type_).removesuffix("[]")
+    bare = without_typmod(type_).removesuffix("[]")
     found = set()
-    if bare in _LARGEST and is_numbered:
+    if bare in _MAX_VALUES and is_numbered:
         found.add("integer_key")
     if from_sequence:
         found.add("serial")
@@ -141,24 +141,24 @@ def _kinds_of(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[s
     return frozenset(found)
 
 
-def _hit(table: Table, column: Column, kind: str) -> Hit:
+def _violation(table: Table, column: TableColumn, kind: str) -> Hit:
     weakness = _WEAKNESSES[kind]
     problem = weakness.problem.format(type=column.type)
     return Hit(
-        place=column.place or table.place,
+        place=column.location or table.location,
         relation=str(table.name),
         subject=f"{column.name} {kind}",
         message=f"{table.name}.{column.name} {problem}",
-        effect=weakness.effect.format(most=_LARGEST.get(column.type, "")),
-        hint=weakness.hint,
+        effect=weakness.impact.format(most=_MAX_VALUES.get(column.type, "")),
+        hint=weakness.fix_hint,
         severity=weakness.severity,
     )
 
 
-def _habit(table: Table, column: Column, kind: str) -> Hit:
+def _summary_violation(table: Table, column: TableColumn, kind: str) -> Hit:
     """One hit for what the whole schema does."""
-    hit = _hit(table, column, kind)
-    return replace(hit, message=f"{hit.message}, as are at least {_HABIT} other columns")
+    hit = _violation(table, column, kind)
+    return replace(hit, message=f"{hit.message}, as are at least {_MIN_COLUMNS_FOR_SUMMARY} other columns")
 
 
 RULE = SchemaRule(
@@ -169,7 +169,7 @@ RULE = SchemaRule(
     effect="The type gives less than its values need; changing it later rewrites the table.",
     hint="use bigint, text, numeric, timestamptz and jsonb",
     options={
-        _KINDS: Option(
+        _KINDS_OPTION: Option(
             description="What it looks for.",
             kind=list[str],
             choices=tuple(_WEAKNESSES),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confiture.lint.engine.context import SchemaSubject
+from confiture.lint.engine.context import SchemaContext
 from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
-from confiture.lint.facts.table_sizes import whole_tables
+from confiture.lint.facts.table_sizes import non_partition_tables
 
-_MOST = "max_columns"
+_MAX_COLUMNS_OPTION = "max_columns"
 
 
-def _check(subject: SchemaSubject) -> Iterable[Hit]:
-    most = subject.options[_MOST]
-    for table in whole_tables(subject.catalog):
+def _check(context: SchemaContext) -> Iterable[Hit]:
+    most = context.options[_MAX_COLUMNS_OPTION]
+    for table in non_partition_tables(context.catalog):
         for index in table.indexes:
             if index.method == "btree" and not index.unique and len(index.columns) > most:
                 yield Hit(
-                    place=index.place,
+                    place=index.location,
                     relation=str(table.name),
                     subject=index.name,
                     message=f"{index.name} of {table.name} has {len(index.columns)} key columns, more than {most}",
@@ -31,7 +31,7 @@ RULE = SchemaRule(
     summary="Indexes with many key columns",
     effect="The index grows almost as large as the table and slows each write; its last columns seldom help.",
     hint="keep the columns that narrow the search; what is only read can stand in INCLUDE",
-    options={_MOST: Option(description="How many key columns an index may have.", kind=int, default=4)},
+    options={_MAX_COLUMNS_OPTION: Option(description="How many key columns an index may have.", kind=int, default=4)},
     check=_check,
     bad=Example(
         sql=(

@@ -5,110 +5,112 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from confiture.lint.engine.context import StatementSubject
+from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
-from confiture.lint.facts.alter_table import additions
-from confiture.lint.facts.row_changes import CHANGING, changes, is_new_name, is_unbounded, reads_much
-from confiture.lint.facts.table_sizes import is_large, is_small, name_of
-from confiture.lint.remedies.commands import LATER, constraint_name, lines
-from confiture.lint.remedies.sql_text import enumerated
-from confiture.models.catalog import Name, Table, View
+from confiture.lint.facts.alter_table import added_constraints
+from confiture.lint.facts.row_changes import CHANGING, find_row_changes, is_large_read, is_new_name, is_unbounded
+from confiture.lint.facts.table_sizes import is_large, is_small_table, resolve_relation_name
+from confiture.lint.remedies.commands import LATER, join_lines, new_constraint_name
+from confiture.lint.remedies.sql_text import join_and_truncate
+from confiture.models.catalog import QualifiedName, Table, View
 from confiture.models.trace import LockMode
-from confiture.sql.tree import alter_commands, pb
-from confiture.sql.walking import nodes_of
-from confiture.text import shortened
+from confiture.sql.parse_tree import alter_commands, pb
+from confiture.sql.traversal import find_nodes
+from confiture.text import shorten_sql
 
-_BUILDING = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt", "alter_domain_stmt")
-_KINDS = frozenset({*CHANGING, *_BUILDING, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})
+_BUILD_KINDS = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt", "alter_domain_stmt")
+_KINDS = frozenset({*CHANGING, *_BUILD_KINDS, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})
 
 
-def _check(subject: StatementSubject) -> Iterable[Hit]:
-    if next(subject.earlier_exclusive(), None) is None:
+def _check(context: StatementContext) -> Iterable[Hit]:
+    if next(context.earlier_exclusive(), None) is None:
         return
-    work = next(_work(subject), None)
+    work = next(_slow_work(context), None)
     if work is None:
         return
-    for earlier in subject.earlier_exclusive():
-        held = _held(earlier, subject)
+    for earlier in context.earlier_exclusive():
+        held = _tables_still_locked(earlier, context)
         if held:
-            if not _is_told(earlier, subject):
+            if not _is_already_reported(earlier, context):
                 stays = "stays" if len(held) == 1 else "stay"
                 yield Hit(
-                    place=subject.place,
+                    place=context.location,
                     relation=str(held[0]),
-                    message=f"{enumerated([str(name) for name in held])} {stays} locked by "
-                    f"`{shortened(earlier.statement.text)}` while this statement {work}",
-                    remedy=None if _is_mended(subject) else lines(LATER, subject.statement.text.strip()),
+                    message=f"{join_and_truncate([str(name) for name in held])} {stays} locked by "
+                    f"`{shorten_sql(earlier.statement.text)}` while this statement {work}",
+                    remedy=None
+                    if _is_reported_elsewhere(context)
+                    else join_lines(LATER, context.statement.text.strip()),
                 )
             return
 
 
-def _is_mended(subject: StatementSubject) -> bool:
+def _is_reported_elsewhere(context: StatementContext) -> bool:
     """Whether the work is a hazard by itself, wherever it runs: what to write instead is told along with that."""
-    kind, node = subject.statement.kind, subject.node
-    if kind not in ("index_stmt", "alter_table_stmt") or subject.is_new(node.relation):
+    kind, node = context.statement.kind, context.node
+    if kind not in ("index_stmt", "alter_table_stmt") or context.is_new(node.relation):
         return False
     return kind == "index_stmt" or any(one.subtype != pb.AT_ValidateConstraint for one in alter_commands(node))
 
 
-def _held(earlier: StatementSubject, subject: StatementSubject) -> list[Name]:
+def _tables_still_locked(earlier: StatementContext, context: StatementContext) -> list[QualifiedName]:
     """The tables that others use and that stay locked because of an earlier statement, not of the present one."""
-    own = {name for name, mode in subject.effects.locks.items() if mode is LockMode.ACCESS_EXCLUSIVE}
-    return [name for name in _locked(earlier) if name not in own and not is_new_name(subject, name)]
+    own = {name for name, mode in context.effects.locks.items() if mode is LockMode.ACCESS_EXCLUSIVE}
+    return [name for name in _exclusively_locked(earlier) if name not in own and not is_new_name(context, name)]
 
 
-def _is_told(earlier: StatementSubject, subject: StatementSubject) -> bool:
+def _is_already_reported(earlier: StatementContext, context: StatementContext) -> bool:
     """Whether the locks of the earlier statement are told of at other work between: once is enough."""
-    numbers = subject.transaction.of_kind(_KINDS, earlier.number + 1, subject.number)
-    between = (subject.earlier[number] for number in numbers)
-    return any(_held(earlier, one) and next(_work(one), None) for one in between)
+    numbers = context.transaction.numbers_of_kind(_KINDS, earlier.number + 1, context.number)
+    between = (context.earlier[number] for number in numbers)
+    return any(_tables_still_locked(earlier, one) and next(_slow_work(one), None) for one in between)
 
 
-def _locked(subject: StatementSubject) -> Iterator[Name]:
+def _exclusively_locked(context: StatementContext) -> Iterator[QualifiedName]:
     """The tables and views that a statement locked in ACCESS EXCLUSIVE mode and that are still there."""
-    for name, mode in subject.effects.locks.items():
+    for name, mode in context.effects.locks.items():
         if mode is LockMode.ACCESS_EXCLUSIVE:
-            known = subject.catalog.relation(*name)
-            if isinstance(known, Table | View) or (known is None and _names(subject, name)):
+            known = context.catalog.relation(*name)
+            if isinstance(known, Table | View) or (known is None and _is_named_in(context, name)):
                 yield name
 
 
-def _names(subject: StatementSubject, relation: Name) -> bool:
+def _is_named_in(context: StatementContext, relation: QualifiedName) -> bool:
     """Whether a statement other than a DROP names a relation, not an index, that the catalog does not know."""
-    if subject.statement.kind == "drop_stmt" or relation in subject.catalog.index_owners:
+    if context.statement.kind == "drop_stmt" or relation in context.catalog.index_owners:
         return False
-    named = nodes_of(subject.node, pb.RangeVar)
-    return any(name_of(subject, one) == relation for one in named)
+    named = find_nodes(context.node, pb.RangeVar)
+    return any(resolve_relation_name(context, one) == relation for one in named)
 
 
-def _work(subject: StatementSubject) -> Iterator[str]:
+def _slow_work(context: StatementContext) -> Iterator[str]:
     """What takes time in a statement, in words that follow `this statement`."""
-    kind, node = subject.statement.kind, subject.node
-    for change in changes(kind, node):
-        if is_unbounded(change, subject):
-            yield f"changes rows of {subject.name(change.node.relation)}"
-    filled = _filled(subject)
+    kind, node = context.statement.kind, context.node
+    for change in find_row_changes(kind, node):
+        if is_unbounded(change, context):
+            yield f"changes rows of {context.name(change.node.relation)}"
+    filled = _filled_relation(context)
     if filled is not None:
-        yield f"fills {subject.name(filled)}"
+        yield f"fills {context.name(filled)}"
     elif kind == "select_stmt":
         # a check reads what it must to prove something: worth a word only where that is known to be much
-        large = [name for name in sorted(subject.effects.scans) if is_large(subject, name)]
+        large = [name for name in sorted(context.effects.scans) if is_large(context, name)]
         if large:
-            yield f"reads all {subject.rows(large[0]):,} rows of {large[0]}"
-    elif kind in _BUILDING and not _validates_what_it_added(subject) and not _is_of_empty_table(subject):
-        for name in sorted(subject.effects.scans | subject.effects.rewrites):
-            if not is_new_name(subject, name) and not is_small(subject, name):
-                verb = "writes all of" if name in subject.effects.rewrites else "reads all of"
+            yield f"reads all {context.rows(large[0]):,} rows of {large[0]}"
+    elif kind in _BUILD_KINDS and not _is_validation_of_new(context) and not _is_on_empty_table(context):
+        for name in sorted(context.effects.scans | context.effects.rewrites):
+            if not is_new_name(context, name) and not is_small_table(context, name):
+                verb = "writes all of" if name in context.effects.rewrites else "reads all of"
                 yield f"{verb} {name}"
 
 
-def _filled(subject: StatementSubject) -> Any:
+def _filled_relation(context: StatementContext) -> Any:
     """The relation that a statement fills with rows whose number is not bounded, None where it does not."""
-    node = subject.node
-    match subject.statement.kind:
-        case "insert_stmt" if reads_much(node.select_stmt.select_stmt, subject):
+    node = context.node
+    match context.statement.kind:
+        case "insert_stmt" if is_large_read(node.select_stmt.select_stmt, context):
             return node.relation
-        case "create_table_as_stmt" if not node.into.skip_data and reads_much(node.query.select_stmt, subject):
+        case "create_table_as_stmt" if not node.into.skip_data and is_large_read(node.query.select_stmt, context):
             return node.into.rel
         case "refresh_mat_view_stmt" if not node.skip_data:
             return node.relation
@@ -117,30 +119,31 @@ def _filled(subject: StatementSubject) -> Any:
     return None
 
 
-def _is_of_empty_table(subject: StatementSubject) -> bool:
+def _is_on_empty_table(context: StatementContext) -> bool:
     """Whether it alters a table that the transaction made and did not fill: its keys have nothing to look up."""
-    if subject.statement.kind != "alter_table_stmt":
+    if context.statement.kind != "alter_table_stmt":
         return False
-    table = name_of(subject, subject.node.relation)
-    made = any(name_of(one, one.node.relation) == table for one in subject.earlier_of("create_stmt"))
+    table = resolve_relation_name(context, context.node.relation)
+    made = any(resolve_relation_name(one, one.node.relation) == table for one in context.earlier_of_kind("create_stmt"))
     return made and not any(
-        name_of(one, one.node.relation) == table for one in subject.earlier_of("insert_stmt", "copy_stmt")
+        resolve_relation_name(one, one.node.relation) == table
+        for one in context.earlier_of_kind("insert_stmt", "copy_stmt")
     )
 
 
-def _validates_what_it_added(subject: StatementSubject) -> bool:
+def _is_validation_of_new(context: StatementContext) -> bool:
     """Whether the statement does nothing but prove constraints of the same transaction, which is another rule's."""
-    if subject.statement.kind != "alter_table_stmt":
+    if context.statement.kind != "alter_table_stmt":
         return False
-    commands = list(alter_commands(subject.node))
+    commands = list(alter_commands(context.node))
     if any(one.subtype != pb.AT_ValidateConstraint for one in commands):
         return False
-    table = name_of(subject, subject.node.relation)
+    table = resolve_relation_name(context, context.node.relation)
     added = {
-        constraint_name(one, addition)
-        for one in subject.earlier_of("alter_table_stmt")
-        if name_of(one, one.node.relation) == table
-        for addition in additions(one)
+        new_constraint_name(one, addition)
+        for one in context.earlier_of_kind("alter_table_stmt")
+        if resolve_relation_name(one, one.node.relation) == table
+        for addition in added_constraints(one)
     }
     return all(one.name in added for one in commands)
 

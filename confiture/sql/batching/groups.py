@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from confiture.sql.batching.parts import driving_column, insert_query, name_in_query
+from confiture.sql.parse_tree import ParsedStatement, pb, strings
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, pb, strings
-from confiture.sql.walking import nodes_of
+from confiture.sql.traversal import find_nodes
 
 
 def cutting_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
@@ -30,7 +30,7 @@ def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, ke
     if query.group_clause:
         grouped = {driving_column(item, outputs, alias) for item in query.group_clause}
         _require(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
-    elif any(_is_aggregate(call) for target in outputs for call in nodes_of(target, pb.FuncCall)):
+    elif any(_is_aggregate(call) for target in outputs for call in find_nodes(target, pb.FuncCall)):
         raise SqlProblem(
             "backfill-groups",
             "the query aggregates without GROUP BY: it would give a row for each batch",
@@ -67,7 +67,7 @@ def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]
 def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
     named = {item.window_def.name: item.window_def for item in query.window_clause}
     for target in outputs:
-        for call in nodes_of(target, pb.FuncCall):
+        for call in find_nodes(target, pb.FuncCall):
             if call.HasField("over"):
                 yield named.get(call.over.name or call.over.refname, call.over)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from confiture.models.plan import BATCH
-from confiture.sql.tree import ParsedStatement, pb, strings
+from confiture.sql.parse_tree import ParsedStatement, pb, strings
 
 _MARK = BATCH.strip('"')
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from confiture.models.plan import TableRef
 from confiture.sql.batching.parts import is_batch_condition
+from confiture.sql.parse_tree import ParsedStatement, flatten_and, pb, strings
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, flatten_and, pb, strings
-from confiture.sql.walking import nodes_of
+from confiture.sql.traversal import find_nodes
 
 
 def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
@@ -17,7 +17,7 @@ def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProble
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     reads = [
         table
-        for table in nodes_of(statement.node, pb.RangeVar)
+        for table in find_nodes(statement.node, pb.RangeVar)
         if table is not written and table.relname == source.name
     ]
     if len(reads) > 1:
@@ -50,6 +50,6 @@ def _compounding(statement: ParsedStatement) -> SqlProblem | None:
 
 
 def _columns_read(expression: Any) -> Iterator[str]:
-    for column in nodes_of(expression, pb.ColumnRef):
+    for column in find_nodes(expression, pb.ColumnRef):
         if all(field.WhichOneof("node") == "string" for field in column.fields):
             yield strings(column.fields)[-1]

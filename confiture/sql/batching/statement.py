@@ -7,15 +7,15 @@ from dataclasses import field
 from typing import Any
 
 from confiture.models.plan import TableRef
-from confiture.models.values import value
+from confiture.models.records import record
 from confiture.sql.batching.groups import cutting_problem
 from confiture.sql.batching.parts import driving_column, insert_query, is_batch_condition, name_in_query
+from confiture.sql.parse_tree import ParsedStatement, flatten_and, pb
 from confiture.sql.parsing import SqlProblem
-from confiture.sql.tree import ParsedStatement, flatten_and, pb
-from confiture.sql.walking import nodes_of
+from confiture.sql.traversal import find_nodes
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class Fill:
     """The statement of a backfill, understood.
 
@@ -42,11 +42,11 @@ def read_fill(
 
 def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
     """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
-    local = {cte.ctename for cte in nodes_of(statement.node, pb.CommonTableExpr)}
+    local = {cte.ctename for cte in find_nodes(statement.node, pb.CommonTableExpr)}
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     found = {
         TableRef(table.schemaname or None, table.relname)
-        for table in nodes_of(statement.node, pb.RangeVar)
+        for table in find_nodes(statement.node, pb.RangeVar)
         if table is not written and not (table.relname in local and not table.schemaname)
     }
     return tuple(sorted(found, key=str))
@@ -97,7 +97,7 @@ class _Reading:
             )
 
     def _require_mark(self, condition: Any) -> None:
-        marks = [node for node in nodes_of(self._statement.node, pb.ColumnRef) if is_batch_condition(node)]
+        marks = [node for node in find_nodes(self._statement.node, pb.ColumnRef) if is_batch_condition(node)]
         if not marks:
             raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
         if len(marks) > 1:

@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, Catalog, Name, Table
-from confiture.sql.catalog.altering import alter_table
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table
+from confiture.sql.catalog.alter_table import alter_table
 from confiture.sql.catalog.comments import comment
-from confiture.sql.catalog.dropping import drop, drop_owned
+from confiture.sql.catalog.drop import drop, drop_owned
+from confiture.sql.catalog.dynamic_sql import apply_call, apply_select, do_block, import_foreign_schema
 from confiture.sql.catalog.functions import alter_function, create_function
 from confiture.sql.catalog.indexes import create_index
 from confiture.sql.catalog.issues import CatalogIssue
-from confiture.sql.catalog.moving import set_schema
-from confiture.sql.catalog.opaque import call, do_block, import_foreign_schema, select
-from confiture.sql.catalog.renaming import rename
-from confiture.sql.catalog.resolving import type_names
+from confiture.sql.catalog.rename import rename
 from confiture.sql.catalog.schemas import create_extension, create_schema, set_variable
 from confiture.sql.catalog.security import alter_default_privileges, alter_policy, create_policy, grant
 from confiture.sql.catalog.sequences import alter_sequence, create_sequence
+from confiture.sql.catalog.set_schema import set_schema
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.tables import create_foreign_table, create_table, create_table_as
 from confiture.sql.catalog.triggers import create_rule, create_statistics, create_trigger
+from confiture.sql.catalog.type_names import find_user_types
 from confiture.sql.catalog.user_types import (
     alter_domain,
     alter_enum,
+    create_base_type,
     create_composite,
     create_domain,
     create_enum,
     create_range,
-    define,
 )
 from confiture.sql.catalog.views import create_view, refresh_view
-from confiture.sql.tree import ParsedStatement
+from confiture.sql.parse_tree import ParsedStatement
 
 __all__ = ["CatalogBuilder", "CatalogIssue"]
 
-_NONE: frozenset[Name] = frozenset()
+_NONE: frozenset[QualifiedName] = frozenset()
 
 
 def _write(state: CatalogState, node: Any) -> None:
@@ -84,7 +84,7 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
     "alter_policy_stmt": alter_policy,
     "alter_seq_stmt": alter_sequence,
     "alter_table_stmt": alter_table,
-    "call_stmt": call,
+    "call_stmt": apply_call,
     "comment_stmt": comment,
     "copy_stmt": _write,
     "composite_type_stmt": create_composite,
@@ -101,7 +101,7 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
     "create_stmt": create_table,
     "create_table_as_stmt": create_table_as,
     "create_trig_stmt": create_trigger,
-    "define_stmt": define,
+    "define_stmt": create_base_type,
     "delete_stmt": _write,
     "do_stmt": do_block,
     "drop_owned_stmt": drop_owned,
@@ -114,7 +114,7 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
     "refresh_mat_view_stmt": refresh_view,
     "rename_stmt": rename,
     "rule_stmt": create_rule,
-    "select_stmt": select,
+    "select_stmt": apply_select,
     "truncate_stmt": _truncate,
     "update_stmt": _update,
     "variable_set_stmt": set_variable,
@@ -129,17 +129,17 @@ class CatalogBuilder:
     """
 
     def __init__(self, start: Catalog | None = None) -> None:
-        self._state = CatalogState(_apply)
+        self._state = CatalogState(_dispatch)
         if start is not None:
             _load(self._state, start)
         self.catalog = self._state.catalog
 
     @property
-    def misfits(self) -> list[CatalogIssue]:
+    def issues(self) -> list[CatalogIssue]:
         """What did not fit, in order: made twice, named and not there, or not to be seen."""
         return self._state.issues.issues
 
-    def apply(self, statement: ParsedStatement) -> frozenset[Name]:
+    def apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
         """Applies a statement, and returns the relations (indexes too) that it made."""
         handler = _HANDLERS.get(statement.kind)
         if handler is None:
@@ -152,12 +152,12 @@ class CatalogBuilder:
         del state.issues.statement  # it would keep the tree of its whole file
         return frozenset(state.created) if state.created else _NONE
 
-    def begin_file(self) -> None:
+    def reset_session(self) -> None:
         """Forgets what lasts for a session: each file begins with the search path of the server."""
         self._state.search_path[:] = [PUBLIC]
 
 
-def _apply(state: CatalogState, kind: str, node: Any) -> None:
+def _dispatch(state: CatalogState, kind: str, node: Any) -> None:
     handler = _HANDLERS.get(kind)
     if handler:
         handler(state, node)
@@ -195,6 +195,6 @@ def _load_table(state: CatalogState, table: Table) -> None:
     for name in names:
         state.constraints.reserve(table.name.schema, name)
     for column in table.columns:
-        state.dependencies.add(table.name, [one for one in type_names(column.type) if one in state.types])
+        state.dependencies.add(table.name, [one for one in find_user_types(column.type) if one in state.types])
     for trigger in table.triggers:
         state.dependencies.add_trigger(trigger.function, table.name)

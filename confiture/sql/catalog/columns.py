@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.models.catalog import Column, Domain, Name, Sequence
-from confiture.models.values import replace
+from confiture.models.catalog import DomainType, QualifiedName, Sequence, TableColumn
+from confiture.models.records import replace
 from confiture.sql.catalog import types
-from confiture.sql.catalog.constraints import Wanted
-from confiture.sql.catalog.resolving import dependent_type_text, type_names
-from confiture.sql.catalog.sequences import next_value, note_sequence
+from confiture.sql.catalog.constraints import ConstraintSpec
+from confiture.sql.catalog.sequences import add_sequence_use, nextval_text
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
-from confiture.sql.tree import expression_text, pb, strings
+from confiture.sql.catalog.type_names import find_user_types, format_column_type
+from confiture.sql.parse_tree import format_expression, pb, strings
 
 _IDENTITY = {"a": "always", "d": "by default"}
 _GENERATED = {"s": "stored", "v": "virtual"}
@@ -22,77 +22,81 @@ _CONSTRAINTS = frozenset(
 _NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
 
 
-def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, merge: bool = False) -> list[Wanted]:
+def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged: bool = False) -> list[ConstraintSpec]:
     """Adds a column, and returns its constraints, which can only be made once all columns are there.
 
     With `merge`, a column that is there already was inherited, and the definition adds to it.
     """
     name = node.colname
     old = draft.columns.get(name)
-    if old and not merge:
-        state.issues.report_duplicate("column", f"{draft.name}.{name}", old.place, node.location)
+    if old and not is_merged:
+        state.issues.report_duplicate("column", f"{draft.name}.{name}", old.location, node.location)
         return []
     kind, default = _type_and_default(state, draft, node)
     not_null = default is not None
     identity = generated = None
-    wanted: list[Wanted] = []
+    wanted: list[ConstraintSpec] = []
     for item in node.constraints:
         constraint = item.constraint
         what = constraint.contype
         if what in _CONSTRAINTS:
-            wanted.append(Wanted(constraint, what, name, name=constraint.conname))
+            wanted.append(ConstraintSpec(constraint, what, name, name=constraint.conname))
         elif what == pb.CONSTR_DEFAULT:
-            default = default_text(state, kind, constraint.raw_expr)
-            note_sequence(state, draft.name, default)
+            default = format_default(state, kind, constraint.raw_expr)
+            add_sequence_use(state, draft.name, default)
         elif what == pb.CONSTR_IDENTITY:
             identity = identity_kind(constraint)
             not_null = True
-            make_sequence(state, draft, name)
+            create_owned_sequence(state, draft, name)
         elif what == pb.CONSTR_GENERATED:
-            default = expression_text(constraint.raw_expr)
+            default = format_expression(constraint.raw_expr)
             generated = _GENERATED.get(constraint.generated_kind, "stored")
         elif wanted:
-            _with_attribute(wanted[-1], what)
+            _apply_attribute(wanted[-1], what)
     collation = strings(node.coll_clause.collname)[-1] if node.HasField("coll_clause") else None
     if old:
         draft.columns[name] = replace(old, default=default or old.default, generated=generated or old.generated)
     else:
-        draft.columns[name] = Column(
+        draft.columns[name] = TableColumn(
             name=name,
             type=kind,
             default=default,
             identity=identity,
             generated=generated,
             collation=collation,
-            place=state.issues.location(node.location),
+            location=state.issues.location(node.location),
         )
     if not_null and not any(one.kind in _NOT_NULLS for one in wanted):
         implied = pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location)
-        wanted.append(Wanted(implied, pb.CONSTR_NOTNULL, name))
+        wanted.append(ConstraintSpec(implied, pb.CONSTR_NOTNULL, name))
     return wanted
 
 
 def _type_and_default(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[str, str | None]:
     """The type, and the default that a serial type brings along."""
-    kind = dependent_type_text(state, draft, node.type_name) if node.HasField("type_name") else ""
+    kind = format_column_type(state, draft, node.type_name) if node.HasField("type_name") else ""
     if kind in types.SERIALS:
-        return types.SERIALS[kind], make_sequence(state, draft, node.colname)
+        return types.SERIALS[kind], create_owned_sequence(state, draft, node.colname)
     return kind, None
 
 
-def _with_attribute(wanted: Wanted, what: int) -> None:
-    if what in (pb.CONSTR_ATTR_DEFERRABLE, pb.CONSTR_ATTR_DEFERRED):
-        wanted.deferrable = True
-    elif what == pb.CONSTR_ATTR_NOT_ENFORCED:
-        wanted.enforced = False
+def _apply_attribute(spec: ConstraintSpec, attribute: int) -> None:
+    if attribute in (pb.CONSTR_ATTR_DEFERRABLE, pb.CONSTR_ATTR_DEFERRED):
+        spec.deferrable = True
+    elif attribute == pb.CONSTR_ATTR_NOT_ENFORCED:
+        spec.enforced = False
 
 
-def default_text(state: CatalogState, kind: str, node: Any) -> str | None:
+def format_default(state: CatalogState, kind: str, node: Any) -> str | None:
     """The text of a default; PostgreSQL keeps none for NULL, which is what columns have without one."""
     is_null = node.WhichOneof("node") == "a_const" and node.a_const.isnull
-    if is_null and "(" not in kind and not any(isinstance(state.types.get(name), Domain) for name in type_names(kind)):
+    if (
+        is_null
+        and "(" not in kind
+        and not any(isinstance(state.types.get(name), DomainType) for name in find_user_types(kind))
+    ):
         return None
-    return expression_text(node)
+    return format_expression(node)
 
 
 def identity_kind(constraint: Any) -> str:
@@ -100,11 +104,13 @@ def identity_kind(constraint: Any) -> str:
     return _IDENTITY.get(constraint.generated_when, "always")
 
 
-def make_sequence(state: CatalogState, draft: TableBuilder, column: str) -> str:
+def create_owned_sequence(state: CatalogState, draft: TableBuilder, column: str) -> str:
     """Makes the sequence of a serial or identity column; returns the text of the default."""
     schema = draft.name.schema
-    name = Name(schema, state.constraints.free_index_name(schema, draft.name.name, column, "seq", constraint=False))
-    state.sequences.add(Sequence(name=name, owner=(draft.name, column), place=state.issues.location(-1)))
+    name = QualifiedName(
+        schema, state.constraints.free_index_name(schema, draft.name.name, column, "seq", constraint=False)
+    )
+    state.sequences.add(Sequence(name=name, owner=(draft.name, column), location=state.issues.location(-1)))
     state.created.add(name)
     state.dependencies.add(draft.name, (name,))
-    return next_value(name)
+    return nextval_text(name)

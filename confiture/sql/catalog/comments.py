@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from confiture.models.catalog import Name, Table, View
-from confiture.models.values import replace
-from confiture.sql.catalog.functions import function_of
+from confiture.models.catalog import QualifiedName, Table, View
+from confiture.models.records import replace
+from confiture.sql.catalog.functions import find_function
 from confiture.sql.catalog.issues import SYSTEM
-from confiture.sql.catalog.resolving import named_type
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.tree import names, pb, strings
+from confiture.sql.catalog.type_names import resolve_type
+from confiture.sql.parse_tree import pb, schema_and_name, strings
 
 
 def comment(state: CatalogState, node: Any) -> None:
@@ -21,23 +21,23 @@ def comment(state: CatalogState, node: Any) -> None:
         handler(state, node.object, node.comment or None)
 
 
-def _relation(state: CatalogState, node: Any, text: str | None) -> None:
-    schema, name = names(node.list.items)
+def _comment_on_relation(state: CatalogState, node: Any, text: str | None) -> None:
+    schema, name = schema_and_name(node.list.items)
     found = state.catalog.relation(schema, name)
     if isinstance(found, Table):
         state.tables[found.name] = replace(found, comment=text)
     elif isinstance(found, View):
         state.views[found.name] = replace(found, comment=text)
     elif found is None:
-        _missing(state, "relation", schema, name)
+        _report_missing(state, "relation", schema, name)
 
 
-def _missing(state: CatalogState, what: str, schema: str | None, name: str) -> None:
+def _report_missing(state: CatalogState, kind: str, schema: str | None, name: str) -> None:
     if schema not in SYSTEM and not state.issues.has_unknown_extension:
-        state.issues.report_missing(what, Name(schema or state.names.creation_schema, name))
+        state.issues.report_missing(kind, QualifiedName(schema or state.names.creation_schema, name))
 
 
-def _column(state: CatalogState, node: Any, text: str | None) -> None:
+def _comment_on_column(state: CatalogState, node: Any, text: str | None) -> None:
     parts = strings(node.list.items)
     if len(parts) < 2:
         return
@@ -54,15 +54,15 @@ def _column(state: CatalogState, node: Any, text: str | None) -> None:
     elif isinstance(found, View):
         if found.columns and parts[-1] not in found.columns:
             state.issues.report_missing_column(found.name, parts[-1])
-    elif found is None and named_type(state, node.list.items[:-1], missing_ok=True) is None:
-        _missing(state, "relation", schema, name)
+    elif found is None and resolve_type(state, node.list.items[:-1], missing_ok=True) is None:
+        _report_missing(state, "relation", schema, name)
 
 
-def _index(state: CatalogState, node: Any, text: str | None) -> None:
-    schema, name = names(node.list.items)
-    found = state.catalog.indexed(schema, name)
+def _comment_on_index(state: CatalogState, node: Any, text: str | None) -> None:
+    schema, name = schema_and_name(node.list.items)
+    found = state.catalog.find_index(schema, name)
     if found is None:
-        _missing(state, "index", schema, name)
+        _report_missing(state, "index", schema, name)
         return
     relation, index = found
     indexes = tuple(replace(one, comment=text) if one is index else one for one in relation.indexes)
@@ -72,18 +72,18 @@ def _index(state: CatalogState, node: Any, text: str | None) -> None:
         state.views[relation.name] = replace(relation, indexes=indexes)
 
 
-def _on_table(state: CatalogState, node: Any) -> tuple[Table | None, str]:
+def _find_table_object(state: CatalogState, node: Any) -> tuple[Table | None, str]:
     """The table and the name of the object of it that a list of strings names."""
     parts = strings(node.list.items)
-    schema, name = names(node.list.items[:-1])
+    schema, name = schema_and_name(node.list.items[:-1])
     found = state.catalog.relation(schema, name)
     if found is None:
-        _missing(state, "relation", schema, name)
+        _report_missing(state, "relation", schema, name)
     return (found if isinstance(found, Table) else None), parts[-1]
 
 
-def _constraint(state: CatalogState, node: Any, text: str | None) -> None:
-    table, name = _on_table(state, node)
+def _comment_on_constraint(state: CatalogState, node: Any, text: str | None) -> None:
+    table, name = _find_table_object(state, node)
     if table is None:
         return
     if table.constraint(name) is None:
@@ -94,46 +94,46 @@ def _constraint(state: CatalogState, node: Any, text: str | None) -> None:
     state.tables[table.name] = replace(table, constraints=constraints)
 
 
-def _policy(state: CatalogState, node: Any, text: str | None) -> None:
-    table, name = _on_table(state, node)
+def _comment_on_policy(state: CatalogState, node: Any, text: str | None) -> None:
+    table, name = _find_table_object(state, node)
     if table and not any(one.name == name for one in table.policies):
         state.issues.report_missing("policy", f"{name} of {table.name}")
 
 
-def _trigger(state: CatalogState, node: Any, text: str | None) -> None:
-    table, name = _on_table(state, node)
+def _comment_on_trigger(state: CatalogState, node: Any, text: str | None) -> None:
+    table, name = _find_table_object(state, node)
     if table and not any(one.name == name for one in table.triggers):
         state.issues.report_missing("trigger", f"{name} of {table.name}")
 
 
-def _function(state: CatalogState, node: Any, text: str | None) -> None:
-    found = function_of(state, node.object_with_args)
+def _comment_on_function(state: CatalogState, node: Any, text: str | None) -> None:
+    found = find_function(state, node.object_with_args)
     if found:
         state.functions.all[found.signature] = replace(found, comment=text)
 
 
-def _type(state: CatalogState, node: Any, text: str | None) -> None:
-    named_type(state, node.type_name.names)
+def _comment_on_type(state: CatalogState, node: Any, text: str | None) -> None:
+    resolve_type(state, node.type_name.names)
 
 
-def _schema(state: CatalogState, node: Any, text: str | None) -> None:
+def _comment_on_schema(state: CatalogState, node: Any, text: str | None) -> None:
     state.names.require_schema(node.string.sval)
 
 
 _HANDLERS: dict[int, Callable[[CatalogState, Any, str | None], None]] = {
-    pb.OBJECT_TABLE: _relation,
-    pb.OBJECT_FOREIGN_TABLE: _relation,
-    pb.OBJECT_VIEW: _relation,
-    pb.OBJECT_MATVIEW: _relation,
-    pb.OBJECT_SEQUENCE: _relation,
-    pb.OBJECT_COLUMN: _column,
-    pb.OBJECT_INDEX: _index,
-    pb.OBJECT_TABCONSTRAINT: _constraint,
-    pb.OBJECT_POLICY: _policy,
-    pb.OBJECT_TRIGGER: _trigger,
-    pb.OBJECT_FUNCTION: _function,
-    pb.OBJECT_PROCEDURE: _function,
-    pb.OBJECT_TYPE: _type,
-    pb.OBJECT_DOMAIN: _type,
-    pb.OBJECT_SCHEMA: _schema,
+    pb.OBJECT_TABLE: _comment_on_relation,
+    pb.OBJECT_FOREIGN_TABLE: _comment_on_relation,
+    pb.OBJECT_VIEW: _comment_on_relation,
+    pb.OBJECT_MATVIEW: _comment_on_relation,
+    pb.OBJECT_SEQUENCE: _comment_on_relation,
+    pb.OBJECT_COLUMN: _comment_on_column,
+    pb.OBJECT_INDEX: _comment_on_index,
+    pb.OBJECT_TABCONSTRAINT: _comment_on_constraint,
+    pb.OBJECT_POLICY: _comment_on_policy,
+    pb.OBJECT_TRIGGER: _comment_on_trigger,
+    pb.OBJECT_FUNCTION: _comment_on_function,
+    pb.OBJECT_PROCEDURE: _comment_on_function,
+    pb.OBJECT_TYPE: _comment_on_type,
+    pb.OBJECT_DOMAIN: _comment_on_type,
+    pb.OBJECT_SCHEMA: _comment_on_schema,
 }

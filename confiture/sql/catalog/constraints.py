@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from confiture.models.catalog import TEMPORARY, Constraint, ConstraintKind, Index, Name, Table
-from confiture.models.values import replace
-from confiture.sql.catalog.keys import columns_read, key_options
-from confiture.sql.catalog.names import of_columns, told_apart
+from confiture.models.catalog import TEMPORARY, Constraint, ConstraintKind, Index, QualifiedName, Table
+from confiture.models.records import replace
+from confiture.sql.catalog.index_keys import find_expression_columns, format_key_options
+from confiture.sql.catalog.object_names import dedupe_column_names, index_name_columns
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
-from confiture.sql.tree import expression_text, pb, result_name, strings
-from confiture.sql.walking import column_names
+from confiture.sql.parse_tree import column_result_name, format_expression, pb, strings
+from confiture.sql.traversal import column_names
 
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
-INDEXED = {
+INDEX_CONSTRAINTS = {
     pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY,
     pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE,
     pb.CONSTR_EXCLUSION: ConstraintKind.EXCLUSION,
@@ -25,7 +25,7 @@ _LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", Con
 
 
 @dataclass(slots=True)
-class Wanted:
+class ConstraintSpec:
     """A constraint of the tree, with the column it was written at, and what the attributes behind it say."""
 
     node: Any
@@ -34,10 +34,10 @@ class Wanted:
     deferrable: bool = False
     enforced: bool = True
     name: str = ""
-    redundant: bool = False
+    is_redundant: bool = False
 
     @classmethod
-    def of(cls, node: Any, column: str | None = None) -> Wanted:
+    def from_node(cls, node: Any, column: str | None = None) -> ConstraintSpec:
         """The constraint of a node of the tree."""
         return cls(node, node.contype, column, name=node.conname)
 
@@ -52,59 +52,63 @@ class Wanted:
         return strings(self.node.keys) or ((self.column,) if self.column else ())
 
 
-def add_all(state: CatalogState, draft: TableBuilder, wanted: Sequence[Wanted], *, new: bool = False) -> None:
+def add_constraints(
+    state: CatalogState, draft: TableBuilder, specs: Sequence[ConstraintSpec], *, is_new_table: bool = False
+) -> None:
     """Adds constraints in the order in which PostgreSQL does, which decides about their names."""
-    seen: dict[tuple[object, ...], Wanted] = {}
-    ordered = sorted(wanted, key=_order)
+    seen: dict[tuple[object, ...], ConstraintSpec] = {}
+    ordered = sorted(specs, key=_creation_order)
     for one in ordered:
-        if one.kind not in INDEXED or one.node.indexname:
+        if one.kind not in INDEX_CONSTRAINTS or one.node.indexname:
             continue
-        prior = seen.setdefault(_index_key(one), one)
+        prior = seen.setdefault(_index_identity(one), one)
         if prior is not one and one.kind != pb.CONSTR_PRIMARY:
             prior.name = prior.name or one.name
-            one.redundant = True
+            one.is_redundant = True
     for one in ordered:
-        if not one.redundant:
-            add(state, draft, one, new=new)
+        if not one.is_redundant:
+            add_constraint(state, draft, one, is_new_table=is_new_table)
 
 
-def _index_key(wanted: Wanted) -> tuple[object, ...]:
+def _index_identity(spec: ConstraintSpec) -> tuple[object, ...]:
     """Constraints that have the same need one index only, as UNIQUE and PRIMARY KEY of one column."""
-    node = wanted.node
+    node = spec.node
     pairs = [one.list.items for one in node.exclusions]
     exclusions = [(pair[0].index_elem.name or None, strings(pair[1].list.items)) for pair in pairs]
-    unlike = id(wanted) if any(name is None for name, _ in exclusions) or node.HasField("where_clause") else 0
-    said = (node.deferrable or wanted.deferrable, node.nulls_not_distinct, node.without_overlaps, unlike)
-    return (*wanted.columns, "", *strings(node.including), *exclusions, said)
+    unlike = id(spec) if any(name is None for name, _ in exclusions) or node.HasField("where_clause") else 0
+    said = (node.deferrable or spec.deferrable, node.nulls_not_distinct, node.without_overlaps, unlike)
+    return (*spec.columns, "", *strings(node.including), *exclusions, said)
 
 
 _ORDER = {pb.CONSTR_CHECK: 0, pb.CONSTR_NOTNULL: 1, pb.CONSTR_PRIMARY: 2, pb.CONSTR_FOREIGN: 4}
 
 
-def _order(wanted: Wanted) -> int:
-    return _ORDER.get(wanted.kind, 3)
+def _creation_order(spec: ConstraintSpec) -> int:
+    return _ORDER.get(spec.kind, 3)
 
 
-def add(state: CatalogState, draft: TableBuilder, wanted: Wanted, *, new: bool = False) -> None:
+def add_constraint(
+    state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, *, is_new_table: bool = False
+) -> None:
     """Adds a constraint to a table that is `new`, or that existed."""
-    kind, name = wanted.kind, wanted.name
+    kind, name = spec.kind, spec.name
     if name and name in draft.constraints:
-        state.issues.report_duplicate("constraint", name, draft.constraints[name].place, wanted.node.location)
+        state.issues.report_duplicate("constraint", name, draft.constraints[name].location, spec.node.location)
         return
     if kind == pb.CONSTR_CHECK:
-        _add_check(state, draft, wanted, new)
+        _add_check(state, draft, spec, is_new_table)
     elif kind == pb.CONSTR_NOTNULL:
-        add_not_null(state, draft, wanted)
+        add_not_null(state, draft, spec)
     elif kind == pb.CONSTR_FOREIGN:
-        _add_foreign_key(state, draft, wanted, new)
-    elif kind in INDEXED:
-        _add_indexed(state, draft, wanted)
+        _add_foreign_key(state, draft, spec, is_new_table)
+    elif kind in INDEX_CONSTRAINTS:
+        _add_index_constraint(state, draft, spec)
 
 
-def add_not_null(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> None:
+def add_not_null(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec) -> None:
     """NOT NULL at a column, or as a table constraint of PostgreSQL 18."""
-    node = wanted.node
-    name = wanted.column or next(iter(strings(node.keys)), "")
+    node = spec.node
+    name = spec.column or next(iter(strings(node.keys)), "")
     column = draft.columns.get(name)
     if column is None:
         state.issues.report_missing_column(draft.name, name, node.location)
@@ -114,43 +118,45 @@ def add_not_null(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> No
     draft.columns[name] = replace(
         column,
         not_null=not node.skip_validation,
-        not_null_constraint=column.not_null_constraint or not_null_name(state, draft, name, wanted.name),
+        not_null_constraint=column.not_null_constraint or choose_not_null_name(state, draft, name, spec.name),
     )
 
 
-def not_null_name(state: CatalogState, draft: TableBuilder, column: str, asked: str = "") -> str:
+def choose_not_null_name(state: CatalogState, draft: TableBuilder, column: str, requested_name: str = "") -> str:
     """The name of a column's NOT NULL constraint, which is noted as taken."""
     schema, table = draft.name
-    name = asked or state.constraints.free_name(schema, table, column, "not_null")
+    name = requested_name or state.constraints.free_name(schema, table, column, "not_null")
     state.constraints.reserve(schema, name)
     return name
 
 
-def _add_check(state: CatalogState, draft: TableBuilder, wanted: Wanted, new: bool) -> None:
-    node = wanted.node
+def _add_check(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, is_new_table: bool) -> None:
+    node = spec.node
     columns = tuple(one for one in column_names(node.raw_expr) if one != draft.name.name or one in draft.columns)
-    _require(state, draft, columns, node.location)
+    _require_columns(state, draft, columns, node.location)
     alone = columns[0] if len(columns) == 1 else None
     state.constraints.add(
         draft,
         Constraint(
-            name=wanted.name or state.constraints.free_name(draft.name.schema, draft.name.name, alone, "check"),
+            name=spec.name or state.constraints.free_name(draft.name.schema, draft.name.name, alone, "check"),
             kind=ConstraintKind.CHECK,
             columns=columns,
-            expression=expression_text(node.raw_expr),
-            validated=wanted.is_enforced and (new or not node.skip_validation),
+            expression=format_expression(node.raw_expr),
+            validated=spec.is_enforced and (is_new_table or not node.skip_validation),
             no_inherit=node.is_no_inherit,
-            place=state.issues.location(node.location),
+            location=state.issues.location(node.location),
         ),
     )
 
 
-def _add_foreign_key(state: CatalogState, draft: TableBuilder, wanted: Wanted, new: bool) -> None:
-    node = wanted.node
-    columns = strings(node.fk_attrs) or ((wanted.column,) if wanted.column else ())
-    _require(state, draft, columns, node.location)
-    target, target_columns = _target(state, draft, node)
-    name = wanted.name or state.constraints.free_name(draft.name.schema, draft.name.name, of_columns(columns), "fkey")
+def _add_foreign_key(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, is_new_table: bool) -> None:
+    node = spec.node
+    columns = strings(node.fk_attrs) or ((spec.column,) if spec.column else ())
+    _require_columns(state, draft, columns, node.location)
+    target, target_columns = _resolve_target(state, draft, node)
+    name = spec.name or state.constraints.free_name(
+        draft.name.schema, draft.name.name, index_name_columns(columns), "fkey"
+    )
     state.constraints.add(
         draft,
         Constraint(
@@ -161,20 +167,20 @@ def _add_foreign_key(state: CatalogState, draft: TableBuilder, wanted: Wanted, n
             target_columns=target_columns,
             on_update=_ACTIONS.get(node.fk_upd_action, "no action"),
             on_delete=_ACTIONS.get(node.fk_del_action, "no action"),
-            validated=wanted.is_enforced and (new or not node.skip_validation),
-            deferrable=node.deferrable or wanted.deferrable,
-            place=state.issues.location(node.location),
+            validated=spec.is_enforced and (is_new_table or not node.skip_validation),
+            deferrable=node.deferrable or spec.deferrable,
+            location=state.issues.location(node.location),
         ),
     )
 
 
-def _target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[Name, tuple[str, ...]]:
+def _resolve_target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[QualifiedName, tuple[str, ...]]:
     """The table and columns that a foreign key refers to."""
     columns = strings(node.pk_attrs)
     asked = node.pktable
-    if _is_self(state, draft, asked):
+    if _is_same_table(state, draft, asked):
         key = draft.constraints.get(draft.key_name or "")
-        _require(state, draft, columns, node.location)
+        _require_columns(state, draft, columns, node.location)
         if key is None and not columns:
             state.issues.report_missing("primary key of", draft.name, asked.location)
         return draft.name, columns or (key.columns if key else ())
@@ -192,14 +198,14 @@ def _target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[Name, 
     return found.name, columns or (key.columns if key else ())
 
 
-def _is_self(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
+def _is_same_table(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
     """Whether a name means the table itself, which may not be in the catalog yet."""
     if node.relname != draft.name.name:
         return False
     if node.schemaname:
         return bool(node.schemaname == draft.name.schema)
     for schema in (TEMPORARY, *state.search_path):
-        name = Name(schema, node.relname)
+        name = QualifiedName(schema, node.relname)
         if name == draft.name:
             return True
         if name in state.tables:
@@ -207,30 +213,36 @@ def _is_self(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
     return False
 
 
-def _add_indexed(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> None:
-    node = wanted.node
-    kind = INDEXED[wanted.kind]
+def _add_index_constraint(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec) -> None:
+    node = spec.node
+    kind = INDEX_CONSTRAINTS[spec.kind]
     if node.indexname:
-        _use_index(state, draft, wanted, kind)
+        _use_index(state, draft, spec, kind)
         return
-    keys = _exclusion_keys(draft, node) if kind is ConstraintKind.EXCLUSION else _Keys(wanted.columns, wanted.columns)
+    keys = _exclusion_keys(draft, node) if kind is ConstraintKind.EXCLUSION else _IndexKeys(spec.columns, spec.columns)
     included = strings(node.including)
     plain = tuple(column for column in keys.columns if column)
-    _require(state, draft, (*(keys.reads or plain), *included), node.location)
+    _require_columns(state, draft, (*(keys.expression_columns or plain), *included), node.location)
     if kind is ConstraintKind.PRIMARY_KEY:
-        _make_key(state, draft, plain, node.location)
+        _make_columns_not_null(state, draft, plain, node.location)
     schema, table = draft.name
-    name = wanted.name
+    name = spec.name
     if not name:
-        second = None if kind is ConstraintKind.PRIMARY_KEY else of_columns(told_apart([*keys.names, *included]))
+        second = (
+            None
+            if kind is ConstraintKind.PRIMARY_KEY
+            else index_name_columns(dedupe_column_names([*keys.names, *included]))
+        )
         name = state.constraints.free_index_name(schema, table, second, _LABELS[kind], constraint=True)
-    elif state.names.is_taken(Name(schema, name)):
-        state.issues.report_duplicate("relation", name, state.names.defined_at(Name(schema, name)), node.location)
+    elif state.names.is_taken(QualifiedName(schema, name)):
+        state.issues.report_duplicate(
+            "relation", name, state.names.defined_at(QualifiedName(schema, name)), node.location
+        )
         return
-    state.created.add(Name(schema, name))
+    state.created.add(QualifiedName(schema, name))
     place = state.issues.location(node.location)
-    deferrable = node.deferrable or wanted.deferrable
-    state.constraints.add(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, place=place))
+    deferrable = node.deferrable or spec.deferrable
+    state.constraints.add(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, location=place))
     state.indexes.add(
         draft,
         Index(
@@ -238,78 +250,82 @@ def _add_indexed(state: CatalogState, draft: TableBuilder, wanted: Wanted) -> No
             method=node.access_method or ("gist" if node.without_overlaps else "btree"),
             columns=keys.columns,
             expressions=keys.expressions,
-            included=included,
+            include_columns=included,
             key_options=keys.options,
             unique=kind is not ConstraintKind.EXCLUSION,
             nulls_not_distinct=node.nulls_not_distinct,
-            predicate=expression_text(node.where_clause) if node.HasField("where_clause") else None,
-            reads=keys.reads or plain,
+            predicate=format_expression(node.where_clause) if node.HasField("where_clause") else None,
+            expression_columns=keys.expression_columns or plain,
             constraint=name,
-            place=place,
+            location=place,
         ),
     )
 
 
-class _Keys(NamedTuple):
+class _IndexKeys(NamedTuple):
     """The keys of an index: their columns, what they are called in generated names, and what else an Index holds."""
 
     columns: tuple[str | None, ...]
     names: tuple[str, ...]
     expressions: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
+    expression_columns: tuple[str, ...] = ()
 
 
-def _exclusion_keys(draft: TableBuilder, node: Any) -> _Keys:
+def _exclusion_keys(draft: TableBuilder, node: Any) -> _IndexKeys:
     elements = [pair.list.items[0].index_elem for pair in node.exclusions]
-    return _Keys(
+    return _IndexKeys(
         columns=tuple(one.name or None for one in elements),
-        names=tuple(one.name or result_name(one.expr) or "expr" for one in elements),
-        expressions=tuple(expression_text(one.expr) for one in elements if not one.name),
-        options=key_options(node.access_method, draft.columns.get, elements),
-        reads=columns_read(elements, node.where_clause if node.HasField("where_clause") else None),
+        names=tuple(one.name or column_result_name(one.expr) or "expr" for one in elements),
+        expressions=tuple(format_expression(one.expr) for one in elements if not one.name),
+        options=format_key_options(node.access_method, draft.columns.get, elements),
+        expression_columns=find_expression_columns(
+            elements, node.where_clause if node.HasField("where_clause") else None
+        ),
     )
 
 
-def _use_index(state: CatalogState, draft: TableBuilder, wanted: Wanted, kind: ConstraintKind) -> None:
+def _use_index(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, kind: ConstraintKind) -> None:
     """ADD CONSTRAINT ... USING INDEX: the index gets the name of the constraint."""
-    node = wanted.node
+    node = spec.node
     index = draft.indexes.get(node.indexname)
     if index is None:
         state.issues.report_missing("index", node.indexname, node.location)
         return
-    name = wanted.name or index.name
+    name = spec.name or index.name
     columns = tuple(column for column in index.columns if column)
     if kind is ConstraintKind.PRIMARY_KEY:
-        _make_key(state, draft, columns, node.location)
-    whole = state.indexes.parents.get(Name(draft.name.schema, index.name))
+        _make_columns_not_null(state, draft, columns, node.location)
+    whole = state.indexes.parents.get(QualifiedName(draft.name.schema, index.name))
     state.indexes.remove(draft, index.name)
     if whole:
-        state.indexes.parents[Name(draft.name.schema, name)] = whole
+        state.indexes.parents[QualifiedName(draft.name.schema, name)] = whole
     state.constraints.add(
         draft,
         Constraint(
             name=name,
             kind=kind,
             columns=columns,
-            deferrable=node.deferrable or wanted.deferrable,
-            place=state.issues.location(node.location),
+            deferrable=node.deferrable or spec.deferrable,
+            location=state.issues.location(node.location),
         ),
     )
     state.indexes.add(draft, replace(index, name=name, constraint=name))
 
 
-def _make_key(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
+def _make_columns_not_null(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
     if draft.key_name:
-        state.issues.report_duplicate("primary key of", draft.name, draft.constraints[draft.key_name].place, location)
+        state.issues.report_duplicate(
+            "primary key of", draft.name, draft.constraints[draft.key_name].location, location
+        )
     for name in columns:
         column = draft.columns.get(name)
         if column and not column.not_null:
-            named = column.not_null_constraint or not_null_name(state, draft, name)
+            named = column.not_null_constraint or choose_not_null_name(state, draft, name)
             draft.columns[name] = replace(column, not_null=True, not_null_constraint=named)
 
 
-def _require(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
+def _require_columns(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
     """Notes which columns are not there."""
     for column in columns:
         if column not in draft.columns and column not in SYSTEM_COLUMNS:

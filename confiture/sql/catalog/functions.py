@@ -5,72 +5,80 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from confiture.models.catalog import Function, Name, Signature
-from confiture.models.values import replace
-from confiture.sql.catalog.resolving import bare_type, quoted
-from confiture.sql.catalog.schemas import has_foreign_functions
+from confiture.models.catalog import Function, QualifiedName, Signature
+from confiture.models.records import replace
+from confiture.sql.catalog.schemas import can_have_unknown_functions
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.tree import expression_text, names, pb, statement_text, strings
+from confiture.sql.catalog.type_names import format_argument_type
+from confiture.sql.parse_tree import (
+    format_expression,
+    format_statement,
+    pb,
+    quote_identifier,
+    schema_and_name,
+    strings,
+)
 
-_INPUTS = frozenset({pb.FUNC_PARAM_IN, pb.FUNC_PARAM_INOUT, pb.FUNC_PARAM_VARIADIC, pb.FUNC_PARAM_DEFAULT})
-_LISTS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
+_INPUT_MODES = frozenset({pb.FUNC_PARAM_IN, pb.FUNC_PARAM_INOUT, pb.FUNC_PARAM_VARIADIC, pb.FUNC_PARAM_DEFAULT})
+_LIST_SETTINGS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
 
 
 def create_function(state: CatalogState, node: Any) -> None:
     """CREATE FUNCTION and CREATE PROCEDURE."""
-    schema, text = names(node.funcname)
-    name = Name(schema or state.names.creation_schema, text)
+    schema, text = schema_and_name(node.funcname)
+    name = QualifiedName(schema or state.names.creation_schema, text)
     state.names.require_schema(name.schema)
     parameters = [one.function_parameter for one in node.parameters]
-    arguments = tuple(bare_type(state, one.arg_type) for one in parameters if one.mode in _INPUTS)
+    arguments = tuple(format_argument_type(state, one.arg_type) for one in parameters if one.mode in _INPUT_MODES)
     signature = Signature(name, arguments)
     old = state.functions.all.get(signature)
     if old and not node.replace:
-        state.issues.report_duplicate("function", signature, old.place)
+        state.issues.report_duplicate("function", signature, old.location)
         return
-    returns = None if node.is_procedure else _returns(state, node, parameters)
+    returns = None if node.is_procedure else _result_text(state, node, parameters)
     function = Function(
         signature=signature,
         returns=returns,
         language="",
-        body=_body(node.sql_body),
+        body=_sql_body(node.sql_body),
         public_execute=old.public_execute if old else True,
         comment=old.comment if old else None,
-        place=state.issues.location(-1),
+        location=state.issues.location(-1),
     )
-    function = _with_options(state, function, node.options)
+    function = _apply_options(state, function, node.options)
     if not function.language:
         function = replace(function, language="sql")
     state.functions.put(function)
     state.functions.add_types(function)
     if not old:
-        state.grants.grant_defaults("function", name, function_text(signature))
+        state.grants.grant_defaults("function", name, format_function(signature))
 
 
-def _body(node: Any) -> str | None:
+def _sql_body(node: Any) -> str | None:
     """The text of a body that is SQL, not a string: RETURN, or BEGIN ATOMIC."""
     kind = node.WhichOneof("node")
     if kind is None:
         return None
     if kind != "list":
-        return f"RETURN {expression_text(node.return_stmt.returnval)}"
+        return f"RETURN {format_expression(node.return_stmt.returnval)}"
     parts = [item for group in node.list.items for item in group.list.items]
-    texts = [statement_text(one.WhichOneof("node"), getattr(one, one.WhichOneof("node"))) for one in parts]
+    texts = [format_statement(one.WhichOneof("node"), getattr(one, one.WhichOneof("node"))) for one in parts]
     return "BEGIN ATOMIC " + "".join(f"{text}; " for text in texts) + "END"
 
 
-def _returns(state: CatalogState, node: Any, parameters: Sequence[Any]) -> str:
+def _result_text(state: CatalogState, node: Any, parameters: Sequence[Any]) -> str:
     """The result as `pg_get_function_result` writes it."""
     table = [one for one in parameters if one.mode == pb.FUNC_PARAM_TABLE]
     if table:
-        return f"TABLE({', '.join(f'{quoted(one.name)} {bare_type(state, one.arg_type)}' for one in table)})"
+        columns = (f"{quote_identifier(one.name)} {format_argument_type(state, one.arg_type)}" for one in table)
+        return f"TABLE({', '.join(columns)})"
     if node.HasField("return_type"):
-        return "SETOF " * bool(node.return_type.setof) + bare_type(state, node.return_type)
+        return "SETOF " * bool(node.return_type.setof) + format_argument_type(state, node.return_type)
     out = [one for one in parameters if one.mode in (pb.FUNC_PARAM_OUT, pb.FUNC_PARAM_INOUT)]
-    return bare_type(state, out[0].arg_type) if len(out) == 1 else "record" if out else "void"
+    return format_argument_type(state, out[0].arg_type) if len(out) == 1 else "record" if out else "void"
 
 
-def _with_options(state: CatalogState, function: Function, options: Any) -> Function:
+def _apply_options(state: CatalogState, function: Function, options: Any) -> Function:
     changes: dict[str, Any] = {}
     settings = dict(function.settings)
     for item in options:
@@ -84,26 +92,28 @@ def _with_options(state: CatalogState, function: Function, options: Any) -> Func
         elif name == "as":
             changes["body"] = strings(value.list.items)[0]
         elif name == "set":
-            _set(state, settings, value.variable_set_stmt)
+            _apply_setting(state, settings, value.variable_set_stmt)
     return replace(function, settings=settings, **changes)
 
 
-def _set(state: CatalogState, settings: dict[str, str], node: Any) -> None:
+def _apply_setting(state: CatalogState, settings: dict[str, str], node: Any) -> None:
     if node.kind == pb.VAR_RESET_ALL:
         settings.clear()
     elif node.kind in (pb.VAR_RESET, pb.VAR_SET_DEFAULT):
         settings.pop(node.name, None)
     elif node.kind == pb.VAR_SET_CURRENT:
-        settings[node.name] = ", ".join(quoted(one) for one in state.search_path) if node.name == "search_path" else ""
+        settings[node.name] = (
+            ", ".join(quote_identifier(one) for one in state.search_path) if node.name == "search_path" else ""
+        )
     else:
-        values = [_setting(one) for one in node.args]
-        settings[node.name] = ", ".join(quoted(one) if node.name in _LISTS else one for one in values)
+        values = [_setting_text(one) for one in node.args]
+        settings[node.name] = ", ".join(quote_identifier(one) if node.name in _LIST_SETTINGS else one for one in values)
 
 
-def _setting(node: Any) -> str:
+def _setting_text(node: Any) -> str:
     kind = node.WhichOneof("node")
     if kind == "type_cast":
-        return _setting(node.type_cast.arg)
+        return _setting_text(node.type_cast.arg)
     if kind != "a_const":
         return ""
     value = node.a_const.WhichOneof("val")
@@ -114,31 +124,31 @@ def _setting(node: Any) -> str:
 
 def alter_function(state: CatalogState, node: Any) -> None:
     """ALTER FUNCTION and ALTER PROCEDURE: their settings, volatility and security."""
-    function = function_of(state, node.func)
+    function = find_function(state, node.func)
     if function:
-        state.functions.all[function.signature] = _with_options(state, function, node.actions)
+        state.functions.all[function.signature] = _apply_options(state, function, node.actions)
 
 
-def function_of(state: CatalogState, node: Any, *, missing_ok: bool = False) -> Function | None:
+def find_function(state: CatalogState, node: Any, *, missing_ok: bool = False) -> Function | None:
     """The function that an ObjectWithArgs means, noted as missing where there is none."""
-    signature = signature_of(state, node)
+    signature = resolve_signature(state, node)
     found = state.functions.all.get(signature)
-    if found is None and not missing_ok and not has_foreign_functions(state):
-        schema = names(node.objname)[0]
+    if found is None and not missing_ok and not can_have_unknown_functions(state):
+        schema = schema_and_name(node.objname)[0]
         if schema != "pg_catalog":
             state.issues.report_missing("function", signature if not node.args_unspecified else signature.name)
     return found
 
 
-def signature_of(state: CatalogState, node: Any) -> Signature:
+def resolve_signature(state: CatalogState, node: Any) -> Signature:
     """What an ObjectWithArgs names, found through the search path where it is there."""
-    schema, text = names(node.objname)
+    schema, text = schema_and_name(node.objname)
     if node.objfuncargs:
         parameters = [one.function_parameter for one in node.objfuncargs]
-        arguments = tuple(bare_type(state, one.arg_type) for one in parameters if one.mode in _INPUTS)
+        arguments = tuple(format_argument_type(state, one.arg_type) for one in parameters if one.mode in _INPUT_MODES)
     else:
-        arguments = tuple(bare_type(state, one.type_name) for one in node.objargs if one.WhichOneof("node"))
-    candidates = [Name(one, text) for one in ((schema,) if schema else state.search_path)]
+        arguments = tuple(format_argument_type(state, one.type_name) for one in node.objargs if one.WhichOneof("node"))
+    candidates = [QualifiedName(one, text) for one in ((schema,) if schema else state.search_path)]
     for name in candidates:
         if node.args_unspecified:
             overloads = state.functions.overloads.get(name, set())
@@ -146,10 +156,10 @@ def signature_of(state: CatalogState, node: Any) -> Signature:
                 return next(iter(overloads))
         elif Signature(name, arguments) in state.functions.all:
             return Signature(name, arguments)
-    return Signature(candidates[0] if candidates else Name(state.names.creation_schema, text), arguments)
+    return Signature(candidates[0] if candidates else QualifiedName(state.names.creation_schema, text), arguments)
 
 
-def rename_function(state: CatalogState, function: Function, new: Name) -> None:
+def rename_function(state: CatalogState, function: Function, new: QualifiedName) -> None:
     """Gives a function another name or schema, also in the triggers that call it."""
     old = function.signature.name
     signature = Signature(new, function.signature.arguments)
@@ -157,7 +167,7 @@ def rename_function(state: CatalogState, function: Function, new: Name) -> None:
     if other is function:
         return
     if other:
-        state.issues.report_duplicate("function", signature, other.place)
+        state.issues.report_duplicate("function", signature, other.location)
         return
     state.functions.remove(function.signature)
     state.functions.put(replace(function, signature=signature))
@@ -172,7 +182,7 @@ def rename_function(state: CatalogState, function: Function, new: Name) -> None:
             state.tables[name] = replace(table, triggers=triggers)
 
 
-def retype_functions(state: CatalogState, before: str, after: str) -> None:
+def rename_argument_type(state: CatalogState, before: str, after: str) -> None:
     """Functions keep the types of their arguments and results under a new name."""
     spellings = {before: after, f"{before}[]": f"{after}[]", f"SETOF {before}": f"SETOF {after}"}
     if before not in state.functions.types:
@@ -185,9 +195,9 @@ def retype_functions(state: CatalogState, before: str, after: str) -> None:
         if signature != old or returns != function.returns:
             state.functions.remove(old)
             state.functions.put(replace(function, signature=signature, returns=returns))
-            state.grants.move("function", function_text(old), function_text(signature))
+            state.grants.move("function", format_function(old), format_function(signature))
 
 
-def function_text(signature: Signature) -> str:
+def format_function(signature: Signature) -> str:
     """A function as `regprocedure` writes it."""
     return f"{signature.name}({','.join(signature.arguments)})"

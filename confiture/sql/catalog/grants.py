@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from confiture.models.catalog import Grant, Name
+from confiture.models.catalog import Grant, QualifiedName
 from confiture.sql.catalog.issues import IssueLog
 
 
@@ -34,7 +34,7 @@ class GrantRegistry:
     def grant(self, kind: str, text: str, grantee: str, privilege: str) -> None:
         """Adds a privilege that the present statement gives."""
         place = self._issues.location(-1)
-        self.add(Grant(kind=kind, object=text, grantee=grantee, privilege=privilege, place=place))
+        self.add(Grant(kind=kind, object=text, grantee=grantee, privilege=privilege, location=place))
 
     def revoke(self, kind: str, text: str, grantee: str, privilege: str) -> None:
         """Takes a privilege away; one on a whole table takes those on its columns along."""
@@ -50,7 +50,7 @@ class GrantRegistry:
             if new is not None:
                 self.grant(kind, new, one.grantee, one.privilege)
 
-    def grant_defaults(self, kind: str, name: Name, text: str | None = None) -> None:
+    def grant_defaults(self, kind: str, name: QualifiedName, text: str | None = None) -> None:
         """Gives a new object what ALTER DEFAULT PRIVILEGES says."""
         for one in self.defaults:
             if one.kind == kind and one.schema in (None, name.schema):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from confiture.models.catalog import Column, Constraint, ConstraintKind, Index, Name, Table, Trigger
-from confiture.models.values import replace
-from confiture.sql.catalog.names import of_columns, told_apart
-from confiture.sql.catalog.resolving import type_names
-from confiture.sql.catalog.sequences import note_sequence
+from confiture.models.catalog import Constraint, ConstraintKind, Index, QualifiedName, Table, TableColumn, Trigger
+from confiture.models.records import replace
+from confiture.sql.catalog.object_names import dedupe_column_names, index_name_columns
+from confiture.sql.catalog.sequences import add_sequence_use
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
-from confiture.sql.tree import result_name_of
+from confiture.sql.catalog.type_names import find_user_types
+from confiture.sql.parse_tree import parse_result_name
 
 _LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", ConstraintKind.EXCLUSION: "excl"}
 
@@ -26,10 +26,10 @@ def inherit(state: CatalogState, parent: Table, draft: TableBuilder, *, partitio
         _inherit_check(state, draft, constraint)
 
 
-def _inherit_column(state: CatalogState, draft: TableBuilder, column: Column, *, partition: bool) -> None:
+def _inherit_column(state: CatalogState, draft: TableBuilder, column: TableColumn, *, partition: bool) -> None:
     """A column of the parent; one of that name that is there already is merged with it."""
-    state.dependencies.add(draft.name, [one for one in type_names(column.type) if one in state.types])
-    note_sequence(state, draft.name, column.default)
+    state.dependencies.add(draft.name, [one for one in find_user_types(column.type) if one in state.types])
+    add_sequence_use(state, draft.name, column.default)
     old = draft.columns.get(column.name)
     name = old.not_null_constraint if old else None
     if column.not_null_constraint and not name:
@@ -51,18 +51,18 @@ def _inherit_check(state: CatalogState, draft: TableBuilder, constraint: Constra
         state.constraints.add(draft, replace(constraint, comment=None, validated=validated))
 
 
-def descends(state: CatalogState, name: Name, other: Name) -> bool:
+def is_descendant(state: CatalogState, name: QualifiedName, ancestor: QualifiedName) -> bool:
     """Whether a table is another one, or descends from it."""
-    if name == other:
+    if name == ancestor:
         return True
     table = state.tables.get(name)
-    return table is not None and any(descends(state, parent, other) for parent in table.parents)
+    return table is not None and any(is_descendant(state, parent, ancestor) for parent in table.parents)
 
 
-def clone_keys(state: CatalogState, parent: Table, draft: TableBuilder) -> None:
+def clone_indexes_and_keys(state: CatalogState, parent: Table, draft: TableBuilder) -> None:
     """Gives a partition the indexes and foreign keys of the partitioned table."""
     for index in parent.indexes:
-        clone_or_match(state, parent, index, draft)
+        attach_or_clone_index(state, parent, index, draft)
     for key in parent.foreign_keys:
         clone_foreign_key(state, key, draft)
     for trigger in parent.triggers:
@@ -76,32 +76,42 @@ def _clone_trigger(state: CatalogState, trigger: Trigger, draft: TableBuilder) -
         state.dependencies.add_trigger(trigger.function, draft.name)
 
 
-def clone_or_match(state: CatalogState, parent: Table, index: Index, draft: TableBuilder) -> None:
+def attach_or_clone_index(state: CatalogState, parent: Table, index: Index, draft: TableBuilder) -> None:
     """An index of the partition becomes part of the parent's; it is made where there is none like it."""
-    whole = Name(parent.name.schema, index.name)
+    whole = QualifiedName(parent.name.schema, index.name)
     for own in draft.indexes.values():
-        key = Name(draft.name.schema, own.name)
-        if key not in state.indexes.parents and _alike(own, index) and bool(own.constraint) >= bool(index.constraint):
+        key = QualifiedName(draft.name.schema, own.name)
+        if (
+            key not in state.indexes.parents
+            and _is_same_index(own, index)
+            and bool(own.constraint) >= bool(index.constraint)
+        ):
             state.indexes.parents[key] = whole
             return
     made = clone_index(state, parent, index, draft)
-    state.indexes.parents[Name(draft.name.schema, made.name)] = whole
+    state.indexes.parents[QualifiedName(draft.name.schema, made.name)] = whole
 
 
-def _alike(one: Index, other: Index) -> bool:
-    same = replace(one, name=other.name, constraint=other.constraint, valid=other.valid, comment=other.comment)
-    return same == other
+def _is_same_index(index: Index, other_index: Index) -> bool:
+    same = replace(
+        index,
+        name=other_index.name,
+        constraint=other_index.constraint,
+        valid=other_index.valid,
+        comment=other_index.comment,
+    )
+    return same == other_index
 
 
 def clone_index(
-    state: CatalogState, source: Table, index: Index, draft: TableBuilder, *, commented: bool = False
+    state: CatalogState, source: Table, index: Index, draft: TableBuilder, *, has_comment: bool = False
 ) -> Index:
     """Gives a table an index like one of another table, with the constraint that it serves."""
     constraint = source.constraint(index.constraint) if index.constraint else None
     label = _LABELS[constraint.kind] if constraint else "idx"
     expressions = iter(index.expressions)
-    columns = [one or result_name_of(next(expressions, "")) or "expr" for one in index.columns]
-    second = None if label == "pkey" else of_columns(told_apart([*columns, *index.included]))
+    columns = [one or parse_result_name(next(expressions, "")) or "expr" for one in index.columns]
+    second = None if label == "pkey" else index_name_columns(dedupe_column_names([*columns, *index.include_columns]))
     schema = draft.name.schema
     name = state.constraints.free_index_name(schema, draft.name.name, second, label, constraint=constraint is not None)
     made = replace(
@@ -109,51 +119,51 @@ def clone_index(
         name=name,
         constraint=name if constraint else None,
         valid=True,
-        comment=index.comment if commented else None,
-        place=draft.place,
+        comment=index.comment if has_comment else None,
+        location=draft.place,
     )
     if constraint:
-        state.constraints.add(draft, replace(constraint, name=name, place=draft.place, comment=None))
+        state.constraints.add(draft, replace(constraint, name=name, location=draft.place, comment=None))
     state.indexes.add(draft, made)
-    state.created.add(Name(schema, name))
+    state.created.add(QualifiedName(schema, name))
     return made
 
 
 def clone_foreign_key(state: CatalogState, key: Constraint, draft: TableBuilder) -> None:
     """Gives a partition a foreign key of the partitioned table, unless it has one like it."""
     for own in draft.constraints.values():
-        if _same_key(own, key) and (draft.name, own.name) not in state.constraints.key_parents:
+        if _is_same_foreign_key(own, key) and (draft.name, own.name) not in state.constraints.key_parents:
             state.constraints.key_parents[draft.name, own.name] = key.name
             return
     name = key.name
     if name in draft.constraints:
-        name = state.constraints.free_name(draft.name.schema, draft.name.name, of_columns(key.columns), "fkey")
+        name = state.constraints.free_name(draft.name.schema, draft.name.name, index_name_columns(key.columns), "fkey")
     state.constraints.add(draft, replace(key, name=name, comment=None))
     state.constraints.key_parents[draft.name, name] = key.name
 
 
-def _same_key(one: Constraint, other: Constraint) -> bool:
-    return (one.kind, one.columns, one.target, one.target_columns) == (
-        other.kind,
-        other.columns,
-        other.target,
-        other.target_columns,
+def _is_same_foreign_key(key: Constraint, other_key: Constraint) -> bool:
+    return (key.kind, key.columns, key.target, key.target_columns) == (
+        other_key.kind,
+        other_key.columns,
+        other_key.target,
+        other_key.target_columns,
     )
 
 
-def follow(state: CatalogState, before: Table, after: Table) -> None:
+def propagate_to_children(state: CatalogState, before: Table, after: Table) -> None:
     """Does to the children of a table what was done to it."""
     for child in state.catalog.partitions(after.name):
         draft = TableBuilder.from_table(child)
-        _follow_columns(state, before, after, draft)
-        _follow_constraints(state, before, after, draft)
+        _propagate_columns(state, before, after, draft)
+        _propagate_constraints(state, before, after, draft)
         if draft.partition_bound is not None:
-            _follow_triggers(state, before, after, draft)
+            _propagate_triggers(state, before, after, draft)
         state.put_table(draft)
-        follow(state, child, state.tables[child.name])
+        propagate_to_children(state, child, state.tables[child.name])
 
 
-def _follow_columns(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
+def _propagate_columns(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
     old = {column.name: column for column in before.columns}
     new = {column.name: column for column in after.columns}
     for name in old.keys() - new.keys():
@@ -184,12 +194,12 @@ def _rename_not_null(state: CatalogState, draft: TableBuilder, old: str | None, 
         state.constraints.reserve(draft.name.schema, new)
 
 
-def _follow_constraints(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
+def _propagate_constraints(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
     old = {one.name: one for one in before.constraints}
     new = {one.name: one for one in after.constraints}
     partition = draft.partition_bound is not None
     for name in old.keys() - new.keys():
-        _drop_inherited(state, draft, old[name])
+        _drop_inherited_constraint(state, draft, old[name])
     for one in after.constraints:
         earlier = old.get(one.name)
         if earlier is None and one.kind is ConstraintKind.FOREIGN_KEY and partition:
@@ -202,11 +212,11 @@ def _follow_constraints(state: CatalogState, before: Table, after: Table, draft:
         known = {index.name for index in before.indexes}
         for index in after.indexes:
             if index.name not in known:
-                clone_or_match(state, after, index, draft)
-        drop_parts(state, known - {index.name for index in after.indexes}, after, draft)
+                attach_or_clone_index(state, after, index, draft)
+        drop_partition_indexes(state, known - {index.name for index in after.indexes}, after, draft)
 
 
-def _follow_triggers(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
+def _propagate_triggers(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
     kept = {one.name for one in after.triggers}
     for trigger in before.triggers:
         if trigger.name not in kept and trigger.for_each_row:
@@ -216,20 +226,20 @@ def _follow_triggers(state: CatalogState, before: Table, after: Table, draft: Ta
             _clone_trigger(state, trigger, draft)
 
 
-def _drop_inherited(state: CatalogState, draft: TableBuilder, gone: Constraint) -> None:
-    if gone.kind is ConstraintKind.CHECK and not gone.no_inherit and gone.name in draft.constraints:
-        state.constraints.remove(draft, gone.name)
-    elif gone.kind is ConstraintKind.FOREIGN_KEY and draft.partition_bound is not None:
+def _drop_inherited_constraint(state: CatalogState, draft: TableBuilder, removed: Constraint) -> None:
+    if removed.kind is ConstraintKind.CHECK and not removed.no_inherit and removed.name in draft.constraints:
+        state.constraints.remove(draft, removed.name)
+    elif removed.kind is ConstraintKind.FOREIGN_KEY and draft.partition_bound is not None:
         for one in list(draft.constraints.values()):
-            if state.constraints.key_parents.get((draft.name, one.name)) == gone.name:
+            if state.constraints.key_parents.get((draft.name, one.name)) == removed.name:
                 state.constraints.remove(draft, one.name)
 
 
-def drop_parts(state: CatalogState, gone: set[str], parent: Table, draft: TableBuilder) -> None:
+def drop_partition_indexes(state: CatalogState, removed: set[str], parent: Table, draft: TableBuilder) -> None:
     """Takes the indexes of a partition away that were part of indexes of the parent that are gone."""
     for index in list(draft.indexes.values()):
-        whole = state.indexes.parents.get(Name(draft.name.schema, index.name))
-        if whole and whole.schema == parent.name.schema and whole.name in gone:
+        whole = state.indexes.parents.get(QualifiedName(draft.name.schema, index.name))
+        if whole and whole.schema == parent.name.schema and whole.name in removed:
             remove_index(state, draft, index)
 
 
@@ -248,7 +258,7 @@ def remove_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
         if name in constraint.columns:
             state.constraints.remove(draft, constraint.name)
     for index in list(draft.indexes.values()):
-        if name in index.included or name in (index.reads or index.columns):
+        if name in index.include_columns or name in (index.expression_columns or index.columns):
             remove_index(state, draft, index)
     if column.not_null_constraint:
         state.constraints.release(draft.name.schema, column.not_null_constraint)

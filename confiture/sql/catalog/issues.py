@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from confiture.models.catalog import TEMPORARY, Name
-from confiture.models.source import Place
-from confiture.models.values import value
-from confiture.sql.tree import ParsedStatement
+from confiture.models.catalog import TEMPORARY, QualifiedName
+from confiture.models.records import record
+from confiture.models.source import SourceLocation
+from confiture.sql.parse_tree import ParsedStatement
 
 SYSTEM = frozenset({"pg_catalog", "information_schema", "pg_toast", TEMPORARY})
 
 
-@value(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True, slots=True)
 class CatalogIssue:
     """A statement that does not fit the catalog. `code` is `duplicate-object`, `missing-object`, `not-partitioned` or
     `opaque`.
@@ -19,10 +19,10 @@ class CatalogIssue:
     """
 
     code: str
-    place: Place
+    place: SourceLocation
     message: str
     object: str
-    first: Place | None = None
+    first: SourceLocation | None = None
 
 
 class IssueLog:
@@ -30,7 +30,7 @@ class IssueLog:
 
     def __init__(self) -> None:
         self.issues: list[CatalogIssue] = []
-        self.partial: set[Name] = set()
+        self.partial: set[QualifiedName] = set()
         """Tables of which not all columns are known."""
         self.has_unknown_extension = False
         """Whether an extension was made of which it is not known what it brings along."""
@@ -38,18 +38,20 @@ class IssueLog:
         """Whether something ran that may have made or dropped anything."""
         self.statement: ParsedStatement
         """The statement that is applied now."""
-        self.fixed_location: Place | None = None
+        self.fixed_location: SourceLocation | None = None
         """The location of all issues while statements are applied that are part of another one's string."""
         self._reported: set[tuple[str, str]] = set()
 
-    def location(self, offset: int) -> Place:
+    def location(self, offset: int) -> SourceLocation:
         """The place of a location of the tree, or of the statement's beginning."""
         if self.fixed_location:
             return self.fixed_location
         statement = self.statement
-        return statement.at(offset) if offset >= 0 else statement.place
+        return statement.location_at(offset) if offset >= 0 else statement.location
 
-    def report(self, code: str, message: str, name: object, offset: int = -1, first: Place | None = None) -> None:
+    def report(
+        self, code: str, message: str, name: object, offset: int = -1, first: SourceLocation | None = None
+    ) -> None:
         """Adds an issue, at a location of the tree or at the statement's beginning."""
         place = self.location(offset)
         self.issues.append(CatalogIssue(code=code, place=place, message=message, object=str(name), first=first))
@@ -61,16 +63,16 @@ class IssueLog:
         self._reported.add((what, str(name)))
         self.report("missing-object", f"{what} {name} does not exist", name, offset)
 
-    def report_missing_column(self, relation: Name, column: str, offset: int = -1) -> None:
+    def report_missing_column(self, relation: QualifiedName, column: str, offset: int = -1) -> None:
         """Reports a column that a relation does not have, unless not all of its columns are known."""
         if relation not in self.partial:
             self.report_missing("column", f"{relation}.{column}", offset)
 
-    def report_duplicate(self, what: str, name: object, first: Place | bool | None, offset: int = -1) -> None:
+    def report_duplicate(self, what: str, name: object, first: SourceLocation | bool | None, offset: int = -1) -> None:
         """Reports what is made a second time."""
         if self.fixed_location:
             return
-        where = first if isinstance(first, Place) else None
+        where = first if isinstance(first, SourceLocation) else None
         self.report("duplicate-object", f"{what} {name} already exists", name, offset, where)
 
     def mark_unknown(self, message: str, name: object) -> None:

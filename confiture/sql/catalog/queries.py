@@ -6,105 +6,107 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confiture.models.catalog import Name, Table, View
-from confiture.sql.catalog.resolving import type_text
+from confiture.models.catalog import QualifiedName, Table, View
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.tree import pb, result_name, strings
+from confiture.sql.catalog.type_names import format_type_node
+from confiture.sql.parse_tree import column_result_name, pb, strings
 
 
-class Output(NamedTuple):
+class QueryColumn(NamedTuple):
     """A column of a query; the type is empty where it is not known."""
 
     name: str
     type: str = ""
 
 
-Columns = Sequence[Output]
+Columns = Sequence[QueryColumn]
 
 
 @dataclass(slots=True)
-class Source:
+class FromItem:
     """Something that FROM names. `columns` is None where they are not known; `hidden` are those that a join merged."""
 
     alias: str
     columns: Columns | None
-    hidden: frozenset[str] = field(default_factory=frozenset)
+    merged_columns: frozenset[str] = field(default_factory=frozenset)
 
 
-_Common = Mapping[str, Columns | None]
+_Ctes = Mapping[str, Columns | None]
 
 
-def columns_of(state: CatalogState, query: Any, common: _Common | None = None) -> Columns | None:
+def find_query_columns(state: CatalogState, query: Any, ctes: _Ctes | None = None) -> Columns | None:
     """The columns of a query (a Node), None where not all of them are known."""
     if query.WhichOneof("node") != "select_stmt":
         return None
-    return _of_select(state, query.select_stmt, common or {})
+    return _select_columns(state, query.select_stmt, ctes or {})
 
 
-def _of_select(state: CatalogState, select: Any, common: _Common) -> Columns | None:
-    common = _with_common(state, select, common)
+def _select_columns(state: CatalogState, select: Any, ctes: _Ctes) -> Columns | None:
+    ctes = _with_ctes(state, select, ctes)
     if select.HasField("larg"):
-        return _of_select(state, select.larg, common)
+        return _select_columns(state, select.larg, ctes)
     if select.values_lists:
         first = select.values_lists[0].list.items
-        return [Output(f"column{number}", _type(state, node, [])) for number, node in enumerate(first, 1)]
-    sources: list[Source] = []
+        return [
+            QueryColumn(f"column{number}", _expression_type(state, node, [])) for number, node in enumerate(first, 1)
+        ]
+    sources: list[FromItem] = []
     for node in select.from_clause:
-        sources += _sources(state, node, common)
-    found: list[Output] = []
+        sources += _from_items(state, node, ctes)
+    found: list[QueryColumn] = []
     for target in select.target_list:
-        columns = _of_target(state, target.res_target, sources)
+        columns = _target_columns(state, target.res_target, sources)
         if columns is None:
             return None
         found += columns
     return found
 
 
-def _with_common(state: CatalogState, select: Any, common: _Common) -> _Common:
+def _with_ctes(state: CatalogState, select: Any, ctes: _Ctes) -> _Ctes:
     """The WITH queries that are known inside of a query."""
     if not select.HasField("with_clause"):
-        return common
-    known = dict(common)
+        return ctes
+    known = dict(ctes)
     for item in select.with_clause.ctes:
         expression = item.common_table_expr
-        columns = columns_of(state, expression.ctequery, known)
-        known[expression.ctename] = _renamed(columns, strings(expression.aliascolnames))
+        columns = find_query_columns(state, expression.ctequery, known)
+        known[expression.ctename] = _rename_columns(columns, strings(expression.aliascolnames))
     return known
 
 
-def _renamed(columns: Columns | None, names: Sequence[str]) -> Columns | None:
+def _rename_columns(columns: Columns | None, names: Sequence[str]) -> Columns | None:
     """Columns with those names, as far as the names reach."""
     if columns is None:
         return None
-    return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
+    return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
-def _sources(state: CatalogState, node: Any, common: _Common) -> list[Source]:
+def _from_items(state: CatalogState, node: Any, ctes: _Ctes) -> list[FromItem]:
     kind = node.WhichOneof("node")
     if kind == "join_expr":
-        return _joined(state, node.join_expr, common)
+        return _join_items(state, node.join_expr, ctes)
     if kind == "range_var":
-        return [_relation(state, node.range_var, common)]
+        return [_relation_item(state, node.range_var, ctes)]
     if kind == "range_subselect":
         inner = node.range_subselect
-        return [_aliased(inner.alias, columns_of(state, inner.subquery, common))]
+        return [_make_from_item(inner.alias, find_query_columns(state, inner.subquery, ctes))]
     if kind == "range_function":
-        return [_function(state, node.range_function)]
-    return [Source("", None)]
+        return [_function_item(state, node.range_function)]
+    return [FromItem("", None)]
 
 
-def _aliased(alias: Any, columns: Columns | None) -> Source:
-    return Source(alias.aliasname, _renamed(columns, strings(alias.colnames)))
+def _make_from_item(alias: Any, columns: Columns | None) -> FromItem:
+    return FromItem(alias.aliasname, _rename_columns(columns, strings(alias.colnames)))
 
 
-def _relation(state: CatalogState, node: Any, common: _Common) -> Source:
+def _relation_item(state: CatalogState, node: Any, ctes: _Ctes) -> FromItem:
     alias = node.alias.aliasname or node.relname
     columns = (
-        common[node.relname]
-        if not node.schemaname and node.relname in common
+        ctes[node.relname]
+        if not node.schemaname and node.relname in ctes
         else relation_columns(state, state.names.relation(node))
     )
-    return Source(alias, _renamed(columns, strings(node.alias.colnames)))
+    return FromItem(alias, _rename_columns(columns, strings(node.alias.colnames)))
 
 
 def relation_columns(state: CatalogState, relation: object) -> Columns | None:
@@ -112,72 +114,73 @@ def relation_columns(state: CatalogState, relation: object) -> Columns | None:
     if isinstance(relation, Table):
         if relation.name in state.issues.partial:
             return None
-        return [Output(one.name, one.type) for one in relation.columns]
+        return [QueryColumn(one.name, one.type) for one in relation.columns]
     if isinstance(relation, View):
         kinds = state.view_types.get(relation.name, ())
         types = kinds if len(kinds) == len(relation.columns) else ("",) * len(relation.columns)
-        return [Output(*pair) for pair in zip(relation.columns, types, strict=True)] or None
+        return [QueryColumn(*pair) for pair in zip(relation.columns, types, strict=True)] or None
     return None
 
 
-def _function(state: CatalogState, node: Any) -> Source:
+def _function_item(state: CatalogState, node: Any) -> FromItem:
     """A function in FROM: its column is called as the function, unless the function makes several."""
     names = strings(node.alias.colnames)
     if node.coldeflist:
         columns = [
-            Output(one.column_def.colname, type_text(state, one.column_def.type_name)) for one in node.coldeflist
+            QueryColumn(one.column_def.colname, format_type_node(state, one.column_def.type_name))
+            for one in node.coldeflist
         ]
-        return Source(node.alias.aliasname, columns)
+        return FromItem(node.alias.aliasname, columns)
     if names and not node.ordinality:
-        return Source(node.alias.aliasname, [Output(name) for name in names])
-    return Source(node.alias.aliasname, None)
+        return FromItem(node.alias.aliasname, [QueryColumn(name) for name in names])
+    return FromItem(node.alias.aliasname, None)
 
 
-def _joined(state: CatalogState, node: Any, common: _Common) -> list[Source]:
-    left, right = _sources(state, node.larg, common), _sources(state, node.rarg, common)
+def _join_items(state: CatalogState, node: Any, ctes: _Ctes) -> list[FromItem]:
+    left, right = _from_items(state, node.larg, ctes), _from_items(state, node.rarg, ctes)
     merged = list(strings(node.using_clause))
     if node.is_natural:
-        here, there = _all(left), _all(right)
+        here, there = _star_columns(left), _star_columns(right)
         if here is None or there is None:
-            return [Source("", None), *left, *right]
+            return [FromItem("", None), *left, *right]
         merged = [one.name for one in here if any(one.name == other.name for other in there)]
     if merged:
         outer = right if node.jointype == pb.JOIN_RIGHT else left
-        shown = _all(outer)
+        shown = _star_columns(outer)
         known = None if shown is None else {one.name: one for one in reversed(shown)}
-        columns = None if known is None else [known.get(name, Output(name)) for name in merged]
+        columns = None if known is None else [known.get(name, QueryColumn(name)) for name in merged]
         for one in (*left, *right):
-            one.hidden = one.hidden | frozenset(merged)
-        left = [Source("", columns), *left]
+            one.merged_columns = one.merged_columns | frozenset(merged)
+        left = [FromItem("", columns), *left]
     if node.HasField("alias"):
-        return [_aliased(node.alias, _all([*left, *right]))]
+        return [_make_from_item(node.alias, _star_columns([*left, *right]))]
     return [*left, *right]
 
 
-def _all(sources: Sequence[Source]) -> Columns | None:
+def _star_columns(sources: Sequence[FromItem]) -> Columns | None:
     """What `*` means."""
-    found: list[Output] = []
+    found: list[QueryColumn] = []
     for source in sources:
         if source.columns is None:
             return None
-        found += [one for one in source.columns if one.name not in source.hidden]
+        found += [one for one in source.columns if one.name not in source.merged_columns]
     return found
 
 
-def _of_target(state: CatalogState, target: Any, sources: Sequence[Source]) -> Columns | None:
+def _target_columns(state: CatalogState, target: Any, sources: Sequence[FromItem]) -> Columns | None:
     value = target.val
     if value.WhichOneof("node") == "column_ref":
         parts = value.column_ref.fields
         if parts and parts[-1].WhichOneof("node") == "a_star":
             if len(parts) == 1:
-                return _all(sources)
+                return _star_columns(sources)
             return next((one.columns for one in sources if one.alias == parts[-2].string.sval), None)
     if value.WhichOneof("node") == "a_indirection" and any(
         one.WhichOneof("node") == "a_star" for one in value.a_indirection.indirection
     ):
         return None
-    name = target.name or result_name(value) or "?column?"
-    return [Output(name, _type(state, value, sources))]
+    name = target.name or column_result_name(value) or "?column?"
+    return [QueryColumn(name, _expression_type(state, value, sources))]
 
 
 _CONSTANTS = {"ival": "integer", "fval": "numeric", "boolval": "boolean", "sval": "text"}
@@ -202,29 +205,29 @@ _FUNCTIONS = {
     "bool_and": "boolean",
     "bool_or": "boolean",
 }
-_SAME = frozenset({"min", "max"})
+_SAME_TYPE_FUNCTIONS = frozenset({"min", "max"})
 
 
-def _type(state: CatalogState, node: Any, sources: Sequence[Source]) -> str:
+def _expression_type(state: CatalogState, node: Any, sources: Sequence[FromItem]) -> str:
     """The type of an expression, empty where it takes more than a look to know it."""
     kind = node.WhichOneof("node")
     if kind == "type_cast":
-        return type_text(state, node.type_cast.type_name)
+        return format_type_node(state, node.type_cast.type_name)
     if kind == "a_const":
         return _CONSTANTS.get(node.a_const.WhichOneof("val") or "", "")
     if kind == "column_ref":
         return _column_type(node.column_ref, sources)
     if kind == "func_call":
         name = strings(node.func_call.funcname)[-1]
-        if name in _SAME and len(node.func_call.args) == 1:
-            return _type(state, node.func_call.args[0], sources)
+        if name in _SAME_TYPE_FUNCTIONS and len(node.func_call.args) == 1:
+            return _expression_type(state, node.func_call.args[0], sources)
         return _FUNCTIONS.get(name, "")
     if kind in ("bool_expr", "null_test", "boolean_test"):
         return "boolean"
     return ""
 
 
-def _column_type(node: Any, sources: Sequence[Source]) -> str:
+def _column_type(node: Any, sources: Sequence[FromItem]) -> str:
     parts = [one.string.sval for one in node.fields]
     for source in sources:
         if len(parts) == 1 or source.alias == parts[-2]:
@@ -234,14 +237,14 @@ def _column_type(node: Any, sources: Sequence[Source]) -> str:
     return ""
 
 
-def read_names(state: CatalogState, nodes: Any) -> tuple[Name, ...]:
+def resolve_relations(state: CatalogState, nodes: Any) -> tuple[QualifiedName, ...]:
     """The relations that RangeVars mean; those that are not there are noted as missing."""
-    found: dict[Name, None] = {}
+    found: dict[QualifiedName, None] = {}
     for node in nodes:
         relation = state.names.relation(node)
         if relation:
             found[relation.name] = None
         else:
             state.names.report_missing(node)
-            found[Name(node.schemaname or state.names.creation_schema, node.relname)] = None
+            found[QualifiedName(node.schemaname or state.names.creation_schema, node.relname)] = None
     return tuple(found)

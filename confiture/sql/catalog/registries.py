@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from confiture.models.catalog import Constraint, Function, Index, Name, Sequence, Signature
-from confiture.sql.catalog.names import chosen, joined
+from confiture.models.catalog import Constraint, Function, Index, QualifiedName, Sequence, Signature
+from confiture.sql.catalog.object_names import choose_relation_name, make_object_name
 from confiture.sql.catalog.relation_names import RelationNames
 from confiture.sql.catalog.table_builder import TableBuilder
 
@@ -16,25 +16,25 @@ from confiture.sql.catalog.table_builder import TableBuilder
 class Dependencies:
     """What may depend on an object; whether it still does is for the reader to see."""
 
-    dependents: dict[Name, set[Name]] = field(default_factory=dict)
+    dependents: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
     """Tables and views that may depend on a relation or type."""
-    trigger_tables: dict[Name, set[Name]] = field(default_factory=dict)
+    trigger_tables: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
     """Relations that may have a trigger that calls a function of that name."""
 
-    def add(self, dependent: Name, targets: Iterable[Name]) -> None:
+    def add(self, dependent: QualifiedName, targets: Iterable[QualifiedName]) -> None:
         """Notes that a relation depends on others."""
         for target in targets:
             self.dependents.setdefault(target, set()).add(dependent)
 
-    def pop(self, target: Name) -> set[Name]:
+    def pop(self, target: QualifiedName) -> set[QualifiedName]:
         """What may depend on an object that goes, or gets another name."""
         return self.dependents.pop(target, set())
 
-    def extend(self, target: Name, dependents: Iterable[Name]) -> None:
+    def extend(self, target: QualifiedName, dependents: Iterable[QualifiedName]) -> None:
         """Notes that relations depend on an object."""
         self.dependents.setdefault(target, set()).update(dependents)
 
-    def add_trigger(self, function: Name, table: Name) -> None:
+    def add_trigger(self, function: QualifiedName, table: QualifiedName) -> None:
         """Notes that a table has a trigger that calls a function."""
         self.trigger_tables.setdefault(function, set()).add(table)
 
@@ -43,8 +43,8 @@ class Dependencies:
 class SequenceRegistry:
     """The sequences, `all` by name, and the columns that they belong to."""
 
-    all: dict[Name, Sequence] = field(default_factory=dict)
-    _of_table: dict[Name, set[Name]] = field(default_factory=dict)
+    all: dict[QualifiedName, Sequence] = field(default_factory=dict)
+    _of_table: dict[QualifiedName, set[QualifiedName]] = field(default_factory=dict)
 
     def add(self, sequence: Sequence) -> None:
         """Adds a sequence."""
@@ -52,18 +52,18 @@ class SequenceRegistry:
         if sequence.owner:
             self._of_table.setdefault(sequence.owner[0], set()).add(sequence.name)
 
-    def remove(self, name: Name) -> None:
+    def remove(self, name: QualifiedName) -> None:
         """Takes a sequence away."""
         sequence = self.all.pop(name, None)
         if sequence and sequence.owner:
             self._of_table.get(sequence.owner[0], set()).discard(name)
 
-    def owned_by(self, table: Name, column: str | None = None) -> list[Sequence]:
+    def owned_by(self, table: QualifiedName, column: str | None = None) -> list[Sequence]:
         """The sequences that belong to a table, or to one of its columns."""
         found = (self.all[name] for name in sorted(self._of_table.get(table, ())))
         return [one for one in found if one.owner and column in (None, one.owner[1])]
 
-    def forget_table(self, table: Name) -> None:
+    def forget_table(self, table: QualifiedName) -> None:
         """Notes that no sequence belongs to a table any more."""
         self._of_table.pop(table, None)
 
@@ -73,7 +73,7 @@ class FunctionRegistry:
     """The functions, `all` by signature, their overloads and their types."""
 
     all: dict[Signature, Function] = field(default_factory=dict)
-    overloads: dict[Name, set[Signature]] = field(default_factory=dict)
+    overloads: dict[QualifiedName, set[Signature]] = field(default_factory=dict)
     """The functions of each name."""
     types: set[str] = field(default_factory=set)
     """The types that functions take or return, and some that they no longer do."""
@@ -101,21 +101,21 @@ class IndexRegistry:
     """On which relation an index is, `owners` by its name, and of which index it is part."""
 
     def __init__(self) -> None:
-        self.owners: dict[Name, Name] = {}
-        self.parents: dict[Name, Name] = {}
+        self.owners: dict[QualifiedName, QualifiedName] = {}
+        self.parents: dict[QualifiedName, QualifiedName] = {}
         """The index of the partitioned table that an index of a partition is part of."""
 
     def add(self, table: TableBuilder, index: Index) -> None:
         """Gives a table an index."""
         table.indexes[index.name] = index
-        self.owners[Name(table.name.schema, index.name)] = table.name
+        self.owners[QualifiedName(table.name.schema, index.name)] = table.name
 
     def remove(self, table: TableBuilder, name: str) -> None:
         """Takes an index away."""
         del table.indexes[name]
-        self.release(Name(table.name.schema, name))
+        self.release(QualifiedName(table.name.schema, name))
 
-    def release(self, name: Name) -> None:
+    def release(self, name: QualifiedName) -> None:
         """Frees the name of an index."""
         self.owners.pop(name, None)
         self.parents.pop(name, None)
@@ -130,7 +130,7 @@ class ConstraintRegistry:
         self._dependencies = dependencies
         self._names: defaultdict[tuple[str, str], int] = defaultdict(int)
         """How many constraints of a schema have a name."""
-        self.key_parents: dict[tuple[Name, str], str] = {}
+        self.key_parents: dict[tuple[QualifiedName, str], str] = {}
         """The foreign key of the partitioned table that one of a partition is part of, by table and name."""
 
     def add(self, table: TableBuilder, constraint: Constraint) -> None:
@@ -161,15 +161,17 @@ class ConstraintRegistry:
     def free_name(self, schema: str, first: str, second: str | None, label: str) -> str:
         """A free name for a constraint."""
         # most names are free: no function is called for them
-        name = joined(first, second, label)
+        name = make_object_name(first, second, label)
         if (schema, name) not in self._names:
             return name
-        return chosen(first, second, label, lambda one: (schema, one) in self._names)
+        return choose_relation_name(first, second, label, lambda one: (schema, one) in self._names)
 
     def free_index_name(self, schema: str, first: str, second: str | None, label: str, *, constraint: bool) -> str:
         """A free name for an index or sequence, and for the constraint that an index serves."""
 
         def is_taken(name: str) -> bool:
-            return self._relations.is_taken(Name(schema, name)) or (constraint and (schema, name) in self._names)
+            return self._relations.is_taken(QualifiedName(schema, name)) or (
+                constraint and (schema, name) in self._names
+            )
 
-        return chosen(first, second, label, is_taken)
+        return choose_relation_name(first, second, label, is_taken)

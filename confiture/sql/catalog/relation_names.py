@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog, Index, Name, Relation, Table
-from confiture.models.source import Place
+from confiture.models.catalog import PUBLIC, TEMPORARY, Catalog, Index, QualifiedName, Relation, Table
+from confiture.models.source import SourceLocation
 from confiture.sql.catalog.issues import SYSTEM, IssueLog
 
 
@@ -33,18 +33,18 @@ class RelationNames:
         schema, name = node.schemaname, node.relname
         if schema in SYSTEM or (not schema and name.startswith("pg_")) or self._issues.has_unknown_extension:
             return
-        self._issues.report_missing(what, Name(schema or self.creation_schema, name), node.location)
+        self._issues.report_missing(what, QualifiedName(schema or self.creation_schema, name), node.location)
 
-    def new_name(self, node: Any) -> Name:
+    def new_name(self, node: Any) -> QualifiedName:
         """The name of a relation that a RangeVar asks for."""
         if node.relpersistence == "t":
-            return Name(TEMPORARY, node.relname)
-        return Name(node.schemaname or self.creation_schema, node.relname)
+            return QualifiedName(TEMPORARY, node.relname)
+        return QualifiedName(node.schemaname or self.creation_schema, node.relname)
 
     @property
     def creation_schema(self) -> str:
         """Where objects without a schema are made."""
-        schemas: Mapping[str, Place | None] = self._catalog.schemas
+        schemas: Mapping[str, SourceLocation | None] = self._catalog.schemas
         return next((schema for schema in self._catalog.search_path if schema in schemas), PUBLIC)
 
     def require_schema(self, schema: str, location: int = -1) -> None:
@@ -52,24 +52,24 @@ class RelationNames:
         if schema not in self._catalog.schemas and schema not in SYSTEM and not schema.startswith("pg_"):
             self._issues.report_missing("schema", schema, location, once=True)
 
-    def is_taken(self, name: Name) -> bool:
+    def is_taken(self, name: QualifiedName) -> bool:
         """Whether a relation or an index has that name."""
         catalog = self._catalog
         return (
             name in catalog.tables or name in catalog.views or name in catalog.sequences or name in catalog.index_owners
         )
 
-    def defined_at(self, name: Name) -> Place | bool | None:
+    def defined_at(self, name: QualifiedName) -> SourceLocation | bool | None:
         """Where a relation or index of that name was made (None: not known), False where there is none."""
         catalog = self._catalog
         found = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)
         if found:
-            return found.place
+            return found.location
         owner = catalog.index_owners.get(name)
         if owner:
-            return next(index.place for index in self._indexes_of(owner) if index.name == name.name)
+            return next(index.location for index in self._indexes_of(owner) if index.name == name.name)
         return False
 
-    def _indexes_of(self, owner: Name) -> tuple[Index, ...]:
+    def _indexes_of(self, owner: QualifiedName) -> tuple[Index, ...]:
         found = self._catalog.tables.get(owner) or self._catalog.views.get(owner)
         return found.indexes if found else ()

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, Name
+from confiture.models.catalog import PUBLIC, QualifiedName
 from confiture.sql.catalog.issues import SYSTEM
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.tree import pb
+from confiture.sql.parse_tree import pb
 
-_NONE: tuple[str, ...] = ()
-_TYPES: Mapping[str, tuple[str, ...]] = {
-    "plpgsql": _NONE,
-    "pgcrypto": _NONE,
-    "uuid-ossp": _NONE,
-    "unaccent": _NONE,
-    "fuzzystrmatch": _NONE,
-    "btree_gin": _NONE,
-    "btree_gist": _NONE,
+_NO_TYPES: tuple[str, ...] = ()
+_EXTENSION_TYPES: Mapping[str, tuple[str, ...]] = {
+    "plpgsql": _NO_TYPES,
+    "pgcrypto": _NO_TYPES,
+    "uuid-ossp": _NO_TYPES,
+    "unaccent": _NO_TYPES,
+    "fuzzystrmatch": _NO_TYPES,
+    "btree_gin": _NO_TYPES,
+    "btree_gist": _NO_TYPES,
     "pg_trgm": ("gtrgm",),
     "citext": ("citext",),
     "hstore": ("hstore", "ghstore"),
@@ -29,16 +29,16 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
     "seg": ("seg",),
     "vector": ("vector", "halfvec", "sparsevec"),
     "tablefunc": ("tablefunc_crosstab_2", "tablefunc_crosstab_3", "tablefunc_crosstab_4"),
-    "pg_stat_statements": _NONE,
-    "bloom": _NONE,
-    "pg_prewarm": _NONE,
-    "pg_buffercache": _NONE,
-    "pgstattuple": _NONE,
+    "pg_stat_statements": _NO_TYPES,
+    "bloom": _NO_TYPES,
+    "pg_prewarm": _NO_TYPES,
+    "pg_buffercache": _NO_TYPES,
+    "pgstattuple": _NO_TYPES,
 }
 """The types that extensions make, of those that make no tables and no functions for triggers."""
-_ORDER = {"create_stmt": 1, "view_stmt": 2, "index_stmt": 3, "create_trig_stmt": 4, "grant_stmt": 5}
+_ELEMENT_ORDER = {"create_stmt": 1, "view_stmt": 2, "index_stmt": 3, "create_trig_stmt": 4, "grant_stmt": 5}
 """In which order PostgreSQL makes what CREATE SCHEMA has in it; sequences come first."""
-BARE = frozenset({"plpgsql"})
+EXTENSIONS_WITHOUT_FUNCTIONS = frozenset({"plpgsql"})
 """Extensions that bring no functions that users would name in DDL."""
 
 
@@ -53,7 +53,7 @@ def create_schema(state: CatalogState, node: Any) -> None:
         return
     before = state.search_path[:]
     state.search_path[:] = [name, *before]
-    for element in sorted(node.schema_elts, key=lambda one: _ORDER.get(one.WhichOneof("node"), 0)):
+    for element in sorted(node.schema_elts, key=lambda one: _ELEMENT_ORDER.get(one.WhichOneof("node"), 0)):
         kind = element.WhichOneof("node")
         state.nested(kind, getattr(element, kind))
     state.search_path[:] = before
@@ -69,18 +69,20 @@ def create_extension(state: CatalogState, node: Any) -> None:
     options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
     schema = options["schema"].string.sval if "schema" in options else state.names.creation_schema
     state.extensions[name] = state.issues.location(-1)
-    if name in _TYPES:
-        state.other_types.update(Name(schema, one) for one in _TYPES[name])
-        state.extension_types.update({one: Name(schema, one) for one in _TYPES[name]})
+    if name in _EXTENSION_TYPES:
+        state.other_types.update(QualifiedName(schema, one) for one in _EXTENSION_TYPES[name])
+        state.extension_types.update({one: QualifiedName(schema, one) for one in _EXTENSION_TYPES[name]})
     else:
         state.issues.has_unknown_extension = True
     if "cascade" in options:
         state.issues.has_unknown_extension = True
 
 
-def has_foreign_functions(state: CatalogState) -> bool:
+def can_have_unknown_functions(state: CatalogState) -> bool:
     """Whether functions may be there that the statements did not make."""
-    return state.issues.has_unknown_extension or any(name not in BARE for name in state.extensions)
+    return state.issues.has_unknown_extension or any(
+        name not in EXTENSIONS_WITHOUT_FUNCTIONS for name in state.extensions
+    )
 
 
 def set_variable(state: CatalogState, node: Any) -> None:
@@ -89,7 +91,7 @@ def set_variable(state: CatalogState, node: Any) -> None:
         state.search_path[:] = [PUBLIC]
     elif node.name == "search_path":
         if node.kind == pb.VAR_SET_VALUE:
-            set_search_path(state, [_text(one) for one in node.args])
+            set_search_path(state, [_constant_text(one) for one in node.args])
         elif node.kind in (pb.VAR_SET_DEFAULT, pb.VAR_RESET):
             state.search_path[:] = [PUBLIC]
 
@@ -99,6 +101,6 @@ def set_search_path(state: CatalogState, names: list[str]) -> None:
     state.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
 
 
-def _text(node: Any) -> str:
+def _constant_text(node: Any) -> str:
     constant = node.a_const
     return constant.sval.sval if constant.HasField("sval") else ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from confiture.models.catalog import Name, Sequence, Table
-from confiture.models.values import replace
-from confiture.sql.catalog.resolving import written
+from confiture.models.catalog import QualifiedName, Sequence, Table
+from confiture.models.records import replace
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.tree import strings
+from confiture.sql.catalog.type_names import format_type
+from confiture.sql.parse_tree import strings
 
 _NEXTVAL = re.compile(r"(nextval\(')((?:[^']|'')+)(')")
 
@@ -23,7 +23,7 @@ def create_sequence(state: CatalogState, node: Any) -> None:
         return
     state.names.require_schema(name.schema, node.sequence.location)
     state.sequences.add(
-        Sequence(name=name, owner=_owner(state, node), place=state.issues.location(node.sequence.location))
+        Sequence(name=name, owner=_find_owner(state, node), location=state.issues.location(node.sequence.location))
     )
     state.created.add(name)
 
@@ -36,12 +36,12 @@ def alter_sequence(state: CatalogState, node: Any) -> None:
             state.names.report_missing(node.sequence, "sequence")
         return
     if any(one.def_elem.defname == "owned_by" for one in node.options):
-        owner = _owner(state, node)
+        owner = _find_owner(state, node)
         state.sequences.remove(found.name)
         state.sequences.add(replace(found, owner=owner))
 
 
-def _owner(state: CatalogState, node: Any) -> tuple[Name, str] | None:
+def _find_owner(state: CatalogState, node: Any) -> tuple[QualifiedName, str] | None:
     for option in node.options:
         if option.def_elem.defname == "owned_by":
             parts = strings(option.def_elem.arg.list.items)
@@ -57,31 +57,31 @@ def _owner(state: CatalogState, node: Any) -> tuple[Name, str] | None:
     return None
 
 
-def next_value(sequence: Name) -> str:
+def nextval_text(sequence: QualifiedName) -> str:
     """The text of the default."""
-    text = written(sequence).replace("'", "''")
+    text = format_type(sequence).replace("'", "''")
     return f"nextval('{text}'::regclass)"
 
 
-def note_sequence(state: CatalogState, table: Name, default: str | None) -> None:
+def add_sequence_use(state: CatalogState, table: QualifiedName, default: str | None) -> None:
     """Notes that a table depends on the sequence of a default."""
-    named = _named(default)
+    named = _find_sequence_name(default)
     found = state.catalog.relation(*named) if named else None
     if isinstance(found, Sequence):
         state.dependencies.add(table, (found.name,))
 
 
-def forget_sequence(state: CatalogState, table: Name, sequence: Name) -> None:
+def remove_sequence_use(state: CatalogState, table: QualifiedName, sequence: QualifiedName) -> None:
     """Takes the defaults away that use a sequence that went."""
-    _replace(state, table, sequence, None)
+    _replace_defaults(state, table, sequence, None)
 
 
-def follow_sequence(state: CatalogState, table: Name, old: Name, new: Name) -> None:
+def update_sequence_use(state: CatalogState, table: QualifiedName, old: QualifiedName, new: QualifiedName) -> None:
     """Writes the new name of a sequence into the defaults that use it."""
-    _replace(state, table, old, new)
+    _replace_defaults(state, table, old, new)
 
 
-def _named(default: str | None) -> tuple[str | None, str] | None:
+def _find_sequence_name(default: str | None) -> tuple[str | None, str] | None:
     """Schema, where it is said, and name of the sequence of a default."""
     found = _NEXTVAL.search(default) if default and "nextval(" in default else None
     if found is None:
@@ -90,20 +90,22 @@ def _named(default: str | None) -> tuple[str | None, str] | None:
     return (parts[-2] if len(parts) > 1 else None), parts[-1]
 
 
-def _replace(state: CatalogState, name: Name, old: Name, new: Name | None) -> None:
+def _replace_defaults(state: CatalogState, name: QualifiedName, old: QualifiedName, new: QualifiedName | None) -> None:
     table = state.tables.get(name)
     if table is None:
         return
     same = ((old.schema, old.name), (None, old.name))
     columns = tuple(
-        replace(one, default=_renamed(one.default, new)) if one.default and _named(one.default) in same else one
+        replace(one, default=_renamed(one.default, new))
+        if one.default and _find_sequence_name(one.default) in same
+        else one
         for one in table.columns
     )
     state.tables[name] = replace(table, columns=columns)
 
 
-def _renamed(default: str, new: Name | None) -> str | None:
+def _renamed(default: str, new: QualifiedName | None) -> str | None:
     if new is None:
         return None
-    spelled = written(new).replace("'", "''")
+    spelled = format_type(new).replace("'", "''")
     return _NEXTVAL.sub(lambda found: f"{found[1]}{spelled}{found[3]}", default)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from confiture.models.catalog import PUBLIC, Catalog, Name, Table, TableKind, UserType, View
-from confiture.models.source import Place
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table, TableKind, UserType, View
+from confiture.models.source import SourceLocation
 from confiture.sql.catalog.grants import GrantRegistry
 from confiture.sql.catalog.issues import IssueLog
 from confiture.sql.catalog.registries import (
@@ -30,20 +30,20 @@ class CatalogState:
 
     def __init__(self, apply: Apply) -> None:
         self._apply = apply
-        self.schemas: dict[str, Place | None] = {PUBLIC: None}
-        self.tables: dict[Name, Table] = {}
-        self.views: dict[Name, View] = {}
-        self.types: dict[Name, UserType] = {}
-        self.extensions: dict[str, Place | None] = {}
+        self.schemas: dict[str, SourceLocation | None] = {PUBLIC: None}
+        self.tables: dict[QualifiedName, Table] = {}
+        self.views: dict[QualifiedName, View] = {}
+        self.types: dict[QualifiedName, UserType] = {}
+        self.extensions: dict[str, SourceLocation | None] = {}
         self.search_path: list[str] = [PUBLIC]
 
-        self.other_types: set[Name] = set()
+        self.other_types: set[QualifiedName] = set()
         """Types whose nature the catalog does not hold: base types, shell types and those of extensions."""
-        self.view_types: dict[Name, tuple[str, ...]] = {}
+        self.view_types: dict[QualifiedName, tuple[str, ...]] = {}
         """The types of the columns of views, empty where they are not known."""
-        self.extension_types: dict[str, Name] = {}
+        self.extension_types: dict[str, QualifiedName] = {}
         """Types of extensions; they are found in any schema, for a role may have a search path of its own."""
-        self.created: set[Name] = set()
+        self.created: set[QualifiedName] = set()
         """The relations that the present statement made."""
 
         self.issues = IssueLog()

@@ -5,31 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from confiture.models.catalog import (
-    Column,
     Constraint,
     ConstraintKind,
     Index,
-    Name,
     Persistence,
     Policy,
+    QualifiedName,
     Table,
+    TableColumn,
     TableKind,
     Trigger,
 )
-from confiture.models.source import Place
+from confiture.models.source import SourceLocation
 
 
 @dataclass(slots=True)
 class TableBuilder:
     """The fields of a table, with what has a name by that name."""
 
-    name: Name
+    name: QualifiedName
     kind: TableKind = TableKind.TABLE
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, TableColumn] = field(default_factory=dict)
     constraints: dict[str, Constraint] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)
     persistence: Persistence = Persistence.PERMANENT
-    parents: list[Name] = field(default_factory=list)
+    parents: list[QualifiedName] = field(default_factory=list)
     partition_key: str | None = None
     partition_bound: str | None = None
     row_security: bool = False
@@ -38,7 +38,7 @@ class TableBuilder:
     triggers: dict[str, Trigger] = field(default_factory=dict)
     replica_identity: str = "default"
     comment: str | None = None
-    place: Place | None = None
+    place: SourceLocation | None = None
 
     @property
     def key_name(self) -> str | None:
@@ -64,7 +64,7 @@ class TableBuilder:
             triggers={one.name: one for one in table.triggers},
             replica_identity=table.replica_identity,
             comment=table.comment,
-            place=table.place,
+            place=table.location,
         )
 
     def to_table(self) -> Table:
@@ -85,5 +85,5 @@ class TableBuilder:
             triggers=tuple(self.triggers.values()),
             replica_identity=self.replica_identity,
             comment=self.comment,
-            place=self.place,
+            location=self.place,
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.models.catalog import Name, Table, TableKind, Trigger
-from confiture.models.values import replace
-from confiture.sql.catalog.inheritance import follow
-from confiture.sql.catalog.schemas import has_foreign_functions
+from confiture.models.catalog import QualifiedName, Table, TableKind, Trigger
+from confiture.models.records import replace
+from confiture.sql.catalog.inheritance import propagate_to_children
+from confiture.sql.catalog.schemas import can_have_unknown_functions
 from confiture.sql.catalog.state import CatalogState
 from confiture.sql.catalog.table_builder import TableBuilder
-from confiture.sql.tree import names
+from confiture.sql.parse_tree import schema_and_name
 
 _TIMINGS = {2: "before", 64: "instead of"}
 _EVENTS = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
@@ -24,13 +24,13 @@ def create_trigger(state: CatalogState, node: Any) -> None:
     found = state.names.relation(node.relation)
     if found is None:
         state.names.report_missing(node.relation)
-    function = _function(state, node)
+    function = _find_trigger_function(state, node)
     if not isinstance(found, Table):
         return
     draft = TableBuilder.from_table(found)
     old = draft.triggers.get(node.trigname)
     if old and not node.replace:
-        state.issues.report_duplicate("trigger", f"{node.trigname} of {found.name}", old.place)
+        state.issues.report_duplicate("trigger", f"{node.trigname} of {found.name}", old.location)
         return
     if node.isconstraint:
         state.constraints.reserve(found.name.schema, node.trigname)
@@ -40,23 +40,23 @@ def create_trigger(state: CatalogState, node: Any) -> None:
         timing=_TIMINGS.get(node.timing, "after"),
         events=tuple(event for event, bit in _EVENTS.items() if node.events & bit),
         for_each_row=node.row,
-        place=state.issues.location(-1),
+        location=state.issues.location(-1),
     )
     state.dependencies.add_trigger(function, found.name)
     state.put_table(draft)
     if found.kind is TableKind.PARTITIONED:
-        follow(state, found, state.tables[found.name])
+        propagate_to_children(state, found, state.tables[found.name])
 
 
-def _function(state: CatalogState, node: Any) -> Name:
-    schema, text = names(node.funcname)
+def _find_trigger_function(state: CatalogState, node: Any) -> QualifiedName:
+    schema, text = schema_and_name(node.funcname)
     for candidate in (schema,) if schema else state.search_path:
-        if Name(candidate, text) in state.functions.overloads:
-            return Name(candidate, text)
+        if QualifiedName(candidate, text) in state.functions.overloads:
+            return QualifiedName(candidate, text)
     built_in = text in _BUILT_IN and schema in (None, "pg_catalog")
-    if not built_in and not has_foreign_functions(state):
+    if not built_in and not can_have_unknown_functions(state):
         state.issues.report_missing("function", f"{schema}.{text}()" if schema else f"{text}()", once=True)
-    return Name("pg_catalog" if built_in else schema or state.names.creation_schema, text)
+    return QualifiedName("pg_catalog" if built_in else schema or state.names.creation_schema, text)
 
 
 def create_rule(state: CatalogState, node: Any) -> None:
@@ -72,7 +72,7 @@ def create_statistics(state: CatalogState, node: Any) -> None:
             state.names.report_missing(item.range_var)
 
 
-def remove_triggers(state: CatalogState, function: Name) -> None:
+def remove_triggers(state: CatalogState, function: QualifiedName) -> None:
     """Takes the triggers away that call a function."""
     for name in state.dependencies.trigger_tables.pop(function, ()):
         table = state.tables.get(name)

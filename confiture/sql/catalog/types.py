@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.sql.tree import strings
+from confiture.sql.parse_tree import strings
 
 ALIASES = {
     "int2": "smallint",
@@ -128,7 +128,7 @@ BUILT_IN = frozenset(
 ) | frozenset(ALIASES)
 
 _SYSTEM = ("pg_catalog",)
-_FIELDS = {
+_INTERVAL_FIELDS = {
     4: "year",
     2: "month",
     8: "day",
@@ -143,15 +143,15 @@ _FIELDS = {
     7168: "hour to second",
     6144: "minute to second",
 }
-_TIMES = {
+_TIME_TYPES = {
     "time": ("time", "without"),
     "timetz": ("time", "with"),
     "timestamp": ("timestamp", "without"),
     "timestamptz": ("timestamp", "with"),
 }
-_PLAIN = {
+_FORMATTED = {
     **{name: ALIASES.get(name, name) for name in BUILT_IN},
-    **{name: f"{base} {zone} time zone" for name, (base, zone) in _TIMES.items()},
+    **{name: f"{base} {zone} time zone" for name, (base, zone) in _TIME_TYPES.items()},
     "bpchar": "bpchar",
 }
 
@@ -164,7 +164,7 @@ def built_in_type(type_name: Any, *, bare: bool = False) -> str | None:
     name = names[-1].string.sval
     if name not in BUILT_IN or (len(names) > 1 and strings(names)[:-1] != _SYSTEM):
         return None
-    text = without_modifiers(name) if bare else with_modifiers(name, type_name.typmods)
+    text = strip_modifiers(name) if bare else format_with_modifiers(name, type_name.typmods)
     return f"{text}[]" if type_name.array_bounds else text
 
 
@@ -174,22 +174,22 @@ def is_serial(column: Any) -> bool:
     return len(parts) == 1 and parts[0] in SERIALS
 
 
-def without_modifiers(name: str) -> str:
+def strip_modifiers(name: str) -> str:
     """A type of PostgreSQL's own as functions have it, which know no modifiers."""
-    return "character" if name == "bpchar" else with_modifiers(name, ())
+    return "character" if name == "bpchar" else format_with_modifiers(name, ())
 
 
-def with_modifiers(name: str, nodes: Any) -> str:
+def format_with_modifiers(name: str, nodes: Any) -> str:
     """A type of PostgreSQL's own with its modifiers, by its name in pg_type."""
-    if not nodes and name in _PLAIN:
-        return _PLAIN[name]
-    modifiers = tuple([_modifier(node) for node in nodes])
-    if name in _TIMES:
-        base, zone = _TIMES[name]
+    if not nodes and name in _FORMATTED:
+        return _FORMATTED[name]
+    modifiers = tuple([_format_modifier(node) for node in nodes])
+    if name in _TIME_TYPES:
+        base, zone = _TIME_TYPES[name]
         precision = f"({min(int(modifiers[0]), 6)})" if modifiers and modifiers[0].isdigit() else ""
         return f"{base}{precision} {zone} time zone"
     if name == "interval":
-        return _interval(modifiers)
+        return _format_interval(modifiers)
     if name == "bpchar" and not modifiers:
         return "bpchar"
     if name == "numeric" and len(modifiers) == 1:
@@ -198,13 +198,13 @@ def with_modifiers(name: str, nodes: Any) -> str:
     return f"{spelled}({','.join(modifiers)})" if modifiers else spelled
 
 
-def _interval(modifiers: tuple[str, ...]) -> str:
-    fields = _FIELDS.get(int(modifiers[0])) if modifiers and modifiers[0].isdigit() else None
+def _format_interval(modifiers: tuple[str, ...]) -> str:
+    fields = _INTERVAL_FIELDS.get(int(modifiers[0])) if modifiers and modifiers[0].isdigit() else None
     precision = f"({min(int(modifiers[1]), 6)})" if len(modifiers) > 1 and modifiers[1].isdigit() else ""
     return "interval" + (f" {fields}" if fields else "") + precision
 
 
-def _modifier(node: Any) -> str:
+def _format_modifier(node: Any) -> str:
     kind = node.WhichOneof("node")
     if kind == "a_const":
         value = node.a_const.WhichOneof("val")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from confiture.models.catalog import Name, Query, View
-from confiture.models.values import replace
-from confiture.sql.catalog.queries import Output, columns_of, read_names
-from confiture.sql.catalog.reading import check_columns
+from confiture.models.catalog import QualifiedName, View, ViewQuery
+from confiture.models.records import replace
+from confiture.sql.catalog.column_checks import column_checks
+from confiture.sql.catalog.queries import QueryColumn, find_query_columns, resolve_relations
 from confiture.sql.catalog.state import CatalogState
-from confiture.sql.options import is_on, is_true
-from confiture.sql.tree import definition, pb, statement_text, strings
-from confiture.sql.walking import relations_read
+from confiture.sql.options import is_option_enabled, is_true
+from confiture.sql.parse_tree import format_statement, get_definition, pb, strings
+from confiture.sql.traversal import find_relations_read
 
 
 def create_view(state: CatalogState, node: Any) -> None:
@@ -31,7 +31,7 @@ def create_view(state: CatalogState, node: Any) -> None:
 
 def put_view(
     state: CatalogState,
-    name: Name,
+    name: QualifiedName,
     query: Any,
     aliases: Sequence[str],
     options: Any = (),
@@ -40,34 +40,34 @@ def put_view(
     comment: str | None = None,
 ) -> None:
     """Puts the view of a query into the catalog."""
-    check_columns(state, query)
-    columns = named(columns_of(state, query), aliases)
-    relations = tuple(one for one in read_names(state, relations_read(query)) if one != name)
+    column_checks(state, query)
+    columns = rename_columns(find_query_columns(state, query), aliases)
+    relations = tuple(one for one in resolve_relations(state, find_relations_read(query)) if one != name)
     state.views[name] = View(
         name=name,
-        query=_query(query),
+        query=_view_query(query),
         columns=tuple(one.name for one in columns),
         relations=relations,
         materialized=materialized,
-        security_invoker=is_on(options, "security_invoker"),
+        security_invoker=is_option_enabled(options, "security_invoker"),
         comment=comment,
-        place=state.issues.location(-1),
+        location=state.issues.location(-1),
     )
     state.view_types[name] = tuple(one.type for one in columns)
     state.dependencies.add(name, relations)
 
 
-def _query(node: Any) -> Query:
+def _view_query(node: Any) -> ViewQuery:
     kind = node.WhichOneof("node")
     tree = getattr(node, kind)
-    return Query(lambda: statement_text(kind, tree), tree if kind == "select_stmt" else None)
+    return ViewQuery(lambda: format_statement(kind, tree), tree if kind == "select_stmt" else None)
 
 
-def named(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output]:
+def rename_columns(columns: Sequence[QueryColumn] | None, names: Sequence[str]) -> list[QueryColumn]:
     """The columns of a query under other names; none where they are not known."""
     if columns is None:
         return []
-    return [Output(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
+    return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
 
 
 def refresh_view(state: CatalogState, node: Any) -> None:
@@ -81,7 +81,7 @@ def alter_view(state: CatalogState, view: View, node: Any) -> View:
     invoker = view.security_invoker
     for item in node.cmds:
         command = item.alter_table_cmd
-        for option in definition(command).list.items:
+        for option in get_definition(command).list.items:
             if option.WhichOneof("node") == "def_elem" and option.def_elem.defname == "security_invoker":
                 invoker = command.subtype == pb.AT_SetRelOptions and is_true(option.def_elem)
     return replace(view, security_invoker=invoker)

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from confiture.models.catalog import Name, Table
+from confiture.models.catalog import QualifiedName, Table
 from confiture.models.trace import LockMode
-from confiture.sql.answers import Answer
 from confiture.sql.catalog.types import is_serial
-from confiture.sql.effects.constraints import reference, scan_for_nulls
-from confiture.sql.effects.dropping import lock_partners, lock_referencing, lock_sequences
-from confiture.sql.effects.recording import Recorder
-from confiture.sql.tree import definition, pb
-from confiture.sql.type_changes import index_reads, keeps_order, read_again_for, rewrites, type_text
-from confiture.sql.volatility import domain_default_is_volatile, domain_of, is_volatile
+from confiture.sql.effects.constraints import add_foreign_key, scan_for_nulls
+from confiture.sql.effects.drop import lock_referenced_tables, lock_referencing, lock_sequences
+from confiture.sql.effects.recorder import EffectRecorder
+from confiture.sql.parse_tree import get_definition, pb
+from confiture.sql.tristate import Tristate
+from confiture.sql.type_changes import (
+    format_type_name,
+    is_index_on_column,
+    needs_rewrite,
+    objects_rescanned_for,
+    preserves_sort_order,
+)
+from confiture.sql.volatility import find_domain_of_type, is_domain_default_volatile, is_volatile
 
 _AX = LockMode.ACCESS_EXCLUSIVE
 
 
-def add_column(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def add_column(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """ADD COLUMN."""
-    column = definition(command).column_def
-    if command.missing_ok and _has_column(recorder.table(members[0]), column.colname):
+    column = get_definition(command).column_def
+    if command.missing_ok and _has_column(recorder.find_table(members[0]), column.colname):
         return
-    if column_rewrites(column, recorder) is not Answer.NO:
+    if needs_column_rewrite(column, recorder) is not Tristate.NO:
         recorder.rewrite(members)
     kinds = {one.constraint.contype: one.constraint for one in column.constraints}
     default = kinds.get(pb.CONSTR_DEFAULT)
@@ -34,23 +40,23 @@ def add_column(command: Any, members: tuple[Name, ...], recorder: Recorder) -> N
         ):
             recorder.scan(members)
         elif kind == pb.CONSTR_FOREIGN:
-            reference(constraint, members, recorder, checks=filled and not constraint.skip_validation)
+            add_foreign_key(constraint, members, recorder, is_validated=filled and not constraint.skip_validation)
 
 
-def column_rewrites(column: Any, recorder: Recorder) -> Answer:
+def needs_column_rewrite(column: Any, recorder: EffectRecorder) -> Tristate:
     """Whether adding a column (a ColumnDef of the tree) writes a value into each row."""
     catalog = recorder.catalog
     kinds = {one.constraint.contype: one.constraint for one in column.constraints}
     if is_virtual(column):
-        return Answer.NO
+        return Tristate.NO
     if pb.CONSTR_IDENTITY in kinds or pb.CONSTR_GENERATED in kinds or is_serial(column):
-        return Answer.YES
-    text = type_text(column.type_name, catalog)
-    domain = domain_of(text, catalog)
+        return Tristate.YES
+    text = format_type_name(column.type_name, catalog)
+    domain = find_domain_of_type(text, catalog)
     constrained = domain is not None and (domain.not_null or domain.checks)
     default = kinds.get(pb.CONSTR_DEFAULT)
-    volatile = is_volatile(default.raw_expr, catalog) if default else domain_default_is_volatile(text, catalog)
-    return Answer.YES if constrained else volatile
+    volatile = is_volatile(default.raw_expr, catalog) if default else is_domain_default_volatile(text, catalog)
+    return Tristate.YES if constrained else volatile
 
 
 def is_virtual(column: Any) -> bool:
@@ -61,67 +67,72 @@ def is_virtual(column: Any) -> bool:
     )
 
 
-def set_not_null(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def set_not_null(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """SET NOT NULL."""
     scan_for_nulls([command.name], members, recorder)
 
 
-def drop_column(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def drop_column(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """DROP COLUMN."""
     for name in members:
-        table = recorder.table(name)
+        table = recorder.find_table(name)
         if table is None:
             continue
-        lock_partners([key for key in table.foreign_keys if command.name in key.columns], recorder)
+        lock_referenced_tables([key for key in table.foreign_keys if command.name in key.columns], recorder)
         lock_sequences(name, recorder, column=command.name)
-        indexes = [one for one in table.indexes if index_reads(one, command.name)]
-        recorder.lock([Name(name.schema, index.name) for index in indexes], _AX)
+        indexes = [one for one in table.indexes if is_index_on_column(one, command.name)]
+        recorder.lock([QualifiedName(name.schema, index.name) for index in indexes], _AX)
         if command.behavior == pb.DROP_CASCADE:
             lock_referencing(name, recorder, columns=(command.name,))
 
 
-def alter_type(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def alter_type(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """SET DATA TYPE."""
-    column = definition(command).column_def
+    column = get_definition(command).column_def
     using = column.raw_default if column.HasField("raw_default") else None
-    new = type_text(column.type_name, recorder.catalog)
+    new = format_type_name(column.type_name, recorder.catalog)
     for name in members:
-        table = recorder.table(name)
+        table = recorder.find_table(name)
         known = table.column(command.name) if table else None
-        stays = rewrites(command.name, known.type if known else None, new, using, recorder.catalog) is Answer.NO
+        stays = needs_rewrite(command.name, known.type if known else None, new, using, recorder.catalog) is Tristate.NO
         if not stays:
             recorder.rewrite([name])
         if table and known and known.identity:
             lock_sequences(name, recorder, column=command.name, mode=LockMode.SHARE_ROW_EXCLUSIVE)
         if table and known:
             collates = column.HasField("coll_clause")
-            _rebuild(table, command.name, recorder, fits=stays and keeps_order(known.type, new) and not collates)
+            _rebuild_dependents(
+                table,
+                command.name,
+                recorder,
+                is_order_kept=stays and preserves_sort_order(known.type, new) and not collates,
+            )
 
 
-def _rebuild(table: Table, column: str, recorder: Recorder, *, fits: bool) -> None:
+def _rebuild_dependents(table: Table, column: str, recorder: EffectRecorder, *, is_order_kept: bool) -> None:
     """Indexes, checks and foreign keys on a column are made anew when its type changes."""
-    if read_again_for(table, column, fits=fits):
+    if objects_rescanned_for(table, column, is_order_kept=is_order_kept):
         recorder.scan([table.name])
-    indexes = [index.name for index in table.indexes if index_reads(index, column)]
-    recorder.lock([Name(table.name.schema, index) for index in indexes], _AX)
+    indexes = [index.name for index in table.indexes if is_index_on_column(index, column)]
+    recorder.lock([QualifiedName(table.name.schema, index) for index in indexes], _AX)
     own = [key for key in table.foreign_keys if column in key.columns]
-    lock_partners(own, recorder)
+    lock_referenced_tables(own, recorder)
     others = lock_referencing(table.name, recorder, columns=(column,))
-    if not fits:
+    if not is_order_kept:
         recorder.scan([key.target for key in own if key.target])
         recorder.scan([*others, *([table.name] if others else [])])
 
 
-def change_identity(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def change_identity(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """SET GENERATED and DROP IDENTITY: an identity column has a sequence."""
     goes = command.subtype == pb.AT_DropIdentity
     mode = LockMode.ACCESS_EXCLUSIVE if goes else LockMode.SHARE_ROW_EXCLUSIVE
     lock_sequences(members[0], recorder, column=command.name, mode=mode)
 
 
-def set_expression(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def set_expression(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """SET EXPRESSION of a generated column."""
-    table = recorder.table(members[0])
+    table = recorder.find_table(members[0])
     column = table.column(command.name) if table else None
     if column is None or column.generated != "virtual":
         recorder.rewrite(members)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from confiture.models.catalog import ConstraintKind, Name
+from confiture.models.catalog import ConstraintKind, QualifiedName
 from confiture.models.trace import LockMode
-from confiture.sql.effects.dropping import lock_partners, lock_referencing
-from confiture.sql.effects.recording import Recorder
-from confiture.sql.proofs import proves_not_null
-from confiture.sql.tree import definition, pb, strings
+from confiture.sql.effects.drop import lock_referenced_tables, lock_referencing
+from confiture.sql.effects.recorder import EffectRecorder
+from confiture.sql.parse_tree import get_definition, pb, strings
+from confiture.sql.proofs import is_proved_not_null
 
 
-def scan_for_nulls(columns: Iterable[str], members: tuple[Name, ...], recorder: Recorder) -> None:
+def scan_for_nulls(columns: Iterable[str], members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """Columns become NOT NULL: tables are read where nothing proves it."""
     wanted = tuple(columns)
     for name in members:
-        table = recorder.table(name)
-        if table is None or not all(proves_not_null(table, column) for column in wanted):
+        table = recorder.find_table(name)
+        if table is None or not all(is_proved_not_null(table, column) for column in wanted):
             recorder.scan([name])
 
 
-def add_constraint(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def add_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """ADD CONSTRAINT."""
-    constraint = definition(command).constraint
+    constraint = get_definition(command).constraint
     if constraint.contype == pb.CONSTR_FOREIGN:
-        reference(constraint, members, recorder, checks=not constraint.skip_validation)
+        add_foreign_key(constraint, members, recorder, is_validated=not constraint.skip_validation)
     elif constraint.skip_validation:
         return
     elif constraint.contype == pb.CONSTR_NOTNULL:
@@ -39,12 +39,12 @@ def add_constraint(command: Any, members: tuple[Name, ...], recorder: Recorder) 
         recorder.scan(members)
 
 
-def _use_index(constraint: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """A key over an index that exists; a primary key also looks for NULL where the columns allow it."""
-    index = Name(members[0].schema, constraint.indexname)
+    index = QualifiedName(members[0].schema, constraint.indexname)
     renamed = constraint.conname not in ("", constraint.indexname)
     recorder.lock([index], LockMode.SHARE_UPDATE_EXCLUSIVE if renamed else LockMode.ACCESS_SHARE)
-    found = recorder.catalog.indexed(*index)
+    found = recorder.catalog.find_index(*index)
     if constraint.contype == pb.CONSTR_PRIMARY:
         columns = [column for column in found[1].columns if column] if found else []
         if columns:
@@ -53,39 +53,41 @@ def _use_index(constraint: Any, members: tuple[Name, ...], recorder: Recorder) -
             recorder.scan(members)
 
 
-def reference(constraint: Any, members: tuple[Name, ...], recorder: Recorder, *, checks: bool) -> None:
+def add_foreign_key(
+    constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder, *, is_validated: bool
+) -> None:
     """A new foreign key; `checks` says whether it reads both tables."""
-    parents = recorder.whole(recorder.name(constraint.pktable))
+    parents = recorder.with_partitions(recorder.resolve_range_var(constraint.pktable))
     recorder.lock(parents, LockMode.SHARE_ROW_EXCLUSIVE)
-    if checks:
+    if is_validated:
         recorder.scan(members)
         recorder.scan(parents)
 
 
-def validate(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def validate_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """VALIDATE CONSTRAINT."""
-    table = recorder.table(members[0])
+    table = recorder.find_table(members[0])
     found = table.constraint(command.name) if table else None
     if found is None:
         recorder.scan(members)
     elif not found.validated:
         recorder.scan(members)
         if found.target:
-            parents = recorder.whole(found.target)
+            parents = recorder.with_partitions(found.target)
             recorder.lock(parents, LockMode.ACCESS_SHARE)
             recorder.lock([found.target], LockMode.ROW_SHARE)
             recorder.scan(parents)
 
 
-def drop_constraint(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def drop_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """DROP CONSTRAINT."""
-    table = recorder.table(members[0])
+    table = recorder.find_table(members[0])
     found = table.constraint(command.name) if table else None
     if table is None or found is None:
         return
-    lock_partners([found], recorder)
+    lock_referenced_tables([found], recorder)
     recorder.lock(
-        [Name(table.name.schema, one.name) for one in table.indexes if one.constraint == found.name],
+        [QualifiedName(table.name.schema, one.name) for one in table.indexes if one.constraint == found.name],
         LockMode.ACCESS_EXCLUSIVE,
     )
     if command.behavior == pb.DROP_CASCADE and found.kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE):

@@ -5,62 +5,65 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from confiture.models.catalog import Name
+from confiture.models.catalog import QualifiedName
 from confiture.models.trace import LockMode
-from confiture.sql.answers import Answer
-from confiture.sql.effects.dropping import own_foreign_keys, referencing
-from confiture.sql.effects.recording import Recorder
-from confiture.sql.proofs import proves_bound
-from confiture.sql.tree import definition
+from confiture.sql.effects.drop import find_own_foreign_keys, find_referencing_tables
+from confiture.sql.effects.recorder import EffectRecorder
+from confiture.sql.parse_tree import get_definition
+from confiture.sql.proofs import implies_partition_bound
+from confiture.sql.tristate import Tristate
 
 _AX = LockMode.ACCESS_EXCLUSIVE
 
 
-def attach(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def attach_partition(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """ATTACH PARTITION."""
-    partition = definition(command).partition_cmd
-    child = recorder.name(partition.name)
-    family = recorder.family(child)
+    partition = get_definition(command).partition_cmd
+    child = recorder.resolve_range_var(partition.name)
+    family = recorder.with_descendants(child)
     recorder.lock(family, _AX)
-    parent, table = recorder.table(members[0]), recorder.table(child)
-    if table is None or proves_bound(table, parent.partition_key if parent else None, partition.bound) != Answer.YES:
+    parent, table = recorder.find_table(members[0]), recorder.find_table(child)
+    if (
+        table is None
+        or implies_partition_bound(table, parent.partition_key if parent else None, partition.bound) != Tristate.YES
+    ):
         recorder.scan(family)
-    join_partitions(members[0], recorder)
-    own = [replace(key, name="", place=None) for key in table.foreign_keys] if table else []
+    lock_partition_relatives(members[0], recorder)
+    own = [replace(key, name="", location=None) for key in table.foreign_keys] if table else []
     for key in parent.foreign_keys if parent else ():
-        targets = recorder.whole(key.target) if key.target else ()
-        if replace(key, name="", place=None) in own:
+        targets = recorder.with_partitions(key.target) if key.target else ()
+        if replace(key, name="", location=None) in own:
             recorder.lock(targets, _AX)
         else:
             recorder.scan((*family, *targets))
 
 
-def join_partitions(parent: Name, recorder: Recorder) -> None:
+def lock_partition_relatives(parent: QualifiedName, recorder: EffectRecorder) -> None:
     """What any new partition opens: its parent's indexes and default partition, and the other side of foreign keys."""
-    recorder.lock(recorder.indexes(parent), LockMode.SHARE_UPDATE_EXCLUSIVE)
-    default = [part for name in recorder.default_partition(parent) for part in recorder.family(name)]
+    recorder.lock(recorder.find_indexes(parent), LockMode.SHARE_UPDATE_EXCLUSIVE)
+    default = [part for name in recorder.find_default_partition(parent) for part in recorder.with_descendants(name)]
     recorder.lock(default, _AX)
     recorder.scan(default)
-    table = recorder.table(parent)
+    table = recorder.find_table(parent)
     for key in table.foreign_keys if table else ():
-        recorder.lock(recorder.whole(key.target) if key.target else (), LockMode.SHARE_ROW_EXCLUSIVE)
-    for other in referencing(parent, recorder):
-        if own_foreign_keys(recorder.catalog.tables[other], recorder):
+        recorder.lock(recorder.with_partitions(key.target) if key.target else (), LockMode.SHARE_ROW_EXCLUSIVE)
+    for other in find_referencing_tables(parent, recorder):
+        if find_own_foreign_keys(recorder.catalog.tables[other], recorder):
             recorder.lock([other], LockMode.SHARE_ROW_EXCLUSIVE)
 
 
-def detach(command: Any, members: tuple[Name, ...], recorder: Recorder) -> None:
+def detach_partition(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """DETACH PARTITION. What refers to the parent is read for rows that refer to the partition."""
-    partition = definition(command).partition_cmd
-    child = recorder.name(partition.name)
-    recorder.lock(recorder.family(child), _AX)
-    recorder.lock(recorder.indexes(child), _AX)
+    partition = get_definition(command).partition_cmd
+    child = recorder.resolve_range_var(partition.name)
+    recorder.lock(recorder.with_descendants(child), _AX)
+    recorder.lock(recorder.find_indexes(child), _AX)
     if not partition.concurrent:
-        recorder.lock(recorder.default_partition(members[0]), _AX)
-    parent = recorder.table(members[0])
+        recorder.lock(recorder.find_default_partition(members[0]), _AX)
+    parent = recorder.find_table(members[0])
     for key in parent.foreign_keys if parent else ():
-        recorder.lock(recorder.whole(key.target) if key.target else (), LockMode.SHARE_ROW_EXCLUSIVE)
-    for other in referencing(members[0], recorder):
-        if own_foreign_keys(recorder.catalog.tables[other], recorder):
+        recorder.lock(recorder.with_partitions(key.target) if key.target else (), LockMode.SHARE_ROW_EXCLUSIVE)
+    for other in find_referencing_tables(members[0], recorder):
+        if find_own_foreign_keys(recorder.catalog.tables[other], recorder):
             recorder.lock([other], _AX)
-            recorder.scan(recorder.whole(other))
+            recorder.scan(recorder.with_partitions(other))

@@ -1,0 +1,156 @@
+"""Runs something that emits events, shows them as they come, and prints the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from confiture.cli.context import CommandContext, parse_duration_ms, usage_error
+from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
+from confiture.cli.streams import echo_stderr
+from confiture.errors import ConfitureError
+
+if TYPE_CHECKING:
+    from confiture.core.db.connection import ConnectionTarget
+    from confiture.core.events import Emit
+    from confiture.core.run.context import DryRunOptions, ProofOptions
+    from confiture.models.reports import RunReport
+    from confiture.models.settings import Settings
+
+
+def run_and_report(
+    context: CommandContext, settings: Settings, files: OutputFiles, run: Callable[[ConnectionTarget, Emit], None]
+) -> None:
+    """Run on the database of the settings, show the progress, print the report and write the files.
+
+    Ends the command with the exit code of what went wrong.
+    """
+    from confiture.core.db.connection import resolve_database
+    from confiture.core.events import Emitter
+    from confiture.models.report_builder import ReportBuilder
+    from confiture.output.terminal.console import stderr_console
+    from confiture.output.terminal.progress import choose_view
+
+    if files.report is not None:
+        _check_writable(files.report)
+        if files.report == files.events:
+            raise usage_error("--report and --events name the same file", "write each to a file of its own")
+    folding = ReportBuilder()
+    listeners: list[Emit] = [folding]
+    error: ConfitureError | None = None
+    with ExitStack() as stack:
+        if files.events is not None:
+            from confiture.output.json.events import EventWriter
+
+            listeners.append(stack.enter_context(EventWriter(files.events)))
+        target = stack.enter_context(resolve_database(settings, echo_stderr))
+        view = choose_view(stderr_console())
+        emitter = Emitter(*listeners, view)
+        try:
+            with view:
+                run(target, emitter)
+        except ConfitureError as failure:
+            error = failure
+        finally:
+            _report_listener_failures(emitter.failures)
+    if error and folding.report.outcome is None:
+        raise error  # it never began: there is no run to report
+    context.writer.run(folding.report)
+    if files.report is not None:
+        _write_page(files.report, folding.report)
+    if error:
+        if context.output_format.is_text:
+            context.print_failure(error.diagnostics)
+        raise typer.Exit(error.exit_code)
+
+
+def _report_listener_failures(failures: Sequence[Exception]) -> None:
+    """Says what failed to listen to the run, which went on without it."""
+    for failure in failures:
+        echo_stderr(f"not all of the run could be shown or written: {failure}")
+
+
+def _check_writable(page: Path) -> None:
+    """Raises InputError where no page can be written, before anything runs."""
+    from confiture.files.access import is_replaced
+
+    folder = page.absolute().parent
+    if not folder.is_dir():
+        message = f"there is no folder {page.parent}"
+    elif page.is_dir():
+        message = f"--report {page} is a folder"
+    elif not os.access(folder if is_replaced(page) else page, os.W_OK):
+        message = f"--report {page} cannot be written"
+    else:
+        return
+    raise usage_error(message, "--report names a file in a folder that you may write to")
+
+
+def _write_page(page: Path, report: RunReport) -> None:
+    """Writes the page. That it cannot be written is only told: what the run did, it did."""
+    from confiture.files.access import FileAccessError, write_named_file
+    from confiture.output.html.run_page import run_page
+
+    try:
+        write_named_file(page, run_page(report).encode("utf-8", "replace"))
+    except FileAccessError as refused:
+        echo_stderr(f"the report could not be written to {page}: {refused}")
+    else:
+        echo_stderr(f"wrote {page}")
+
+
+def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
+    """The options of a dry run, as the engine takes them. Raises InputError where they are given to a real run."""
+    from confiture.core.run.context import DryRunOptions
+
+    if flags.flag_names and not dry_run:
+        message = f"{', '.join(flags.flag_names)} without --dry-run: a real run knows no such option"
+        raise usage_error(message, "add --dry-run, or leave it out")
+    scale_to, full = (flags.scale_to, flags.full) if isinstance(flags, UpDryRunFlags) else (None, False)
+    target = _parse_scale_target(scale_to) if scale_to is not None else None
+    return DryRunOptions(
+        repeat=flags.repeat or 1, scale_to=target, confirmed=flags.yes, full=full, proofs=_proof_options(flags)
+    )
+
+
+def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
+    from confiture.core.run.context import USUAL_MS, ProofOptions
+    from confiture.models.tenancy_proofs import DEFAULT_TENANTS
+
+    if flags.no_prove:
+        if flags.tenants is not None or flags.prove_time is not None:
+            raise usage_error("--no-prove with --tenants or --prove-time", "leave one out")
+        return None
+    limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_ms("--prove-time", flags.prove_time)
+    return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
+
+
+def _parse_scale_target(url: str) -> ConnectionTarget:
+    """The database of `--scale-to`. Raises InputError where it is none; the URL is never told, it may hold secrets."""
+    from confiture.core.db.connection import ConnectionTarget, database_label
+    from confiture.models.settings import EMBEDDED, DatabaseSettings
+
+    if url == EMBEDDED:
+        raise usage_error(
+            "--scale-to embedded: that is no database URL", "`confiture db url` prints the embedded server's"
+        )
+    if not _is_conninfo(url):
+        raise usage_error(
+            "what --scale-to was given is no database URL", "for example postgresql://user@host:5432/name"
+        )
+    return ConnectionTarget(conninfo=url, label=database_label(DatabaseSettings(url=url)), origin="--scale-to")
+
+
+def _is_conninfo(text: str) -> bool:
+    from psycopg import Error
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return bool(conninfo_to_dict(text))
+    except (Error, UnicodeError):
+        return False

@@ -1,0 +1,110 @@
+"""What the runner knows of backfills: a step goes in, its record comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from confiture.core.backfill.backfill_run import BackfillResources, BackfillRun
+from confiture.core.backfill.backfill_store import BackfillId, BackfillStore
+from confiture.core.backfill.capture import remove_capture
+from confiture.core.backfill.concurrent_writes import LOCK_TIMEOUT_MS
+from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.errors import StepFailed
+from confiture.core.db.queries import query
+from confiture.core.events import Emit
+from confiture.core.hooks.hook_runner import HookRunner
+from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.plan import PlannedStep, Segment, StepId
+from confiture.models.settings import Settings
+from confiture.models.steps import Did, StepRecord, step_id
+
+
+class BackfillRunner:
+    """Runs the batched backfills of a run, on one database: those of steps, and those that hooks ask for."""
+
+    def __init__(
+        self,
+        database: ConnectionTarget,
+        settings: Settings,
+        emit: Emit,
+        hook_runner: HookRunner,
+        require_lock: Callable[[], None],
+    ) -> None:
+        self._hook_runner = hook_runner
+        self._require_lock = require_lock
+        self._database = database
+        self._settings = settings
+        self._emit = emit
+
+    def run(self, connection: Connection, version: str, segment: Segment, attempt: str) -> StepRecord:
+        """Fills until nothing is left, beginning where the attempt stopped. `connection` is in autocommit.
+
+        Raises StepFailed, psycopg.Error or KeyboardInterrupt; what is committed by then stays.
+        """
+        (step,) = segment.steps
+        identity = step_id(version, segment, step)
+        self._emit(StepStarted(step=identity))
+        started = time.perf_counter()
+        try:
+            did = self._run_step(connection, identity, step, self._build_id(attempt, segment.number))
+        except BaseException:
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
+            raise
+        spent_ms = _elapsed_ms(started)
+        self._emit(did.finished(identity, spent_ms))
+        return StepRecord(phase=step.phase.value, name=step.label, rows=did.rows, duration_ms=spent_ms)
+
+    def is_started(self, connection: Connection, segment: Segment, attempt: str) -> bool:
+        """Whether the attempt has begun with it."""
+        return BackfillStore(connection, self._build_id(attempt, segment.number)).load() is not None
+
+    def _run_step(self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId) -> Did:
+        if step.hook is None:
+            return self._run_backfill(connection, identity, step, backfill_id)
+        notes: list[str] = []
+        asked: list[PlannedStep] = []
+
+        def fill_for_hook(planned: PlannedStep) -> int:
+            asked.append(planned)
+            did = self._run_backfill(connection, identity, planned, backfill_id)
+            notes.extend([did.note] if did.note else [])
+            return did.rows or 0
+
+        result = self._hook_runner.run_batched(connection, identity, step, fill_for_hook)
+        if not asked and BackfillStore(connection, backfill_id).load() is not None:
+            message = f"the hook {step.label!r} did not ask for the backfill that an earlier run of it began"
+            hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and begin anew"
+            told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
+            raise StepFailed(told, None)
+        return Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
+
+    def _run_backfill(
+        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+    ) -> Did:
+        orders = BackfillResources(
+            connection=connection,
+            database=self._database,
+            settings=self._settings.database,
+            emit=self._emit,
+            require_lock=self._require_lock,
+        )
+        filling = BackfillRun(orders, step, identity, backfill_id)
+        return Did(rows=filling.run(), note=filling.note)
+
+    def abandon(self, connection: Connection, version: str) -> None:
+        """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
+        # others queue behind whoever waits to drop a trigger
+        connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+        for row in connection.execute(
+            query("unfinished_of_version"), self._settings.history.parameters | {"version": version}
+        ).fetchall():
+            remove_capture(connection, row["number"])
+            BackfillStore(connection, self._build_id(row["attempt"], row["segment"])).delete()
+
+    def _build_id(self, attempt: str, segment: int) -> BackfillId:
+        return BackfillId(history=self._settings.history, attempt=attempt, segment=segment)
+
+
+def _elapsed_ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

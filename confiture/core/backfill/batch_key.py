@@ -1,0 +1,117 @@
+"""Batch keys, and the pieces of a table that they cut it into.
+
+All predicates are prefix-factored: equal on the leading columns, a range on the next one. A comparison of whole rows
+(`(a, b) > (x, y)`) would be shorter, but PostgreSQL estimates it badly and scans the joined tables for every batch.
+
+Values are kept as text, as PostgreSQL prints them, and given back with a cast to the column's type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from confiture.core.db.operators import CATALOG, qualified_operator
+from confiture.models.catalog import QualifiedName
+
+KeyValues = tuple[str, ...]
+_DATED = ("date", "timestamp")
+_DATED_TEXT = sql.SQL("pg_catalog.to_json({}) OPERATOR(pg_catalog.#>>) '{{}}'")
+_WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "pg_catalog.text"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyColumn:
+    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length.
+
+    `operators` is the schema of the type's comparison operators.
+    """
+
+    name: str
+    type: str
+    base_type: str = ""
+    operator_schema: str = CATALOG
+
+    def literal(self, value: str) -> sql.Composed:
+        """A value of the column as SQL."""
+        return sql.SQL("{}::").format(sql.Literal(value)) + sql.SQL(self.type)
+
+    def compare(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
+        """The comparison of two values of the column."""
+        return sql.SQL("{} {} {}").format(left, sql.SQL(qualified_operator(sign, self.operator_schema)), right)
+
+    def text(self, value: sql.Composable) -> sql.Composed:
+        """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
+        is_dated = (self.base_type or self.type).startswith(_DATED)
+        return (_DATED_TEXT if is_dated else sql.SQL("{}::pg_catalog.text")).format(value)
+
+    @property
+    def log_type(self) -> str:
+        """A type that takes whatever equals a value of the column: columns of other tables are often wider."""
+        base = self.base_type or self.type
+        return _WIDER.get(base, base)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRange:
+    """Rows whose leading columns equal `prefix`, and whose next column is in a range.
+
+    The range begins behind `after` and ends with `upto`, or before `before`; None where it has no such end. A piece
+    without any end is all rows of the prefix.
+    """
+
+    prefix: KeyValues = ()
+    after: str | None = None
+    up_to: str | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchKey:
+    """The key by which a table is read in batches: its columns in order, all NOT NULL, with a btree index.
+
+    `alias` is what the user's query calls the table.
+    """
+
+    table: QualifiedName
+    alias: str
+    columns: tuple[KeyColumn, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def column(self, position: int) -> sql.Identifier:
+        """A column (counted from 0) as queries name it."""
+        return sql.Identifier(self.alias, self.columns[position].name)
+
+    def text(self, position: int) -> sql.Composed:
+        """The text of a column's value."""
+        return self.columns[position].text(self.column(position))
+
+    @property
+    def from_clause(self) -> sql.Composed:
+        """The table under its alias, for FROM."""
+        return sql.SQL("{} AS {}").format(sql.Identifier(*self.table), sql.Identifier(self.alias))
+
+    def order_by(self, start: int = 0) -> sql.Composed:
+        """The columns from `start` on, for ORDER BY."""
+        return sql.SQL(", ").join(self.column(position) for position in range(start, len(self.columns)))
+
+    def predicate(self, key_range: KeyRange) -> sql.Composable:
+        """The condition that the rows of a piece fulfil."""
+        conditions = [self._comparison(position, "=", value) for position, value in enumerate(key_range.prefix)]
+        depth = len(key_range.prefix)
+        for sign, value in ((">", key_range.after), ("<=", key_range.up_to), ("<", key_range.before)):
+            if value is not None:
+                conditions.append(self._comparison(depth, sign, value))
+        return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
+
+    def precedes(self, end: KeyValues) -> sql.Composed:
+        """The condition that rows come before a key."""
+        pieces = (KeyRange(prefix=end[:depth], before=value) for depth, value in enumerate(end))
+        return sql.SQL(" OR ").join(sql.SQL("({})").format(self.predicate(piece)) for piece in pieces)
+
+    def _comparison(self, position: int, sign: str, value: str) -> sql.Composed:
+        column = self.columns[position]
+        return column.compare(self.column(position), sign, column.literal(value))

@@ -1,0 +1,186 @@
+"""Fills again what others wrote while the batches ran, until nothing is left of it.
+
+Each drain takes notes, and what they are about is deleted and made anew, in one READ COMMITTED transaction: the
+statement that makes it sees every write whose note was taken, and a write that commits later leaves its note for the
+next drain. The last one keeps writers out for a moment, so that nothing is left after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from confiture.core.backfill.backfill_source import backfill_error
+from confiture.core.backfill.batch_key import KeyValues
+from confiture.core.backfill.batches import add_where, batch_diagnostic
+from confiture.core.backfill.capture import CapturedTable, ChangeCapture, SourceTruncated
+from confiture.core.backfill.context import BackfillContext
+from confiture.core.backfill.source_tables import own_rows_predicate
+from confiture.core.db.errors import StepFailed
+from confiture.core.db.retry import backoff_s
+from confiture.core.names import quote_table
+from confiture.models.words import pluralize
+
+_NOTES = 2_000
+"""How many notes one drain takes."""
+_ALL_NOTES = 1_000_000
+_LAST_NOTES, _FEW_NOTES = 500, 20
+"""The last drain begins when no more than these are left: others wait for it."""
+_LOCK_TIMEOUT_MS = 500
+_RETRYABLE = frozenset({"55P03", "40P01", "40001", "57014"})
+_TAKEN = frozenset({"23505", "23P01"})
+"""Another row of the target is in the way."""
+
+
+class ChangeDrain:
+    """The drains of one backfill, one after the other, over the run's own connection (in autocommit)."""
+
+    def __init__(self, context: BackfillContext, capture: ChangeCapture) -> None:
+        self._context = context
+        self._connection = context.connection
+        self._capture = capture
+        self.refilled_writes = 0
+        """How many notes were taken."""
+        self._deadline: float | None = None
+        """When writers have been kept out for as long as they may be; None while they are not."""
+        self._needs_clearing = False
+        """Whether a drain deletes the rows of all notes first: those of one were in the way of another's."""
+
+    def run(self, tables: Sequence[CapturedTable]) -> float:
+        """Drains until nothing is left, and ends the backfill. Returns for how many milliseconds writers were kept out,
+        the wait for the lock included: they queue behind it.
+
+        Raises StepFailed, psycopg.Error and Cancelled.
+        """
+        attempt = 0
+        while True:
+            self._context.heartbeat.beat_if_due()
+            try:
+                self._capture_new_partitions(tables)
+                # what was too much for the last one is not left to it again
+                while self._drain_once() > max(_LAST_NOTES >> attempt, _FEW_NOTES):
+                    self._context.heartbeat.beat_if_due(self._status_text())
+                return self._drain_under_lock(tables)
+            except (psycopg.Error, StepFailed) as error:
+                if error.sqlstate in _TAKEN and not self._needs_clearing and self._context.backfill.target_columns:
+                    self._needs_clearing = True
+                    continue
+                attempt += 1
+                if error.sqlstate not in _RETRYABLE:
+                    raise
+                if attempt > self._context.retries:
+                    raise self._gave_up_error(error) from error
+                time.sleep(backoff_s(attempt))
+
+    def _drain_once(self) -> int:
+        with self._connection.transaction():
+            self._connection.execute("SET LOCAL confiture.filling = 'on'")
+            return self._apply_changes(_NOTES)
+
+    def _drain_under_lock(self, tables: Sequence[CapturedTable]) -> float:
+        budget_ms = self._context.max_blocking_ms
+        lock_timeout_ms = min(_LOCK_TIMEOUT_MS, max(budget_ms // 2, 1)) if budget_ms else _LOCK_TIMEOUT_MS
+        with self._connection.transaction():
+            self._connection.execute(
+                f"SET LOCAL confiture.filling = 'on'; SET LOCAL lock_timeout = {lock_timeout_ms}".encode()
+            )
+            names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
+            asked = time.perf_counter()
+            # from here on: who waits behind the lock of one table waits while that of the next is waited for
+            self._deadline = asked + budget_ms / 1000 if budget_ms else None
+            try:
+                self._check_deadline()
+                if tables:
+                    self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+                if self._capture.leaf_partitions(tables).keys() != self._capture.stored_partitions():
+                    raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
+                while self._apply_changes(_ALL_NOTES):
+                    pass
+                self._check_deadline()
+                self._context.store.mark_finished()
+            finally:
+                self._deadline = None
+        return (time.perf_counter() - asked) * 1000
+
+    def _capture_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
+        """Notes what came with partitions that were attached meanwhile. Raises StepFailed where some are gone, and with
+        them what could tell their keys.
+        """
+        leaves, known = self._capture.leaf_partitions(tables), self._capture.stored_partitions()
+        if known - leaves.keys():
+            raise backfill_error(
+                self._context.step,
+                "partitions-changed",
+                "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled"
+                " from them is still there",
+                f"`confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
+            )
+        if leaves.keys() - known:
+            with self._connection.transaction():
+                for oid in leaves.keys() - known:
+                    self._capture.capture_all_rows(leaves[oid])
+                self._capture.store_partitions(leaves)
+
+    def _check_deadline(self) -> None:
+        """Called before each statement: ends the last drain when writers have waited for as long as they may."""
+        if self._deadline is None:
+            return
+        left_ms = (self._deadline - time.perf_counter()) * 1000
+        if left_ms < 1:
+            raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
+        self._connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
+
+    def _gave_up_error(self, error: psycopg.Error | StepFailed) -> StepFailed:
+        told = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()
+        return backfill_error(
+            self._context.step,
+            "not-drained",
+            f"what others wrote could not be brought in: {self._context.retries} times, the last: {told}",
+            "look with `confiture locks` for a transaction that stays open there; `confiture migrate up` goes on",
+        )
+
+    def _status_text(self) -> str:
+        return f"fills again what others wrote, {pluralize(self.refilled_writes, 'write')} so far"
+
+    def _apply_changes(self, limit: int) -> int:
+        """Fills again what some notes are about; returns how many notes that were."""
+        self._check_deadline()
+        try:
+            notes, keys = self._capture.pop_keys(limit)
+        except SourceTruncated as error:
+            raise backfill_error(
+                self._context.step,
+                "source-truncated",
+                "a table that the backfill reads was truncated meanwhile",
+                f"`confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
+            ) from error
+        if keys:
+            self._refill(keys)
+        self.refilled_writes += notes
+        return notes
+
+    def _refill(self, keys: Sequence[KeyValues]) -> None:
+        """Makes anew what belongs to some keys; of keys that are gone, nothing comes back."""
+        work = self._context
+        targets = work.backfill.target_columns
+        if targets is not None:
+            names = [targets[column.name] for column in work.key.columns]
+            own = own_rows_predicate(self._connection, work.backfill, work.into)
+            if self._needs_clearing:
+                self._capture.delete_captured_rows(work.into, names, own)
+            self._check_deadline()
+            gone = self._capture.keys_predicate(keys, [sql.Identifier("t", name) for name in names])
+            self._connection.execute(
+                sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*work.into), gone, own)
+            )
+        read = [work.key.column(place) for place in range(len(work.key))]
+        condition = self._capture.keys_predicate(keys, read).as_string(self._connection)
+        (statement,) = work.step.statements
+        self._check_deadline()
+        try:
+            self._connection.execute(add_where(statement, condition).encode())
+        except psycopg.Error as error:
+            raise StepFailed(batch_diagnostic(error, statement, work.step, condition), error.sqlstate) from error

@@ -1,0 +1,209 @@
+"""What a backfill does about writes of others to the tables it reads: notes them, or stops where it sees any."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import psycopg
+
+from confiture.core.backfill.backfill_source import backfill_error
+from confiture.core.backfill.capture import CapturedTable, ChangeCapture, remove_capture
+from confiture.core.backfill.change_drain import ChangeDrain
+from confiture.core.backfill.context import BackfillContext
+from confiture.core.backfill.source_tables import (
+    check_rows_replaceable,
+    own_rows_predicate,
+    resolve_source_tables,
+    tables_to_capture,
+)
+from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.errors import StepFailed, db_error_diagnostic
+from confiture.core.db.queries import query
+from confiture.core.db.retry import backoff_s
+from confiture.errors import DatabaseUnavailable
+from confiture.models.events import Notice
+from confiture.models.migration import OnConcurrentWrites
+from confiture.models.words import pluralize
+
+LOCK_TIMEOUT_MS = 500
+_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"
+_RETRYABLE = frozenset({"55P03", "40P01"})
+
+
+class ConcurrentWritePolicy(Protocol):
+    """How writes of others are dealt with."""
+
+    def prepare(self) -> None:
+        """Called before the first batch; may be called again after a crash."""
+
+    def ensure_installed(self) -> None:
+        """Called where a backfill goes on. Raises StepFailed where what `prepare` made is not there any more."""
+
+    @property
+    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
+        """Makes what deletes rows of the target that will be made anew; None where none are known."""
+
+    def poll(self) -> None:
+        """Called about once a second meanwhile. Raises StepFailed where the backfill cannot go on."""
+
+    def finish(self) -> str | None:
+        """Called after the last batch: ends the backfill, and says what people should know of that."""
+
+    def remove_triggers(self) -> None:
+        """Takes away what `prepare` made; nothing where it is gone."""
+
+
+class CaptureWrites:
+    """Triggers note the keys that others write; those are filled again before the end."""
+
+    def __init__(self, context: BackfillContext, tables: Sequence[CapturedTable]) -> None:
+        self._context = context
+        self._capture = ChangeCapture(context.connection, context.number, context.key)
+        self._drain = ChangeDrain(context, self._capture)
+        self._tables = tables
+
+    @property
+    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
+        work, targets = self._context, self._context.backfill.target_columns
+        if targets is None:
+            return None
+        names = [targets[column.name] for column in work.key.columns]
+
+        def clearing(connection: Connection) -> Callable[[], None]:
+            capture = ChangeCapture(connection, work.number, work.key)
+            return partial(
+                capture.delete_captured_rows, work.into, names, own_rows_predicate(connection, work.backfill, work.into)
+            )
+
+        return clearing
+
+    def prepare(self) -> None:
+        work = self._context
+        check_rows_replaceable(work.connection, work.step, work.backfill, work.into)
+        self._context.connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+        self._run_with_retries(self._capture.create_log_table)
+        for place, table in enumerate(self._tables):
+            self._context.heartbeat.beat_if_due()
+            self._run_with_retries(partial(self._install, table, place))
+        self._capture.store_partitions(self._capture.leaf_partitions(self._tables))
+
+    def _install(self, table: CapturedTable, position: int) -> None:
+        with self._context.connection.transaction():
+            self._capture.install(table, position)
+
+    def ensure_installed(self) -> None:
+        work = self._context
+        missing = [table for table in self._tables if not self._capture.is_installed(table)]
+        if missing:
+            names = ", ".join(str(table.name) for table in missing)
+            raise backfill_error(
+                work.step,
+                "capture-lost",
+                f"the triggers that note what others write are gone from {names}",
+                f"`confiture backfill cancel`, empty {work.backfill.into}, and run again",
+            )
+
+    def poll(self) -> None:
+        return None
+
+    def finish(self) -> str | None:
+        self._context.store.mark_draining()
+        locked_ms = self._drain.run(self._tables)
+        refilled = self._drain.refilled_writes
+        again = f"{pluralize(refilled, 'write')} of others filled again; " if refilled else ""
+        return f"{again}others could not write for {locked_ms:.0f} ms at the end"
+
+    def remove_triggers(self) -> None:
+        connection = self._context.connection
+        try:
+            connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+            self._run_with_retries(lambda: remove_capture(connection, self._context.number))
+        except (StepFailed, psycopg.Error) as error:
+            hint = "`confiture backfill clean` removes them"
+            self._context.emit(Notice(text=f"triggers of the backfill are left: {error}; {hint}"))
+
+    def _run_with_retries(self, action: Callable[[], None]) -> None:
+        """Does the work, which must not wait long for its locks, again and again."""
+        attempt = 0
+        while True:
+            try:
+                return action()
+            except DatabaseUnavailable as error:
+                raise StepFailed(error.diagnostics[0], None) from error
+            except psycopg.Error as error:
+                attempt += 1
+                if error.sqlstate not in _RETRYABLE or attempt > self._context.retries:
+                    told = db_error_diagnostic(error, "the writes of others cannot be noted")
+                    raise StepFailed(told, error.sqlstate) from error
+                time.sleep(backoff_s(attempt))
+
+
+class ForbidWrites:
+    """Nobody writes, it was said: the backfill stops where the server's statistics tell otherwise."""
+
+    def __init__(self, context: BackfillContext) -> None:
+        self._context = context
+        tables = resolve_source_tables(context.connection, context.step)
+        self._tables = [table.oid for table in tables if table.name != context.into]
+        self._written_before = context.store.load_written_rows()
+
+    @property
+    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
+        return None
+
+    def prepare(self) -> None:
+        # an earlier migration of this run may just have written these tables: that is no one else's writing
+        self._context.connection.execute(query("flush_statistics"))
+        self._written_before = self._count_written_rows()
+        self._context.store.store_written_rows(self._written_before)
+
+    def ensure_installed(self) -> None:
+        return None
+
+    def poll(self) -> None:
+        written = self._count_written_rows() - (self._written_before or 0)
+        if written > 0:
+            raise backfill_error(
+                self._context.step,
+                "source-written",
+                f"others wrote {pluralize(written, 'row')} to the tables that the backfill reads: its"
+                " result would not hold"
+                " them",
+                _STOP_WRITERS,
+            )
+
+    def finish(self) -> str | None:
+        # statistics count what is committed
+        self._reject_open_writers()
+        self.poll()
+        self._context.store.mark_finished()
+        return None
+
+    def remove_triggers(self) -> None:
+        return None
+
+    def _reject_open_writers(self) -> None:
+        rows = self._context.connection.execute(query("open_writers"), {"tables": self._tables}).fetchall()
+        if rows:
+            others = ", ".join(f"{row['who']} writes {row['table']}" for row in rows)
+            raise backfill_error(
+                self._context.step,
+                "source-written",
+                f"what the backfill reads is being written and not committed: {others}",
+                _STOP_WRITERS,
+            )
+
+    def _count_written_rows(self) -> int:
+        return int(fetch_named_row(self._context.connection, "written_so_far", tables=self._tables)["rows"])
+
+
+def make_write_policy(context: BackfillContext) -> ConcurrentWritePolicy:
+    """How the writes of others are dealt with in a backfill. Raises StepFailed where they cannot be noted."""
+    if context.backfill.on_writes is OnConcurrentWrites.IGNORE:
+        return ForbidWrites(context)
+    return CaptureWrites(
+        context, tables_to_capture(context.connection, context.step, context.backfill, context.key, context.into)
+    )

@@ -1,0 +1,198 @@
+"""Which tables a backfill reads, and how a write to each maps to its batch key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from confiture.core.backfill.backfill_source import backfill_error
+from confiture.core.backfill.batch_key import BatchKey
+from confiture.core.backfill.capture import CapturedTable
+from confiture.core.db.connection import Connection
+from confiture.core.db.operators import qualified_operator, read_operators
+from confiture.core.db.queries import query
+from confiture.core.names import quote_table
+from confiture.models.catalog import QualifiedName
+from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
+from confiture.models.words import pluralize
+from confiture.sql.batching import tables_read
+from confiture.sql.parse_tree import parse_rendered
+
+_WITHOUT_TRIGGERS = {"m": "a materialized view", "f": "a foreign table"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceTable:
+    """A table that the statement reads, itself or through a view."""
+
+    oid: int
+    name: QualifiedName
+    kind: str
+    is_inherited: bool
+    has_foreign_partitions: bool
+
+    @property
+    def uncapturable_reason(self) -> str | None:
+        """Why triggers on it would not see all writes; None where they do."""
+        if self.kind in _WITHOUT_TRIGGERS:
+            return f"is {_WITHOUT_TRIGGERS[self.kind]}"
+        if self.is_inherited:
+            return "is inherited by other tables, whose writes its triggers do not see"
+        return "has foreign tables as partitions" if self.has_foreign_partitions else None
+
+
+def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) -> QualifiedName:
+    """The table that a name means. Raises StepFailed where there is none."""
+    found = _find_tables(connection, [table])
+    if len(found) != 1:
+        raise backfill_error(step, "undefined-table", f"there is no table {table}", "make it in a phase before this")
+    return found[0].name
+
+
+def resolve_source_tables(connection: Connection, step: PlannedStep) -> tuple[SourceTable, ...]:
+    """The tables that the statement of a backfill reads."""
+    return _find_tables(connection, tables_read(parse_rendered(step.rendered)[0]))
+
+
+def tables_to_capture(
+    connection: Connection, step: PlannedStep, backfill: PlannedBackfill, key: BatchKey, into: QualifiedName
+) -> tuple[CapturedTable, ...]:
+    """The tables whose writes are noted, with the columns that hold the key.
+
+    Raises StepFailed where a table that the statement reads is not said to be captured, or cannot be.
+    """
+    columns = {key.table: tuple(column.name for column in key.columns)}
+    for capture in backfill.captures:
+        columns[resolve_table(connection, step, capture.table)] = capture.columns
+    _check_target_key(step, backfill, key)
+    found = []
+    for table in resolve_source_tables(connection, step):
+        listed = columns.get(table.name)
+        if listed is None:
+            raise backfill_error(
+                step,
+                "not-captured",
+                f"writes to {table.name} would go unseen: which of its columns hold the batch key?",
+                f"captures: {{{table.name}: [{', '.join(columns[key.table])}]}}; [] if nobody writes to it",
+            )
+        if listed:
+            _check_capturable(step, table, listed, key)
+            _check_columns(connection, step, table, listed, key)
+            found.append(CapturedTable(name=table.name, columns=listed, is_target=table.name == into))
+    return tuple(found)
+
+
+def _check_target_key(step: PlannedStep, backfill: PlannedBackfill, key: BatchKey) -> None:
+    targets = backfill.target_columns
+    missing = [column.name for column in key.columns if targets is not None and column.name not in targets]
+    if missing:
+        raise backfill_error(
+            step,
+            "target-without-key",
+            f"{backfill.into} does not take {', '.join(missing)} of the batch key: its rows could not be found again",
+            "insert the key's columns as they are, with a list of columns after INSERT INTO; or on_writes: ignore",
+        )
+
+
+def _check_capturable(step: PlannedStep, table: SourceTable, columns: Sequence[str], key: BatchKey) -> None:
+    if len(columns) != len(key):
+        raise backfill_error(
+            step,
+            "not-captured",
+            f"the batch key has {pluralize(len(key), 'column')}, `captures` names {len(columns)} of {table.name}",
+            f"name those that hold {', '.join(column.name for column in key.columns)}, in this order",
+        )
+    if table.uncapturable_reason:
+        hint = f"if nobody writes to it meanwhile: captures: {{{table.name}: []}}"
+        raise backfill_error(
+            step, "not-captured", f"writes to {table.name} cannot be noted: it {table.uncapturable_reason}", hint
+        )
+
+
+def _check_columns(
+    connection: Connection, step: PlannedStep, table: SourceTable, columns: Sequence[str], key: BatchKey
+) -> None:
+    """A trigger that fails would fail the writes of others: what it does is made sure of before."""
+    told = {"table": table.oid, "names": list(columns), "types": [column.log_type for column in key.columns]}
+    for row, column in zip(connection.execute(query("captured_columns"), told), key.columns, strict=True):
+        if not row["is_there"]:
+            raise backfill_error(
+                step, "not-captured", f"{table.name} has no column {row['name']}", "look at `captures:`"
+            )
+        if not row["fits"]:
+            raise backfill_error(
+                step,
+                "not-captured",
+                f"{table.name}.{row['name']} is {row['type']}, the batch key's {column.name} is {column.type}",
+                "name a column of the same type",
+            )
+
+
+def check_rows_replaceable(
+    connection: Connection, step: PlannedStep, backfill: PlannedBackfill, into: QualifiedName
+) -> None:
+    """Raises StepFailed where the target may hold rows that are not the backfill's own, or where others hang on its
+    rows: those of keys that others write are deleted and made anew.
+    """
+    targets = backfill.target_columns
+    if targets is None:
+        return
+    name = sql.Identifier(*into)
+    cascades = connection.execute(query("cascades"), {"table": name.as_string(connection)}).fetchall()
+    if cascades:
+        raise backfill_error(
+            step,
+            "target-referenced",
+            f"rows of {into} are deleted and made anew where others write meanwhile, and with them go those of others",
+            "make these foreign keys after the backfill; or on_writes: ignore",
+            detail=tuple(f"foreign key {row['name']} of {row['table']}" for row in cascades),
+        )
+    own = {*targets.values(), *backfill.constants}
+    if backfill.conflict_columns and own.issuperset(backfill.conflict_columns):
+        return
+    if connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(name)).fetchone() is not None:
+        raise backfill_error(
+            step,
+            "target-not-empty",
+            f"{into} has rows already, and nothing says whose they are: they would be replaced where others write",
+            f"empty {into}; or say ON CONFLICT (...) with columns that are the batch key, or the same in each row",
+        )
+
+
+def own_rows_predicate(connection: Connection, backfill: PlannedBackfill, into: QualifiedName) -> sql.Composed:
+    """The condition that rows of the target, called t, are the backfill's own: it may share the table with others."""
+    constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
+    told = [(column, value) for column, value in constants if value is not None]
+    schemas = _operator_schemas(connection, into) if told else {}
+    conditions = [
+        sql.SQL("t.{} {} {}").format(
+            sql.Identifier(column), sql.SQL(qualified_operator("=", schemas[column])), sql.Literal(value)
+        )
+        for column, value in told
+    ]
+    return sql.SQL(" AND ").join([*conditions, sql.SQL("true")])
+
+
+def _operator_schemas(connection: Connection, table: QualifiedName) -> dict[str, str]:
+    """The schema of each column's comparison operators."""
+    operators = read_operators(connection)
+    rows = connection.execute(query("column_types"), {"table": quote_table(table)})
+    return {row["name"]: operators.schema_for(row["type"]) for row in rows}
+
+
+def _find_tables(connection: Connection, tables: Sequence[TableRef]) -> tuple[SourceTable, ...]:
+    names = {"names": [quote_table(table) for table in tables]}
+    rows: list[dict[str, Any]] = connection.execute(query("read_tables"), names).fetchall()
+    return tuple(
+        SourceTable(
+            oid=row["oid"],
+            name=QualifiedName(row["schema"], row["name"]),
+            kind=row["kind"],
+            is_inherited=row["is_inherited"],
+            has_foreign_partitions=row["has_foreign_partitions"],
+        )
+        for row in rows
+    )

@@ -1,0 +1,155 @@
+"""The commands that change a database: up, down, and the dry run of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from confiture.core.db.connection import ConnectionTarget
+from confiture.core.events import Emit
+from confiture.core.execution import open_run
+from confiture.core.run.context import DryRunOptions, Manner
+from confiture.errors import Diagnostic, Drift, InputError
+from confiture.models.history import AppliedMigration, MigrationState
+from confiture.models.plan import Direction, PlannedMigration
+from confiture.plan.history import compare_history
+from confiture.plan.ordering import find_version, version_key
+from confiture.plan.project import PlannedProject, require_variables
+
+DEFAULT_LOCK_WAIT_MS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpOptions:
+    """How far to go up, and what is allowed. `lock_wait_ms` is how long to wait for another run, in milliseconds.
+
+    Example::
+
+        UpOptions(to="014", lock_wait_ms=60_000)
+    """
+
+    to: str | None = None
+    dry_run: bool = False
+    out_of_order: bool = False
+    lock_wait_ms: int = DEFAULT_LOCK_WAIT_MS
+    rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownOptions:
+    """How far to go down: to a version, which stays applied (`0` for none), or a number of `steps`.
+
+    Example::
+
+        DownOptions(steps=2)
+    """
+
+    to: str | None = None
+    steps: int | None = None
+    dry_run: bool = False
+    lock_wait_ms: int = DEFAULT_LOCK_WAIT_MS
+    rehearsal: DryRunOptions = field(default_factory=DryRunOptions)
+
+
+def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, emit: Emit) -> None:
+    """Applies what is pending, or rehearses it.
+
+    Raises what its exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed,
+    MigrationStopped. Emits RunStarted to RunFinished in any case that reaches the database.
+    """
+    if options.to is not None:
+        find_version(options.to, project.migrations)
+    if options.dry_run:
+        require_confirmation(project, options.rehearsal)
+    manner = Manner(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    with open_run(project, database, manner, emit) as run:
+        run.execute(lambda history: plan_up(project, history, options), options.lock_wait_ms)
+
+
+def down(project: PlannedProject, database: ConnectionTarget, options: DownOptions, emit: Emit) -> None:
+    """Undoes applied migrations, the last one first. Raises as `up` does."""
+    if options.dry_run:
+        require_confirmation(project, options.rehearsal)
+    manner = Manner(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    with open_run(project, database, manner, emit) as run:
+        run.execute(lambda history: plan_down(project, history, options), options.lock_wait_ms)
+
+
+def require_confirmation(project: PlannedProject, options: DryRunOptions) -> None:
+    """Raises InputError where the environment is protected, and nobody confirmed that a dry run is meant."""
+    if project.settings.protected and not options.confirmed:
+        raise InputError(
+            Diagnostic(
+                code="protected",
+                message=f"the environment {project.settings.environment!r} is protected",
+                detail=("a dry run takes the real locks while it runs, and leaves dead rows behind",),
+                hint="`--yes` if you mean it",
+            )
+        )
+
+
+def plan_up(
+    project: PlannedProject, history: tuple[AppliedMigration, ...], options: UpOptions
+) -> tuple[PlannedMigration, ...]:
+    """What is to be applied. Raises Drift where files and history disagree, InputError where variables are missing."""
+    now = compare_history(project.ups, history, project.settings.project)
+    if now.drift:
+        raise Drift(*now.drift)
+    for row in history:
+        if row.state is MigrationState.REVERTING:
+            raise Drift(
+                Diagnostic(
+                    code="down-unfinished",
+                    message=f"the down of {row.version} {row.name} stopped midway",
+                    hint="finish it: `confiture migrate down --steps 1`",
+                )
+            )
+    if now.out_of_order and not options.out_of_order:
+        raise Drift(*(_out_of_order_diagnostic(plan) for plan in now.out_of_order))
+    plans = now.pending
+    if options.to is not None:
+        last = find_version(options.to, project.migrations)
+        wanted = {version_key(migration.version) for migration in project.migrations[: last + 1]}
+        plans = tuple(plan for plan in plans if version_key(plan.version) in wanted)
+    require_variables(plans)
+    return plans
+
+
+def plan_down(
+    project: PlannedProject, history: tuple[AppliedMigration, ...], options: DownOptions
+) -> tuple[PlannedMigration, ...]:
+    """What is to be undone, the last one first. Raises InputError where one has no `down`."""
+    rows = list(reversed(history))
+    if options.to is not None and options.to != "0":
+        kept = version_key(options.to)
+        positions = [position for position, row in enumerate(rows) if version_key(row.version) == kept]
+        if not positions:
+            find_version(options.to, project.migrations)
+            raise InputError(
+                Diagnostic(
+                    code="not-applied",
+                    message=f"{options.to} is not applied here",
+                    hint="`confiture migrate status` lists what is",
+                )
+            )
+        rows = rows[: positions[0]]
+    elif options.to is None:
+        rows = rows[: options.steps if options.steps is not None else 1]
+    return tuple(_find_down_plan(project, row) for row in rows)
+
+
+def _find_down_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration:
+    known = [version_key(migration.version) for migration in project.migrations]
+    if version_key(row.version) not in known:
+        message = f"{row.version} {row.name} is applied, but its file is gone: it cannot be undone"
+        raise Drift(Diagnostic(code="drift", message=message, hint="bring the file back"))
+    return project.plan_of(row.version, down=True)
+
+
+def _out_of_order_diagnostic(plan: PlannedMigration) -> Diagnostic:
+    migration = plan.migration
+    return migration.file.diagnostic(
+        migration.span,
+        "out-of-order",
+        f"{migration.label} is pending, but a later migration is applied already",
+        hint="give it a later version, or run `confiture migrate up --out-of-order`",
+    )

@@ -1,0 +1,131 @@
+"""Failures of steps, and the one seam where the driver's errors become diagnostics."""
+
+from __future__ import annotations
+
+import psycopg
+
+from confiture.errors import Diagnostic
+from confiture.models.events import Waiter
+from confiture.models.hooks import TRANSACTION_ENDED
+from confiture.models.plan import Statement
+from confiture.models.source import RenderedSql
+from confiture.secrets import hide_secrets
+
+OVER_BUDGET = "over-budget"
+"""Stands where a SQLSTATE stands: the statement was cancelled because it made others wait for too long."""
+RETRYABLE = frozenset({"55P03", "40P01", "40001", OVER_BUDGET})
+"""After these the same statement may well succeed: no lock in time, deadlock, serialization, over budget."""
+
+_HINTS = {
+    "55P03": "run it when the table is less busy, or raise lock_timeout or retries",
+    "57014": "raise `timeout:` of the step, or split the work",
+    "25001": "this statement cannot run in a transaction, and parsing could not tell: give it a step of its own kind",
+    "2D000": "the procedure commits by itself: call it outside of migrations",
+    "42501": "run as a role that owns the object, or grant the right",
+    "53100": "the server's disk is full: free space, then run again",
+    "55P04": "a new enum value cannot be used in the transaction that adds it: add it in a migration of its own",
+}
+
+
+class StepFailed(Exception):
+    """A step failed, or what is recorded of it. `sqlstate` is None where PostgreSQL did not say why."""
+
+    def __init__(self, diagnostic: Diagnostic, sqlstate: str | None) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+        self.sqlstate = sqlstate
+
+
+class CheckNotSatisfied(StepFailed):
+    """A check did not return what it must."""
+
+
+class TransactionEnded(StepFailed):
+    """A hook ended the transaction that it ran in: whether what ran before is committed cannot be told."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__(
+            Diagnostic(
+                code=TRANSACTION_ENDED,
+                message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
+                hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
+            ),
+            None,
+        )
+
+
+def statement_diagnostic(
+    error: psycopg.Error, statement: Statement, rendered: RenderedSql, prefix: int = 0
+) -> Diagnostic:
+    """A failed statement, told at its own line in its file, with all that PostgreSQL says.
+
+    `prefix` is how many characters were sent before the statement's own text.
+    """
+    told = error.diag
+    position = int(told.statement_position) - 1 - prefix if told.statement_position else 0
+    # what ran in another form than written has positions of its own
+    inside = position >= 0 and rendered.text.startswith(statement.text, statement.offset)
+    sqlstate = error.sqlstate or ""
+    return rendered.diagnostic(
+        statement.offset + (position if inside else 0),
+        sqlstate or "connection-lost",
+        hide_secrets(told.message_primary or _first_line(error)),
+        detail=_details(error),
+        hint=hide_secrets(told.message_hint) if told.message_hint else _hint(error),
+    )
+
+
+def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
+    """The failure if somebody waited for us longer than `budget_ms`; `failed` is the statement that was cancelled."""
+    diagnostic = Diagnostic(
+        code=OVER_BUDGET,
+        message=f"made others wait for {waiter.waited_ms:.0f} ms, max_blocking is {budget_ms} ms",
+        span=failed.span if failed else None,
+        excerpt=failed.excerpt if failed else None,
+        detail=(
+            f"{waiter.application_name or 'a session'} ({waiter.usename}, process {waiter.pid})"
+            f" waited for {waiter.target} ({waiter.mode})",
+            f"its query: {hide_secrets(' '.join((waiter.query or '').split()))}",
+        ),
+        hint="run it when the table is less busy, do less in one transaction, or raise max_blocking or retries",
+    )
+    return StepFailed(diagnostic, OVER_BUDGET)
+
+
+def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
+    """A failure of our own statements; `doing` says what they were for."""
+    told = error.diag.message_primary or _first_line(error)
+    return Diagnostic(
+        code=error.sqlstate or "connection-lost",
+        message=hide_secrets(f"{action}: {told}"),
+        detail=_details(error),
+        hint=_hint(error),
+    )
+
+
+def _hint(error: psycopg.Error) -> str | None:
+    if error.sqlstate == "57014" and "timeout" not in (error.diag.message_primary or ""):
+        return None  # cancelled by somebody, not by the clock
+    return _HINTS.get(error.sqlstate or "")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _details(error: psycopg.Error) -> tuple[str, ...]:
+    told = error.diag
+    facts = [told.message_detail]
+    if told.context:
+        facts.append(f"in {told.context}")
+    facts += [
+        f"{label}: {value}"
+        for label, value in (
+            ("table", told.table_name),
+            ("column", told.column_name),
+            ("constraint", told.constraint_name),
+        )
+        if value
+    ]
+    return tuple(line for fact in facts if fact for line in hide_secrets(fact).splitlines())

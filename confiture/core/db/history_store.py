@@ -1,0 +1,374 @@
+"""Our own tables: the history of migrations and the journal of their segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.history_schema import TABLES, read_format, revoke_from_others
+from confiture.core.db.migration_lock import lock_key
+from confiture.core.db.queries import FORMAT, history_schema_sql, query
+from confiture.core.db.search_path import SCHEMA
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift
+from confiture.models.history import (
+    AppliedMigration,
+    HistoryKey,
+    HistoryOrigin,
+    JournalEntry,
+    MigrationState,
+    OtherHistory,
+    PredictionOutcome,
+    SegmentState,
+)
+from confiture.models.migration import Phase
+from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
+from confiture.models.predictions import Prediction
+from confiture.plan.checksums import segment_fingerprint
+
+Cursor = psycopg.Cursor[dict[str, Any]]
+
+_FIRST_WITH_BACKFILLS = 2
+_UPGRADE_LOCK_TIMEOUT_MS = 5_000
+_INSTALLATION = HistoryKey(project="", target="installation")
+"""Names no history: its lock keeps two projects from making or upgrading our tables at the same time."""
+
+
+class HistoryStore:
+    """Reads and writes one history over one connection, in whatever transaction is open there.
+
+    What only reads understands every format of our tables up to today's; what writes needs today's (`install`,
+    `upgrade`).
+    """
+
+    def __init__(self, connection: Connection, key: HistoryKey) -> None:
+        self._connection = connection
+        self.key = key
+
+    def with_connection(self, connection: Connection) -> HistoryStore:
+        """The same history over another connection."""
+        return HistoryStore(connection, self.key)
+
+    def is_installed(self) -> bool:
+        """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables."""
+        return self._read_format() > 0
+
+    def is_current(self) -> bool:
+        """Whether our tables have today's format. Raises DatabaseUnavailable where a newer program made them."""
+        return self._read_format() == FORMAT
+
+    def has_backfills(self) -> bool:
+        """Whether our tables know of backfills. Raises DatabaseUnavailable where a newer program made them."""
+        return self._read_format() >= _FIRST_WITH_BACKFILLS
+
+    def _read_format(self) -> int:
+        """The format of our tables, 0 where there are none."""
+        return read_format(self._connection)
+
+    def check_privileges(self) -> None:
+        """Raises DatabaseUnavailable where our tables are missing and we may not make them."""
+        rights = fetch_named_row(self._connection, "state_rights")
+        if not rights["may_install"]:
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="no-right-to-create",
+                    message=f"the role {rights['role']} may not make the tables of the history in schema confiture",
+                    hint="GRANT CREATE ON DATABASE to it, or let somebody who may run CREATE SCHEMA confiture"
+                    " AUTHORIZATION it",
+                )
+            )
+
+    def install(self) -> None:
+        """Makes our tables, in today's format. Waits for another project that does the same."""
+        self._connection.execute(query("lock_installation"), {"key": lock_key(_INSTALLATION)})
+        if not fetch_named_row(self._connection, "state_rights")["has_schema"]:
+            self._connection.execute(query("create_schema"))
+            revoke_from_others(self._connection, {SCHEMA})
+        since = self._read_format()
+        if since < FORMAT:
+            self._connection.execute(history_schema_sql(since))
+            self._connection.execute(query("close_tables"))
+            revoke_from_others(self._connection, {name for name, added in TABLES.items() if added > since})
+
+    def needs_upgrade(self) -> bool:
+        """Whether our tables have a former format."""
+        return 0 < self._read_format() < FORMAT
+
+    def check_writable(self) -> None:
+        """Raises DatabaseUnavailable where the role may not make our tables, or not upgrade them."""
+        if not self.is_installed():
+            self.check_privileges()
+        elif self.needs_upgrade():
+            self._check_owner()
+
+    def upgrade(self) -> None:
+        """Brings tables of a former format to today's, in one transaction. The caller holds the locks that
+        `upgrade_history` takes. Raises DatabaseUnavailable where the role may not change the tables, or another session
+        holds locks on them.
+        """
+        with self._connection.transaction():
+            self._check_owner()
+            # others queue behind whoever waits for a lock on a table
+            self._connection.execute(f"SET LOCAL lock_timeout = {_UPGRADE_LOCK_TIMEOUT_MS}".encode())
+            try:
+                self.install()
+            except psycopg.errors.LockNotAvailable as error:
+                raise DatabaseUnavailable(
+                    Diagnostic(
+                        code="history-locked",
+                        message="the tables of the history have a former format, and another session keeps them locked",
+                        detail=(str(error).splitlines()[0],),
+                        hint="run again when that session ends; a backup with pg_dump locks them, for example",
+                    )
+                ) from error
+
+    def _check_owner(self) -> None:
+        row = fetch_named_row(self._connection, "owner_of_state")
+        if not row["is_ours"]:
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="not-the-owner",
+                    message=f"the history has a former format, and its tables belong to the role {row['owner']}",
+                    hint=f"connect once as {row['owner']}, or as a member of it: the tables are then upgraded",
+                )
+            )
+
+    def read_history(self) -> tuple[AppliedMigration, ...]:
+        """All rows, in the order in which they were made. The tables must be there."""
+        return tuple(
+            _to_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
+        )
+
+    def other_histories(self) -> tuple[OtherHistory, ...]:
+        """What this database holds of other projects, by name. The tables must be there."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        rows: Any = self._connection.execute(query("other_histories"), self.key.parameters)
+        for row in rows:
+            found.setdefault(row["project"], []).append((row["version"], row["checksum"]))
+        return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in found.items())
+
+    def has_run(self) -> bool:
+        """Whether a run of this history was recorded, even if all of it was undone."""
+        return bool(fetch_named_row(self._connection, "has_journal", **self.key.parameters)["has_journal"])
+
+    def rename(self, new: str) -> int:
+        """Gives the history another project's name. Returns how many migrations it holds."""
+        return self._connection.execute(query("rename_project"), {"old": self.key.project, "new": new}).rowcount
+
+    def read_journal(self, attempt: str) -> dict[int, JournalEntry]:
+        """What one attempt committed, by the number of the segment."""
+        rows: Any = self._connection.execute(query("journal"), {"attempt": attempt})
+        return {
+            row["segment"]: JournalEntry(
+                segment=row["segment"], state=SegmentState(row["state"]), fingerprint=row["fingerprint"]
+            )
+            for row in rows
+        }
+
+    def insert_running(self, plan: PlannedMigration, attempt: str) -> None:
+        """Enters a migration that takes several segments, before its first one commits."""
+        self._insert(plan, attempt, MigrationState.RUNNING, HistoryOrigin.RUN, chain_checksum="", duration_ms=None)
+
+    def insert_applied(
+        self,
+        plan: PlannedMigration,
+        attempt: str,
+        chain_checksum: str,
+        origin: HistoryOrigin,
+        duration_ms: float | None,
+    ) -> None:
+        """Enters a migration as applied. `link` is its checksum of the chain."""
+        self._insert(plan, attempt, MigrationState.APPLIED, origin, chain_checksum, duration_ms)
+
+    def mark_applied(self, plan: PlannedMigration, attempt: str, chain_checksum: str) -> None:
+        """Marks a migration that took several segments as applied."""
+        self._update(
+            "finish_migration",
+            plan.version,
+            {**_migration_parameters(plan), "attempt": attempt, "chain": chain_checksum},
+        )
+
+    def record_prediction(self, prediction: Prediction, attempt: str) -> None:
+        """Enters what was predicted for a migration beside what the steps of this attempt took."""
+        self._connection.execute(
+            query("record_prediction"),
+            {
+                **self.key.parameters,
+                "attempt": attempt,
+                "version": prediction.version,
+                "predicted_ms": prediction.predicted_ms,
+                "low_ms": prediction.low_ms,
+                "high_ms": prediction.high_ms,
+                "runs": prediction.runs,
+            },
+        )
+
+    def mark_reverting(self, version: str, attempt: str) -> None:
+        """Marks that a migration's `down` takes several segments and has begun."""
+        self._update("mark_reverting", version, {"version": version, "attempt": attempt})
+
+    def delete(self, version: str) -> None:
+        """Forgets a migration that was undone; its journal stays."""
+        self._update("delete_migration", version, {"version": version})
+
+    def delete_intent(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
+        """Takes back the intent of a segment that failed and left nothing; if it was the first, also the mark that
+        the migration had begun.
+        """
+        self._connection.execute(query("delete_journal"), {"attempt": attempt, "segment": segment.number})
+        if segment.number == 1 and plan.direction is Direction.UP:
+            self.delete(plan.version)
+        elif segment.number == 1:
+            self._update("unmark_reverting", plan.version, {"version": plan.version})
+
+    def record_intent(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
+        """Enters that a segment is about to run outside a transaction."""
+        self._record("record_segment", plan, segment, attempt, SegmentState.INTENT)
+
+    def complete_intent(
+        self,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+    ) -> None:
+        """Marks an intent as done. Raises Drift where another run has done so meanwhile."""
+        cursor = self._record("complete_intent", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
+        _check_one_row(cursor, plan.version)
+
+    def record_segment(
+        self,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+    ) -> None:
+        """Enters a segment as done. Where another run entered it meanwhile, the driver's UniqueViolation keeps it from
+        being done twice.
+        """
+        self._record("record_segment", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
+
+    def record_applied(
+        self,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        steps: Sequence[Mapping[str, object]],
+        duration_ms: float,
+        chain_checksum: str,
+    ) -> None:
+        """Enters a migration as applied, together with its only segment; the same as `record` and `insert_applied`."""
+        self._connection.execute(
+            query("record_applied"),
+            {
+                **self.key.parameters,
+                **_migration_parameters(plan),
+                **_segment_parameters(plan, segment, attempt, duration_ms),
+                "segment_steps": Jsonb(list(steps)),
+                "origin": HistoryOrigin.RUN.value,
+                "chain": chain_checksum,
+            },
+        )
+
+    def _record(
+        self,
+        name: str,
+        plan: PlannedMigration,
+        segment: Segment,
+        attempt: str,
+        state: SegmentState,
+        steps: Sequence[Mapping[str, object]] = (),
+        duration_ms: float | None = None,
+    ) -> Cursor:
+        ran = self.key.parameters | _segment_parameters(plan, segment, attempt, duration_ms)
+        return self._connection.execute(query(name), {**ran, "state": state.value, "steps": Jsonb(list(steps))})
+
+    def _update(self, name: str, version: str, parameters: Mapping[str, Any]) -> None:
+        _check_one_row(self._connection.execute(query(name), {**self.key.parameters, **parameters}), version)
+
+    def _insert(
+        self,
+        plan: PlannedMigration,
+        attempt: str,
+        state: MigrationState,
+        origin: HistoryOrigin,
+        chain_checksum: str,
+        duration_ms: float | None,
+    ) -> None:
+        self._connection.execute(
+            query("insert_migration"),
+            {
+                **self.key.parameters,
+                **_migration_parameters(plan),
+                "attempt": attempt,
+                "state": state.value,
+                "origin": origin.value,
+                "chain": chain_checksum,
+                "duration_ms": duration_ms,
+            },
+        )
+
+
+def _check_one_row(cursor: Cursor, version: str) -> None:
+    if cursor.rowcount != 1:
+        raise Drift(
+            Diagnostic(
+                code="drift",
+                message=f"the history has no row of {version} to change",
+                detail=("another run changed it meanwhile, or the file writes its version in another way than it did",),
+                hint="compare `confiture migrate status` with the files",
+            )
+        )
+
+
+def _segment_parameters(
+    plan: PlannedMigration, segment: Segment, attempt: str, duration_ms: float | None
+) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "segment": segment.number,
+        "version": plan.version,
+        "direction": plan.direction.value,
+        "fingerprint": segment_fingerprint(segment.steps),
+        "duration_ms": duration_ms,
+    }
+
+
+def _migration_parameters(plan: PlannedMigration) -> dict[str, Any]:
+    return {
+        "version": plan.version,
+        "name": plan.migration.name,
+        "checksum": plan.checksum,
+        "steps": Jsonb([[step.phase.value, step.label, step.checksum] for step in plan.step_checksums]),
+    }
+
+
+def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
+    if row["predicted_ms"] is None:
+        return None
+    return PredictionOutcome(**{name: row[name] for name in ("predicted_ms", "low_ms", "high_ms", "measured_ms")})
+
+
+def _to_applied_migration(row: dict[str, Any]) -> AppliedMigration:
+    return AppliedMigration(
+        position=row["position"],
+        version=row["version"],
+        name=row["name"],
+        state=MigrationState(row["state"]),
+        origin=HistoryOrigin(row["origin"]),
+        attempt=row["attempt"],
+        checksum=row["checksum"],
+        chain=row["chain"],
+        steps=tuple(
+            StepChecksum(phase=Phase(phase), label=label, checksum=sum_) for phase, label, sum_ in row["steps"]
+        ),
+        applied_at=row["applied_at"],
+        applied_by=row["applied_by"],
+        duration_ms=row["duration_ms"],
+        prediction_outcome=_prediction_outcome(row),
+    )

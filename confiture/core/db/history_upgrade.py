@@ -1,0 +1,27 @@
+"""Upgrades tables of a former format before a command writes them."""
+
+from __future__ import annotations
+
+from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.migration_lock import LOCK_KEY, acquire_migration_lock, lock_key
+from confiture.core.events import Emit
+from confiture.models.history import HistoryKey
+from confiture.models.settings import DEFAULT_PROJECT
+
+
+def upgrade_history(
+    database: ConnectionTarget, connection: Connection, store: HistoryStore, purpose: str, wait_ms: int, emit: Emit
+) -> None:
+    """Upgrades our tables if they have a former format. The caller holds the lock of its own history.
+
+    Programs that know only the former format have one lock for all projects, that of `default`: this waits for it up to
+    `wait_ms`. Raises LockHeld, with who holds it, or DatabaseUnavailable.
+    """
+    if not store.needs_upgrade():
+        return
+    if lock_key(store.key) == LOCK_KEY:
+        store.upgrade()
+        return
+    with acquire_migration_lock(database, HistoryKey(project=DEFAULT_PROJECT), purpose, wait_ms, emit, connection):
+        store.upgrade()

@@ -1,0 +1,109 @@
+"""One run at a time: a session advisory lock on a connection of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from hashlib import sha256
+
+import psycopg
+
+from confiture.core.db.connection import Connection, ConnectionTarget, fetch_named_row, reject_transaction_pooler
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.queries import query
+from confiture.core.events import Emit
+from confiture.errors import DatabaseUnavailable, Diagnostic, LockHeld
+from confiture.models.events import LockWaiting
+from confiture.models.history import HistoryKey
+from confiture.models.settings import DEFAULT_PROJECT
+
+LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: that of the project `default`, and of all former versions
+_POLL_S = 0.25
+_LOOK_S = 1.0
+
+
+def lock_key(history: HistoryKey) -> int:
+    """The key of the advisory lock of a history: 63 bits of a hash, but for the project `default`."""
+    if history == HistoryKey(project=DEFAULT_PROJECT):
+        return LOCK_KEY
+    hashed = sha256(f"{history.project}\0{history.target}".encode()).digest()
+    return int.from_bytes(hashed[:8]) >> 1
+
+
+class MigrationLock:
+    """The lock, held as long as its connection lives."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._checked_at = time.monotonic()
+
+    def ensure_held(self) -> None:
+        """Raises DatabaseUnavailable where the lock's connection, and so the lock, is lost; looks once a second."""
+        if time.monotonic() < self._checked_at + _LOOK_S:
+            return
+        try:
+            self.connection.execute("SELECT 1")
+            self._checked_at = time.monotonic()
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                db_error_diagnostic(error, "the connection that holds the lock is lost")
+            ) from error
+
+
+@contextmanager
+def acquire_migration_lock(
+    database: ConnectionTarget, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, work_connection: Connection
+) -> Iterator[MigrationLock]:
+    """Holds the lock of a history for what the connection `working` does.
+
+    Polls for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
+
+    Raises LockHeld, with who holds it, since when and from where; or DatabaseUnavailable, also behind a pooler in
+    transaction mode.
+    """
+    connection = database.connect(purpose)
+    try:
+        # first of all: a lock taken through such a pooler would stay with the pooler's connection
+        reject_transaction_pooler(work_connection, connection)
+        for session in (work_connection, connection):
+            session.execute("SET idle_session_timeout = 0")
+        deadline = time.monotonic() + wait_ms / 1000
+        told = False
+        key = lock_key(history)
+        while not _try_acquire(connection, key):
+            holder = _describe_holder(connection, key)
+            if time.monotonic() >= deadline:
+                raise LockHeld(
+                    Diagnostic(
+                        code="lock-held",
+                        message="another run holds the lock of this project on this database",
+                        detail=(holder,),
+                        hint="wait until it ends (`--wait 5min`), or end it: it then rolls back",
+                    )
+                )
+            if not told:
+                emit(LockWaiting(holder=holder))
+                told = True
+            time.sleep(_POLL_S)
+        yield MigrationLock(connection)
+    finally:
+        connection.close()
+
+
+def _try_acquire(connection: Connection, key: int) -> bool:
+    return bool(fetch_named_row(connection, "try_lock", key=key)["locked"])
+
+
+def _describe_holder(connection: Connection, key: int) -> str:
+    row = connection.execute(query("lock_holder"), {"key": key}).fetchone()
+    if row is None:
+        return "the holder has just let go"
+    who = f"{row['application_name'] or 'a session'} as {row['usename']}"
+    since: datetime | None = row["backend_start"]
+    if since is None:
+        # PostgreSQL hides the rest from all but the same role and monitors
+        return f"{who}, server process {row['pid']}"
+    place = row["client_addr"] or "a local socket"
+    return f"{who} from {place}, server process {row['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"

@@ -1,0 +1,191 @@
+"""Rehearses a plan: the same steps in one transaction that is rolled back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+
+from confiture.core.db.connection import fetch_named_row
+from confiture.core.db.errors import StepFailed
+from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.dry_run.real_run_checks import drop_unusable_transactional_form, reject_failing_statements
+from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler
+from confiture.core.dry_run.tenancy_prover import TenancyProver
+from confiture.core.dry_run.trace import Tracer
+from confiture.core.events import Emit
+from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
+from confiture.core.run.context import Progress
+from confiture.core.run.resume import ResumePoint, match_plan_to_journal
+from confiture.core.run.session import Session
+from confiture.core.run.steps import BeforeStatement, before_noop
+from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.plan import Plan, PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.models.trace import StatementTrace
+from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.planner import as_single_transaction
+
+_NEW_ENUM_VALUE = "55P04"
+_ARTEFACT = (
+    "if an earlier migration of this dry run, or an earlier segment, adds the value, then the real run commits it first"
+    " and does not fail here: apply what comes before on a copy, and rehearse the rest there"
+)
+
+
+class DryRunTransaction:
+    """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
+
+    With `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without `proving` nothing
+    is proved.
+    """
+
+    def __init__(
+        self, session: Session, store: HistoryStore, emit: Emit, prover: TenancyProver | None, *, full: bool
+    ) -> None:
+        self._store = store
+        self._prover = prover
+        self._sampler = BackfillSampler(session.connection, emit, session.hook_runner, full=full)
+        self._session = session
+        self._connection = session.connection
+        self._emit = emit
+        self.progress: Progress | None = None
+        """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
+        self.traces: tuple[StatementTrace, ...] = ()
+        """What was seen of each statement of the last run, as far as it came."""
+        self._segments_run = 0
+        self._installed = False
+        self._content: SchemaContent | None = None
+        self.attempts: list[tuple[StatementTrace, ...]] = []
+        """The same of all runs, and of all tries of each."""
+
+    def run(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
+        """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
+        self._store.check_writable()
+        note = stray_note(read_content(self._connection))
+        if note:
+            self._emit(Notice(text=note))
+        self._session.run_with_retries(plan.migrations[0].version, 1, lambda: self._run_once(plan, resume_points))
+        self.progress = None
+
+    def _run_once(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
+        self._session.reset()
+        if self._prover:
+            self._prover.reset_catalog()
+        self._segments_run = 0
+        self._installed, self._content = self._store.is_installed(), None
+        tracer = Tracer(self._connection)
+        watched = self._session.with_blocking_monitor(plan.migrations[0].version, 1)
+        rolled_back = self._connection.transaction(force_rollback=True)
+        try:
+            with watched, rolled_back, self._session.release_monitor_on_exit(), tracer.tracing():
+                for migration in plan.migrations:
+                    self._run_migration(migration, resume_points.get(version_key(migration.version)), tracer)
+        finally:
+            self.traces = tuple(tracer.traces)
+            self.attempts.append(self.traces)
+
+    def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
+        done = resume_point.committed if resume_point else 0
+        plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
+        self.progress = Progress(plan, str(uuid.uuid4()), committed=done)
+        started_ms = tracer.elapsed_ms()
+        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
+        was_sampled = False
+        for segment in plan.segments[done:]:
+            self._session.reset()
+            if not self._installed or self._content is None:
+                self._content = read_content(self._connection)
+            tracer.begin_segment()
+            intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[done]
+            if not self._is_already_done(segment, has_intent=intended):
+                if segment.transaction_mode is TransactionMode.BATCHED:
+                    was_sampled |= self._sample_backfill(plan, segment, tracer)
+                else:
+                    self._run_steps(plan, _without_checks(segment) if was_sampled else segment, tracer)
+            tracer.end_segment()
+            self._install(tracer)
+            self.progress.committed += 1
+            self._segments_run += 1
+        duration_ms = tracer.elapsed_ms() - started_ms
+        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _install(self, tracer: Tracer) -> None:
+        """Makes our tables where the real run has made them by now: the next statement may meet them."""
+        if not self._installed:
+            self._store.install()
+            self._installed, self._content = True, None
+            tracer.ignore()
+
+    def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
+        """Runs batches of a backfill; whether that was only a sample."""
+        (step,) = segment.steps
+        for statement in step.statements:
+            # each batch is a part of it: proved as a whole, they all are
+            self._before_statement(plan, segment, tracer)(step, statement)
+        observe = self._session.enforce_blocking_budget(segment, step, tracer.record_statement)
+        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observe)
+        self._check_constraints()
+        tracer.mark_sampled(sampled.batches, sampled.scale_factor)
+        return not sampled.is_whole
+
+    def _run_steps(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> None:
+        try:
+            if segment.transaction_mode is TransactionMode.OUTSIDE:
+                reject_failing_statements(self._connection, segment)
+                segment = drop_unusable_transactional_form(self._connection, segment)
+            foresee = self._before_statement(plan, segment, tracer)
+            self._session.run_steps(plan.version, _as_transactional(plan, segment), tracer.record_statement, foresee)
+            self._check_constraints()
+            if self._content is not None:
+                check_schema_untouched(self._connection, plan.migration, self._content)
+        except StepFailed as failure:
+            if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_run:
+                raise
+            told = replace(failure.diagnostic, hint=_ARTEFACT)
+            raise StepFailed(told, failure.sqlstate) from failure
+
+    def _before_statement(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> BeforeStatement:
+        return self._prover.statement_hook(plan, segment, tracer) if self._prover else before_noop
+
+    def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
+        """Whether the real run will find the statement done; mends first what that would mend."""
+        if segment.transaction_mode is not TransactionMode.OUTSIDE:
+            return False
+        ((statement,),) = (step.statements for step in segment.steps)
+        if not is_satisfied_in_dry_run(self._connection, statement, has_intent=has_intent, emit=self._emit):
+            return False
+        self._emit(Notice(text=f"an earlier run had already done: {statement.text.strip().splitlines()[0]}"))
+        return True
+
+    def _check_constraints(self) -> None:
+        """Checks what a commit checks, then defers again what is deferred in every new transaction.
+
+        Not by SET CONSTRAINTS ALL: that would also hold for constraints that later segments make.
+        """
+        self._connection.execute("RESET SESSION AUTHORIZATION")
+        names = fetch_named_row(self._connection, "deferrable")
+        if names["everything"]:
+            self._connection.execute(f"SET CONSTRAINTS {names['everything']} IMMEDIATE".encode())
+        if names["deferred"]:
+            self._connection.execute(f"SET CONSTRAINTS {names['deferred']} DEFERRED".encode())
+
+
+def _without_checks(segment: Segment) -> Segment:
+    """The segment with its checks only run: what they ask for is not there where a backfill was sampled."""
+    return replace(segment, steps=tuple(map(_step_without_checks, segment.steps)))
+
+
+def _step_without_checks(step: PlannedStep) -> PlannedStep:
+    if step.reconcile is not None and not step.skip_reason:
+        return replace(step, reconcile=None, statements=(), skip_reason=SKIPPED)
+    return replace(step, expect=None, note=UNJUDGED) if step.expect is not None else step
+
+
+def _as_transactional(plan: PlannedMigration, segment: Segment) -> Segment:
+    """The segment with every statement in a form that can run in a transaction."""
+    if segment.transaction_mode is TransactionMode.TRANSACTIONAL:
+        return segment
+    alone = Plan(direction=plan.direction, migrations=(replace(plan, segments=(segment,)),))
+    (only,) = as_single_transaction(alone).migrations[0].segments
+    return replace(only, number=segment.number)

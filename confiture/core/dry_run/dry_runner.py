@@ -1,0 +1,146 @@
+"""A dry run: rehearses a plan as often as asked, and tells what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.errors import StepFailed
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.lock_monitor import find_lock_holders
+from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
+from confiture.core.dry_run.scaling import Scale, read_row_counts
+from confiture.core.dry_run.summary import SummaryInputs, build_predictions, summarize, summarize_failed
+from confiture.core.dry_run.tenancy_prover import TenancyProver, mixed_diagnostic
+from confiture.core.events import Emit
+from confiture.core.run.context import DryRunOptions
+from confiture.core.run.failure_report import classify_dry_run_failure
+from confiture.core.run.resume import find_interrupted
+from confiture.core.run.session import Session
+from confiture.errors import CheckFailed, ConfitureError
+from confiture.files.access import FileAccessError
+from confiture.files.predictions import PredictionStore
+from confiture.lint.plan import PlanLintResult
+from confiture.models.events import Notice
+from confiture.models.history import AppliedMigration
+from confiture.models.plan import Direction, Plan, TransactionMode
+from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict
+from confiture.models.trace import StatementTrace
+from confiture.plan.history import prediction_accuracy
+from confiture.plan.project import PlannedProject
+from confiture.sql.actions import relations_named_in
+
+_DEFAULT_THRESHOLD_MS = 1_000
+_LOCK_TIMEOUT = "55P03"
+
+
+class DryRunner:
+    """One plan over one session, rolled back."""
+
+    def __init__(
+        self, project: PlannedProject, database: ConnectionTarget, session: Session, options: DryRunOptions, emit: Emit
+    ) -> None:
+        self._project = project
+        self._database = database
+        self._session = session
+        self._connection = session.connection
+        self._options = options
+        self._emit = emit
+        self._reported_holders: set[str] = set()
+
+    def run(self, plan: Plan, history: tuple[AppliedMigration, ...], lint_result: PlanLintResult | None) -> None:
+        """Rehearses the plan, of which lint says what `judgement` holds. Raises the error that tells what failed."""
+        known = self._build_summary_inputs(plan, lint_result)
+        scale = self._read_scale(self._options.scale_to)
+        self._note_lock_holders(plan)
+        proving = self._make_prover()
+        store = HistoryStore(self._connection, self._project.settings.history)
+        rehearsal = DryRunTransaction(self._session, store, self._emit, proving, full=self._options.full)
+        runs = []
+        try:
+            for _ in range(self._options.repeat):
+                rehearsal.run(plan, find_interrupted(store, history, plan.direction))
+                runs.append(rehearsal.traces)
+        except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
+            self._emit(
+                summarize_failed(rehearsal.traces, rehearsal.attempts, known, self._build_tenancy_report(proving))
+            )
+            if isinstance(error, StepFailed) and error.sqlstate == _LOCK_TIMEOUT:
+                self._note_lock_holders(plan)
+            raise classify_dry_run_failure(error, rehearsal.progress) from error
+        isolation = self._build_tenancy_report(proving)
+        self._emit(summarize(runs, rehearsal.attempts, scale, known, isolation))
+        for note in scale.notes(runs[-1]) if scale else ():
+            self._emit(Notice(text=note))
+        record = prediction_accuracy(history)
+        if record:
+            self._emit(Notice(text=record))
+        self._save_predictions(plan, runs, scale, known)
+        mixed = isolation.with_verdict(IsolationVerdict.MIXED) if isolation else ()
+        if mixed:
+            raise CheckFailed(*map(mixed_diagnostic, mixed))
+
+    def _build_summary_inputs(self, plan: Plan, lint_result: PlanLintResult | None) -> SummaryInputs:
+        threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
+        otherwise = frozenset(
+            migration.version
+            for migration in plan.migrations
+            if any(segment.transaction_mode is not TransactionMode.TRANSACTIONAL for segment in migration.segments)
+        )
+        if lint_result is None:
+            return SummaryInputs(threshold_ms=threshold_ms, non_representative=otherwise)
+        locks = {text: {str(name): mode for name, mode in locks.items()} for text, locks in lint_result.locks.items()}
+        findings = lint_result.report.findings
+        return SummaryInputs(threshold_ms=threshold_ms, findings=findings, locks=locks, non_representative=otherwise)
+
+    def _make_prover(self) -> TenancyProver | None:
+        tenancy, options = self._project.settings.tenancy, self._options.proofs
+        return TenancyProver(self._session, tenancy, options) if options and tenancy.is_set else None
+
+    def _build_tenancy_report(self, prover: TenancyProver | None) -> IsolationReport | None:
+        if prover is None:
+            return None
+        settings = self._project.settings
+        return IsolationReport(
+            database=self._database.label,
+            environment=settings.environment,
+            column=settings.tenancy.column,
+            statements=tuple(prover.proved_statements),
+        )
+
+    def _save_predictions(
+        self, plan: Plan, runs: Sequence[Sequence[StatementTrace]], scale: Scale | None, inputs: SummaryInputs
+    ) -> None:
+        if not self._options.store_prediction or plan.direction is Direction.DOWN:
+            return
+        if scale and not any(map(scale.has_counts_for, runs)):
+            return
+        meant = self._options.scale_to or self._database
+        checksums = {migration.version: migration.checksum for migration in plan.migrations}
+        try:
+            found = build_predictions(runs, scale, inputs, meant.label, checksums)
+            PredictionStore(self._project.settings.root).save(found)
+        except FileAccessError as refused:
+            # a read-only checkout is no reason to lose the report
+            self._emit(Notice(text=f"the prediction is not kept: {refused}"))
+
+    def _read_scale(self, target: ConnectionTarget | None) -> Scale | None:
+        if target is None:
+            return None
+        connection = target.connect("scale to")
+        try:
+            connection.execute("SET default_transaction_read_only = on")
+            scale = Scale(source_rows=read_row_counts(self._connection), target_rows=read_row_counts(connection))
+        finally:
+            connection.close()
+        return scale
+
+    def _note_lock_holders(self, plan: Plan) -> None:
+        """Tells who holds locks on tables that the plan names, once: its statements may have to wait for them."""
+        texts = [s.text for migration in plan.migrations for step in migration.steps for s in step.statements]
+        for holder in find_lock_holders(self._connection, relations_named_in(texts)):
+            if holder.identity not in self._reported_holders:
+                self._reported_holders.add(holder.identity)
+                self._emit(Notice(text=holder.description))

@@ -1,0 +1,86 @@
+"""What PostgreSQL refuses of statements with CONCURRENTLY, and would not refuse of the form that a dry run runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import StepFailed
+from confiture.core.db.queries import query
+from confiture.core.names import quote_table
+from confiture.models.plan import PlannedStep, Segment, Statement, TableRef
+from confiture.models.source import RenderedSql
+from confiture.sql.parse_tree import parse_rendered, pb
+
+_PARTITIONED, _PARTITIONED_INDEX = "p", "I"
+
+
+class _TargetRelation(NamedTuple):
+    """What a statement is about, and whether it detaches a partition from it."""
+
+    name: str
+    is_detach: bool
+
+
+def reject_failing_statements(connection: Connection, segment: Segment) -> None:
+    """Raises StepFailed where the statement of a segment outside a transaction fails for real, whatever its
+    transactional form does. Messages and codes are those of PostgreSQL.
+    """
+    (step,) = segment.steps
+    for statement in step.statements:
+        target = _find_target(statement, step.rendered)
+        found = _read_relation(connection, target) if target else None
+        if target is None or found is None:
+            continue
+        if target.is_detach and found["has_default"]:
+            message = "cannot detach partitions concurrently when a default partition exists"
+            raise _step_failure(step, statement, "55000", message, "DETACH PARTITION without CONCURRENTLY")
+        if statement.built_index and found["kind"] == _PARTITIONED:
+            message = f"cannot create index on partitioned table {target.name} concurrently"
+            hint = "CREATE INDEX ... ON ONLY, then one CONCURRENTLY for each partition, and ATTACH PARTITION"
+            raise _step_failure(step, statement, "0A000", message, hint)
+        if statement.dropped_index and found["kind"] == _PARTITIONED_INDEX:
+            message = f"cannot drop partitioned index {target.name} concurrently"
+            raise _step_failure(step, statement, "0A000", message, "DROP INDEX without CONCURRENTLY")
+
+
+def drop_unusable_transactional_form(connection: Connection, segment: Segment) -> Segment:
+    """The segment, its statement without a transactional form where that fails: REINDEX of what has partitions, of a
+    schema, or of the database.
+    """
+    (step,) = segment.steps
+    (statement,) = step.statements
+    if statement.node_kind != "reindex_stmt":
+        return segment
+    target = _find_target(statement, step.rendered)
+    found = _read_relation(connection, target) if target else None
+    if target and (found is None or found["kind"] not in (_PARTITIONED, _PARTITIONED_INDEX)):
+        return segment
+    return replace(segment, steps=(replace(step, statements=(replace(statement, is_concurrent=False),)),))
+
+
+def _read_relation(connection: Connection, target: _TargetRelation) -> dict[str, Any] | None:
+    """Its kind, and whether it has a default partition; None where it is not there."""
+    return connection.execute(query("relation_kind"), {"relation": target.name}).fetchone()
+
+
+def _find_target(statement: Statement, rendered: RenderedSql) -> _TargetRelation | None:
+    """The relation that a statement is about; None where it is about none, or many."""
+    node = next((one.node for one in parse_rendered(rendered) if one.offset == statement.offset), None)
+    if node is None:
+        return None
+    if statement.dropped_index:
+        return _TargetRelation(
+            quote_table(TableRef(statement.dropped_index.schema, statement.dropped_index.name)), is_detach=False
+        )
+    if statement.node_kind not in ("index_stmt", "alter_table_stmt", "reindex_stmt") or not node.HasField("relation"):
+        return None
+    detaches = statement.node_kind == "alter_table_stmt" and any(
+        command.alter_table_cmd.subtype == pb.AT_DetachPartition for command in node.cmds
+    )
+    return _TargetRelation(quote_table(TableRef(node.relation.schemaname, node.relation.relname)), detaches)
+
+
+def _step_failure(step: PlannedStep, statement: Statement, sqlstate: str, message: str, hint: str) -> StepFailed:
+    return StepFailed(step.rendered.diagnostic(statement.offset, sqlstate, message, hint=hint), sqlstate)

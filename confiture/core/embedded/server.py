@@ -1,0 +1,232 @@
+"""The embedded PostgreSQL server of a project: made at first use, stopped by its last user.
+
+Everything is below `.confiture/postgres/` in the project's directory:
+
+    data/                     PostgreSQL's data; made as data.new/ and renamed when complete
+    server.log, server.log.1  what the server said, since its last start and before
+    transition.lock           held exclusively by whoever starts or stops the server
+    users.lock                held, shared, by every process for as long as it uses the server
+    server.lock               held by the server's own processes
+    keep                      the server stays when its last user leaves (`confiture db start`)
+
+The operating system drops the locks of a process that dies. So a killed user never keeps the server alive: the next
+one stops it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from confiture.core.embedded import socket_directory
+from confiture.core.embedded.file_locks import find_lock_processes, hold_lock, try_lock, unlock
+from confiture.core.embedded.postgres_process import PostgresProcess
+from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, LockHeld
+
+_TRANSITION_SECONDS = 180
+
+
+def _discard_note(note: str) -> None:
+    pass
+
+
+class EmbeddedServer:
+    """The server of the project at `root`. Several objects, threads and processes may use it at once.
+
+    `notes` is told what a user should know though nothing failed, such as directories that had to be opened.
+    Every method raises DatabaseUnavailable, with the cause and the next step, when it cannot do its work, and LockHeld
+    when another process stays in its way.
+    """
+
+    def __init__(self, root: Path, *, notify: Callable[[str], None] = _discard_note) -> None:
+        if os.name == "nt":
+            raise DatabaseUnavailable(
+                Diagnostic(
+                    code="embedded-windows",
+                    message="the embedded server is not available on Windows",
+                    hint="set database.url to a PostgreSQL server, or run confiture in WSL",
+                )
+            )
+        self.directory = root.resolve() / ".confiture" / "postgres"
+        self._process = PostgresProcess(self.directory, notify)
+        self._keep_file = self.directory / "keep"
+        self._clients_lock = self.directory / "users.lock"
+        self._transition_lock = self.directory / "transition.lock"
+        self._notify = notify
+
+    @property
+    def data_directory(self) -> Path:
+        """PostgreSQL's data directory. It need not exist yet."""
+        return self._process.data_directory
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log since its last start."""
+        return self._process.log_file
+
+    @property
+    def version(self) -> str:
+        """The version of PostgreSQL, such as `18.6`."""
+        return self._process.version
+
+    def program_path(self, name: str) -> Path:
+        """The path of one of PostgreSQL's programs, such as `psql`."""
+        return self._process.program_directory / name
+
+    def url(self, database: str = "postgres") -> str:
+        """Where to connect, as a URI of libpq. Of a stopped server: where it will be if it is started from here."""
+        with _os_errors_translated():
+            place = self._process.find_socket_directory() or socket_directory.choose_socket_directory(
+                self.data_directory
+            )
+        # The port is given because PGPORT would change it otherwise.
+        return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(os.fsencode(place), safe='')}&port=5432"
+
+    def is_running(self) -> bool:
+        """Whether the server accepts connections. Starts and makes nothing."""
+        with _os_errors_translated():
+            return self._process.is_ready()
+
+    def is_persistent(self) -> bool:
+        """Whether the running server stays when its last user leaves."""
+        return self.is_running() and self._keep_file.exists()
+
+    def client_processes(self) -> tuple[str, ...]:
+        """The processes that use the server now, for people to read. Empty where the system does not tell."""
+        return find_lock_processes(self._clients_lock)
+
+    @contextmanager
+    def started(self) -> Iterator[str]:
+        """Starts the server when it does not run, and gives its URL. The last user to leave stops it."""
+        mine = self._register_client()
+        try:
+            yield self.url()
+        except BaseException:
+            # What went wrong in there matters more than a server that could not be stopped.
+            try:
+                self._unregister_client(mine)
+            except ConfitureError as error:
+                self._notify(str(error))
+            raise
+        self._unregister_client(mine)
+
+    def start(self) -> bool:
+        """Starts the server, lets it stay until `stop`, and tells whether it had to be started."""
+        with self._transition_lock_held():
+            ran = self._process.is_ready()
+            self._ensure_running()
+            self._keep_file.touch()
+            return not ran
+
+    def stop(self, *, force: bool = False) -> bool:
+        """Stops the server and tells whether it ran.
+
+        Raises LockHeld while others use it, unless `force`: then their connections are ended.
+        """
+        if not self.directory.exists():
+            return False
+        with self._transition_lock_held(), self._exclusive_use("stopped", force=force):
+            ran = self._process.is_alive()
+            self._keep_file.unlink(missing_ok=True)
+            self._process.stop()
+            return ran
+
+    def reset(self) -> bool:
+        """Stops the server, removes its data and logs, and tells whether there were any.
+
+        Raises LockHeld while others use it.
+        """
+        if not self.directory.exists():
+            return False
+        with self._transition_lock_held(), self._exclusive_use("reset", force=False):
+            existed = self.data_directory.exists()
+            self._keep_file.unlink(missing_ok=True)
+            self._process.stop()
+            self._process.remove()
+            return existed
+
+    @contextmanager
+    def _transition_lock_held(self) -> Iterator[None]:
+        with _os_errors_translated():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            ignore = self.directory.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="ascii")
+            with hold_lock(self._transition_lock, timeout_s=_TRANSITION_SECONDS):
+                yield
+
+    @contextmanager
+    def _exclusive_use(self, action: str, *, force: bool) -> Iterator[None]:
+        alone = try_lock(self._clients_lock)
+        if alone is None and not force:
+            raise LockHeld(
+                Diagnostic(
+                    code="embedded-in-use",
+                    message=f"the embedded server is in use and cannot be {action} now",
+                    detail=self.client_processes(),
+                    hint="wait for them to end, or end their connections: `confiture db stop --force`",
+                )
+            )
+        try:
+            yield
+        finally:
+            if alone is not None:
+                unlock(alone)
+
+    def _ensure_running(self) -> None:
+        # The wish to keep a server ends with the server that it was for.
+        self._process.ensure_running(before_launch=lambda: self._keep_file.unlink(missing_ok=True))
+
+    def _register_client(self) -> int:
+        with self._transition_lock_held():
+            mine = try_lock(self._clients_lock, shared=True)
+            if mine is None:
+                raise BlockingIOError(f"{self._clients_lock} is locked by something else than confiture")
+            try:
+                self._ensure_running()
+            except BaseException:
+                self._unregister_in_transition(mine)
+                raise
+            return mine
+
+    def _unregister_client(self, client_lock: int) -> None:
+        with self._transition_lock_held():
+            self._unregister_in_transition(client_lock)
+
+    def _unregister_in_transition(self, client_lock: int) -> None:
+        unlock(client_lock)
+        alone = None if self._keep_file.exists() else try_lock(self._clients_lock)
+        if alone is None:
+            return
+        try:
+            self._process.stop()
+        finally:
+            unlock(alone)
+
+
+@contextmanager
+def _os_errors_translated() -> Iterator[None]:
+    """Tells errors of the operating system as ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise LockHeld(
+            Diagnostic(
+                code="embedded-busy",
+                message="another process has been starting or stopping the embedded server for minutes",
+                detail=find_lock_processes(Path(str(error))),
+                hint="wait until it ends, or end it",
+            )
+        ) from error
+    except OSError as error:
+        raise DatabaseUnavailable(
+            Diagnostic(
+                code="embedded-files",
+                message="the embedded server's files cannot be used",
+                detail=(str(error),),
+                hint="make .confiture/postgres in the project's folder readable and writable for you",
+            )
+        ) from error

@@ -1,0 +1,67 @@
+"""What a hook says of itself, as reports can show it: whatever its values are, a report is no reason to fail."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from confiture.core.events import Emit
+from confiture.models.events import Notice
+
+_DEEPEST = 20
+
+
+def to_json_value(value: Any, depth: int = 0) -> Any:
+    """A value as JSON can hold it: what that does not know is text, and so is what lies deeper than 20 levels."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return {_safe_str(key): to_json_value(item, depth + 1) for key, item in value.items()}
+    if depth < _DEEPEST and isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
+        return [to_json_value(item, depth + 1) for item in value]
+    return _safe_str(value)
+
+
+class RunNotes(logging.Handler):
+    """Shows log records as notes of the run, from INFO on; `name` is the hook's."""
+
+    def __init__(self, emit: Emit, name: str) -> None:
+        super().__init__(logging.INFO)
+        self._emit = emit
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:
+            # as in every handler: a bad message is told, and fails nobody
+            self.handleError(record)
+            return
+        self._emit(Notice(text=f"{self._name}: {text}"))
+
+
+def parse_progress(done: object, total: object) -> tuple[float, float | None]:
+    """How far a hook says that it is. Raises TypeError or ValueError for what are no numbers."""
+    if total is None:
+        return _parse_number(done), None
+    return _parse_number(done), _parse_number(total)
+
+
+def _parse_number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"progress is told in numbers, not {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"progress cannot be {value}")
+    return value
+
+
+def _safe_str(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        # it is the user's own
+        return f"{type(value).__name__} ({type(error).__name__})"

@@ -1,0 +1,287 @@
+"""Runs hooks: makes each one's context, lends it the session, and tells what it did or why it failed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import linecache
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import CheckNotSatisfied, StepFailed, db_error_diagnostic
+from confiture.core.events import Emit
+from confiture.core.hooks.connection import HookConnection, borrow_connection, guard_transaction
+from confiture.core.hooks.errors import HookRefused, LintingError
+from confiture.core.hooks.hook import HookContext
+from confiture.core.hooks.hook_backfill import ReadOnlyMode, plan_hook_backfill, require_hook
+from confiture.core.hooks.hook_output import RunNotes, parse_progress, to_json_value
+from confiture.errors import ConfitureError, Diagnostic, Span
+from confiture.files.access import display_path
+from confiture.files.python.modules import extended_sys_path, stdout_to_stderr, traceback_line
+from confiture.models.call_sites import CallSite
+from confiture.models.events import HookProgressed
+from confiture.models.hooks import HookResult
+from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
+from confiture.text import error_text, shorten_sql
+
+_LOGGERS = "confiture.hooks"
+_MEND = "mend the hook or the data, then run again: nothing that it did is committed"
+_CORRECT = "correct the migration or the data, then run again"
+_CAUGHT = "the hook caught this and went on: only what stands in `with conn.transaction():` can fail by itself"
+_BATCHED = "set `batched = True` on its class: batches commit by themselves, so it then runs apart from the transaction"
+
+
+@dataclass(slots=True)
+class HookObservation:
+    """What was seen of a hook while it ran: the last of its statements, their time, and the time that watching took."""
+
+    after_statement: Callable[[Statement, float], None]
+    statements_ms: float = 0.0
+    observing_ms: float = 0.0
+    last_statement: str | None = None
+    has_returned: bool = False
+    """Whether the hook went on after an error that had ended its transaction."""
+
+    def record(self, statement: Statement, duration_ms: float) -> None:
+        """Takes in a statement that succeeded."""
+        self.last_statement = statement.text
+        self.statements_ms += duration_ms
+        started = time.perf_counter()
+        self.after_statement(statement, duration_ms)
+        self.observing_ms += (time.perf_counter() - started) * 1000
+
+
+@dataclass(slots=True)
+class HookRunner:
+    """Runs the hooks of one run. `root` is the project's folder; `error` is why a migration failed, for on_error."""
+
+    emit: Emit
+    root: Path
+    dry_run: bool
+    error: Diagnostic | None = None
+    _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def restore_stats_on_error(self, version: str) -> Iterator[None]:
+        """What hooks told each other inside is forgotten where it fails: it is rolled back, and may be tried again."""
+        former = _copy_stats(self._stats.get(version, {}))
+        try:
+            yield
+        except BaseException:
+            self._stats[version] = former
+            raise
+
+    def run(
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        after_statement: Callable[[Statement, float], None],
+    ) -> tuple[HookResult, float]:
+        """Runs a hook in whatever transaction is open. `observe` is told of each of its statements.
+
+        Gives its result, and the milliseconds of `observe`, which are not the hook's. Raises StepFailed, or what
+        `observe` raises.
+        """
+        watched = HookObservation(after_statement)
+        started = time.perf_counter()
+        with guard_transaction(connection, require_hook(step).name):
+            result = self._run_hook(connection, identity, step, watched, _reject_backfill)
+            in_python_ms = (time.perf_counter() - started) * 1000 - watched.observing_ms - watched.statements_ms
+            watched.record(
+                Statement(text=f"-- the hook's Python: {require_hook(step).name}", offset=0, node_kind=""), in_python_ms
+            )
+        return result, watched.observing_ms
+
+    def run_batched(
+        self, connection: Connection, identity: StepId, step: PlannedStep, run_backfill: Callable[[PlannedStep], int]
+    ) -> HookResult:
+        """Runs a hook apart from the migration's transaction, where it may only read, and fill once.
+
+        `fill` runs the backfill that it asks for, and gives the rows that this wrote. Raises as `run` and `fill` do.
+        """
+        reading = ReadOnlyMode(connection)
+        filled: list[int] = []
+        failed: list[BaseException] = []
+
+        def fill_once(fields: Mapping[str, Any], call: CallSite) -> int:
+            if filled:
+                raise HookRefused("a hook fills once: how far it came is kept by step. Write another hook for the rest")
+            filled.append(0)
+            try:
+                planned = plan_hook_backfill(step, fields, call, self.root)
+                with reading.disabled():
+                    filled[0] = run_backfill(planned)
+            except BaseException as error:
+                failed.append(error)
+                raise
+            return filled[0]
+
+        with reading.enabled():
+            try:
+                result = self._run_hook(connection, identity, step, HookObservation(_ignore_statement), fill_once)
+            except StepFailed:
+                if failed and isinstance(failed[0], ConfitureError):
+                    raise failed[0] from None
+                raise
+        if failed:
+            # whatever the hook made of it: what is not filled must not be recorded as done
+            raise failed[0]
+        if result.rows_affected is None and filled:
+            return replace(result, rows_affected=filled[0])
+        return result
+
+    def _run_hook(
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        observation: HookObservation,
+        request_backfill: Callable[[Mapping[str, Any], CallSite], int],
+    ) -> HookResult:
+        hook = require_hook(step)
+        stats = self._stats.setdefault(identity.version, {})
+        context = self._build_context(hook, identity, stats, request_backfill)
+        with (
+            self._errors_translated(step, hook, observation),
+            self._logs_forwarded(hook.name),
+            borrow_connection(connection, observation.record) as own,
+        ):
+            with extended_sys_path(self.root), stdout_to_stderr():
+                returned = _execute_hook(hook, own, context)
+            observation.has_returned = True
+            own.check_usable()
+        result = returned or HookResult(identity.phase, hook.name)
+        if result.rows_affected is None:
+            result = replace(result, rows_affected=own.rows_written)
+        stats |= result.stats
+        return replace(result, stats=to_json_value(result.stats))
+
+    def _build_context(
+        self,
+        hook: PlannedHook,
+        identity: StepId,
+        stats: dict[str, Any],
+        request_backfill: Callable[[Mapping[str, Any], CallSite], int],
+    ) -> HookContext:
+        def progress(done: float, total: float | None) -> None:
+            done, total = parse_progress(done, total)
+            self.emit(HookProgressed(step=identity, done=done, total=total))
+
+        return HookContext(
+            migration=hook.migration,
+            direction=hook.direction,
+            phase=identity.phase,
+            dry_run=self.dry_run,
+            environment=hook.environment,
+            vars=hook.variables,
+            stats=stats,
+            logger=logging.getLogger(f"{_LOGGERS}.{hook.name}"),
+            error=self.error,
+            _progress=progress,
+            _backfill=request_backfill,
+        )
+
+    @contextmanager
+    def _logs_forwarded(self, name: str) -> Iterator[None]:
+        """Shows what the hook's logger is given with the run."""
+        logger = logging.getLogger(f"{_LOGGERS}.{name}")
+        handler = RunNotes(self.emit, name)
+        former = logger.level
+        logger.addHandler(handler)
+        if logger.getEffectiveLevel() > logging.INFO:
+            logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(former)
+
+    @contextmanager
+    def _errors_translated(self, step: PlannedStep, hook: PlannedHook, observation: HookObservation) -> Iterator[None]:
+        """Tells what the hook raises as its failure; what is raised to end the run passes."""
+        try:
+            yield
+        except (StepFailed, KeyboardInterrupt):
+            raise
+        except psycopg.Error as error:
+            told = db_error_diagnostic(error, f"the hook {hook.name!r} failed")
+            detail = (
+                (f"the last statement before: {shorten_sql(observation.last_statement)}",)
+                if observation.last_statement
+                else ()
+            )
+            detail = (_CAUGHT,) if observation.has_returned else detail
+            raise StepFailed(self._locate_diagnostic(step, hook, error, told, detail), error.sqlstate) from error
+        except LintingError as error:
+            message = f"the hook {hook.name!r} refuses the migration: {str(error) or type(error).__name__}"
+            told = Diagnostic(code="linting-failed", message=message, hint=_CORRECT)
+            raise CheckNotSatisfied(self._locate_diagnostic(step, hook, error, told), None) from error
+        except BaseException as error:
+            # also what asyncio and sys.exit raise is the hook's own: only Ctrl-C ends the run
+            message = f"the hook {hook.name!r} failed: {error_text(error)}"
+            told = Diagnostic(code="hook-failed", message=message, hint=_MEND)
+            raise StepFailed(self._locate_diagnostic(step, hook, error, told), None) from error
+
+    def _locate_diagnostic(
+        self,
+        step: PlannedStep,
+        hook: PlannedHook,
+        error: BaseException,
+        diagnostic: Diagnostic,
+        detail: tuple[str, ...] = (),
+    ) -> Diagnostic:
+        """The diagnostic at the line of the hook's file where it failed; at the step's, where that is not known."""
+        path = inspect.getsourcefile(hook.hook)
+        line = traceback_line(path, error.__traceback__) if path else None
+        if path is None or line is None:
+            source = step.rendered.source.file
+            return source.diagnostic(
+                step.span,
+                diagnostic.code,
+                diagnostic.message,
+                detail=(*diagnostic.detail, *detail),
+                hint=diagnostic.hint,
+            )
+        excerpt = linecache.getline(path, line).rstrip("\n")
+        span = Span(
+            path=display_path(Path(path), self.root), line=line, column=len(excerpt) - len(excerpt.lstrip()) + 1
+        )
+        return replace(diagnostic, span=span, excerpt=excerpt or None, detail=(*diagnostic.detail, *detail))
+
+
+def _copy_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Stats, each copied in depth where that is possible: a lock or a connection is not."""
+    copies = {}
+    for name, value in stats.items():
+        try:
+            copies[name] = copy.deepcopy(value)
+        except Exception:
+            # the user's own objects may raise anything
+            copies[name] = value
+    return copies
+
+
+def _execute_hook(hook: PlannedHook, connection: HookConnection, context: HookContext) -> HookResult | None:
+    returned = hook.hook().execute(connection, context)
+    if returned is not None and not isinstance(returned, HookResult):
+        raise TypeError(f"execute returns a HookResult or nothing, not {returned!r}")
+    if isinstance(returned, HookResult) and returned.phase != context.phase:
+        raise ValueError(f"the result is of {returned.phase}, the hook ran in {context.phase.value}")
+    return returned
+
+
+def _reject_backfill(fields: Mapping[str, Any], call: CallSite) -> int:
+    raise HookRefused(f"context.backfill needs a hook that is batched: {_BATCHED}")
+
+
+def _ignore_statement(statement: Statement, duration_ms: float) -> None:
+    """Watches nothing."""

@@ -1,0 +1,145 @@
+"""Runs checks and reconciles outside of migrations: read-only, each in a transaction of its own that is rolled back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from confiture.core.db.checks import CURSOR_PREFIX, run_check
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import db_error_diagnostic, statement_diagnostic
+from confiture.core.reconcile.errors import NotComparable
+from confiture.core.reconcile.reconciliation import reconcile
+from confiture.errors import DatabaseUnavailable, Diagnostic, DiagnosticCollector, InputError
+from confiture.models.migration import Phase, default_step_name
+from confiture.models.plan import PlannedReconcile, PlannedStep, StepId
+from confiture.models.reconcile_results import VerifyResult, VerifyVerdict
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
+from confiture.plan.rendering import render_verbatim
+from confiture.plan.steps import check_single_query
+from confiture.sql.parse_tree import parse_table_ref
+from confiture.sql.parsing import parse_statements
+
+_NO_RIGHT = "42501"
+_GONE = ("42", "3F", "0A", "25006")
+"""The beginnings of what PostgreSQL answers where a name or a type is not what the query takes it for any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdHocReconcile:
+    """A reconcile from the command line. `origin` is the query's file, or the option that holds it."""
+
+    table: str
+    sql: str
+    origin: str
+    key: tuple[str, ...] = ()
+    by: str | None = None
+
+
+def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
+    """The same as a step. Raises InputError where the table's name or the query is none."""
+    problems = DiagnosticCollector()
+    rendered = render_verbatim(LocatedSource(text=ad_hoc.sql, file=SourceFile(path=ad_hoc.origin, text=ad_hoc.sql)))
+    statements, found = parse_statements(ad_hoc.sql)
+    for problem in found:
+        problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
+    if not found:
+        check_single_query(statements, rendered, "reconcile", problems)
+    table = parse_table_ref(ad_hoc.table)
+    if table is None:
+        message = f"{ad_hoc.table!r} is no name of a table"
+        problems.add(Diagnostic(code="bad-name", message=message, hint="write name or schema.name"))
+    problems.raise_if_any()
+    if table is None:
+        raise LookupError(ad_hoc.table)
+    return PlannedStep(
+        phase=Phase.AFTER_VALIDATION,
+        number=1,
+        name=default_step_name(ad_hoc.sql),
+        span=rendered.span_at(statements[0].offset),
+        rendered=rendered,
+        statements=statements,
+        reconcile=PlannedReconcile(
+            table=table, key=ad_hoc.key, by=ad_hoc.by or tenant or None, by_is_inferred=ad_hoc.by is None
+        ),
+    )
+
+
+class CheckRunner:
+    """Runs steps again over one connection, read-only."""
+
+    def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
+        self._connection = connection
+        self._lock_timeout_ms = lock_timeout_ms
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+
+    def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
+        """How a step stands now. Raises DatabaseUnavailable where the connection is lost."""
+        started = time.perf_counter()
+        try:
+            with self._snapshot(step):
+                found = self._verify(migration, step, identity)
+        except psycopg.Error as error:
+            if self._connection.closed:
+                raise DatabaseUnavailable(db_error_diagnostic(error, "the connection is lost")) from error
+            diagnostic = statement_diagnostic(error, step.statements[0], step.rendered, len(CURSOR_PREFIX))
+            found = _failed_result(migration, identity, diagnostic, error.sqlstate)
+        except NotComparable as refusal:
+            if self._connection.closed:
+                raise DatabaseUnavailable(refusal.diagnostic) from refusal
+            found = _failed_result(migration, identity, refusal.diagnostic, refusal.sqlstate)
+        return found.with_duration((time.perf_counter() - started) * 1000)
+
+    @contextmanager
+    def _snapshot(self, step: PlannedStep) -> Iterator[None]:
+        lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
+        with self._connection.transaction(force_rollback=True):
+            self._connection.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}".encode())
+            if step.timeout_ms is not None:
+                self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())
+            yield
+
+    def _verify(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
+        if step.reconcile is not None:
+            found = reconcile(self._connection, step, step.reconcile)
+            return VerifyResult(
+                migration=migration,
+                step=identity,
+                verdict=VerifyVerdict.HOLDS if found.is_equal else VerifyVerdict.FAILS,
+                note=equal_summary(found) if found.is_equal else None,
+                reconcile_result=found,
+                diagnostic=None if found.is_equal else difference_diagnostic(step, found),
+            )
+        statement = step.statements[0]
+        if step.expect is None:
+            raise LookupError(f"{step.name} is no query")
+        result = run_check(self._connection, statement.text, step.expect)
+        if result.is_satisfied:
+            return VerifyResult(migration=migration, step=identity, verdict=VerifyVerdict.HOLDS)
+        diagnostic = step.rendered.diagnostic(
+            statement.offset,
+            "check-failed",
+            f"the check {step.name!r} does not hold",
+            detail=(f"expected {result.expected}", f"got {result.actual}"),
+            hint="correct the data, or what writes them",
+        )
+        return VerifyResult(migration=migration, step=identity, verdict=VerifyVerdict.FAILS, diagnostic=diagnostic)
+
+
+def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sqlstate: str | None) -> VerifyResult:
+    is_gone = sqlstate is not None and sqlstate.startswith(_GONE) and sqlstate != _NO_RIGHT
+    verdict = VerifyVerdict.CANNOT_RUN if is_gone else VerifyVerdict.FAILS
+    return VerifyResult(migration=migration, step=identity, verdict=verdict, diagnostic=diagnostic)
+
+
+def check_comparable(results: Sequence[VerifyResult]) -> None:
+    """Raises InputError with the reasons where something could not be compared at all."""
+    refused = [one.diagnostic for one in results if one.reconcile_result is None and one.diagnostic]
+    if refused:
+        raise InputError(*refused)

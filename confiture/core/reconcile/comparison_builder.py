@@ -1,0 +1,234 @@
+"""Finds out how a table and its defining query can be compared: the columns, their types, what must be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from confiture.core.db.connection import Connection
+from confiture.core.db.operators import read_operators
+from confiture.core.db.queries import query
+from confiture.core.names import quote_table
+from confiture.core.reconcile.errors import (
+    CANNOT_COERCE,
+    UNDEFINED_COLUMN,
+    UNDEFINED_TABLE,
+    not_comparable,
+    translate_errors,
+)
+from confiture.core.reconcile.table_comparison import ComparedColumn, TableComparison
+from confiture.models.plan import PlannedReconcile, PlannedStep
+from confiture.models.reconcile_results import SkippedColumn
+from confiture.sql.nondeterminism import (
+    FunctionCall,
+    find_function_calls,
+    nondeterministic_columns,
+    nondeterministic_filter,
+)
+from confiture.sql.parse_tree import ParsedStatement, parse_rendered
+from confiture.text import closest_match
+
+_NO_FORM = (psycopg.errors.UndefinedFunction, psycopg.errors.FeatureNotSupported)
+_SEQUENCES = frozenset({"nextval", "setval"})
+
+
+def build_comparison(connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> TableComparison:
+    """How the two are compared. Raises NotComparable where they cannot be. Must be called inside a transaction."""
+    return _ComparisonBuilder(connection, step, reconcile).build()
+
+
+@dataclass(frozen=True, slots=True)
+class _TableInfo:
+    """What the catalog says of the table. `keys` are what tells its rows apart, the best first."""
+
+    schema: str
+    name: str
+    columns: Mapping[str, Mapping[str, Any]]
+    keys: Sequence[Sequence[str]]
+
+
+class _ComparisonBuilder:
+    """Works on one step."""
+
+    def __init__(self, connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> None:
+        self._connection = connection
+        self._step = step
+        self._reconcile = reconcile
+        self._query = step.statements[0].text
+
+    def build(self) -> TableComparison:
+        table = self._read_table()
+        returned = self._read_query_columns()
+        self._check_columns(table, returned)
+        statement = parse_rendered(self._step.rendered)[0]
+        unsteady = self._nondeterministic_columns(statement)
+        operators = read_operators(self._connection)
+        columns = tuple(
+            ComparedColumn(
+                name=name,
+                type=table.columns[name]["type"],
+                number=number,
+                is_collatable=table.columns[name]["is_collatable"],
+                operator_schema=operators.schema_for(table.columns[name]["type"]),
+            )
+            for number, name in enumerate(name for name in returned if name not in unsteady)
+        )
+        if not columns:
+            raise self._not_comparable("reconcile-columns", "the query returns no column that can be compared", _RETURN)
+        columns = self._make_comparable(columns)
+        self._check_casts(columns)
+        compared = {column.name: column for column in columns}
+        return TableComparison(
+            table=sql.Identifier(table.schema, table.name),
+            name=str(self._reconcile.table),
+            columns=columns,
+            omitted=tuple(
+                SkippedColumn(column=name, reason=_skip_reason(name, unsteady))
+                for name in table.columns
+                if name not in compared
+            ),
+            key=self._choose_key(table, compared),
+            by=self._choose_group_column(compared, unsteady),
+        )
+
+    def _read_table(self) -> _TableInfo:
+        asked = self._reconcile.table
+        row = self._connection.execute(query("reconciled_table"), {"table": quote_table(asked)}).fetchone()
+        if row is None:
+            hint = "is the name right, and the table's schema on the search_path?"
+            raise self._not_comparable("undefined-table", f"there is no table {asked}", hint, UNDEFINED_TABLE)
+        if row["hides_rows"]:
+            raise self._not_comparable(
+                "reconcile-row-security",
+                f"row security hides rows of {asked} from this role: what it does not see cannot be proved",
+                "run as the table's owner, or as a role with BYPASSRLS",
+                "42501",
+            )
+        columns = {column["name"]: column for column in row["columns"]}
+        return _TableInfo(row["schema"], row["name"], columns, row["keys"])
+
+    def _read_query_columns(self) -> list[str]:
+        """The names of the query's columns."""
+        text = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(sql.SQL(self._query)).as_string(self._connection)
+        with translate_errors(self._step, text):
+            cursor = self._connection.execute(text.encode())
+        return [column.name for column in cursor.description or ()]
+
+    def _check_columns(self, table: _TableInfo, query_columns: Sequence[str]) -> None:
+        twice = sorted({name for name in query_columns if query_columns.count(name) > 1})
+        if twice:
+            raise self._not_comparable(
+                "reconcile-columns", f"the query returns {', '.join(twice)} more than once", "give them other names"
+            )
+        unknown = [name for name in query_columns if name not in table.columns]
+        if unknown:
+            near = closest_match(unknown[0], table.columns)
+            hint = f"did you mean {unknown[0]} AS {near}?" if near else "columns are compared by name: rename it"
+            message = f"the query returns {', '.join(unknown)}, which {self._reconcile.table} does not have"
+            raise self._not_comparable("reconcile-columns", message, hint, UNDEFINED_COLUMN)
+
+    def _nondeterministic_columns(self, statement: ParsedStatement) -> dict[str, str]:
+        """The query's columns that come out anew each time. Refuses a query whose rows do, or that uses up numbers."""
+        volatile = self._find_volatile(sorted(find_function_calls(statement), key=str))
+        rows = nondeterministic_filter(statement, volatile.__contains__)
+        if rows:
+            reason, byte = rows
+            raise self._not_comparable(
+                "reconcile-volatile",
+                f"the query chooses its rows by {reason}: it gives others each time",
+                "a defining query gives the same rows each time; declare your function STABLE or IMMUTABLE if it is",
+                offset=statement.location_at(byte).offset,
+            )
+        numbers = sorted(called.name for called in volatile if called.name in _SEQUENCES)
+        if numbers:
+            message = f"the query calls {numbers[0]}(): to compare would use up numbers of the sequence"
+            raise self._not_comparable("reconcile-volatile", message, "leave the column out of the query")
+        return nondeterministic_columns(statement, volatile.__contains__)
+
+    def _find_volatile(self, calls: Sequence[FunctionCall]) -> frozenset[FunctionCall]:
+        parameters = {
+            "schemas": [one.schema for one in calls],
+            "names": [one.name for one in calls],
+            "arguments": [one.argument_count for one in calls],
+        }
+        rows = self._connection.execute(query("volatile_functions"), parameters)
+        return frozenset(calls[row["position"] - 1] for row in rows)
+
+    def _make_comparable(self, columns: tuple[ComparedColumn, ...]) -> tuple[ComparedColumn, ...]:
+        """The same columns, those as text whose types PostgreSQL cannot hash or sort."""
+        if self._can_hash(columns):
+            return columns
+        verdicts = {column.type: self._can_hash((column,)) for column in columns}
+        return tuple(column if verdicts[column.type] else column.compared_as_text() for column in columns)
+
+    def _can_hash(self, columns: tuple[ComparedColumn, ...]) -> bool:
+        values = sql.SQL(", ").join(column.literal(None) for column in columns)
+        probe = sql.SQL("SELECT pg_catalog.hash_record_extended(ROW({}), 0) ORDER BY {}").format(values, values)
+        try:
+            with self._connection.transaction():
+                self._connection.execute(probe)
+        except _NO_FORM:
+            return False
+        return True
+
+    def _check_casts(self, columns: tuple[ComparedColumn, ...]) -> None:
+        """Refuses columns whose types have nothing to do with each other."""
+        if self._try_casts(columns) is None:
+            return
+        for column in columns:
+            error = self._try_casts((column,))
+            if error is not None:
+                message = f"{column.name} of the query does not fit the table's: {error.diag.message_primary}"
+                raise self._not_comparable("reconcile-types", message, "cast it in the query", CANNOT_COERCE)
+
+    def _try_casts(self, columns: tuple[ComparedColumn, ...]) -> psycopg.Error | None:
+        values = sql.SQL(", ").join(column.expression("q") for column in columns)
+        text = sql.SQL("SELECT {} FROM (\n{}\n) AS q LIMIT 0").format(values, sql.SQL(self._query))
+        try:
+            with self._connection.transaction():
+                self._connection.execute(text)
+        except psycopg.errors.CannotCoerce as error:
+            return error
+        return None
+
+    def _choose_key(self, table: _TableInfo, compared: Mapping[str, ComparedColumn]) -> tuple[ComparedColumn, ...]:
+        asked = self._reconcile.key
+        missing = [name for name in asked if name not in compared]
+        if missing:
+            message = f"the key's {', '.join(missing)} is not among the columns that are compared"
+            hint = f"they are {', '.join(compared)}"
+            raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
+        known = [key for key in table.keys if all(name in compared for name in key)]
+        return tuple(compared[name] for name in asked or (known[0] if known else ()))
+
+    def _choose_group_column(
+        self, compared: Mapping[str, ComparedColumn], nondeterministic: Mapping[str, str]
+    ) -> ComparedColumn | None:
+        asked = self._reconcile.by
+        if asked is None or (self._reconcile.by_is_inferred and asked not in compared):
+            return None
+        if asked in nondeterministic:
+            message = f"{asked} comes out anew each time: the query calls {nondeterministic[asked]}"
+            raise self._not_comparable("reconcile-key", message, "choose another `by`")
+        if asked not in compared:
+            hint = f"it returns {', '.join(compared)}"
+            message = f"`by` names {asked}, which the query does not return"
+            raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
+        return compared[asked]
+
+    def _not_comparable(
+        self, code: str, message: str, hint: str, sqlstate: str | None = None, offset: int | None = None
+    ) -> Exception:
+        return not_comparable(self._step, code, message, hint, sqlstate=sqlstate, offset=offset)
+
+
+_RETURN = "return the columns that the table gets from its sources"
+
+
+def _skip_reason(name: str, nondeterministic: Mapping[str, str]) -> str:
+    reason = nondeterministic.get(name)
+    return f"the query calls {reason} for it" if reason else "the query does not return it"

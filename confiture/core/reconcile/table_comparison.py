@@ -1,0 +1,91 @@
+"""The columns of both sides: which are compared, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from confiture.core.db.operators import CATALOG
+from confiture.models.reconcile_results import SkippedColumn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedColumn:
+    """A column that is compared. `type` is the table's, as PostgreSQL writes it; the query's side is cast to it.
+
+    Where the type has no hash function or no order, `as_text` says that its text is compared. `operators` is the schema
+    of the comparison operators.
+    """
+
+    name: str
+    type: str
+    number: int
+    is_collatable: bool = False
+    is_compared_as_text: bool = False
+    operator_schema: str = CATALOG
+
+    @property
+    def alias(self) -> sql.Composable:
+        """What our queries call it."""
+        return sql.Identifier("e", f"c{self.number}")
+
+    def expression(self, side: str) -> sql.Composed:
+        """The value of a side, in the form in which both sides are compared."""
+        return self._normalize(sql.Identifier(side, self.name))
+
+    def literal(self, text: str | None) -> sql.Composed:
+        """A value, given as PostgreSQL prints it, in the same form."""
+        return self._normalize(sql.Literal(text))
+
+    def _normalize(self, value: sql.Composable) -> sql.Composed:
+        cast = sql.SQL("{}::{}").format(value, sql.SQL(self.type))
+        if self.is_compared_as_text:
+            return sql.SQL('({})::pg_catalog.text COLLATE pg_catalog."C"').format(cast)
+        # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
+        return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
+
+    def compared_as_text(self) -> ComparedColumn:
+        """The same, compared as text."""
+        return replace(self, is_compared_as_text=True, operator_schema=CATALOG)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableComparison:
+    """How both sides are read. `name` is the table's, `columns` are in the query's order.
+
+    An empty `key` means that nothing tells rows apart but all their columns.
+    """
+
+    table: sql.Identifier
+    name: str
+    columns: tuple[ComparedColumn, ...]
+    omitted: tuple[SkippedColumn, ...]
+    key: tuple[ComparedColumn, ...]
+    by: ComparedColumn | None
+
+    @property
+    def identifying_columns(self) -> tuple[ComparedColumn, ...]:
+        """The columns by which rows are found again on the other side."""
+        return self.key or self.columns
+
+    def expected_query(self, query: str) -> sql.Composed:
+        """What the table must hold: the columns c0, c1, ... and the group, as `part`."""
+        return sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(self._select_list("q"), sql.SQL(query))
+
+    def actual_query(self) -> sql.Composed:
+        """What the table holds, the same way."""
+        return sql.SQL("SELECT {} FROM {} AS t").format(self._select_list("t"), self.table)
+
+    def _select_list(self, side: str) -> sql.Composed:
+        outputs = [
+            sql.SQL("{} AS {}").format(column.expression(side), sql.Identifier(f"c{column.number}"))
+            for column in self.columns
+        ]
+        part = self.by.expression(side) if self.by else sql.SQL("NULL::pg_catalog.text")
+        return sql.SQL(", ").join([*outputs, sql.SQL("{} AS part").format(part)])
+
+
+def comma_separated(columns: tuple[ComparedColumn, ...]) -> sql.Composed:
+    """Columns as our queries name them, with commas."""
+    return sql.SQL(", ").join(column.alias for column in columns)

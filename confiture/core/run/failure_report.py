@@ -1,0 +1,141 @@
+"""Says what a failed run left behind, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from confiture.core.db.connection import ConnectionTarget, fetch_named_row
+from confiture.core.db.errors import CheckNotSatisfied, StepFailed, TransactionEnded, db_error_diagnostic
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.run.context import Progress
+from confiture.core.run.session import Session
+from confiture.errors import (
+    CheckFailed,
+    ConfitureError,
+    DatabaseUnavailable,
+    Diagnostic,
+    Drift,
+    MigrationFailed,
+    MigrationStopped,
+)
+from confiture.models.events import INTERRUPTED
+from confiture.models.history import SegmentState
+from confiture.models.plan import Direction
+
+_BACKEND_WAIT_S = 5.0
+_POLL_S = 0.25
+
+
+def classify_dry_run_failure(error: BaseException, progress: Progress | None) -> ConfitureError:
+    """The error that a user is told of a failed dry run: nothing of it is left in any case. It ends as the real run
+    would, which by then has committed the segments before.
+    """
+    if isinstance(error, ConfitureError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return MigrationFailed(_interrupted_diagnostic("nothing of a dry run is committed: run it again"))
+    diagnostic = _to_diagnostic(error, progress)
+    if isinstance(error, TransactionEnded):
+        return MigrationStopped(diagnostic)
+    if progress is not None and progress.committed:
+        of = f"{progress.committed} of {len(progress.plan.segments)} segments of {progress.plan.migration.label}"
+        would = f"a real run would have committed {of} by then, and stop midway"
+        return MigrationStopped(replace(diagnostic, detail=(*diagnostic.detail, would)))
+    return CheckFailed(diagnostic) if isinstance(error, CheckNotSatisfied) else MigrationFailed(diagnostic)
+
+
+def classify_failure(
+    error: BaseException, progress: Progress | None, database: ConnectionTarget, session: Session, store: HistoryStore
+) -> ConfitureError:
+    """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
+    if progress is None or isinstance(error, Drift):
+        return error if isinstance(error, ConfitureError) else MigrationFailed(_to_diagnostic(error, progress))
+    told = error.diagnostics if isinstance(error, ConfitureError) else (_to_diagnostic(error, progress),)
+    # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
+    never_sent = isinstance(error, StepFailed | ConfitureError)
+    if not never_sent or (session.connection.closed and progress.intended):
+        try:
+            came = _correct_progress(progress, database, session, store)
+        except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
+            return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
+        told += (came,) if came else ()
+    if progress.left_something or isinstance(error, TransactionEnded):
+        return MigrationStopped(*told)
+    if isinstance(error, ConfitureError):
+        return error
+    return CheckFailed(*told) if isinstance(error, CheckNotSatisfied) else MigrationFailed(*told)
+
+
+def _to_diagnostic(error: BaseException, progress: Progress | None) -> Diagnostic:
+    if isinstance(error, StepFailed):
+        return error.diagnostic
+    if isinstance(error, psycopg.Error):
+        failure = db_error_diagnostic(error, "the transaction could not be committed")
+        if progress is None:
+            return failure
+        migration = progress.plan.migration
+        return migration.file.diagnostic(
+            migration.span, failure.code, failure.message, detail=failure.detail, hint=failure.hint
+        )
+    return _interrupted_diagnostic("`confiture migrate status` says what is committed; the next run goes on from there")
+
+
+def _interrupted_diagnostic(hint: str) -> Diagnostic:
+    return Diagnostic(code=INTERRUPTED, message="interrupted", hint=hint)
+
+
+def _correct_progress(
+    progress: Progress, database: ConnectionTarget, session: Session, store: HistoryStore
+) -> Diagnostic | None:
+    """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
+    the lost session does not end.
+    """
+    if session.connection.info.transaction_status is TransactionStatus.IDLE:
+        return _read_journal(progress, store)
+    session.connection.close()
+    connection = database.connect("after a lost connection")
+    try:
+        deadline = time.monotonic() + _BACKEND_WAIT_S
+        while fetch_named_row(connection, "backend_alive", pid=session.backend_pid)["alive"]:
+            if time.monotonic() >= deadline:
+                raise psycopg.errors.QueryCanceled("the lost session has not ended")
+            time.sleep(_POLL_S)
+        return _read_journal(progress, store.with_connection(connection))
+    finally:
+        connection.close()
+
+
+def _read_journal(progress: Progress, store: HistoryStore) -> Diagnostic | None:
+    journal = store.read_journal(progress.attempt) if store.is_installed() else {}
+    committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
+    is_news = committed > progress.committed
+    progress.committed = committed
+    progress.intended = len(journal) > committed
+    return _committed_diagnostic(progress) if is_news else None
+
+
+def _committed_diagnostic(progress: Progress) -> Diagnostic:
+    whole = progress.committed == len(progress.plan.segments)
+    label = progress.plan.migration.label
+    what = f"{label} is committed, the whole of it" if whole else f"what ran of {label} is committed"
+    return Diagnostic(
+        code="committed",
+        message=f"{what}: this happened after the commit",
+        hint=f"`{_resume_command(progress)}` goes on from there",
+    )
+
+
+def _unknown_outcome_diagnostic(progress: Progress) -> Diagnostic:
+    return Diagnostic(
+        code="outcome-unknown",
+        message=f"the connection is lost, and whether {progress.plan.migration.label} committed cannot be asked",
+        hint=f"once the database is back: `confiture migrate status`, then `{_resume_command(progress)}`",
+    )
+
+
+def _resume_command(progress: Progress) -> str:
+    return "confiture migrate down" if progress.plan.direction is Direction.DOWN else "confiture migrate up"

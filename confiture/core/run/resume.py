@@ -1,0 +1,98 @@
+"""Fits the plan of a migration that stopped midway to what an earlier run had committed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from confiture.core.db.history_store import HistoryStore
+from confiture.errors import Diagnostic, Drift
+from confiture.models.history import AppliedMigration, JournalEntry, MigrationState, SegmentState
+from confiture.models.plan import Direction, PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.plan.checksums import segment_fingerprint
+from confiture.plan.ordering import VersionKey, version_key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResumePoint:
+    """A migration that an earlier run left midway: its attempt, and what that committed or was about to."""
+
+    attempt: str
+    journal: Mapping[int, JournalEntry]
+
+    @property
+    def committed(self) -> int:
+        """How many segments are committed: always the first ones."""
+        return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
+
+    @property
+    def has_intent(self) -> bool:
+        """Whether a statement outside a transaction was begun, and nobody knows how it ended."""
+        return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
+
+
+def find_interrupted(
+    store: HistoryStore, history: Sequence[AppliedMigration], direction: Direction
+) -> Mapping[VersionKey, ResumePoint]:
+    """What earlier runs in this direction left midway, by version. Reads their journals."""
+    state = MigrationState.RUNNING if direction is Direction.UP else MigrationState.REVERTING
+    return {
+        version_key(row.version): ResumePoint(attempt=row.attempt, journal=store.read_journal(row.attempt))
+        for row in history
+        if row.state is state
+    }
+
+
+def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> PlannedMigration:
+    """The plan, cut where the commits were: what comes after them may have changed since, and with it the segments.
+
+    Raises Drift where what is committed, or was about to run, is not in the plan as it was.
+    """
+    segments = list(plan.segments)
+    for number in sorted(resume_point.journal):
+        entry = resume_point.journal[number]
+        if number > len(segments):
+            raise Drift(_drift_diagnostic(plan, number, entry))
+        segment = segments[number - 1]
+        if segment_fingerprint(segment.steps) == entry.fingerprint:
+            continue
+        cut = next(
+            (both for both in _split_segment(segment) if segment_fingerprint(both[0].steps) == entry.fingerprint), None
+        )
+        if cut is None:
+            raise Drift(_drift_diagnostic(plan, number, entry))
+        segments[number - 1 : number] = cut
+        segments = [replace(segment, number=position) for position, segment in enumerate(segments, start=1)]
+    return replace(plan, segments=tuple(segments))
+
+
+def _split_segment(segment: Segment) -> Iterator[tuple[Segment, Segment]]:
+    """The segment cut in two at every statement."""
+    if segment.transaction_mode is TransactionMode.OUTSIDE:
+        return
+    for position, step in enumerate(segment.steps):
+        before, after = segment.steps[:position], segment.steps[position + 1 :]
+        if before:
+            yield _with_steps(segment, before), _with_steps(segment, (step, *after))
+        for count in range(1, len(step.statements)):
+            first = replace(step, statements=step.statements[:count])
+            second = replace(step, statements=step.statements[count:])
+            yield _with_steps(segment, (*before, first)), _with_steps(segment, (second, *after))
+
+
+def _with_steps(segment: Segment, steps: Sequence[PlannedStep]) -> Segment:
+    return replace(segment, steps=tuple(steps))
+
+
+def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) -> Diagnostic:
+    is_there = number <= len(plan.segments)
+    step = plan.segments[number - 1].steps[0] if is_there else None
+    came_to = "is committed" if entry.state is SegmentState.DONE else "was begun, and may be done"
+    start = f", from {step.label!r} on," if step else ""
+    return plan.migration.file.diagnostic(
+        step.span if step else plan.migration.span,
+        "drift",
+        f"{plan.migration.label} stopped midway, and what had run by then was changed since",
+        detail=(f"segment {number}{start} {came_to}",),
+        hint="put that part back as it was; change only what comes after it",
+    )

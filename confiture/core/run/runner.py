@@ -1,0 +1,343 @@
+"""Carries out a plan, segment by segment, each committed together with its record."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from confiture.core.db.errors import StepFailed, db_error_diagnostic
+from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.migration_lock import MigrationLock
+from confiture.core.events import Emit
+from confiture.core.reconcile.proof_records import record_proofs
+from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
+from confiture.core.run.context import Progress
+from confiture.core.run.resume import ResumePoint, match_plan_to_journal
+from confiture.core.run.session import Session
+from confiture.errors import ConfitureError
+from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.history import AppliedMigration, HistoryOrigin
+from confiture.models.plan import (
+    Direction,
+    Plan,
+    PlannedMigration,
+    Segment,
+    TransactionMode,
+)
+from confiture.models.predictions import Prediction
+from confiture.models.steps import StepRecord
+from confiture.plan.checksums import chain_checksum
+from confiture.plan.ordering import VersionKey, version_key
+
+if TYPE_CHECKING:
+    from confiture.core.backfill.backfill_runner import BackfillRunner
+
+_MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
+
+
+class MigrationRunner:
+    """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
+
+    `predictions` are what dry runs predicted, by version; `filler` gives what runs batched backfills.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        store: HistoryStore,
+        lock: MigrationLock,
+        emit: Emit,
+        chain_checksum: str,
+        predictions: Mapping[str, Prediction],
+        make_backfill_runner: Callable[[], BackfillRunner],
+    ) -> None:
+        self._predictions = predictions
+        self._make_backfill_runner = make_backfill_runner
+        self._session = session
+        self._connection = session.connection
+        self._lock = lock
+        self._emit = emit
+        self._chain_checksum = chain_checksum
+        self.store = store
+        self._is_installed = store.is_current()
+        self._content: SchemaContent | None = None
+        self.progress: Progress | None = None
+        """The migration that runs, or failed; None between migrations."""
+
+    def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
+        """Commits the plan, segment by segment. `unfinished` is what earlier runs left midway, by version.
+
+        Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
+        """
+        if not self._is_installed:
+            self.store.check_privileges()
+        note = stray_note(self._schema_content())
+        if note:
+            self._emit(Notice(text=note))
+        for migration in plan.migrations:
+            self._run_migration(migration, resume_points.get(version_key(migration.version)))
+
+    def run_on_error(self, plan: PlannedMigration) -> None:
+        """Runs a failed migration's on_error steps, each segment by itself. Raises StepFailed or psycopg.Error."""
+        for segment in plan.on_error:
+            self._session.reset()
+            if segment.transaction_mode is TransactionMode.OUTSIDE:
+                self._session.run_steps(plan.version, segment)
+                continue
+            content = self._schema_content()
+            with self._connection.transaction():
+                self._session.run_steps(plan.version, segment)
+                check_schema_untouched(self._connection, plan.migration, content)
+
+    def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None) -> None:
+        progress = Progress(plan, str(uuid.uuid4()))
+        if resume_point:
+            plan = match_plan_to_journal(plan, resume_point)
+            progress = Progress(plan, resume_point.attempt, resume_point.committed, resume_point.has_intent, begun=True)
+        self.progress = progress
+        started = time.perf_counter()
+        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
+        if plan.direction is Direction.DOWN and self._is_installed:
+            # what a backfill noted is about what goes now; its triggers would stay
+            self._session.run_with_retries(
+                plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
+            )
+        if progress.committed == len(plan.segments):
+            self._finish_without_steps(progress)
+        for segment in plan.segments[progress.committed :]:
+            self._lock.ensure_held()
+            self._commit(progress, segment)
+            progress.committed += 1
+            progress.intended = False
+        if plan.direction is Direction.UP:
+            self._chain_checksum = self._next_chain_checksum(plan)
+        self.progress = None
+        duration_ms = (time.perf_counter() - started) * 1000
+        self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
+
+    def _finish_without_steps(self, progress: Progress) -> None:
+        """Ends a migration of which nothing is left to run: it has no steps, or what had failed was taken out."""
+        self._session.reset()
+        with self._connection.transaction(), _history_errors_translated():
+            self._install_history()
+            self._finish(progress, 0.0)
+        self._is_installed = True
+
+    def _commit(self, progress: Progress, segment: Segment) -> None:
+        if segment.transaction_mode is TransactionMode.OUTSIDE:
+            self._commit_outside_transaction(progress, segment)
+        elif segment.transaction_mode is TransactionMode.BATCHED:
+            self._commit_batches(progress, segment)
+        else:
+            version = progress.plan.version
+            self._session.run_with_retries(version, segment.number, lambda: self._commit_transaction(progress, segment))
+
+    def _commit_transaction(self, progress: Progress, segment: Segment) -> None:
+        self._session.reset()
+        # not within the transaction, whose isolation the migration may set
+        content = self._schema_content()
+        started = time.perf_counter()
+        watched = self._session.with_blocking_monitor(progress.plan.version, segment.number)
+        with watched, self._connection.transaction(), self._session.check_budget_on_exit(segment):
+            records = self._session.run_steps(progress.plan.version, segment)
+            with _history_errors_translated():
+                self._reset_role(segment)
+                check_schema_untouched(self._connection, progress.plan.migration, content)
+                self._record_start(progress, segment)
+                duration_ms = (time.perf_counter() - started) * 1000
+                self._record_in_transaction(progress, segment, records, duration_ms)
+        self._is_installed = progress.begun = True
+
+    def _record_in_transaction(
+        self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
+    ) -> None:
+        """Enters a segment in its own transaction, and with the last one its migration."""
+        plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
+        record_proofs(self._connection, self.store.key, attempt, plan.version, segment.number, records)
+        if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.begun:
+            self.store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
+            self._record_prediction(progress)
+        else:
+            self.store.record_segment(plan, segment, attempt, rows, duration_ms)
+            self._finish_if_last(progress, segment, duration_ms)
+
+    def _commit_outside_transaction(self, progress: Progress, segment: Segment) -> None:
+        """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
+        self._session.reset()
+        plan = progress.plan
+        if not progress.intended and self._session.run_with_retries(
+            plan.version, segment.number, lambda: self._needs_intent(segment)
+        ):
+            self._record_intent(progress, segment)
+        started = time.perf_counter()
+        try:
+            records = self._session.run_with_retries(
+                plan.version, segment.number, lambda: self._run_outside_transaction(progress, segment)
+            )
+        except BaseException as failure:
+            self._clean_up_failure(progress, segment, was_rejected=isinstance(failure, StepFailed))
+            raise
+        with self._connection.transaction(), _history_errors_translated():
+            duration_ms = (time.perf_counter() - started) * 1000
+            if progress.intended:
+                self.store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+            else:
+                self._record_start(progress, segment)
+                self.store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+            self._finish_if_last(progress, segment, duration_ms)
+        self._is_installed = progress.begun = True
+
+    def _commit_batches(self, progress: Progress, segment: Segment) -> None:
+        """An intent first, then the batches, each committed with how far it came, then the record."""
+        self._session.reset()
+        if not progress.intended:
+            self._record_intent(progress, segment)
+        filler = self._make_backfill_runner()
+        try:
+            record = filler.run(self._connection, progress.plan.version, segment, progress.attempt)
+        except StepFailed:
+            self._delete_unused_intent(progress, segment, filler)
+            raise
+        self._session.reset()
+        with self._connection.transaction(), _history_errors_translated():
+            self.store.complete_intent(progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms)
+            self._finish_if_last(progress, segment, record.duration_ms)
+
+    def _delete_unused_intent(self, progress: Progress, segment: Segment, backfill_runner: BackfillRunner) -> None:
+        """Takes back the intent of a backfill that was refused before its first batch."""
+        if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
+            with self._connection.transaction():
+                self.store.delete_intent(progress.plan, segment, progress.attempt)
+            progress.intended = False
+
+    def _needs_intent(self, segment: Segment) -> bool:
+        (step,) = segment.steps
+        (statement,) = step.statements
+        self._session.step_runner.set_timeouts(segment, step)
+        return needs_intent(self._connection, statement, self._emit)
+
+    def _record_intent(self, progress: Progress, segment: Segment) -> None:
+        with self._connection.transaction(), _history_errors_translated():
+            self._record_start(progress, segment)
+            self.store.record_intent(progress.plan, segment, progress.attempt)
+            # from here on the commit may have reached the server, whatever we hear of it
+            progress.intended = True
+        self._is_installed = progress.begun = True
+
+    def _run_outside_transaction(self, progress: Progress, segment: Segment) -> list[StepRecord]:
+        (step,) = segment.steps
+        (statement,) = step.statements
+        self._session.step_runner.set_timeouts(segment, step)
+        if is_already_done(self._connection, statement, has_intent=progress.intended, emit=self._emit):
+            self._emit(Notice(text=f"an earlier run had already done: {_first_line(statement.text)}"))
+            return []
+        if statement.is_concurrent:
+            # CONCURRENTLY keeps out neither reads nor writes, and cancelling it would cost the whole build
+            return self._session.run_steps(progress.plan.version, segment)
+        with self._session.with_blocking_monitor(progress.plan.version, segment.number):
+            return self._session.run_steps(progress.plan.version, segment)
+
+    def _clean_up_failure(self, progress: Progress, segment: Segment, *, was_rejected: bool) -> None:
+        """Clears up after a failed statement outside a transaction; where that fails too, the next run does it."""
+        (statement,) = segment.steps[0].statements
+        if not progress.intended:
+            return
+        try:
+            self._session.reset()
+            if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
+                with self._connection.transaction():
+                    self.store.delete_intent(progress.plan, segment, progress.attempt)
+                progress.intended = False
+        except (psycopg.Error, ConfitureError) as failure:
+            self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
+
+    def _reset_role(self, segment: Segment) -> None:
+        texts = (statement.text for step in segment.steps for statement in step.statements)
+        if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
+            # the history is ours to write, whatever role the migration took on, also from inside a DO block or a hook
+            self._connection.execute("RESET SESSION AUTHORIZATION")
+
+    def _schema_content(self) -> SchemaContent:
+        """What our schema holds when no migration is at work; read once from when our tables are there."""
+        content = self._content or read_content(self._connection)
+        if self._is_installed:
+            self._content = content
+        return content
+
+    def _install_history(self) -> None:
+        if not self._is_installed:
+            self.store.install()
+
+    def _record_start(self, progress: Progress, segment: Segment) -> None:
+        """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
+        self._install_history()
+        plan = progress.plan
+        if progress.begun or _is_whole_migration(plan, segment):
+            return
+        if plan.direction is Direction.UP:
+            self.store.insert_running(plan, progress.attempt)
+        else:
+            self.store.mark_reverting(plan.version, progress.attempt)
+
+    def _finish_if_last(self, progress: Progress, segment: Segment, duration_ms: float) -> None:
+        if segment is progress.plan.segments[-1]:
+            self._finish(progress, duration_ms)
+
+    def _finish(self, progress: Progress, duration_ms: float) -> None:
+        plan = progress.plan
+        if plan.direction is Direction.DOWN:
+            self.store.delete(plan.version)
+        elif progress.begun or plan.segments:
+            self.store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
+        else:
+            self.store.insert_applied(
+                plan, progress.attempt, self._next_chain_checksum(plan), HistoryOrigin.RUN, duration_ms
+            )
+        self._record_prediction(progress)
+
+    def _record_prediction(self, progress: Progress) -> None:
+        plan = progress.plan
+        prediction = self._predictions.get(plan.version)
+        if prediction and plan.direction is Direction.UP:
+            self.store.record_prediction(prediction, progress.attempt)
+
+    def _next_chain_checksum(self, plan: PlannedMigration) -> str:
+        return chain_checksum(self._chain_checksum, plan.version, plan.checksum)
+
+
+def last_chain_checksum(history: Sequence[AppliedMigration], start: str) -> str:
+    """The chain's value after all applied rows of a history."""
+    applied = [row.chain for row in history if row.applied_at is not None]
+    return applied[-1] if applied else start
+
+
+@contextmanager
+def _history_errors_translated() -> Iterator[None]:
+    """Tells a failure to write the history apart from that of a commit."""
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        told = db_error_diagnostic(error, "another run has recorded this migration meanwhile")
+        raise StepFailed(told, error.sqlstate) from error
+    except psycopg.Error as error:
+        raise StepFailed(db_error_diagnostic(error, "the history cannot be written"), error.sqlstate) from error
+
+
+def _is_whole_migration(plan: PlannedMigration, segment: Segment) -> bool:
+    """Whether a segment is its whole migration, in one transaction."""
+    return len(plan.segments) == 1 and segment.transaction_mode is TransactionMode.TRANSACTIONAL
+
+
+def _to_rows(records: Sequence[StepRecord]) -> list[dict[str, object]]:
+    return [record.as_row() for record in records]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0]

@@ -1,0 +1,182 @@
+"""The session that a plan runs over: its settings, its retries, and who waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psycopg
+
+from confiture.core.db.blocking_monitor import BlockingMonitor
+from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
+from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget
+from confiture.core.db.queries import query
+from confiture.core.db.retry import backoff_s
+from confiture.core.events import Emit
+from confiture.core.hooks.hook_runner import HookRunner
+from confiture.core.run.steps import AfterStatement, BeforeStatement, StepRunner, after_noop, before_noop
+from confiture.models.events import Notice, OthersBlocked, SegmentRetried
+from confiture.models.plan import (
+    PlannedStep,
+    Segment,
+    Statement,
+    StepId,
+    TransactionMode,
+)
+from confiture.models.settings import DatabaseSettings
+from confiture.models.steps import StepRecord
+
+_TRANSACTION_TIMEOUT_SINCE = 170_000
+T = TypeVar("T")
+
+
+class Session:
+    """The connection that a plan runs over: its settings, its retries, who waits for it.
+
+    `retryable` are the SQLSTATEs after which work is tried again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: DatabaseSettings,
+        monitor: BlockingMonitor,
+        emit: Emit,
+        hook_runner: HookRunner,
+        retryable_sqlstates: frozenset[str] = RETRYABLE,
+    ) -> None:
+        self.connection = connection
+        self._retryable_sqlstates = retryable_sqlstates
+        self._monitor = monitor
+        self.backend_pid = int(fetch_named_row(connection, "server")["backend_pid"])
+        self.step_runner = StepRunner(connection, emit, settings.lock_timeout_ms, hook_runner)
+        self.hook_runner = hook_runner
+        self._settings = settings
+        self._emit = emit
+        self._client_check_ms = enable_client_check(connection)
+
+    def reset(self) -> None:
+        """Back to a fresh session: whatever a migration set, it set for itself."""
+        text = query("reset_session").decode()
+        if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            text += "SET transaction_timeout = 0;"
+        settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
+        self.connection.execute(text.format(**settings).encode())
+
+    def run_steps(
+        self,
+        version: str,
+        segment: Segment,
+        after_statement: AfterStatement = after_noop,
+        before_statement: BeforeStatement = before_noop,
+    ) -> list[StepRecord]:
+        """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
+        records = []
+        try:
+            with self.hook_runner.restore_stats_on_error(version):
+                for step in segment.steps:
+                    self._note_lost_monitor()
+                    observed = self.enforce_blocking_budget(segment, step, after_statement)
+                    records.append(self.step_runner.run(version, segment, step, observed, before_statement))
+        except BaseException:
+            # whoever rolls back now must not be cancelled
+            self._monitor.stop_enforcing()
+            raise
+        return [record for record in records if record is not None]
+
+    def enforce_blocking_budget(
+        self, segment: Segment, step: PlannedStep, after_statement: AfterStatement
+    ) -> AfterStatement:
+        """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
+
+        def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:
+            after_statement(identity, statement, duration_ms)
+            # what ran outside a transaction is done: giving up now takes nothing back
+            if segment.transaction_mode is TransactionMode.TRANSACTIONAL:
+                self._check_budget(step, statement)
+
+        return observed
+
+    def _note_lost_monitor(self) -> None:
+        loss = self._monitor.pop_failure()
+        if loss is not None:
+            self._emit(Notice(text=f"blocking is no longer watched: {loss}"))
+
+    @contextmanager
+    def with_blocking_monitor(self, version: str, segment: int) -> Iterator[None]:
+        """Holds what runs inside to the blocking budget, and tells who waited. Raises StepFailed where it is over."""
+        with self._monitor.budget_enforced():
+            try:
+                yield
+            except (StepFailed, psycopg.Error) as error:
+                over = self._monitor.waiter_over_budget
+                if over is None or error.sqlstate == OVER_BUDGET:
+                    raise
+                told = error.diagnostic if isinstance(error, StepFailed) else None
+                raise over_budget(over, self._settings.max_blocking_ms, told) from error
+            finally:
+                self._note_lost_monitor()
+                if self._monitor.waiters:
+                    over_it = self._monitor.waiter_over_budget is not None
+                    waiters = self._monitor.waiters
+                    self._emit(OthersBlocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
+
+    @contextmanager
+    def yield_to_waiters(self) -> Iterator[None]:
+        """What runs inside is cancelled as soon as somebody waits for us."""
+        with self._monitor.yield_to_waiters():
+            yield
+
+    @property
+    def has_yielded(self) -> bool:
+        """Whether that happened the last time."""
+        return self._monitor.has_yielded
+
+    @contextmanager
+    def release_monitor_on_exit(self) -> Iterator[None]:
+        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled."""
+        try:
+            yield
+        finally:
+            self._monitor.stop_enforcing()
+
+    @contextmanager
+    def check_budget_on_exit(self, segment: Segment) -> Iterator[None]:
+        """Releases, and raises StepFailed where the budget is spent already."""
+        with self.release_monitor_on_exit():
+            yield
+        last = segment.steps[-1]
+        self._check_budget(last, last.statements[-1] if last.statements else None)
+
+    def _check_budget(self, step: PlannedStep, statement: Statement | None) -> None:
+        over = self._monitor.waiter_over_budget
+        if over is not None:
+            told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
+            if statement is not None:
+                told = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
+            raise over_budget(over, self._settings.max_blocking_ms, told)
+
+    def run_with_retries(self, version: str, segment: int, action: Callable[[], T]) -> T:
+        """Does the work, and again after a wait where it failed for want of a lock."""
+        attempt = 0
+        while True:
+            try:
+                return action()
+            except (StepFailed, psycopg.Error) as failure:
+                if failure.sqlstate not in self._retryable_sqlstates or attempt >= self._settings.retries:
+                    raise
+                attempt += 1
+                wait_s = backoff_s(attempt)
+                self._emit(
+                    SegmentRetried(
+                        version=version,
+                        segment=segment,
+                        attempt=attempt,
+                        attempts=self._settings.retries,
+                        wait_ms=wait_s * 1000,
+                        reason=failure.diagnostic.message if isinstance(failure, StepFailed) else str(failure),
+                    )
+                )
+                time.sleep(wait_s)

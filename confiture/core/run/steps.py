@@ -1,0 +1,197 @@
+"""Runs the statements of one step, and tells what they did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import psycopg
+
+from confiture.core.db.checks import CURSOR_PREFIX, run_check
+from confiture.core.db.connection import Connection
+from confiture.core.db.errors import CheckNotSatisfied, StepFailed, statement_diagnostic
+from confiture.core.events import Emit
+from confiture.core.hooks.hook_runner import HookRunner
+from confiture.core.reconcile.errors import NotComparable
+from confiture.core.reconcile.reconciliation import reconcile
+from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.migration import Expectation
+from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
+from confiture.models.reconcile_results import ReconcileResult
+from confiture.models.steps import Did, StepRecord, step_id
+from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
+from confiture.secrets import hide_secrets
+
+AfterStatement = Callable[[StepId, Statement, float], None]
+"""Is told of each statement that succeeded, with the milliseconds that it took."""
+
+
+BeforeStatement = Callable[[PlannedStep, Statement], None]
+"""Is told of each statement before it runs."""
+
+
+def before_noop(step: PlannedStep, statement: Statement) -> None:
+    """Foresees nothing."""
+
+
+def after_noop(step: StepId, statement: Statement, duration_ms: float) -> None:
+    """Observes nothing."""
+
+
+class StepRunner:
+    """Runs steps on one connection, in whatever transaction is open there.
+
+    The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
+    """
+
+    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int, hook_runner: HookRunner) -> None:
+        self._hook_runner = hook_runner
+        self._connection = connection
+        self._emit = emit
+        self._lock_timeout_ms = lock_timeout_ms
+        self._elapsed_ms = 0.0
+
+    def run(
+        self,
+        version: str,
+        segment: Segment,
+        step: PlannedStep,
+        after_statement: AfterStatement = after_noop,
+        before_statement: BeforeStatement = before_noop,
+    ) -> StepRecord | None:
+        """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
+        identity = step_id(version, segment, step)
+        if step.skip_reason:
+            self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
+            return None
+        self._emit(StepStarted(step=identity))
+        self._elapsed_ms = 0.0
+        try:
+            self.set_timeouts(segment, step)
+            did = self._run(identity, step, after_statement, before_statement)
+            self._restore_timeouts(segment, step)
+        except (StepFailed, psycopg.Error, KeyboardInterrupt):
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._elapsed_ms))
+            raise
+        self._emit(did.finished(identity, self._elapsed_ms))
+        return StepRecord(
+            phase=step.phase.value,
+            name=step.label,
+            rows=did.rows,
+            duration_ms=self._elapsed_ms,
+            number=step.number,
+            proof=did.proof,
+        )
+
+    def _run(
+        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
+    ) -> Did:
+        if step.hook is None:
+            return self._run_statements(identity, step, after_statement, before_statement)
+        with self._timed():
+            result, watching_ms = self._hook_runner.run(
+                self._connection, identity, step, partial(after_statement, identity)
+            )
+        self._elapsed_ms -= watching_ms
+        self._restore_encoding()
+        return Did(rows=result.rows_affected, note=step.note, stats=result.stats)
+
+    def _run_statements(
+        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
+    ) -> Did:
+        written: list[int] = []
+        proof = None
+        for statement in step.statements:
+            before_statement(step, statement)
+            before_ms = self._elapsed_ms
+            if step.expect is not None:
+                self._run_check(step, statement, step.expect)
+            elif step.reconcile is not None:
+                proof = self._run_reconcile(step, step.reconcile)
+            else:
+                written += self._execute(step, statement)
+            after_statement(identity, statement, self._elapsed_ms - before_ms)
+        note = equal_summary(proof) if proof else step.note
+        return Did(rows=sum(written) if written else None, note=note, proof=proof)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._elapsed_ms += (time.perf_counter() - started) * 1000
+
+    def _execute(self, step: PlannedStep, statement: Statement) -> list[int]:
+        """The rows that a statement wrote, empty where it writes none by its nature."""
+        try:
+            with self._timed():
+                cursor = self._connection.execute(statement.text.encode())
+        except psycopg.Error as error:
+            raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
+        self._restore_encoding()
+        return [max(cursor.rowcount, 0)] if statement.has_row_count else []
+
+    def _restore_encoding(self) -> None:
+        if self._connection.info.parameter_status("client_encoding") != "UTF8":
+            # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
+            self._connection.execute("SET client_encoding = 'UTF8'")
+
+    def _run_check(self, step: PlannedStep, statement: Statement, expect: Expectation) -> None:
+        try:
+            with self._timed():
+                result = run_check(self._connection, statement.text, expect)
+        except psycopg.Error as error:
+            diagnostic = statement_diagnostic(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
+            raise StepFailed(diagnostic, error.sqlstate) from error
+        if not result.is_satisfied:
+            diagnostic = step.rendered.diagnostic(
+                statement.offset,
+                "check-failed",
+                f"the check {step.name!r} does not hold",
+                detail=(
+                    f"expected {result.expected}",
+                    hide_secrets(f"got {result.actual}"),
+                    *_query_lines(statement.text),
+                ),
+                hint="correct the data, the migration or `expect:`, then run again",
+            )
+            raise CheckNotSatisfied(diagnostic, None)
+
+    def _run_reconcile(self, step: PlannedStep, planned: PlannedReconcile) -> ReconcileResult:
+        try:
+            with self._timed():
+                proof = reconcile(self._connection, step, planned)
+        except NotComparable as refusal:
+            raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
+        except psycopg.Error as error:
+            raise StepFailed(statement_diagnostic(error, step.statements[0], step.rendered), error.sqlstate) from error
+        if not proof.is_equal:
+            raise CheckNotSatisfied(difference_diagnostic(step, proof), None)
+        return proof
+
+    def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+        """Sets what a step asks for: in a transaction until its end, else for the session."""
+        lock_timeout = step.lock_timeout_ms
+        if lock_timeout is None and any(statement.is_concurrent for statement in step.statements):
+            # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up costs the whole build
+            lock_timeout = 0
+        self._set_parameter(segment, "statement_timeout", step.timeout_ms)
+        self._set_parameter(segment, "lock_timeout", lock_timeout)
+
+    def _restore_timeouts(self, segment: Segment, step: PlannedStep) -> None:
+        if segment.transaction_mode is TransactionMode.OUTSIDE:
+            return
+        self._set_parameter(segment, "statement_timeout", None if step.timeout_ms is None else 0)
+        self._set_parameter(segment, "lock_timeout", None if step.lock_timeout_ms is None else self._lock_timeout_ms)
+
+    def _set_parameter(self, segment: Segment, setting: str, milliseconds: int | None) -> None:
+        if milliseconds is not None:
+            scope = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
+            self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
+
+
+def _query_lines(query: str) -> tuple[str, ...]:
+    return tuple(f"  {line}" for line in hide_secrets(query).splitlines())

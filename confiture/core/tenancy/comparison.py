@@ -1,0 +1,166 @@
+"""Asks the database for the differences between a query over all data and over each tenant's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.queries import query
+from confiture.core.tenancy.patience import Deadline
+from confiture.core.tenancy.tenant_scope import PROBED, TenantScope
+from confiture.models.tenancy_proofs import TenantLeak, TenantLeakKind
+from confiture.sql.parse_tree import format_statement
+
+_AT_ONCE = 10
+"""So many tenants are asked for in one statement."""
+_SHOWN = 3
+_INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
+"""The digits by which inexact numbers are compared, of 6 and 15 that they have: sums depend on the order of adding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparisonQuery:
+    """A query as each sight has it, and its columns: their names, their types, and by place which is the tenant, which
+    are compared, and which make up the key that only one tenant may lay claim to; `operators` is the schema of the
+    comparison operators of the tenant's type.
+    """
+
+    queries: Mapping[TenantScope, Any]
+    names: Sequence[str]
+    types: Sequence[str]
+    tenant_position: int
+    compared_positions: Sequence[int]
+    operator_schema: str
+    key_positions: Sequence[int] = ()
+    nulls_distinct: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparisonResult:
+    """The differences, and how many rows of the tenants were compared."""
+
+    leaks: tuple[TenantLeak, ...]
+    rows: int
+
+
+def read_result_columns(connection: Connection, tree: Any) -> list[tuple[str, str]]:
+    """The names and types of a query's columns; the types are of any length."""
+    asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_query_sql(tree))
+    columns = connection.execute(asked).description or ()
+    names = fetch_named_row(connection, "type_names", oids=[column.type_code for column in columns])["names"] or ()
+    return [(column.name, name) for column, name in zip(columns, names, strict=True)]
+
+
+def compare_tenants(
+    connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], deadline: Deadline
+) -> ComparisonResult:
+    """The differences for these tenants. Raises NotProvable where that takes too long."""
+    leaks: list[TenantLeak] = []
+    rows = 0
+    for start in range(0, len(tenants), _AT_ONCE):
+        parts = _sql_parts(comparison, tenants[start : start + _AT_ONCE])
+        parts["alone"] = _per_tenant_query(connection, comparison, tenants[start : start + _AT_ONCE], parts)
+        deadline.apply_statement_timeout(connection)
+        found = _fetch(connection, "isolation_differences", parts)
+        rows += found[0]["compared"]
+        leaks += _build_leaks(comparison, [row for row in found if row["tenant"] is not None])
+        if comparison.key_positions and comparison.tenant_position not in comparison.key_positions:
+            deadline.apply_statement_timeout(connection)
+            leaks += _build_shared_leaks(
+                comparison, _fetch(connection, "isolation_shared", parts | _key_sql_parts(comparison))
+            )
+    return ComparisonResult(leaks=tuple(leaks), rows=rows)
+
+
+def _fetch(connection: Connection, name: str, parts: Mapping[str, sql.Composable]) -> list[dict[str, Any]]:
+    return connection.execute(sql.SQL(query(name).decode()).format(**parts)).fetchall()
+
+
+def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str, sql.Composable]:
+    columns = [_column_name(place) for place in range(len(comparison.names))]
+    values = [_as_text(comparison, place) for place in comparison.compared_positions]
+    return {
+        "tenants": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, tenants))),
+        "columns": sql.SQL(", ").join(columns),
+        "tenant": _column_name(comparison.tenant_position),
+        "type": sql.SQL(comparison.types[comparison.tenant_position]),
+        "operators": sql.Identifier(comparison.operator_schema),
+        "row": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(values)),
+        "all": _query_sql(comparison.queries[TenantScope.ALL]),
+        "none": _query_sql(comparison.queries[TenantScope.NONE]),
+        "shown": sql.Literal(_SHOWN),
+    }
+
+
+def _per_tenant_query(
+    connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], parts: Mapping[str, sql.Composable]
+) -> sql.Composable:
+    """The query of each tenant by itself.
+
+    Not one for all in a LATERAL: there PostgreSQL 18.6 was seen to answer an EXISTS by the rows of the tenant before.
+    """
+    text = format_statement("select_stmt", comparison.queries[TenantScope.ONE])
+    template = sql.SQL(query("isolation_alone").decode())
+    found = []
+    for tenant in tenants:
+        literal = sql.Literal(tenant)
+        one = sql.SQL(text.replace(PROBED, literal.as_string(connection)))
+        found.append(template.format(literal=literal, one=one, **parts))
+    return sql.SQL(" UNION ALL ").join(found)
+
+
+def _key_sql_parts(comparison: ComparisonQuery) -> dict[str, sql.Composable]:
+    columns = [sql.SQL("q.{}").format(_column_name(place)) for place in comparison.key_positions]
+    known = [sql.SQL("{} IS NOT NULL").format(column) for column in columns] if comparison.nulls_distinct else []
+    return {
+        "key": sql.SQL(", ").join(_as_text(comparison, place) for place in comparison.key_positions),
+        "group": sql.SQL(", ").join(columns),
+        "known": sql.SQL(" AND ").join(known) if known else sql.SQL("true"),
+    }
+
+
+def _column_name(position: int) -> sql.Identifier:
+    return sql.Identifier(f"c{position + 1}")
+
+
+def _as_text(comparison: ComparisonQuery, position: int) -> sql.Composable:
+    """A column as text; of inexact numbers the first digits, and 0 for -0."""
+    column = _column_name(position)
+    digits = _INEXACT.get(comparison.types[position])
+    if digits is None:
+        return sql.SQL("q.{}::pg_catalog.text").format(column)
+    number = sql.SQL("q.{}::double precision").format(column)
+    finite = sql.SQL("pg_catalog.to_char({} OPERATOR(pg_catalog.+) 0, {})").format(number, sql.Literal(digits))
+    special = sql.SQL("{} OPERATOR(pg_catalog.=) ANY ('{{NaN, Infinity, -Infinity}}')").format(number)
+    return sql.SQL("CASE WHEN {} THEN q.{}::pg_catalog.text ELSE {} END").format(special, column, finite)
+
+
+def _query_sql(tree: Any) -> sql.SQL:
+    return sql.SQL(format_statement("select_stmt", tree))
+
+
+def _build_leaks(comparison: ComparisonQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[TenantLeak]:
+    names = [comparison.names[place] for place in comparison.compared_positions]
+    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault((row["tenant"], row["kind"]), []).append(row)
+    for (tenant, kind), found in grouped.items():
+        shown = tuple(_row_values(names, row["row"]) for row in found)
+        yield TenantLeak(tenant=tenant, kind=TenantLeakKind(kind), rows=found[0]["found"], first_rows=shown)
+
+
+def _build_shared_leaks(comparison: ComparisonQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[TenantLeak]:
+    if not rows:
+        return
+    names = [comparison.names[place] for place in comparison.key_positions]
+    tenant = comparison.names[comparison.tenant_position]
+    shown = tuple(_row_values(names, row["row"]) | {tenant: ", ".join(row["claiming"])} for row in rows)
+    yield TenantLeak(tenant=rows[0]["tenant"], kind=TenantLeakKind.SHARED, rows=rows[0]["found"], first_rows=shown)
+
+
+def _row_values(names: Sequence[str], row: Sequence[str | None]) -> dict[str, str | None]:
+    return dict(zip(names, row, strict=True))

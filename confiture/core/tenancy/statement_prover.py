@@ -1,0 +1,249 @@
+"""Proves that a statement keeps tenants apart, by the data: what a query makes for a tenant from all data must be what
+it makes from that tenant's data alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.operators import read_operators
+from confiture.core.db.queries import query
+from confiture.core.tenancy.comparison import ComparisonQuery, compare_tenants, read_result_columns
+from confiture.core.tenancy.determinism import (
+    DeterminismResult,
+    FunctionInfo,
+    find_called_functions,
+    make_deterministic,
+)
+from confiture.core.tenancy.errors import NotProvable
+from confiture.core.tenancy.patience import Deadline
+from confiture.core.tenancy.sampling import read_tenants_by_size, sample_tenants
+from confiture.core.tenancy.temporary import add_temporary_tables
+from confiture.core.tenancy.tenant_filter import find_tenant_relations, restrict_to_tenants, with_search_path
+from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope
+from confiture.core.tenancy.write_queries import WriteQuery, build_write_queries
+from confiture.models.catalog import PUBLIC, Catalog
+from confiture.models.reconcile_results import SkippedColumn
+from confiture.models.settings import TenancySettings
+from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationProof, IsolationVerdict
+from confiture.sql.parse_tree import ParsedStatement
+
+_NOT_ALLOWED = "42501"
+_WORST = {"immutable": 0, "stable": 1, "volatile": 2}
+
+
+def prove_statement(
+    connection: Connection,
+    statement: ParsedStatement,
+    catalog: Catalog,
+    tenancy: TenancySettings,
+    tenants: int | None = DEFAULT_TENANTS,
+    *,
+    timeout_ms: int | None = None,
+) -> IsolationProof:
+    """Whether a statement keeps so many tenants apart, None for all; `catalog` is that of the database as it is.
+
+    Writes nothing. Inside of a transaction it leaves that as it was: it may be asked in the middle of a dry run, before
+    the statement runs there. `timeout_ms` is how long it may take. Raises psycopg.Error where the connection is lost.
+    """
+    patience = Deadline(timeout_ms)
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("SET LOCAL transaction_read_only = on")
+            # a policy that hides rows becomes an error: what is not seen cannot be proved
+            connection.execute("SET LOCAL row_security = off")
+            # of queries this wide, over one tenant's rows, most of the time would go into compiling them
+            connection.execute("SET LOCAL jit = off")
+            found = _StatementProver(connection, catalog, tenancy, tenants, patience).prove(statement)
+    except NotProvable as refusal:
+        found = _not_provable_proof(refusal)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        found = _not_provable_proof(patience.timeout_error(error) or _to_not_provable(error))
+    return found.with_duration(patience.elapsed_ms)
+
+
+def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
+    return IsolationProof(verdict=IsolationVerdict.NOT_PROVABLE, reason=refusal.reason, hint=refusal.hint)
+
+
+def _to_not_provable(error: psycopg.Error) -> NotProvable:
+    hint = None
+    if error.sqlstate == _NOT_ALLOWED:
+        hint = "prove it as a role that may read all rows: the owner of the tables, or one with BYPASSRLS"
+    return NotProvable(error.diag.message_primary or str(error), hint)
+
+
+class _StatementProver:
+    """Proves one statement."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalog: Catalog,
+        tenancy: TenancySettings,
+        tenants: int | None,
+        deadline: Deadline,
+    ) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._tenancy = tenancy
+        self._tenants = tenants
+        self._search_path: tuple[str, ...] = tuple(fetch_named_row(connection, "search_path")["path"])
+        self._operators = read_operators(connection)
+        catalog = add_temporary_tables(connection, catalog)
+        self._catalog = with_search_path(catalog, self._search_path)
+        self._row_filter = TenantRowFilter(catalog, tenancy, self._operators)
+
+    def prove(self, statement: ParsedStatement) -> IsolationProof:
+        parts = build_write_queries(statement.kind, statement.node, self._catalog, self._tenancy.column)
+        if not parts:
+            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no rows")
+        return _combine_proofs([(part, self._prove_query(part)) for part in parts])
+
+    def _prove_query(self, write_query: WriteQuery) -> IsolationProof:
+        relations = find_tenant_relations(write_query.query, self._row_filter, self._catalog)
+        if not relations:
+            return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no tenant's rows")
+        self._check_target_has_tenants(write_query)
+        question, left_out = self._build_comparison(write_query)
+        self._deadline.apply_statement_timeout(self._connection)
+        by_size = read_tenants_by_size(self._connection, self._row_filter, relations)
+        sample = sample_tenants(by_size, self._tenants)
+        if not sample.tenants:
+            reason = f"no row names a tenant in {', '.join(str(one.name) for one in relations)}"
+            return IsolationProof(
+                verdict=IsolationVerdict.NO_TENANTS, reason=reason, sample=sample, skipped_columns=left_out
+            )
+        found = compare_tenants(self._connection, question, sample.tenants, self._deadline)
+        return IsolationProof(
+            verdict=IsolationVerdict.MIXED if found.leaks else IsolationVerdict.ISOLATED,
+            sample=sample,
+            rows=found.rows,
+            compared_columns=tuple(question.names[place] for place in question.compared_positions),
+            skipped_columns=left_out,
+            leaks=found.leaks,
+        )
+
+    def _check_target_has_tenants(self, write_query: WriteQuery) -> None:
+        """Refuses what writes a table whose rows are no tenant's: nothing says there whose they are."""
+        if write_query.target is None or write_query.is_definition:
+            return
+        table = self._catalog.table(write_query.target.schemaname or None, write_query.target.relname)
+        if table is not None and not self._row_filter.has_tenant_rows(table):
+            column = self._tenancy.column
+            why = "no tenant's: the settings leave it out" if table.column(column) else f"without {column}"
+            raise NotProvable(f"it writes {table.name}, which is {why}; nothing there says whose a row is")
+
+    def _build_comparison(self, write_query: WriteQuery) -> tuple[ComparisonQuery, tuple[SkippedColumn, ...]]:
+        seen = {
+            sight: restrict_to_tenants(
+                write_query.query, self._row_filter, self._catalog, sight, write_query.unowned_alias
+            )
+            for sight in TenantScope
+        }
+        functions = self._read_functions(seen[TenantScope.ALL])
+        settled = {sight: make_deterministic(tree, functions) for sight, tree in seen.items()}[TenantScope.ALL]
+        columns = read_result_columns(self._connection, seen[TenantScope.ALL])
+        names = tuple(
+            write_query.names[place] if place < len(write_query.names) else name
+            for place, (name, _) in enumerate(columns)
+        )
+        tenant = _find_tenant_position(names, self._tenancy.column, write_query, settled)
+        question = ComparisonQuery(
+            queries=seen,
+            names=names,
+            types=tuple(type_name for _, type_name in columns),
+            tenant_position=tenant,
+            operator_schema=self._operators.schema_for(columns[tenant][1]),
+            compared_positions=tuple(place for place in range(len(names)) if place not in settled.skipped_columns),
+            key_positions=tuple(names.index(one) for one in write_query.key if one in names)
+            if _has_whole_key(write_query, names)
+            else (),
+            nulls_distinct=write_query.is_unique,
+        )
+        return question, _skipped_columns(names, settled)
+
+    def _read_functions(self, tree: Any) -> Mapping[tuple[str | None, str], FunctionInfo]:
+        called = find_called_functions(tree)
+        rows = self._connection.execute(query("functions_called"), {"names": [name for _, name in called]}).fetchall()
+        visible = {"pg_catalog", PUBLIC, *self._search_path}
+        found: dict[tuple[str | None, str], FunctionInfo] = {}
+        for schema, name in called:
+            matching = [
+                row
+                for row in rows
+                if row["name"] == name and (row["schema"] == schema if schema else row["schema"] in visible)
+            ]
+            if matching:
+                returns = {row["returns"] for row in matching}
+                found[schema, name] = FunctionInfo(
+                    volatility=max((row["volatility"] for row in matching), key=_WORST.__getitem__),
+                    return_type=returns.pop() if len(returns) == 1 else None,
+                    is_user_defined=any(row["schema"] != "pg_catalog" for row in matching),
+                )
+        return found
+
+
+def _find_tenant_position(
+    names: Sequence[str], column: str, write_query: WriteQuery, determinism: DeterminismResult
+) -> int:
+    if column not in names:
+        what = "returns" if write_query.target is None else "writes"
+        raise NotProvable(
+            f"it {what} no {column}: nothing says whose its rows are", f"return {column} with each row, or write it"
+        )
+    place = names.index(column)
+    if place in determinism.skipped_columns:
+        raise NotProvable(f"its {column} is made anew each time: {determinism.skipped_columns[place]}")
+    return place
+
+
+def _has_whole_key(write_query: WriteQuery, names: Sequence[str]) -> bool:
+    return bool(write_query.key) and all(one in names for one in write_query.key)
+
+
+def _skipped_columns(names: Sequence[str], determinism: DeterminismResult) -> tuple[SkippedColumn, ...]:
+    found = [
+        SkippedColumn(column=names[place], reason=reason)
+        for place, reason in sorted(determinism.skipped_columns.items())
+    ]
+    inner = [
+        SkippedColumn(column=f"{name}()", reason="volatile, in a subquery")
+        for name in dict.fromkeys(determinism.inner_volatile_calls)
+    ]
+    return (*found, *inner)
+
+
+_ORDER = (
+    IsolationVerdict.MIXED,
+    IsolationVerdict.NOT_PROVABLE,
+    IsolationVerdict.ISOLATED,
+    IsolationVerdict.NO_TENANTS,
+    IsolationVerdict.NOTHING_READ,
+)
+
+
+def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> IsolationProof:
+    """The proof of a statement from those of what it does: the worst of them says how it stands."""
+    _, worst = min(parts, key=lambda one: _ORDER.index(one[1].verdict))
+    proofs = [proof for _, proof in parts]
+    looked = [proof for proof in proofs if proof.sample]
+    return IsolationProof(
+        verdict=worst.verdict,
+        reason=worst.reason,
+        hint=worst.hint,
+        sample=max((proof.sample for proof in looked if proof.sample), key=lambda one: one.total, default=None),
+        rows=sum(proof.rows for proof in proofs),
+        compared_columns=tuple(dict.fromkeys(column for proof in proofs for column in proof.compared_columns)),
+        skipped_columns=tuple(dict.fromkeys(one for proof in proofs for one in proof.skipped_columns)),
+        proved_parts=tuple(
+            part.label for part, proof in parts if proof.verdict in (IsolationVerdict.ISOLATED, IsolationVerdict.MIXED)
+        ),
+        leaks=tuple(leak for proof in proofs for leak in proof.leaks),
+    )

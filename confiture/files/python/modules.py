@@ -1,0 +1,98 @@
+"""Runs the users' Python: migration files, and the modules that settings name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import ModuleType, TracebackType
+
+from confiture.errors import Diagnostic, Span
+from confiture.models.source import SourceFile
+from confiture.text import error_text
+
+MIGRATION_MODULE = "confiture_migration_"
+"""How the names of modules begin that migration files become."""
+
+
+class UserCodeError(Exception):
+    """Code of the user's failed; `diagnostic` says how, at the line of its file."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+@contextmanager
+def extended_sys_path(folder: Path | None) -> Iterator[None]:
+    """Lets Python find modules in a folder."""
+    entry = str(folder)
+    if folder is None or entry in sys.path:
+        yield
+        return
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """What the user's code prints goes to stderr: stdout is the report."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def locate_user_errors(file: SourceFile, path: Path) -> Iterator[None]:
+    """Raises UserCodeError for whatever the user's code raises inside, placed at the innermost line of the file."""
+    try:
+        with stdout_to_stderr():
+            yield
+    except SyntaxError as error:
+        if error.filename != str(path):
+            raise UserCodeError(_user_code_diagnostic(file, path, error)) from error
+        span = Span(path=file.path, line=error.lineno or 1, column=error.offset or 1)
+        hint = "mend this line, or the one before it"
+        raise UserCodeError(file.diagnostic(span, "bad-python", f"not valid Python: {error.msg}", hint=hint)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # also what asyncio and sys.exit raise is the code's own: only Ctrl-C ends the run
+        raise UserCodeError(_user_code_diagnostic(file, path, error)) from error
+
+
+def run_file(file: SourceFile, path: Path, root: Path) -> ModuleType:
+    """The module that the file's text makes, run once; modules of the project's root can be imported by it.
+
+    Raises UserCodeError.
+    """
+    module = ModuleType(f"{MIGRATION_MODULE}{path.stem}")
+    module.__file__ = str(path)
+    with locate_user_errors(file, path):
+        code = compile(file.text, str(path), "exec", dont_inherit=True)
+        # dataclasses and pickle look their module up by its name
+        sys.modules[module.__name__] = module
+        with extended_sys_path(root):
+            exec(code, module.__dict__)  # noqa: S102 - what the user asked to run
+    return module
+
+
+def traceback_line(path: str, trace: TracebackType | None) -> int | None:
+    """The innermost line (from 1) of a file in a traceback; None where it is not in it."""
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _user_code_diagnostic(file: SourceFile, path: Path, error: BaseException) -> Diagnostic:
+    line = traceback_line(str(path), error.__traceback__) or 1
+    text = file.excerpt(line) or ""
+    span = Span(path=file.path, line=line, column=len(text) - len(text.lstrip()) + 1)
+    hint = "reading a migration runs its file, and its up() and down(), without a database"
+    return file.diagnostic(span, "python-failed", error_text(error), hint=hint)

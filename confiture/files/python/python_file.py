@@ -1,0 +1,282 @@
+"""Migrations written in Python: run once to record their steps, then read as the YAML that says the same."""
+
+from __future__ import annotations
+
+import io
+import os
+import tokenize
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from confiture.errors import Diagnostic, DiagnosticCollector, Span
+from confiture.files.python.hook_registry import clear_registrations, registered_hook_names, registrations_in
+from confiture.files.python.literals import SourceLiterals
+from confiture.files.python.modules import UserCodeError, locate_user_errors, run_file
+from confiture.files.schema.located_text import LocatedScalar
+from confiture.files.schema.reader import TAG
+from confiture.models.call_sites import CallSite
+from confiture.models.migration import AnyStep, HookRegistration, HookStep
+from confiture.models.migration_api import Migration, RecordedStep, record_steps
+from confiture.models.records import record
+from confiture.models.source import SourceFile
+
+_HEADER_FIELDS = ("version", "name", "description", "requires", "vars")
+_SEVERAL_HINT = "keep one in this file, and give each of the others a file of its own"
+_MOST_LEVELS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _YamlMark:
+    """A place in a file as nodes of YAML have it: all count from 0."""
+
+    index: int
+    line: int
+    column: int
+
+
+class PythonFile:
+    """A Python file: what its code passed on, as nodes that know where it is written."""
+
+    def __init__(self, file: SourceFile, path: str) -> None:
+        self._file = file
+        self._path = path
+        self._literals = SourceLiterals(file)
+
+    def migration_node(self, migration: type[Migration], recorded_steps: Sequence[RecordedStep]) -> Node:
+        """The mapping that a YAML file of the same migration would hold."""
+        call = self._class_call_site(migration)
+        header = [
+            self._pair_nodes(name, value, self._attribute_call_site(migration, name, call))
+            for name in _HEADER_FIELDS
+            if (value := getattr(migration, name))
+        ]
+        recorded_steps = [
+            step if step.call_site.file == self._path else replace(step, call_site=call) for step in recorded_steps
+        ]
+        phases = dict.fromkeys(step.phase for step in recorded_steps)
+        steps = [
+            (
+                self._scalar_node(phase.value, call),
+                self._sequence_node(
+                    [self.value_node(s.fields, s.call_site) for s in recorded_steps if s.phase is phase], call
+                ),
+            )
+            for phase in phases
+        ]
+        return self._mapping_node([*header, *steps], call)
+
+    def class_source(self, hook: type[Any]) -> str:
+        """A class as the file writes it, without comments and white space; of one made otherwise, the whole file."""
+        node = self._literals.find_class(hook.__qualname__)
+        if node is None:
+            return _normalize_code(self._file.text)
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        return _normalize_code(self._literals.lines(first, node.end_lineno or node.lineno))
+
+    def class_span(self, cls_: type[Any]) -> Span:
+        """Where a class begins."""
+        node = self._literals.find_class(cls_.__qualname__)
+        return Span(path=self._file.path, line=node.lineno if node else 1)
+
+    def _class_call_site(self, cls_: type[Any]) -> CallSite:
+        line = self.class_span(cls_).line
+        return CallSite(file=self._path, line=line, column=0, end_line=line, end_column=0)
+
+    def _attribute_call_site(self, cls_: type[Any], name: str, default: CallSite) -> CallSite:
+        value = self._literals.find_attribute(cls_.__qualname__, name)
+        if value is None:
+            return default
+        return CallSite(
+            file=self._path,
+            line=value.lineno,
+            column=value.col_offset,
+            end_line=value.end_lineno or value.lineno,
+            end_column=value.end_col_offset or value.col_offset,
+        )
+
+    def _pair_nodes(self, key: str, value: Any, call: CallSite) -> tuple[Node, Node]:
+        return self._scalar_node(key, call), self.value_node(value, call)
+
+    def value_node(self, value: Any, call: CallSite, level: int = 0) -> Node:
+        """A value that a call was given, as YAML would have it. Raises ValueError if it is nested too deeply."""
+        if level > _MOST_LEVELS:
+            raise ValueError(f"a value has more than {_MOST_LEVELS} levels, or holds itself")
+        if isinstance(value, Mapping):
+            pairs: list[tuple[Node, Node]] = [
+                (self._scalar_node(str(key), call), self.value_node(item, call, level + 1))
+                for key, item in value.items()
+            ]
+            return self._mapping_node(pairs, call)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return self._sequence_node([self.value_node(item, call, level + 1) for item in value], call)
+        return self._scalar_node(value, call)
+
+    def _mapping_node(self, pairs: list[tuple[Node, Node]], call: CallSite) -> Node:
+        return MappingNode(f"{TAG}map", pairs, *self._node_marks(call))
+
+    def _sequence_node(self, items: list[Node], call: CallSite) -> Node:
+        return SequenceNode(f"{TAG}seq", items, *self._node_marks(call))
+
+    def _scalar_node(self, value: Any, call: CallSite) -> ScalarNode:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if isinstance(value, str):
+            return LocatedScalar(self._literals.locate_argument(value, call), f"{TAG}str", *self._node_marks(call))
+        kind, text = _yaml_tag_and_text(value)
+        return ScalarNode(f"{TAG}{kind}", text, *self._node_marks(call))
+
+    def _node_marks(self, call: CallSite) -> tuple[_YamlMark, _YamlMark]:
+        start = self._literals.offset(call.line, call.column)
+        line, column = self._literals.line_and_column(start)
+        mark = _YamlMark(start, line - 1, column - 1)
+        # a node of no length would be taken for one that is left out
+        return mark, replace(mark, index=start + 1)
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class RecordedMigration:
+    """What running a migration's file gave: the mapping that a YAML file of the same migration would hold, and the
+    hooks that the file registered, each with its class as the file writes it.
+    """
+
+    node: Node
+    hooks: Mapping[str, HookRegistration]
+    sources: Mapping[str, str]
+
+
+def run_migration(file: SourceFile, path: Path, root: Path, problems: DiagnosticCollector) -> RecordedMigration | None:
+    """Runs a migration's file. What is wrong is added to `problems`; None where there is no migration then."""
+    clear_registrations(str(path))
+    before = registered_hook_names()
+    try:
+        module = run_file(file, path, root)
+        read = PythonFile(file, str(path))
+        found = _find_single_migration(module, read, file)
+        with locate_user_errors(file, path):
+            recorded = record_steps(found())
+            run = _build_recorded_migration(read, found, recorded, str(path))
+    except UserCodeError as failure:
+        problems.add(failure.diagnostic)
+        return None
+    stray = sorted(name for where, name in registered_hook_names() - before if where != str(path))
+    if stray:
+        problems.add(_wrong_count_diagnostic(read, found, file, stray))
+    return run
+
+
+def record_migration(migration: Migration, file: SourceFile, path: str) -> RecordedMigration:
+    """What a migration records that is there as an object; `file` is that of its class, at `path`.
+
+    Raises UserCodeError.
+    """
+    read = PythonFile(file, path)
+    with locate_user_errors(file, Path(path)):
+        return _build_recorded_migration(read, type(migration), record_steps(migration), path)
+
+
+def _build_recorded_migration(
+    read: PythonFile, migration: type[Migration], recorded: Sequence[RecordedStep], path: str
+) -> RecordedMigration:
+    own = registrations_in(path)
+    return RecordedMigration(
+        node=read.migration_node(migration, [*recorded, *_phase_hook_steps(own, recorded)]),
+        hooks={hook.name: hook for hook in own},
+        sources={hook.name: read.class_source(hook.hook) for hook in own},
+    )
+
+
+def attach_hook(step: AnyStep, recorded: RecordedMigration) -> AnyStep:
+    """The step, with the hook where it names one that the file registers."""
+    if not isinstance(step, HookStep) or step.reference.text not in recorded.hooks:
+        return step
+    name = step.reference.text
+    return replace(step, registration=recorded.hooks[name], source=recorded.sources[name])
+
+
+def _phase_hook_steps(
+    registrations: Sequence[HookRegistration], recorded: Sequence[RecordedStep]
+) -> list[RecordedStep]:
+    """The steps of the hooks that have a phase, and that no step names."""
+    named = {step.fields.get("hook") for step in recorded}
+    return [
+        RecordedStep(phase=hook.phase, fields={"name": hook.name, "hook": hook.name}, call_site=hook.call_site)
+        for hook in registrations
+        if hook.phase is not None and hook.name not in named
+    ]
+
+
+def _find_single_migration(module: ModuleType, read: PythonFile, file: SourceFile) -> type[Migration]:
+    """The one migration of a module: what it derives others from does not count. Raises UserCodeError."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    found = [one for one in classes if issubclass(one, Migration) and one.__module__ == module.__name__]
+    leaves = [one for one in dict.fromkeys(found) if not any(one in other.__mro__[1:] for other in found)]
+    if not leaves:
+        hint = "write `class Name(Migration)` with up(); begin the name of a file that is no migration with _"
+        raise UserCodeError(
+            file.diagnostic(Span(path=file.path, line=1), "no-migration", "there is no migration here", hint=hint)
+        )
+    if len(leaves) > 1:
+        names = ", ".join(one.__name__ for one in leaves)
+        message = f"a file holds one migration, here are {len(leaves)}: {names}"
+        raise UserCodeError(
+            file.diagnostic(read.class_span(leaves[1]), "several-migrations", message, hint=_SEVERAL_HINT)
+        )
+    return leaves[0]
+
+
+def _wrong_count_diagnostic(
+    read: PythonFile, migrations: type[Migration], file: SourceFile, names: Sequence[str]
+) -> Diagnostic:
+    return file.diagnostic(
+        read.class_span(migrations),
+        "stray-hook",
+        f"a module that this file imports registers {', '.join(map(repr, names))}: for which migrations?",
+        hint="register it in this file, or name the module under `hooks:` in confiture.yaml: then it runs for all",
+    )
+
+
+def _yaml_tag_and_text(value: object) -> tuple[str, str]:
+    """A value's YAML type and how YAML writes it; an object of another kind is of none that YAML knows."""
+    if value is None:
+        return "null", "null"
+    if isinstance(value, bool):
+        return "bool", str(value).lower()
+    if isinstance(value, int):
+        return "int", str(value)
+    if isinstance(value, float | Decimal):
+        return "float", str(value)
+    return f"python/{type(value).__name__}", str(value)
+
+
+def _normalize_code(source: str) -> str:
+    """Python code without comments and white space, the same for every version of Python.
+
+    Newer tokenizers cut f-strings in pieces; what stands between an f-string's ends is taken as it is written.
+    """
+    lines = source.split("\n")
+    kept: list[str] = []
+    begins: list[tuple[int, int]] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = tokenize.tok_name[token.type]
+        if name == "FSTRING_START":
+            begins.append(token.start)
+        elif name == "FSTRING_END":
+            begin = begins.pop()
+            if not begins:
+                kept.append(_text_between(lines, begin, token.end))
+        elif not begins and name not in ("COMMENT", "NL", "ENDMARKER"):
+            kept.append(name if name in ("INDENT", "DEDENT", "NEWLINE") else token.string)
+    return " ".join(kept)
+
+
+def _text_between(lines: Sequence[str], begin: tuple[int, int], end: tuple[int, int]) -> str:
+    if begin[0] == end[0]:
+        return lines[begin[0] - 1][begin[1] : end[1]]
+    middle = lines[begin[0] : end[0] - 1]
+    return "\n".join([lines[begin[0] - 1][begin[1] :], *middle, lines[end[0] - 1][: end[1]]])

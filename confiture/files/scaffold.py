@@ -1,0 +1,146 @@
+"""Writes new projects and new migrations; never over a file that is there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from confiture.errors import Diagnostic, InputError
+from confiture.files.access import OWN_FOLDER, create_file, display_path, make_folder, read_file, write_file
+from confiture.files.json_schema import SCHEMA_FOLDER, Entries, write_schemas
+from confiture.files.settings import FILE_NAME
+
+_SETTINGS_TEMPLATE = """\
+# yaml-language-server: $schema={schema}/settings.json
+database:
+  url: embedded          # this project's own server; or a postgresql:// URL, for example "{{{{ env.DATABASE_URL }}}}"
+  lock_timeout: 2s       # how long we wait for a lock
+  max_blocking: 1s       # how long we may make others wait
+  retries: 20
+migrations: migrations
+schemas: schemas
+vars: {{}}
+"""
+
+_MIGRATION_TEMPLATE = """\
+# yaml-language-server: $schema={schema}/migration.json
+description: {description}
+
+before_validation: []   # checks before anything changes:
+#  - name: every customer has a tenant
+#    check: SELECT count(*) FROM w_customers WHERE tenant_id IS NULL
+#    expect: 0
+
+ddl: []                 # files below the schemas folder, or inline SQL:
+#  - 02_query_side/010_example.sql
+#  - sql: ALTER TABLE r_example ADD COLUMN note text
+
+after_ddl: []           # backfills
+
+after_validation: []    # checks that prove the result
+
+down: []                # what undoes the migration:
+#  - sql: ALTER TABLE r_example DROP COLUMN note
+"""
+
+_PYTHON_TEMPLATE = """\
+from confiture.models import Migration
+
+
+class {class_name}(Migration):
+    description = "{description}"
+
+    def up(self) -> None:
+        # recorded as steps, which are planned, linted and rehearsed as those of YAML are:
+        # self.load_ddl_files(["02_query_side/010_example.sql"])
+        # self.execute("ALTER TABLE r_example ADD COLUMN note text")
+        # self.check("SELECT count(*) FROM r_example WHERE tenant_id IS NULL", expect=0)
+        pass
+
+    def down(self) -> None:
+        # self.execute("ALTER TABLE r_example DROP COLUMN note")
+        pass
+"""
+
+
+def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
+    """Makes a project in a folder: settings, empty folders, editor schemas with `entries` for the rules of lint.
+
+    Gives what it wrote. Raises InputError where there is a project already.
+    """
+    settings = folder / FILE_NAME
+    if settings.exists():
+        raise InputError(
+            Diagnostic(
+                code="exists", message=f"{settings} exists already", hint="`confiture new NAME` adds a migration"
+            )
+        )
+    make_folder(folder, str(folder))
+    _write_new_file(settings, _SETTINGS_TEMPLATE.format(schema=SCHEMA_FOLDER.as_posix()))
+    written = [settings]
+    for name in ("migrations", "schemas"):
+        make_folder(folder / name, str(folder / name))
+        written.append(folder / name)
+    write_schemas(folder, entries)
+    if _add_to_gitignore(folder):
+        written.append(folder / ".gitignore")
+    return written
+
+
+def _add_to_gitignore(folder: Path) -> bool:
+    """Adds `.confiture/` to the folder's .gitignore. Gives whether that was needed."""
+    path, line = folder / ".gitignore", f"{OWN_FOLDER}/".encode()
+    content = read_file(path, str(path), (folder,)) if os.path.lexists(path) else b""
+    lines = content.splitlines()
+    if line in lines:
+        return False
+    write_file(path, str(path), b"\n".join([*lines, line, b""]), (folder,))
+    return True
+
+
+def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:
+    """Writes a YAML migration with the next version. Gives its path. Raises InputError for a name that is none."""
+    slug = _make_slug(name)
+    make_folder(folder, display_path(folder, root))
+    write_schemas(root, entries)
+    path = folder / f"{next_version(versions)}_{slug}.yaml"
+    schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
+    _write_new_file(path, _MIGRATION_TEMPLATE.format(schema=schema, description=slug.replace("_", " ").capitalize()))
+    return path
+
+
+def create_python_migration(name: str, folder: Path, versions: Sequence[str]) -> Path:
+    """The same in Python."""
+    slug = _make_slug(name)
+    make_folder(folder, str(folder))
+    path = folder / f"{next_version(versions)}_{slug}.py"
+    words = slug.split("_")
+    class_name = "".join(map(str.capitalize, words if words[0][0].isalpha() else ["migration", *words]))
+    _write_new_file(path, _PYTHON_TEMPLATE.format(class_name=class_name, description=" ".join(words).capitalize()))
+    return path
+
+
+def _make_slug(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not slug:
+        raise InputError(
+            Diagnostic(
+                code="bad-name", message=f"{name!r} holds no letter or digit", hint="for example add_order_totals"
+            )
+        )
+    return slug
+
+
+def next_version(versions: Sequence[str]) -> str:
+    """The version after the last numeric one, as wide as that: `012` after `011`."""
+    numbers = [version for version in versions if version.isdecimal()]
+    if not numbers:
+        return "001"
+    last = max(numbers, key=int)
+    return str(int(last) + 1).zfill(len(last))
+
+
+def _write_new_file(path: Path, text: str) -> None:
+    create_file(path, str(path), text.encode())

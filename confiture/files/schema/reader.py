@@ -1,0 +1,192 @@
+"""The file that shapes read from: where nodes stand, what was found wrong, and guards against endless aliases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from confiture.errors import DiagnosticCollector, Span
+from confiture.models.source import LocatedSource, SourceFile
+from confiture.text import cut
+
+TAG = "tag:yaml.org,2002:"
+_KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
+_SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
+_MAX_LEVELS = 50
+_MAX_NODES = 100_000
+"""How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
+
+
+class InvalidValue(Exception):
+    """The node cannot be read; why is already with the reader's problems.
+
+    `partial` is what could be read of a list or a record, None of anything else.
+    """
+
+    def __init__(self, partial: Any = None) -> None:
+        super().__init__()
+        self.partial = partial
+
+
+class Reader:
+    """The file that is read, and what was found wrong with it. `open_named` reads a file that this one names."""
+
+    def __init__(
+        self,
+        file: SourceFile,
+        problems: DiagnosticCollector,
+        open_named: Callable[[LocatedSource], SourceFile] | None = None,
+    ) -> None:
+        self.file = file
+        self.problems = problems
+        self.open_named = open_named
+        self._open_nodes: list[int] = []
+        self._node_count = 0
+
+    def span(self, node: Node) -> Span:
+        """Where a node begins; for a value that is left out, where its key ends."""
+        if is_null(node) and node.start_mark.index == node.end_mark.index:
+            return self._missing_value_span(node.start_mark.index)
+        return Span(path=self.file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+
+    def _missing_value_span(self, offset: int) -> Span:
+        # the parser only notices at the next word, which may stand lines below
+        lines = self.file.text[:offset].split("\n")
+        while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+            lines.pop()
+        return Span(path=self.file.path, line=len(lines), column=len(lines[-1].rstrip()) or 1)
+
+    def report(self, span: Span, code: str, message: str, hint: str) -> InvalidValue:
+        """Records a mistake and the next step. Gives the exception to raise where nothing can be read."""
+        self.problems.add(self.file.diagnostic(span, code, message, hint=hint))
+        return InvalidValue()
+
+    def report_wrong_type(self, node: Node, expected: str, hint: str | None = None) -> InvalidValue:
+        """Records that a node is of another type than expected."""
+        hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
+        return self.report(self.span(node), "wrong-type", f"expected {expected}, found {describe_node(node)}", hint)
+
+    def check_tag(self, node: Node) -> None:
+        """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
+        self._node_count += 1
+        if self._node_count == _MAX_NODES:
+            self.report(
+                self.span(node),
+                "too-many-values",
+                f"the file stands for over {_MAX_NODES:,} values",
+                _FEWER_VALUES_HINT,
+            )
+        if self._node_count >= _MAX_NODES:
+            raise InvalidValue
+        if str(node.tag) not in _KNOWN_TAGS:
+            raise self.report(self.span(node), "unknown-tag", f"unknown tag {node.tag}", "remove the tag")
+
+    def pairs(self, node: MappingNode) -> list[tuple[ScalarNode, Node]]:
+        """The keys and values of a mapping, merge keys resolved, duplicates reported."""
+        pairs: dict[str, tuple[ScalarNode, Node]] = {}
+        merged: list[tuple[ScalarNode, Node]] = []
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self.report(self.span(key), "wrong-type", "a key must be text", "write `key: value`")
+            elif str(key.tag) not in _KNOWN_TAGS:
+                self.report(self.span(key), "unknown-tag", f"unknown tag {key.tag}", "remove the tag")
+            elif key.tag == f"{TAG}merge":
+                merged += self._merged_pairs(key, value)
+            elif key.value in pairs:
+                first = self.span(pairs[key.value][0])
+                message = f"the key {shorten(key.value)!r} stands twice; first on line {first.line}"
+                self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
+            else:
+                pairs[key.value] = (key, value)
+        for key, value in merged:
+            pairs.setdefault(key.value, (key, value))
+        return list(pairs.values())
+
+    def _merged_pairs(self, key: ScalarNode, value: Node) -> list[tuple[ScalarNode, Node]]:
+        sources = value.value if isinstance(value, SequenceNode) else [value]
+        found: list[tuple[ScalarNode, Node]] = []
+        for source in sources:
+            if not isinstance(source, MappingNode):
+                message = f"`<<` merges mappings, not {describe_node(source)}"
+                self.report(self.span(key), "wrong-type", message, "write `<<: *name`, with the name of a mapping")
+                continue
+            try:
+                self.check_tag(source)
+                with self.cycle_guarded(source, key):
+                    found += self.pairs(source)
+            except InvalidValue:
+                continue
+        return found
+
+    def cycle_guarded(self, node: Node, reported_node: Node | None = None) -> _CycleGuard:
+        """A context that guards against a container that contains itself by way of an alias."""
+        return _CycleGuard(self, node, reported_node or node)
+
+
+_FEWER_VALUES_HINT = "keep data out of YAML: a migration's rows belong into SQL"
+
+
+class _CycleGuard:
+    def __init__(self, reader: Reader, node: Node, reported_node: Node) -> None:
+        self._reader, self._node, self._reported_node = reader, node, reported_node
+
+    def __enter__(self) -> None:
+        if id(self._node) in self._reader._open_nodes:
+            raise self._reader.report(
+                self._reader.span(self._reported_node),
+                "alias-loop",
+                "an alias refers to what contains it",
+                "remove the alias",
+            )
+        if len(self._reader._open_nodes) >= _MAX_LEVELS:
+            raise self._reader.report(
+                self._reader.span(self._reported_node),
+                "nested-too-deeply",
+                f"over {_MAX_LEVELS} levels of values",
+                _FEWER_VALUES_HINT,
+            )
+        self._reader._open_nodes.append(id(self._node))
+
+    def __exit__(self, *_: object) -> None:
+        self._reader._open_nodes.pop()
+
+
+def describe_node(node: Node) -> str:
+    """A node in words: `the number 3`, `a list`."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    kind = str(node.tag).removeprefix(TAG)
+    if kind == "null":
+        return "nothing"
+    text = shorten(node.value)
+    return {"int": f"the number {text}", "float": f"the number {text}", "bool": f"the truth value {text}"}.get(
+        kind, f"the text {text!r}"
+    )
+
+
+def shorten(text: str) -> str:
+    """The beginning of a text that may be long, or hold a password, for messages."""
+    return cut(_SECRET.sub(r"\1...", text), 40, mark="...")
+
+
+def is_null(node: Node) -> bool:
+    """Whether a node is YAML's null, written or left out."""
+    return isinstance(node, ScalarNode) and node.tag == f"{TAG}null"
+
+
+def is_text(node: Node) -> bool:
+    """Whether a node is text. What looks like a date is text too: YAML's dates have no use here."""
+    return isinstance(node, ScalarNode) and node.tag in (f"{TAG}str", f"{TAG}timestamp")
+
+
+def has_tag(node: Node, tags: tuple[str, ...]) -> bool:
+    return isinstance(node, ScalarNode) and str(node.tag).removeprefix(TAG) in tags
+
+
+def is_number_or_bool(node: Node) -> bool:
+    return has_tag(node, ("int", "float", "bool"))

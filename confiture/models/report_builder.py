@@ -1,0 +1,137 @@
+"""Folds the events of a run into its report."""
+
+from __future__ import annotations
+
+from confiture.models.backfill_timeline import record_progress, record_retry
+from confiture.models.events import (
+    BackfillProgressed,
+    BatchRetried,
+    DryRunFinished,
+    Event,
+    LintFinished,
+    LockWaiting,
+    MigrationFinished,
+    MigrationStarted,
+    Notice,
+    OthersBlocked,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    SegmentRetried,
+    StepFinished,
+)
+from confiture.models.plan import Direction
+from confiture.models.records import replace
+from confiture.models.reports import MigrationReport, RunReport, StepReport
+
+
+class ReportBuilder:
+    """A listener whose `report` is always that of the events so far."""
+
+    def __init__(self) -> None:
+        self.report = RunReport(direction=Direction.UP, dry_run=False, environment="", database="")
+
+    def __call__(self, event: Event) -> None:
+        """Takes in one event."""
+        self.report = apply_event(self.report, event)
+
+
+def apply_event(report: RunReport, event: Event) -> RunReport:
+    """The report after one more event."""
+    match event:
+        case RunStarted():
+            return RunReport(
+                direction=event.direction,
+                dry_run=event.dry_run,
+                environment=event.environment,
+                database=event.database,
+                migrations=tuple(_pending_migration(label) for label in event.migrations),
+            )
+        case MigrationStarted():
+            return _update_migration(report, event.version, steps=(), outcome=None)
+        case StepFinished():
+            step = StepReport(
+                step=event.step,
+                outcome=event.outcome,
+                duration_ms=event.duration_ms,
+                rows=event.rows,
+                note=event.note,
+                stats=event.stats,
+            )
+            before = _find_migration(report, event.step.version).steps
+            return _update_migration(report, event.step.version, steps=(*before, step))
+        case SegmentRetried():
+            migration = _find_migration(report, event.version)
+            kept = tuple(step for step in migration.steps if step.step.segment < event.segment)
+            return _update_migration(report, event.version, steps=kept, retries=migration.retries + 1)
+        case MigrationFinished():
+            return _update_migration(report, event.version, outcome=event.outcome, duration_ms=event.duration_ms)
+        case RunFinished():
+            return _finish_run(report, event)
+    return _apply_run_event(report, event)
+
+
+def _apply_run_event(report: RunReport, event: Event) -> RunReport:
+    """The report after an event that belongs to the run as a whole."""
+    match event:
+        case OthersBlocked():
+            return replace(report, blocked=(*report.blocked, event))
+        case BackfillProgressed():
+            return replace(report, backfills=record_progress(report.backfills, event))
+        case BatchRetried():
+            return replace(report, backfills=record_retry(report.backfills, event))
+        case DryRunFinished():
+            return replace(
+                report,
+                statements=event.statements,
+                warnings=event.warnings,
+                leftovers=event.leftovers,
+                estimate=event.estimate,
+                isolation=event.isolation,
+            )
+        case LintFinished():
+            return replace(report, findings=event.findings)
+        case Notice():
+            return replace(report, notes=(*report.notes, event.text))
+        case LockWaiting():
+            return replace(report, notes=(*report.notes, f"waited for the lock, held by {event.holder}"))
+    return report
+
+
+def _pending_migration(label: str) -> MigrationReport:
+    version, _, name = label.partition(" ")
+    return MigrationReport(version=version, name=name)
+
+
+def _finish_run(report: RunReport, event: RunFinished) -> RunReport:
+    """What was begun and did not end has the run's own outcome."""
+    migrations = tuple(
+        replace(migration, outcome=event.outcome) if migration.steps and migration.outcome is None else migration
+        for migration in report.migrations
+    )
+    if report.dry_run and event.outcome is not Outcome.DONE:
+        migrations = tuple(
+            replace(migration, outcome=Outcome.ROLLED_BACK) if migration.outcome is Outcome.STOPPED else migration
+            for migration in migrations
+        )
+    return replace(
+        report,
+        migrations=migrations,
+        outcome=event.outcome,
+        duration_ms=event.duration_ms,
+        diagnostics=event.diagnostics,
+    )
+
+
+def _find_migration(report: RunReport, version: str) -> MigrationReport:
+    return report.migrations[_find_position(report, version)]
+
+
+def _find_position(report: RunReport, version: str) -> int:
+    return next(place for place, migration in enumerate(report.migrations) if migration.version == version)
+
+
+def _update_migration(report: RunReport, version: str, **changes: object) -> RunReport:
+    place, migrations = _find_position(report, version), report.migrations
+    changed = replace(migrations[place], **changes)  # type: ignore[arg-type]
+    return replace(report, migrations=(*migrations[:place], changed, *migrations[place + 1 :]))

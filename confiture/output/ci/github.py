@@ -1,0 +1,103 @@
+"""Annotations for GitHub Actions: each mistake at its file and line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from confiture.errors import Diagnostic, Span
+from confiture.models.findings import Finding
+from confiture.models.reports import RunReport
+from confiture.models.trace import DryRunWarning
+from confiture.output.writer import LintSummary, Writer
+from confiture.text import escape_line, escape_lines
+
+_LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+class GitHubWriter(Writer):
+    """Writes workflow commands. A run's tables come first, for people who read the log."""
+
+    def run(self, report: RunReport) -> None:
+        """The tables, then what lint found, what the dry run warns of, and the errors."""
+        from confiture.output.terminal.console import stdout_console
+        from confiture.output.terminal.run import print_run
+
+        print_run(stdout_console(), report)
+        root, environ = self.context.root, self.context.environ
+        self.context.write_commands(
+            finding_commands(report.findings, root, environ)
+            + warning_commands(report.warnings, root, environ)
+            + error_commands(report.diagnostics, root, environ)
+        )
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """The errors."""
+        self.context.write_commands(error_commands(diagnostics, self.context.root, self.context.environ))
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write_commands(finding_commands(summary.report.findings, self.context.root, self.context.environ))
+
+
+def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:
+    """One `::error` command a line. GitHub wants paths relative to the repository, so they are taken from there."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(_diagnostic_command(diagnostic, root, workspace) + "\n" for diagnostic in diagnostics)
+
+
+def warning_commands(warnings: Sequence[DryRunWarning], root: Path, environ: Mapping[str, str]) -> str:
+    """One `::warning` command a line, for what a dry run warns of."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(_warning_command(warning, root, workspace) + "\n" for warning in warnings)
+
+
+def finding_commands(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
+    """One command a line, for what lint found: `::error`, `::warning` or `::notice`."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return "".join(
+        _format_command(_LEVELS[finding.severity], finding.rule, finding.span, finding_lines(finding), root, workspace)
+        + "\n"
+        for finding in findings
+    )
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """A finding in lines of plain text: what is wrong, what happens, what to do, what to write."""
+    lines = [finding.message, finding.effect, f"next: {finding.hint}" if finding.hint else "", finding.remedy or ""]
+    return [line for line in lines if line]
+
+
+def _warning_command(warning: DryRunWarning, root: Path, workspace: Path) -> str:
+    lines = [warning.message, f"next: {warning.hint}", *([warning.remedy] if warning.remedy else [])]
+    return _format_command("warning", warning.rule or warning.code, warning.span, lines, root, workspace)
+
+
+def _diagnostic_command(diagnostic: Diagnostic, root: Path, workspace: Path) -> str:
+    lines = [diagnostic.message, *diagnostic.detail]
+    if diagnostic.hint:
+        lines.append(f"next: {diagnostic.hint}")
+    return _format_command("error", diagnostic.code, diagnostic.span, lines, root, workspace)
+
+
+def _format_command(level: str, code: str, span: Span | None, lines: Sequence[str], root: Path, workspace: Path) -> str:
+    properties = {"title": f"confiture: {code}"}
+    if span:
+        properties = _location_properties(span, root, workspace) | properties
+    listed = ",".join(f"{name}={_escape_property(escape_line(value))}" for name, value in properties.items())
+    told = [shown for line in lines for shown in escape_lines(line)]
+    return f"::{level} {listed}::{_escape_data(chr(10).join(told))}"
+
+
+def _location_properties(span: Span, root: Path, workspace: Path) -> dict[str, str]:
+    path = os.path.relpath(root / span.path, workspace)
+    return {"file": Path(path).as_posix(), "line": str(span.line), "col": str(span.column)}
+
+
+def _escape_data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,60 @@
+"""GitLab's code quality report: what merge requests show beside the lines."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from confiture.lint.fingerprints import fingerprint_v2
+from confiture.models.findings import Finding
+from confiture.output.ci.github import finding_lines
+from confiture.output.writer import LintSummary, Writer
+from confiture.text import escaped_json
+
+_SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
+_NO_FILE = "confiture.yaml"
+"""Where findings stand that no file has: GitLab wants one."""
+
+
+class GitLabWriter(Writer):
+    """Writes the report of findings."""
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write(code_quality(summary.report.findings, self.context.root, self.context.environ))
+
+
+def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:
+    """The report as JSON. GitLab wants paths relative to the repository, and each fingerprint once."""
+    repository = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
+    seen: Counter[str] = Counter()
+    issues = []
+    for finding in findings:
+        path = os.path.relpath(root / (finding.span.path if finding.span else _NO_FILE), repository)
+        issues.append(
+            {
+                "type": "issue",
+                "check_name": finding.rule,
+                "description": finding.message,
+                "content": {"body": "\n\n".join(finding_lines(finding))},
+                "categories": ["Bug Risk"],
+                "severity": _SEVERITIES[finding.severity],
+                "fingerprint": _unique_fingerprint(fingerprint_v2(finding), seen),
+                "location": {
+                    "path": Path(path).as_posix(),
+                    "lines": {"begin": finding.span.line if finding.span else 1},
+                },
+            }
+        )
+    return escaped_json(issues) + "\n"
+
+
+def _unique_fingerprint(fingerprint: str, used: Counter[str]) -> str:
+    """The fingerprint; where it was there before, another that is the same in the next run."""
+    used[fingerprint] += 1
+    if used[fingerprint] == 1:
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint}/{used[fingerprint]}".encode()).hexdigest()[:16]

@@ -1,0 +1,219 @@
+"""Markdown, for pull requests: a dry run, a run, or what lint found, in a few tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from re import findall, sub
+
+from confiture.errors import Diagnostic
+from confiture.models.events import Outcome
+from confiture.models.findings import Finding, LintReport
+from confiture.models.reports import RunReport
+from confiture.models.tenancy_proofs import IsolationVerdict
+from confiture.models.trace import DryRunWarning
+from confiture.models.words import format_duration, pluralize
+from confiture.output.numbers import format_rows, severity_counts
+from confiture.output.statement_cost import describe_cost, group_batches, is_notable
+from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
+from confiture.output.terminal.lock_timeline import lock_lanes
+from confiture.output.terminal.tenancy_proofs import MOST_LEAKS, dry_run_summary, reason_text, row_text, tenants_text
+from confiture.output.writer import LintSummary, Writer
+from confiture.text import escape_lines
+
+
+class MarkdownWriter(Writer):
+    """Writes Markdown, for comments on merge requests."""
+
+    def run(self, report: RunReport) -> None:
+        """The tables of a run."""
+        self.context.write(run_markdown(report))
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """The errors."""
+        self.context.write(diagnostics_markdown(diagnostics))
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings."""
+        self.context.write(findings_markdown(summary.report))
+
+
+def run_markdown(report: RunReport) -> str:
+    """The report of a run, headed by how it ended."""
+    title = "Dry run" if report.dry_run else f"Migrate {report.direction.value}"
+    parts = [f"### Confiture: {title}", _table_cell(run_summary(report))]
+    parts += [_table_cell(sentence) for sentence in estimate_summary(report)]
+    parts += _section("Warnings", [line for warning in report.warnings for line in _warning_lines(warning)])
+    parts += _section("Errors", _diagnostic_lines(report.diagnostics))
+    parts += _section("Waited for us", [f"- {_table_cell(line)}" for line in blocked_summary(report)])
+    parts += _section("Locks", _lock_table(report))
+    parts += _section("Steps", _step_table(report))
+    parts += _section("Work", _statement_costs(report))
+    parts += _section("Tenants", _tenant_isolation(report))
+    parts += _section("Notes", [f"- {_table_cell(line)}" for line in [*retry_summary(report), *report.notes]])
+    parts += _section("Left behind by the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
+    return "\n\n".join(parts) + "\n"
+
+
+def diagnostics_markdown(diagnostics: Sequence[Diagnostic]) -> str:
+    """What is wrong where nothing ran."""
+    lines = "\n".join(_diagnostic_lines(diagnostics)) or "All valid."
+    return f"### Confiture\n\n{lines}\n"
+
+
+def findings_markdown(report: LintReport) -> str:
+    """What lint found: a table for each file, what each rule means, and what to write instead."""
+    parts = [
+        "### Confiture: lint",
+        _table_cell(f"{severity_counts(report.findings)} in {pluralize(report.files, 'file')}."),
+    ]
+    for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
+        lines = ["| line | severity | rule | what |", "|---:|---|---|---|"]
+        for finding in here:
+            line = finding.span.line if finding.span else ""
+            lines.append(
+                f"| {line} | {finding.severity} | {_code_span(finding.rule)} | {_table_cell(finding.message)} |"
+            )
+        parts += _section(_table_cell(path or report.source), lines)
+    parts += _section("Why", _rule_explanations(report.findings))
+    parts += _section("Instead", _remedies(report.findings))
+    parts += _section("Notes", [f"- {_table_cell(note)}" for note in report.notes])
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule_explanations(findings: Iterable[Finding]) -> list[str]:
+    """What happens and what to do, once for all findings of a rule that are alike in that; else with their places."""
+    places: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for finding in findings:
+        alike = places.setdefault(finding.rule, {}).setdefault((finding.effect or finding.message, finding.hint), [])
+        alike += [_code_span(str(finding.span))] if finding.span else []
+    lines = []
+    for rule in sorted(places):
+        for (effect, hint), where in places[rule].items():
+            here = f" ({', '.join(dict.fromkeys(where))})" if len(places[rule]) > 1 and where else ""
+            lines.append(
+                f"- {_code_span(rule)}{here}: {_table_cell(effect)}" + (f" Next: {_table_cell(hint)}." if hint else "")
+            )
+    return lines
+
+
+def _remedies(findings: Iterable[Finding]) -> list[str]:
+    """The SQL to paste, once for all findings that it mends."""
+    mended: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.remedy:
+            place = f"{_code_span(str(finding.span))} " if finding.span else ""
+            mended.setdefault(finding.remedy, []).append(f"{place}{_code_span(finding.rule)}")
+    return [
+        line
+        for remedy, whose in mended.items()
+        for line in (f"- {', '.join(dict.fromkeys(whose))}", *_sql_block(remedy))
+    ]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"#### {title}", "\n".join(lines)] if lines else []
+
+
+def _diagnostic_lines(diagnostics: Iterable[Diagnostic]) -> list[str]:
+    lines = []
+    for diagnostic in diagnostics:
+        place = f"{_code_span(str(diagnostic.span))} " if diagnostic.span else ""
+        lines.append(f"- {place}**{_table_cell(diagnostic.message)}**")
+        lines += [f"  - {_table_cell(detail.strip())}" for detail in diagnostic.detail]
+        if diagnostic.hint:
+            lines.append(f"  - next: {_table_cell(diagnostic.hint)}")
+    return lines
+
+
+def _warning_lines(warning: DryRunWarning) -> list[str]:
+    place = f"{_code_span(str(warning.span))} " if warning.span else ""
+    rule = f" {_code_span(warning.rule)}" if warning.rule else ""
+    lines = [f"- {place}**{_table_cell(warning.message)}**{rule}", f"  - next: {_table_cell(warning.hint)}"]
+    return lines + (_sql_block(warning.remedy) if warning.remedy else [])
+
+
+def _sql_block(text: str) -> list[str]:
+    """SQL in a fence that is longer than any in it, as part of a list's item."""
+    lines = escape_lines(text.strip())
+    fence = _choose_fence(text, 3)
+    return [f"    {line}".rstrip() for line in ("", f"{fence}sql", *lines, fence, "")]
+
+
+def _lock_table(report: RunReport) -> list[str]:
+    found = lock_lanes(report.locks)
+    if not found:
+        return []
+    lines = ["| relation | strongest lock | no reads for | no writes for |", "|---|---|---:|---:|"]
+    for lane in found:
+        times = f"{format_duration(lane.no_reads_ms)} | {format_duration(lane.no_writes_ms)}"
+        lines.append(f"| {_table_cell(lane.relation)} | {lane.worst_lock.effective_mode.sql} | {times} |")
+    return lines
+
+
+def _step_table(report: RunReport) -> list[str]:
+    lines = ["| migration | phase | step | rows | time | result |", "|---|---|---|---:|---:|---|"]
+    for migration in report.migrations:
+        for step in migration.steps:
+            result = "ok" if step.outcome is Outcome.DONE else step.outcome.value
+            note = f" ({_table_cell(step.note_and_stats)})" if step.note_and_stats else ""
+            lines.append(
+                f"| {_table_cell(migration.version)} | {step.step.phase.value} | {_table_cell(step.step.name)}{note}"
+                f" | {format_rows(step.rows)} | {format_duration(step.duration_ms)} | {result} |"
+            )
+    return lines if len(lines) > 2 else []
+
+
+def _tenant_isolation(report: RunReport) -> list[str]:
+    """Whether tenants stay apart: a line for each statement that was proved, and what mixes them, row by row."""
+    found = report.isolation
+    if found is None or not found.statements:
+        return []
+    lines = ["| migration | step | writes | tenants | rows | result |", "|---|---|---|---:|---:|---|"]
+    for one in found.statements:
+        reason = reason_text(one)
+        result = one.proof.verdict.value + (f": {reason}" if reason else "")
+        lines.append(
+            f"| {_table_cell(one.step.version)} | {_table_cell(one.step.name)} |"
+            f" {_table_cell(one.target)} | {tenants_text(one.proof)}"
+            f" | {format_rows(one.proof.rows) if one.proof.sample else ''} | {_table_cell(result)} |"
+        )
+    lines.append("")
+    for one in found.with_verdict(IsolationVerdict.MIXED):
+        leaks = one.proof.leaks
+        for leak in leaks[:MOST_LEAKS]:
+            lines.append(f"- {_table_cell(f'{one.target}: {leak.description}')}")
+            lines += [f"  - {_table_cell(row_text(values))}" for values in leak.first_rows]
+        if len(leaks) > MOST_LEAKS:
+            lines.append(
+                f"- {_table_cell(one.target)}: {pluralize(len(leaks) - MOST_LEAKS, 'more difference')};"
+                " the JSON has them all"
+            )
+    return [*lines, "", *(_table_cell(line) for line in dry_run_summary(found))]
+
+
+def _statement_costs(report: RunReport) -> list[str]:
+    """Scans, rewrites, WAL: a line for each statement, and for each backfill, that does more than little."""
+    found = [work for work in group_batches(report.statements) if is_notable(work.statement)]
+    return [f"- {_table_cell(work.label)}: {_table_cell(describe_cost(work.statement))}" for work in found]
+
+
+def _table_cell(text: str) -> str:
+    """Text that neither ends a table's cell nor turns into markup, an entity or a mention."""
+    shown = " ".join(" ".join(escape_lines(text)).split())
+    # an escape in shown text is one of ours, or the text's own: its backslash stays one
+    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in shown)
+    return sub(r"(?<![\w@])@(?=\w)", "@&#8203;", escaped.replace("&", "&amp;"))
+
+
+def _code_span(text: str) -> str:
+    """Text as code, in a fence that is longer than any in it."""
+    shown = " ".join(escape_lines(text)).replace("|", "\\|")
+    if "`" not in shown:
+        return f"`{shown}`"
+    fence = _choose_fence(shown, 1)
+    return f"{fence} {shown} {fence}"
+
+
+def _choose_fence(text: str, min_length: int) -> str:
+    return "`" * max([min_length, *(len(run) + 1 for run in findall("`+", text))])

@@ -1,0 +1,56 @@
+"""The output formats: one entry each, with its writer and the documents that it writes.
+
+To add a format, write a subclass of `Writer` and add an entry to `FORMATS`; docs/extending.md shows an example.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from confiture.output.writer import Document, Writer, WriterContext
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """A value of `--format`.
+
+    `writer` names the class as `module:class`; it is imported when something is written, since start-up must stay fast.
+    """
+
+    name: str
+    writer: str
+    documents: frozenset[Document]
+
+    def open(self, context: WriterContext) -> Writer:
+        """The writer of this format."""
+        module, _, name = self.writer.partition(":")
+        return cast("type[Writer]", getattr(import_module(module), name))(context)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether people read it at a terminal, where errors go to stderr."""
+        return self is TEXT
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_RUNS = frozenset({Document.RUN, Document.DIAGNOSTICS, Document.FINDINGS})
+
+TEXT = OutputFormat("text", "confiture.output.terminal.text_writer:TextWriter", frozenset(Document))
+FORMATS = (
+    TEXT,
+    OutputFormat("json", "confiture.output.json.json_writer:JsonWriter", frozenset(Document)),
+    OutputFormat("sarif", "confiture.output.ci.sarif:SarifWriter", frozenset({Document.FINDINGS})),
+    OutputFormat("github", "confiture.output.ci.github:GitHubWriter", _RUNS),
+    OutputFormat("gitlab", "confiture.output.ci.gitlab:GitLabWriter", frozenset({Document.FINDINGS})),
+    OutputFormat("junit", "confiture.output.ci.junit:JUnitWriter", _RUNS),
+    OutputFormat("markdown", "confiture.output.ci.markdown:MarkdownWriter", _RUNS),
+)
+
+
+def formats_for(document: Document) -> dict[str, OutputFormat]:
+    """The formats that write a document, by name, in the order of the help."""
+    return {form.name: form for form in FORMATS if document in form.documents}

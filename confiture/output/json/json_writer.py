@@ -1,0 +1,105 @@
+"""JSON for programs: one document on stdout. docs/json.md describes each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from confiture.errors import Diagnostic
+from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary, Writer
+
+if TYPE_CHECKING:
+    from confiture.lint.rule import Rule
+    from confiture.models.backfills import BackfillState
+    from confiture.models.locks import RunningSession
+    from confiture.models.plan import PlannedMigration
+    from confiture.models.reconcile_results import VerifyReport
+    from confiture.models.reports import RunReport
+    from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
+
+
+class JsonWriter(Writer):
+    """Writes JSON documents. Each part is imported when it is needed."""
+
+    def run(self, report: RunReport) -> None:
+        """`confiture.run`."""
+        from confiture.output.json.documents import run_document
+
+        self._write(run_document(report))
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """`confiture.diagnostics`."""
+        from confiture.output.json.documents import diagnostics_document
+
+        self._write(diagnostics_document(diagnostics))
+
+    def findings(self, summary: LintSummary) -> None:
+        """`confiture.lint`."""
+        from confiture.output.json.documents import lint_document
+
+        self._write(lint_document(summary.report))
+
+    def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
+        """`confiture.rules`: all of them, or the one that is explained."""
+        from confiture.output.json.documents import rules_document
+
+        self._write(rules_document({explained.name: explained} if explained else rules))
+
+    def status(self, summary: StatusSummary) -> None:
+        """`confiture.status`."""
+        from confiture.output.json.documents import status_document
+
+        self._write(status_document(summary.status, summary.environment, summary.database))
+
+    def plan(self, plan: PlannedMigration) -> None:
+        """`confiture.plan`."""
+        from confiture.output.json.documents import plan_document
+
+        self._write(plan_document(plan))
+
+    def adoption(self, summary: AdoptionSummary) -> None:
+        """`confiture.adoption`."""
+        from confiture.output.json.documents import adoption_document
+
+        self._write(adoption_document(summary.database, summary.old, summary.new, summary.migrations))
+
+    def tenant_map(self, tenancy: TenancyMap) -> None:
+        """`confiture.tenancy`."""
+        from confiture.output.json.tenancy_map import tenancy_map_document
+
+        self._write(tenancy_map_document(tenancy))
+
+    def tenant_isolation(self, report: IsolationReport) -> None:
+        """`confiture.isolation`."""
+        from confiture.output.json.tenancy_proofs import isolation_document
+
+        self._write(isolation_document(report))
+
+    def locks(self, sessions: Sequence[RunningSession], database: str) -> None:
+        """`confiture.locks`."""
+        from confiture.output.json.locks import locks_document
+
+        self._write(locks_document(sessions, database))
+
+    def backfills(self, backfills: Sequence[BackfillState], database: str) -> None:
+        """`confiture.backfills`."""
+        from confiture.output.json.backfills import backfills_document
+
+        self._write(backfills_document(backfills, database))
+
+    def reconcile(self, verification: VerifyReport) -> None:
+        """`confiture.reconcile`."""
+        from confiture.output.json.verify import verify_document
+
+        self._write(verify_document(verification, "confiture.reconcile"))
+
+    def verify(self, verification: VerifyReport) -> None:
+        """`confiture.verify`."""
+        from confiture.output.json.verify import verify_document
+
+        self._write(verify_document(verification, "confiture.verify"))
+
+    def _write(self, document: dict[str, Any]) -> None:
+        from confiture.output.json.documents import dump_json
+
+        self.context.write(dump_json(document))

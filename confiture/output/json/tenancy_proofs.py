@@ -1,0 +1,19 @@
+"""What keeps tenants apart, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.models.tenancy_proofs import IsolationReport
+from confiture.output.json.documents import with_schema_version
+from confiture.output.json.objects import proved_statement_object
+
+
+def isolation_document(report: IsolationReport) -> dict[str, Any]:
+    """The document as JSON."""
+    return with_schema_version("confiture.isolation") | {
+        "environment": report.environment,
+        "database": report.database,
+        "column": report.column,
+        "statements": [proved_statement_object(one) for one in report.statements],
+    }

@@ -1,0 +1,33 @@
+"""Numbers of reports in words, the same in every format that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from confiture.models.findings import SEVERITIES, Finding
+from confiture.models.settings import Severity
+from confiture.models.words import pluralize
+
+_SEVERITY_NOUNS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
+
+
+def severity_counts(findings: Sequence[Finding]) -> str:
+    """`2 errors and 1 warning`; `Nothing found`."""
+    found = [(severity, sum(one.severity == severity for one in findings)) for severity in SEVERITIES]
+    parts = [pluralize(number, _SEVERITY_NOUNS[severity]) for severity, number in found if number]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts) or "Nothing found"
+
+
+def format_rows(number: int | None) -> str:
+    """A number of rows with thousands set apart; empty for None."""
+    return "" if number is None else f"{number:,}"
+
+
+def format_bytes(number: int) -> str:
+    """`512 B`, `1.2 MB`; powers of 1024."""
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

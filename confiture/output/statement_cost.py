@@ -1,0 +1,133 @@
+"""What statements of a dry run cost apart from time: rewrites, scans, indexes, WAL, temporary files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+
+from confiture.models.trace import StatementTrace, TableRows, TableScan
+from confiture.models.words import pluralize
+from confiture.output.numbers import format_bytes
+from confiture.text import escape_line, shorten_sql
+
+_MIN_SCANNED_ROWS = 1_000
+_MIN_WAL_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatementCost:
+    """A statement of a dry run, or all batches of one backfill as one: its times, rows and bytes are then sums."""
+
+    statement: StatementTrace
+    batches: int = 0
+    is_one_of_many: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its step's, and how many batches were taken together, or how it begins where the step has others."""
+        if not self.batches:
+            step, text = self.statement.step.name, shorten_sql(self.statement.text)
+            return f"{step}: {text}" if self.is_one_of_many and escape_line(step) != text else step
+        batches = pluralize(self.batches, "batch", "batches")
+        return f"{self.statement.step.name} ({batches}{', a sample' if self.statement.weight != 1 else ''})"
+
+    @property
+    def label(self) -> str:
+        """The same behind its migration's version."""
+        return f"{self.statement.step.version} {self.name}"
+
+
+def group_batches(statements: Sequence[StatementTrace]) -> list[StatementCost]:
+    """The statements in their order, batches of one backfill as one: there may be hundreds."""
+    found = []
+    statements_of = Counter(_step_key(statement) for statement in statements)
+    for (_, is_batch), group in groupby(statements, key=lambda statement: (statement.step, statement.is_batch)):
+        together = tuple(group)
+        if is_batch:
+            found.append(StatementCost(statement=_sum_batches(together), batches=len(together)))
+        else:
+            found += [
+                StatementCost(statement=statement, is_one_of_many=statements_of[_step_key(statement)] > 1)
+                for statement in together
+            ]
+    return found
+
+
+def _step_key(statement: StatementTrace) -> tuple[str, str, int]:
+    """The step as its file has it, which may have been cut into segments."""
+    return statement.step.version, statement.step.phase, statement.step.number
+
+
+def _sum_batches(batches: Sequence[StatementTrace]) -> StatementTrace:
+    """All batches as one statement: the text and the number are those of the first."""
+    temp_bytes = [batch.temp_bytes for batch in batches if batch.temp_bytes is not None]
+    return replace(
+        batches[0],
+        duration_ms=sum(batch.duration_ms for batch in batches),
+        rows=_sum_rows(batches),
+        scans=_sum_scans(batches),
+        locks=tuple(
+            {(lock.relation, lock.mode): lock for batch in reversed(batches) for lock in reversed(batch.locks)}.values()
+        )[::-1],
+        rewrites=tuple(dict.fromkeys(chain.from_iterable(batch.rewrites for batch in batches))),
+        indexes_built=tuple(dict.fromkeys(chain.from_iterable(batch.indexes_built for batch in batches))),
+        notices=tuple(dict.fromkeys(chain.from_iterable(batch.notices for batch in batches))),
+        wal_bytes=sum(batch.wal_bytes for batch in batches),
+        temp_bytes=sum(temp_bytes) if temp_bytes else None,
+    )
+
+
+def _sum_rows(batches: Sequence[StatementTrace]) -> tuple[TableRows, ...]:
+    sums: dict[str, TableRows] = {}
+    for rows in chain.from_iterable(batch.rows for batch in batches):
+        known = sums.get(rows.table, TableRows(table=rows.table, inserted=0, updated=0, deleted=0))
+        sums[rows.table] = TableRows(
+            table=rows.table,
+            inserted=known.inserted + rows.inserted,
+            updated=known.updated + rows.updated,
+            deleted=known.deleted + rows.deleted,
+        )
+    return tuple(sums.values())
+
+
+def _sum_scans(batches: Sequence[StatementTrace]) -> tuple[TableScan, ...]:
+    scans, read = Counter[str](), Counter[str]()
+    in_part: set[str] = set()
+    for scan in chain.from_iterable(batch.scans for batch in batches):
+        scans[scan.table] += scan.scans
+        read[scan.table] += scan.rows
+        in_part |= {scan.table} if scan.is_lower_bound else set()
+    return tuple(
+        TableScan(table=table, scans=scans[table], rows=read[table], is_lower_bound=table in in_part) for table in scans
+    )
+
+
+def is_notable(statement: StatementTrace) -> bool:
+    """Whether a statement rewrites, builds an index, reads many rows, or writes much WAL or temporary files."""
+    return bool(
+        statement.rewrites
+        or statement.indexes_built
+        or statement.temp_bytes
+        or statement.wal_bytes > _MIN_WAL_BYTES
+        or any(scan.rows > _MIN_SCANNED_ROWS for scan in statement.scans)
+    )
+
+
+def describe_cost(statement: StatementTrace) -> str:
+    """All of it in a line; empty where there was none."""
+    parts = [
+        f"reads {'at least ' if scan.is_lower_bound else ''}{pluralize(scan.rows, 'row')} of {scan.table}"
+        for scan in statement.scans
+        if scan.rows
+    ]
+    if statement.rewrites:
+        parts.append(f"rewrites {', '.join(statement.rewrites)}")
+    if statement.indexes_built:
+        parts.append(f"builds {', '.join(statement.indexes_built)}")
+    if statement.wal_bytes:
+        parts.append(f"{format_bytes(statement.wal_bytes)} of WAL")
+    if statement.temp_bytes:
+        parts.append(f"{format_bytes(statement.temp_bytes)} of temporary files")
+    return ", ".join(parts)

@@ -1,0 +1,77 @@
+"""The plan of a migration, for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.syntax import Syntax
+
+from confiture.files.python.modules import MIGRATION_MODULE
+from confiture.models.migration import Expectation, ExpectedValue
+from confiture.models.plan import PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.models.words import format_duration
+from confiture.output.terminal.console import escape_markup
+from confiture.text import escape_block
+
+_HOW = {
+    TransactionMode.TRANSACTIONAL: "one transaction",
+    TransactionMode.OUTSIDE: "outside a transaction: an intent is recorded first",
+    TransactionMode.BATCHED: "in batches, each committed with how far it came",
+}
+
+
+def print_plan(console: Console, plan: PlannedMigration) -> None:
+    """Segment by segment, step by step, with the SQL as it will run."""
+    console.print(f"[bold]{escape_markup(plan.migration.label)}[/bold]  ({plan.direction.value})")
+    if plan.migration.description:
+        for line in plan.migration.description.split("\n"):
+            console.print(escape_markup(line))
+    for segment in plan.segments:
+        _print_segment(console, segment, f"Segment {segment.number} of {len(plan.segments)}")
+    for segment in plan.on_error:
+        _print_segment(console, segment, "If it fails, after the rollback")
+
+
+def _print_segment(console: Console, segment: Segment, title: str) -> None:
+    console.print()
+    console.print(f"[bold cyan]{title}[/bold cyan] [dim]({_HOW[segment.transaction_mode]})[/dim]")
+    for step in segment.steps:
+        _print_step(console, step)
+
+
+def _print_step(console: Console, step: PlannedStep) -> None:
+    facts = [f"{step.span}"]
+    if step.timeout_ms is not None:
+        facts.append(f"timeout {format_duration(step.timeout_ms)}")
+    if step.lock_timeout_ms is not None:
+        facts.append(f"lock timeout {format_duration(step.lock_timeout_ms)}")
+    console.print()
+    console.print(
+        f"  [green]{step.phase.value}[/green] {escape_markup(step.label)}  [dim]{escape_markup(', '.join(facts))}[/dim]"
+    )
+    if step.skip_reason:
+        console.print(f"    [yellow]skipped: {escape_markup(step.skip_reason)}[/yellow]")
+        return
+    if step.hook is not None:
+        of = step.hook.hook
+        is_of_file = of.__module__.startswith(MIGRATION_MODULE)
+        named = of.__qualname__ if is_of_file else f"{of.__module__}:{of.__qualname__}"
+        how = ", apart from the transaction, in batches" if step.hook.is_batched else ""
+        console.print(f"    runs the Python hook {escape_markup(named)}{how}")
+        return
+    text = escape_block(";\n".join(statement.display_text for statement in step.statements) + ";")
+    if console.is_terminal:
+        console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))
+    else:
+        console.print("\n".join(f"    {line}" for line in text.split("\n")), markup=False, soft_wrap=True)
+    if step.expect is not None:
+        console.print(f"    expects {escape_markup(_expectation_text(step.expect))}")
+    if step.reconcile is not None:
+        by = f", by {step.reconcile.by}" if step.reconcile.by and not step.reconcile.by_is_inferred else ""
+        console.print(f"    must be what {escape_markup(str(step.reconcile.table))} holds{escape_markup(by)}")
+
+
+def _expectation_text(expect: Expectation) -> str:
+    if isinstance(expect, ExpectedValue):
+        return f"{expect.operator} {'null' if expect.value is None else expect.value}"
+    return f"the rows {[tuple(map(str, row)) for row in expect.rows]}" if expect.rows else "no rows"

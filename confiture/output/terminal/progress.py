@@ -1,0 +1,210 @@
+"""What people see while a run goes on: a live bar at a terminal, lines in a log."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from confiture.models.events import (
+    BackfillProgressed,
+    BatchRetried,
+    Event,
+    HookProgressed,
+    LintFinished,
+    LockWaiting,
+    MigrationFinished,
+    MigrationStarted,
+    Notice,
+    Outcome,
+    RunStarted,
+    SegmentRetried,
+    StepFinished,
+    StepStarted,
+)
+from confiture.models.findings import Finding
+from confiture.models.words import format_duration, pluralize
+from confiture.output.terminal.console import escape_markup
+from confiture.text import escape_line
+
+_MIN_STEP_MS = 1_000
+_EVENTS_PER_LINE = 10
+"""How many times a backfill tells how far it is before a log gets a line of it."""
+_WIDE_COLUMNS = 80
+
+
+class ProgressView(Protocol):
+    """A listener that has something to tidy up."""
+
+    def __call__(self, event: Event) -> None: ...
+    def __enter__(self) -> ProgressView: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def choose_view(console: Console) -> ProgressView:
+    """A live bar where the console is a terminal, lines elsewhere."""
+    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else LineView(console)
+
+
+class LiveView:
+    """A bar over all steps; the current one by name, with the time it has taken so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            # what is said gives way first: the clock matters more
+            TextColumn("{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=24 if console.width >= _WIDE_COLUMNS else 8),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._progress.add_task("", total=None, what="connecting")
+        self._rows: TaskID | None = None
+
+    def __enter__(self) -> LiveView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Moves the bar."""
+        match event:
+            case RunStarted():
+                self._progress.update(self._task, total=event.steps or None)
+            case StepStarted():
+                step = event.step
+                what = f"[bold]{escape_markup(step.version)}[/bold] {step.phase.value}: {escape_markup(step.name)}"
+                self._progress.update(self._task, what=what)
+            case StepFinished():
+                self._progress.advance(self._task)
+                self._hide_rows()
+            case BackfillProgressed():
+                self._show_rows(event)
+            case HookProgressed():
+                self._show(event.done, event.total, "")
+            case _:
+                for line in notice_lines(event):
+                    self._progress.console.print(escape_markup(line))
+
+    def _show_rows(self, event: BackfillProgressed) -> None:
+        # the estimate may be too low: a full bar before the end would be untrue
+        total = event.estimated_rows if (event.estimated_rows or 0) > event.source_rows else None
+        self._show(event.source_rows, total, rate_text(event))
+
+    def _show(self, done: float, total: float | None, description: str) -> None:
+        if self._rows is None:
+            self._rows = self._progress.add_task("", total=None, what="")
+        self._progress.update(self._rows, completed=done, total=total, what=escape_markup(description))
+
+    def _hide_rows(self) -> None:
+        if self._rows is not None:
+            self._progress.remove_task(self._rows)
+            self._rows = None
+
+
+class LineView:
+    """One line for each migration, and for each step that takes long."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._name = ""
+        self._progress_count = 0
+
+    def __enter__(self) -> LineView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Writes the line of an event that deserves one."""
+        match event:
+            case MigrationStarted():
+                self._name = f"{event.version} {event.name}"
+            case BackfillProgressed():
+                self._progress_count += 1
+                if self._progress_count % _EVENTS_PER_LINE == 0:
+                    self._write(f"{event.step.version} {event.step.name}: {rows_done_text(event)}, {rate_text(event)}")
+            case StepFinished() if event.duration_ms >= _MIN_STEP_MS:
+                wrote = f", {pluralize(event.rows, 'row')}" if event.rows is not None else ""
+                self._write(
+                    f"{event.step.version} {event.step.phase.value}: {event.step.name}{wrote}, "
+                    f"{format_duration(event.duration_ms)}"
+                )
+            case MigrationFinished() if event.outcome is Outcome.DONE:
+                self._write(f"{self._name}: done in {format_duration(event.duration_ms)}")
+            case _:
+                for line in notice_lines(event):
+                    self._write(line)
+
+    def _write(self, text: str) -> None:
+        # not by way of the console, which would lay out each of hundreds of lines
+        self._console.file.write(f"{escape_line(text)}\n")
+
+
+def rows_done_text(event: BackfillProgressed) -> str:
+    """How many rows of the driving table are done, and of how many as far as that is known."""
+    if event.estimated_rows is None or event.estimated_rows < event.source_rows:
+        return pluralize(event.source_rows, "row")
+    return f"{event.source_rows:,} of about {pluralize(event.estimated_rows, 'row')}"
+
+
+def rate_text(event: BackfillProgressed) -> str:
+    """How fast a backfill goes, how long it may take, and why it waits."""
+    told = [f"{event.rows_per_s:,.0f} rows/s"] if event.rows_per_s is not None else []
+    told.append(f"batches of {event.batch_rows:,}")
+    told.append(
+        f"about {format_duration(event.remaining_s * 1000)} left"
+        if event.remaining_s is not None
+        else "time left unknown"
+    )
+    if event.waiting_for:
+        told.append(event.waiting_for)
+    return ", ".join(told)
+
+
+def notice_lines(event: Event) -> list[str]:
+    """The lines for an event that people should not miss, none for others."""
+    if isinstance(event, LintFinished):
+        return [_finding_line(finding) for finding in event.findings if finding.severity != "info"]
+    sentence = _notice_text(event)
+    return [sentence] if sentence else []
+
+
+def _notice_text(event: Event) -> str | None:
+    match event:
+        case LockWaiting():
+            return f"waiting for the lock, held by {event.holder}"
+        case SegmentRetried():
+            return (
+                f"{event.version}: {event.reason}; rolled back, trying again in {format_duration(event.wait_ms)} "
+                f"({event.attempt} of {event.attempts})"
+            )
+        case BatchRetried():
+            return (
+                f"{event.step.version} {event.step.name}: {event.reason}; trying again with"
+                f" {pluralize(event.rows, 'row')}"
+                f" in {format_duration(event.wait_ms)} ({event.attempt} of {event.attempts})"
+            )
+        case Notice():
+            return event.text
+        case MigrationStarted() if event.resumed_after:
+            done = pluralize(event.resumed_after, "segment")
+            return f"{event.version} {event.name}: goes on after {done} that an earlier run committed"
+    return None
+
+
+def _finding_line(finding: Finding) -> str:
+    place = f" ({finding.span})" if finding.span else ""
+    return f"{finding.severity}[{finding.rule}]: {finding.message}{place}"

@@ -1,0 +1,176 @@
+"""Whether tenants stay apart, by proof, for people and for machines: of `tenancy prove`, and of a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from confiture.models.tenancy_proofs import (
+    ColumnValues,
+    IsolationProof,
+    IsolationReport,
+    IsolationVerdict,
+    ProvedStatement,
+)
+from confiture.models.words import format_duration, format_duration_long, pluralize
+from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
+from confiture.text import cut
+
+_STYLES = {
+    IsolationVerdict.ISOLATED: "green",
+    IsolationVerdict.MIXED: "bold red",
+    IsolationVerdict.NOT_PROVABLE: "yellow",
+    IsolationVerdict.NO_TENANTS: "yellow",
+    IsolationVerdict.NOTHING_READ: "dim",
+}
+MOST_LEAKS = 5
+"""So many differences of a statement are shown."""
+_MOST_WIDTH = 60
+
+
+def print_isolation(console: Console, report: IsolationReport) -> None:
+    """What mixes tenants, with rows; then a line for each statement, and a sentence that sums up."""
+    for statement in report.with_verdict(IsolationVerdict.MIXED):
+        for line in _mixed_lines(statement):
+            _print_line(console, line)
+        console.print()
+    if report.statements:
+        console.print(_proofs_table(report))
+        console.print()
+    for line in _reason_lines(report):
+        _print_line(console, line)
+    where = f" on {report.database} ({report.environment})"
+    for sentence in (_summary(report, where), *_limitations(report, "--all looks at every tenant")):
+        _print_line(
+            console, CleanText(sentence, style="bold red" if report.with_verdict(IsolationVerdict.MIXED) else "default")
+        )
+
+
+def dry_run_tables(report: IsolationReport) -> list[Table | CleanText]:
+    """The same of a dry run, whose warnings say what mixes tenants; here are the rows."""
+    if not report.statements:
+        return []
+    parts: list[Table | CleanText] = []
+    for one in report.with_verdict(IsolationVerdict.MIXED):
+        parts += [*_mixed_lines(one), CleanText()]
+    parts += [_proofs_table(report), CleanText(), *_reason_lines(report)]
+    return [*parts, *map(CleanText, dry_run_summary(report))]
+
+
+def dry_run_summary(report: IsolationReport) -> list[str]:
+    """What the proofs of a dry run come to."""
+    took = f"The proofs took {format_duration_long(report.duration_ms)}, which no other time includes."
+    return [
+        _summary(report, ", each looked at before it ran"),
+        *_limitations(report, "--tenants N looks at more"),
+        took,
+    ]
+
+
+def reason_text(statement: ProvedStatement) -> str | None:
+    """Why nothing was proved of a statement, and the next step; None where it was."""
+    proof = statement.proof
+    if proof.verdict in (IsolationVerdict.ISOLATED, IsolationVerdict.MIXED):
+        return None
+    return f"{proof.reason or proof.verdict.value}{f'; {proof.hint}' if proof.hint else ''}"
+
+
+def tenants_text(proof: IsolationProof) -> str:
+    """`10 of 340`; empty where it did not come to that."""
+    return f"{len(proof.sample.tenants):,} of {proof.sample.total:,}" if proof.sample else ""
+
+
+def skipped_columns_text(proof: IsolationProof) -> str:
+    """The columns that were not compared, and why; empty where all were."""
+    return ", ".join(f"{one.column}, {one.reason}" for one in proof.skipped_columns)
+
+
+def _print_line(console: Console, line: CleanText) -> None:
+    if line.no_wrap:
+        console.print(line, soft_wrap=True)
+    else:
+        print_wrapped(console, line)
+
+
+def _summary(report: IsolationReport, target: str) -> str:
+    if not report.statements:
+        return f"Nothing to prove: no statement reads rows with {report.column}."
+    words = {
+        IsolationVerdict.ISOLATED: "isolated",
+        IsolationVerdict.MIXED: "mixed",
+        IsolationVerdict.NOT_PROVABLE: "not provable",
+        IsolationVerdict.NO_TENANTS: "without tenants",
+    }
+    parts = [f"{len(report.with_verdict(one))} {word}" for one, word in words.items() if report.with_verdict(one)]
+    return f"{pluralize(len(report.statements), 'statement')}{target}: {', '.join(parts)}."
+
+
+def _limitations(report: IsolationReport, further: str) -> Iterator[str]:
+    """What the proofs do not say."""
+    samples = [one.proof.sample for one in report.statements if one.proof.sample and one.proof.sample.tenants]
+    if samples and all(sample.is_complete for sample in samples):
+        yield "All tenants were looked at; it holds for the data that there are."
+    elif samples:
+        widest = max(samples, key=lambda sample: sample.total)
+        looked = f"{len(widest.tenants):,} of {pluralize(widest.total, 'tenant')} were looked at: {widest.method}."
+        yield f"A sample: {looked} {further}."
+
+
+def _mixed_lines(statement: ProvedStatement) -> Iterator[CleanText]:
+    head = CleanText(f"mixed: {statement.migration}: {statement.step.name}: ", style="bold red")
+    yield head.append(f"{statement.target} mixes tenants", style="bold default")
+    yield CleanText(f"  --> {statement.span}", style="cyan", no_wrap=True)
+    leaks = statement.proof.leaks
+    for leak in leaks[:MOST_LEAKS]:
+        yield CleanText(f"  {leak.description}")
+        for values in leak.first_rows:
+            yield CleanText(f"    {row_text(values)}", style="dim", no_wrap=True)
+    if len(leaks) > MOST_LEAKS:
+        yield CleanText(f"  ... and {len(leaks) - MOST_LEAKS} more; the JSON has them all")
+
+
+def _reason_lines(report: IsolationReport) -> Iterator[CleanText]:
+    for one in (*report.with_verdict(IsolationVerdict.NOT_PROVABLE), *report.with_verdict(IsolationVerdict.NO_TENANTS)):
+        proof = one.proof
+        text = CleanText(f"{one.migration}: {one.step.name}: {one.target}: ", style="yellow")
+        yield text.append(proof.reason or proof.verdict.value, style="default")
+        if proof.hint:
+            yield CleanText("  next: ", style="green").append(proof.hint, style="default")
+
+
+def row_text(values: ColumnValues) -> str:
+    """A row as `id = 1, name = NULL`, its longest values cut."""
+    return ", ".join(
+        f"{name} = {'NULL' if value is None else cut(value, _MOST_WIDTH)}" for name, value in values.items()
+    )
+
+
+def _proofs_table(report: IsolationReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Migration", overflow="fold")
+    table.add_column("Step", overflow="fold", ratio=1)
+    table.add_column("Writes", overflow="fold")
+    table.add_column("Tenants", justify="right", no_wrap=True)
+    table.add_column("Rows", justify="right", no_wrap=True)
+    table.add_column("Time", justify="right", no_wrap=True)
+    table.add_column("Tenants stay apart", no_wrap=True)
+    before = ""
+    for one in report.statements:
+        proof = one.proof
+        name = escape_markup(one.step.name)
+        if proof.skipped_columns:
+            name += f" [dim](not compared: {escape_markup(skipped_columns_text(proof))})[/dim]"
+        table.add_row(
+            "" if one.migration == before else escape_markup(one.migration),
+            name,
+            escape_markup(one.target),
+            tenants_text(proof),
+            f"{proof.rows:,}" if proof.sample else "",
+            format_duration(proof.duration_ms),
+            CleanText(proof.verdict.value, style=_STYLES[proof.verdict]),
+        )
+        before = one.migration
+    return table

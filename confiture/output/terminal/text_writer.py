@@ -1,0 +1,111 @@
+"""Text for people: tables on stdout, errors on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from confiture.errors import Diagnostic
+from confiture.output.terminal.console import print_diagnostics, stderr_console, stdout_console
+from confiture.output.writer import AdoptionSummary, LintSummary, StatusSummary, Writer
+
+if TYPE_CHECKING:
+    from confiture.lint.rule import Rule
+    from confiture.models.backfills import BackfillState
+    from confiture.models.locks import RunningSession
+    from confiture.models.plan import PlannedMigration
+    from confiture.models.reconcile_results import VerifyReport
+    from confiture.models.reports import RunReport
+    from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
+
+
+class TextWriter(Writer):
+    """Writes tables and sentences for a terminal. Each part is imported when it is needed."""
+
+    def run(self, report: RunReport) -> None:
+        """The tables of a run. The errors follow on stderr, by `diagnostics`."""
+        from confiture.output.terminal.run import print_run
+
+        print_run(stdout_console(), report)
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """The errors, on stderr."""
+        print_diagnostics(stderr_console(), diagnostics)
+
+    def findings(self, summary: LintSummary) -> None:
+        """The findings, and a sentence that sums up."""
+        from confiture.output.terminal.findings import print_findings
+
+        print_findings(stdout_console(), summary.report, summary.duration_ms)
+
+    def rules(self, rules: Mapping[str, Rule], explained: Rule | None) -> None:
+        """A table of all rules, or the page of one."""
+        from confiture.output.terminal.findings import print_rule_page, print_rules
+
+        if explained is None:
+            print_rules(stdout_console(), rules)
+            return
+        from confiture.lint.rule_docs import render_page
+
+        print_rule_page(stdout_console(), render_page(explained))
+
+    def status(self, summary: StatusSummary) -> None:
+        """A table of migrations, the next step, and on stderr the files that changed."""
+        from confiture.output.terminal.status import print_status
+
+        print_status(stdout_console(), summary.status, summary.database, summary.environment)
+        if summary.status.drift:
+            self.diagnostics(summary.status.drift)
+
+    def plan(self, plan: PlannedMigration) -> None:
+        """The segments and steps, with their SQL."""
+        from confiture.output.terminal.plan import print_plan
+
+        print_plan(stdout_console(), plan)
+
+    def adoption(self, summary: AdoptionSummary) -> None:
+        """What was renamed, and what is left to do."""
+        from confiture.models.words import pluralize
+
+        number = pluralize(summary.migrations, "migration")
+        self.context.write(f"The history of {summary.old}, with {number}, is now that of {summary.new}.\n")
+        if summary.configured != summary.new:
+            self.context.write(
+                f"Next: write `project: {summary.new}` in confiture.yaml. It says {summary.configured} now.\n"
+            )
+
+    def tenant_map(self, tenancy: TenancyMap) -> None:
+        """A row for each table."""
+        from confiture.output.terminal.tenancy_map import print_tenancy_map
+
+        print_tenancy_map(stdout_console(), tenancy)
+
+    def tenant_isolation(self, report: IsolationReport) -> None:
+        """The rows that mix tenants, and a row for each statement."""
+        from confiture.output.terminal.tenancy_proofs import print_isolation
+
+        print_isolation(stdout_console(), report)
+
+    def locks(self, sessions: Sequence[RunningSession], database: str) -> None:
+        """The locks of each session."""
+        from confiture.output.terminal.locks import locks_table
+
+        stdout_console().print(locks_table(sessions, database))
+
+    def backfills(self, backfills: Sequence[BackfillState], database: str) -> None:
+        """A row for each backfill."""
+        from confiture.output.terminal.backfills import backfills_table
+
+        stdout_console().print(backfills_table(backfills, database))
+
+    def reconcile(self, verification: VerifyReport) -> None:
+        """What is equal in a sentence each, what differs in full."""
+        from confiture.output.terminal.reconcile_results import print_reconcile_results
+
+        print_reconcile_results(stdout_console(), verification)
+
+    def verify(self, verification: VerifyReport) -> None:
+        """A row for each check."""
+        from confiture.output.terminal.reconcile_results import print_verify_report
+
+        print_verify_report(stdout_console(), verification)

@@ -1,0 +1,180 @@
+"""Turns migrations into plans: each step rendered, parsed, and put into the segment it commits with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
+
+from confiture.errors import DiagnosticCollector
+from confiture.models.migration import UP_PHASES, HookStep, MigrationFile, Phase
+from confiture.models.plan import (
+    Direction,
+    Plan,
+    PlannedHook,
+    PlannedMigration,
+    PlannedStep,
+    Segment,
+    Statement,
+    TransactionMode,
+)
+from confiture.models.settings import Settings
+from confiture.plan.checksums import compute_checksums
+from confiture.plan.hooks import HookResolver, find_phase_problem
+from confiture.plan.rendering import RenderContext
+from confiture.plan.steps import StepPlanner
+from confiture.plan.variables import merge_variables
+from confiture.sql.parse_tree import Parse
+from confiture.sql.parser import parse_sql
+from confiture.sql.parsing import remove_concurrently
+from confiture.text import SuggestionLimit
+
+_PLAIN_NOTE = "ran without CONCURRENTLY, as a dry run must; the real one takes SHARE UPDATE EXCLUSIVE on tables"
+
+
+class Planner:
+    """Plans migrations for the environment of some settings. What is wrong goes to `problems`.
+
+    `overrides` are variables that win over the migrations' own, as these do over those of the settings. `parse` gives
+    the trees of texts.
+    """
+
+    def __init__(
+        self, settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector, parse: Parse = parse_sql
+    ) -> None:
+        self._settings = settings
+        self._overrides = overrides
+        self._problems = problems
+        self._parse_text = parse
+        self._suggestions = SuggestionLimit()
+        self._hooks = HookResolver(settings.hooks, settings.root, problems)
+
+    def plan(self, migration: MigrationFile, direction: Direction) -> PlannedMigration:
+        """The migration's plan. Steps with mistakes have no statements; the caller raises the problems."""
+        variables = merge_variables(self._settings, migration.variables, self._overrides)
+        context = RenderContext(
+            environment=self._settings.environment,
+            version=migration.version,
+            name=migration.name,
+            variables=variables.values,
+            unset_variables=variables.unset,
+            private_values=variables.private,
+            suggestions=self._suggestions,
+        )
+        going_up = direction is Direction.UP
+        phases = UP_PHASES if going_up else (Phase.DOWN,)
+        planned = _PlanContext(migration=migration, direction=direction, render_context=context)
+        steps = [step for phase in phases for step in self._plan_steps(planned, phase)]
+        return PlannedMigration(
+            migration=migration,
+            direction=direction,
+            segments=split_into_segments(steps),
+            on_error=split_into_segments(self._plan_steps(planned, Phase.ON_ERROR)) if going_up else (),
+            checksums=cache(partial(compute_checksums, migration)),
+        )
+
+    def _plan_steps(self, context: _PlanContext, phase: Phase) -> Iterable[PlannedStep]:
+        planner = StepPlanner(context.render_context, self._problems, self._settings.tenancy.column, self._parse_text)
+        steps = (*context.migration.steps(phase), *self._hooks.project_hook_steps(context.migration, phase))
+        for number, step in enumerate(steps, start=1):
+            found = planner.plan(step, phase, number)
+            yield self._attach_hook(step, found, context) if isinstance(step, HookStep) else found
+
+    def _attach_hook(self, step: HookStep, planned_step: PlannedStep, context: _PlanContext) -> PlannedStep:
+        registration = self._hooks.resolve_hook(step, context.migration)
+        if registration is None:
+            return planned_step
+        problem = find_phase_problem(step, registration, planned_step.phase)
+        if problem:
+            hint = "move the step, or change the hook's `phase`; a hook without one runs wherever a step names it"
+            self._problems.add(step.reference.file.diagnostic(step.span, "hook-phase", problem, hint=hint))
+        hook = PlannedHook(
+            name=registration.name,
+            hook=registration.hook,
+            is_batched=registration.is_batched,
+            migration=context.migration,
+            direction=context.direction,
+            environment=context.render_context.environment,
+            variables=context.render_context.variables,
+        )
+        if planned_step.skip_reason:
+            return planned_step
+        # it may ask for any of them
+        return replace(
+            planned_step,
+            hook=hook,
+            missing_variables=(*planned_step.missing_variables, *context.render_context.unset_variables.values()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PlanContext:
+    """What is planned, and what its templates see."""
+
+    migration: MigrationFile
+    direction: Direction
+    render_context: RenderContext
+
+
+def split_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
+    """Steps grouped by what commits together: all that can share a transaction does, in order.
+
+    A statement that cannot run in a transaction is a segment of its own; a step that has one is cut around it.
+    """
+    groups: list[tuple[TransactionMode, list[PlannedStep]]] = []
+    for step in steps:
+        for piece in _split_step(step):
+            isolation = piece.transaction_mode
+            if groups and groups[-1][0] is isolation is TransactionMode.TRANSACTIONAL:
+                groups[-1][1].append(piece)
+            else:
+                groups.append((isolation, [piece]))
+    return tuple(
+        Segment(number=number, steps=tuple(group), transaction_mode=isolation)
+        for number, (isolation, group) in enumerate(groups, start=1)
+    )
+
+
+def _split_step(step: PlannedStep) -> list[PlannedStep]:
+    runs: list[list[Statement]] = []
+    for statement in step.statements:
+        together = runs and runs[-1][-1].transaction_mode is statement.transaction_mode is TransactionMode.TRANSACTIONAL
+        if together:
+            runs[-1].append(statement)
+        else:
+            runs.append([statement])
+    if len(runs) < 2:
+        return [step]
+    return [replace(step, statements=tuple(run), part=part, parts=len(runs)) for part, run in enumerate(runs, start=1)]
+
+
+def as_single_transaction(plan: Plan) -> Plan:
+    """The same plan with every statement in a form that can run in a transaction; steps without one are skipped."""
+    return replace(plan, migrations=tuple(_merge_segments(migration) for migration in plan.migrations))
+
+
+def _merge_segments(migration: PlannedMigration) -> PlannedMigration:
+    steps = [_make_transactional(step) for segment in migration.segments for step in segment.steps]
+    return replace(migration, segments=split_into_segments(steps))
+
+
+def _make_transactional(step: PlannedStep) -> PlannedStep:
+    outside = [statement for statement in step.statements if statement.transaction_mode is TransactionMode.OUTSIDE]
+    if not outside:
+        return step
+    (statement,) = outside
+    if not statement.is_concurrent:
+        return replace(step, statements=(), skip_reason="cannot run in a transaction, so not in a dry run either")
+    plain = replace(
+        statement,
+        text=remove_concurrently(statement.text),
+        transaction_mode=TransactionMode.TRANSACTIONAL,
+        is_concurrent=False,
+        original_sql=statement.text,
+    )
+    return replace(
+        step,
+        statements=(plain,),
+        note=_PLAIN_NOTE,
+    )

@@ -1,0 +1,167 @@
+"""What may make or drop anything: DO, CALL, SELECT of functions, IMPORT FOREIGN SCHEMA.
+
+The statements of a DO block that stand there as they are, or in a constant string, are applied as if they ran: blocks
+mostly say IF NOT EXISTS with them. What a block puts together as it runs cannot be seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from confiture.models.catalog import QualifiedName
+from confiture.sql.built_in import load_built_in_functions
+from confiture.sql.catalog.schemas import set_search_path
+from confiture.sql.catalog.state import CatalogState
+from confiture.sql.catalog.tables import create_table_from_query
+from confiture.sql.parse_tree import pb, schema_and_name, strings
+from confiture.sql.parser import parse_sql, postgast
+from confiture.sql.traversal import find_nodes
+
+_STATIC_STATEMENTS = {"PLpgSQL_stmt_execsql": "sqlstmt", "PLpgSQL_stmt_perform": "expr"}
+_DYNAMIC_STATEMENTS = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
+_AGGREGATES = frozenset(
+    """any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every first_value json_agg json_object_agg jsonb_agg jsonb_object_agg lag last_value lead max min mode
+    nth_value ntile percent_rank percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy
+    regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_number stddev stddev_pop stddev_samp
+    string_agg sum var_pop var_samp variance xmlagg""".split()  # noqa: SIM905 - a list of them is sixty lines
+)
+"""Aggregate and window functions of PostgreSQL."""
+_DDL_WORDS = re.compile(r"\b(create|alter|drop|rename|execute)\b", re.IGNORECASE)
+
+
+def do_block(state: CatalogState, node: Any) -> None:
+    """DO."""
+    options = {one.def_elem.defname: one.def_elem.arg.string.sval for one in node.args}
+    body = options.get("as", "")
+    if options.get("language", "plpgsql").lower() != "plpgsql":
+        if _DDL_WORDS.search(body):
+            state.issues.mark_unknown("what this block makes cannot be seen", "DO")
+        return
+    found, dynamic = _find_statements(body)
+    outer = state.issues.fixed_location
+    state.issues.fixed_location = outer or state.issues.location(-1)
+    for text in found:
+        for kind, inner in _parse_statements(text):
+            state.nested(kind, inner)
+    state.issues.fixed_location = outer
+    if dynamic:
+        state.issues.mark_unknown("what this block makes cannot be seen", "DO")
+
+
+def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
+    try:
+        statements = parse_sql(text).stmts
+    except (postgast.PgQueryError, DecodeError):
+        return  # PL/pgSQL's own forms, as SELECT ... INTO a variable of several parts
+    for raw in statements:
+        kind = raw.stmt.WhichOneof("node")
+        if kind and not (kind == "select_stmt" and raw.stmt.select_stmt.HasField("into_clause")):
+            yield kind, getattr(raw.stmt, kind)
+
+
+def _find_statements(body: str) -> tuple[list[str], bool]:
+    """The SQL statements of a block that make or change objects; and whether it runs others that are put together."""
+    if not _DDL_WORDS.search(body):
+        return [], False
+    tag = "$confiture_block$"
+    try:
+        tree = postgast.parse_plpgsql(f"DO {tag}{body}{tag}")
+    except (postgast.PgQueryError, ValueError):
+        return [], True
+    found: list[str] = []
+    dynamic = False
+    for node in _iter_objects(tree):
+        for kind, value in node.items():
+            if kind in _STATIC_STATEMENTS:
+                text: str | None = _query_text(value.get(_STATIC_STATEMENTS[kind]))
+            elif kind in _DYNAMIC_STATEMENTS:
+                text = _parse_string_constant(_query_text(value.get("query")))
+                dynamic = dynamic or text is None
+            else:
+                continue
+            if text and (kind == "PLpgSQL_stmt_perform" or _DDL_WORDS.search(text)):
+                found.append(text)
+    return found, dynamic
+
+
+def _iter_objects(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a JSON tree, in order."""
+    waiting = [tree]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(reversed(list(one.values())))
+        elif isinstance(one, list):
+            waiting.extend(reversed(one))
+
+
+def _query_text(value: Any) -> str:
+    inner = value.get("PLpgSQL_expr", value) if isinstance(value, dict) else {}
+    return str(inner.get("query", ""))
+
+
+def _parse_string_constant(text: str) -> str | None:
+    """The string that an expression is, where it is nothing but a string."""
+    for _, select in _parse_statements(f"SELECT {text}"):
+        targets: Any = getattr(select, "target_list", ())
+        if len(targets) == 1 and targets[0].res_target.val.WhichOneof("node") == "a_const":
+            return str(targets[0].res_target.val.a_const.sval.sval)
+    return None
+
+
+def apply_select(state: CatalogState, node: Any) -> None:
+    """SELECT: INTO makes a table, set_config may set the search path, functions of users may do anything."""
+    if node.HasField("into_clause"):
+        create_table_from_query(state, node.into_clause, pb.Node(select_stmt=node))
+        return
+    for one in find_nodes(node, pb.FuncCall):
+        _apply_function_call(state, one)
+
+
+def apply_call(state: CatalogState, node: Any) -> None:
+    """CALL."""
+    _apply_function_call(state, node.funccall)
+
+
+def _apply_function_call(state: CatalogState, node: Any) -> None:
+    schema, name = schema_and_name(node.funcname)
+    if name == "set_config" and schema in (None, "pg_catalog"):
+        _apply_set_config(state, node)
+        return
+    bodies = _find_bodies(state, schema, name)
+    if bodies:
+        if any(_DDL_WORDS.search(body) for body in bodies):
+            state.issues.mark_unknown(f"what {name}() makes cannot be seen", name)
+        return
+    if schema != "pg_catalog" and not (schema is None and _is_built_in(name)):
+        state.issues.mark_unknown(f"what {name}() makes cannot be seen", ".".join(strings(node.funcname)))
+
+
+def _is_built_in(name: str) -> bool:
+    known = load_built_in_functions()
+    return name in known.volatile or name in known.not_volatile or name in _AGGREGATES
+
+
+def _find_bodies(state: CatalogState, schema: str | None, name: str) -> list[str]:
+    for candidate in (schema,) if schema else state.search_path:
+        signatures = state.functions.overloads.get(QualifiedName(candidate, name))
+        if signatures:
+            return [state.functions.all[one].body or "" for one in sorted(signatures)]
+    return []
+
+
+def _apply_set_config(state: CatalogState, node: Any) -> None:
+    values = [one.a_const.sval.sval if one.WhichOneof("node") == "a_const" else None for one in node.args]
+    if len(values) > 1 and values[0] == "search_path" and values[1] is not None:
+        set_search_path(state, [one.strip().strip('"') for one in values[1].split(",")])
+
+
+def import_foreign_schema(state: CatalogState, node: Any) -> None:
+    """IMPORT FOREIGN SCHEMA."""
+    state.issues.mark_unknown("the tables that this makes are not known", node.remote_schema)

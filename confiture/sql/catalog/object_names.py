@@ -1,0 +1,64 @@
+"""The names that PostgreSQL gives to constraints, indexes and sequences that were made without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+
+MAX_NAME_BYTES = 63
+"""Bytes that PostgreSQL keeps of a name."""
+
+
+def truncate_identifier(name: str, length: int = MAX_NAME_BYTES) -> str:
+    """A name cut to a number of bytes, never in the middle of a character."""
+    if len(name) * 4 <= length or len(name.encode()) <= length:
+        return name
+    return name.encode()[:length].decode(errors="ignore")
+
+
+def make_object_name(first: str, second: str | None, label: str) -> str:
+    """`first_second_label`: the longer of both parts is shortened until the name fits."""
+    plain = f"{first}_{second}_{label}" if second else f"{first}_{label}"
+    if (len(plain) if plain.isascii() else len(plain.encode())) <= MAX_NAME_BYTES:
+        return plain
+    available = MAX_NAME_BYTES - len(label.encode()) - 1 - (1 if second else 0)
+    one, other = len(first.encode()), len(second.encode()) if second else 0
+    while one + other > available:
+        if one > other:
+            one -= 1
+        else:
+            other -= 1
+    first = truncate_identifier(first, one)
+    return f"{first}_{truncate_identifier(second, other)}_{label}" if second else f"{first}_{label}"
+
+
+def choose_relation_name(first: str, second: str | None, label: str, is_taken: Callable[[str], bool]) -> str:
+    """The first free name of `first_second_label`, `..._label1`, `..._label2`."""
+    name = make_object_name(first, second, label)
+    if not is_taken(name):
+        return name
+    numbered = (make_object_name(first, second, f"{label}{number}") for number in count(1))
+    return next(other for other in numbered if not is_taken(other))
+
+
+def index_name_columns(columns: Iterable[str]) -> str:
+    """The part of a name that lists columns; PostgreSQL stops at the column that makes it too long."""
+    text = ""
+    for column in columns:
+        text = f"{text}_{column}" if text else column
+        if len(text.encode()) > MAX_NAME_BYTES:
+            break
+    return text
+
+
+def dedupe_column_names(columns: Iterable[str]) -> tuple[str, ...]:
+    """The names of an index's columns: `expr`, `expr1`, `expr2` where several are called the same."""
+    found: list[str] = []
+    for column in columns:
+        name = column
+        numbers = count(1)
+        while name in found:
+            number = str(next(numbers))
+            name = truncate_identifier(column, MAX_NAME_BYTES - len(number)) + number
+        found.append(name)
+    return tuple(found)

@@ -1,0 +1,6 @@
+"""How rows flow through a statement, and whether those of one tenant can reach another."""
+
+from confiture.sql.tenant_flow.analysis import ANALYZED_KINDS, analyze, analyze_view
+from confiture.sql.tenant_flow.facts import TenancyFacts
+
+__all__ = ["ANALYZED_KINDS", "TenancyFacts", "analyze", "analyze_view"]

@@ -1,0 +1,269 @@
+"""Where rows are put together: GROUP BY and aggregates, DISTINCT, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.sql.parse_tree import pb, strings
+from confiture.sql.tenant_flow.context import AnalysisContext, find_location
+from confiture.sql.tenant_flow.expressions import find_aggregates
+from confiture.sql.tenant_flow.keys import find_table_rows, tenants_determined_by
+from confiture.sql.tenant_flow.row_sets import Node, RowSet
+from confiture.sql.tenant_flow.select_list import Targets
+from confiture.sql.tenant_flow.tenant_joins import TenantState
+
+
+def apply_group_by(
+    context: AnalysisContext, select: Any, targets: Targets, state: TenantState, own_sources: frozenset[int]
+) -> TenantState:
+    """The groups of rows: each must be of one tenant."""
+    if not state.has_tenant_rows or not state.tenant_columns:
+        return state
+    always, sets = _group_nodes(targets, select.group_clause)
+    always |= _tenants_in_items(targets, select.group_clause, state)
+    kept = (
+        state.tenant_constants(own_sources)
+        | (always & state.tenant_columns)
+        | _tenants_determined(context, always, state, own_sources)
+    )
+    if kept:
+        return TenantState(True, kept)
+    for alternatives in sets:
+        if alternatives and all(one & state.tenant_columns for one in alternatives):
+            return TenantState(True, frozenset().union(*alternatives) & state.tenant_columns)
+    context.report_issue(
+        TenancyIssueKind.GROUPING,
+        TenancyGrade.ERROR,
+        _grouping_message(context, select),
+        _grouping_location(select),
+        fix=_make_group_fix(context, select, state, own_sources),
+    )
+    return TenantState(True)
+
+
+def _tenants_in_items(targets: Targets, clause: Sequence[Any], state: TenantState) -> frozenset[Node]:
+    """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
+    found: set[Node] = set()
+    for item in map(targets.references.expression, clause):
+        kind = item.WhichOneof("node")
+        is_coalesce = kind == "coalesce_expr" and targets.proof.holds_tenant(
+            item, state, state.tenant_columns, is_grouped=False
+        )
+        if is_coalesce or (kind == "case_expr" and targets.proof.distinguishes_tenants(item, state)):
+            found |= {
+                node for one in _possible_results(item) if (node := targets.proof.node(one)) in state.tenant_columns
+            }
+    return frozenset(found)
+
+
+def _possible_results(item: Any) -> Iterable[Any]:
+    """The results that COALESCE or CASE may have."""
+    if item.WhichOneof("node") == "coalesce_expr":
+        return list(item.coalesce_expr.args)
+    return [one.case_when.result for one in item.case_expr.args] + [item.case_expr.defresult]
+
+
+def _grouping_message(context: AnalysisContext, select: Any) -> str:
+    if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
+        return f"a grouping set leaves out {context.tenant_column}: its groups have rows of all tenants"
+    if select.group_clause:
+        return f"GROUP BY leaves out {context.tenant_column}: a group can have rows of several tenants"
+    return "the aggregate is over the rows of all tenants"
+
+
+def _grouping_location(select: Any) -> int:
+    if select.group_clause:
+        return find_location(select.group_clause[0])
+    for item in select.target_list:
+        for call in find_aggregates(item):
+            return int(getattr(call, "location", -1))
+    return find_location(select.having_clause) if select.HasField("having_clause") else -1
+
+
+def _make_group_fix(
+    context: AnalysisContext, select: Any, state: TenantState, own_sources: frozenset[int]
+) -> Callable[[], None] | None:
+    if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
+        return None
+    node = context.find_reachable(state.tenant_columns, own_sources)
+    if node is None:
+        return None
+    column = context.make_reference(node)
+    shown = {
+        one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
+        for one in select.target_list
+        if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"
+    }
+
+    def write() -> None:
+        select.group_clause.insert(0, column)
+        if context.tenant_column not in shown and not select.group_clause[1:]:
+            select.target_list.append(pb.Node(res_target=pb.ResTarget(name=context.tenant_column, val=column)))
+
+    return write
+
+
+def _group_nodes(targets: Targets, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
+    """The nodes that all groups have, and of each list of grouping sets the nodes of each set."""
+    always: set[Node] = set()
+    sets: list[list[frozenset[Node]]] = []
+    for item in clause:
+        if item.WhichOneof("node") == "grouping_set":
+            sets.append(list(_grouping_sets(targets, item.grouping_set)))
+        else:
+            always.update(_item_nodes(targets, [item]))
+    return frozenset(always), sets
+
+
+def _grouping_sets(targets: Targets, node: Any) -> Iterable[frozenset[Node]]:
+    if node.kind != pb.GROUPING_SET_SETS:
+        # ROLLUP and CUBE have the group of all rows among theirs
+        yield frozenset()
+        return
+    for item in node.content:
+        if item.WhichOneof("node") == "grouping_set":
+            yield from _grouping_sets(targets, item.grouping_set)
+        else:
+            yield frozenset(_item_nodes(targets, [item]))
+
+
+def _item_nodes(targets: Targets, items: Iterable[Any]) -> Iterable[Node]:
+    for item in items:
+        if item.WhichOneof("node") == "row_expr":
+            yield from _item_nodes(targets, item.row_expr.args)
+        elif item.WhichOneof("node") == "list":
+            yield from _item_nodes(targets, item.list.items)
+        else:
+            found = targets.references.node(item)
+            if found is not None:
+                yield found
+
+
+def _tenants_determined(
+    context: AnalysisContext, nodes: Iterable[Node], state: TenantState, own_sources: frozenset[int]
+) -> frozenset[Node]:
+    """The members that are settled by a key among the nodes `given`."""
+    sources = [
+        context.sources[number]
+        for number in own_sources
+        if number in context.sources and number not in context.nullable
+    ]
+    return (
+        frozenset(tenants_determined_by(find_table_rows(sources, context.facts), frozenset(nodes), context.facts))
+        & state.tenant_columns
+    )
+
+
+def _is_tenant_kept_apart(
+    context: AnalysisContext, targets: Targets, items: Sequence[Any], state: TenantState, own_sources: frozenset[int]
+) -> bool:
+    """Whether rows that are the same in these expressions are of one tenant."""
+    nodes = frozenset(_item_nodes(targets, items))
+    if any(targets.proof.distinguishes_tenants(item, state) for item in items):
+        return True
+    if any(targets.proof.null_means_no_tenant(one) for one in nodes & state.tenant_columns):
+        return True
+    return bool(_tenants_determined(context, nodes, state, own_sources))
+
+
+def constant_within_distinct(
+    context: AnalysisContext, select: Any, targets: Targets, state: TenantState, own_sources: frozenset[int]
+) -> frozenset[Node]:
+    """The members that are the same in all rows that DISTINCT makes one; all where it only leaves rows out."""
+    if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
+        return state.tenant_columns
+    nodes = (targets.proof.node(item.res_target.val) for item in select.target_list)
+    return _tenants_determined(context, [node for node in nodes if node is not None], state, own_sources)
+
+
+def apply_distinct(
+    context: AnalysisContext,
+    select: Any,
+    targets: Targets,
+    relation: RowSet,
+    state: TenantState,
+    own_sources: frozenset[int],
+) -> RowSet:
+    """The rows of DISTINCT: rows of several tenants must not become one."""
+    if relation.tenant_constants or (relation.has_unknown_tenant and not state.tenant_columns):
+        return relation
+    on = [item for item in select.distinct_clause if item.WhichOneof("node")]
+    if on:
+        if _is_tenant_kept_apart(context, targets, on, state, own_sources):
+            return relation
+    elif relation.tenants:
+        return relation
+    message = f"DISTINCT leaves out {context.tenant_column}: rows of several tenants become one"
+    context.report_issue(
+        TenancyIssueKind.GROUPING,
+        TenancyGrade.ERROR,
+        message,
+        _distinct_location(select, on),
+        fix=_make_distinct_fix(context, select, on, state, own_sources, relation),
+    )
+    return replace(relation, tenants=frozenset())
+
+
+def _distinct_location(select: Any, on: Sequence[Any]) -> int:
+    return find_location(on[0] if on else select.target_list[0])
+
+
+def _make_distinct_fix(
+    context: AnalysisContext,
+    select: Any,
+    on: Sequence[Any],
+    state: TenantState,
+    own_sources: frozenset[int],
+    relation: RowSet,
+) -> Callable[[], None] | None:
+    if not on:
+        return relation.expose_tenant
+    node = context.find_reachable(state.tenant_columns, own_sources)
+    if node is None:
+        return None
+    column = context.make_reference(node)
+
+    def write() -> None:
+        select.distinct_clause.insert(0, column)
+        if select.sort_clause:
+            by = pb.SortBy(node=column, sortby_dir=pb.SORTBY_DEFAULT, sortby_nulls=pb.SORTBY_NULLS_DEFAULT)
+            select.sort_clause.insert(0, pb.Node(sort_by=by))
+
+    return write
+
+
+_NUMBERING_FUNCTIONS = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"})
+"""What gives rows numbers: they depend on the rows of other tenants, but hold nothing of them."""
+
+
+def check_windows(context: AnalysisContext, targets: Targets, state: TenantState, own_sources: frozenset[int]) -> None:
+    """Reports windows over rows of several tenants."""
+    if not state.has_tenant_rows or not state.tenant_columns or state.tenant_constants(own_sources):
+        return
+    for call, window in targets.windows:
+        if _is_tenant_kept_apart(context, targets, window.partition_clause, state, own_sources):
+            continue
+        name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
+        message = f"the window of {name} is not partitioned by {context.tenant_column}: it has rows of all tenants"
+        location = int(getattr(call, "location", -1))
+        grade = TenancyGrade.WARNING if name in _NUMBERING_FUNCTIONS else TenancyGrade.ERROR
+        context.report_issue(
+            TenancyIssueKind.GROUPING,
+            grade,
+            message,
+            location,
+            fix=_make_window_fix(context, window, state, own_sources),
+        )
+
+
+def _make_window_fix(
+    context: AnalysisContext, window: Any, state: TenantState, own_sources: frozenset[int]
+) -> Callable[[], None] | None:
+    node = context.find_reachable(state.tenant_columns, own_sources)
+    if node is None:
+        return None
+    column = context.make_reference(node)
+    return lambda: window.partition_clause.insert(0, column)

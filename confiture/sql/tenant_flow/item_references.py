@@ -1,0 +1,74 @@
+"""What the items of GROUP BY, DISTINCT ON and ORDER BY mean: an output by its number or name, or an expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.sql.parse_tree import column_result_name
+from confiture.sql.tenant_flow.row_sets import Node
+from confiture.sql.tenant_flow.scopes import NameScope
+from confiture.sql.tenant_flow.tenant_proof import TenantProof
+
+
+class ItemReferences:
+    """Resolves the items of one SELECT."""
+
+    def __init__(self, select: Any, scope: NameScope, proof: TenantProof) -> None:
+        self._select, self._scope, self._proof = select, scope, proof
+
+    def node(self, expression: Any) -> Node | None:
+        """The column or constant that an item is: a number or a name may stand for an output."""
+        kind = expression.WhichOneof("node")
+        if kind == "a_const" and expression.a_const.WhichOneof("val") == "ival":
+            return self._numbered(expression.a_const.ival.ival)
+        found = self._proof.node(expression)
+        if found is None and kind == "column_ref" and len(expression.column_ref.fields) == 1:
+            name = expression.column_ref.fields[0].string.sval
+            for target in self._select.target_list:
+                value = target.res_target
+                if (value.name or column_result_name(value.val)) == name and not is_star(value.val):
+                    return self._proof.node(value.val)
+        return found
+
+    def expression(self, expression: Any) -> Any:
+        """The output's expression where an item of GROUP BY is its number; else the item."""
+        if expression.WhichOneof("node") != "a_const" or expression.a_const.WhichOneof("val") != "ival":
+            return expression
+        place, targets = expression.a_const.ival.ival, self._select.target_list
+        if any(is_star(one.res_target.val) for one in targets) or not 0 < place <= len(targets):
+            return expression
+        return targets[place - 1].res_target.val
+
+    def _numbered(self, number: int) -> Node | None:
+        """The output of that number (from 1)."""
+        nodes: list[Node | None] = []
+        for target in self._select.target_list:
+            value = target.res_target.val
+            nodes += (
+                [one for _, one in star_columns(value, self._scope)[0]] if is_star(value) else [self._proof.node(value)]
+            )
+        return nodes[number - 1] if 0 < number <= len(nodes) else None
+
+
+def is_star(value: Any) -> bool:
+    """Whether an item of the output list is `*`, or ends in it."""
+    kind = value.WhichOneof("node")
+    if kind == "column_ref":
+        return bool(value.column_ref.fields) and value.column_ref.fields[-1].WhichOneof("node") == "a_star"
+    return kind == "a_indirection" and any(
+        one.WhichOneof("node") == "a_star" for one in value.a_indirection.indirection
+    )
+
+
+def star_columns(value: Any, scope: NameScope) -> tuple[list[tuple[str, Node]], bool]:
+    """The columns that `*` stands for, and whether these are all."""
+    if value.WhichOneof("node") != "column_ref":
+        return [], False
+    fields = value.column_ref.fields
+    alias = fields[-2].string.sval if len(fields) > 1 else None
+    found: NameScope | None = scope
+    while found is not None and alias is not None and all(item.alias != alias for item in found.items):
+        found = found.outer
+    if found is None:
+        return [], False
+    return list(found.expand_star(alias)), found.is_star_complete(alias)

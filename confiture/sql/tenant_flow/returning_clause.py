@@ -1,0 +1,40 @@
+"""What statements that change rows leave behind: the columns of RETURNING, and tenants that may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.sql.parse_tree import pb
+from confiture.sql.tenant_flow.context import AnalysisContext
+from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.row_sets import RowColumn, RowSet
+from confiture.sql.tenant_flow.select_list import Targets
+from confiture.sql.tenant_flow.tenant_joins import TenantState
+
+
+def analyze_returning(context: AnalysisContext, node: Any, flow: Flow, state: TenantState) -> RowSet:
+    """What RETURNING gives. `flow` has the names that it can use, `state` says whose the rows are."""
+    items = returning_items(node)
+    if not items:
+        return RowSet()
+    for item in items:
+        state = flow.subqueries(item, state)
+    targets = Targets(context, pb.SelectStmt(target_list=items), flow.scope, flow.around)
+    relation = targets.relation(state, state.tenant_columns, flow.own, state.tenant_columns, is_grouped=False)
+    return replace(relation, expose_tenant=None, use_as_tenant=None)
+
+
+def returning_items(node: Any) -> list[Any]:
+    """The items of RETURNING."""
+    # PostgreSQL 18 has more in this clause than a list
+    is_clause = "returning_clause" in node.DESCRIPTOR.fields_by_name
+    return list(node.returning_clause.exprs if is_clause else node.returning_list)
+
+
+def check_nullable_tenant(context: AnalysisContext, output: RowColumn, alias: str, location: int) -> None:
+    """Reports a tenant column that an outer join may leave NULL in rows of tenants."""
+    if output.can_lack_tenant:
+        message = f"{alias} may be NULL in rows of tenants: an outer join does not always have the row it is taken from"
+        context.report_issue(TenancyIssueKind.WRONG_SOURCE, TenancyGrade.WARNING, message, location)

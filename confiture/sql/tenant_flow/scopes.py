@@ -1,0 +1,105 @@
+"""Names in a query: what its columns mean, and the queries around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from confiture.sql.tenant_flow.row_sets import ColumnRef, FromSource, Node, RowSet
+
+
+@dataclass(slots=True)
+class ScopeItem:
+    """What a name of FROM offers. `merged` are columns that USING or NATURAL made one with those of another item."""
+
+    alias: str
+    columns: dict[str, Node]
+    is_complete: bool = True
+    source: int | None = None
+    merged_columns: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_source(cls, source: FromSource) -> ScopeItem:
+        """That of a source."""
+        columns: dict[str, Node] = {}
+        for node, output in source.nodes():
+            if not output.is_hidden:
+                columns.setdefault(output.name, node)
+        return cls(source.alias, columns, source.relation.is_complete, source.number)
+
+    def find_column(self, name: str) -> Node | None:
+        """The column of that name; of a relation that is not known, any."""
+        found = self.columns.get(name)
+        if found is None and not self.is_complete and self.source is not None:
+            return ColumnRef(self.source, name)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class NameScope:
+    """The items that a query's expressions can name, and the scope of the query around it."""
+
+    items: Sequence[ScopeItem]
+    outer: NameScope | None = None
+
+    def resolve(self, parts: Sequence[str]) -> Node | None:
+        """The column that a name means, None where nothing has it."""
+        found = self._resolve_qualified(parts[-2], parts[-1]) if len(parts) > 1 else self._resolve_bare(parts[-1])
+        if found is None and self.outer is not None:
+            return self.outer.resolve(parts)
+        return found
+
+    def find_item(self, alias: str) -> ScopeItem | None:
+        """The item of that name, in this query or one around it."""
+        found = next((item for item in self.items if item.alias == alias), None)
+        return found or (self.outer.find_item(alias) if self.outer else None)
+
+    def expand_star(self, alias: str | None = None) -> Iterator[tuple[str, Node]]:
+        """What `*`, or `alias.*`, stands for."""
+        for item in self.items:
+            if alias is None or item.alias == alias:
+                for name, node in item.columns.items():
+                    if alias is not None or name not in item.merged_columns:
+                        yield name, node
+
+    def is_star_complete(self, alias: str | None = None) -> bool:
+        """Whether all of those columns are known."""
+        return all(item.is_complete for item in self.items if alias is None or item.alias == alias)
+
+    def sources(self) -> frozenset[int]:
+        """The numbers of this query's own sources."""
+        return frozenset(
+            node.source for item in self.items for node in item.columns.values() if isinstance(node, ColumnRef)
+        ) | {item.source for item in self.items if item.source is not None}
+
+    def _resolve_qualified(self, alias: str, name: str) -> Node | None:
+        return next((item.find_column(name) for item in self.items if item.alias == alias), None)
+
+    def _resolve_bare(self, name: str) -> Node | None:
+        for item in self.items:
+            if name in item.columns and name not in item.merged_columns:
+                return item.columns[name]
+        if self.outer is not None and self.outer.resolve((name,)) is not None:
+            return None
+        unknown = [item for item in self.items if not item.is_complete]
+        return unknown[0].find_column(name) if unknown else None
+
+
+@dataclass(frozen=True, slots=True)
+class OuterContext:
+    """What surrounds a query: the WITH queries it can name, and the scope of the query it stands in.
+
+    Where `has_variables`, names that no table has are variables of a function, and in one of a trigger (`is_trigger`)
+    those of the row that was written. A query that `is_joined` stands in FROM,
+    or behind IN: conditions outside of it may still tie its tenants.
+    """
+
+    ctes: Mapping[str, RowSet] = field(default_factory=dict)
+    scope: NameScope | None = None
+    has_variables: bool = False
+    is_trigger: bool = False
+    is_joined: bool = False
+
+    def nested(self, scope: NameScope | None, *, is_joined: bool = False) -> OuterContext:
+        """What surrounds a query that stands in this one, with this scope."""
+        return replace(self, scope=scope, is_joined=is_joined)

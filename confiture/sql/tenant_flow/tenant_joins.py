@@ -1,0 +1,145 @@
+"""Where two sides meet that both have tenants' rows: whether their tenants are equal, and what is told where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.sql.parse_tree import pb
+from confiture.sql.tenant_flow.context import AnalysisContext, add_condition, find_location, make_equality
+from confiture.sql.tenant_flow.from_tree import FromJoin, Tree
+from confiture.sql.tenant_flow.keys import TableRow, find_table_rows, prove_equal_tenants, row_pinned_by_key
+from confiture.sql.tenant_flow.row_sets import ColumnRef, EquivalenceClasses, FromSource, Node, TenantConstant
+
+AddCondition = Callable[[Any], None]
+"""Adds a condition to the statement, where the rows of FROM are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """Whether tenants' rows were read, and which nodes hold the tenant of each row."""
+
+    has_tenant_rows: bool = False
+    tenant_columns: frozenset[Node] = frozenset()
+
+    def is_fixed(self, own_sources: frozenset[int]) -> bool:
+        """Whether all rows are those of one tenant, which a constant or a query around this one names."""
+        return any(isinstance(one, TenantConstant) or one.source not in own_sources for one in self.tenant_columns)
+
+    def tenant_constants(self, own_sources: frozenset[int]) -> frozenset[Node]:
+        """The members that name that tenant."""
+        return frozenset(
+            one for one in self.tenant_columns if isinstance(one, TenantConstant) or one.source not in own_sources
+        )
+
+
+def is_same_tenant(
+    context: AnalysisContext, left: TenantState, right: TenantState, equalities: EquivalenceClasses
+) -> bool:
+    """Whether equalities, or keys together with them, say that the tenants of both are the same.
+
+    What keys prove is added to `equal`.
+    """
+    if equalities.closure(left.tenant_columns) & equalities.closure(right.tenant_columns):
+        return True
+    for one, other, why in prove_equal_tenants(_rows_in_equalities(context, equalities), equalities, context.facts):
+        equalities.add_equality(one, other)
+        if why and equalities.closure(left.tenant_columns) & equalities.closure(right.tenant_columns):
+            context.proofs[why] = None
+    return bool(equalities.closure(left.tenant_columns) & equalities.closure(right.tenant_columns))
+
+
+def mismatch_grade(
+    context: AnalysisContext,
+    equalities: EquivalenceClasses,
+    left_sources: frozenset[int],
+    right_sources: frozenset[int],
+) -> tuple[TenancyGrade, str]:
+    """How bad it is where two sides, given by their sources, meet without their tenants being equal, and why."""
+    rows = _rows_in_equalities(context, equalities)
+    for side in (left_sources, right_sources):
+        row = row_pinned_by_key(rows, equalities, side, context.facts)
+        if row:
+            why = f"the key picks one row of {row.table.name}, but the other side may be of another tenant"
+            return TenancyGrade.WARNING, why
+    sources = [context.sources[number] for number in left_sources | right_sources if number in context.sources]
+    if any(source.table is None and not source.relation.is_complete for source in sources):
+        return TenancyGrade.WARNING, "its keys are not known"
+    return TenancyGrade.ERROR, "rows of different tenants meet"
+
+
+def _rows_in_equalities(context: AnalysisContext, equalities: EquivalenceClasses) -> list[TableRow]:
+    numbers = {node.source for node in equalities.nodes() if isinstance(node, ColumnRef)}
+    return list(
+        find_table_rows([context.sources[one] for one in sorted(numbers) if one in context.sources], context.facts)
+    )
+
+
+def representative_source(context: AnalysisContext, tree: Tree, state: TenantState) -> FromSource:
+    """The source of a tree that a message names: one with tenants."""
+    members = {one.source for one in state.tenant_columns if isinstance(one, ColumnRef)}
+    found = [context.sources[one] for one in sorted(tree.sources) if one in members]
+    return found[0] if found else context.sources[min(tree.sources)]
+
+
+def report_join(
+    context: AnalysisContext,
+    tree: FromJoin,
+    left: TenantState,
+    right: TenantState,
+    equalities: EquivalenceClasses,
+    add_condition_to: AddCondition,
+) -> None:
+    """Reports a join of tenants' rows that nothing keeps apart."""
+    here, there = representative_source(context, tree.left, left), representative_source(context, tree.right, right)
+    grade, how = mismatch_grade(context, equalities, tree.left.sources, tree.right.sources)
+    quals = tree.node.quals if tree.node is not None and tree.node.HasField("quals") else None
+    location = find_location(quals) if quals is not None else getattr(there.node, "location", -1)
+    if tree.issue_kind is TenancyIssueKind.CROSS_WRITE:
+        message = f"rows of {here.label} are matched with {there.label} without {context.tenant_column}: {how}"
+    else:
+        message = f"{there.label} is joined to {here.label} without {context.tenant_column}: {how}"
+    fix = _make_join_fix(context, tree, left, right, add_condition_to)
+    context.report_issue(tree.issue_kind, grade, message, location, relation=here.table_or_alias, fix=fix)
+
+
+def _make_join_fix(
+    context: AnalysisContext, tree: FromJoin, left: TenantState, right: TenantState, add_condition_to: AddCondition
+) -> Callable[[], None] | None:
+    sides = []
+    for state, side in ((left, tree.left), (right, tree.right)):
+        own = frozenset(
+            one for one in state.tenant_columns if isinstance(one, ColumnRef) and one.source in side.sources
+        )
+        node = context.find_reachable(own, side.sources)
+        if node is None:
+            hidden = next((context.sources[one.source] for one in sorted(own)), None)
+            return hidden.relation.expose_tenant if hidden else None
+        sides.append(node)
+    one, other = (context.make_reference(node) for node in sides)
+    if tree.node is None:
+        return lambda: add_condition_to(make_equality(other, one))
+    if tree.node.using_clause:
+        if isinstance(sides[0], ColumnRef) and isinstance(sides[1], ColumnRef) and sides[0].key == sides[1].key:
+            name = pb.Node(string=pb.String(sval=sides[0].key))
+            return lambda: tree.node.using_clause.append(name)
+        return None
+    return lambda: add_condition(tree.node, "quals", make_equality(other, one))
+
+
+def null_means_no_tenant(context: AnalysisContext, node: Node) -> bool:
+    """Whether a row in which this node, which holds the tenant, is NULL is no tenant's."""
+    if not isinstance(node, ColumnRef):
+        return True
+    output = context.sources[node.source].find_output(node.key) if node.source in context.sources else None
+    return node.source not in context.nullable and not (output is not None and output.can_lack_tenant)
+
+
+def is_never_null(context: AnalysisContext, node: Node | None) -> bool:
+    """Whether a column is never NULL."""
+    if not isinstance(node, ColumnRef) or node.source not in context.sources or node.source in context.nullable:
+        return False
+    output = context.sources[node.source].find_output(node.key)
+    return output is not None and not output.is_nullable

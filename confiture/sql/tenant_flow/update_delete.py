@@ -1,0 +1,195 @@
+"""UPDATE and DELETE: which rows they change, by which others, and whose these are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.sql.parse_tree import flatten_and, pb, strings
+from confiture.sql.tenant_flow.context import AnalysisContext, add_condition, find_location
+from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_tree import FromLeaf, Tree, build_from_tree, resolve_range_var
+from confiture.sql.tenant_flow.keys import find_table_rows, row_pinned_by_key
+from confiture.sql.tenant_flow.returning_clause import analyze_returning, returning_items
+from confiture.sql.tenant_flow.row_sets import ColumnRef, EquivalenceClasses, FromSource, RowSet
+from confiture.sql.tenant_flow.scopes import NameScope, OuterContext, ScopeItem
+from confiture.sql.tenant_flow.tenant_joins import TenantState
+from confiture.sql.tenant_flow.write_target import WriteTarget
+
+
+def analyze_delete(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
+    """Goes through a DELETE, and gives what its RETURNING gives."""
+    changed = _ChangedTable.from_statement(context, node, node.using_clause, outer)
+    state = changed.flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
+    return analyze_returning(context, node, changed.flow, state)
+
+
+def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
+    """Goes through an UPDATE, and gives what its RETURNING gives."""
+    changed = _ChangedTable.from_statement(context, node, node.from_clause, outer)
+    target, source, flow = changed.target, changed.source, changed.flow
+    assigned = _assigned_tenant(node, target.tenant)
+    settles = assigned is not None and not changed.is_tied_to_tenant()
+    if settles:
+        # rows that get their tenant only now are nobody's yet
+        source.relation = replace(source.relation, has_tenant_rows=False, tenants=frozenset())
+    state = flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
+    for item in node.target_list:
+        state = flow.subqueries(item, state)
+    if assigned is None:
+        if (
+            state.has_tenant_rows
+            and not source.relation.has_tenant_rows
+            and state.tenant_columns
+            and not state.tenant_constants(flow.own)
+        ):
+            report_shared_target(context, target, node)
+    elif settles:
+        changed.check_tenant_assignment(state, assigned)
+    elif state.has_tenant_rows and state.tenant_columns and flow.node(assigned) not in state.tenant_columns:
+        message = f"{target.name}.{target.tenant} gets a value that is not the tenant of the row"
+        context.report_issue(
+            TenancyIssueKind.WRONG_SOURCE,
+            TenancyGrade.ERROR,
+            message,
+            find_location(assigned),
+            relation=str(target.name),
+        )
+    if assigned is not None and returning_items(node):
+        context.report_unknown(f"RETURNING of an UPDATE that sets {target.tenant} is not followed")
+    return analyze_returning(context, node, flow, state)
+
+
+def report_shared_target(context: AnalysisContext, target: WriteTarget, node: Any) -> None:
+    """Reports a table that is no tenant's and is changed by rows of tenants."""
+    message = f"{target.name} is no tenant's, and gets values of rows of tenants"
+    context.report_issue(
+        TenancyIssueKind.CROSS_WRITE, TenancyGrade.WARNING, message, node.relation.location, relation=str(target.name)
+    )
+
+
+def _assigned_tenant(node: Any, column: str | None) -> Any | None:
+    """What an UPDATE sets the tenant column to, None where it does not set it."""
+    for item in node.target_list:
+        if column is not None and item.res_target.name == column:
+            value = item.res_target.val
+            if value.WhichOneof("node") != "multi_assign_ref":
+                return value
+            several = value.multi_assign_ref
+            if several.source.WhichOneof("node") == "row_expr":
+                return several.source.row_expr.args[several.colno - 1]
+            return value
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangedTable:
+    """A table whose rows are changed, `source` as a relation, and what else the statement reads."""
+
+    context: AnalysisContext
+    node: Any
+    target: WriteTarget
+    source: FromSource
+    trees: Sequence[Tree]
+    flow: Flow
+
+    @classmethod
+    def from_statement(
+        cls, context: AnalysisContext, node: Any, others: Sequence[Any], outer: OuterContext
+    ) -> _ChangedTable:
+        """`others` is FROM or USING."""
+        source = resolve_range_var(context, node.relation, OuterContext())
+        trees: list[Tree] = [FromLeaf(source)]
+        items = [ScopeItem.from_source(source)]
+        for clause in others:
+            tree, found = build_from_tree(context, clause, items, outer)
+            trees.append(tree)
+            items += found
+        flow = Flow(context, NameScope(tuple(items), outer.scope), outer, node)
+        return cls(context, node, WriteTarget.from_range_var(context, node.relation), source, trees, flow)
+
+    @property
+    def tenant(self) -> ColumnRef:
+        """The tenant of the rows before."""
+        return ColumnRef(self.source.number, self.target.tenant or "")
+
+    def is_tied_to_tenant(self) -> bool:
+        """Whether WHERE compares the tenant of the rows with something: then they have one already."""
+        return any(
+            self.tenant in pair
+            for condition in flatten_and(self.node.where_clause)
+            for with_nulls in (False, True)
+            for pair in self.context.expressions.equal_pairs(condition, self.flow.scope, with_nulls=with_nulls)
+        )
+
+    def check_tenant_assignment(self, state: TenantState, assigned: Any) -> None:
+        """Where rows are given their tenant: it must be the one of a single row, and of rows that have none yet."""
+        value, name = self.flow.node(assigned), str(self.target.name)
+        if state.has_tenant_rows and not state.tenant_columns:
+            return
+        if state.has_tenant_rows and value not in state.tenant_columns:
+            message = f"{name}.{self.target.tenant} gets a value that is not the tenant of the rows read"
+            self.context.report_issue(
+                TenancyIssueKind.WRONG_SOURCE, TenancyGrade.ERROR, message, find_location(assigned), relation=name
+            )
+            return
+        is_single = value in self.context.expressions.scalars.values() or bool(state.tenant_constants(self.flow.own))
+        if state.has_tenant_rows and not is_single and not self._is_single_row():
+            message = f"several rows can give {name} its {self.target.tenant}: which of them does is left to chance"
+            self.context.report_issue(
+                TenancyIssueKind.WRONG_SOURCE, TenancyGrade.ERROR, message, find_location(assigned), relation=name
+            )
+            return
+        if not (self._is_without_tenant_before() or self._is_tenant_kept(assigned)):
+            self._report_moved_rows(find_location(assigned))
+
+    def _is_single_row(self) -> bool:
+        """Whether a key picks the one row that a row gets its tenant of."""
+        work, flow = self.context, self.flow
+        pairs = [
+            pair
+            for condition in flatten_and(self.node.where_clause)
+            for pair in work.expressions.equal_pairs(condition, flow.scope, has_variables=flow.around.has_variables)
+        ]
+        others = frozenset(flow.own - {self.source.number})
+        rows = list(find_table_rows([work.sources[one] for one in sorted(others) if one in work.sources], work.facts))
+        row = row_pinned_by_key(rows, EquivalenceClasses(pairs), others, work.facts)
+        if row is None or len(others) > 1:
+            return False
+        name = self.target.name
+        work.proofs[f"a unique key picks the row of {row.table.name} that gives {name} its {self.target.tenant}"] = None
+        return True
+
+    def _is_without_tenant_before(self) -> bool:
+        """Whether WHERE takes only rows that have no tenant."""
+        for part in flatten_and(self.node.where_clause):
+            if part.WhichOneof("node") == "null_test" and part.null_test.nulltesttype == pb.IS_NULL:
+                arg = part.null_test.arg
+                if arg.WhichOneof("node") == "column_ref" and strings(arg.column_ref.fields)[-1] == self.target.tenant:
+                    return True
+        return False
+
+    def _is_tenant_kept(self, assigned: Any) -> bool:
+        """Whether a row that has a tenant keeps it: the column itself, or COALESCE of that and something else."""
+        if assigned.WhichOneof("node") == "coalesce_expr":
+            assigned = assigned.coalesce_expr.args[0]
+        return self.flow.node(assigned) == self.tenant
+
+    def _report_moved_rows(self, location: int) -> None:
+        name, tenant = self.target.name, self.target.tenant
+        column = self.target.find_column(tenant or "")
+        if column is not None and column.not_null:
+            message = f"rows of {name} have a {tenant}, and get another"
+            self.context.report_issue(
+                TenancyIssueKind.CROSS_WRITE, TenancyGrade.ERROR, message, location, relation=str(name)
+            )
+            return
+        message = f"rows of {name} that have a {tenant} already can get another"
+        test = pb.NullTest(arg=self.context.make_reference(self.tenant), nulltesttype=pb.IS_NULL)
+        condition = pb.Node(null_test=test)
+        fix = lambda: add_condition(self.node, "where_clause", condition)  # noqa: E731 - bound to this statement
+        self.context.report_issue(
+            TenancyIssueKind.CROSS_WRITE, TenancyGrade.WARNING, message, location, relation=str(name), fix=fix
+        )

@@ -1,0 +1,47 @@
+"""The table that a statement writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confiture.models.catalog import PUBLIC, Constraint, QualifiedName, Table, TableColumn, View
+from confiture.models.records import record
+from confiture.sql.tenant_flow.context import AnalysisContext
+from confiture.sql.tenant_tables import is_tenant_table_name
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class WriteTarget:
+    """A table that is written. `tenant` is its tenant column, `owning` the foreign key by which it belongs to one."""
+
+    name: QualifiedName
+    is_known: bool
+    columns: tuple[str, ...] = ()
+    tenant: str | None = None
+    tenant_foreign_key: Constraint | None = None
+    table: Table | None = None
+
+    @classmethod
+    def from_range_var(cls, context: AnalysisContext, node: Any) -> WriteTarget:
+        """What a RangeVar names."""
+        found = context.facts.catalog.relation(node.schemaname or None, node.relname)
+        if isinstance(found, Table):
+            return cls(
+                name=found.name,
+                is_known=True,
+                columns=tuple(column.name for column in found.columns),
+                tenant=context.facts.tenant_column(found),
+                tenant_foreign_key=context.facts.tenant_foreign_key(found),
+                table=found,
+            )
+        name = QualifiedName(node.schemaname or PUBLIC, node.relname)
+        tenancy = context.facts.tenancy
+        if isinstance(found, View):
+            tenant = tenancy.column if tenancy.column in found.columns else None
+            return cls(name=found.name, is_known=False, columns=found.columns, tenant=tenant)
+        tenant = tenancy.column if tenancy.tables and is_tenant_table_name(name, tenancy) else None
+        return cls(name=name, is_known=False, tenant=tenant)
+
+    def find_column(self, name: str) -> TableColumn | None:
+        """The column of that name."""
+        return self.table.column(name) if self.table else None

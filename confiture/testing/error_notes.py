@@ -1,0 +1,65 @@
+"""Failures as somebody who reads a test's output wants them: what happened, without how we got there."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from confiture.core.db.errors import StepFailed
+from confiture.errors import ConfitureError, Diagnostic
+from confiture.text import excerpt_part
+
+_OURS = ("confiture", "psycopg", "contextlib")
+
+
+class readable_errors:  # noqa: N801 - reads as a statement
+    """Raises our errors with all that they know as notes, and tracebacks only of what is neither ours nor the driver's.
+
+    `doing` says what failed, where the error's own message does not.
+    """
+
+    def __init__(self, action: str = "") -> None:
+        self._action = action
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raises the error anew: what the traceback had of our own calls is gone."""
+        __tracebackhide__ = True
+        if isinstance(error, ConfitureError):
+            add_notes(error, self._action)
+            raise error.with_traceback(None)
+
+
+def add_notes(error: ConfitureError, action: str = "") -> None:
+    """Adds what the error knows to it as notes, and leaves of its causes what is neither ours nor the driver's."""
+    for note in (action, *map(_format_details, error.diagnostics)):
+        if note and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    cause = error.__cause__
+    while isinstance(cause, StepFailed):
+        cause = error.__cause__ = cause.__cause__
+    while cause is not None:
+        cause.__traceback__ = _skip_own_frames(cause.__traceback__)
+        cause = cause.__cause__
+
+
+def format_error(error: ConfitureError) -> str:
+    """The error as text of several lines."""
+    return "\n".join("\n".join(filter(None, (str(one), _format_details(one)))) for one in error.diagnostics)
+
+
+def _format_details(diagnostic: Diagnostic) -> str:
+    lines = [*diagnostic.detail]
+    if diagnostic.excerpt is not None and diagnostic.span:
+        lines.insert(0, f"{diagnostic.span.line} | {excerpt_part(diagnostic.excerpt, diagnostic.span.column)}")
+    if diagnostic.hint:
+        lines.append(f"next: {diagnostic.hint}")
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _skip_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from its first frame on that is not ours."""
+    while trace and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        trace = trace.tb_next
+    return trace
