@@ -232,7 +232,7 @@ def test_places_columns_constraints_and_indexes() -> None:
         "CREATE TABLE w_ödön (\n  grün int,\n  id int PRIMARY KEY,\n  CHECK (id > 0)\n);\nCREATE INDEX ON w_ödön (grün)"
     )
     found = table(sql, "w_ödön")
-    places = [found.location, *(one.place for one in (*found.columns, *found.constraints, *found.indexes))]
+    places = [found.location, *(one.location for one in (*found.columns, *found.constraints, *found.indexes))]
     assert [(one.span.line, one.span.column) for one in places if one] == [
         (1, 14),
         (2, 3),

@@ -214,9 +214,9 @@ def test_what_goes_through_variables_is_not_safe(body: str) -> None:
     ],
 )
 def test_in_bodies_too_the_place_is_that_of_the_expression(text: str) -> None:
-    (reason,) = analyze(statements("SELECT 'é';\n" + text)[1], TenancyFacts(CATALOG, TENANCY)).reasons
+    (reason,) = analyze(statements("SELECT 'é';\n" + text)[1], TenancyFacts(CATALOG, TENANCY)).issues
     assert reason.location is not None
-    assert ("SELECT 'é';\n" + text)[reason.place.offset :].startswith("1, id, 0 FROM w_a")
+    assert ("SELECT 'é';\n" + text)[reason.location.offset :].startswith("1, id, 0 FROM w_a")
 
 
 @pytest.mark.parametrize("before", ["EXPLAIN ANALYZE", "PREPARE p AS", "CREATE RULE r AS ON DELETE TO w_b DO ALSO"])

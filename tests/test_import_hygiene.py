@@ -65,11 +65,11 @@ def test_a_run_loads_what_it_needs(shop_18: Project) -> None:
 
 
 ROUND_THE_DOOR = {
-    "rich.text": ("report/terminal.py",),
-    "rich.markup": ("report/terminal.py",),
+    "rich.text": ("output/terminal/console.py",),
+    "rich.markup": ("output/terminal/console.py",),
     "typer.echo(": ("cli/streams.py", "cli/app.py", "cli/migrate.py"),
     "sys.stdout.write(": (),
-    "Console(": ("report/terminal.py",),
+    "Console(": ("output/terminal/console.py",),
 }
 """What would print text as it is, and the modules that may use it."""
 

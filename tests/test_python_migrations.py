@@ -193,7 +193,7 @@ class A(Migration):
         self.execute("CREATE INDEX CONCURRENTLY i ON w_orders (amount)", phase="cleanup")
 """,
     )
-    isolation = [segment.isolation for segment in loaded(orders).ups[1].segments]
+    isolation = [segment.transaction_mode for segment in loaded(orders).ups[1].segments]
     assert isolation == [TransactionMode.TRANSACTIONAL, TransactionMode.BATCHED, TransactionMode.OUTSIDE]
 
 

@@ -27,7 +27,7 @@ _MODULES = {
     "ScratchDatabase": "database",
     "ScratchServer": "server",
     "scratch_server": "server",
-    "test_every_migration_goes_up_down_up": "ready_made",
+    "test_every_migration_goes_up_down_up": "standard_tests",
     "up_down_up": "round_trip",
 }
 

@@ -172,7 +172,7 @@ class Flow:
         outside = {
             one for one in right.tenant_columns if not isinstance(one, ColumnRef) or one.source not in kept.sources
         }
-        lateral = {one for source in self._leaves(added) for one in source.relation.fixed}
+        lateral = {one for source in self._leaves(added) for one in source.relation.tenant_constants}
         return frozenset(outside) | single | frozenset(lateral)
 
     def _after_full(
