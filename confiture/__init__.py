@@ -29,7 +29,16 @@ if TYPE_CHECKING:
         MigrationStopped,
         Span,
     )
-    from confiture.lint.engine.rule import Claims, Example, Group, Hit, Option, Rule, SchemaRule, StatementRule
+    from confiture.lint.engine.rule import (
+        Example,
+        ExpectedEffects,
+        Group,
+        Option,
+        Rule,
+        SchemaRule,
+        StatementRule,
+        Violation,
+    )
     from confiture.models.hooks import HookPhase, HookResult
     from confiture.models.migration_api import Migration
     from confiture.project import Project
@@ -42,7 +51,6 @@ __version__ = "0.2.0"
 
 __all__ = [
     "CheckFailed",
-    "Claims",
     "ConfitureError",
     "DatabaseFactory",
     "DatabaseUnavailable",
@@ -51,9 +59,9 @@ __all__ = [
     "Drift",
     "Example",
     "ExitCode",
+    "ExpectedEffects",
     "Group",
     "HazardsFound",
-    "Hit",
     "Hook",
     "HookConnection",
     "HookContext",
@@ -77,6 +85,7 @@ __all__ = [
     "Span",
     "StatementRule",
     "UpOptions",
+    "Violation",
     "register_hook",
     "scratch_server",
     "test_every_migration_goes_up_down_up",

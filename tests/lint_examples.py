@@ -18,7 +18,7 @@ from confiture.lint.engine.context import LintTarget
 from confiture.lint.engine.findings import apply_ignores, to_findings
 from confiture.lint.engine.replay import LocatedViolation, MigrationReplay, SchemaReader, check_schema, merge_catalogs
 from confiture.lint.registry import built_in_rules
-from confiture.lint.rule import Claims, Example, Group, Rule, SchemaRule
+from confiture.lint.rule import Example, ExpectedEffects, Group, Rule, SchemaRule
 from confiture.models.findings import Finding
 from confiture.models.migration import FileStep, MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepId, TransactionMode
@@ -56,7 +56,7 @@ def planned(version: str, path: str, text: str) -> PlannedMigration:
 
 def rules_for(rule: Rule, example: Example) -> tuple[ActiveRule, ...]:
     """All rules that are not optional, and the example's own, set as that wants."""
-    others = [one for one in built_in_rules().values() if one.name != rule.name and not one.optional]
+    others = [one for one in built_in_rules().values() if one.name != rule.name and not one.off_by_default]
     return (default_active_rule(rule, example.options), *map(default_active_rule, others))
 
 
@@ -81,7 +81,7 @@ def lint_example(rule: Rule, example: Example, version: int) -> tuple[Finding, .
 
 
 def _is_new(judged: LocatedViolation) -> bool:
-    place = judged.violation.place
+    place = judged.violation.location
     return place is None or place.rendered.source.file.path != _BEFORE
 
 
@@ -100,7 +100,7 @@ class Seen:
         if known is None or mode.strength > known.strength:
             self.locks[relation] = mode
 
-    def missing(self, claims: Claims) -> list[str]:
+    def missing(self, claims: ExpectedEffects) -> list[str]:
         """What of the claims was not seen; for a lock, a stronger one counts as well."""
         return [
             *(
@@ -113,7 +113,7 @@ class Seen:
             *([f"error {claims.error} (it was {self.error})"] if claims.error and claims.error != self.error else []),
         ]
 
-    def stronger(self, claims: Claims) -> list[str]:
+    def stronger(self, claims: ExpectedEffects) -> list[str]:
         """Locks that are stronger than the rule claims."""
         return [
             f"{self.locks[name].sql} on {name}, claimed is {mode.sql}"
@@ -122,7 +122,7 @@ class Seen:
         ]
 
 
-def run_example(url: str, example: Example, claims: Claims) -> list[Seen]:
+def run_example(url: str, example: Example, claims: ExpectedEffects) -> list[Seen]:
     """Runs an example as the runner of migrations would, and says what each transaction did until one failed."""
     options = "-c max_parallel_maintenance_workers=0 -c max_parallel_workers_per_gather=0"
     with psycopg.connect(url, autocommit=True, row_factory=dict_row, options=options) as connection:
@@ -173,7 +173,7 @@ _CONFLICTING = {
 }
 
 
-def _outside(connection: psycopg.Connection, segment: Segment, url: str, claims: Claims) -> Seen:
+def _outside(connection: psycopg.Connection, segment: Segment, url: str, claims: ExpectedEffects) -> Seen:
     """Runs a statement that refuses transactions. Its locks show as waits for one that another session holds."""
     ((statement,),) = (step.statements for step in segment.steps)
     seen = Seen()

@@ -11,7 +11,7 @@ from confiture.lint.engine.configuration import default_active_rule
 from confiture.lint.engine.context import LintTarget
 from confiture.lint.engine.replay import RULE_FAILED, MigrationReplay
 from confiture.lint.registry import built_in_rules
-from confiture.lint.rule import Hit
+from confiture.lint.rule import Violation
 from confiture.models.catalog import PUBLIC, QualifiedName
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database
@@ -58,7 +58,7 @@ class Asked:
     version: int = 18
     rows: Mapping[str, int] | None = None
 
-    def hits(self, rule: str) -> list[Hit]:
+    def hits(self, rule: str) -> list[Violation]:
         """What one rule finds in the migrations."""
         rows = {QualifiedName(PUBLIC, name): count for name, count in (self.rows or {}).items()}
         surroundings = LintTarget(settings=SETTINGS, postgres_version=self.version, table_rows=rows)

@@ -16,7 +16,7 @@ from confiture.lint.engine.findings import to_findings
 from confiture.lint.engine.replay import MigrationReplay, check_schema
 from confiture.lint.registry import built_in_rules
 from confiture.lint.remedies.commands import LATER
-from confiture.lint.rule import Claims, Example
+from confiture.lint.rule import Example, ExpectedEffects
 from confiture.lint.rules.required_column_without_default import FILL
 from confiture.models.catalog import QualifiedName
 from confiture.models.findings import Edit, Finding
@@ -73,7 +73,7 @@ def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
 @pytest.mark.parametrize(("case", "version"), ON_VERSIONS)
 def test_a_server_agrees(case: Case, version: int, fresh: Database) -> None:
     """It reads a table while others wait where a rule says so and nowhere else; it refuses what a rule says so of."""
-    seen = run_example(fresh.url, Example(before=case.schema, sql=case.texts), Claims())
+    seen = run_example(fresh.url, Example(before=case.schema, sql=case.texts), ExpectedEffects())
     failed = [one.message for one in seen if one.error]
     if FAILING & set(case.rules):
         assert failed
@@ -104,7 +104,7 @@ def test_remedies_run_and_lint_clean(case: Case, version: int, request: pytest.F
         mended = Case(texts, (), case.before, f"{case.more};{_own_tables(case)}", case.versions)
         assert [finding.message for finding in lint(mended, version)] == [], remedy
         with contextmanager(new_database)(server) as database:
-            seen = run_example(database.url, Example(before=mended.schema, sql=texts), Claims())
+            seen = run_example(database.url, Example(before=mended.schema, sql=texts), ExpectedEffects())
         assert [one.message for one in seen if one.error] == [], remedy
 
 
@@ -135,7 +135,7 @@ def test_not_valid_keys_of_partitioned_tables(version: int, fresh: Database) -> 
     """Before 18 PostgreSQL refuses them; each partition can have its own."""
     case = Case("ALTER TABLE w_orders ADD FOREIGN KEY (customer_id) REFERENCES w_customers NOT VALID", (), PARTS)
     findings = lint(case, version)
-    seen = run_example(fresh.url, Example(before=case.schema, sql=case.texts), Claims())
+    seen = run_example(fresh.url, Example(before=case.schema, sql=case.texts), ExpectedEffects())
     assert [one.error for one in seen] == ([None] if version == 18 else ["42809"])
     assert [finding.rule for finding in findings] == ([] if version == 18 else [KEY])
     assert all("42809" in finding.effect for finding in findings)

@@ -72,7 +72,7 @@ def test_a_label_that_is_used_after_a_commit_is_no_hazard() -> None:
 def test_the_place_is_that_of_the_label() -> None:
     text = "ALTER TYPE order_stage ADD VALUE 'ü';\nUPDATE w_jobs -- über\nSET stage = 'ü'\nWHERE id = 1"
     (hit,) = Asked((text,)).hits("enum_in_same_transaction")
-    assert hit.place and (hit.place.span.line, hit.place.span.column) == (3, 13)
+    assert hit.location and (hit.location.span.line, hit.location.span.column) == (3, 13)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_place_is_that_of_the_label() -> None:
 )
 def test_places(rule: str, text: str, at: str) -> None:
     (hit,) = Asked((text,)).hits(rule)
-    assert hit.place and text[hit.place.offset :].startswith(at), text[hit.place.offset :]
+    assert hit.location and text[hit.location.offset :].startswith(at), text[hit.location.offset :]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from confiture.lint.registry import built_in_rules
 from confiture.lint.remedies.commands import LATER
-from confiture.lint.rule import Claims, Example
+from confiture.lint.rule import Example, ExpectedEffects
 from confiture.models.findings import Finding
 from confiture.models.trace import LockMode
 from tests.fix_servers import Database
@@ -84,7 +84,7 @@ def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
 
 @pytest.mark.parametrize(("case", "version"), VERSIONS)
 def test_a_new_partition_locks_the_whole_table(case: Case, version: int, fresh: Database) -> None:
-    (seen,) = run_example(fresh.url, Example(before=case.before, sql=(case.sql,)), Claims())
+    (seen,) = run_example(fresh.url, Example(before=case.before, sql=(case.sql,)), ExpectedEffects())
     locks = {name.replace('"', ""): mode for name, mode in seen.locks.items()}
     assert locks[case.parent] is LockMode.ACCESS_EXCLUSIVE
     assert seen.scans == ({case.default} if case.default else set())
@@ -98,7 +98,7 @@ def test_what_is_offered_instead_does_not(case: Case, version: int, fresh: Datab
     assert remedy
     texts = tuple(remedy.split(LATER))
     assert found_in_all(texts, case.before, version) == []
-    runs = run_example(fresh.url, Example(before=case.before, sql=texts), Claims())
+    runs = run_example(fresh.url, Example(before=case.before, sql=texts), ExpectedEffects())
     assert [seen.message for seen in runs if seen.error] == []
     locks = {name.replace('"', ""): mode for seen in runs for name, mode in seen.locks.items()}
     assert locks[case.parent] is LockMode.SHARE_UPDATE_EXCLUSIVE

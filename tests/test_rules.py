@@ -61,19 +61,19 @@ def fresh(request: pytest.FixtureRequest, version: int) -> Iterator[Database]:
 
 @pytest.mark.parametrize(("rule", "version"), cases("bad"))
 def test_the_bad_example_does_on_a_server_what_its_rule_claims(rule: Rule, version: int, fresh: Database) -> None:
-    seen = run_example(fresh.url, rule.bad, rule.claims)
-    _assert_runs(seen, rule.claims.error)
-    missing = [one.missing(rule.claims) for one in seen]
+    seen = run_example(fresh.url, rule.bad, rule.expected_effects)
+    _assert_runs(seen, rule.expected_effects.error)
+    missing = [one.missing(rule.expected_effects) for one in seen]
     assert any(not lacks for lacks in missing), (
         f"no transaction of the bad example shows all claims; missing: {missing}"
     )
-    shows = next(one for one in seen if not one.missing(rule.claims))
-    assert shows.stronger(rule.claims) == [], "the lock is stronger than the rule claims"
+    shows = next(one for one in seen if not one.missing(rule.expected_effects))
+    assert shows.stronger(rule.expected_effects) == [], "the lock is stronger than the rule claims"
 
 
 @pytest.mark.parametrize(("rule", "version"), cases("good"))
 def test_the_good_example_does_not_do_it(rule: Rule, version: int, fresh: Database) -> None:
-    claims = rule.claims
+    claims = rule.expected_effects
     seen = run_example(fresh.url, rule.good, claims)
     _assert_runs(seen, None)
     if claims.locks or claims.scans or claims.rewrites or claims.error:
@@ -87,16 +87,16 @@ def _assert_runs(seen: list[Seen], error: str | None) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_metadata_is_complete(rule: Rule) -> None:
-    for text in (rule.summary, rule.effect, rule.hint):
+    for text in (rule.summary, rule.impact, rule.fix_hint):
         assert text.strip() == text != ""
-    assert rule.effect.endswith("."), "the effect is a sentence"
+    assert rule.impact.endswith("."), "the effect is a sentence"
     assert not rule.summary.endswith("."), "the summary is a heading"
-    assert not rule.hint.endswith("."), "the hint follows a colon"
+    assert not rule.fix_hint.endswith("."), "the hint follows a colon"
     if isinstance(rule, StatementRule):
         assert rule.kinds <= _KINDS, f"no such statements: {rule.kinds - _KINDS}"
-    if not rule.optional:
+    if not rule.off_by_default:
         assert not [name for name, option in rule.options.items() if option.required], (
             "it needs options: make it optional"
         )
     if isinstance(rule, SchemaRule):
-        assert not rule.claims.locks, "a schema rule judges no statements"
+        assert not rule.expected_effects.locks, "a schema rule judges no statements"

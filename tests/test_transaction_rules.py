@@ -9,7 +9,7 @@ from confiture.lint.engine.context import LintTarget
 from confiture.lint.engine.replay import MigrationReplay, check_schema
 from confiture.lint.registry import built_in_rules
 from confiture.lint.remedies.commands import LATER
-from confiture.lint.rule import Hit
+from confiture.lint.rule import Violation
 from confiture.sql.parsing import parse_statements
 from tests.fix_servers import Database
 from tests.lint_examples import SETTINGS, planned
@@ -244,7 +244,7 @@ def test_a_grant_is_taken_back_by_its_quoted_names() -> None:
     assert hit.remedy == 'REVOKE INSERT, SELECT ("Id") ON stock."Odd one" FROM PUBLIC;'
 
 
-def granted(text: str) -> list[Hit]:
+def granted(text: str) -> list[Violation]:
     surroundings = LintTarget(settings=SETTINGS, postgres_version=18)
     replay = MigrationReplay((), surroundings)
     replay.apply(planned("0", "before.sql", f"{BEFORE}; {text}"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from confiture.core.db.connection import ConnectionTarget
 from confiture.core.events import Emit
 from confiture.core.execution import open_run
-from confiture.core.run.context import DryRunOptions, Manner
+from confiture.core.run.context import DryRunOptions, RunMode
 from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.history import AppliedMigration, MigrationState
 from confiture.models.plan import Direction, PlannedMigration
@@ -60,8 +60,8 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
         find_version(options.to, project.migrations)
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
-    manner = Manner(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal)
-    with open_run(project, database, manner, emit) as run:
+    mode = RunMode(direction=Direction.UP, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    with open_run(project, database, mode, emit) as run:
         run.execute(lambda history: plan_up(project, history, options), options.lock_wait_ms)
 
 
@@ -69,8 +69,8 @@ def down(project: PlannedProject, database: ConnectionTarget, options: DownOptio
     """Undoes applied migrations, the last one first. Raises as `up` does."""
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
-    manner = Manner(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
-    with open_run(project, database, manner, emit) as run:
+    mode = RunMode(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
+    with open_run(project, database, mode, emit) as run:
         run.execute(lambda history: plan_down(project, history, options), options.lock_wait_ms)
 
 

@@ -16,7 +16,7 @@ from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import MigrationLock, acquire_migration_lock
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.events import Emit
-from confiture.core.run.context import Manner
+from confiture.core.run.context import RunMode
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -38,7 +38,7 @@ SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, .
 
 
 @contextmanager
-def open_run(project: PlannedProject, database: ConnectionTarget, mode: Manner, emit: Emit) -> Iterator[Run]:
+def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode, emit: Emit) -> Iterator[Run]:
     """A run on a connection of its own. Emits RunFinished at its end, also where it fails."""
     connection = database.connect(mode.purpose)
     run = Run(project, database, connection, mode, emit)
@@ -58,7 +58,7 @@ class Run:
     """One run: what is to be done is decided here, under the lock."""
 
     def __init__(
-        self, project: PlannedProject, database: ConnectionTarget, connection: Connection, mode: Manner, emit: Emit
+        self, project: PlannedProject, database: ConnectionTarget, connection: Connection, mode: RunMode, emit: Emit
     ) -> None:
         self._project = project
         self._database = database

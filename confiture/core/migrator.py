@@ -14,7 +14,7 @@ from confiture.core.commands import DEFAULT_LOCK_WAIT_MS, require_confirmation
 from confiture.core.db.connection import ConnectionTarget, database_label
 from confiture.core.events import Emit, Emitter
 from confiture.core.execution import open_run
-from confiture.core.run.context import DryRunOptions, Manner
+from confiture.core.run.context import DryRunOptions, RunMode
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import read_migration_object
@@ -101,7 +101,7 @@ class Migrator:
             _require_known(project.settings, plan)
         else:
             require_confirmation(project, dry_run_options)
-        manner = Manner(
+        mode = RunMode(
             direction=direction,
             dry_run=dry_run_options is not None,
             rehearsal=dry_run_options or DryRunOptions(repeat=1),
@@ -109,9 +109,9 @@ class Migrator:
         folding = ReportBuilder()
 
         def select(history: tuple[AppliedMigration, ...]) -> tuple[PlannedMigration, ...]:
-            return (plan,) if manner.dry_run or _needs_run(plan, history) else ()
+            return (plan,) if mode.dry_run or _needs_run(plan, history) else ()
 
-        with open_run(project, database, manner, Emitter(folding, *self._listeners)) as run:
+        with open_run(project, database, mode, Emitter(folding, *self._listeners)) as run:
             run.execute(select, DEFAULT_LOCK_WAIT_MS)
         return folding.report
 

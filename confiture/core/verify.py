@@ -16,7 +16,7 @@ from confiture.models.migration import Phase
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.models.reconcile_results import VerifyReport, VerifyResult, VerifyVerdict
 from confiture.models.settings import Settings
-from confiture.models.steps import step_id
+from confiture.models.steps import build_step_id
 from confiture.plan.ordering import find_version, version_key
 from confiture.plan.project import PlannedProject
 
@@ -69,7 +69,7 @@ def reconcile_query(settings: Settings, database: ConnectionTarget, ad_hoc: AdHo
     segment = Segment(number=1, steps=(step,), transaction_mode=TransactionMode.TRANSACTIONAL)
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
         rechecker = CheckRunner(connection, settings.database.lock_timeout_ms)
-        found = rechecker.run("", step, step_id("", segment, step))
+        found = rechecker.run("", step, build_step_id("", segment, step))
     check_comparable([found])
     return VerifyReport(database=database.label, environment=settings.environment, steps=(found,))
 
@@ -119,7 +119,7 @@ def _verify_step(
     check_runner: CheckRunner, plan: PlannedMigration, segment: Segment, step: PlannedStep, announce: Announce
 ) -> VerifyResult:
     label = plan.migration.label
-    identity = step_id(plan.version, segment, step)
+    identity = build_step_id(plan.version, segment, step)
     reason = step.skip_reason
     if not reason and step.expect is None and step.reconcile is None:
         reason = "it is no query: what it does, it did once"

@@ -1,15 +1,25 @@
 """The names with which users write rules of their own: `from confiture.lint.rule import SchemaRule`."""
 
 from confiture.lint.engine.rule import (
-    Claims,
-    CommentRule,
     Example,
+    ExpectedEffects,
     Group,
-    Hit,
+    IgnoreCommentRule,
     Option,
     Rule,
     SchemaRule,
     StatementRule,
+    Violation,
 )
 
-__all__ = ["Claims", "CommentRule", "Example", "Group", "Hit", "Option", "Rule", "SchemaRule", "StatementRule"]
+__all__ = [
+    "Example",
+    "ExpectedEffects",
+    "Group",
+    "IgnoreCommentRule",
+    "Option",
+    "Rule",
+    "SchemaRule",
+    "StatementRule",
+    "Violation",
+]

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from confiture.lint.engine.rule import CommentRule, Example, Group, Option, Rule, SchemaRule
+from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule, Option, Rule, SchemaRule
 
 _KINDS = {str: "text", int: "number", bool: "true or false"}
 
 
 def render_page(rule: Rule) -> str:
     """A rule's page: what it finds, what happens, what to do, both examples."""
-    parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**What happens.** {rule.effect}"]
-    parts.append(f"**What to do.** {rule.hint[:1].upper()}{rule.hint[1:]}.")
+    parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**What happens.** {rule.impact}"]
+    parts.append(f"**What to do.** {rule.fix_hint[:1].upper()}{rule.fix_hint[1:]}.")
     each = f"Each in a {'file' if isinstance(rule, SchemaRule) else 'migration'} of its own:"
     parts += _example_lines("Found", rule.bad, rule.options, each)
     parts += _example_lines("Not found", rule.good, rule.options, each)
@@ -28,10 +28,10 @@ def _facts_text(rule: Rule) -> str:
     judges = "migrations"
     if isinstance(rule, SchemaRule):
         judges = "the schema"
-    elif isinstance(rule, CommentRule):
+    elif isinstance(rule, IgnoreCommentRule):
         judges = "ignore comments"
     facts = [f"Severity: {rule.severity}", f"judges {judges}", rule.group.value]
-    if rule.optional:
+    if rule.off_by_default:
         facts.append("off until the settings name it")
     if rule.aliases:
         facts.append(f"formerly {', '.join(rule.aliases)}")
@@ -90,7 +90,7 @@ def render_index(rules: Mapping[str, Rule]) -> str:
 
 
 def _severity_text(rule: Rule) -> str:
-    return f"{rule.severity}, optional" if rule.optional else rule.severity
+    return f"{rule.severity}, optional" if rule.off_by_default else rule.severity
 
 
 def all_pages(rules: Mapping[str, Rule]) -> dict[str, str]:

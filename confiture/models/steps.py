@@ -25,13 +25,13 @@ class StepRecord:
     number: int = 0
     proof: ReconcileResult | None = None
 
-    def as_row(self) -> dict[str, object]:
+    def to_row(self) -> dict[str, object]:
         """What goes into the journal."""
         return {"phase": self.phase, "name": self.name, "rows": self.rows, "duration_ms": self.duration_ms}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Did:
+class StepOutcome:
     """What a step did: the rows that it wrote (None where it writes none by its nature), what people should know of it,
     what it proved, what a hook says of itself.
     """
@@ -41,14 +41,14 @@ class Did:
     proof: ReconcileResult | None = None
     stats: Mapping[str, Any] | None = None
 
-    def finished(self, step: StepId, duration_ms: float) -> StepFinished:
+    def to_event(self, step: StepId, duration_ms: float) -> StepFinished:
         """The event that tells it."""
         return StepFinished(
             step=step, outcome=Outcome.DONE, duration_ms=duration_ms, rows=self.rows, note=self.note, stats=self.stats
         )
 
 
-def step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
+def build_step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
     """How events name a step."""
     return StepId(
         version=version,

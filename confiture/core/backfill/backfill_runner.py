@@ -17,7 +17,7 @@ from confiture.core.hooks.hook_runner import HookRunner
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import Settings
-from confiture.models.steps import Did, StepRecord, step_id
+from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 
 
 class BackfillRunner:
@@ -43,7 +43,7 @@ class BackfillRunner:
         Raises StepFailed, psycopg.Error or KeyboardInterrupt; what is committed by then stays.
         """
         (step,) = segment.steps
-        identity = step_id(version, segment, step)
+        identity = build_step_id(version, segment, step)
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
@@ -52,14 +52,16 @@ class BackfillRunner:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
             raise
         spent_ms = _elapsed_ms(started)
-        self._emit(did.finished(identity, spent_ms))
+        self._emit(did.to_event(identity, spent_ms))
         return StepRecord(phase=step.phase.value, name=step.label, rows=did.rows, duration_ms=spent_ms)
 
     def is_started(self, connection: Connection, segment: Segment, attempt: str) -> bool:
         """Whether the attempt has begun with it."""
         return BackfillStore(connection, self._build_id(attempt, segment.number)).load() is not None
 
-    def _run_step(self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId) -> Did:
+    def _run_step(
+        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+    ) -> StepOutcome:
         if step.hook is None:
             return self._run_backfill(connection, identity, step, backfill_id)
         notes: list[str] = []
@@ -77,11 +79,11 @@ class BackfillRunner:
             hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and begin anew"
             told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
             raise StepFailed(told, None)
-        return Did(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
+        return StepOutcome(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
 
     def _run_backfill(
         self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
-    ) -> Did:
+    ) -> StepOutcome:
         orders = BackfillResources(
             connection=connection,
             database=self._database,
@@ -90,7 +92,7 @@ class BackfillRunner:
             require_lock=self._require_lock,
         )
         filling = BackfillRun(orders, step, identity, backfill_id)
-        return Did(rows=filling.run(), note=filling.note)
+        return StepOutcome(rows=filling.run(), note=filling.note)
 
     def abandon(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""

@@ -13,7 +13,7 @@ from confiture.core.backfill.batch_key import BatchKey, KeyRange
 from confiture.core.backfill.keyset_cursor import KeysetCursor, count_rows
 from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.core.db.connection import Connection
-from confiture.core.db.errors import StepFailed, over_budget, statement_diagnostic
+from confiture.core.db.errors import StepFailed, over_budget_error, statement_diagnostic
 from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement
 
@@ -82,7 +82,7 @@ class BatchRunner:
                 if over is None:
                     raise
                 failed = failure.failure.diagnostic if isinstance(failure, BatchFailed) else None
-                raise BatchFailed(over_budget(over, self._max_blocking_ms, failed), rows, None) from failure
+                raise BatchFailed(over_budget_error(over, self._max_blocking_ms, failed), rows, None) from failure
         return batch
 
     def _run_batch(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None) -> Batch | None:

@@ -75,7 +75,7 @@ def statement_diagnostic(
     )
 
 
-def over_budget(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
+def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None) -> StepFailed:
     """The failure if somebody waited for us longer than `budget_ms`; `failed` is the statement that was cancelled."""
     diagnostic = Diagnostic(
         code=OVER_BUDGET,

@@ -16,7 +16,7 @@ from confiture.core.dry_run.tenancy_prover import TenancyProver
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.events import Emit
 from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
-from confiture.core.run.context import Progress
+from confiture.core.run.context import MigrationProgress
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.core.run.steps import BeforeStatement, before_noop
@@ -49,7 +49,7 @@ class DryRunTransaction:
         self._session = session
         self._connection = session.connection
         self._emit = emit
-        self.progress: Progress | None = None
+        self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
         """What was seen of each statement of the last run, as far as it came."""
@@ -88,7 +88,7 @@ class DryRunTransaction:
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
         done = resume_point.committed if resume_point else 0
         plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
-        self.progress = Progress(plan, str(uuid.uuid4()), committed=done)
+        self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=done)
         started_ms = tracer.elapsed_ms()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
         was_sampled = False

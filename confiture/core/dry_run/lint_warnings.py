@@ -36,7 +36,9 @@ def _is_refuted(finding: Finding, traces: Sequence[StatementTrace]) -> bool:
     """Whether its rule says that a table is written anew, and the statement ran and neither did that nor read any."""
     rule = built_in_rules().get(finding.rule)
     ran = [trace for trace in traces if finding.statement == trace.text]
-    return bool(rule and rule.claims.rewrites and ran) and not any(trace.rewrites or trace.scans for trace in ran)
+    return bool(rule and rule.expected_effects.rewrites and ran) and not any(
+        trace.rewrites or trace.scans for trace in ran
+    )
 
 
 def _is_same_problem(finding: Finding, warning: DryRunWarning) -> bool:

@@ -37,7 +37,7 @@ from confiture.core.run.steps import AfterStatement
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnConcurrentWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
-from confiture.models.steps import Did, step_id
+from confiture.models.steps import StepOutcome, build_step_id
 from confiture.models.words import pluralize
 
 _SAMPLES = 10
@@ -86,7 +86,7 @@ class BackfillSampler:
         Raises StepFailed and psycopg.Error.
         """
         (step,) = segment.steps
-        identity = step_id(version, segment, step)
+        identity = build_step_id(version, segment, step)
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
@@ -95,15 +95,15 @@ class BackfillSampler:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
-        self._emit(did.finished(identity, sampled.duration_ms))
+        self._emit(did.to_event(identity, sampled.duration_ms))
         return sampled
 
     def _run_step(
         self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
-    ) -> tuple[Did, BackfillSample]:
+    ) -> tuple[StepOutcome, BackfillSample]:
         if step.hook is None:
             return self._sample(step, identity, ignore_reads, after_statement)
-        did, sampled = Did(rows=None), _NOTHING
+        did, sampled = StepOutcome(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
             nonlocal did, sampled
@@ -116,7 +116,7 @@ class BackfillSampler:
 
     def _sample(
         self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
-    ) -> tuple[Did, BackfillSample]:
+    ) -> tuple[StepOutcome, BackfillSample]:
         backfill = _require_backfill(step)
         source = find_source(self._connection, step, backfill)
         into = resolve_table(self._connection, step, backfill.into)
@@ -126,7 +126,7 @@ class BackfillSampler:
             notes += [_capture_note([str(table.name) for table in tables])] if tables else []
         end = find_last_key(self._connection, source.key)
         if end is None:
-            return Did(rows=0, note="; ".join(notes) or None), _NOTHING
+            return StepOutcome(rows=0, note="; ".join(notes) or None), _NOTHING
         check_batch_plan(self._connection, step, source.key, end)
         total = source.estimated_rows
         if total is None:
@@ -148,7 +148,7 @@ class BackfillSampler:
             duration_ms=sum(batch.duration_ms for batch in batches),
         )
         notes[:0] = [] if sampled.is_whole else [_sample_note(batches, total)]
-        return Did(rows=sum(batch.written_rows for batch in batches), note="; ".join(notes) or None), sampled
+        return StepOutcome(rows=sum(batch.written_rows for batch in batches), note="; ".join(notes) or None), sampled
 
     def _iterate_key_ranges(self, key: BatchKey, end: KeyValues, rows: int, *, is_whole: bool) -> Iterator[KeyRange]:
         if is_whole:

@@ -38,7 +38,7 @@ class DryRunOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
+class RunMode:
     """How a run goes about it."""
 
     direction: Direction
@@ -57,17 +57,17 @@ class Manner:
 
 
 @dataclass(slots=True)
-class Progress:
+class MigrationProgress:
     """How far a migration came: its attempt, how many segments are committed, and whether an intent is."""
 
     plan: PlannedMigration
     attempt: str
     committed: int = 0
-    intended: bool = False
-    begun: bool = False
+    has_intent: bool = False
+    is_begun: bool = False
     """Whether the history has a row that says so."""
 
     @property
-    def left_something(self) -> bool:
+    def has_committed_work(self) -> bool:
         """Whether a part of the migration is committed, or may be."""
-        return self.committed > 0 or self.intended
+        return self.committed > 0 or self.has_intent

@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from confiture.core.db.connection import ConnectionTarget, fetch_named_row
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, TransactionEnded, db_error_diagnostic
 from confiture.core.db.history_store import HistoryStore
-from confiture.core.run.context import Progress
+from confiture.core.run.context import MigrationProgress
 from confiture.core.run.session import Session
 from confiture.errors import (
     CheckFailed,
@@ -30,7 +30,7 @@ _BACKEND_WAIT_S = 5.0
 _POLL_S = 0.25
 
 
-def classify_dry_run_failure(error: BaseException, progress: Progress | None) -> ConfitureError:
+def classify_dry_run_failure(error: BaseException, progress: MigrationProgress | None) -> ConfitureError:
     """The error that a user is told of a failed dry run: nothing of it is left in any case. It ends as the real run
     would, which by then has committed the segments before.
     """
@@ -49,7 +49,11 @@ def classify_dry_run_failure(error: BaseException, progress: Progress | None) ->
 
 
 def classify_failure(
-    error: BaseException, progress: Progress | None, database: ConnectionTarget, session: Session, store: HistoryStore
+    error: BaseException,
+    progress: MigrationProgress | None,
+    database: ConnectionTarget,
+    session: Session,
+    store: HistoryStore,
 ) -> ConfitureError:
     """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
     if progress is None or isinstance(error, Drift):
@@ -57,20 +61,20 @@ def classify_failure(
     told = error.diagnostics if isinstance(error, ConfitureError) else (_to_diagnostic(error, progress),)
     # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
     never_sent = isinstance(error, StepFailed | ConfitureError)
-    if not never_sent or (session.connection.closed and progress.intended):
+    if not never_sent or (session.connection.closed and progress.has_intent):
         try:
             came = _correct_progress(progress, database, session, store)
         except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
             return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
         told += (came,) if came else ()
-    if progress.left_something or isinstance(error, TransactionEnded):
+    if progress.has_committed_work or isinstance(error, TransactionEnded):
         return MigrationStopped(*told)
     if isinstance(error, ConfitureError):
         return error
     return CheckFailed(*told) if isinstance(error, CheckNotSatisfied) else MigrationFailed(*told)
 
 
-def _to_diagnostic(error: BaseException, progress: Progress | None) -> Diagnostic:
+def _to_diagnostic(error: BaseException, progress: MigrationProgress | None) -> Diagnostic:
     if isinstance(error, StepFailed):
         return error.diagnostic
     if isinstance(error, psycopg.Error):
@@ -89,7 +93,7 @@ def _interrupted_diagnostic(hint: str) -> Diagnostic:
 
 
 def _correct_progress(
-    progress: Progress, database: ConnectionTarget, session: Session, store: HistoryStore
+    progress: MigrationProgress, database: ConnectionTarget, session: Session, store: HistoryStore
 ) -> Diagnostic | None:
     """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
     the lost session does not end.
@@ -109,16 +113,16 @@ def _correct_progress(
         connection.close()
 
 
-def _read_journal(progress: Progress, store: HistoryStore) -> Diagnostic | None:
+def _read_journal(progress: MigrationProgress, store: HistoryStore) -> Diagnostic | None:
     journal = store.read_journal(progress.attempt) if store.is_installed() else {}
     committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
     is_news = committed > progress.committed
     progress.committed = committed
-    progress.intended = len(journal) > committed
+    progress.has_intent = len(journal) > committed
     return _committed_diagnostic(progress) if is_news else None
 
 
-def _committed_diagnostic(progress: Progress) -> Diagnostic:
+def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
     whole = progress.committed == len(progress.plan.segments)
     label = progress.plan.migration.label
     what = f"{label} is committed, the whole of it" if whole else f"what ran of {label} is committed"
@@ -129,7 +133,7 @@ def _committed_diagnostic(progress: Progress) -> Diagnostic:
     )
 
 
-def _unknown_outcome_diagnostic(progress: Progress) -> Diagnostic:
+def _unknown_outcome_diagnostic(progress: MigrationProgress) -> Diagnostic:
     return Diagnostic(
         code="outcome-unknown",
         message=f"the connection is lost, and whether {progress.plan.migration.label} committed cannot be asked",
@@ -137,5 +141,5 @@ def _unknown_outcome_diagnostic(progress: Progress) -> Diagnostic:
     )
 
 
-def _resume_command(progress: Progress) -> str:
+def _resume_command(progress: MigrationProgress) -> str:
     return "confiture migrate down" if progress.plan.direction is Direction.DOWN else "confiture migrate up"

@@ -18,7 +18,7 @@ from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.events import Emit
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
-from confiture.core.run.context import Progress
+from confiture.core.run.context import MigrationProgress
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError
@@ -68,7 +68,7 @@ class MigrationRunner:
         self.store = store
         self._is_installed = store.is_current()
         self._content: SchemaContent | None = None
-        self.progress: Progress | None = None
+        self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None between migrations."""
 
     def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
@@ -97,10 +97,12 @@ class MigrationRunner:
                 check_schema_untouched(self._connection, plan.migration, content)
 
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None) -> None:
-        progress = Progress(plan, str(uuid.uuid4()))
+        progress = MigrationProgress(plan, str(uuid.uuid4()))
         if resume_point:
             plan = match_plan_to_journal(plan, resume_point)
-            progress = Progress(plan, resume_point.attempt, resume_point.committed, resume_point.has_intent, begun=True)
+            progress = MigrationProgress(
+                plan, resume_point.attempt, resume_point.committed, resume_point.has_intent, is_begun=True
+            )
         self.progress = progress
         started = time.perf_counter()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
@@ -115,14 +117,14 @@ class MigrationRunner:
             self._lock.ensure_held()
             self._commit(progress, segment)
             progress.committed += 1
-            progress.intended = False
+            progress.has_intent = False
         if plan.direction is Direction.UP:
             self._chain_checksum = self._next_chain_checksum(plan)
         self.progress = None
         duration_ms = (time.perf_counter() - started) * 1000
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
-    def _finish_without_steps(self, progress: Progress) -> None:
+    def _finish_without_steps(self, progress: MigrationProgress) -> None:
         """Ends a migration of which nothing is left to run: it has no steps, or what had failed was taken out."""
         self._session.reset()
         with self._connection.transaction(), _history_errors_translated():
@@ -130,7 +132,7 @@ class MigrationRunner:
             self._finish(progress, 0.0)
         self._is_installed = True
 
-    def _commit(self, progress: Progress, segment: Segment) -> None:
+    def _commit(self, progress: MigrationProgress, segment: Segment) -> None:
         if segment.transaction_mode is TransactionMode.OUTSIDE:
             self._commit_outside_transaction(progress, segment)
         elif segment.transaction_mode is TransactionMode.BATCHED:
@@ -139,7 +141,7 @@ class MigrationRunner:
             version = progress.plan.version
             self._session.run_with_retries(version, segment.number, lambda: self._commit_transaction(progress, segment))
 
-    def _commit_transaction(self, progress: Progress, segment: Segment) -> None:
+    def _commit_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
         self._session.reset()
         # not within the transaction, whose isolation the migration may set
         content = self._schema_content()
@@ -153,26 +155,26 @@ class MigrationRunner:
                 self._record_start(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._record_in_transaction(progress, segment, records, duration_ms)
-        self._is_installed = progress.begun = True
+        self._is_installed = progress.is_begun = True
 
     def _record_in_transaction(
-        self, progress: Progress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
+        self, progress: MigrationProgress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
     ) -> None:
         """Enters a segment in its own transaction, and with the last one its migration."""
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
         record_proofs(self._connection, self.store.key, attempt, plan.version, segment.number, records)
-        if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.begun:
+        if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
             self.store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
             self._record_prediction(progress)
         else:
             self.store.record_segment(plan, segment, attempt, rows, duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
 
-    def _commit_outside_transaction(self, progress: Progress, segment: Segment) -> None:
+    def _commit_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
         """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
         self._session.reset()
         plan = progress.plan
-        if not progress.intended and self._session.run_with_retries(
+        if not progress.has_intent and self._session.run_with_retries(
             plan.version, segment.number, lambda: self._needs_intent(segment)
         ):
             self._record_intent(progress, segment)
@@ -186,18 +188,18 @@ class MigrationRunner:
             raise
         with self._connection.transaction(), _history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
-            if progress.intended:
+            if progress.has_intent:
                 self.store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             else:
                 self._record_start(progress, segment)
                 self.store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
-        self._is_installed = progress.begun = True
+        self._is_installed = progress.is_begun = True
 
-    def _commit_batches(self, progress: Progress, segment: Segment) -> None:
+    def _commit_batches(self, progress: MigrationProgress, segment: Segment) -> None:
         """An intent first, then the batches, each committed with how far it came, then the record."""
         self._session.reset()
-        if not progress.intended:
+        if not progress.has_intent:
             self._record_intent(progress, segment)
         filler = self._make_backfill_runner()
         try:
@@ -210,12 +212,14 @@ class MigrationRunner:
             self.store.complete_intent(progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms)
             self._finish_if_last(progress, segment, record.duration_ms)
 
-    def _delete_unused_intent(self, progress: Progress, segment: Segment, backfill_runner: BackfillRunner) -> None:
+    def _delete_unused_intent(
+        self, progress: MigrationProgress, segment: Segment, backfill_runner: BackfillRunner
+    ) -> None:
         """Takes back the intent of a backfill that was refused before its first batch."""
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
                 self.store.delete_intent(progress.plan, segment, progress.attempt)
-            progress.intended = False
+            progress.has_intent = False
 
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps
@@ -223,19 +227,19 @@ class MigrationRunner:
         self._session.step_runner.set_timeouts(segment, step)
         return needs_intent(self._connection, statement, self._emit)
 
-    def _record_intent(self, progress: Progress, segment: Segment) -> None:
+    def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
         with self._connection.transaction(), _history_errors_translated():
             self._record_start(progress, segment)
             self.store.record_intent(progress.plan, segment, progress.attempt)
             # from here on the commit may have reached the server, whatever we hear of it
-            progress.intended = True
-        self._is_installed = progress.begun = True
+            progress.has_intent = True
+        self._is_installed = progress.is_begun = True
 
-    def _run_outside_transaction(self, progress: Progress, segment: Segment) -> list[StepRecord]:
+    def _run_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> list[StepRecord]:
         (step,) = segment.steps
         (statement,) = step.statements
         self._session.step_runner.set_timeouts(segment, step)
-        if is_already_done(self._connection, statement, has_intent=progress.intended, emit=self._emit):
+        if is_already_done(self._connection, statement, has_intent=progress.has_intent, emit=self._emit):
             self._emit(Notice(text=f"an earlier run had already done: {_first_line(statement.text)}"))
             return []
         if statement.is_concurrent:
@@ -244,17 +248,17 @@ class MigrationRunner:
         with self._session.with_blocking_monitor(progress.plan.version, segment.number):
             return self._session.run_steps(progress.plan.version, segment)
 
-    def _clean_up_failure(self, progress: Progress, segment: Segment, *, was_rejected: bool) -> None:
+    def _clean_up_failure(self, progress: MigrationProgress, segment: Segment, *, was_rejected: bool) -> None:
         """Clears up after a failed statement outside a transaction; where that fails too, the next run does it."""
         (statement,) = segment.steps[0].statements
-        if not progress.intended:
+        if not progress.has_intent:
             return
         try:
             self._session.reset()
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
                 with self._connection.transaction():
                     self.store.delete_intent(progress.plan, segment, progress.attempt)
-                progress.intended = False
+                progress.has_intent = False
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
 
@@ -275,26 +279,26 @@ class MigrationRunner:
         if not self._is_installed:
             self.store.install()
 
-    def _record_start(self, progress: Progress, segment: Segment) -> None:
+    def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
         """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
         self._install_history()
         plan = progress.plan
-        if progress.begun or _is_whole_migration(plan, segment):
+        if progress.is_begun or _is_whole_migration(plan, segment):
             return
         if plan.direction is Direction.UP:
             self.store.insert_running(plan, progress.attempt)
         else:
             self.store.mark_reverting(plan.version, progress.attempt)
 
-    def _finish_if_last(self, progress: Progress, segment: Segment, duration_ms: float) -> None:
+    def _finish_if_last(self, progress: MigrationProgress, segment: Segment, duration_ms: float) -> None:
         if segment is progress.plan.segments[-1]:
             self._finish(progress, duration_ms)
 
-    def _finish(self, progress: Progress, duration_ms: float) -> None:
+    def _finish(self, progress: MigrationProgress, duration_ms: float) -> None:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
             self.store.delete(plan.version)
-        elif progress.begun or plan.segments:
+        elif progress.is_begun or plan.segments:
             self.store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
         else:
             self.store.insert_applied(
@@ -302,7 +306,7 @@ class MigrationRunner:
             )
         self._record_prediction(progress)
 
-    def _record_prediction(self, progress: Progress) -> None:
+    def _record_prediction(self, progress: MigrationProgress) -> None:
         plan = progress.plan
         prediction = self._predictions.get(plan.version)
         if prediction and plan.direction is Direction.UP:
@@ -336,7 +340,7 @@ def _is_whole_migration(plan: PlannedMigration, segment: Segment) -> bool:
 
 
 def _to_rows(records: Sequence[StepRecord]) -> list[dict[str, object]]:
-    return [record.as_row() for record in records]
+    return [record.to_row() for record in records]
 
 
 def _first_line(text: str) -> str:

@@ -11,7 +11,7 @@ import psycopg
 
 from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
-from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget
+from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_error
 from confiture.core.db.queries import query
 from confiture.core.db.retry import backoff_s
 from confiture.core.events import Emit
@@ -115,7 +115,7 @@ class Session:
                 if over is None or error.sqlstate == OVER_BUDGET:
                     raise
                 told = error.diagnostic if isinstance(error, StepFailed) else None
-                raise over_budget(over, self._settings.max_blocking_ms, told) from error
+                raise over_budget_error(over, self._settings.max_blocking_ms, told) from error
             finally:
                 self._note_lost_monitor()
                 if self._monitor.waiters:
@@ -156,7 +156,7 @@ class Session:
             told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
             if statement is not None:
                 told = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
-            raise over_budget(over, self._settings.max_blocking_ms, told)
+            raise over_budget_error(over, self._settings.max_blocking_ms, told)
 
     def run_with_retries(self, version: str, segment: int, action: Callable[[], T]) -> T:
         """Does the work, and again after a wait where it failed for want of a lock."""

@@ -20,7 +20,7 @@ from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
 from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
 from confiture.models.reconcile_results import ReconcileResult
-from confiture.models.steps import Did, StepRecord, step_id
+from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
 from confiture.secrets import hide_secrets
 
@@ -62,7 +62,7 @@ class StepRunner:
         before_statement: BeforeStatement = before_noop,
     ) -> StepRecord | None:
         """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
-        identity = step_id(version, segment, step)
+        identity = build_step_id(version, segment, step)
         if step.skip_reason:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
             return None
@@ -75,7 +75,7 @@ class StepRunner:
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._elapsed_ms))
             raise
-        self._emit(did.finished(identity, self._elapsed_ms))
+        self._emit(did.to_event(identity, self._elapsed_ms))
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
@@ -87,7 +87,7 @@ class StepRunner:
 
     def _run(
         self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
-    ) -> Did:
+    ) -> StepOutcome:
         if step.hook is None:
             return self._run_statements(identity, step, after_statement, before_statement)
         with self._timed():
@@ -96,11 +96,11 @@ class StepRunner:
             )
         self._elapsed_ms -= watching_ms
         self._restore_encoding()
-        return Did(rows=result.rows_affected, note=step.note, stats=result.stats)
+        return StepOutcome(rows=result.rows_affected, note=step.note, stats=result.stats)
 
     def _run_statements(
         self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
-    ) -> Did:
+    ) -> StepOutcome:
         written: list[int] = []
         proof = None
         for statement in step.statements:
@@ -114,7 +114,7 @@ class StepRunner:
                 written += self._execute(step, statement)
             after_statement(identity, statement, self._elapsed_ms - before_ms)
         note = equal_summary(proof) if proof else step.note
-        return Did(rows=sum(written) if written else None, note=note, proof=proof)
+        return StepOutcome(rows=sum(written) if written else None, note=note, proof=proof)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
-from confiture.models.steps import step_id
+from confiture.models.steps import build_step_id
 from confiture.models.tenancy_proofs import IsolationProof, ProvedStatement
 from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 
@@ -39,7 +39,7 @@ def to_proved_statement(
     """A proof with the statement that it is of."""
     return ProvedStatement(
         migration=plan.migration.label,
-        step=step_id(plan.version, segment, step),
+        step=build_step_id(plan.version, segment, step),
         span=step.rendered.span_at(statement.offset),
         text=statement.text,
         target=_target_name(statement),

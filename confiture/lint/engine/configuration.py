@@ -10,7 +10,7 @@ from typing import Any
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError, Span
 from confiture.files.lint_settings import rule_settings_schema
 from confiture.files.schema.reader import shorten
-from confiture.lint.engine.rule import Hit, Option, Rule
+from confiture.lint.engine.rule import Option, Rule, Violation
 from confiture.models.records import record
 from confiture.models.settings import LintSettings, RuleSettings, Severity
 from confiture.text import did_you_mean
@@ -26,7 +26,7 @@ class ActiveRule:
     exempt: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def severity_for(self, violation: Hit) -> Severity:
+    def severity_for(self, violation: Violation) -> Severity:
         """How bad a hit is: what the settings say wins, then the hit, then the rule."""
         return self.severity or violation.severity or self.rule.severity
 
@@ -51,7 +51,7 @@ def active_rules(settings: LintSettings, rules: Mapping[str, Rule]) -> tuple[Act
     entries = [_resolve_entry(entry, rules, _make_reporter(settings, problems)) for entry in settings.rules]
     problems.raise_if_any()
     named = {rules[entry.type].name for entry in settings.rules}
-    unnamed = [rule for rule in rules.values() if rule.name not in named and not rule.optional]
+    unnamed = [rule for rule in rules.values() if rule.name not in named and not rule.off_by_default]
     set_so = [active for active in entries if active is not None]
     return (*(default_active_rule(rule) for rule in unnamed), *set_so)
 

@@ -9,7 +9,7 @@ from confiture.errors import Diagnostic
 from confiture.lint.engine.configuration import ActiveRule
 from confiture.lint.engine.ignores import UNUSED, WITHOUT_REASON, IgnoreComment, ignores_without_reason, unused_ignores
 from confiture.lint.engine.replay import NOT_FOLLOWED, LocatedViolation
-from confiture.lint.engine.rule import Hit, Rule
+from confiture.lint.engine.rule import Rule, Violation
 from confiture.models.findings import SEVERITIES, Finding
 
 
@@ -43,16 +43,16 @@ def _sort_key(finding: Finding) -> tuple[object, ...]:
 
 def _to_finding(located: LocatedViolation) -> Finding:
     active, hit = located.active_rule, located.violation
-    span = hit.place.span if hit.place else None
+    span = hit.location.span if hit.location else None
     return Finding(
         rule=active.rule.name,
         severity=active.severity_for(hit),
         message=hit.message,
-        effect=hit.effect or active.rule.effect,
-        hint=hit.hint or active.rule.hint,
+        effect=hit.effect or active.rule.impact,
+        hint=hit.hint or active.rule.fix_hint,
         remedy=hit.remedy,
         span=span,
-        excerpt=hit.place.rendered.source.file.excerpt(span.line) if hit.place and span else None,
+        excerpt=hit.location.rendered.source.file.excerpt(span.line) if hit.location and span else None,
         relation=hit.relation,
         subject=hit.subject,
         statement=located.statement if hit.statement is None else hit.statement,
@@ -63,9 +63,9 @@ def _to_finding(located: LocatedViolation) -> Finding:
     )
 
 
-def _is_templated(violation: Hit) -> bool:
+def _is_templated(violation: Violation) -> bool:
     """Whether a template made the text: other renderings of it may need no change, or another one."""
-    return violation.place is None or violation.place.rendered.text != violation.place.rendered.source.text
+    return violation.location is None or violation.location.rendered.text != violation.location.rendered.source.text
 
 
 def apply_ignores(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from confiture.errors import Span
-from confiture.lint.engine.rule import Hit, Rule
+from confiture.lint.engine.rule import Rule, Violation
 from confiture.models.records import record
 from confiture.models.source import RenderedSql, SourceLocation
 from confiture.sql.parse_tree import ParsedStatement
@@ -96,25 +96,29 @@ def _find_statement(text: str, offset: int, statements: Sequence[ParsedStatement
     return around or (before[-1] if before else next(behind, None))
 
 
-def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[str, Rule]) -> Iterator[Hit]:
+def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[str, Rule]) -> Iterator[Violation]:
     """What is wrong with an ignore comment whose rules `unused` found nothing where it stands."""
     if ignore.is_misplaced:
         message = "the comment stands outside of the SQL, where nobody heeds it"
         hint = "write it into the SQL itself, before the statement: `-- confiture: ignore RULE -- reason`"
-        yield Hit(place=ignore.location, message=message, hint=hint, subject="outside")
+        yield Violation(location=ignore.location, message=message, hint=hint, subject="outside")
     elif not ignore.rules:
-        yield Hit(place=ignore.location, message="the comment names no rule", hint="write `-- confiture: ignore RULE`")
+        yield Violation(
+            location=ignore.location, message="the comment names no rule", hint="write `-- confiture: ignore RULE`"
+        )
     for name in unused:
         if name in rules:
-            yield Hit(place=ignore.location, message=f"{name} finds nothing here", subject=rules[name].stable_name)
+            yield Violation(
+                location=ignore.location, message=f"{name} finds nothing here", subject=rules[name].stable_name
+            )
             continue
         hint = did_you_mean(name, list(rules)) or "`confiture lint --list-rules` shows all"
-        yield Hit(place=ignore.location, message=f"there is no rule {name!r}", hint=hint, subject=name)
+        yield Violation(location=ignore.location, message=f"there is no rule {name!r}", hint=hint, subject=name)
 
 
-def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Hit]:
+def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Violation]:
     """What is wrong with an ignore comment that does not say why."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
         message = f"the comment does not say why {names} does not matter here"
-        yield Hit(place=ignore.location, message=message, subject=names)
+        yield Violation(location=ignore.location, message=message, subject=names)

@@ -12,7 +12,7 @@ from confiture.lint.engine.configuration import ActiveRule
 from confiture.lint.engine.context import LintTarget, SchemaContext, SegmentStatements, StatementCache, StatementContext
 from confiture.lint.engine.ignores import IgnoreComment, find_ignores, has_ignores
 from confiture.lint.engine.qualify_names import qualify_fix
-from confiture.lint.engine.rule import Hit, SchemaRule, StatementRule
+from confiture.lint.engine.rule import SchemaRule, StatementRule, Violation
 from confiture.models.catalog import Catalog, QualifiedName
 from confiture.models.plan import PlannedMigration
 from confiture.models.records import record
@@ -31,7 +31,7 @@ class LocatedViolation:
     """A hit of a rule, and what it was found in: a statement of a migration, or a schema."""
 
     active_rule: ActiveRule
-    violation: Hit
+    violation: Violation
     statement: str | None = None
     statement_range: tuple[SourceLocation, SourceLocation] | None = None
     migration: str | None = None
@@ -237,18 +237,18 @@ _Context = TypeVar("_Context")
 
 def _run_check(
     active_rule: ActiveRule,
-    check: Callable[[_Context], Iterable[Hit]],
+    check: Callable[[_Context], Iterable[Violation]],
     context: _Context,
     location: SourceLocation | None,
-) -> Iterator[Hit]:
+) -> Iterator[Violation]:
     """The hits on tables that the rule is to judge. A rule that fails is a hit too: one must not end lint."""
     try:
         for hit in check(context):
             if active_rule.applies_to(hit.relation):
                 yield hit
     except Exception as error:
-        yield Hit(
-            place=location,
+        yield Violation(
+            location=location,
             severity="error",
             subject="failed",
             message=f"{RULE_FAILED}: {type(error).__name__}: {error}",

@@ -58,7 +58,7 @@ class Option:
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class Claims:
+class ExpectedEffects:
     """What the bad example does on a server and the good one does not.
 
     `locks` are modes on tables that existed before, `scans` tables read from end to end, `rewrites` tables rewritten,
@@ -94,7 +94,7 @@ class Example:
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class Hit:
+class Violation:
     """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
 
     `relation` is the name of the table, or other object, that it is about: patterns of the settings are held against
@@ -115,7 +115,7 @@ class Hit:
         )
     """
 
-    place: SourceLocation | None
+    location: SourceLocation | None
     message: str
     relation: str | None = None
     subject: str | None = None
@@ -145,13 +145,13 @@ class Rule:
     group: Group
     severity: Severity
     summary: str
-    effect: str
-    hint: str
+    impact: str
+    fix_hint: str
     bad: Example
     good: Example
-    claims: Claims = field(default_factory=Claims)
+    expected_effects: ExpectedEffects = field(default_factory=ExpectedEffects)
     options: Mapping[str, Option] = field(default_factory=dict)
-    optional: bool = False
+    off_by_default: bool = False
     aliases: tuple[str, ...] = ()
 
     @property
@@ -174,7 +174,7 @@ class SchemaRule(Rule):
         RULE = SchemaRule(name="no_tmp_tables", check=check, ...)
     """
 
-    check: Callable[[SchemaContext], Iterable[Hit]]
+    check: Callable[[SchemaContext], Iterable[Violation]]
 
 
 @record(frozen=True, kw_only=True, slots=True)
@@ -191,9 +191,9 @@ class StatementRule(Rule):
     """
 
     kinds: frozenset[str]
-    check: Callable[[StatementContext], Iterable[Hit]]
+    check: Callable[[StatementContext], Iterable[Violation]]
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class CommentRule(Rule):
+class IgnoreCommentRule(Rule):
     """Judges ignore comments; the engine holds them against what all other rules found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from confiture.lint.engine.context import SchemaContext, StatementContext
-from confiture.lint.engine.rule import Hit
+from confiture.lint.engine.rule import Violation
 from confiture.models.catalog import QualifiedName, Table
 from confiture.models.settings import Severity
 from confiture.models.source import SourceLocation
@@ -28,7 +28,7 @@ CREATE TABLE r_spending (
 _SEVERITIES: dict[TenancyGrade, Severity] = {TenancyGrade.ERROR: "error", TenancyGrade.WARNING: "warning"}
 
 
-def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> Iterator[Hit]:
+def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> Iterator[Violation]:
     """What the analysis of a statement says of these kinds; nothing where the settings name no tenants."""
     if not context.target.settings.tenancy.is_set:
         return
@@ -37,10 +37,10 @@ def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> I
             yield to_violation(reason)
 
 
-def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Hit:
+def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Violation:
     """A reason as a hit, with the corrected statement to paste."""
-    return Hit(
-        place=issue.location,
+    return Violation(
+        location=issue.location,
         relation=issue.relation,
         message=issue.message,
         remedy=f"{issue.fixed_sql};" if issue.fixed_sql else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.commands import LATER, join_lines, validate_constraint_sql
@@ -25,7 +25,7 @@ from confiture.sql.proofs import implies_partition_bound
 from confiture.sql.tristate import Tristate
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "create_stmt":
         yield from _check_create_partition(context)
         return
@@ -45,7 +45,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
                 )
 
 
-def _check_create_partition(context: StatementContext) -> Iterator[Hit]:
+def _check_create_partition(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if is_create_partition(context, node) and not node.partbound.is_default:
         made = create_and_attach(context)
@@ -59,7 +59,7 @@ def _check_create_partition(context: StatementContext) -> Iterator[Hit]:
         )
 
 
-def _check_attached_table(context: StatementContext, partition: Any) -> Iterator[Hit]:
+def _check_attached_table(context: StatementContext, partition: Any) -> Iterator[Violation]:
     if not has_concurrent_users(context, partition.name):
         return
     parent, child = context.table(context.node.relation), context.table(partition.name)
@@ -67,8 +67,8 @@ def _check_attached_table(context: StatementContext, partition: Any) -> Iterator
     if child and implies_partition_bound(child, key, partition.bound) is not Tristate.NO:
         return
     name = context.name(partition.name)
-    yield Hit(
-        place=context.statement.location_at(partition.name.location),
+    yield Violation(
+        location=context.statement.location_at(partition.name.location),
         relation=name,
         severity=None if child else "warning",
         message=f"{name} is read from end to end while it is locked: no valid CHECK "
@@ -82,11 +82,11 @@ def _check_attached_table(context: StatementContext, partition: Any) -> Iterator
 
 def _check_default_partition(
     context: StatementContext, whole: Any, part: Any, bound: Any, next_action: Sequence[str], *, effect: str
-) -> Iterator[Hit]:
+) -> Iterator[Violation]:
     default = default_without_check(context, whole)
     if default:
-        yield Hit(
-            place=context.statement.location_at(part.location),
+        yield Violation(
+            location=context.statement.location_at(part.location),
             relation=str(default.name),
             message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
             effect=effect,
@@ -130,11 +130,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="ATTACH PARTITION of a table that no CHECK proves to fit",
-    effect="The new partition is read from end to end while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    hint="give the table a CHECK of the bound, NOT VALID, validate it, then attach: that reads nothing",
+    impact="The new partition is read from end to end while nobody can read or write it (ACCESS EXCLUSIVE lock).",
+    fix_hint="give the table a CHECK of the bound, NOT VALID, validate it, then attach: that reads nothing",
     kinds=frozenset({"alter_table_stmt", "create_stmt"}),
     check=_check,
-    claims=Claims(scans=("w_events_2025",)),
+    expected_effects=ExpectedEffects(scans=("w_events_2025",)),
     bad=Example(before=_BEFORE.format(check=""), sql=(_ATTACH,)),
     good=Example(before=_BEFORE.format(check=_CHECK_CLAUSE), sql=(_ATTACH,)),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.objects import OTHER_OBJECTS, RELATIONS, dropped_objects, is_new_object, resolve_name
 from confiture.lint.facts.row_changes import has_no_users, integer_primary_key
 from confiture.lint.facts.table_sizes import resolve_relation_name
@@ -28,7 +28,7 @@ _TABLE_OBJECT_TYPES = frozenset({pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_
 _DROP_COMMANDS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     match context.statement.kind:
         case "truncate_stmt":
             yield from _check_truncate(context)
@@ -37,13 +37,13 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         case "alter_table_stmt":
             yield from _check_alter_cascade(context)
         case _ if context.node.behavior == pb.DROP_CASCADE:
-            yield Hit(
-                place=_cascade_location(context),
+            yield Violation(
+                location=_cascade_location(context),
                 message="CASCADE drops what others have built on these objects as well",
             )
 
 
-def _check_drop_cascade(context: StatementContext) -> Iterator[Hit]:
+def _check_drop_cascade(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if node.behavior != pb.DROP_CASCADE or node.remove_type in _TABLE_OBJECT_TYPES:
         return
@@ -52,8 +52,8 @@ def _check_drop_cascade(context: StatementContext) -> Iterator[Hit]:
         return
     is_relation = node.remove_type in RELATIONS
     known = dict(one for name in named for one in _find_dependents(context.catalog, name)) if is_relation else {}
-    yield Hit(
-        place=_cascade_location(context),
+    yield Violation(
+        location=_cascade_location(context),
         relation=str(named[0]),
         message=_cascade_message(
             f"{_object_kind(node)} {join_and_truncate([str(name) for name in named])}", list(known)
@@ -73,7 +73,7 @@ def _object_kind(node: Any) -> str:
     return known or pb.ObjectType.Name(node.remove_type).removeprefix("OBJECT_").replace("_", " ").lower()
 
 
-def _check_alter_cascade(context: StatementContext) -> Iterator[Hit]:
+def _check_alter_cascade(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation):
         return
@@ -81,8 +81,8 @@ def _check_alter_cascade(context: StatementContext) -> Iterator[Hit]:
     for number, command in enumerate(alter_commands(node)):
         if command.behavior == pb.DROP_CASCADE and command.subtype in _DROP_COMMANDS:
             what = "column" if command.subtype == pb.AT_DropColumn else "constraint"
-            yield Hit(
-                place=command_offsets(context.statement)[number],
+            yield Violation(
+                location=command_offsets(context.statement)[number],
                 relation=called,
                 message=_cascade_message(f"{what} {command.name} of {called}", []),
             )
@@ -117,7 +117,7 @@ def _strip_cascade(context: StatementContext, before: list[str]) -> str:
     return "\n".join([*before, f"{format_statement(context.statement.kind, plain)};"])
 
 
-def _check_truncate(context: StatementContext) -> Iterator[Hit]:
+def _check_truncate(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     for one in node.relations:
         range_var = one.range_var
@@ -126,8 +126,8 @@ def _check_truncate(context: StatementContext) -> Iterator[Hit]:
         called = context.name(range_var)
         more = ", and every table with a foreign key to it" if node.behavior == pb.DROP_CASCADE else ""
         filled = any(context.name(later.node.relation) == called for later in context.later_of_kind("insert_stmt"))
-        yield Hit(
-            place=context.statement.location_at(range_var.location),
+        yield Violation(
+            location=context.statement.location_at(range_var.location),
             relation=called,
             message=f"TRUNCATE empties {called}{more}",
             effect=_TRUNCATE_IMPACT,
@@ -153,12 +153,12 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="error",
     summary="CASCADE, which drops what the statement does not name, and TRUNCATE",
-    effect="What goes is decided where the migration runs, not where it was reviewed: views, foreign keys and triggers "
+    impact="What goes is decided where the migration runs, not where it was reviewed: views, foreign keys and triggers "
     "that nobody named are gone, each under an ACCESS EXCLUSIVE lock.",
-    hint="drop what depends on it by name first; without CASCADE, PostgreSQL lists what is left",
+    fix_hint="drop what depends on it by name first; without CASCADE, PostgreSQL lists what is left",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "truncate_stmt", "drop_owned_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(before=_BEFORE, sql=("TRUNCATE w_orders",)),
     good=Example(before=_BEFORE, sql=("DELETE FROM w_orders WHERE id >= 1 AND id < 10001",)),
 )

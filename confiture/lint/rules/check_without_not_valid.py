@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     added_constraints,
     can_reach_rows,
@@ -18,7 +18,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import pb
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -28,8 +28,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             continue
         if has_constraint_on_partitions(context, new_constraint_name(context, addition)):
             continue
-        yield Hit(
-            place=addition.location,
+        yield Violation(
+            location=addition.location,
             relation=table,
             message=f"the new CHECK is held against all rows of {table}, which nobody can read or write meanwhile",
             remedy=add_not_valid(context),
@@ -47,11 +47,11 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A CHECK constraint is added without NOT VALID",
-    effect="Every query of the table waits until all of its rows are checked (ACCESS EXCLUSIVE lock).",
-    hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
+    impact="Every query of the table waits until all of its rows are checked (ACCESS EXCLUSIVE lock).",
+    fix_hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric)",
         sql=("ALTER TABLE w_orders ADD CONSTRAINT w_orders_amount_check CHECK (amount >= 0)",),

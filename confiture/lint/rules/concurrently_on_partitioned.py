@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import is_partitioned
 from confiture.lint.remedies.commands import join_lines
 from confiture.lint.remedies.indexes import build_per_partition
@@ -13,7 +13,7 @@ from confiture.models.catalog import Table, TableKind
 from confiture.sql.parse_tree import format_statement, pb, schema_and_name
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if not context.node.concurrent:
         return
     if context.statement.kind == "index_stmt":
@@ -22,27 +22,27 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         yield from _check_drop_index(context)
 
 
-def _check_create_index(context: StatementContext) -> Iterable[Hit]:
+def _check_create_index(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if is_partitioned(context, relation):
         table = context.name(relation)
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=table,
             message=f"{table} is partitioned: its indexes cannot be built CONCURRENTLY",
             remedy=build_per_partition(context),
         )
 
 
-def _check_drop_index(context: StatementContext) -> Iterable[Hit]:
+def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
     schema, name = schema_and_name(context.node.objects[0].list.items)
     found = context.catalog.find_index(schema, name)
     if found and isinstance(found[0], Table) and found[0].kind is TableKind.PARTITIONED:
         plain = pb.DropStmt()
         plain.CopyFrom(context.node)
         plain.concurrent = False
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=str(found[0].name),
             message=f"{found[0].name} is partitioned: its index {name} cannot be dropped CONCURRENTLY",
             hint="drop it without CONCURRENTLY, in a migration of its own: all partitions are locked for a moment",
@@ -55,11 +55,11 @@ RULE = StatementRule(
     group=Group.INDEXES,
     severity="error",
     summary="CREATE or DROP INDEX CONCURRENTLY on a partitioned table",
-    effect="The statement fails (0A000), and what the migration committed before it stays.",
-    hint="create it ON ONLY the partitioned table, build it CONCURRENTLY for each partition, and ATTACH those",
+    impact="The statement fails (0A000), and what the migration committed before it stays.",
+    fix_hint="create it ON ONLY the partitioned table, build it CONCURRENTLY for each partition, and ATTACH those",
     kinds=frozenset({"index_stmt", "drop_stmt"}),
     check=_check,
-    claims=Claims(error="0A000"),
+    expected_effects=ExpectedEffects(error="0A000"),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint, placed_on date, PRIMARY KEY (id, placed_on))"
         " PARTITION BY RANGE (placed_on);\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users, is_partitioned
 from confiture.lint.remedies.indexes import (
     add_concurrently,
@@ -20,7 +20,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if node.concurrent or _is_existing_index(context) or not has_concurrent_users(context, node.relation):
         return
@@ -30,8 +30,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         return
     name = context.name(node.relation)
     is_view = isinstance(context.relation(node.relation), View)
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=name,
         message=f"{name} cannot be {'refreshed' if is_view else 'written to'} until the index is built",
         effect=_MATERIALIZED_VIEW_IMPACT if is_view else None,
@@ -49,10 +49,10 @@ def _is_existing_index(context: StatementContext) -> bool:
     return bool(node.if_not_exists and node.idxname and context.catalog.find_index(schema, node.idxname))
 
 
-def _partitioned_table_violation(context: StatementContext) -> Hit:
+def _partitioned_table_violation(context: StatementContext) -> Violation:
     table = context.name(context.node.relation)
-    return Hit(
-        place=context.location,
+    return Violation(
+        location=context.location,
         relation=table,
         message=f"{table} and its partitions cannot be written to until the indexes of all partitions are built",
         remedy=build_per_partition(context),
@@ -74,11 +74,12 @@ RULE = StatementRule(
     group=Group.INDEXES,
     severity="error",
     summary="CREATE INDEX without CONCURRENTLY",
-    effect="Every INSERT, UPDATE and DELETE on the table waits until the whole index is built (SHARE lock).",
-    hint="build it CONCURRENTLY: Confiture runs that statement outside of the transaction and checks the index after",
+    impact="Every INSERT, UPDATE and DELETE on the table waits until the whole index is built (SHARE lock).",
+    fix_hint="build it CONCURRENTLY: Confiture runs that statement outside of the transaction and checks"
+    " the index after",
     kinds=frozenset({"index_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.SHARE}),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, placed_at timestamptz)",
         sql=("CREATE INDEX w_orders_placed_at_idx ON w_orders (placed_at)",),

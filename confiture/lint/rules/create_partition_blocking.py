@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.remedies.commands import join_lines
 from confiture.lint.remedies.partitions import (
     create_and_attach,
@@ -16,7 +16,7 @@ from confiture.lint.remedies.partitions import (
 from confiture.models.trace import LockMode
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     is_foreign = context.statement.kind == "create_foreign_table_stmt"
     node = context.node.base_stmt if is_foreign else context.node
     if not is_create_partition(context, node):
@@ -25,8 +25,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     if context.is_new(whole):
         return
     parent = context.name(whole)
-    yield Hit(
-        place=context.statement.location_at(whole.location),
+    yield Violation(
+        location=context.statement.location_at(whole.location),
         relation=parent,
         message=f"nobody can read or write {parent}, with all its partitions, while {node.relation.relname} is made,"
         " and until this commits",
@@ -53,13 +53,13 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="CREATE TABLE ... PARTITION OF a table in use",
-    effect="All queries of the partitioned table wait, first for those that run now, then until this commits "
+    impact="All queries of the partitioned table wait, first for those that run now, then until this commits "
     "(ACCESS EXCLUSIVE lock).",
-    hint="make a table LIKE the partitioned one, and ATTACH it: reads and writes go on beside that (SHARE UPDATE "
+    fix_hint="make a table LIKE the partitioned one, and ATTACH it: reads and writes go on beside that (SHARE UPDATE "
     "EXCLUSIVE lock)",
     kinds=frozenset({"create_stmt", "create_foreign_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(
         before=_BEFORE,
         sql=("CREATE TABLE w_events_2026 PARTITION OF w_events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",),

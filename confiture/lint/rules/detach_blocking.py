@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.remedies.commands import alter_table_sql, make_command
 from confiture.models.catalog import Table
 from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import alter_commands, get_definition, pb
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if context.is_new(node.relation):
         return
@@ -23,8 +23,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             continue
         parent, child = context.name(node.relation), context.name(partition.name)
         default = _find_default_partition(context)
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=parent,
             message=f"nobody can read or write {parent}, with all its partitions, until {child} is detached",
             remedy=None if default else _detach_concurrently_sql(node, partition),
@@ -63,12 +63,12 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="DETACH PARTITION without CONCURRENTLY",
-    effect="All queries of the partitioned table wait, first for those that run now, then until this commits "
+    impact="All queries of the partitioned table wait, first for those that run now, then until this commits "
     "(ACCESS EXCLUSIVE lock on both tables).",
-    hint="detach it CONCURRENTLY, as a statement of its own outside of transactions",
+    fix_hint="detach it CONCURRENTLY, as a statement of its own outside of transactions",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_events DETACH PARTITION w_events_2025",)),
     good=Example(before=_BEFORE, sql=("ALTER TABLE w_events DETACH PARTITION w_events_2025 CONCURRENTLY",)),
 )

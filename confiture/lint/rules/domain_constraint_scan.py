@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     can_reach_rows,
     domain_chain,
@@ -37,14 +37,14 @@ _ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
 """What PostgreSQL calls the kinds of ALTER DOMAIN that read tables."""
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "alter_domain_stmt":
         yield from _check_alter_domain(context)
     elif can_reach_rows(context) and has_concurrent_users(context, context.node.relation):
         yield from _check_add_column(context)
 
 
-def _check_add_column(context: StatementContext) -> Iterable[Hit]:
+def _check_add_column(context: StatementContext) -> Iterable[Violation]:
     """PostgreSQL writes the table anew for a new column whose domain has constraints, whatever its default."""
     table = context.name(context.node.relation)
     for column in new_columns(context).values():
@@ -52,8 +52,8 @@ def _check_add_column(context: StatementContext) -> Iterable[Hit]:
         fails = is_not_null_domain(context, column) and not has_value_for_existing_rows(context, column)
         if domain and not fails and is_constrained_domain(context, column):
             chain = domain_chain(context, domain)
-            yield Hit(
-                place=context.statement.location_at(column.location),
+            yield Violation(
+                location=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{table} is written anew, since {column.colname} is of the domain {domain.name}, which has"
                 " constraints",
@@ -63,7 +63,7 @@ def _check_add_column(context: StatementContext) -> Iterable[Hit]:
             )
 
 
-def _check_alter_domain(context: StatementContext) -> Iterable[Hit]:
+def _check_alter_domain(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if node.subtype not in (_ADD, _VALIDATE, _SET_NOT_NULL) or get_definition(node).constraint.skip_validation:
         return
@@ -76,8 +76,8 @@ def _check_alter_domain(context: StatementContext) -> Iterable[Hit]:
     shown = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
     read = ", ".join(tables) or f"each table with a column of type {shown}"
     location = get_definition(node).constraint.location if node.subtype == _ADD else -1
-    yield Hit(
-        place=context.statement.location_at(location) if location > 0 else context.location,
+    yield Violation(
+        location=context.statement.location_at(location) if location > 0 else context.location,
         relation=shown,
         message=f"all rows of {read} are read to prove what {shown} demands, and nobody can write there meanwhile",
         remedy=_remedy(used, get_definition(node).constraint) if used and node.subtype != _VALIDATE else None,
@@ -142,12 +142,13 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A domain's constraint is held against all rows of the tables that use it",
-    effect="Writes to each table with a column of the domain wait until all rows of all of them are read (SHARE lock).",
-    hint="have the constraint at the tables instead, where it can be added NOT VALID and validated while writes go on;"
+    impact="Writes to each table with a column of the domain wait until all rows of all of them are read (SHARE lock).",
+    fix_hint="have the constraint at the tables instead, where it can be added NOT VALID and validated"
+    " while writes go on;"
     " or add it to the domain NOT VALID and leave it at that: it holds for new values",
     kinds=frozenset({"alter_domain_stmt", "alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.SHARE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE DOMAIN price AS numeric;\nCREATE TABLE w_orders (id bigint PRIMARY KEY, amount price)",
         sql=("ALTER DOMAIN price ADD CONSTRAINT price_check CHECK (VALUE >= 0)",),

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import AddedConstraint, added_constraints, columns_set_not_null
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.catalog import Constraint, ConstraintKind, Index, Table
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "alter_domain_stmt":
         yield from _check_alter_domain(context)
     elif context.statement.kind == "drop_stmt":
@@ -47,7 +47,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         yield from _check_alter_table(context)
 
 
-def _check_alter_table(context: StatementContext) -> Iterator[Hit]:
+def _check_alter_table(context: StatementContext) -> Iterator[Violation]:
     for number, command in enumerate(alter_commands(context.node)):
         lost = None
         if command.subtype == pb.AT_DropNotNull:
@@ -56,7 +56,7 @@ def _check_alter_table(context: StatementContext) -> Iterator[Hit]:
             lost = _describe_lost_constraint(context, command)
         if lost:
             place = command_offsets(context.statement)[number]
-            yield Hit(place=place, relation=context.name(context.node.relation), message=lost)
+            yield Violation(location=place, relation=context.name(context.node.relation), message=lost)
 
 
 def _describe_lost_not_null(context: StatementContext, column: str) -> str | None:
@@ -199,7 +199,7 @@ def _is_replacement(added: AddedConstraint, constraint: Constraint) -> bool:
     return added.columns == constraint.columns
 
 
-def _check_drop_index(context: StatementContext) -> Iterator[Hit]:
+def _check_drop_index(context: StatementContext) -> Iterator[Violation]:
     for item in context.node.objects:
         schema, name = schema_and_name(item.list.items)
         owner, index = context.catalog.find_index(schema, name) or (None, None)
@@ -212,8 +212,8 @@ def _check_drop_index(context: StatementContext) -> Iterator[Hit]:
         ):
             continue
         what = ", ".join([*columns, *index.expressions])
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=str(owner.name),
             message=f"{name} is unique: {what} of {owner.name} may have duplicates from now on",
         )
@@ -231,7 +231,7 @@ def _is_rebuild(statement: ParsedStatement, index: Index) -> bool:
     return statement.node.idxname == index.name or (bool(index.columns) and columns == index.columns)
 
 
-def _check_alter_domain(context: StatementContext) -> Iterator[Hit]:
+def _check_alter_domain(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if node.subtype not in (_DROP_CONSTRAINT, _DROP_NOT_NULL):
         return
@@ -239,7 +239,7 @@ def _check_alter_domain(context: StatementContext) -> Iterator[Hit]:
     what = f"{node.name} no longer holds" if node.subtype == _DROP_CONSTRAINT else "NULL is allowed from now on"
     if any(_is_domain_constraint(one, node) for one in _later_statements(context)):
         return
-    yield Hit(place=context.location, relation=domain, message=f"{what} in each column of type {domain}")
+    yield Violation(location=context.location, relation=domain, message=f"{what} in each column of type {domain}")
 
 
 def _is_domain_constraint(statement: ParsedStatement, dropped: Any) -> bool:
@@ -254,8 +254,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="warning",
     summary="A constraint, NOT NULL or unique index is dropped and not replaced",
-    effect="Rows that broke it can be written from now on, and what reads them may rely on there being none.",
-    hint="change first what relies on it, and drop it in a later release; to bring it back, all rows must be mended",
+    impact="Rows that broke it can be written from now on, and what reads them may rely on there being none.",
+    fix_hint="change first what relies on it, and drop it in a later release; to bring it back, all rows"
+    " must be mended",
     kinds=frozenset({"alter_table_stmt", "alter_domain_stmt", "drop_stmt"}),
     check=_check,
     bad=Example(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.objects import (
     OTHER_OBJECTS,
     RELATIONS,
@@ -24,7 +24,7 @@ from confiture.sql.tokens import command_offsets
 _CLIENT_IMPACT = "Clients that still name it fail from the moment that this commits."
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     match context.statement.kind:
         case "drop_stmt":
             yield from _check_drop(context)
@@ -33,26 +33,28 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         case _:
             owners = ", ".join(role.role_spec.rolename or "the current role" for role in context.node.roles)
             message = f"DROP OWNED loses all tables, and all else, that belong to {owners}"
-            yield Hit(place=context.location, message=message)
+            yield Violation(location=context.location, message=message)
 
 
-def _check_drop(context: StatementContext) -> Iterable[Hit]:
+def _check_drop(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     kind = RELATIONS.get(node.remove_type) or OTHER_OBJECTS.get(node.remove_type)
     named = [one for one in dropped_objects(node) if not is_new_object(context, *one)] if kind else []
     if node.remove_type == pb.OBJECT_TABLE:
         for table in (str(resolve_name(context, *one)) for one in named):
-            yield Hit(place=context.location, relation=table, message=f"DROP TABLE loses {table} with all its rows")
+            yield Violation(
+                location=context.location, relation=table, message=f"DROP TABLE loses {table} with all its rows"
+            )
     elif node.remove_type == pb.OBJECT_SCHEMA and node.behavior == pb.DROP_CASCADE:
         for _, schema in named:
             message = f"DROP SCHEMA loses {schema} with all that is in it"
-            yield Hit(place=context.location, relation=schema, message=message)
+            yield Violation(location=context.location, relation=schema, message=message)
     else:
         missed = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
         called = [str(resolve_name(context, *one)) for one in missed]
         if called:
-            yield Hit(
-                place=context.location,
+            yield Violation(
+                location=context.location,
                 relation=called[0],
                 message=f"the {kind} {called[0]} is dropped, whoever still uses it"
                 if len(called) == 1
@@ -71,7 +73,7 @@ def _is_trigger_function(context: StatementContext, schema: str | None, name: st
     return bool(known) and all(one.returns in ("trigger", "event_trigger") for one in known)
 
 
-def _check_drop_column(context: StatementContext) -> Iterable[Hit]:
+def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if has_no_users(context, node.relation):
         return
@@ -94,8 +96,8 @@ def _check_drop_column(context: StatementContext) -> Iterable[Hit]:
                 "-- first, so that the next release need not write it; drop it once no release reads it\n"
                 f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
             )
-        yield Hit(
-            place=command_offsets(context.statement)[number],
+        yield Violation(
+            location=command_offsets(context.statement)[number],
             relation=called,
             message=f"DROP COLUMN loses {called}.{command.name} with all its values",
             remedy=remedy,
@@ -120,13 +122,14 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="error",
     summary="Dropping a table, a column, or what else clients may still use",
-    effect="The rows or values are gone for good, clients that still name it fail at once, and the table is locked in "
+    impact="The rows or values are gone for good, clients that still name it fail at once, and the table is locked in "
     "ACCESS EXCLUSIVE mode until the migration commits.",
-    hint="drop it one release after the last one that used it (contract), with a backup of what it holds, and say so "
+    fix_hint="drop it one release after the last one that used it (contract), with a backup of what it"
+    " holds, and say so "
     "in an ignore comment",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "drop_owned_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders DROP COLUMN coupon",)),
     good=Example(
         before=_BEFORE,

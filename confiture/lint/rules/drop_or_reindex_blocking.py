@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.remedies.commands import make_range_var
 from confiture.lint.remedies.indexes import add_concurrently, concurrently_edit, drop_concurrently_sql
@@ -18,7 +18,7 @@ from confiture.sql.parse_tree import pb, schema_and_name
 _CONCURRENTLY = "concurrently"
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if context.statement.kind == "drop_stmt":
         if node.remove_type == pb.OBJECT_INDEX and not node.concurrent:
@@ -27,7 +27,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         yield from _check_reindex(context)
 
 
-def _check_drop_index(context: StatementContext) -> Iterable[Hit]:
+def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
     indexes = [schema_and_name(item.list.items) for item in context.node.objects]
     by_owner: dict[str, list[str]] = {}
     for schema, name in indexes:
@@ -37,8 +37,8 @@ def _check_drop_index(context: StatementContext) -> Iterable[Hit]:
     remedy = drop_concurrently_sql(context, [QualifiedName(schema or PUBLIC, name) for schema, name in indexes])
     for owner_name, dropped in by_owner.items():
         shown = ", ".join(dropped)
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=owner_name or dropped[0],
             message=f"nobody can read or write {owner_name or f'the table of {shown}'} while {shown} is dropped",
             remedy=None if context.node.behavior == pb.DROP_CASCADE else remedy,
@@ -58,7 +58,7 @@ def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
     return not is_whole and not context.is_new(make_range_var(owner.name))
 
 
-def _check_reindex(context: StatementContext) -> Iterable[Hit]:
+def _check_reindex(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     owner: Any = None
     what = "each table"
@@ -72,8 +72,8 @@ def _check_reindex(context: StatementContext) -> Iterable[Hit]:
         return
     is_catalog = node.kind == pb.REINDEX_OBJECT_SYSTEM
     is_sure = not is_catalog and not any(one.def_elem.defname == _CONCURRENTLY for one in node.params)
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=str(owner.name) if owner else node.relation.relname or node.name or None,
         severity="error",
         message=f"{what} cannot be written to, and most queries of it wait, until the indexes are built anew",
@@ -108,13 +108,13 @@ RULE = StatementRule(
     group=Group.INDEXES,
     severity="warning",
     summary="DROP INDEX or REINDEX without CONCURRENTLY",
-    effect="Dropping needs an ACCESS EXCLUSIVE lock on the table: every query waits behind it, and it behind every"
+    impact="Dropping needs an ACCESS EXCLUSIVE lock on the table: every query waits behind it, and it behind every"
     " query that runs; the lock lasts until the transaction ends.",
-    hint="do it CONCURRENTLY: Confiture runs that statement outside of the transaction, and finishes one that was"
+    fix_hint="do it CONCURRENTLY: Confiture runs that statement outside of the transaction, and finishes one that was"
     " broken off",
     kinds=frozenset({"drop_stmt", "reindex_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, placed_at timestamptz);\n"
         "CREATE INDEX w_orders_placed_at_idx ON w_orders (placed_at)",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Constraint, Index, Persistence, QualifiedName, Table, TableKind, View
 from confiture.sql.parse_tree import quote_identifier
@@ -27,7 +27,7 @@ class _DuplicatePair(NamedTuple):
     """Whether both have the same keys, not one those that the other begins with."""
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     catalog = context.catalog
     for table in catalog.tables.values():
         if table.persistence is not Persistence.TEMPORARY:
@@ -126,14 +126,14 @@ def _can_be_inherited(index: Index, other_index: Index) -> bool:
     )
 
 
-def _violation(owner: Table | View, pair: _DuplicatePair) -> Hit:
+def _violation(owner: Table | View, pair: _DuplicatePair) -> Violation:
     index, kept = pair.redundant, pair.kept_index
     if pair.is_identical:
         message = f"{index.name} is the same index of {owner.name} as {kept.name}"
     else:
         message = f"{index.name} of {owner.name} has the columns that {kept.name} begins with"
-    return Hit(
-        place=index.location,
+    return Violation(
+        location=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=message,
@@ -162,8 +162,8 @@ RULE = SchemaRule(
     group=Group.INDEXES,
     severity="warning",
     summary="Indexes that another index makes superfluous",
-    effect="Each write to the table keeps both indexes up to date; no query is the faster for it.",
-    hint="drop the one that the other makes superfluous",
+    impact="Each write to the table keeps both indexes up to date; no query is the faster for it.",
+    fix_hint="drop the one that the other makes superfluous",
     check=_check,
     bad=Example(
         sql=(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, SchemaRule, Violation
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for misfit in context.catalog_issues:
         if misfit.code == "duplicate-object":
             where = f": {misfit.first.span} makes it" if misfit.first else ""
-            yield Hit(place=misfit.place, relation=misfit.object, message=f"{misfit.message}{where}")
+            yield Violation(location=misfit.place, relation=misfit.object, message=f"{misfit.message}{where}")
 
 
 RULE = SchemaRule(
@@ -20,10 +20,10 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="Objects that are made twice",
-    effect="Whichever of both statements runs second fails.",
-    hint="keep one of both, or give the other a name of its own",
+    impact="Whichever of both statements runs second fails.",
+    fix_hint="keep one of both, or give the other a name of its own",
     check=_check,
-    claims=Claims(error="42P07"),
+    expected_effects=ExpectedEffects(error="42P07"),
     bad=Example(
         sql=(
             "CREATE TABLE w_orders (id bigint PRIMARY KEY)",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName
 from confiture.sql.parse_tree import ParsedStatement, get_definition, pb, schema_and_name
 from confiture.sql.traversal import walk
@@ -29,7 +29,7 @@ _FIRST_VERSION_WITH_NEW_TYPE = 17
 """From this version on, labels of a type that is itself new may be used at once."""
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     enum = _resolve_type(node.type_name, context.catalog)
     known = context.catalog.types.get(enum)
@@ -41,8 +41,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     for statement in context.later_of_kind(*_DML_KINDS):
         location = next(_find_label_uses(statement, node.new_val, made), None)
         if location is not None:
-            yield Hit(
-                place=statement.location_at(location),
+            yield Violation(
+                location=statement.location_at(location),
                 relation=str(enum),
                 message=f"'{node.new_val}' is used in the transaction that adds it to {enum}",
                 remedy=f"-- in a migration of its own, before this one\n{context.statement.text.strip()};",
@@ -180,11 +180,11 @@ RULE = StatementRule(
     group=Group.TYPES,
     severity="error",
     summary="A new label of an enum used in the transaction that adds it",
-    effect="PostgreSQL refuses to use the label before the transaction that adds it has committed (55P04).",
-    hint="add the label in a migration of its own; it commits before the next one begins",
+    impact="PostgreSQL refuses to use the label before the transaction that adds it has committed (55P04).",
+    fix_hint="add the label in a migration of its own; it commits before the next one begins",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
-    claims=Claims(error="55P04"),
+    expected_effects=ExpectedEffects(error="55P04"),
     bad=Example(
         before=_BEFORE,
         sql=("ALTER TYPE order_stage ADD VALUE 'shipped'; INSERT INTO w_orders (id, stage) VALUES (1, 'shipped')",),

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.remedies.sql_text import quote_literal
 from confiture.sql.parse_tree import quote_identifier, strings
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if not node.old_val or _is_made_in_transaction(context):
         return
     written = ".".join(quote_identifier(part) for part in strings(node.type_name))
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=".".join(strings(node.type_name)),
         message=f"'{node.old_val}' is no longer a label of {written}",
         remedy=f"ALTER TYPE {written} ADD VALUE {quote_literal(node.new_val)} AFTER {quote_literal(node.old_val)};",
@@ -42,12 +42,13 @@ RULE = StatementRule(
     group=Group.TYPES,
     severity="warning",
     summary="Renaming a label of an enum",
-    effect="Clients and functions that still write or compare the old label get an error (22P02) once this commits.",
-    hint="add the new label, write it from the next release on, and change the old rows in batches; labels cannot be "
+    impact="Clients and functions that still write or compare the old label get an error (22P02) once this commits.",
+    fix_hint="add the new label, write it from the next release on, and change the old rows in batches;"
+    " labels cannot be "
     "dropped, so the old one stays",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
-    claims=Claims(error="22P02"),
+    expected_effects=ExpectedEffects(error="22P02"),
     bad=Example(before=_BEFORE, sql=("ALTER TYPE order_stage RENAME VALUE 'done' TO 'delivered'", _CLIENT)),
     good=Example(before=_BEFORE, sql=("ALTER TYPE order_stage ADD VALUE 'delivered' AFTER 'done'", _CLIENT)),
 )

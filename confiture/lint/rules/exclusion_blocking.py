@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import added_constraints, can_reach_rows, has_concurrent_users, is_partitioned
 from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import pb
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -20,8 +20,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     table = context.name(relation)
     for addition in added_constraints(context):
         if addition.kind == pb.CONSTR_EXCLUSION:
-            yield Hit(
-                place=addition.location,
+            yield Violation(
+                location=addition.location,
                 relation=table,
                 message=f"the index of the exclusion constraint is built, and all rows of {table} are held against it,"
                 f" while nobody can read or write {table}",
@@ -33,12 +33,13 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="An exclusion constraint is added to a table that exists",
-    effect="Every query of the table waits until the index is built and all rows are checked (ACCESS EXCLUSIVE lock).",
-    hint="PostgreSQL has no way to add one without the lock: make a new table with the constraint, fill it in batches"
+    impact="Every query of the table waits until the index is built and all rows are checked (ACCESS EXCLUSIVE lock).",
+    fix_hint="PostgreSQL has no way to add one without the lock: make a new table with the constraint,"
+    " fill it in batches"
     " and swap the names; or do it while the table is idle",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_shipments": LockMode.ACCESS_EXCLUSIVE}, scans=("w_shipments",)),
+    expected_effects=ExpectedEffects(locks={"w_shipments": LockMode.ACCESS_EXCLUSIVE}, scans=("w_shipments",)),
     bad=Example(
         before="CREATE TABLE w_shipments (id bigint PRIMARY KEY, driven tstzrange)",
         sql=("ALTER TABLE w_shipments ADD CONSTRAINT w_shipments_apart EXCLUDE USING gist (driven WITH &&)",),

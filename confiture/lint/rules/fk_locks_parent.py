@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.remedies.commands import (
     LATER,
     alter_table_sql,
@@ -44,7 +44,7 @@ _ATTRIBUTES = {
 """What the tree writes behind a column's constraint, and where it belongs in a table's."""
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     match context.statement.kind:
         case "create_stmt":
             yield from _check_create_table(context)
@@ -54,7 +54,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             yield from _check_drop_constraint(context)
 
 
-def _check_create_table(context: StatementContext) -> Iterator[Hit]:
+def _check_create_table(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if node.relation.relpersistence == "t" or (node.if_not_exists and context.relation(node.relation)):
         return
@@ -66,8 +66,8 @@ def _check_create_table(context: StatementContext) -> Iterator[Hit]:
     ]
     for constraint, _ in keys:
         parent = context.name(constraint.pktable)
-        yield Hit(
-            place=context.statement.location_at(constraint.location),
+        yield Violation(
+            location=context.statement.location_at(constraint.location),
             relation=parent,
             severity="warning" if work else "info",
             message=f"{parent} cannot be written to until this commits: {node.relation.relname} refers to it"
@@ -134,7 +134,7 @@ def _remove_constraint(nodes: Any, constraint: Any, key: Any) -> None:
     nodes.extend(kept)
 
 
-def _check_drop_table(context: StatementContext) -> Iterator[Hit]:
+def _check_drop_table(context: StatementContext) -> Iterator[Violation]:
     named = (strings(item.list.items) for item in context.node.objects)
     found = (context.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
     tables = [table for table in found if table]
@@ -144,7 +144,7 @@ def _check_drop_table(context: StatementContext) -> Iterator[Hit]:
     yield from _check_dropped_keys(context, keys, (context.statement.text,))
 
 
-def _check_drop_constraint(context: StatementContext) -> Iterator[Hit]:
+def _check_drop_constraint(context: StatementContext) -> Iterator[Violation]:
     table = context.table(context.node.relation)
     if table is None or context.is_new(context.node.relation):
         return
@@ -167,7 +167,7 @@ def _check_dropped_keys(
     other_effects: Sequence[str],
     *,
     alone: bool = False,
-) -> Iterator[Hit]:
+) -> Iterator[Violation]:
     """One hit for all foreign keys that a statement drops from tables in use. `then` is what else it does."""
     if not keys:
         return
@@ -181,8 +181,8 @@ def _check_dropped_keys(
         f"ALTER TABLE {qualified_name(table.name)} DROP CONSTRAINT {quote_identifier(key.name)}" for table, key in keys
     ]
     apart = [one for text in dropped for one in (LATER, text)][1:]
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=targets[0],
         severity="info" if alone else "warning",
         message=f"nobody can read or write {join_and_truncate(targets, len(targets))} until this commits: {told}",
@@ -210,12 +210,12 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="warning",
     summary="A foreign key that is made or dropped with its table locks the table that it refers to",
-    effect="Every INSERT, UPDATE and DELETE on the table that is referred to waits until this commits "
+    impact="Every INSERT, UPDATE and DELETE on the table that is referred to waits until this commits "
     "(SHARE ROW EXCLUSIVE lock).",
-    hint="make the table without the foreign key, and add that in a migration of its own, which commits at once",
+    fix_hint="make the table without the foreign key, and add that in a migration of its own, which commits at once",
     kinds=frozenset({"create_stmt", "drop_stmt", "alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_customers": LockMode.SHARE_ROW_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_customers": LockMode.SHARE_ROW_EXCLUSIVE}),
     bad=Example(
         before="CREATE TABLE w_customers (id bigint PRIMARY KEY)",
         sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES w_customers)",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import column_location, non_partition_tables
 from confiture.lint.facts.types import base_type, without_typmod
 from confiture.models.catalog import Catalog, Constraint, Table, TableColumn
@@ -20,7 +20,7 @@ _FAMILIES = {
 _PADDED_TYPES = ("character", "bpchar")
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     catalog = context.catalog
     for table in non_partition_tables(catalog):
         for key in table.foreign_keys:
@@ -33,13 +33,13 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
 
 def _compare_columns(
     catalog: Catalog, own: tuple[Table, TableColumn], theirs: tuple[Table, TableColumn], key: Constraint
-) -> Iterable[Hit]:
+) -> Iterable[Violation]:
     (table, column), (target, referred) = own, theirs
     types = _plain_type(catalog, column), _plain_type(catalog, referred)
     effect = _find_impact(*types)
     if effect:
-        yield Hit(
-            place=column_location(table, column.name),
+        yield Violation(
+            location=column_location(table, column.name),
             relation=str(table.name),
             subject=f"{column.name} {target.name}.{referred.name}",
             message=f"{table.name}.{column.name} is {column.type}, "
@@ -84,8 +84,8 @@ RULE = SchemaRule(
     group=Group.TYPES,
     severity="warning",
     summary="Foreign keys between columns of different types",
-    effect="The referring column cannot hold, or cannot quickly find, all that it may refer to.",
-    hint="give the column the type of what it refers to",
+    impact="The referring column cannot hold, or cannot quickly find, all that it may refer to.",
+    fix_hint="give the column the type of what it refers to",
     check=_check,
     bad=Example(
         sql=(

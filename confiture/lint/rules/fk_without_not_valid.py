@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     AddedConstraint,
     added_constraints,
@@ -30,7 +30,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import pb
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -44,11 +44,11 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             yield _blocking_violation(context, addition, by_partition)
 
 
-def _blocking_violation(context: StatementContext, added: AddedConstraint, by_partition: bool) -> Hit:
+def _blocking_violation(context: StatementContext, added: AddedConstraint, by_partition: bool) -> Violation:
     table, target = context.name(context.node.relation), context.name(added.constraint.pktable)
     both = table if table == target else f"{table} or {target}"
-    return Hit(
-        place=added.location,
+    return Violation(
+        location=added.location,
         relation=table,
         message=f"all rows of {table} are looked up in {target}, and nobody can write to {both} meanwhile",
         remedy=_per_partition_remedy(context, added) if by_partition else add_not_valid(context),
@@ -56,10 +56,10 @@ def _blocking_violation(context: StatementContext, added: AddedConstraint, by_pa
     )
 
 
-def _rejected_violation(context: StatementContext, added: AddedConstraint) -> Hit:
+def _rejected_violation(context: StatementContext, added: AddedConstraint) -> Violation:
     table = context.name(context.node.relation)
-    return Hit(
-        place=added.location,
+    return Violation(
+        location=added.location,
         relation=table,
         message=f"{table} is partitioned, and PostgreSQL {context.version} adds no NOT VALID foreign key to it",
         effect="The statement fails (42809): NOT VALID foreign keys on partitioned tables came with PostgreSQL 18.",
@@ -112,11 +112,11 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A foreign key is added without NOT VALID",
-    effect="INSERT, UPDATE and DELETE on both tables wait until all rows are looked up (SHARE ROW EXCLUSIVE locks).",
-    hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
+    impact="INSERT, UPDATE and DELETE on both tables wait until all rows are looked up (SHARE ROW EXCLUSIVE locks).",
+    fix_hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(
+    expected_effects=ExpectedEffects(
         locks={"w_orders": LockMode.SHARE_ROW_EXCLUSIVE, "w_customers": LockMode.SHARE_ROW_EXCLUSIVE},
         scans=("w_orders",),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users, new_columns
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.column_backfill import backfill_sql, fill_trigger_sql
@@ -27,7 +27,7 @@ _FIRST_VERSION_WITH_VIRTUAL = 18
 """The first version whose generated columns can be virtual."""
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
     table = context.name(context.node.relation)
@@ -36,8 +36,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         generated = constraints.get(pb.CONSTR_GENERATED)
         if generated is not None and generated.generated_kind == "s":
             virtual = _can_be_virtual(context, column, generated)
-            yield Hit(
-                place=context.statement.location_at(generated.location),
+            yield Violation(
+                location=context.statement.location_at(generated.location),
                 relation=table,
                 message=f"{table} is written anew to store the generated column {column.colname} in each row",
                 remedy=(_virtual_column_remedy if virtual else _trigger_remedy)(context, column, generated),
@@ -45,8 +45,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             )
         elif is_serial(column) or pb.CONSTR_IDENTITY in constraints:
             what = "identity" if pb.CONSTR_IDENTITY in constraints else "serial"
-            yield Hit(
-                place=context.statement.location_at(column.location),
+            yield Violation(
+                location=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{table} is written anew to number each row in the {what} column {column.colname}",
                 remedy=_sequence_remedy(context, column, constraints.get(pb.CONSTR_IDENTITY)),
@@ -54,15 +54,15 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     yield from _check_set_expression(context, table)
 
 
-def _check_set_expression(context: StatementContext, table: str) -> Iterator[Hit]:
+def _check_set_expression(context: StatementContext, table: str) -> Iterator[Violation]:
     known = context.table(context.node.relation)
     for number, one in enumerate(alter_commands(context.node)):
         if one.subtype != pb.AT_SetExpression:
             continue
         column = known.column(one.name) if known else None
         if column is None or column.generated != "virtual":
-            yield Hit(
-                place=command_offsets(context.statement)[number],
+            yield Violation(
+                location=command_offsets(context.statement)[number],
                 relation=table,
                 message=f"{table} is written anew to compute {one.name} in each row again",
                 hint=f"leave the column as it is and have the new expression in another one: {_TRIGGER_HINT}",
@@ -144,11 +144,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="A serial, identity or stored column that is new or computed anew",
-    effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    hint="add a plain column with a sequence as its default, and fill the rows that exist in batches",
+    impact="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a plain column with a sequence as its default, and fill the rows that exist in batches",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
     bad=Example(
         before=_BEFORE,
         sql=("ALTER TABLE w_orders ADD COLUMN tax numeric GENERATED ALWAYS AS (amount * 0.2) STORED",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import PUBLIC, Grant
 from confiture.sql.parse_tree import quote_identifier
@@ -17,7 +17,7 @@ _DEFAULT_PRIVILEGES = frozenset(
 """What PostgreSQL itself gives to everybody: to say so again changes nothing."""
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     given: dict[tuple[str, str], list[Grant]] = {}
     for grant in sorted(context.catalog.grants):
         if grant.grantee == _PUBLIC_ROLE and not _is_default_privilege(grant):
@@ -27,8 +27,8 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
     for (kind, name), grants in given.items():
         privileges = ", ".join(_privilege_sql(grant.privilege) for grant in grants)
         on = ("" if kind == "table" else f"{kind.upper()} ") + written.get(name, name)
-        yield Hit(
-            place=grants[0].location,
+        yield Violation(
+            location=grants[0].location,
             relation=name,
             subject=f"{kind} {privileges}",
             message=f"everybody has {privileges} on the {kind} {name}",
@@ -53,8 +53,8 @@ RULE = SchemaRule(
     group=Group.SECURITY,
     severity="warning",
     summary="Privileges for everybody",
-    effect="Every role of the server that can connect has the privilege, also those made later and for something else.",
-    hint="grant it to the roles that need it",
+    impact="Every role of the server that can connect has the privilege, also those made later and for something else.",
+    fix_hint="grant it to the roles that need it",
     check=_check,
     bad=Example(
         sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY); GRANT SELECT ON w_orders TO PUBLIC",),

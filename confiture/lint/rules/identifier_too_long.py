@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.models.source import SourceLocation
 from confiture.sql.catalog.object_names import MAX_NAME_BYTES, truncate_identifier
 from confiture.sql.parse_tree import pb
@@ -17,7 +17,7 @@ _POSSIBLY_LONG_NAME = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
 """What may have 64 bytes in a text that is not ASCII: a character has up to four."""
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     text = context.statement.text
     if not (_LONG_NAME if text.isascii() else _POSSIBLY_LONG_NAME).search(text):
         return
@@ -29,8 +29,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         if length > MAX_NAME_BYTES and name not in seen:
             seen.add(name)
             offset = context.statement.offset + len(encoded[: token.start].decode())
-            yield Hit(
-                place=SourceLocation(rendered=context.statement.rendered, offset=offset),
+            yield Violation(
+                location=SourceLocation(rendered=context.statement.rendered, offset=offset),
                 message=f"{name} has {length} bytes; what is made is called {truncate_identifier(name)}",
             )
 
@@ -44,9 +44,9 @@ RULE = StatementRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="Names of more than 63 bytes",
-    effect="PostgreSQL cuts the name with no more than a notice: two long names become one, and queries of the "
+    impact="PostgreSQL cuts the name with no more than a notice: two long names become one, and queries of the "
     "catalogs that ask for the whole name find nothing.",
-    hint="shorten it to 63 bytes",
+    fix_hint="shorten it to 63 bytes",
     kinds=frozenset(
         {
             "alter_enum_stmt",

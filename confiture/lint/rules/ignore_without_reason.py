@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from confiture.lint.engine.rule import CommentRule, Example, Group
+from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule
 
-RULE = CommentRule(
+RULE = IgnoreCommentRule(
     name="ignore_without_reason",
     group=Group.COMMENTS,
     severity="warning",
     summary="An ignore comment without a reason",
-    effect="Nobody who reads the file later can tell whether the hazard was weighed or only silenced.",
-    hint="add the reason behind two dashes: -- confiture: ignore RULE -- reason",
+    impact="Nobody who reads the file later can tell whether the hazard was weighed or only silenced.",
+    fix_hint="add the reason behind two dashes: -- confiture: ignore RULE -- reason",
     bad=Example(
         sql=("-- confiture: ignore requires_primary_key\nCREATE TABLE w_order_events (order_id bigint NOT NULL)",)
     ),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Index, QualifiedName, Table, TableKind, View
 
@@ -14,7 +14,7 @@ _REINDEX_COPY_NAME = re.compile(r"_cc(new|old)\d*\Z")
 """How PostgreSQL calls the second index that REINDEX CONCURRENTLY works with."""
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     owners: list[Table | View] = [*context.catalog.tables.values(), *context.catalog.views.values()]
     for owner in owners:
         for index in owner.indexes:
@@ -30,9 +30,9 @@ def _is_partitioned_table(owner: Table | View) -> bool:
     return isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
 
 
-def _partitioned_violation(owner: Table | View, index: Index) -> Hit:
-    return Hit(
-        place=index.location,
+def _partitioned_violation(owner: Table | View, index: Index) -> Violation:
+    return Violation(
+        location=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=f"{index.name} was created ON ONLY {owner.name}, and not each partition has its part attached",
@@ -43,11 +43,11 @@ def _partitioned_violation(owner: Table | View, index: Index) -> Hit:
     )
 
 
-def _failed_build_violation(owner: Table | View, index: Index) -> Hit:
+def _failed_build_violation(owner: Table | View, index: Index) -> Violation:
     name = qualified_name(QualifiedName(owner.name.schema, index.name))
     is_copy = _REINDEX_COPY_NAME.search(index.name) is not None
-    return Hit(
-        place=index.location,
+    return Violation(
+        location=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=f"{index.name} of {owner.name} is not valid: a CONCURRENTLY build of it was broken off, or still runs",
@@ -60,9 +60,9 @@ RULE = SchemaRule(
     group=Group.INDEXES,
     severity="warning",
     summary="Indexes that are not valid",
-    effect="No query uses the index, each write to the table keeps it up to date all the same, and CREATE INDEX IF NOT"
+    impact="No query uses the index, each write to the table keeps it up to date all the same, and CREATE INDEX IF NOT"
     " EXISTS takes it for the one that is wanted.",
-    hint="build it anew or drop it; a migration that builds it CONCURRENTLY needs neither: Confiture drops what a"
+    fix_hint="build it anew or drop it; a migration that builds it CONCURRENTLY needs neither: Confiture drops what a"
     " broken build left before it builds, and checks the index after",
     check=_check,
     bad=Example(

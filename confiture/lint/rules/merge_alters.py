@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.catalog import ConstraintKind
@@ -29,7 +29,7 @@ _SEPARATE_CONSTRAINTS = (pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY,
 _DML_KINDS = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "do_stmt", "call_stmt", "copy_stmt")
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if not _has_combinable_pass(context) or not has_concurrent_users(context, node.relation):
         return
@@ -44,8 +44,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             continue
         alike = earlier.node.relation.inh == node.relation.inh
         if alike and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
-            yield Hit(
-                place=context.location,
+            yield Violation(
+                location=context.location,
                 relation=str(table),
                 message=f"all of {table} is read once more, after `{shorten_sql(earlier.statement.text)}`",
                 remedy=_combined_sql(earlier, context),
@@ -110,8 +110,8 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="Several ALTER TABLE that each go through the whole table",
-    effect="Each statement reads or writes the whole table by itself, and the locks are held for all of them together.",
-    hint="write them as one ALTER TABLE with several commands: PostgreSQL then goes through the table once",
+    impact="Each statement reads or writes the whole table by itself, and the locks are held for all of them together.",
+    fix_hint="write them as one ALTER TABLE with several commands: PostgreSQL then goes through the table once",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     bad=Example(

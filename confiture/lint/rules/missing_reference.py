@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, SchemaRule, Violation
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Sequence
 from confiture.sql.catalog.builder import CatalogIssue
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for misfit in context.catalog_issues:
         if misfit.code == "not-partitioned":
-            yield Hit(
-                place=misfit.place,
+            yield Violation(
+                location=misfit.place,
                 relation=misfit.object,
                 subject="not partitioned",
                 message=misfit.message,
@@ -24,15 +24,15 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             continue
         elif misfit.message == f"schema {misfit.object} does not exist":
             if misfit.object not in context.catalog.schemas:
-                yield Hit(
-                    place=misfit.place,
+                yield Violation(
+                    location=misfit.place,
                     subject=misfit.object,
                     message=f"{misfit.message} in these files",
                     severity="warning",
                     hint=_SCHEMA_HINT,
                 )
         elif not _is_in_unknown_schema(context.catalog, misfit) and not _is_known_name(context.catalog, misfit.object):
-            yield Hit(place=misfit.place, relation=misfit.object, message=misfit.message)
+            yield Violation(location=misfit.place, relation=misfit.object, message=misfit.message)
 
 
 def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:
@@ -72,10 +72,10 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="Statements that name what does not exist",
-    effect="The statement fails, and with it the migration that runs the file.",
-    hint="mend the name, or make the object before",
+    impact="The statement fails, and with it the migration that runs the file.",
+    fix_hint="mend the name, or make the object before",
     check=_check,
-    claims=Claims(error="42P01"),
+    expected_effects=ExpectedEffects(error="42P01"),
     bad=Example(
         sql=(
             "CREATE TABLE w_customers (id bigint PRIMARY KEY);\n"

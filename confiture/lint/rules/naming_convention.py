@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.engine.rule import Example, Group, Option, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import non_partition_tables
 from confiture.lint.remedies.plurals import to_plural, to_singular
 from confiture.models.catalog import Table
@@ -34,7 +34,7 @@ class _NamedObject(NamedTuple):
     location: SourceLocation | None
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     options = context.options
     prefixes = _Prefixes(options["write_side_prefix"], options["read_side_prefix"], options["static_prefix"])
     for table in non_partition_tables(context.catalog):
@@ -45,8 +45,8 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             *(_check_length(table, options["max_length"]) if options["max_length"] else ()),
         ]
         for complaint in complaints:
-            yield Hit(
-                place=complaint.place or table.location,
+            yield Violation(
+                location=complaint.place or table.location,
                 relation=str(table.name),
                 subject=complaint.subject,
                 message=complaint.message,
@@ -125,8 +125,8 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="Names follow the project's convention",
-    effect="What a table is for cannot be told from its name, and patterns such as r_* miss it.",
-    hint="rename it before others use it",
+    impact="What a table is for cannot be told from its name, and patterns such as r_* miss it.",
+    fix_hint="rename it before others use it",
     options={
         "write_side_prefix": Option(description="The prefix of tables that are written to."),
         "read_side_prefix": Option(description="The prefix of read models."),
@@ -137,7 +137,7 @@ RULE = SchemaRule(
         ),
         "max_length": Option(description="The longest name of a table, column, index or constraint.", kind=int),
     },
-    optional=True,
+    off_by_default=True,
     check=_check,
     bad=Example(
         sql=("CREATE TABLE orders (id bigint PRIMARY KEY)",),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.change_type import TypeChange, default_commands, find_type_changes
 from confiture.lint.remedies.commands import (
@@ -27,7 +27,7 @@ _TEXT_TYPES = ("varchar", "bpchar")
 _LIMITS = {"smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1)}
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.is_new(context.node.relation):
         return
     table = context.name(context.node.relation)
@@ -36,8 +36,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         if loss is None or (one.using is not None and not _is_cast_only(one)):
             continue
         cuts = loss is ValueLoss.TRUNCATES or (one.using is not None and _is_truncating_cast(one.using))
-        yield Hit(
-            place=one.location,
+        yield Violation(
+            location=one.location,
             relation=table,
             message=f"{table}.{one.column} is {one.old_type}; values that {one.new_type} cannot hold "
             + ("are cut or rounded" if cuts else "make the statement fail"),
@@ -108,11 +108,11 @@ RULE = StatementRule(
     group=Group.TYPES,
     severity="error",
     summary="ALTER COLUMN ... TYPE to a type that holds less",
-    effect="The migration fails at the first value that does not fit (22001, 22003), after it has locked the table.",
-    hint="prove first that all values fit: a CHECK that is NOT VALID, then VALIDATE; often that is all one needs",
+    impact="The migration fails at the first value that does not fit (22001, 22003), after it has locked the table.",
+    fix_hint="prove first that all values fit: a CHECK that is NOT VALID, then VALIDATE; often that is all one needs",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(error="22001"),
+    expected_effects=ExpectedEffects(error="22001"),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_customers ALTER COLUMN country TYPE varchar(2)",)),
     good=Example(
         before=_BEFORE,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.row_changes import is_new_name
 from confiture.models.catalog import QualifiedName
 from confiture.models.trace import BlockedAccess
@@ -37,15 +37,15 @@ _KINDS = (
 )
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     switches = [one for one in context.earlier_of_kind("select_stmt", "variable_set_stmt") if _is_timeout_setting(one)]
     if not switches or not _is_timeout_disabled(switches[-1]):
         return
     switched, *since = context.earlier[switches[-1].number :]
     waited = _blocked_tables(context)
     if waited and not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=str(waited[0]),
             message=f"{', '.join(map(str, waited))} is waited for without a limit, after "
             f"`{shorten_sql(switched.statement.text)}`",
@@ -114,9 +114,9 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="A strong lock after the migration switched lock_timeout off",
-    effect="While the statement waits behind one long query, every query of the table that comes after it waits as "
+    impact="While the statement waits behind one long query, every query of the table that comes after it waits as "
     "well, and only the blocking budget (database.max_blocking) still ends that.",
-    hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or a step's own) and tries again",
+    fix_hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or a step's own) and tries again",
     kinds=frozenset(_KINDS),
     check=_check,
     bad=Example(before=_BEFORE, sql=("SET lock_timeout = 0; ALTER TABLE w_orders ADD COLUMN note text",)),

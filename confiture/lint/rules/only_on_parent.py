@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_only import only_errors
 from confiture.models.catalog import Table, TableKind
 from confiture.sql.parse_tree import pb
 from confiture.sql.tokens import command_offsets
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "rename_stmt":
         yield from _check_rename_column(context)
         return
@@ -20,22 +20,22 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     places = None
     for one in only_errors(context):
         places = places or command_offsets(context.statement)
-        yield Hit(
-            place=places[one.command_number],
+        yield Violation(
+            location=places[one.command_number],
             relation=context.name(context.node.relation),
             message=f"{context.name(context.node.relation)} cannot have {one.action} without {_children_text(table)}",
             effect=f"The statement fails ({one.sqlstate}).",
         )
 
 
-def _check_rename_column(context: StatementContext) -> Iterator[Hit]:
+def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if node.rename_type != pb.OBJECT_COLUMN or node.relation.inh:
         return
     table = context.table(node.relation)
     if table and table.column(node.subname) and context.catalog.partitions(table.name):
-        yield Hit(
-            place=context.location,
+        yield Violation(
+            location=context.location,
             relation=str(table.name),
             message=f"{table.name} cannot have another name for {node.subname} without {_children_text(table)}",
         )
@@ -55,12 +55,12 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="ALTER TABLE ONLY of what the partitions must have as well",
-    effect="The statement fails (42P16).",
-    hint="leave out ONLY: then the partitions change along, and lint says what that locks and reads; or change the"
+    impact="The statement fails (42P16).",
+    fix_hint="leave out ONLY: then the partitions change along, and lint says what that locks and reads; or change the"
     " partitions first, one by one, where the parent takes over what they have",
     kinds=frozenset({"alter_table_stmt", "rename_stmt"}),
     check=_check,
-    claims=Claims(error="42P16"),
+    expected_effects=ExpectedEffects(error="42P16"),
     bad=Example(
         before=_BEFORE,
         sql=("ALTER TABLE ONLY w_events ADD CONSTRAINT w_events_kind_check CHECK (kind <> '') NOT VALID",),

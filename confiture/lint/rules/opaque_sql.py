@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.models.catalog import QualifiedName
 from confiture.sql.parse_tree import pb, schema_and_name
 from confiture.sql.traversal import find_nodes
@@ -15,30 +15,30 @@ from confiture.sql.traversal import find_nodes
 _EXECUTE = re.compile(r"\bEXECUTE\b(?!\s+(?:FUNCTION|PROCEDURE|ON)\b)", re.IGNORECASE)
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     match context.statement.kind:
         case "do_stmt":
-            yield Hit(place=context.location, message="what this DO block does is not known before it runs")
+            yield Violation(location=context.location, message="what this DO block does is not known before it runs")
         case "execute_stmt":
-            yield Hit(place=context.location, message=f"what {node.name} does was prepared elsewhere")
+            yield Violation(location=context.location, message=f"what {node.name} does was prepared elsewhere")
         case "call_stmt":
             schema, name = schema_and_name(node.funccall.funcname)
             called = f"{schema}.{name}" if schema else name
             message = f"what the procedure {called} does is not known before it runs"
-            yield Hit(place=context.location, relation=called, message=message)
+            yield Violation(location=context.location, relation=called, message=message)
         case _:
             yield from _check_function_calls(context, node)
 
 
-def _check_function_calls(context: StatementContext, node: Any) -> Iterable[Hit]:
+def _check_function_calls(context: StatementContext, node: Any) -> Iterable[Violation]:
     if not context.catalog.functions:
         return
     for call in find_nodes(node, pb.FuncCall):
         if _has_dynamic_sql(context, *schema_and_name(call.funcname)):
             name = schema_and_name(call.funcname)[1]
             message = f"{name}() builds SQL when it runs: what that does is not known before"
-            yield Hit(place=context.statement.location_at(call.location), relation=name, message=message)
+            yield Violation(location=context.statement.location_at(call.location), relation=name, message=message)
 
 
 def _has_dynamic_sql(context: StatementContext, schema: str | None, name: str) -> bool:
@@ -55,8 +55,9 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="info",
     summary="SQL that lint cannot look into: DO, EXECUTE, CALL, functions that build their SQL",
-    effect="No rule has looked at the statements inside: what they lock, scan and drop shows when they run.",
-    hint="write plain statements, by a template where they repeat, or look at the dry run: it executes the block and "
+    impact="No rule has looked at the statements inside: what they lock, scan and drop shows when they run.",
+    fix_hint="write plain statements, by a template where they repeat, or look at the dry run: it"
+    " executes the block and "
     "shows its locks, rows and time",
     kinds=frozenset({"do_stmt", "execute_stmt", "call_stmt", "select_stmt"}),
     check=_check,

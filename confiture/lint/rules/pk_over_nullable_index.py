@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     AddedConstraint,
     added_constraints,
@@ -22,7 +22,7 @@ from confiture.sql.parse_tree import alter_commands, pb
 from confiture.sql.proofs import is_proved_not_null
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     table = context.table(relation)
     if table is None or not can_reach_rows(context) or not has_concurrent_users(context, relation):
@@ -32,8 +32,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             continue
         nullable = _nullable_columns(context, addition, table)
         if nullable:
-            yield Hit(
-                place=addition.location,
+            yield Violation(
+                location=addition.location,
                 relation=str(table.name),
                 message=f"{_join_with_and(nullable)} may be null: all rows of {table.name} are read to"
                 " see that none is",
@@ -70,12 +70,12 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="PRIMARY KEY USING INDEX over columns that allow nulls",
-    effect="The primary key makes them NOT NULL, so every query of the table waits until all rows are read (ACCESS"
+    impact="The primary key makes them NOT NULL, so every query of the table waits until all rows are read (ACCESS"
     " EXCLUSIVE lock), although the index is there.",
-    hint="make the columns NOT NULL first, without a scan under that lock, then the primary key takes a moment",
+    fix_hint="make the columns NOT NULL first, without a scan under that lock, then the primary key takes a moment",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint);\nCREATE UNIQUE INDEX w_orders_id_idx ON w_orders (id)",
         sql=("ALTER TABLE w_orders ADD CONSTRAINT w_orders_pkey PRIMARY KEY USING INDEX w_orders_id_idx",),

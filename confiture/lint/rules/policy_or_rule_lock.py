@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import alter_commands, pb
 
@@ -39,14 +39,14 @@ _STATEMENTS = {
 }
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     for verb, relation in _find_changes(context):
         if not context.is_new(relation):
             table = context.name(relation)
             writes = verb == "CREATE TRIGGER" or verb in _TRIGGER_COMMANDS.values()
             kept_from = "writing" if writes else "reading and writing"
-            yield Hit(
-                place=context.location,
+            yield Violation(
+                location=context.location,
                 relation=table,
                 message=f"{verb} keeps others from {kept_from} {table} until it commits",
                 effect=_TRIGGER_IMPACT if writes else None,
@@ -86,13 +86,14 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="info",
     summary="A policy, row security, a rule or a trigger of a table in use changes",
-    effect="All queries of the table wait until this has waited for those that run now, and commits "
+    impact="All queries of the table wait until this has waited for those that run now, and commits "
     "(ACCESS EXCLUSIVE lock).",
-    hint="nothing is read or rewritten: a short lock_timeout with retries is enough, which Confiture has by default; "
+    fix_hint="nothing is read or rewritten: a short lock_timeout with retries is enough, which Confiture"
+    " has by default; "
     "keep long work out of the same transaction",
     kinds=frozenset({"alter_table_stmt", "drop_stmt", *_STATEMENTS}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),
     bad=Example(
         before=_BEFORE,
         sql=("CREATE POLICY one_tenant ON w_orders USING (tenant_id = current_setting('app.tenant')::uuid)",),

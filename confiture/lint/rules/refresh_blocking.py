@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.sql_text import qualified_name
@@ -13,15 +13,15 @@ from confiture.models.catalog import Index, View
 from confiture.models.trace import LockMode
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if node.concurrent or node.skip_data or not has_concurrent_users(context, node.relation):
         return
     found = context.relation(node.relation)
     view = context.name(node.relation)
     possible = not isinstance(found, View) or any(map(_is_unique_for_refresh, found.indexes))
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=view,
         message=f"{view} cannot be read until its query is done",
         remedy="REFRESH MATERIALIZED VIEW CONCURRENTLY"
@@ -49,11 +49,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="REFRESH MATERIALIZED VIEW without CONCURRENTLY",
-    effect="Nobody can read the view until its whole query has run and the migration commits (ACCESS EXCLUSIVE lock).",
-    hint="refresh it CONCURRENTLY, which may run in a transaction and lets others read; it needs a unique index",
+    impact="Nobody can read the view until its whole query has run and the migration commits (ACCESS EXCLUSIVE lock).",
+    fix_hint="refresh it CONCURRENTLY, which may run in a transaction and lets others read; it needs a unique index",
     kinds=frozenset({"refresh_mat_view_stmt"}),
     check=_check,
-    claims=Claims(locks={"r_sales": LockMode.ACCESS_EXCLUSIVE}, rewrites=("r_sales",)),
+    expected_effects=ExpectedEffects(locks={"r_sales": LockMode.ACCESS_EXCLUSIVE}, rewrites=("r_sales",)),
     bad=Example(before=_BEFORE, sql=("REFRESH MATERIALIZED VIEW r_sales",)),
     good=Example(before=_BEFORE, sql=("REFRESH MATERIALIZED VIEW CONCURRENTLY r_sales",)),
 )

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.objects import OTHER_OBJECTS, RELATIONS, is_new_object
 from confiture.lint.facts.row_changes import has_no_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
@@ -25,7 +25,7 @@ _COLUMN_HINT = (
 )
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     moves = context.statement.kind == "alter_object_schema_stmt"
     kind = node.object_type if moves else node.rename_type
@@ -37,7 +37,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         yield from _check_rename_other(context, OTHER_OBJECTS[kind])
 
 
-def _check_rename_relation(context: StatementContext, new_schema: str | None) -> Iterator[Hit]:
+def _check_rename_relation(context: StatementContext, new_schema: str | None) -> Iterator[Violation]:
     node = context.node
     old = resolve_relation_name(context, node.relation)
     if has_no_users(context, node.relation) or _is_index(context, node.relation) or _is_name_reused(context, old):
@@ -46,8 +46,8 @@ def _check_rename_relation(context: StatementContext, new_schema: str | None) ->
     if isinstance(found, Sequence) and found.owner:
         return  # columns find their sequence by another way than its name
     new = QualifiedName(new_schema, old.name) if new_schema else QualifiedName(old.schema, node.newname)
-    yield Hit(
-        place=context.statement.location_at(node.relation.location),
+    yield Violation(
+        location=context.statement.location_at(node.relation.location),
         relation=str(old),
         message=f"{old} becomes {new}: whoever still says {old} gets an error",
         remedy=_keep_old_name_sql(context, old, new),
@@ -101,14 +101,14 @@ def _grant_statements(context: StatementContext, table: QualifiedName) -> Iterat
             yield f"GRANT {grant.privilege} ON {qualified_name(table)} TO {grantee};"
 
 
-def _check_rename_column(context: StatementContext) -> Iterator[Hit]:
+def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation) or _is_new_column(context):
         return
     called = context.name(node.relation)
     found = context.relation(node.relation)
-    yield Hit(
-        place=_old_name_location(context),
+    yield Violation(
+        location=_old_name_location(context),
         relation=called,
         message=f"{called}.{node.subname} becomes {node.newname}: whoever still says {node.subname} gets an error",
         hint=_COLUMN_HINT if not isinstance(found, View) else "make the view anew with both names",
@@ -147,7 +147,7 @@ def _add_new_column_sql(table: Table, node: Any) -> str | None:
     return f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {name} {column.type}{collation};"
 
 
-def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Hit]:
+def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Violation]:
     node = context.node
     moves = context.statement.kind == "alter_object_schema_stmt"
     schema, name = _find_object_name(node)
@@ -155,8 +155,8 @@ def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Hit]:
         return
     called = f"{schema}.{name}" if schema else name
     new = f"{node.newschema}.{name}" if moves else node.newname
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=called,
         message=f"the {kind} {called} becomes {new}: whoever still says {called} gets an error",
         effect="Clients that still use the old name fail from the moment that this commits until they are replaced.",
@@ -185,13 +185,14 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="Renaming a table, a column, or what else running clients name",
-    effect="Clients that still use the old name fail from the moment that this commits until they are replaced; "
+    impact="Clients that still use the old name fail from the moment that this commits until they are replaced; "
     "meanwhile the table is locked in ACCESS EXCLUSIVE mode.",
-    hint="make a view of the old name in the same transaction, with the table's grants, and drop it once no release "
+    fix_hint="make a view of the old name in the same transaction, with the table's grants, and drop it"
+    " once no release "
     "uses it",
     kinds=frozenset({"rename_stmt", "alter_object_schema_stmt"}),
     check=_check,
-    claims=Claims(error="42P01"),
+    expected_effects=ExpectedEffects(error="42P01"),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_shipments RENAME TO w_parcels", _CLIENT)),
     good=Example(
         before=_BEFORE,

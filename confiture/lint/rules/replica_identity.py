@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.objects import dropped_objects
 from confiture.lint.facts.row_changes import has_no_users, is_new_name
 from confiture.lint.remedies.sql_text import qualified_name
@@ -22,7 +22,7 @@ _FULL_EFFECT = (
 )
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "drop_stmt":
         yield from _check_dropped_indexes(context)
         return
@@ -42,17 +42,17 @@ def _check(context: StatementContext) -> Iterable[Hit]:
 
 def _check_new_identity(
     context: StatementContext, table: Table | None, location: SourceLocation, identity: str
-) -> Iterator[Hit]:
+) -> Iterator[Violation]:
     called = context.name(context.node.relation)
     default = (
         f"ALTER TABLE {qualified_name(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
     )
     if identity == _NOTHING:
         message = f"the rows of {called} can no longer be found by logical replication"
-        yield Hit(place=location, relation=called, message=message, remedy=default)
+        yield Violation(location=location, relation=called, message=message, remedy=default)
     elif identity == _FULL and (table is None or table.primary_key):
-        yield Hit(
-            place=location,
+        yield Violation(
+            location=location,
             relation=called,
             message=f"logical replication finds rows of {called} by all their columns",
             effect=_FULL_EFFECT,
@@ -60,7 +60,7 @@ def _check_new_identity(
         )
 
 
-def _check_dropped_indexes(context: StatementContext) -> Iterator[Hit]:
+def _check_dropped_indexes(context: StatementContext) -> Iterator[Violation]:
     if context.node.remove_type == pb.OBJECT_INDEX:
         for schema, name in dropped_objects(context.node):
             owner = (context.catalog.find_index(schema, name) or (None,))[0]
@@ -70,10 +70,10 @@ def _check_dropped_indexes(context: StatementContext) -> Iterator[Hit]:
                 yield _lost_identity_violation(owner, context.location)
 
 
-def _lost_identity_violation(table: Table, location: SourceLocation) -> Hit:
+def _lost_identity_violation(table: Table, location: SourceLocation) -> Violation:
     what = "primary key" if table.replica_identity == "default" else "index"
-    return Hit(
-        place=location,
+    return Violation(
+        location=location,
         relation=str(table.name),
         message=f"{table.name} loses the {what} by which logical replication finds its rows",
         hint="give the table the new key in the same transaction, or name another one: REPLICA IDENTITY USING INDEX",
@@ -123,11 +123,11 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="Changing by what logical replication finds rows",
-    effect="Where the table is published, every UPDATE and DELETE of it fails (55000).",
-    hint="keep the primary key, or name a unique index over NOT NULL columns: REPLICA IDENTITY USING INDEX",
+    impact="Where the table is published, every UPDATE and DELETE of it fails (55000).",
+    fix_hint="keep the primary key, or name a unique index over NOT NULL columns: REPLICA IDENTITY USING INDEX",
     kinds=frozenset({"alter_table_stmt", "drop_stmt"}),
     check=_check,
-    claims=Claims(error="55000"),
+    expected_effects=ExpectedEffects(error="55000"),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders REPLICA IDENTITY NOTHING", _CLIENT)),
     good=Example(before=_BEFORE, sql=("ALTER TABLE w_orders REPLICA IDENTITY USING INDEX w_orders_code_key", _CLIENT)),
 )

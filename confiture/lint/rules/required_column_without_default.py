@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     added_constraints,
     can_reach_rows,
@@ -22,7 +22,7 @@ FILL = "-- fill it in batches; when all rows have a value:"
 _REQUIRING_CONSTRAINTS = (pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY)
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or context.is_new(relation):
         return
@@ -33,8 +33,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             continue
         by_type = is_not_null_domain(context, column)
         if name in required or by_type:
-            yield Hit(
-                place=context.statement.location_at(column.location),
+            yield Violation(
+                location=context.statement.location_at(column.location),
                 relation=table,
                 message=f"{name} must have a value, and the rows that {table} has would have none",
                 remedy=None if by_type else _remedy(context, column),
@@ -75,12 +75,13 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A NOT NULL column is added without a default",
-    effect="The statement fails where the table has a row (23502), after it locked the table (ACCESS EXCLUSIVE).",
-    hint="give it a constant default, which rewrites nothing; or add it without NOT NULL, fill it in batches, then make"
+    impact="The statement fails where the table has a row (23502), after it locked the table (ACCESS EXCLUSIVE).",
+    fix_hint="give it a constant default, which rewrites nothing; or add it without NOT NULL, fill it in"
+    " batches, then make"
     " it NOT NULL",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(error="23502"),
+    expected_effects=ExpectedEffects(error="23502"),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY);\nINSERT INTO w_orders VALUES (1)",
         sql=("ALTER TABLE w_orders ADD COLUMN currency text NOT NULL",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.engine.rule import Example, Group, Option, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import non_partition_tables
 from confiture.lint.facts.types import is_of_type, without_typmod
 from confiture.lint.remedies.sql_text import qualified_name
@@ -13,7 +13,7 @@ from confiture.models.catalog import PUBLIC, Catalog, DomainType, QualifiedName,
 from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     name, wanted = context.options["column"], context.options["column_type"]
     for table in non_partition_tables(context.catalog):
         column = table.column(name)
@@ -21,8 +21,8 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             yield from _compare_column(context, table, column)
         elif table.columns:
             addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {wanted};"
-            yield Hit(
-                place=table.location,
+            yield Violation(
+                location=table.location,
                 relation=str(table.name),
                 subject=name,
                 message=f"{table.name} has no column {name}",
@@ -30,7 +30,7 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             )
 
 
-def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Hit]:
+def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Violation]:
     """What is wrong with the column that is there."""
     wanted, not_null = context.options["column_type"], context.options["not_null"]
     has_type = not wanted or is_of_type(context.catalog, column.type, wanted)
@@ -38,8 +38,8 @@ def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -
     wrong = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["may be NULL"] if may_be_null else [])]
     if wrong:
         change = f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {quote_identifier(column.name)}"
-        yield Hit(
-            place=column.location or table.location,
+        yield Violation(
+            location=column.location or table.location,
             relation=str(table.name),
             subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
             message=f"{table.name}.{column.name} {' and '.join(wrong)}",
@@ -59,14 +59,14 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="Tables have a column that the settings ask for",
-    effect="What relies on the column in every table fails on this one.",
-    hint="add the column, or take the table out with `except`",
+    impact="What relies on the column in every table fails on this one.",
+    fix_hint="add the column, or take the table out with `except`",
     options={
         "column": Option(description="The column's name.", required=True),
         "column_type": Option(description="The column's type, in any of PostgreSQL's spellings."),
         "not_null": Option(description="Whether it must be NOT NULL.", kind=bool, default=False),
     },
-    optional=True,
+    off_by_default=True,
     check=_check,
     bad=Example(
         sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, created_at date)",),

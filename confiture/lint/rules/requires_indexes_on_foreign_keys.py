@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.index_lookup import is_indexed, usable_prefix
 from confiture.lint.facts.table_sizes import children_by_parent, is_small_table, permanent_tables
 from confiture.lint.remedies.commands import attach_index_sql, join_lines
@@ -15,7 +15,7 @@ from confiture.sql.catalog.object_names import choose_relation_name, index_name_
 from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     catalog = context.catalog
     parts = children_by_parent(catalog)
     for table in permanent_tables(catalog):
@@ -59,15 +59,15 @@ def _is_unique_in_target(catalog: Catalog, table: Table, key: Constraint) -> boo
     return False
 
 
-def _violation(context: SchemaContext, table: Table, key: Constraint) -> Hit:
+def _violation(context: SchemaContext, table: Table, key: Constraint) -> Violation:
     columns = join_identifiers(key.columns)
     message = f"no index of {table.name} begins with {columns}, which {key.name} refers to {key.target} by"
     behind = _find_index_behind_tenant(context, table, key)
     if behind:
         tenant = context.target.settings.tenancy.column
         message += f"; {behind.name} begins with {tenant}, which the check of the foreign key does not know"
-    return Hit(
-        place=key.location or table.location,
+    return Violation(
+        location=key.location or table.location,
         relation=str(table.name),
         subject=", ".join(key.columns),
         message=message,
@@ -118,9 +118,9 @@ RULE = SchemaRule(
     group=Group.INDEXES,
     severity="warning",
     summary="Foreign keys have an index on the referring side",
-    effect="Each DELETE, and each UPDATE of the key, of a referred row reads the whole referring table to see whether "
+    impact="Each DELETE, and each UPDATE of the key, of a referred row reads the whole referring table to see whether "
     "something still refers to it, and holds its lock meanwhile.",
-    hint="PostgreSQL indexes the referred side only: add an index that begins with the columns of the foreign key",
+    fix_hint="PostgreSQL indexes the referred side only: add an index that begins with the columns of the foreign key",
     check=_check,
     bad=Example(
         sql=(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import Parts, children_by_parent, non_partition_tables
 from confiture.lint.remedies.sql_text import join_identifiers, qualified_name
 from confiture.models.catalog import Catalog, Index, QualifiedName, Table, TableKind
 from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     parts = children_by_parent(context.catalog)
     for table in non_partition_tables(context.catalog):
         if table.kind is TableKind.FOREIGN or _has_key(parts, table):
@@ -47,7 +47,7 @@ def _is_deferrable(table: Table, constraint: str | None) -> bool:
     return bool(found and found.deferrable)
 
 
-def _violation_with_key(table: Table, key: Index) -> Hit:
+def _violation_with_key(table: Table, key: Index) -> Violation:
     columns = [column for column in key.columns if column]
     hint = (
         f"{join_identifiers(columns)} could be the key: {quote_identifier(key.name)} already keeps it"
@@ -59,8 +59,8 @@ def _violation_with_key(table: Table, key: Index) -> Hit:
             f"ALTER TABLE {qualified_name(table.name)}\n"
             f"    ADD CONSTRAINT {quote_identifier(key.name)} PRIMARY KEY USING INDEX {quote_identifier(key.name)};"
         )
-    return Hit(
-        place=table.location,
+    return Violation(
+        location=table.location,
         relation=str(table.name),
         message=f"{table.name} has no primary key, only a unique index",
         effect="Once the table is published for logical replication each UPDATE and DELETE fails until it has a "
@@ -70,12 +70,12 @@ def _violation_with_key(table: Table, key: Index) -> Hit:
     )
 
 
-def _violation(catalog: Catalog, table: Table) -> Hit:
+def _violation(catalog: Catalog, table: Table) -> Violation:
     inherits = _find_parent_with_key(catalog, table.parents)
     message = f"{table.name} has no primary key"
     if inherits:
         message += f": that of {inherits} is not inherited"
-    return Hit(place=table.location, relation=str(table.name), message=message)
+    return Violation(location=table.location, relation=str(table.name), message=message)
 
 
 def _find_parent_with_key(catalog: Catalog, parents: tuple[QualifiedName, ...]) -> QualifiedName | None:
@@ -87,9 +87,9 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="warning",
     summary="Tables have a primary key",
-    effect="Rows cannot be told apart: batched backfills and upserts have no key to go by, and once the table is "
+    impact="Rows cannot be told apart: batched backfills and upserts have no key to go by, and once the table is "
     "published for logical replication each UPDATE and DELETE fails.",
-    hint="add one; where no column is a natural key, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    fix_hint="add one; where no column is a natural key, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint)",)),
     good=Example(sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY)",)),

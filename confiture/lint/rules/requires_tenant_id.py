@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import non_partition_tables
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Catalog, QualifiedName
@@ -15,7 +15,7 @@ from confiture.models.settings import Settings
 from confiture.sql.parse_tree import quote_identifier
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     settings, catalog = context.target.settings, context.catalog
     column = settings.tenancy.column
     themselves = _find_tenant_registries(catalog, column)
@@ -23,8 +23,8 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
     for table in non_partition_tables(catalog):
         if not table.columns or table.column(column) or table.name in themselves or _is_exempt(settings, table.name):
             continue
-        yield Hit(
-            place=table.location,
+        yield Violation(
+            location=table.location,
             relation=str(table.name),
             message=f"{table.name} has no column {column}",
             remedy=f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(column)} {kind};",
@@ -67,9 +67,9 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="error",
     summary="Tables of tenants have the tenant column",
-    effect="Nothing in a row says whose it is: no query, policy or check can keep the tenants apart.",
-    hint="add the tenant column, fill it, and make it NOT NULL; or take the table out with `except`",
-    optional=True,
+    impact="Nothing in a row says whose it is: no query, policy or check can keep the tenants apart.",
+    fix_hint="add the tenant column, fill it, and make it NOT NULL; or take the table out with `except`",
+    off_by_default=True,
     check=_check,
     bad=Example(sql=("CREATE TABLE r_order_list (order_id bigint PRIMARY KEY, amount numeric NOT NULL)",)),
     good=Example(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import permanent_tables
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Policy, Table
@@ -13,7 +13,7 @@ from confiture.models.catalog import Policy, Table
 _WRITE_COMMANDS = ("all", "insert", "update", "delete")
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for table in permanent_tables(context.catalog):
         if table.policies and not table.row_security:
             yield _disabled_violation(table)
@@ -23,9 +23,9 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             yield from _check_open_policies(table)
 
 
-def _disabled_violation(table: Table) -> Hit:
-    return Hit(
-        place=table.policies[0].location or table.location,
+def _disabled_violation(table: Table) -> Violation:
+    return Violation(
+        location=table.policies[0].location or table.location,
         relation=str(table.name),
         subject="disabled",
         message=f"{table.name} has policies, but its row security is off",
@@ -36,10 +36,10 @@ def _disabled_violation(table: Table) -> Hit:
     )
 
 
-def _no_policy_violation(table: Table) -> Hit:
+def _no_policy_violation(table: Table) -> Violation:
     who = "nobody" if table.force_row_security else "nobody but its owner"
-    return Hit(
-        place=table.location,
+    return Violation(
+        location=table.location,
         relation=str(table.name),
         subject="no policy",
         message=f"{table.name} has row security but no policy",
@@ -49,7 +49,7 @@ def _no_policy_violation(table: Table) -> Hit:
     )
 
 
-def _check_open_policies(table: Table) -> Iterable[Hit]:
+def _check_open_policies(table: Table) -> Iterable[Violation]:
     for policy in table.policies:
         if not policy.permissive or _is_restricted(table, policy):
             continue
@@ -90,10 +90,10 @@ def _is_override_of(policy: Policy, other: Policy) -> bool:
     return not policy.roles or (bool(other.roles) and set(other.roles) <= set(policy.roles))
 
 
-def _override_violation(table: Table, policy: Policy, overridden: Sequence[Policy]) -> Hit:
+def _override_violation(table: Table, policy: Policy, overridden: Sequence[Policy]) -> Violation:
     others = ", ".join(other.name for other in overridden)
-    return Hit(
-        place=policy.location or table.location,
+    return Violation(
+        location=policy.location or table.location,
         relation=str(table.name),
         subject=f"overrides others: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every row pass, which leaves {others} without effect",
@@ -102,10 +102,10 @@ def _override_violation(table: Table, policy: Policy, overridden: Sequence[Polic
     )
 
 
-def _open_violation(table: Table, policy: Policy) -> Hit:
+def _open_violation(table: Table, policy: Policy) -> Violation:
     what = {"all": "read and write", "insert": "insert", "update": "change", "delete": "delete"}[policy.command]
-    return Hit(
-        place=policy.location or table.location,
+    return Violation(
+        location=policy.location or table.location,
         relation=str(table.name),
         subject=f"open to all: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every role {what} every row",
@@ -119,8 +119,8 @@ RULE = SchemaRule(
     group=Group.SECURITY,
     severity="warning",
     summary="Row security that does not do what its policies say",
-    effect="Rows that the policies were to keep apart are not kept apart.",
-    hint="enable row security on tables that have policies, and let each policy limit something",
+    impact="Rows that the policies were to keep apart are not kept apart.",
+    fix_hint="enable row security on tables that have policies, and let each policy limit something",
     check=_check,
     bad=Example(
         sql=(

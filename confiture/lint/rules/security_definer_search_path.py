@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Function
 
@@ -15,7 +15,7 @@ _SQL_BODY = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)
 _LANGUAGES_WITHOUT_NAMES = ("c", "internal")
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for function in context.catalog.functions.values():
         has_path = "search_path" in function.settings or _is_parsed_body(function)
         if function.security_definer and not has_path and function.language not in _LANGUAGES_WITHOUT_NAMES:
@@ -26,12 +26,12 @@ def _is_parsed_body(function: Function) -> bool:
     return function.language == "sql" and bool(_SQL_BODY.match(function.body or ""))
 
 
-def _violation(function: Function) -> Hit:
+def _violation(function: Function) -> Violation:
     name, arguments = function.signature.name, ", ".join(function.signature.arguments)
     kind = "PROCEDURE" if function.returns is None else "FUNCTION"
     schemas = ", ".join(("public", "pg_temp") if name.schema == "public" else (name.schema, "pg_temp"))
-    return Hit(
-        place=function.location,
+    return Violation(
+        location=function.location,
         relation=str(name),
         subject=f"({arguments})",
         message=f"{name} is SECURITY DEFINER without a search_path of its own",
@@ -44,9 +44,9 @@ RULE = SchemaRule(
     group=Group.SECURITY,
     severity="warning",
     summary="SECURITY DEFINER without a search_path of its own",
-    effect="The caller's search_path decides which tables, functions and operators its names mean: whoever can create "
+    impact="The caller's search_path decides which tables, functions and operators its names mean: whoever can create "
     "such an object in a schema of theirs runs code with the rights of the function's owner.",
-    hint="give the function the schemas that it needs, none of them writable by others, and pg_temp as the last",
+    fix_hint="give the function the schemas that it needs, none of them writable by others, and pg_temp as the last",
     check=_check,
     bad=Example(
         sql=(

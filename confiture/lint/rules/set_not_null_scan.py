@@ -8,7 +8,7 @@ from functools import partial
 from operator import eq
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     added_constraints,
     affected_tables,
@@ -35,7 +35,7 @@ from confiture.sql.proofs import is_proved_not_null
 from confiture.sql.tokens import command_offsets
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -48,10 +48,10 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             yield _violation(context, command, column)
 
 
-def _new_column_violation(context: StatementContext, command: int, column: str) -> Hit:
+def _new_column_violation(context: StatementContext, command: int, column: str) -> Violation:
     table = context.name(context.node.relation)
-    return Hit(
-        place=command_offsets(context.statement)[command],
+    return Violation(
+        location=command_offsets(context.statement)[command],
         relation=table,
         message=f"all rows of {table} are read for nulls in the new column {column}, whose default leaves none",
         hint="write NOT NULL into ADD COLUMN instead, where the default proves it",
@@ -85,29 +85,29 @@ def _is_dropped(context: StatementContext, constraint: Constraint) -> bool:
     return constraint.name in dropped_constraints(context.node)
 
 
-def _violation(context: StatementContext, command: int, column: str) -> Hit:
+def _violation(context: StatementContext, command: int, column: str) -> Violation:
     relation = context.node.relation
     place = command_offsets(context.statement)[command]
     others = remaining_commands(context, [command])
     table = context.name(relation)
     message = f"all rows of {table} are read for nulls in {column}, and nobody can read or write {table} meanwhile"
     if _is_proven(context, column, lambda one: one.validated):
-        return Hit(
-            place=place,
+        return Violation(
+            location=place,
             relation=table,
             message=f"{message}: the CHECK that proves it is dropped first, whatever the order here",
             hint="drop the CHECK in an ALTER TABLE of its own, behind the one with SET NOT NULL",
         )
     waiting = _find_unvalidated_proof(context, column)
     if waiting:
-        return Hit(
-            place=place,
+        return Violation(
+            location=place,
             relation=table,
             message=f"{message}: {waiting} would prove it, and is not validated before",
             hint="VALIDATE the constraint in a statement before this one, then SET NOT NULL reads nothing",
             remedy=join_lines(*others, validate_constraint_sql(relation, waiting), set_not_null_sql(relation, column)),
         )
-    return Hit(place=place, relation=table, message=message, remedy=_remedy(context, command, column))
+    return Violation(location=place, relation=table, message=message, remedy=_remedy(context, command, column))
 
 
 def _remedy(context: StatementContext, command: int, column: str) -> str | None:
@@ -139,12 +139,13 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="SET NOT NULL reads the whole table",
-    effect="Every query of the table waits until all of its rows are checked for nulls (ACCESS EXCLUSIVE lock).",
-    hint="first have a constraint that proves it: a NOT NULL that is NOT VALID (PostgreSQL 18), or a CHECK (... IS NOT"
+    impact="Every query of the table waits until all of its rows are checked for nulls (ACCESS EXCLUSIVE lock).",
+    fix_hint="first have a constraint that proves it: a NOT NULL that is NOT VALID (PostgreSQL 18), or a"
+    " CHECK (... IS NOT"
     " NULL) NOT VALID, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric)",
         sql=("ALTER TABLE w_orders ALTER COLUMN amount SET NOT NULL",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.models.trace import LockMode
@@ -22,7 +22,7 @@ _COMMANDS = {
 }
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.statement.kind == "alter_table_move_all_stmt":
         yield from _check_all_in_tablespace(context)
         return
@@ -42,8 +42,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
     for number, command in enumerate(alter_commands(node)):
         if command.subtype in _COMMANDS and is_storage_change(command, context.table(node.relation)):
             table = context.name(node.relation)
-            yield Hit(
-                place=places[number],
+            yield Violation(
+                location=places[number],
                 relation=table,
                 message=f"{_COMMANDS[command.subtype]} copies all rows and indexes of {table}"
                 if command.subtype != pb.AT_SetTableSpace
@@ -51,17 +51,19 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             )
 
 
-def _check_all_in_tablespace(context: StatementContext) -> Iterable[Hit]:
+def _check_all_in_tablespace(context: StatementContext) -> Iterable[Violation]:
     what = {pb.OBJECT_INDEX: "index", pb.OBJECT_MATVIEW: "materialized view"}.get(context.node.objtype, "table")
-    yield Hit(place=context.location, message=f"every {what} of {context.node.orig_tablespacename} is copied in one go")
+    yield Violation(
+        location=context.location, message=f"every {what} of {context.node.orig_tablespacename} is copied in one go"
+    )
 
 
-def _check_index(context: StatementContext) -> Iterable[Hit]:
+def _check_index(context: StatementContext) -> Iterable[Violation]:
     indexed = context.catalog.find_index(context.node.relation.schemaname or None, context.node.relation.relname)
     if indexed and indexed[0].name in context.created:
         return
-    yield Hit(
-        place=context.location,
+    yield Violation(
+        location=context.location,
         relation=str(indexed[0].name) if indexed else None,
         message=f"SET TABLESPACE copies all of index {context.node.relation.relname}",
         effect="Queries of its table wait until all of the index is copied (ACCESS EXCLUSIVE lock on it).",
@@ -76,11 +78,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD of a table in use",
-    effect="All of the table is copied while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    hint="do it in a window, or with pg_repack; or make a new table, fill it in batches, and move clients over",
+    impact="All of the table is copied while nobody can read or write it (ACCESS EXCLUSIVE lock).",
+    fix_hint="do it in a window, or with pg_repack; or make a new table, fill it in batches, and move clients over",
     kinds=frozenset({"alter_table_stmt", "alter_table_move_all_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders SET UNLOGGED",)),
     good=Example(
         before=_BEFORE,

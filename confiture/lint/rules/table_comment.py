@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import non_partition_tables
 from confiture.lint.remedies.sql_text import qualified_name
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for table in non_partition_tables(context.catalog):
         if not table.comment:
-            yield Hit(
-                place=table.location,
+            yield Violation(
+                location=table.location,
                 relation=str(table.name),
                 message=f"{table.name} has no comment",
                 remedy=f"COMMENT ON TABLE {qualified_name(table.name)} IS 'What one row is';",
@@ -26,9 +26,9 @@ RULE = SchemaRule(
     group=Group.SCHEMA,
     severity="info",
     summary="Tables say what they hold",
-    effect="Who meets the table in psql or in a diagram has to guess what one row is.",
-    hint="say what one row is with COMMENT ON TABLE",
-    optional=True,
+    impact="Who meets the table in psql or in a diagram has to guess what one row is.",
+    fix_hint="say what one row is with COMMENT ON TABLE",
+    off_by_default=True,
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY)",)),
     good=Example(

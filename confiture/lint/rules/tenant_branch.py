@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.BRANCH)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="A branch of a set operation drops the tenant",
-    effect="The rows of that branch get a tenant that is not theirs.",
-    hint="give the tenant column at the same place in each branch",
+    impact="The rows of that branch get a tenant that is not theirs.",
+    fix_hint="give the tenant column at the same place in each branch",
     kinds=CHANGING,
     check=_check,
     bad=Example(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.tenancy import find_statement, to_violation
 from confiture.models.records import replace
 from confiture.models.tenancy import TenancyIssueKind
 from confiture.sql.tenant_flow import analyze
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     if not context.target.settings.tenancy.is_set:
         return
     for function in context.catalog.functions.values():
@@ -31,8 +31,8 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="info",
     summary="SQL that is put together when it runs",
-    effect="Nobody knows before whether the statement keeps tenants apart.",
-    hint="write plain statements, or prove them with `confiture tenancy prove`",
+    impact="Nobody knows before whether the statement keeps tenants apart.",
+    fix_hint="write plain statements, or prove them with `confiture tenancy prove`",
     check=_check,
     bad=Example(
         sql=(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.DYNAMIC)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="info",
     summary="A DO block puts SQL together when it runs",
-    effect="Nobody knows before whether the statement keeps tenants apart.",
-    hint="write plain statements, which are analysed, and proved in a dry run",
+    impact="Nobody knows before whether the statement keeps tenants apart.",
+    fix_hint="write plain statements, which are analysed, and proved in a dry run",
     kinds=frozenset({"do_stmt"}),
     check=_check,
     bad=Example(

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.tenancy import find_tenant_column, tenant_tables
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for table, column in tenant_tables(context):
         for key in table.foreign_keys:
             theirs = find_tenant_column(context, key.target) if key.target else None
             if theirs is not None and column not in key.columns:
-                yield Hit(
-                    place=key.location or table.location,
+                yield Violation(
+                    location=key.location or table.location,
                     relation=str(table.name),
                     subject=f"{', '.join(key.columns)} {key.target}",
                     message=f"{key.name} of {table.name} refers to {key.target} without {column}",
@@ -27,9 +27,9 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="warning",
     summary="A foreign key leaves the tenant out",
-    effect="A row can refer to one of another tenant, and whoever follows the key then reads it.",
-    hint="add the tenant to the key: UNIQUE (tenant, id) there, FOREIGN KEY (tenant, ...) here",
-    optional=True,
+    impact="A row can refer to one of another tenant, and whoever follows the key then reads it.",
+    fix_hint="add the tenant to the key: UNIQUE (tenant, id) there, FOREIGN KEY (tenant, ...) here",
+    off_by_default=True,
     check=_check,
     bad=Example(
         sql=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.tenancy import find_statement, to_violation
 from confiture.models.records import replace
 from confiture.models.tenancy import TenancyIssueKind
@@ -14,7 +14,7 @@ from confiture.sql.tenant_flow import analyze
 _IGNORED_KINDS = (TenancyIssueKind.UNKNOWN, TenancyIssueKind.DYNAMIC)
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     if not context.target.settings.tenancy.is_set:
         return
     for function in context.catalog.functions.values():
@@ -31,8 +31,8 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="error",
     summary="A function mixes tenants",
-    effect="Each call can bring rows of one tenant to another.",
-    hint="compare and write the tenant column in each statement of the body",
+    impact="Each call can bring rows of one tenant to another.",
+    fix_hint="compare and write the tenant column in each statement of the body",
     check=_check,
     bad=Example(
         sql=(

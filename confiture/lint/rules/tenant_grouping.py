@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.GROUPING)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="Rows of several tenants are put together",
-    effect="What one tenant reads is worked out of the rows of others.",
-    hint="add the tenant column to GROUP BY, DISTINCT ON or PARTITION BY",
+    impact="What one tenant reads is worked out of the rows of others.",
+    fix_hint="add the tenant column to GROUP BY, DISTINCT ON or PARTITION BY",
     kinds=CHANGING,
     check=_check,
     bad=Example(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.JOIN)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="Tenants' tables are joined without their tenant",
-    effect="Where ids are the same, or one is wrong, rows of different tenants are put together.",
-    hint="compare the tenant columns too; a foreign key on both columns proves that they are equal",
+    impact="Where ids are the same, or one is wrong, rows of different tenants are put together.",
+    fix_hint="compare the tenant columns too; a foreign key on both columns proves that they are equal",
     kinds=CHANGING,
     check=_check,
     bad=Example(

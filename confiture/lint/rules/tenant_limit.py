@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.LIMIT)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="warning",
     summary="LIMIT and OFFSET count over all tenants",
-    effect="Whether a tenant gets its rows depends on how many rows others have.",
-    hint="limit within each tenant: by a LATERAL subquery, or by row_number() OVER (PARTITION BY the tenant)",
+    impact="Whether a tenant gets its rows depends on how many rows others have.",
+    fix_hint="limit within each tenant: by a LATERAL subquery, or by row_number() OVER (PARTITION BY the tenant)",
     kinds=CHANGING,
     check=_check,
     bad=Example(

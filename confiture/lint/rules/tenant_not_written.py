@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.NOT_WRITTEN, TenancyIssueKind.NO_TENANT_COLUMN)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="Rows are written without their tenant",
-    effect="The new rows belong to nobody: no query, policy or check can tell whose they are.",
-    hint="write the tenant column, from the rows that are read",
+    impact="The new rows belong to nobody: no query, policy or check can tell whose they are.",
+    fix_hint="write the tenant column, from the rows that are read",
     kinds=CHANGING,
     check=_check,
     bad=Example(

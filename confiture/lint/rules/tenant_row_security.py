@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.engine.rule import Example, Group, Option, SchemaRule, Violation
 from confiture.lint.facts.tenancy import tenant_tables
 from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Persistence, Table
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for table, _ in tenant_tables(context):
         if table.persistence is Persistence.TEMPORARY:
             continue
@@ -21,9 +21,9 @@ def _check(context: SchemaContext) -> Iterable[Hit]:
             yield _violation(table, "does not bind its owner to its row security", "FORCE")
 
 
-def _violation(table: Table, problem: str, verb: str) -> Hit:
-    return Hit(
-        place=table.location,
+def _violation(table: Table, problem: str, verb: str) -> Violation:
+    return Violation(
+        location=table.location,
         relation=str(table.name),
         subject=verb,
         message=f"{table.name} {problem}",
@@ -36,10 +36,10 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="warning",
     summary="A tenants' table has no row security, or its owner passes it by",
-    effect="One forgotten condition in a query shows the rows of all tenants: nothing else holds them apart.",
-    hint="enable it, with a policy that compares the tenant column; FORCE it where the application owns the table",
+    impact="One forgotten condition in a query shows the rows of all tenants: nothing else holds them apart.",
+    fix_hint="enable it, with a policy that compares the tenant column; FORCE it where the application owns the table",
     options={"forced": Option(description="Whether owners must be bound too.", kind=bool, default=False)},
-    optional=True,
+    off_by_default=True,
     check=_check,
     bad=Example(
         sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id bigint NOT NULL)",),

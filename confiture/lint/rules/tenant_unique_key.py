@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.tenancy import tenant_tables
 from confiture.models.catalog import Constraint, ConstraintKind, Table
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     for table, column in tenant_tables(context):
         for key in table.constraints:
             if key.kind is ConstraintKind.UNIQUE and column not in key.columns and not _is_generated(table, key):
-                yield Hit(
-                    place=key.location or table.location,
+                yield Violation(
+                    location=key.location or table.location,
                     relation=str(table.name),
                     subject=", ".join(key.columns),
                     message=f"{key.name} of {table.name} is unique over all tenants",
@@ -33,9 +33,9 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="info",
     summary="A unique key leaves the tenant out",
-    effect="A value that one tenant has is refused to all others, which also tells them that it exists.",
-    hint="put the tenant first in the key; keys whose values the database makes are fine as they are",
-    optional=True,
+    impact="A value that one tenant has is refused to all others, which also tells them that it exists.",
+    fix_hint="put the tenant first in the key; keys whose values the database makes are fine as they are",
+    off_by_default=True,
     check=_check,
     bad=Example(
         sql=(

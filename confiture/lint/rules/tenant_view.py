@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, SchemaRule
+from confiture.lint.engine.rule import Example, Group, SchemaRule, Violation
 from confiture.lint.facts.tenancy import find_statement, to_violation
 from confiture.models.records import replace
 from confiture.models.tenancy import TenancyIssueKind
 from confiture.sql.tenant_flow import analyze, analyze_view
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     if not context.target.settings.tenancy.is_set:
         return
     for view in context.catalog.views.values():
@@ -34,8 +34,8 @@ RULE = SchemaRule(
     group=Group.TENANCY,
     severity="error",
     summary="A view mixes tenants, or hides whose its rows are",
-    effect="Whoever reads the view cannot keep the tenants apart, or never gets them apart.",
-    hint="show the tenant column, and keep it in every join and grouping",
+    impact="Whoever reads the view cannot keep the tenants apart, or never gets them apart.",
+    fix_hint="show the tenant column, and keep it in every join and grouping",
     check=_check,
     bad=Example(
         sql=(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
 from confiture.lint.facts.tenancy import BEFORE, CHANGING, tenancy_violations
 from confiture.models.tenancy import TenancyIssueKind
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     return tenancy_violations(context, TenancyIssueKind.WRONG_SOURCE)
 
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="The tenant is written from something else",
-    effect="Rows of one tenant are stored as those of another, who then sees them.",
-    hint="write the tenant column of the rows that are read",
+    impact="Rows of one tenant are stored as those of another, who then sees them.",
+    fix_hint="write the tenant column of the rows that are read",
     kinds=CHANGING,
     check=_check,
     bad=Example(

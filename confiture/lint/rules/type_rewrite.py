@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.change_type import TypeChange, default_commands, find_type_changes
@@ -20,7 +20,7 @@ from confiture.sql.tristate import Tristate
 from confiture.sql.type_changes import is_timezone_change, needs_rewrite, objects_rescanned_for, preserves_sort_order
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
     table = context.name(context.node.relation)
@@ -32,7 +32,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             yield _violation(context, table, one, verdict)
 
 
-def _check_rescans(context: StatementContext, table: str, change: TypeChange) -> Iterator[Hit]:
+def _check_rescans(context: StatementContext, table: str, change: TypeChange) -> Iterator[Violation]:
     known = context.table(context.node.relation)
     if known is None or change.old_type is None:
         return
@@ -42,8 +42,8 @@ def _check_rescans(context: StatementContext, table: str, change: TypeChange) ->
         is_order_kept=preserves_sort_order(change.old_type, change.new_type) and not change.has_collation,
     )
     if names:
-        yield Hit(
-            place=change.location,
+        yield Violation(
+            location=change.location,
             relation=table,
             message=f"{table} is read while locked, as {' and '.join(names)} must be made anew for {change.column}",
             effect="Nobody can read or write the table until all of it was read (ACCESS EXCLUSIVE lock).",
@@ -68,7 +68,7 @@ def _is_utc_session(context: StatementContext) -> bool:
     return zone.lower() in ("utc", "etc/utc", "zulu", "gmt")
 
 
-def _violation(context: StatementContext, table: str, change: TypeChange, verdict: Tristate) -> Hit:
+def _violation(context: StatementContext, table: str, change: TypeChange, verdict: Tristate) -> Violation:
     clocks = change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
     if verdict is Tristate.YES:
         message = f"{table} is written anew to make {change.column} {change.new_type}"
@@ -82,8 +82,8 @@ def _violation(context: StatementContext, table: str, change: TypeChange, verdic
             " now is stored the same way"
         )
     in_utc = clocks and verdict is Tristate.UNKNOWN
-    return Hit(
-        place=change.location,
+    return Violation(
+        location=change.location,
         relation=table,
         severity=None if verdict is Tristate.YES else "warning",
         message=message + (f" (it is {change.old_type})" if change.old_type else ""),
@@ -133,12 +133,12 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="ALTER COLUMN ... TYPE that writes every row anew",
-    effect="Rows and indexes are written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    hint="add a second column, let a trigger fill it, fill the rows that exist in batches, then move clients over; "
+    impact="Rows and indexes are written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a second column, let a trigger fill it, fill the rows that exist in batches, then move clients over; "
     "varchar to a longer varchar or text, and numeric to more digits of the same scale, rewrite nothing",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders ALTER COLUMN quantity TYPE bigint",)),
     good=Example(before=_BEFORE, sql=("ALTER TABLE w_orders ALTER COLUMN note TYPE text",)),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.row_changes import (
     CHANGING,
     RowChange,
@@ -32,7 +32,7 @@ _GROUPED_HINT = (
 )
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if context.step.backfill is not None:
         return
     made = list(find_row_changes(context.statement.kind, context.node))
@@ -43,7 +43,7 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         yield from _check_insert(context)
 
 
-def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alone: bool) -> Hit:
+def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alone: bool) -> Violation:
     target = change.node.relation
     called = context.name(target)
     rows = context.rows(resolve_relation_name(context, target))
@@ -54,23 +54,23 @@ def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alo
         message = f"{change.verb} may {change.effect_text} {whole} in one transaction: its WHERE sets no bound"
     else:
         message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
-    return Hit(
-        place=context.statement.location_at(target.location),
+    return Violation(
+        location=context.statement.location_at(target.location),
         relation=called,
         message=message,
         remedy=_first_batch_sql(context, change) if is_alone else None,
     )
 
 
-def _check_insert(context: StatementContext) -> Iterator[Hit]:
+def _check_insert(context: StatementContext) -> Iterator[Violation]:
     select = context.node.select_stmt.select_stmt
     if select.values_lists or not context.target.table_rows:
         return
     large = [name for name in find_read_tables(select, context) if is_large(context, name)]
     if large and is_large_read(select, context):
         read = ", ".join(f"{name} (about {context.rows(name):,} rows)" for name in large)
-        yield Hit(
-            place=context.statement.location_at(context.node.relation.location),
+        yield Violation(
+            location=context.statement.location_at(context.node.relation.location),
             relation=context.name(context.node.relation),
             message=f"INSERT ... SELECT reads {read} in one transaction",
             effect=_FILL_IMPACT,
@@ -121,13 +121,13 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="warning",
     summary="UPDATE, DELETE or MERGE without a bound on its rows, or INSERT from all of a large table",
-    effect="Every row that it changes stays locked until the migration commits, and whoever wants to change such a "
+    impact="Every row that it changes stays locked until the migration commits, and whoever wants to change such a "
     "row waits that long; the old rows stay behind dead, and vacuum can remove none of them before the commit.",
-    hint="write it as a `backfill:` step, which runs in batches, each committed by itself; for a table that stays "
+    fix_hint="write it as a `backfill:` step, which runs in batches, each committed by itself; for a table that stays "
     "small, say so in an ignore comment",
     kinds=CHANGING,
     check=_check,
-    claims=Claims(scans=("w_orders",)),
+    expected_effects=ExpectedEffects(scans=("w_orders",)),
     bad=Example(before=_BEFORE, sql=("UPDATE w_orders SET note = '' WHERE note IS NULL",)),
     good=Example(
         before=_BEFORE,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     KEYS,
     AddedConstraint,
@@ -36,7 +36,7 @@ from confiture.sql.parse_tree import pb
 _KINDS = {pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE, pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY}
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -45,8 +45,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         return  # ONLY: the partitioned table itself has no rows to index
     table = context.name(relation)
     for addition in _added_keys(context):
-        yield Hit(
-            place=addition.location,
+        yield Violation(
+            location=addition.location,
             relation=table,
             message=f"the index of the {KEYS[addition.kind]} is built while nobody can read or write {table}",
             remedy=_by_partition_remedy(context) if partitioned else _by_index_remedy(context),
@@ -161,11 +161,11 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A UNIQUE or PRIMARY KEY constraint builds its index under the strongest lock",
-    effect="Every query of the table waits until the whole index is built (ACCESS EXCLUSIVE lock).",
-    hint="build a unique index CONCURRENTLY, then make the constraint of it with USING INDEX, which takes a moment",
+    impact="Every query of the table waits until the whole index is built (ACCESS EXCLUSIVE lock).",
+    fix_hint="build a unique index CONCURRENTLY, then make the constraint of it with USING INDEX, which takes a moment",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, number text NOT NULL)",
         sql=("ALTER TABLE w_orders ADD CONSTRAINT w_orders_number_key UNIQUE (number)",),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from confiture.lint.engine.rule import CommentRule, Example, Group
+from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule
 
-RULE = CommentRule(
+RULE = IgnoreCommentRule(
     name="unused_ignore",
     group=Group.COMMENTS,
     severity="warning",
     summary="An ignore comment for a rule that finds nothing there, or that does not exist",
-    effect="The comment claims a hazard that is not there, and would hide the next one that comes to this statement.",
-    hint="remove the comment, or the rule's name from it",
+    impact="The comment claims a hazard that is not there, and would hide the next one that comes to this statement.",
+    fix_hint="remove the comment, or the rule's name from it",
     bad=Example(
         sql=(
             "-- confiture: ignore requires_primary_key -- rows are only ever appended\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import has_concurrent_users
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.sql_text import qualified_name
@@ -14,7 +14,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.options import is_option_enabled
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if context.statement.kind == "cluster_stmt":
         verb, tables = "CLUSTER", [node.relation] if node.HasField("relation") else []
@@ -24,16 +24,16 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         return
     if not tables:
         what = "every table that was clustered before" if verb == "CLUSTER" else "every table of the database"
-        yield Hit(place=context.location, message=f"{verb} writes {what} anew")
+        yield Violation(location=context.location, message=f"{verb} writes {what} anew")
     for table in tables:
         if has_concurrent_users(context, table):
             yield _violation(context, verb, table)
 
 
-def _violation(context: StatementContext, verb: str, table: Any) -> Hit:
+def _violation(context: StatementContext, verb: str, table: Any) -> Violation:
     name = context.name(table)
-    return Hit(
-        place=context.statement.location_at(table.location),
+    return Violation(
+        location=context.statement.location_at(table.location),
         relation=name,
         message=f"{verb} writes {name} and its indexes anew",
         remedy=f"VACUUM (ANALYZE) {qualified_name(resolve_relation_name(context, table))};",
@@ -47,11 +47,11 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="VACUUM FULL or CLUSTER",
-    effect="All of the table is written anew while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    hint="plain VACUUM makes the space usable again; pg_repack or pg_squeeze give it back without the lock",
+    impact="All of the table is written anew while nobody can read or write it (ACCESS EXCLUSIVE lock).",
+    fix_hint="plain VACUUM makes the space usable again; pg_repack or pg_squeeze give it back without the lock",
     kinds=frozenset({"vacuum_stmt", "cluster_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
     bad=Example(before=_BEFORE, sql=("CLUSTER w_orders USING w_orders_pkey",)),
     good=Example(before=_BEFORE, sql=("VACUUM (ANALYZE) w_orders",)),
 )

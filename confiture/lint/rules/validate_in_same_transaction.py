@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import (
     AddedConstraint,
     added_constraints,
@@ -26,7 +26,7 @@ from confiture.sql.parse_tree import alter_commands, pb
 from confiture.sql.tokens import command_offsets
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     relation = context.node.relation
     if not can_reach_rows(context) or not has_concurrent_users(context, relation):
         return
@@ -37,8 +37,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         added = next((one for name, one in _not_valid_constraints(context) if name == command.name), None)
         if added is not None and not has_constraint_on_partitions(context, command.name):
             is_key = added.kind == pb.CONSTR_FOREIGN
-            yield Hit(
-                place=command_offsets(context.statement)[number],
+            yield Violation(
+                location=command_offsets(context.statement)[number],
                 relation=table,
                 message=f"{command.name} was added to {table} in the same transaction, whose lock lasts through"
                 " this scan",
@@ -75,12 +75,12 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A constraint is added NOT VALID and validated in one transaction",
-    effect="Every query of the table waits until all of its rows are checked: the ACCESS EXCLUSIVE lock of ADD lasts"
+    impact="Every query of the table waits until all of its rows are checked: the ACCESS EXCLUSIVE lock of ADD lasts"
     " until the transaction ends.",
-    hint="VALIDATE in a later migration: by itself, it lets reads and writes go on",
+    fix_hint="VALIDATE in a later migration: by itself, it lets reads and writes go on",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before="CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric)",
         sql=(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_users, is_constrained_domain, new_columns
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.column_backfill import backfill_sql
@@ -24,7 +24,7 @@ from confiture.sql.type_changes import format_type_name
 from confiture.sql.volatility import find_called_functions, is_domain_default_volatile
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if not can_reach_rows(context) or not has_concurrent_users(context, context.node.relation):
         return
     for column in new_columns(context).values():
@@ -33,15 +33,15 @@ def _check(context: StatementContext) -> Iterable[Hit]:
             yield from _check_default(context, column, default) if default else _check_domain(context, column)
 
 
-def _check_default(context: StatementContext, column: Any, default: Any) -> Iterator[Hit]:
+def _check_default(context: StatementContext, column: Any, default: Any) -> Iterator[Violation]:
     calls = {name: verdict for name, verdict in find_called_functions(default.raw_expr, context.catalog) if verdict}
     if not calls:
         return
     table = context.name(context.node.relation)
     worst = max(calls, key=lambda name: calls[name])
     sure = calls[worst] is Tristate.YES
-    yield Hit(
-        place=context.statement.location_at(default.location),
+    yield Violation(
+        location=context.statement.location_at(default.location),
         relation=table,
         severity=None if sure else "warning",
         message=f"{table} is written anew, as {worst}() gives each row another {column.colname}"
@@ -51,13 +51,13 @@ def _check_default(context: StatementContext, column: Any, default: Any) -> Iter
     )
 
 
-def _check_domain(context: StatementContext, column: Any) -> Iterator[Hit]:
+def _check_domain(context: StatementContext, column: Any) -> Iterator[Violation]:
     type_name = format_type_name(column.type_name, context.catalog)
     volatile = is_domain_default_volatile(type_name, context.catalog)
     if volatile:
         table = context.name(context.node.relation)
-        yield Hit(
-            place=context.statement.location_at(column.location),
+        yield Violation(
+            location=context.statement.location_at(column.location),
             relation=table,
             severity=None if volatile is Tristate.YES else "warning",
             message=f"{table} is written anew for {column.colname}: the default of {type_name} gives each row another",
@@ -101,12 +101,13 @@ RULE = StatementRule(
     group=Group.LOCKS,
     severity="error",
     summary="ADD COLUMN with a volatile default",
-    effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    hint="add the column without the default, set the default, and fill the rows that exist in batches; constants and "
+    impact="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
+    fix_hint="add the column without the default, set the default, and fill the rows that exist in"
+    " batches; constants and "
     "stable functions such as now() rewrite nothing",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),
     bad=Example(before=_BEFORE, sql=("ALTER TABLE w_orders ADD COLUMN token uuid DEFAULT gen_random_uuid()",)),
     good=Example(
         before=_BEFORE,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.engine.rule import Example, Group, Option, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import is_small_table, non_partition_tables
 from confiture.lint.facts.types import without_typmod
 from confiture.models.catalog import Catalog, Table, TableColumn
@@ -92,7 +92,7 @@ _BY_TYPE = {
 _MAX_VALUES = {"smallint": "32,767", "integer": "2,147,483,647"}
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     found = _find_weak_columns(context)
     for kind, columns in found.items():
         if _WEAKNESSES[kind].severity == "info" and len(columns) > _MIN_COLUMNS_FOR_SUMMARY:
@@ -141,11 +141,11 @@ def _type_kinds(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset
     return frozenset(found)
 
 
-def _violation(table: Table, column: TableColumn, kind: str) -> Hit:
+def _violation(table: Table, column: TableColumn, kind: str) -> Violation:
     weakness = _WEAKNESSES[kind]
     problem = weakness.problem.format(type=column.type)
-    return Hit(
-        place=column.location or table.location,
+    return Violation(
+        location=column.location or table.location,
         relation=str(table.name),
         subject=f"{column.name} {kind}",
         message=f"{table.name}.{column.name} {problem}",
@@ -155,7 +155,7 @@ def _violation(table: Table, column: TableColumn, kind: str) -> Hit:
     )
 
 
-def _summary_violation(table: Table, column: TableColumn, kind: str) -> Hit:
+def _summary_violation(table: Table, column: TableColumn, kind: str) -> Violation:
     """One hit for what the whole schema does."""
     hit = _violation(table, column, kind)
     return replace(hit, message=f"{hit.message}, as are at least {_MIN_COLUMNS_FOR_SUMMARY} other columns")
@@ -166,8 +166,8 @@ RULE = SchemaRule(
     group=Group.TYPES,
     severity="warning",
     summary="Columns whose type runs out, or loses something",
-    effect="The type gives less than its values need; changing it later rewrites the table.",
-    hint="use bigint, text, numeric, timestamptz and jsonb",
+    impact="The type gives less than its values need; changing it later rewrites the table.",
+    fix_hint="use bigint, text, numeric, timestamptz and jsonb",
     options={
         _KINDS_OPTION: Option(
             description="What it looks for.",

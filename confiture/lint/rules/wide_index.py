@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confiture.lint.engine.context import SchemaContext
-from confiture.lint.engine.rule import Example, Group, Hit, Option, SchemaRule
+from confiture.lint.engine.rule import Example, Group, Option, SchemaRule, Violation
 from confiture.lint.facts.table_sizes import non_partition_tables
 
 _MAX_COLUMNS_OPTION = "max_columns"
 
 
-def _check(context: SchemaContext) -> Iterable[Hit]:
+def _check(context: SchemaContext) -> Iterable[Violation]:
     most = context.options[_MAX_COLUMNS_OPTION]
     for table in non_partition_tables(context.catalog):
         for index in table.indexes:
             if index.method == "btree" and not index.unique and len(index.columns) > most:
-                yield Hit(
-                    place=index.location,
+                yield Violation(
+                    location=index.location,
                     relation=str(table.name),
                     subject=index.name,
                     message=f"{index.name} of {table.name} has {len(index.columns)} key columns, more than {most}",
@@ -29,8 +29,8 @@ RULE = SchemaRule(
     group=Group.INDEXES,
     severity="info",
     summary="Indexes with many key columns",
-    effect="The index grows almost as large as the table and slows each write; its last columns seldom help.",
-    hint="keep the columns that narrow the search; what is only read can stand in INCLUDE",
+    impact="The index grows almost as large as the table and slows each write; its last columns seldom help.",
+    fix_hint="keep the columns that narrow the search; what is only read can stand in INCLUDE",
     options={_MAX_COLUMNS_OPTION: Option(description="How many key columns an index may have.", kind=int, default=4)},
     check=_check,
     bad=Example(

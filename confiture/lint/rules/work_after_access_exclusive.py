@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confiture.lint.engine.context import StatementContext
-from confiture.lint.engine.rule import Claims, Example, Group, Hit, StatementRule
+from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.lint.facts.alter_table import added_constraints
 from confiture.lint.facts.row_changes import CHANGING, find_row_changes, is_large_read, is_new_name, is_unbounded
 from confiture.lint.facts.table_sizes import is_large, is_small_table, resolve_relation_name
@@ -22,7 +22,7 @@ _BUILD_KINDS = ("index_stmt", "cluster_stmt", "reindex_stmt", "alter_table_stmt"
 _KINDS = frozenset({*CHANGING, *_BUILD_KINDS, "create_table_as_stmt", "refresh_mat_view_stmt", "copy_stmt"})
 
 
-def _check(context: StatementContext) -> Iterable[Hit]:
+def _check(context: StatementContext) -> Iterable[Violation]:
     if next(context.earlier_exclusive(), None) is None:
         return
     work = next(_slow_work(context), None)
@@ -33,8 +33,8 @@ def _check(context: StatementContext) -> Iterable[Hit]:
         if held:
             if not _is_already_reported(earlier, context):
                 stays = "stays" if len(held) == 1 else "stay"
-                yield Hit(
-                    place=context.location,
+                yield Violation(
+                    location=context.location,
                     relation=str(held[0]),
                     message=f"{join_and_truncate([str(name) for name in held])} {stays} locked by "
                     f"`{shorten_sql(earlier.statement.text)}` while this statement {work}",
@@ -157,12 +157,12 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="Long work while an ACCESS EXCLUSIVE lock of the same transaction is held",
-    effect="Nobody can read or write the locked table until this work is done and the transaction commits: its ACCESS "
+    impact="Nobody can read or write the locked table until this work is done and the transaction commits: its ACCESS "
     "EXCLUSIVE lock lasts until then.",
-    hint="put what takes the lock and what takes the time into migrations of their own",
+    fix_hint="put what takes the lock and what takes the time into migrations of their own",
     kinds=_KINDS,
     check=_check,
-    claims=Claims(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
+    expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),
     bad=Example(
         before=_BEFORE,
         sql=(

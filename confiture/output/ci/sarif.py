@@ -60,8 +60,8 @@ def _rule_object(name: str, rule: Rule | None) -> dict[str, Any]:
     return {
         "id": name,
         "shortDescription": {"text": rule.summary},
-        "fullDescription": {"text": rule.effect},
-        "help": {"text": f"Next: {rule.hint}."},
+        "fullDescription": {"text": rule.impact},
+        "help": {"text": f"Next: {rule.fix_hint}."},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"tags": [rule.group.value]},
     }

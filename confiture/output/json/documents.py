@@ -170,10 +170,10 @@ def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
                 "aliases": list(rule.aliases),
                 "group": rule.group.value,
                 "severity": rule.severity,
-                "optional": rule.optional,
+                "optional": rule.off_by_default,
                 "summary": rule.summary,
-                "effect": rule.effect,
-                "hint": rule.hint,
+                "effect": rule.impact,
+                "hint": rule.fix_hint,
                 "options": {
                     name: {
                         "description": option.description,

@@ -87,8 +87,8 @@ def print_rules(console: Console, rules: Mapping[str, Rule]) -> None:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for rule in here:
-            severity = "optional" if rule.optional else rule.severity
-            style = "dim" if rule.optional else SEVERITY_STYLES[rule.severity]
+            severity = "optional" if rule.off_by_default else rule.severity
+            style = "dim" if rule.off_by_default else SEVERITY_STYLES[rule.severity]
             table.add_row(CleanText(rule.name), CleanText(severity, style=style), CleanText(rule.summary))
         console.print(CleanText(group.value, style="bold"))
         console.print(table)
