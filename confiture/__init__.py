@@ -29,10 +29,12 @@ if TYPE_CHECKING:
         MigrationStopped,
         Span,
     )
-    from confiture.lint.engine.rule import (
+    from confiture.lint.rule import (
+        Claims,
         Example,
         ExpectedEffects,
         Group,
+        Hit,
         Option,
         Rule,
         SchemaRule,
@@ -51,6 +53,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "CheckFailed",
+    "Claims",
     "ConfitureError",
     "DatabaseFactory",
     "DatabaseUnavailable",
@@ -62,6 +65,7 @@ __all__ = [
     "ExpectedEffects",
     "Group",
     "HazardsFound",
+    "Hit",
     "Hook",
     "HookConnection",
     "HookContext",
@@ -107,7 +111,18 @@ _MODULES = {
     ),
     "confiture.core.commands": ("DownOptions", "UpOptions"),
     "confiture.project": ("Project",),
-    "confiture.lint.rule": ("Claims", "Example", "Group", "Hit", "Option", "Rule", "SchemaRule", "StatementRule"),
+    "confiture.lint.rule": (
+        "Claims",
+        "Example",
+        "ExpectedEffects",
+        "Group",
+        "Hit",
+        "Option",
+        "Rule",
+        "SchemaRule",
+        "StatementRule",
+        "Violation",
+    ),
     "confiture.models": ("Migration",),
     "confiture.testing": (
         "DatabaseFactory",

@@ -12,10 +12,16 @@ from confiture.lint.engine.rule import (
     Violation,
 )
 
+Claims = ExpectedEffects
+Hit = Violation
+"""Their former names."""
+
 __all__ = [
+    "Claims",
     "Example",
     "ExpectedEffects",
     "Group",
+    "Hit",
     "IgnoreCommentRule",
     "Option",
     "Rule",

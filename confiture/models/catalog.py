@@ -13,6 +13,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from confiture.models.former_names import former_attributes
 from confiture.models.records import record
 from confiture.models.source import SourceLocation
 
@@ -58,6 +59,7 @@ class ConstraintKind(StrEnum):
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class TableColumn:
     """A column. Its type is empty where it is not known, as of some columns of CREATE TABLE AS.
 
@@ -81,6 +83,7 @@ class TableColumn:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Constraint:
     """A constraint of a table. `columns` are its key columns, for a CHECK those that its expression reads.
 
@@ -104,6 +107,7 @@ class Constraint:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Index:
     """An index. `columns` are its keys in order, None for a key that is an expression, whose text `expressions` has.
 
@@ -129,6 +133,7 @@ class Index:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Policy:
     """A row security policy. `command` is `all`, `select`, `insert`, `update` or `delete`; no `roles` means PUBLIC."""
 
@@ -142,6 +147,7 @@ class Policy:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Trigger:
     """A trigger that users defined."""
 
@@ -156,6 +162,7 @@ class Trigger:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Table:
     """A table. `parents` are those it inherits from, or the one it is a partition of.
 
@@ -254,6 +261,7 @@ class ViewQuery:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class View:
     """A view or a materialized view. `columns` are their names in order; none where not all of them are known.
 
@@ -273,6 +281,7 @@ class View:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class EnumType:
     """An enum type, its labels in their order."""
 
@@ -282,6 +291,7 @@ class EnumType:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class DomainType:
     """A domain over a type. `checks` are its constraints: name and expression, and whether it is proven."""
 
@@ -294,6 +304,7 @@ class DomainType:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class CompositeType:
     """A composite type: its attributes by name and type."""
 
@@ -303,6 +314,7 @@ class CompositeType:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class RangeType:
     """A range type over the values of another type."""
 
@@ -325,6 +337,7 @@ class Signature(NamedTuple):
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Function:
     """A function or procedure. `settings` are those of its SET clauses, by name; `body` is its source text.
 
@@ -345,6 +358,7 @@ class Function:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+@former_attributes(place="location")
 class Sequence:
     """A sequence. `owner` is the table and column it belongs to, as that of a serial or identity column does."""
 
@@ -354,6 +368,7 @@ class Sequence:
 
 
 @record(frozen=True, kw_only=True, slots=True, order=True)
+@former_attributes(place="location")
 class Grant:
     """A privilege on an object that was given to a role; `public` is everyone.
 
@@ -372,6 +387,7 @@ class Grant:
 Relation = Table | View | Sequence
 
 
+@former_attributes(indexed="find_index", referring="tables_referencing", views_on="views_reading")
 @record(frozen=True, kw_only=True, slots=True)
 class Catalog:
     """All objects of a schema.

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, overload
 
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Relation, Table
+from confiture.models.former_names import former_attributes
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.models.records import record
 from confiture.models.settings import NEWEST_LINTED, Settings
@@ -57,11 +58,12 @@ def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
     return LintTarget(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
 
 
+@former_attributes(surroundings="target", misfits="catalog_issues")
 @dataclass(frozen=True, kw_only=True)
 class SchemaContext:
     """A schema. `options` are those of the rule that judges it.
 
-    `misfits` are the statements of the DDL files that did not fit: objects made twice, or named and not there. The
+    `catalog_issues` are the statements of the DDL files that did not fit: objects made twice, or named and not there. The
     catalog may have what is named all the same: made by a migration, or further below.
     """
 
@@ -168,6 +170,7 @@ class _ListPrefix(Sequence["StatementContext"]):
         return self._items[range(self._length)[index]]
 
 
+@former_attributes(surroundings="target", place="location", earlier_of="earlier_of_kind", later_of="later_of_kind")
 @record(frozen=True, kw_only=True)
 class StatementContext:
     """A statement of a migration, with the catalog as it is before it runs.

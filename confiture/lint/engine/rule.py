@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from confiture.models.findings import Edit
+from confiture.models.former_names import former_fields
 from confiture.models.records import record
 from confiture.models.settings import Severity
 from confiture.models.source import SourceLocation
@@ -93,22 +94,23 @@ class Example:
     versions: tuple[int, int | None] = (14, None)
 
 
+@former_fields(place="location")
 @record(frozen=True, kw_only=True, slots=True)
 class Violation:
     """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
 
-    `relation` is the name of the table, or other object, that it is about: patterns of the settings are held against
+    `relation` is the name of the table, or other object, that it is about: patterns of the settings are matched with
     it. `effect`, `hint` and `severity` replace the rule's own where the case is special; a severity that the settings
     give to the rule wins.
 
-    `subject` tells apart hits of a SchemaRule on one relation: the name of the column, index or policy, and what is
-    wrong if that can be several things. It is part of fingerprints, so it must not change with wordings. `statement` is
-    the SQL that a SchemaRule judged, such as that of a view.
+    `subject` tells apart violations of a SchemaRule on one relation: the name of the column, index or policy, and what
+    is wrong if that can be several things. It is part of fingerprints, so it must not change with wordings.
+    `statement` is the SQL that a SchemaRule judged, such as that of a view.
 
     Example::
 
-        Hit(
-            place=column.place,
+        Violation(
+            location=column.location,
             relation=str(table.name),
             subject=column.name,
             message=f"{table.name}.{column.name} is called temporary",
@@ -127,13 +129,22 @@ class Violation:
     edits: tuple[Edit, ...] = ()
 
 
+_FORMER = {
+    "claims": "expected_effects",
+    "effect": "impact",
+    "hint": "fix_hint",
+    "optional": "off_by_default",
+}
+
+
+@former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class Rule:
     """What all rules have.
 
-    `summary` says in a line what it finds, `effect` in a sentence what happens in production, `hint` what to do
-    instead. A rule that is `optional` is silent until the settings name it. `aliases` are former names, the oldest
-    first: settings, ignore comments, options and baselines that use one mean this rule.
+    `summary` says in a line what it finds, `impact` in a sentence what happens in production, `fix_hint` what to do
+    instead. A rule that is `off_by_default` is silent until the settings name it. `aliases` are former names, the
+    oldest first: settings, ignore comments, options and baselines that use one mean this rule.
 
     Example::
 
@@ -160,6 +171,7 @@ class Rule:
         return self.aliases[0] if self.aliases else self.name
 
 
+@former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class SchemaRule(Rule):
     """Judges a catalog, whether it was read from files or from a database.
@@ -169,7 +181,8 @@ class SchemaRule(Rule):
         def check(subject):
             for table in subject.catalog.tables.values():
                 if table.name.name.endswith("_tmp"):
-                    yield Hit(place=table.place, relation=str(table.name), message=f"{table.name} is called temporary")
+                    name = str(table.name)
+                    yield Violation(location=table.location, relation=name, message=f"{name} is temporary")
 
         RULE = SchemaRule(name="no_tmp_tables", check=check, ...)
     """
@@ -177,6 +190,7 @@ class SchemaRule(Rule):
     check: Callable[[SchemaContext], Iterable[Violation]]
 
 
+@former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
     """Judges each statement of a migration of the kinds in `kinds` (names of the parse tree, such as `index_stmt`).
@@ -194,6 +208,7 @@ class StatementRule(Rule):
     check: Callable[[StatementContext], Iterable[Violation]]
 
 
+@former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreCommentRule(Rule):
     """Judges ignore comments; the engine holds them against what all other rules found."""
