@@ -17,9 +17,9 @@ from tests.test_import_hygiene import HEAVY
 
 PUBLIC = """
 CheckFailed Claims ConfitureError DatabaseFactory DatabaseUnavailable Diagnostic DownOptions Drift Example ExitCode
-Group HazardsFound Hit Hook HookConnection HookContext HookCursor HookPhase HookRefused HookResult InputError
-LintingError LockHeld Migration MigrationFailed MigrationStopped Migrator Option Project Rule SchemaRule
-ScratchDatabase ScratchServer Span StatementRule UpOptions register_hook scratch_server
+ExpectedEffects Group HazardsFound Hit Hook HookConnection HookContext HookCursor HookPhase HookRefused HookResult
+InputError LintingError LockHeld Migration MigrationFailed MigrationStopped Migrator Option Project Rule SchemaRule
+ScratchDatabase ScratchServer Span StatementRule UpOptions Violation register_hook scratch_server
 test_every_migration_goes_up_down_up up_down_up
 """
 DOCUMENTED = {

@@ -137,3 +137,26 @@ def test_editors_accept_a_former_name_and_the_page_has_it() -> None:
     ]
     assert valid == ["wide_index", "broad_index"]
     assert "formerly broad_index" in render_page(rule)
+
+
+def test_rules_with_former_names_of_fields_run(project: Project) -> None:
+    """A rule that was written for version 0.1 of the API: `Hit`, `place`, `effect`, `hint`, `claims`, `optional`."""
+    project.write(
+        "former_rules.py",
+        """
+from confiture.lint.rule import Claims, Example, Group, Hit, SchemaRule
+
+def check(subject):
+    for table in subject.catalog.tables.values():
+        if subject.surroundings and not subject.misfits:
+            yield Hit(place=table.place, relation=str(table.name), message=f"{table.name} is here", hint="own hint")
+
+RULES = [SchemaRule(name="former", check=check, group=Group.SCHEMA, severity="error", summary="s", effect="E.",
+                    hint="h", bad=Example(sql=()), good=Example(sql=()), claims=Claims(), optional=True)]
+assert (RULES[0].effect, RULES[0].fix_hint, RULES[0].optional) == ("E.", "h", True)
+""",
+    )
+    settings(project, "{plugins: former_rules, rules: [former]}")
+    project.ddl("a.sql", "CREATE TABLE a (id int PRIMARY KEY);\n")
+    (found,) = [one for one in lint(project).findings if one.rule == "former"]
+    assert (found.message, found.hint, found.span and found.span.line) == ("a is here", "own hint", 1)
