@@ -13,11 +13,11 @@ PK = "pk_over_nullable_index"
 EXCLUDE = "exclusion_blocking"
 VALIDATE = "validate_in_same_transaction"
 DOMAIN = "domain_constraint_scan"
-DROPPED = "drop_guarantee"
+DROPPED = "drop_constraint"
 INDEX = "create_index_blocking"
 DROP_INDEX = "drop_or_reindex_blocking"
 PARTITIONED = "concurrently_on_partitioned"
-ONLY = "only_on_parent"
+ONLY = "alter_only_partitioned"
 RULES = (
     *(CHECK, KEY, NOT_NULL, REQUIRED, UNIQUE, PK, EXCLUDE, VALIDATE, DOMAIN, DROPPED, INDEX, DROP_INDEX, PARTITIONED),
     ONLY,

@@ -139,14 +139,14 @@ def rewrite(table: str, statement: str) -> DryRunWarning:
 
 
 def test_the_worst_finding_explains_what_was_seen() -> None:
-    findings = [finding("merge_alters", "warning", ADD_TOKEN), finding("volatile_default", "error", ADD_TOKEN)]
+    findings = [finding("combine_alter_table", "warning", ADD_TOKEN), finding("volatile_default", "error", ADD_TOKEN)]
     seen, other = merge_lint_and_measured([rewrite("big", ADD_TOKEN)], findings, [])
     assert (seen.rule, seen.hint, seen.message) == (
         "volatile_default",
         "mend volatile_default",
         "big is rewritten in 2.0 s",
     )
-    assert (other.rule, other.measured_ms) == ("merge_alters", None)
+    assert (other.rule, other.measured_ms) == ("combine_alter_table", None)
 
 
 def test_what_partitions_feel_goes_with_their_table() -> None:

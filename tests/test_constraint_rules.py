@@ -217,7 +217,7 @@ def test_an_index_of_a_broken_build_is_found_in_a_database(database_18: Database
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute("CREATE UNIQUE INDEX CONCURRENTLY w_orders_id_idx ON w_orders (id)")
         surroundings = LintTarget(settings=SETTINGS, postgres_version=18)
-        rules = [default_active_rule(built_in_rules()["invalid_index_left"])]
+        rules = [default_active_rule(built_in_rules()["invalid_index"])]
         (broken,) = to_findings(check_schema(rules, read_catalog(connection), (), surroundings))
         connection.execute("UPDATE w_orders SET id = amount")
         connection.execute(str(broken.remedy).encode())

@@ -88,7 +88,7 @@ def test_the_place_is_that_of_the_label() -> None:
         ("cascade_or_truncate", "TRUNCATE w_jobs", "w_jobs"),
         ("replica_identity", "ALTER TABLE w_orders REPLICA IDENTITY FULL", "REPLICA"),
         ("unbounded_dml", "WITH a AS (DELETE FROM w_orders RETURNING id) SELECT * FROM a", "w_orders"),
-        ("opaque_sql", "SELECT 1, public.run_all()", "public.run_all"),
+        ("dynamic_sql", "SELECT 1, public.run_all()", "public.run_all"),
     ],
 )
 def test_places(rule: str, text: str, at: str) -> None:

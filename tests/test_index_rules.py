@@ -226,4 +226,4 @@ def test_an_index_of_a_part_cannot_be_dropped_alone() -> None:
     ],
 )
 def test_wide_index(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
-    assert_finds(lint("wide_index", f"{_T} {sql}", options=options), *fragments)
+    assert_finds(lint("too_many_index_columns", f"{_T} {sql}", options=options), *fragments)

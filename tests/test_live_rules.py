@@ -28,7 +28,7 @@ _MODULES = (test_schema_rules, test_index_rules, test_type_rules, test_security_
 _BEFORE = {
     "requires_indexes_on_foreign_keys": test_index_rules._CUSTOMERS,
     "duplicate_index": test_index_rules._T,
-    "wide_index": test_index_rules._T,
+    "too_many_index_columns": test_index_rules._T,
 }
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {"requires_column": {"column_type": None, "not_null": False}}
 # of the session that ran the file, which the file alone does not tell

@@ -72,9 +72,9 @@ def found(rule: str, sql: str, version: int = 18) -> list[Finding]:
         ),
         ("detach_blocking", "ALTER TABLE w_events DETACH PARTITION w_events_2024 FINALIZE"),
         ("refresh_blocking", "REFRESH MATERIALIZED VIEW r_any WITH NO DATA"),
-        ("fk_locks_parent", "DROP TABLE w_orders, w_customers"),
-        ("fk_locks_parent", "ALTER TABLE w_orders DROP COLUMN amount"),
-        ("fk_locks_parent", "CREATE TEMPORARY TABLE t (id bigint)"),
+        ("foreign_key_locks_referenced", "DROP TABLE w_orders, w_customers"),
+        ("foreign_key_locks_referenced", "ALTER TABLE w_orders DROP COLUMN amount"),
+        ("foreign_key_locks_referenced", "CREATE TEMPORARY TABLE t (id bigint)"),
         ("policy_or_rule_lock", "CREATE TABLE w_new (id bigint); CREATE POLICY p ON w_new USING (true)"),
         ("attach_without_proof", "CREATE TABLE IF NOT EXISTS w_calls_rest PARTITION OF w_calls FOR VALUES IN (1)"),
         ("policy_or_rule_lock", "ALTER TABLE scratch DISABLE TRIGGER ALL"),
@@ -145,14 +145,14 @@ def test_nothing_is_found_where_there_is_no_hazard(rule: str, sql: str) -> None:
             "w_calls_rest is read while it is locked: rows of the new partition may be in it",
         ),
         (
-            "fk_locks_parent",
+            "foreign_key_locks_referenced",
             "DROP TABLE w_orders",
             "warning",
             "nobody can read or write w_customers until this commits:"
             " w_orders refers to it (w_orders_customer_id_fkey)",
         ),
         (
-            "fk_locks_parent",
+            "foreign_key_locks_referenced",
             "DROP TABLE w_orders, w_bills, w_scans",
             "warning",
             "nobody can read or write w_customers and w_jobs until this commits:"
@@ -201,13 +201,19 @@ def test_what_is_found_says_how_sure_it_is(rule: str, sql: str, severity: str | 
             "ALTER TABLE w_customers ALTER number DROP DEFAULT, ALTER number TYPE varchar(10),"
             " ALTER number SET DEFAULT '1', ADD extra int",
         ),
-        ("fk_locks_parent", "ALTER TABLE w_steps DROP CONSTRAINT k, DROP COLUMN note, ADD COLUMN extra int"),
-        ("fk_locks_parent", "ALTER TABLE w_bills DROP COLUMN customer_id, DROP CONSTRAINT w_bills_job_id_fkey"),
+        (
+            "foreign_key_locks_referenced",
+            "ALTER TABLE w_steps DROP CONSTRAINT k, DROP COLUMN note, ADD COLUMN extra int",
+        ),
+        (
+            "foreign_key_locks_referenced",
+            "ALTER TABLE w_bills DROP COLUMN customer_id, DROP CONSTRAINT w_bills_job_id_fkey",
+        ),
         ("cascade_or_truncate", "DROP VIEW v_orders CASCADE"),
         ("type_rewrite", "ALTER TABLE w_customers ALTER COLUMN seen TYPE timestamptz"),
         ("narrowing_type", "ALTER TABLE w_customers ALTER COLUMN number TYPE varchar(10)"),
         (
-            "fk_locks_parent",
+            "foreign_key_locks_referenced",
             "CREATE TABLE w_new (id bigint PRIMARY KEY, c bigint CONSTRAINT k REFERENCES w_customers ON DELETE CASCADE"
             " DEFERRABLE INITIALLY DEFERRED, o bigint, FOREIGN KEY (o) REFERENCES w_orders)",
         ),
@@ -232,7 +238,7 @@ def statements_of(remedy: str) -> list[str]:
     ("rule", "sql"),
     [
         ("generated_or_identity_column", "ALTER TABLE w_orders ADD COLUMN n bigint GENERATED ALWAYS AS IDENTITY"),
-        ("fk_locks_parent", "CREATE TABLE w_new (id bigint PRIMARY KEY, c bigint REFERENCES w_customers)"),
+        ("foreign_key_locks_referenced", "CREATE TABLE w_new (id bigint PRIMARY KEY, c bigint REFERENCES w_customers)"),
     ],
 )
 @pytest.mark.parametrize("version", [15, 18])
@@ -247,7 +253,7 @@ def test_what_to_write_instead_has_no_errors(rule: str, sql: str, version: int) 
     ("rule", "sql", "remedy"),
     [
         (
-            "fk_locks_parent",
+            "foreign_key_locks_referenced",
             "DROP TABLE orders, w_jobs",
             "ALTER TABLE shop.orders DROP CONSTRAINT orders_customer_id_fkey;\n"
             f"{LATER}\nDROP TABLE shop.orders, public.w_jobs;",

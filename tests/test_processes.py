@@ -256,7 +256,7 @@ def test_several_processes_find_what_one_finds(large: Project, monkeypatch: pyte
     assert alone.suppressed == 1
     assert alone.notes
     rules = {finding.rule for finding in alone.findings}
-    assert {"sql-syntax", "create_index_blocking", "tenant_view", "weak_type"} <= rules
+    assert {"sql-syntax", "create_index_blocking", "tenant_view", "discouraged_type"} <= rules
 
 
 def _noted(work: Callable[..., object], processes: list[int]) -> Callable[..., object]:

@@ -130,12 +130,14 @@ def test_a_rule_may_get_a_former_name_back() -> None:
 
 
 def test_editors_accept_a_former_name_and_the_page_has_it() -> None:
-    rule = replace(built_in_rules()["wide_index"], aliases=("broad_index",))
+    rule = replace(built_in_rules()["too_many_index_columns"], aliases=("broad_index",))
     (schema,) = rule_settings_schemas([rule])
     valid = [
-        name for name in ("wide_index", "broad_index", "x") if Draft202012Validator(schema).is_valid({"type": name})
+        name
+        for name in ("too_many_index_columns", "broad_index", "x")
+        if Draft202012Validator(schema).is_valid({"type": name})
     ]
-    assert valid == ["wide_index", "broad_index"]
+    assert valid == ["too_many_index_columns", "broad_index"]
     assert "formerly broad_index" in render_page(rule)
 
 
@@ -156,7 +158,7 @@ RULES = [SchemaRule(name="former", check=check, group=Group.SCHEMA, severity="er
 assert (RULES[0].effect, RULES[0].fix_hint, RULES[0].optional) == ("E.", "h", True)
 """,
     )
-    settings(project, "{plugins: former_rules, rules: [former]}")
+    settings(project, "{plugins: former_rules, rules: [{type: former}]}")
     project.ddl("a.sql", "CREATE TABLE a (id int PRIMARY KEY);\n")
     (found,) = [one for one in lint(project).findings if one.rule == "former"]
     assert (found.message, found.hint, found.span and found.span.line) == ("a is here", "own hint", 1)

@@ -184,13 +184,13 @@ MERGES = {
 
 @pytest.mark.parametrize(("text", "found"), MERGES.values(), ids=MERGES)
 def test_merge_alters(text: str, found: list[str]) -> None:
-    assert relations("merge_alters", text) == found
+    assert relations("combine_alter_table", text) == found
 
 
 def test_one_statement_goes_through_the_table_once(database: Database) -> None:
     database.execute(BEFORE)
     text = "ALTER TABLE w_orders ADD CHECK (quantity > 0); ALTER TABLE w_orders ALTER COLUMN status SET NOT NULL"
-    (hit,) = Asked((text,)).hits("merge_alters")
+    (hit,) = Asked((text,)).hits("combine_alter_table")
     assert hit.remedy and (scans(database, text), scans(database, hit.remedy)) == (2, 1)
 
 
@@ -218,7 +218,7 @@ def scans(database: Database, text: str) -> int:
     ],
 )
 def test_opaque_sql(text: str, found: int) -> None:
-    assert len(messages("opaque_sql", text)) == found
+    assert len(messages("dynamic_sql", text)) == found
 
 
 @pytest.mark.parametrize(

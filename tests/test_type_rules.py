@@ -50,11 +50,11 @@ from tests.schema_cases import assert_finds, case, lint
     ],
 )
 def test_weak_type(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
-    assert_finds(lint("weak_type", sql, options=options), *fragments)
+    assert_finds(lint("discouraged_type", sql, options=options), *fragments)
 
 
 def test_types_that_lose_nothing_today_are_no_warnings() -> None:
-    findings = lint("weak_type", "CREATE TABLE t (id serial, a timestamp, b char(2), c json, d money)")
+    findings = lint("discouraged_type", "CREATE TABLE t (id serial, a timestamp, b char(2), c json, d money)")
     assert [finding.severity for finding in findings] == ["warning", "info", "info", "info", "warning"]
 
 
@@ -92,9 +92,9 @@ def test_fk_type_mismatch(sql: str, fragments: tuple[str, ...], options: dict[st
 def test_what_the_whole_schema_does_is_told_once() -> None:
     columns = ", ".join(f"c{number} timestamp" for number in range(21))
     assert_finds(
-        lint("weak_type", f"CREATE TABLE t (a json, {columns})"),
+        lint("discouraged_type", f"CREATE TABLE t (a json, {columns})"),
         "t.a is of type json",
         "t.c0 is a timestamp without time zone, as are at least 20 other columns",
     )
     keys = ", ".join(f"c{number} serial" for number in range(21))
-    assert len(lint("weak_type", f"CREATE TABLE t ({keys})")) == 21
+    assert len(lint("discouraged_type", f"CREATE TABLE t ({keys})")) == 21

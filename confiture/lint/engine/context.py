@@ -63,8 +63,8 @@ def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
 class SchemaContext:
     """A schema. `options` are those of the rule that judges it.
 
-    `catalog_issues` are the statements of the DDL files that did not fit: objects made twice, or named and not there. The
-    catalog may have what is named all the same: made by a migration, or further below.
+    `catalog_issues` are the statements of the DDL files that did not fit: objects made twice, or named and not there.
+    The catalog may have what is named all the same: made by a migration, or further below.
     """
 
     catalog: Catalog

@@ -106,7 +106,8 @@ ALTER TABLE w_orders ADD CONSTRAINT w_orders_amount_check CHECK (amount >= 0) NO
 ALTER TABLE w_orders ADD CONSTRAINT w_orders_quantity_check CHECK (quantity > 0) NOT VALID"""
 
 RULE = StatementRule(
-    name="merge_alters",
+    name="combine_alter_table",
+    aliases=("merge_alters",),
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="Several ALTER TABLE that each go through the whole table",

@@ -56,7 +56,8 @@ def _failed_build_violation(owner: Table | View, index: Index) -> Violation:
 
 
 RULE = SchemaRule(
-    name="invalid_index_left",
+    name="invalid_index",
+    aliases=("invalid_index_left",),
     group=Group.INDEXES,
     severity="warning",
     summary="Indexes that are not valid",

@@ -206,7 +206,8 @@ _DROP_IMPACT = (
 )
 
 RULE = StatementRule(
-    name="fk_locks_parent",
+    name="foreign_key_locks_referenced",
+    aliases=("fk_locks_parent",),
     group=Group.LOCKS,
     severity="warning",
     summary="A foreign key that is made or dropped with its table locks the table that it refers to",

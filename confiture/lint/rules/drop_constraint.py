@@ -250,7 +250,8 @@ def _is_domain_constraint(statement: ParsedStatement, dropped: Any) -> bool:
 
 
 RULE = StatementRule(
-    name="drop_guarantee",
+    name="drop_constraint",
+    aliases=("drop_guarantee",),
     group=Group.CONSTRAINTS,
     severity="warning",
     summary="A constraint, NOT NULL or unique index is dropped and not replaced",

@@ -25,7 +25,8 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 RULE = SchemaRule(
-    name="wide_index",
+    name="too_many_index_columns",
+    aliases=("wide_index",),
     group=Group.INDEXES,
     severity="info",
     summary="Indexes with many key columns",

@@ -51,7 +51,8 @@ def _has_dynamic_sql(context: StatementContext, schema: str | None, name: str) -
 
 
 RULE = StatementRule(
-    name="opaque_sql",
+    name="dynamic_sql",
+    aliases=("opaque_sql",),
     group=Group.TRANSACTIONS,
     severity="info",
     summary="SQL that lint cannot look into: DO, EXECUTE, CALL, functions that build their SQL",

@@ -162,7 +162,8 @@ def _summary_violation(table: Table, column: TableColumn, kind: str) -> Violatio
 
 
 RULE = SchemaRule(
-    name="weak_type",
+    name="discouraged_type",
+    aliases=("weak_type",),
     group=Group.TYPES,
     severity="warning",
     summary="Columns whose type runs out, or loses something",

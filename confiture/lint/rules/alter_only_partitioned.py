@@ -51,7 +51,8 @@ _BEFORE = (
 )
 
 RULE = StatementRule(
-    name="only_on_parent",
+    name="alter_only_partitioned",
+    aliases=("only_on_parent",),
     group=Group.CONSTRAINTS,
     severity="error",
     summary="ALTER TABLE ONLY of what the partitions must have as well",

@@ -15,7 +15,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 RULE = StatementRule(
-    name="tenant_reach",
+    name="tenant_cross_write",
+    aliases=("tenant_reach",),
     group=Group.TENANCY,
     severity="error",
     summary="Rows are changed by rows of other tenants",
