@@ -25,14 +25,14 @@ test_every_migration_goes_up_down_up up_down_up
 DOCUMENTED = {
     "confiture": "MigrationFailed Project",
     "confiture.core": "Hook HookConnection HookContext HookPhase HookResult LintingError Migrator register_hook",
-    "confiture.lint.rule": "Example Group Hit SchemaRule",
+    "confiture.lint.rule": "Example Group SchemaRule Violation",
     "confiture.models": "Migration",
     "confiture.models.events": "StepFinished",
     "confiture.testing": "DatabaseFactory ScratchDatabase ScratchServer scratch_server"
     " test_every_migration_goes_up_down_up up_down_up",
 }
 """What the documents import, by module. A name may come; none may go."""
-EARLIER = {"confiture.core": "HookCursor HookRefused"}
+EARLIER = {"confiture.core": "HookCursor HookRefused", "confiture.lint.rule": "Claims Hit"}
 """What could be imported from there without being shown."""
 
 
@@ -50,7 +50,8 @@ def test_star_import_gives_them_all() -> None:
 def shown() -> dict[str, str]:
     """The imports of the documents' examples."""
     found: dict[str, set[str]] = {}
-    for path in [*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md"]:
+    # extending.md is for who changes Confiture itself
+    for path in {*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md"} - {REPOSITORY / "docs/extending.md"}:
         for module, names in re.findall(r"^from (confiture[\w.]*) import ([\w, ]+)", path.read_text(), re.MULTILINE):
             found.setdefault(module, set()).update(re.split(r",\s*", names.strip()))
     return {module: " ".join(sorted(names)) for module, names in sorted(found.items())}
