@@ -73,7 +73,7 @@ def table(sql: str, name: str = "w_orders") -> Table:
 def told(sql: str) -> list[str]:
     """What does not fit, by code, object and the word it stands at."""
     return [
-        f"{one.code}: {one.object} at {re.split('[(),;]', sql[one.place.offset :])[0].strip()}"
+        f"{one.code}: {one.object} at {re.split('[(),;]', sql[one.location.offset :])[0].strip()}"
         for one in built(sql).issues
     ]
 
@@ -202,7 +202,7 @@ def test_takes_all_that_parses(random: Random) -> None:
         for statement in _parsed_or_nothing(text):
             builder.apply(statement)
     for one in builder.issues:
-        assert one.place.span.line > 0
+        assert one.location.span.line > 0
 
 
 def _parsed_or_nothing(text: str) -> Iterable[ParsedStatement]:
@@ -307,7 +307,7 @@ def test_made_twice() -> None:
         "w_orders",
         "relation w_orders already exists",
     )
-    assert (found.place.span.line, found.first and found.first.span.line) == (2, 1)
+    assert (found.location.span.line, found.first and found.first.span.line) == (2, 1)
 
 
 @pytest.mark.parametrize(

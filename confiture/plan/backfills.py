@@ -10,7 +10,7 @@ from confiture.models.plan import CaptureSpec, PlannedBackfill, PlannedReconcile
 from confiture.models.source import LocatedSource, RenderedSql
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
 from confiture.plan.variables import classify_private_values
-from confiture.sql.batching import read_fill, repeating_problem
+from confiture.sql.batching import read_batch_statement, replay_problem
 from confiture.sql.parse_tree import parse_rendered, parse_table_ref
 
 
@@ -41,12 +41,12 @@ def plan_backfill(
             )
         )
         return None
-    fill, wrong = read_fill(statements[0], source, alias, into, key)
+    fill, wrong = read_batch_statement(statements[0], source, alias, into, key)
     for problem in wrong:
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
     if fill is None:
         return None
-    if step.on_writes is OnConcurrentWrites.CAPTURE and (repeating := repeating_problem(statements[0], source)):
+    if step.on_writes is OnConcurrentWrites.CAPTURE and (repeating := replay_problem(statements[0], source)):
         problems.add(rendered.diagnostic(repeating.offset, repeating.code, repeating.message, hint=repeating.hint))
         return None
     return PlannedBackfill(

@@ -14,7 +14,7 @@ from confiture.core.db.queries import query
 from confiture.core.names import quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedBackfill, PlannedStep
-from confiture.sql.batching import cutting_problem
+from confiture.sql.batching import batching_problem
 from confiture.sql.parse_tree import parse_rendered, quote_identifier
 
 _ORDERS = ({0}, {3})
@@ -49,7 +49,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
         message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise backfill_error(step, "no-batch-index", message, hint)
-    problem = cutting_problem(parse_rendered(step.rendered)[0], backfill.alias, names)
+    problem = batching_problem(parse_rendered(step.rendered)[0], backfill.alias, names)
     if problem:
         raise backfill_error(step, problem.code, problem.message, problem.hint)
     return BackfillSource(key=key, estimated_rows=row["rows"])

@@ -18,7 +18,7 @@ from confiture.core.names import quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
 from confiture.models.words import pluralize
-from confiture.sql.batching import tables_read
+from confiture.sql.batching import source_tables
 from confiture.sql.parse_tree import parse_rendered
 
 _WITHOUT_TRIGGERS = {"m": "a materialized view", "f": "a foreign table"}
@@ -54,7 +54,7 @@ def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) ->
 
 def resolve_source_tables(connection: Connection, step: PlannedStep) -> tuple[SourceTable, ...]:
     """The tables that the statement of a backfill reads."""
-    return _find_tables(connection, tables_read(parse_rendered(step.rendered)[0]))
+    return _find_tables(connection, source_tables(parse_rendered(step.rendered)[0]))
 
 
 def tables_to_capture(

@@ -14,7 +14,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
     for misfit in context.catalog_issues:
         if misfit.code == "not-partitioned":
             yield Violation(
-                location=misfit.place,
+                location=misfit.location,
                 relation=misfit.object,
                 subject="not partitioned",
                 message=misfit.message,
@@ -25,14 +25,14 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
         elif misfit.message == f"schema {misfit.object} does not exist":
             if misfit.object not in context.catalog.schemas:
                 yield Violation(
-                    location=misfit.place,
+                    location=misfit.location,
                     subject=misfit.object,
                     message=f"{misfit.message} in these files",
                     severity="warning",
                     hint=_SCHEMA_HINT,
                 )
         elif not _is_in_unknown_schema(context.catalog, misfit) and not _is_known_name(context.catalog, misfit.object):
-            yield Violation(location=misfit.place, relation=misfit.object, message=misfit.message)
+            yield Violation(location=misfit.location, relation=misfit.object, message=misfit.message)
 
 
 def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:

@@ -4,8 +4,8 @@ A batch sees only its own rows of the driving table. So whatever the query puts 
 must stay within the batch key.
 """
 
-from confiture.sql.batching.groups import cutting_problem
-from confiture.sql.batching.replay import repeating_problem
-from confiture.sql.batching.statement import Fill, read_fill, tables_read
+from confiture.sql.batching.groups import batching_problem
+from confiture.sql.batching.replay import replay_problem
+from confiture.sql.batching.statement import BatchStatement, read_batch_statement, source_tables
 
-__all__ = ["Fill", "cutting_problem", "read_fill", "repeating_problem", "tables_read"]
+__all__ = ["BatchStatement", "batching_problem", "read_batch_statement", "replay_problem", "source_tables"]

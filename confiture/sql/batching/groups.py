@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confiture.sql.batching.parts import driving_column, insert_query, name_in_query
+from confiture.sql.batching.parts import alias_in_query, driving_column, insert_query
 from confiture.sql.parse_tree import ParsedStatement, pb, strings
 from confiture.sql.parsing import SqlProblem
 from confiture.sql.traversal import find_nodes
 
 
-def cutting_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
+def batching_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
     """What of the statement would fall apart if it were cut by this key; None where nothing does."""
     query = insert_query(statement)
     try:
         if query is not None:
-            _require_whole_groups(statement, query, alias, key)
+            _check_groups_within_key(statement, query, alias, key)
         elif statement.kind == "update_stmt":
-            _require_kept_key(statement, alias, key)
+            _check_key_unchanged(statement, alias, key)
     except SqlProblem as problem:
         return problem
     return None
 
 
-def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, key: Sequence[str]) -> None:
+def _check_groups_within_key(statement: ParsedStatement, query: Any, alias: str, key: Sequence[str]) -> None:
     """Raises SqlProblem where the query puts rows of several batches together."""
     outputs = [target.res_target for target in query.target_list]
     if query.group_clause:
         grouped = {driving_column(item, outputs, alias) for item in query.group_clause}
-        _require(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
+        _check_clause(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
     elif any(_is_aggregate(call) for target in outputs for call in find_nodes(target, pb.FuncCall)):
         raise SqlProblem(
             "backfill-groups",
@@ -40,22 +40,22 @@ def _require_whole_groups(statement: ParsedStatement, query: Any, alias: str, ke
     if query.distinct_clause:
         on = [item for item in query.distinct_clause if item.WhichOneof("node")]
         columns = on or [target.val for target in outputs]
-        _require(
+        _check_clause(
             statement, {driving_column(one, outputs, alias) for one in columns}, key, "DISTINCT", "rows would repeat"
         )
     if query.HasField("limit_count") or query.HasField("limit_offset"):
         hint = "remove it"
         raise SqlProblem("backfill-groups", "LIMIT and OFFSET would count in each batch anew", statement.offset, hint)
-    for window in _windows(query, outputs):
+    for window in _iter_windows(query, outputs):
         parts = {driving_column(item, (), alias) for item in window.partition_clause}
-        _require(statement, parts, key, "PARTITION BY", "a window would see only its batch")
+        _check_clause(statement, parts, key, "PARTITION BY", "a window would see only its batch")
 
 
-def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
+def _check_key_unchanged(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
     """Raises SqlProblem where an UPDATE moves rows along the key by which it walks."""
     node = statement.node
     moved = [target.res_target.name for target in node.target_list if target.res_target.name in key]
-    if moved and name_in_query(node.relation) == alias:
+    if moved and alias_in_query(node.relation) == alias:
         raise SqlProblem(
             "backfill-key-written",
             f"the UPDATE sets {', '.join(moved)} of the batch key: rows would move before or behind the walk",
@@ -64,7 +64,7 @@ def _require_kept_key(statement: ParsedStatement, alias: str, key: Sequence[str]
         )
 
 
-def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
+def _iter_windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
     named = {item.window_def.name: item.window_def for item in query.window_clause}
     for target in outputs:
         for call in find_nodes(target, pb.FuncCall):
@@ -72,7 +72,9 @@ def _windows(query: Any, outputs: Iterable[Any]) -> Iterator[Any]:
                 yield named.get(call.over.name or call.over.refname, call.over)
 
 
-def _require(statement: ParsedStatement, found: set[str | None], key: Sequence[str], clause: str, why: str) -> None:
+def _check_clause(
+    statement: ParsedStatement, found: set[str | None], key: Sequence[str], clause: str, why: str
+) -> None:
     missing = [column for column in key if column not in found]
     if missing:
         raise SqlProblem(

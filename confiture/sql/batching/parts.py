@@ -24,7 +24,7 @@ def is_batch_condition(column: Any) -> bool:
     return len(column.fields) == 1 and column.fields[0].string.sval == _MARK
 
 
-def name_in_query(table: Any) -> str:
+def alias_in_query(table: Any) -> str:
     """What a statement calls a table."""
     return str(table.alias.aliasname or table.relname)
 

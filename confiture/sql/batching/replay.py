@@ -12,7 +12,7 @@ from confiture.sql.parsing import SqlProblem
 from confiture.sql.traversal import find_nodes
 
 
-def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
+def replay_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
     """Why rows cannot be filled again when others have written them; None where they can."""
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     reads = [
@@ -27,10 +27,10 @@ def repeating_problem(statement: ParsedStatement, source: TableRef) -> SqlProble
             statement.offset,
             "`on_writes: ignore` while nobody writes; or two backfills, the first into a table of what the other reads",
         )
-    return _compounding(statement) if statement.kind == "update_stmt" else None
+    return _compounding_update_problem(statement) if statement.kind == "update_stmt" else None
 
 
-def _compounding(statement: ParsedStatement) -> SqlProblem | None:
+def _compounding_update_problem(statement: ParsedStatement) -> SqlProblem | None:
     """An UPDATE whose second run gives something else than the first: it reads what it sets, and does not say where it
     is done.
     """

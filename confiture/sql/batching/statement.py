@@ -8,15 +8,15 @@ from typing import Any
 
 from confiture.models.plan import TableRef
 from confiture.models.records import record
-from confiture.sql.batching.groups import cutting_problem
-from confiture.sql.batching.parts import driving_column, insert_query, is_batch_condition, name_in_query
+from confiture.sql.batching.groups import batching_problem
+from confiture.sql.batching.parts import alias_in_query, driving_column, insert_query, is_batch_condition
 from confiture.sql.parse_tree import ParsedStatement, flatten_and, pb
 from confiture.sql.parsing import SqlProblem
 from confiture.sql.traversal import find_nodes
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class Fill:
+class BatchStatement:
     """The statement of a backfill, understood.
 
     `alias` is what its query calls the driving table. `target_columns` are the columns of that table which an INSERT
@@ -30,17 +30,17 @@ class Fill:
     constants: Mapping[str, str | int] = field(default_factory=dict)
 
 
-def read_fill(
+def read_batch_statement(
     statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef, key: Sequence[str]
-) -> tuple[Fill | None, tuple[SqlProblem, ...]]:
+) -> tuple[BatchStatement | None, tuple[SqlProblem, ...]]:
     """What the statement does with the driving table, or what is wrong with it. An empty `key` is not yet known."""
     try:
-        return _Reading(statement, source, alias, into).fill(key), ()
+        return _StatementReader(statement, source, alias, into).batch_statement(key), ()
     except SqlProblem as problem:
         return None, (problem,)
 
 
-def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
+def source_tables(statement: ParsedStatement) -> tuple[TableRef, ...]:
     """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
     local = {cte.ctename for cte in find_nodes(statement.node, pb.CommonTableExpr)}
     written = statement.node.relation if statement.kind == "insert_stmt" else None
@@ -52,7 +52,7 @@ def tables_read(statement: ParsedStatement) -> tuple[TableRef, ...]:
     return tuple(sorted(found, key=str))
 
 
-class _Reading:
+class _StatementReader:
     """Reads one statement."""
 
     def __init__(self, statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef) -> None:
@@ -61,31 +61,31 @@ class _Reading:
         self._asked_alias = alias
         self._into = into
 
-    def fill(self, key: Sequence[str]) -> Fill:
+    def batch_statement(self, key: Sequence[str]) -> BatchStatement:
         statement = self._statement
         if statement.kind not in ("insert_stmt", "update_stmt", "delete_stmt"):
             raise self._problem(
                 "backfill-kind", "a backfill is an INSERT ... SELECT, an UPDATE or a DELETE", "write one of these"
             )
-        self._require_target()
+        self._check_target()
         query = insert_query(statement)
         if statement.kind == "insert_stmt" and query is None:
             raise self._problem("backfill-kind", "a backfill inserts from a SELECT", "INSERT INTO ... SELECT ... FROM")
         condition = (query if query is not None else statement.node).where_clause
-        self._require_mark(condition)
-        alias = self._alias(query)
-        if key and (problem := cutting_problem(statement, alias, key)):
+        self._check_batch_condition(condition)
+        alias = self._find_alias(query)
+        if key and (problem := batching_problem(statement, alias, key)):
             raise problem
         if query is None:
-            return Fill(alias=alias, target_columns=None)
-        return Fill(
+            return BatchStatement(alias=alias, target_columns=None)
+        return BatchStatement(
             alias=alias,
-            target_columns=_targets(statement.node, query, alias),
+            target_columns=_target_columns(statement.node, query, alias),
             conflict_columns=_conflict_columns(statement.node),
-            constants=_constants(statement.node, query),
+            constants=_constant_columns(statement.node, query),
         )
 
-    def _require_target(self) -> None:
+    def _check_target(self) -> None:
         relation = self._statement.node.relation
         written = TableRef(relation.schemaname or None, relation.relname)
         schemas = {written.schema, self._into.schema} - {None}
@@ -96,7 +96,7 @@ class _Reading:
                 "write the same table in both",
             )
 
-    def _require_mark(self, condition: Any) -> None:
+    def _check_batch_condition(self, condition: Any) -> None:
         marks = [node for node in find_nodes(self._statement.node, pb.ColumnRef) if is_batch_condition(node)]
         if not marks:
             raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
@@ -109,20 +109,20 @@ class _Reading:
                 "WHERE {{ batch }} AND (...)",
             )
 
-    def _alias(self, query: Any) -> str:
+    def _find_alias(self, query: Any) -> str:
         """What the query calls the driving table: it must be in its FROM, or be what is written."""
         node = self._statement.node
-        clauses = query.from_clause if query is not None else _sources(self._statement)
-        tables = list(_tables(clauses))
+        clauses = query.from_clause if query is not None else _from_clauses(self._statement)
+        tables = list(_iter_from_tables(clauses))
         if query is None:
             tables.append(node.relation)
         asked = self._asked_alias
-        found = [one for one in tables if one.relname == self._source.name and asked in (None, name_in_query(one))]
+        found = [one for one in tables if one.relname == self._source.name and asked in (None, alias_in_query(one))]
         if len(found) == 1:
-            if any(found[0] == table for table in _optional(clauses)):
-                message = f"an outer join makes rows without {name_in_query(found[0])}: these would be in no batch"
+            if any(found[0] == table for table in _iter_nullable_tables(clauses)):
+                message = f"an outer join makes rows without {alias_in_query(found[0])}: these would be in no batch"
                 raise self._problem("backfill-source", message, "drive by the other table, or join the other way round")
-            return name_in_query(found[0])
+            return alias_in_query(found[0])
         called = f" AS {asked}" if asked else ""
         if found:
             message = f"the statement reads {self._source} more than once: which is read in batches?"
@@ -134,34 +134,34 @@ class _Reading:
         return SqlProblem(code, message, self._statement.offset, hint)
 
 
-def _sources(statement: ParsedStatement) -> Any:
+def _from_clauses(statement: ParsedStatement) -> Any:
     return statement.node.from_clause if statement.kind == "update_stmt" else statement.node.using_clause
 
 
-def _tables(clauses: Iterable[Any]) -> Iterator[Any]:
+def _iter_from_tables(clauses: Iterable[Any]) -> Iterator[Any]:
     """The tables of a FROM, those in joins included."""
     for item in clauses:
         kind = item.WhichOneof("node")
         if kind == "range_var":
             yield item.range_var
         elif kind == "join_expr":
-            yield from _tables((item.join_expr.larg, item.join_expr.rarg))
+            yield from _iter_from_tables((item.join_expr.larg, item.join_expr.rarg))
 
 
-def _optional(clauses: Iterable[Any]) -> Iterator[Any]:
+def _iter_nullable_tables(clauses: Iterable[Any]) -> Iterator[Any]:
     """The tables of a FROM for which an outer join may put NULL."""
     for item in clauses:
         if item.WhichOneof("node") != "join_expr":
             continue
         join = item.join_expr
         if join.jointype in (pb.JOIN_LEFT, pb.JOIN_FULL):
-            yield from _tables((join.rarg,))
+            yield from _iter_from_tables((join.rarg,))
         if join.jointype in (pb.JOIN_RIGHT, pb.JOIN_FULL):
-            yield from _tables((join.larg,))
-        yield from _optional((join.larg, join.rarg))
+            yield from _iter_from_tables((join.larg,))
+        yield from _iter_nullable_tables((join.larg, join.rarg))
 
 
-def _targets(insert: Any, query: Any, alias: str) -> dict[str, str]:
+def _target_columns(insert: Any, query: Any, alias: str) -> dict[str, str]:
     """Which columns of the driving table reach which columns of the target unchanged, for an INSERT with a list."""
     found: dict[str, str] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):
@@ -177,7 +177,7 @@ def _conflict_columns(insert: Any) -> tuple[str, ...]:
     return tuple(element.name for element in elements) if all(element.name for element in elements) else ()
 
 
-def _constants(insert: Any, query: Any) -> dict[str, str | int]:
+def _constant_columns(insert: Any, query: Any) -> dict[str, str | int]:
     """The columns of the target that an INSERT with a list gives one text or whole number."""
     found: dict[str, str | int] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):

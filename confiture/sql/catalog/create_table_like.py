@@ -62,7 +62,7 @@ def _copy_column(state: CatalogState, draft: TableBuilder, column: TableColumn, 
         generated=column.generated if kept else None,
         identity=column.identity if options & _IDENTITY else None,
         comment=column.comment if options & _COMMENTS else None,
-        location=draft.place,
+        location=draft.location,
     )
     draft.columns[column.name] = fresh
     add_sequence_use(state, draft.name, fresh.default)
@@ -78,7 +78,7 @@ def copy_constraints_and_indexes(state: CatalogState, draft: TableBuilder, like_
     if like_clause.options & _CONSTRAINTS:
         for one in like_clause.source.constraints:
             if one.kind is ConstraintKind.CHECK:
-                copied = replace(one, comment=one.comment if commented else None, location=draft.place)
+                copied = replace(one, comment=one.comment if commented else None, location=draft.location)
                 state.constraints.add(draft, copied)
     if like_clause.options & _INDEXES:
         for index in like_clause.source.indexes:

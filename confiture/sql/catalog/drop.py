@@ -112,7 +112,7 @@ def _free_names(state: CatalogState, table: Table, *, cascade: bool) -> None:
             state.constraints.release(table.name.schema, column.not_null_constraint)
     for sequence in state.sequences.owned_by(table.name):
         remove_relation(state, sequence.name, cascade=cascade)
-    state.sequences.forget_table(table.name)
+    state.sequences.remove_table(table.name)
 
 
 def _remove_dependency(state: CatalogState, dependent: QualifiedName, name: QualifiedName, *, cascade: bool) -> None:

@@ -120,10 +120,10 @@ def clone_index(
         constraint=name if constraint else None,
         valid=True,
         comment=index.comment if has_comment else None,
-        location=draft.place,
+        location=draft.location,
     )
     if constraint:
-        state.constraints.add(draft, replace(constraint, name=name, location=draft.place, comment=None))
+        state.constraints.add(draft, replace(constraint, name=name, location=draft.location, comment=None))
     state.indexes.add(draft, made)
     state.created.add(QualifiedName(schema, name))
     return made

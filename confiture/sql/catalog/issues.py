@@ -19,7 +19,7 @@ class CatalogIssue:
     """
 
     code: str
-    place: SourceLocation
+    location: SourceLocation
     message: str
     object: str
     first: SourceLocation | None = None
@@ -54,7 +54,7 @@ class IssueLog:
     ) -> None:
         """Adds an issue, at a location of the tree or at the statement's beginning."""
         place = self.location(offset)
-        self.issues.append(CatalogIssue(code=code, place=place, message=message, object=str(name), first=first))
+        self.issues.append(CatalogIssue(code=code, location=place, message=message, object=str(name), first=first))
 
     def report_missing(self, what: str, name: object, offset: int = -1, *, once: bool = False) -> None:
         """Reports what is not there, unless something unknown may have made it."""

@@ -63,7 +63,7 @@ class SequenceRegistry:
         found = (self.all[name] for name in sorted(self._of_table.get(table, ())))
         return [one for one in found if one.owner and column in (None, one.owner[1])]
 
-    def forget_table(self, table: QualifiedName) -> None:
+    def remove_table(self, table: QualifiedName) -> None:
         """Notes that no sequence belongs to a table any more."""
         self._of_table.pop(table, None)
 

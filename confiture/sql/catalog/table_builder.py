@@ -38,7 +38,7 @@ class TableBuilder:
     triggers: dict[str, Trigger] = field(default_factory=dict)
     replica_identity: str = "default"
     comment: str | None = None
-    place: SourceLocation | None = None
+    location: SourceLocation | None = None
 
     @property
     def key_name(self) -> str | None:
@@ -64,7 +64,7 @@ class TableBuilder:
             triggers={one.name: one for one in table.triggers},
             replica_identity=table.replica_identity,
             comment=table.comment,
-            place=table.location,
+            location=table.location,
         )
 
     def to_table(self) -> Table:
@@ -85,5 +85,5 @@ class TableBuilder:
             triggers=tuple(self.triggers.values()),
             replica_identity=self.replica_identity,
             comment=self.comment,
-            location=self.place,
+            location=self.location,
         )

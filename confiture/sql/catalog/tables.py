@@ -94,7 +94,7 @@ def _new_draft(state: CatalogState, relation: Any, kind: TableKind, *, if_not_ex
         name=name,
         kind=kind,
         persistence=_PERSISTENCE.get(relation.relpersistence, Persistence.PERMANENT),
-        place=state.issues.location(relation.location),
+        location=state.issues.location(relation.location),
     )
 
 
@@ -175,6 +175,6 @@ def create_table_from_query(state: CatalogState, into: Any, query: Any, *, if_no
     if columns is None:
         state.issues.partial.add(draft.name)
     for column in rename_columns(columns, strings(into.col_names)):
-        draft.columns[column.name] = TableColumn(name=column.name, type=column.type, location=draft.place)
+        draft.columns[column.name] = TableColumn(name=column.name, type=column.type, location=draft.location)
         state.dependencies.add(draft.name, [one for one in find_user_types(column.type) if one in state.types])
     state.put_table(draft)

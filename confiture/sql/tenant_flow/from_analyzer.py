@@ -32,84 +32,84 @@ _ROW = re.compile(r"variable (?:new|old)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Where:
+class _WhereClause:
     """What WHERE says. `as_joins` are the locations of the subqueries that `memberships` join."""
 
     memberships: Sequence[FromLeaf]
     pairs: Sequence[Pair]
-    refused: frozenset[int]
+    null_rejecting: frozenset[int]
     """The sources without whose row it is not true."""
     as_joins: frozenset[int]
 
 
 @dataclass(slots=True)
-class Flow:
+class FromAnalyzer:
     """FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
 
-    work: AnalysisContext
+    context: AnalysisContext
     scope: NameScope
-    around: OuterContext
+    outer: OuterContext
     holder: Any
     is_plain: bool = True
     """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
     own: frozenset[int] = frozenset()
-    loose: list[Pair] = field(default_factory=list)
-    mended: tuple[Any, str] | None = None
+    null_safe_pairs: list[Pair] = field(default_factory=list)
+    correction: tuple[Any, str] | None = None
     """The node and its field that get a missing condition; None for the WHERE of `holder`."""
 
     def node(self, expression: Any) -> Node | None:
         """The column or constant that an expression is."""
-        return self.work.expressions.find_node(expression, self.scope, has_variables=self.around.has_variables)
+        return self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
 
     def run(self, trees: Sequence[Tree], leak: TenancyIssueKind = TenancyIssueKind.JOIN) -> TenantState:
         """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
         where = self._read_where()
         trees = [*trees, *where.memberships]
         if not trees:
-            return self.subqueries(self.holder.where_clause, TenantState(), where.as_joins)
-        tree = _inner_joins(trees, leak)
+            return self.apply_subqueries(self.holder.where_clause, TenantState(), where.as_joins)
+        tree = _join_from_items(trees, leak)
         self.own = tree.sources | self.scope.sources()
         equal = EquivalenceClasses(where.pairs)
-        state = self._combine(tree, equal, where.refused)
-        state = _with_equals(state, equal)
-        state = self._within_around(state, tree, equal)
+        state = self._combine(tree, equal, where.null_rejecting)
+        state = _add_equal_members(state, equal)
+        state = self._within_outer_query(state, tree, equal)
         self._check_trigger(state, tree, equal)
-        return self.subqueries(self.holder.where_clause, state, where.as_joins)
+        return self.apply_subqueries(self.holder.where_clause, state, where.as_joins)
 
-    def _read_where(self) -> _Where:
+    def _read_where(self) -> _WhereClause:
         """Reads the conditions of WHERE. Adds to `loose`."""
-        expressions, scope = self.work.expressions, self.scope
+        expressions, scope = self.context.expressions, self.scope
         memberships: list[FromLeaf] = []
         pairs: list[Pair] = []
         refused: set[int] = set()
         as_joins: set[int] = set()
         for condition in list(flatten_and(self.holder.where_clause)):
-            pairs += expressions.equal_pairs(condition, scope, has_variables=self.around.has_variables)
+            pairs += expressions.equal_pairs(condition, scope, has_variables=self.outer.has_variables)
             refused.update(expressions.null_rejecting_sources(condition, scope))
-            self.loose += expressions.equal_pairs(condition, scope, with_nulls=True)
-            member_of = self._membership(condition)
+            self.null_safe_pairs += expressions.equal_pairs(condition, scope, with_nulls=True)
+            member_of = self._parse_membership(condition)
             if member_of:
                 as_joins.add(condition.sub_link.location)
                 memberships.append(member_of[0])
                 pairs += member_of[1]
         # an equality of NULL is not true
         refused.update(side.source for pair in pairs for side in pair if isinstance(side, ColumnRef))
-        return _Where(memberships, pairs, frozenset(refused), frozenset(as_joins))
+        return _WhereClause(memberships, pairs, frozenset(refused), frozenset(as_joins))
 
-    def _membership(self, condition: Any) -> tuple[FromLeaf, list[Pair]] | None:
+    def _parse_membership(self, condition: Any) -> tuple[FromLeaf, list[Pair]] | None:
         """`x IN (SELECT ...)` as a join; None for other conditions."""
         if condition.WhichOneof("node") != "sub_link" or condition.sub_link.sub_link_type != pb.ANY_SUBLINK:
             return None
         link = condition.sub_link
         if link.oper_name and strings(link.oper_name)[-1] != "=":
             return None
-        around = self.around.nested(self.scope, is_joined=True)
-        relation = self.work.query(link.subselect.select_stmt, around)
-        source = self.work.add_source("IN", _without_names(relation), link)
+        around = self.outer.nested(self.scope, is_joined=True)
+        relation = self.context.query(link.subselect.select_stmt, around)
+        source = self.context.add_source("IN", _hide_names(relation), link)
         tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
         pairs: list[Pair] = []
         for expression, key in zip(tested, source.keys, strict=False):
-            node = self.work.expressions.find_node(expression, self.scope, has_variables=self.around.has_variables)
+            node = self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
             if node is not None:
                 pairs.append((node, ColumnRef(source.number, key)))
         return FromLeaf(source), pairs
@@ -122,43 +122,43 @@ class Flow:
                 relation.has_tenant_rows,
                 equal.closure(tree.source.tenant_columns()) if relation.has_tenant_rows else frozenset(),
             )
-        kind = _reduced(tree, refused)
+        kind = _reduce_join_kind(tree, refused)
         if kind == "inner":
             inside = equal.with_pairs(tree.pairs)
             both = refused | tree.null_rejecting
             left, right = self._combine(tree.left, inside, both), self._combine(tree.right, inside, both)
-            inside = inside.with_pairs(self._leading(tree))
-            reads = self._meeting(tree, left, right, inside)
+            inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
+            reads = self._check_tenants_meet(tree, left, right, inside)
             members = inside.closure(left.tenant_columns | right.tenant_columns)
         elif kind == "full":
             inside, nothing = EquivalenceClasses(tree.pairs), EquivalenceClasses()
             left = self._combine(tree.left, nothing, frozenset())
             right = self._combine(tree.right, nothing, frozenset())
-            inside = inside.with_pairs(self._leading(tree))
-            self.work.nullable.update(tree.left.sources | tree.right.sources)
-            reads = self._meeting(tree, left, right, inside)
+            inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
+            self.context.nullable.update(tree.left.sources | tree.right.sources)
+            reads = self._check_tenants_meet(tree, left, right, inside)
             members = self._after_full(tree, left, right, inside)
         else:
             kept, added = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
             inside = equal.with_pairs(tree.pairs)
             left = self._combine(kept, equal, refused)
             right = self._combine(added, inside, tree.null_rejecting)
-            inside = inside.with_pairs(self._leading(tree))
-            self.work.nullable.update(added.sources)
-            reads = self._meeting(tree, left, right, inside)
+            inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
+            self.context.nullable.update(added.sources)
+            reads = self._check_tenants_meet(tree, left, right, inside)
             members = self._after_left(kept, added, left, right, inside)
         if tree.node is not None:
-            return self.subqueries(tree.node.quals, TenantState(reads, members), frozenset(), tree.scope)
+            return self.apply_subqueries(tree.node.quals, TenantState(reads, members), frozenset(), tree.scope)
         return TenantState(reads, members if reads else frozenset())
 
-    def _leading(self, tree: FromJoin) -> list[Pair]:
+    def _null_safe_tenant_pairs(self, tree: FromJoin) -> list[Pair]:
         """The equalities by IS NOT DISTINCT FROM that tie tenants: where both are NULL the rows are no tenant's."""
-        loose = tree.null_safe_pairs if tree.node is not None else self.loose
+        loose = tree.null_safe_pairs if tree.node is not None else self.null_safe_pairs
         return [
             pair
             for pair in loose
-            if all(null_means_no_tenant(self.work, node) for node in pair)
-            or any(is_never_null(self.work, node) for node in pair)
+            if all(null_means_no_tenant(self.context, node) for node in pair)
+            or any(is_never_null(self.context, node) for node in pair)
         ]
 
     def _after_left(
@@ -168,7 +168,7 @@ class Flow:
             return left.tenant_columns
         if left.has_tenant_rows:
             return left.tenant_columns | _columns(right.tenant_columns, added.sources)
-        single = _single(inside.closure(right.tenant_columns), kept.sources)
+        single = _single_node(inside.closure(right.tenant_columns), kept.sources)
         outside = {
             one for one in right.tenant_columns if not isinstance(one, ColumnRef) or one.source not in kept.sources
         }
@@ -183,57 +183,61 @@ class Flow:
         )
         for one, other, side in ((left, right, tree.right), (right, left, tree.left)):
             if one.has_tenant_rows and not other.has_tenant_rows:
-                members = one.tenant_columns | _single(inside.closure(one.tenant_columns), side.sources)
+                members = one.tenant_columns | _single_node(inside.closure(one.tenant_columns), side.sources)
         found = [
-            merged for merged, one, other in tree.merged if _holds(one, left, members) and _holds(other, right, members)
+            merged
+            for merged, one, other in tree.merged
+            if _has_member(one, left, members) and _has_member(other, right, members)
         ]
         return members | frozenset(found)
 
     def _leaves(self, tree: Tree) -> Iterable[Any]:
-        return (self.work.sources[number] for number in tree.sources if number in self.work.sources)
+        return (self.context.sources[number] for number in tree.sources if number in self.context.sources)
 
-    def _meeting(self, tree: FromJoin, left: TenantState, right: TenantState, equal: EquivalenceClasses) -> bool:
+    def _check_tenants_meet(
+        self, tree: FromJoin, left: TenantState, right: TenantState, equal: EquivalenceClasses
+    ) -> bool:
         """Whether tenants' rows are in a join; reports it where nothing keeps them apart."""
         if (
             left.has_tenant_rows
             and right.has_tenant_rows
             and left.tenant_columns
             and right.tenant_columns
-            and not is_same_tenant(self.work, left, right, equal)
+            and not is_same_tenant(self.context, left, right, equal)
         ):
-            report_join(self.work, tree, left, right, equal, self._require)
+            report_join(self.context, tree, left, right, equal, self._require)
         return left.has_tenant_rows or right.has_tenant_rows
 
     def _require(self, condition: Any) -> None:
-        add_condition(*(self.mended or (self.holder, "where_clause")), condition)
+        add_condition(*(self.correction or (self.holder, "where_clause")), condition)
 
-    def _within_around(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> TenantState:
+    def _within_outer_query(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> TenantState:
         """The same for a subquery that must belong to the tenant of the rows of the query around it."""
-        scope = self.around.scope
+        scope = self.outer.scope
         if not state.has_tenant_rows or not state.tenant_columns or scope is None or state.is_fixed(self.own):
             return state
-        around = _members_of(scope, self.work)
+        around = _scope_members(scope, self.context)
         if not around:
             return state
         outside = TenantState(True, around)
-        if is_same_tenant(self.work, state, outside, equal):
+        if is_same_tenant(self.context, state, outside, equal):
             return TenantState(True, equal.closure(state.tenant_columns))
-        if self.around.is_joined and (self.is_plain or not self._is_correlated(equal)):
+        if self.outer.is_joined and (self.is_plain or not self._is_correlated(equal)):
             return state
         self._report_subquery(state, around, tree, equal)
         return TenantState(True, state.tenant_columns | around)
 
     def _check_trigger(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> None:
         """Reports what a trigger finds by the row that was written, but not by the tenant of that row."""
-        if not self.around.is_trigger:
+        if not self.outer.is_trigger:
             return
         by_row = [one for one in equal.nodes() if isinstance(one, TenantConstant) and _ROW.match(one.text)]
         if not by_row or not state.has_tenant_rows or not state.tenant_columns or state.is_fixed(self.own):
             return
-        source = representative_source(self.work, tree, state)
-        grade, how = mismatch_grade(self.work, equal, self.own, frozenset())
-        message = f"the trigger finds rows of {source.label} without the {self.work.tenant_column} of its row: {how}"
-        self.work.report_issue(TenancyIssueKind.CROSS_WRITE, grade, message, relation=source.table_or_alias)
+        source = representative_source(self.context, tree, state)
+        grade, how = mismatch_grade(self.context, equal, self.own, frozenset())
+        message = f"the trigger finds rows of {source.label} without the {self.context.tenant_column} of its row: {how}"
+        self.context.report_issue(TenancyIssueKind.CROSS_WRITE, grade, message, relation=source.table_or_alias)
 
     def _is_correlated(self, equal: EquivalenceClasses) -> bool:
         return any(isinstance(one, ColumnRef) and one.source not in self.own for one in equal.nodes())
@@ -241,10 +245,10 @@ class Flow:
     def _report_subquery(
         self, state: TenantState, around: frozenset[Node], tree: Tree, equal: EquivalenceClasses
     ) -> None:
-        work = self.work
-        source = representative_source(self.work, tree, state)
+        work = self.context
+        source = representative_source(self.context, tree, state)
         outer = frozenset(one.source for one in around if isinstance(one, ColumnRef))
-        grade, how = mismatch_grade(self.work, equal, self.own, outer)
+        grade, how = mismatch_grade(self.context, equal, self.own, outer)
         inside, outside = work.find_reachable(state.tenant_columns, self.own), work.find_reachable(around, outer)
         fix = None
         if inside is not None and outside is not None:
@@ -256,20 +260,20 @@ class Flow:
         location = getattr(source.node, "location", -1)
         work.report_issue(TenancyIssueKind.JOIN, grade, message, location, relation=source.table_or_alias, fix=fix)
 
-    def subqueries(
+    def apply_subqueries(
         self, expression: Any, state: TenantState, seen: Iterable[int] = (), scope: NameScope | None = None
     ) -> TenantState:
         """Goes through the subqueries of an expression that is evaluated for each row of `state`."""
-        if not self.work.has_subqueries or expression.WhichOneof("node") is None:
+        if not self.context.has_subqueries or expression.WhichOneof("node") is None:
             return state
         known = set(seen)
         for link in find_subqueries(expression):
             if link.location in known:
                 continue
-            around = self.around.nested(scope or self.scope)
+            around = self.outer.nested(scope or self.scope)
             if self._is_of_same_tenant(link, around, state):
                 continue
-            relation = self.work.query(link.subselect.select_stmt, around)
+            relation = self.context.query(link.subselect.select_stmt, around)
             state = self._after_subquery(link, relation, state)
         return state
 
@@ -285,18 +289,18 @@ class Flow:
         tested = [link.testexpr]
         if link.testexpr.WhichOneof("node") == "row_expr":
             tested = list(link.testexpr.row_expr.args)
-        inside = self.around.nested(around.scope, is_joined=True)
-        relation = self.work.query(link.subselect.select_stmt, inside)
+        inside = self.outer.nested(around.scope, is_joined=True)
+        relation = self.context.query(link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
             if output.is_hidden or number >= len(tested):
                 continue
-            node = self.work.expressions.find_node(tested[number], around.scope)
+            node = self.context.expressions.find_node(tested[number], around.scope)
             if node is None or node not in state.tenant_columns:
                 continue
-            if output.is_nullable or not null_means_no_tenant(self.work, node):
-                message = f"where {self.work.tenant_column} is NULL, NOT IN depends on the rows of other tenants"
-                self.work.report_issue(TenancyIssueKind.JOIN, TenancyGrade.WARNING, message, link.location)
+            if output.is_nullable or not null_means_no_tenant(self.context, node):
+                message = f"where {self.context.tenant_column} is NULL, NOT IN depends on the rows of other tenants"
+                self.context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.WARNING, message, link.location)
             return True
         return False
 
@@ -310,19 +314,19 @@ class Flow:
         if not state.has_tenant_rows and relation.tenant_constants:
             return TenantState(True, relation.tenant_constants)
         if not state.has_tenant_rows and link.sub_link_type == pb.EXPR_SUBLINK and 0 in relation.tenants:
-            source = self.work.add_source("", relation, link)
+            source = self.context.add_source("", relation, link)
             node = ColumnRef(source.number, source.keys[0])
-            self.work.expressions.scalars[link.location] = node
+            self.context.expressions.scalars[link.location] = node
             self.own |= {source.number}
             return TenantState(True, frozenset({node}))
         if state.has_tenant_rows and not state.tenant_columns:
             return state
         message = "the subquery reads rows of all tenants, or of another than the query around it"
-        self.work.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, link.location)
+        self.context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, link.location)
         return TenantState(True, state.tenant_columns)
 
 
-def _inner_joins(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
+def _join_from_items(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
     """The items of FROM as one tree."""
     tree = trees[0]
     for other in trees[1:]:
@@ -330,17 +334,17 @@ def _inner_joins(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
     return tree
 
 
-def _with_equals(state: TenantState, equal: EquivalenceClasses) -> TenantState:
+def _add_equal_members(state: TenantState, equal: EquivalenceClasses) -> TenantState:
     """The same rows: what equals one of their members is one too."""
     return TenantState(state.has_tenant_rows, equal.closure(state.tenant_columns)) if state.has_tenant_rows else state
 
 
-def _without_names(relation: RowSet) -> RowSet:
+def _hide_names(relation: RowSet) -> RowSet:
     """A relation whose columns no name reaches, as those of a subquery in an expression."""
     return replace(relation, expose_tenant=None)
 
 
-def _reduced(tree: FromJoin, refused: frozenset[int]) -> str:
+def _reduce_join_kind(tree: FromJoin, refused: frozenset[int]) -> str:
     """The kind of a join, given that rows must have a row of each of `refused`."""
     keeps_left = tree.kind in ("left", "full") and not refused & tree.right.sources
     keeps_right = tree.kind in ("right", "full") and not refused & tree.left.sources
@@ -355,20 +359,20 @@ def _columns(members: Iterable[Node], sources: frozenset[int]) -> frozenset[Node
     return frozenset(one for one in members if isinstance(one, ColumnRef) and one.source in sources)
 
 
-def _single(nodes: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
+def _single_node(nodes: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
     """The one node of these sources; none where there are several, which rows without a match may have different."""
     found = _columns(nodes, sources)
     return found if len(found) == 1 else frozenset()
 
 
-def _holds(node: Node, side: TenantState, members: frozenset[Node]) -> bool:
+def _has_member(node: Node, side: TenantState, members: frozenset[Node]) -> bool:
     return not side.has_tenant_rows or node in members
 
 
-def _members_of(scope: NameScope, work: AnalysisContext) -> frozenset[Node]:
+def _scope_members(scope: NameScope, work: AnalysisContext) -> frozenset[Node]:
     """The tenants of what a scope names; where that reads none, of the scope around it."""
     found = [work.sources[number] for number in scope.sources() if number in work.sources]
     members = frozenset(node for source in found if source.relation.has_tenant_rows for node in source.tenant_columns())
     if members or scope.outer is None:
         return members
-    return _members_of(scope.outer, work)
+    return _scope_members(scope.outer, work)

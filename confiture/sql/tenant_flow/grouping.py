@@ -12,12 +12,12 @@ from confiture.sql.tenant_flow.context import AnalysisContext, find_location
 from confiture.sql.tenant_flow.expressions import find_aggregates
 from confiture.sql.tenant_flow.keys import find_table_rows, tenants_determined_by
 from confiture.sql.tenant_flow.row_sets import Node, RowSet
-from confiture.sql.tenant_flow.select_list import Targets
+from confiture.sql.tenant_flow.select_list import SelectList
 from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
 def apply_group_by(
-    context: AnalysisContext, select: Any, targets: Targets, state: TenantState, own_sources: frozenset[int]
+    context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> TenantState:
     """The groups of rows: each must be of one tenant."""
     if not state.has_tenant_rows or not state.tenant_columns:
@@ -44,7 +44,7 @@ def apply_group_by(
     return TenantState(True)
 
 
-def _tenants_in_items(targets: Targets, clause: Sequence[Any], state: TenantState) -> frozenset[Node]:
+def _tenants_in_items(targets: SelectList, clause: Sequence[Any], state: TenantState) -> frozenset[Node]:
     """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
     found: set[Node] = set()
     for item in map(targets.references.expression, clause):
@@ -106,7 +106,7 @@ def _make_group_fix(
     return write
 
 
-def _group_nodes(targets: Targets, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
+def _group_nodes(targets: SelectList, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
     """The nodes that all groups have, and of each list of grouping sets the nodes of each set."""
     always: set[Node] = set()
     sets: list[list[frozenset[Node]]] = []
@@ -118,7 +118,7 @@ def _group_nodes(targets: Targets, clause: Sequence[Any]) -> tuple[frozenset[Nod
     return frozenset(always), sets
 
 
-def _grouping_sets(targets: Targets, node: Any) -> Iterable[frozenset[Node]]:
+def _grouping_sets(targets: SelectList, node: Any) -> Iterable[frozenset[Node]]:
     if node.kind != pb.GROUPING_SET_SETS:
         # ROLLUP and CUBE have the group of all rows among theirs
         yield frozenset()
@@ -130,7 +130,7 @@ def _grouping_sets(targets: Targets, node: Any) -> Iterable[frozenset[Node]]:
             yield frozenset(_item_nodes(targets, [item]))
 
 
-def _item_nodes(targets: Targets, items: Iterable[Any]) -> Iterable[Node]:
+def _item_nodes(targets: SelectList, items: Iterable[Any]) -> Iterable[Node]:
     for item in items:
         if item.WhichOneof("node") == "row_expr":
             yield from _item_nodes(targets, item.row_expr.args)
@@ -158,7 +158,7 @@ def _tenants_determined(
 
 
 def _is_tenant_kept_apart(
-    context: AnalysisContext, targets: Targets, items: Sequence[Any], state: TenantState, own_sources: frozenset[int]
+    context: AnalysisContext, targets: SelectList, items: Sequence[Any], state: TenantState, own_sources: frozenset[int]
 ) -> bool:
     """Whether rows that are the same in these expressions are of one tenant."""
     nodes = frozenset(_item_nodes(targets, items))
@@ -170,7 +170,7 @@ def _is_tenant_kept_apart(
 
 
 def constant_within_distinct(
-    context: AnalysisContext, select: Any, targets: Targets, state: TenantState, own_sources: frozenset[int]
+    context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
     """The members that are the same in all rows that DISTINCT makes one; all where it only leaves rows out."""
     if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
@@ -182,7 +182,7 @@ def constant_within_distinct(
 def apply_distinct(
     context: AnalysisContext,
     select: Any,
-    targets: Targets,
+    targets: SelectList,
     relation: RowSet,
     state: TenantState,
     own_sources: frozenset[int],
@@ -239,7 +239,9 @@ _NUMBERING_FUNCTIONS = frozenset({"row_number", "rank", "dense_rank", "percent_r
 """What gives rows numbers: they depend on the rows of other tenants, but hold nothing of them."""
 
 
-def check_windows(context: AnalysisContext, targets: Targets, state: TenantState, own_sources: frozenset[int]) -> None:
+def check_windows(
+    context: AnalysisContext, targets: SelectList, state: TenantState, own_sources: frozenset[int]
+) -> None:
     """Reports windows over rows of several tenants."""
     if not state.has_tenant_rows or not state.tenant_columns or state.tenant_constants(own_sources):
         return

@@ -9,7 +9,7 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import parse_expression, pb
 from confiture.sql.tenant_flow.context import AnalysisContext, find_location
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.from_tree import resolve_range_var
 from confiture.sql.tenant_flow.keys import find_table_rows
 from confiture.sql.tenant_flow.on_conflict import check_conflict
@@ -33,7 +33,7 @@ def analyze_insert(context: AnalysisContext, node: Any, outer: OuterContext) -> 
     source = resolve_range_var(context, node.relation, OuterContext())
     check_conflict(context, node, target, columns, source, outer)
     scope = NameScope((ScopeItem.from_source(source),), outer.scope)
-    flow = Flow(context, scope, outer, pb.SelectStmt(), own=scope.sources())
+    flow = FromAnalyzer(context, scope, outer, pb.SelectStmt(), own=scope.sources())
     return analyze_returning(context, node, flow, TenantState(source.relation.has_tenant_rows, source.tenant_columns()))
 
 

@@ -20,7 +20,7 @@ class ItemReferences:
         """The column or constant that an item is: a number or a name may stand for an output."""
         kind = expression.WhichOneof("node")
         if kind == "a_const" and expression.a_const.WhichOneof("val") == "ival":
-            return self._numbered(expression.a_const.ival.ival)
+            return self._output_node(expression.a_const.ival.ival)
         found = self._proof.node(expression)
         if found is None and kind == "column_ref" and len(expression.column_ref.fields) == 1:
             name = expression.column_ref.fields[0].string.sval
@@ -39,7 +39,7 @@ class ItemReferences:
             return expression
         return targets[place - 1].res_target.val
 
-    def _numbered(self, number: int) -> Node | None:
+    def _output_node(self, number: int) -> Node | None:
         """The output of that number (from 1)."""
         nodes: list[Node | None] = []
         for target in self._select.target_list:

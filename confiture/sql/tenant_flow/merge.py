@@ -8,7 +8,7 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import flatten_and, pb
 from confiture.sql.tenant_flow.context import AnalysisContext, find_location
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.from_tree import FromJoin, FromLeaf, build_from_tree, resolve_range_var
 from confiture.sql.tenant_flow.returning_clause import check_nullable_tenant, returning_items
 from confiture.sql.tenant_flow.row_sets import ColumnRef, RowSet
@@ -31,12 +31,12 @@ def analyze_merge(context: AnalysisContext, node: Any, outer: OuterContext) -> R
         for pair in context.expressions.equal_pairs(condition, scope, has_variables=outer.has_variables)
     ]
     join = FromJoin("full", FromLeaf(into), tree, pairs, frozenset(), None, scope, (), TenancyIssueKind.CROSS_WRITE)
-    flow = Flow(context, scope, outer, pb.SelectStmt(), mended=(node, "join_condition"))
-    flow.loose = [
+    flow = FromAnalyzer(context, scope, outer, pb.SelectStmt(), correction=(node, "join_condition"))
+    flow.null_safe_pairs = [
         pair for condition in conditions for pair in context.expressions.equal_pairs(condition, scope, with_nulls=True)
     ]
     state = flow.run([join], TenancyIssueKind.CROSS_WRITE)
-    state = flow.subqueries(node.join_condition, state)
+    state = flow.apply_subqueries(node.join_condition, state)
     if not into.relation.has_tenant_rows and state.has_tenant_rows and state.tenant_columns:
         report_shared_target(context, target, node)
     for item in node.merge_when_clauses:
@@ -47,9 +47,11 @@ def analyze_merge(context: AnalysisContext, node: Any, outer: OuterContext) -> R
     return RowSet(is_complete=False)
 
 
-def _check_action(context: AnalysisContext, action: Any, target: WriteTarget, flow: Flow, state: TenantState) -> None:
+def _check_action(
+    context: AnalysisContext, action: Any, target: WriteTarget, flow: FromAnalyzer, state: TenantState
+) -> None:
     for item in (action.condition, *action.target_list, *action.values):
-        state = flow.subqueries(item, state)
+        state = flow.apply_subqueries(item, state)
     if target.tenant is None or not state.tenant_columns:
         return
     values = list(action.values)
@@ -75,7 +77,7 @@ def _check_action(context: AnalysisContext, action: Any, target: WriteTarget, fl
 
 
 def _make_action_fix(
-    context: AnalysisContext, action: Any, target: WriteTarget, flow: Flow, state: TenantState
+    context: AnalysisContext, action: Any, target: WriteTarget, flow: FromAnalyzer, state: TenantState
 ) -> Callable[[], None] | None:
     others = flow.scope.sources() - {min(flow.scope.sources())}
     node = context.find_reachable(state.tenant_columns, others)
@@ -91,7 +93,7 @@ def _make_action_fix(
 
 
 def _check_written_tenant(
-    context: AnalysisContext, target: WriteTarget, value: Any, flow: Flow, state: TenantState
+    context: AnalysisContext, target: WriteTarget, value: Any, flow: FromAnalyzer, state: TenantState
 ) -> None:
     node = flow.node(value)
     if isinstance(node, ColumnRef) and node in state.tenant_columns:

@@ -8,7 +8,7 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import flatten_and, pb, strings
 from confiture.sql.tenant_flow.context import AnalysisContext, find_location
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.row_sets import FromSource
 from confiture.sql.tenant_flow.scopes import NameScope, OuterContext, ScopeItem
 from confiture.sql.tenant_flow.tenant_joins import TenantState
@@ -59,11 +59,11 @@ def _check_do_update(
     """What DO UPDATE sets, and by which subqueries; `excluded` is the new row, which is of the same tenant."""
     excluded = context.add_source("excluded", source.relation, clause)
     scope = NameScope((ScopeItem.from_source(source), ScopeItem.from_source(excluded)), outer.scope)
-    flow = Flow(context, scope, outer, pb.SelectStmt())
+    flow = FromAnalyzer(context, scope, outer, pb.SelectStmt())
     flow.own = scope.sources()
     state = TenantState(source.relation.has_tenant_rows, source.tenant_columns() | excluded.tenant_columns())
     for item in clause.target_list:
-        state = flow.subqueries(item, state)
+        state = flow.apply_subqueries(item, state)
         value = item.res_target.val
         if target.tenant and item.res_target.name == target.tenant and flow.node(value) not in state.tenant_columns:
             message = f"ON CONFLICT gives {target.name}.{target.tenant} another value than the tenant of the row"
@@ -74,7 +74,7 @@ def _check_do_update(
                 find_location(value),
                 relation=str(target.name),
             )
-    flow.subqueries(clause.where_clause, state)
+    flow.apply_subqueries(clause.where_clause, state)
 
 
 def _conflict_keys(

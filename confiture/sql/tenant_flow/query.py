@@ -9,12 +9,12 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import pb, strings
 from confiture.sql.tenant_flow.context import AnalysisContext, find_location
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.from_tree import Tree, build_from_tree, with_column_names
 from confiture.sql.tenant_flow.grouping import apply_distinct, apply_group_by, check_windows, constant_within_distinct
 from confiture.sql.tenant_flow.row_sets import ColumnOrigin, Node, RowColumn, RowSet
 from confiture.sql.tenant_flow.scopes import NameScope, OuterContext, ScopeItem
-from confiture.sql.tenant_flow.select_list import Targets
+from confiture.sql.tenant_flow.select_list import SelectList
 from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
@@ -39,9 +39,9 @@ def _analyze_any(context: AnalysisContext, select: Any, outer: OuterContext) -> 
 
 def _apply_limit(context: AnalysisContext, select: Any, relation: RowSet, outer: OuterContext) -> RowSet:
     """What LIMIT and ORDER BY leave of VALUES or a set operation."""
-    flow = Flow(context, NameScope((), outer.scope), outer, select)
+    flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     for expression in (*select.sort_clause, select.limit_count, select.limit_offset):
-        if flow.subqueries(expression, TenantState()).has_tenant_rows:
+        if flow.apply_subqueries(expression, TenantState()).has_tenant_rows:
             message = "the subquery in LIMIT, OFFSET or ORDER BY reads rows of tenants"
             context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, find_location(expression))
     if relation.has_tenant_rows and not relation.tenant_constants and has_limit(select):
@@ -187,11 +187,11 @@ def _align_columns(left: RowSet, right: RowSet) -> tuple[RowColumn, ...]:
 
 def _analyze_values(context: AnalysisContext, select: Any, outer: OuterContext) -> RowSet:
     """VALUES: rows of no tenant, but for what subqueries in them read."""
-    flow = Flow(context, NameScope((), outer.scope), outer, select)
+    flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     state = TenantState()
     for row in select.values_lists:
         for item in row.list.items:
-            state = flow.subqueries(item, state)
+            state = flow.apply_subqueries(item, state)
     width = len(select.values_lists[0].list.items)
     outputs = tuple(RowColumn(name=f"column{number}") for number in range(1, width + 1))
     if not state.has_tenant_rows:
@@ -218,10 +218,10 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
         trees.append(tree)
         items += found
     scope = NameScope(tuple(items), outer.scope)
-    targets = Targets(context, select, scope, outer)
-    is_grouped = bool(select.group_clause) or select.HasField("having_clause") or targets.aggregates()
+    targets = SelectList(context, select, scope, outer)
+    is_grouped = bool(select.group_clause) or select.HasField("having_clause") or targets.has_aggregates()
     is_plain = not (is_grouped or select.distinct_clause or has_limit(select) or targets.windows)
-    flow = Flow(context, scope, outer, select, is_plain)
+    flow = FromAnalyzer(context, scope, outer, select, is_plain)
     state = flow.run(trees)
     clauses = (
         select.target_list,
@@ -231,15 +231,15 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
         select.window_clause,
     )
     for expression in chain(*clauses, (select.limit_count, select.limit_offset)):
-        state = flow.subqueries(expression, state)
+        state = flow.apply_subqueries(expression, state)
     if select.HasField("having_clause"):
-        state = flow.subqueries(select.having_clause, state)
+        state = flow.apply_subqueries(select.having_clause, state)
     rows = state
     if is_grouped:
         state = apply_group_by(context, select, targets, state, flow.own)
     check_windows(context, targets, state, flow.own)
     kept = constant_within_distinct(context, select, targets, state, flow.own)
-    relation = targets.relation(state, rows.tenant_columns, flow.own, kept, is_grouped=is_grouped)
+    relation = targets.row_set(state, rows.tenant_columns, flow.own, kept, is_grouped=is_grouped)
     if select.distinct_clause and relation.has_tenant_rows:
         relation = apply_distinct(context, select, targets, relation, state, flow.own)
     if (

@@ -8,21 +8,21 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import pb
 from confiture.sql.tenant_flow.context import AnalysisContext
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.row_sets import RowColumn, RowSet
-from confiture.sql.tenant_flow.select_list import Targets
+from confiture.sql.tenant_flow.select_list import SelectList
 from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
-def analyze_returning(context: AnalysisContext, node: Any, flow: Flow, state: TenantState) -> RowSet:
+def analyze_returning(context: AnalysisContext, node: Any, flow: FromAnalyzer, state: TenantState) -> RowSet:
     """What RETURNING gives. `flow` has the names that it can use, `state` says whose the rows are."""
     items = returning_items(node)
     if not items:
         return RowSet()
     for item in items:
-        state = flow.subqueries(item, state)
-    targets = Targets(context, pb.SelectStmt(target_list=items), flow.scope, flow.around)
-    relation = targets.relation(state, state.tenant_columns, flow.own, state.tenant_columns, is_grouped=False)
+        state = flow.apply_subqueries(item, state)
+    targets = SelectList(context, pb.SelectStmt(target_list=items), flow.scope, flow.outer)
+    relation = targets.row_set(state, state.tenant_columns, flow.own, state.tenant_columns, is_grouped=False)
     return replace(relation, expose_tenant=None, use_as_tenant=None)
 
 

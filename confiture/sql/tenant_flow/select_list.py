@@ -19,7 +19,7 @@ from confiture.sql.traversal import inner_nodes
 _OVER_WINDOWS = frozenset({pb.FuncCall, pb.JsonAggConstructor})
 
 
-class Targets:
+class SelectList:
     """The output list of one SELECT. `proof` reads its expressions, `references` the items that may mean outputs."""
 
     def __init__(self, work: AnalysisContext, select: Any, scope: NameScope, around: OuterContext) -> None:
@@ -27,16 +27,16 @@ class Targets:
         self.proof = TenantProof(work, scope, around)
         self.references = ItemReferences(select, scope, self.proof)
 
-    def aggregates(self) -> bool:
+    def has_aggregates(self) -> bool:
         """Whether the output list, or the order of rows, aggregates."""
         return any(True for one in (*self.select.target_list, *self.select.sort_clause) for _ in find_aggregates(one))
 
     @cached_property
     def windows(self) -> Sequence[tuple[Any, Any]]:
         """The calls over windows, each with the definition of its window."""
-        return tuple(self._windows()) if self.work.has_windows else ()
+        return tuple(self._iter_windows()) if self.work.has_windows else ()
 
-    def _windows(self) -> Iterator[tuple[Any, Any]]:
+    def _iter_windows(self) -> Iterator[tuple[Any, Any]]:
         named = {one.window_def.name: one.window_def for one in self.select.window_clause}
         for item in (*self.select.target_list, *self.select.sort_clause, *self.select.distinct_clause):
             for call in inner_nodes(item, without="SelectStmt"):
@@ -46,7 +46,7 @@ class Targets:
                         over = named[over.refname]
                     yield call, over
 
-    def relation(
+    def row_set(
         self,
         state: TenantState,
         before: frozenset[Node],
@@ -73,7 +73,7 @@ class Targets:
                 name = target.res_target.name or column_result_name(value) or "?column?"
                 found = [(name, self.proof.node(value))]
             for name, one in found:
-                output = self._output(name, one)
+                output = self._build_column(name, one)
                 if one in state.tenant_columns:
                     tenants.add(len(outputs))
                     shown.add(one)
@@ -89,7 +89,7 @@ class Targets:
                 if isinstance(one, ColumnRef) and one.source in own:
                     tenants.add(len(outputs))
                     outputs.append(
-                        self._output("", one)._replace(
+                        self._build_column("", one)._replace(
                             is_hidden=True, can_lack_tenant=not self.proof.null_means_no_tenant(one)
                         )
                     )
@@ -101,11 +101,11 @@ class Targets:
             has_tenant_rows=True,
             tenants=frozenset(tenants),
             tenant_constants=state.tenant_constants(own),
-            expose_tenant=self._expose(state, own),
-            use_as_tenant=self._retarget(state, own),
+            expose_tenant=self._corrected_by_exposing(state, own),
+            use_as_tenant=self._corrected_by_retargeting(state, own),
         )
 
-    def _output(self, name: str, node: Node | None) -> RowColumn:
+    def _build_column(self, name: str, node: Node | None) -> RowColumn:
         if not isinstance(node, ColumnRef) or node.source not in self.work.sources:
             return RowColumn(name=name)
         output = self.work.sources[node.source].find_output(node.key)
@@ -119,7 +119,7 @@ class Targets:
             name=name, type=output.type, origin=origin, is_nullable=has_sets or not is_never_null(self.work, node)
         )
 
-    def _expose(self, state: TenantState, own: frozenset[int]) -> Callable[[], None] | None:
+    def _corrected_by_exposing(self, state: TenantState, own: frozenset[int]) -> Callable[[], None] | None:
         node = self.work.find_reachable(state.tenant_columns, own)
         if node is None:
             return next(
@@ -142,7 +142,7 @@ class Targets:
 
         return write
 
-    def _retarget(self, state: TenantState, own: frozenset[int]) -> Callable[[int], None] | None:
+    def _corrected_by_retargeting(self, state: TenantState, own: frozenset[int]) -> Callable[[int], None] | None:
         node = self.work.find_reachable(state.tenant_columns, own)
         if node is None or any(is_star(one.res_target.val) for one in self.select.target_list):
             return None

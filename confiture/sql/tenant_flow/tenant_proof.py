@@ -82,11 +82,11 @@ class TenantProof:
             )
         args = value.coalesce_expr.args if kind == "coalesce_expr" else value.min_max_expr.args
         nodes = [self.node(one) for one in args]
-        covered = {one.source for one in nodes if isinstance(one, ColumnRef) and not self._lacks(one)}
+        covered = {one.source for one in nodes if isinstance(one, ColumnRef) and not self._can_lack_tenant(one)}
         # what USING merged is NULL only where both sides are
         sources = {one.source for one in members if isinstance(one, ColumnRef) and self._work.sources[one.source].alias}
         return sources <= covered or any(self.null_of_value_means_no_tenant(one, members) for one in args)
 
-    def _lacks(self, node: ColumnRef) -> bool:
+    def _can_lack_tenant(self, node: ColumnRef) -> bool:
         output = self._work.sources[node.source].find_output(node.key)
         return output is not None and output.can_lack_tenant

@@ -9,7 +9,7 @@ from typing import Any
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
 from confiture.sql.parse_tree import flatten_and, pb, strings
 from confiture.sql.tenant_flow.context import AnalysisContext, add_condition, find_location
-from confiture.sql.tenant_flow.from_analyzer import Flow
+from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.from_tree import FromLeaf, Tree, build_from_tree, resolve_range_var
 from confiture.sql.tenant_flow.keys import find_table_rows, row_pinned_by_key
 from confiture.sql.tenant_flow.returning_clause import analyze_returning, returning_items
@@ -37,7 +37,7 @@ def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> 
         source.relation = replace(source.relation, has_tenant_rows=False, tenants=frozenset())
     state = flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
     for item in node.target_list:
-        state = flow.subqueries(item, state)
+        state = flow.apply_subqueries(item, state)
     if assigned is None:
         if (
             state.has_tenant_rows
@@ -93,7 +93,7 @@ class _ChangedTable:
     target: WriteTarget
     source: FromSource
     trees: Sequence[Tree]
-    flow: Flow
+    flow: FromAnalyzer
 
     @classmethod
     def from_statement(
@@ -107,7 +107,7 @@ class _ChangedTable:
             tree, found = build_from_tree(context, clause, items, outer)
             trees.append(tree)
             items += found
-        flow = Flow(context, NameScope(tuple(items), outer.scope), outer, node)
+        flow = FromAnalyzer(context, NameScope(tuple(items), outer.scope), outer, node)
         return cls(context, node, WriteTarget.from_range_var(context, node.relation), source, trees, flow)
 
     @property
@@ -151,7 +151,7 @@ class _ChangedTable:
         pairs = [
             pair
             for condition in flatten_and(self.node.where_clause)
-            for pair in work.expressions.equal_pairs(condition, flow.scope, has_variables=flow.around.has_variables)
+            for pair in work.expressions.equal_pairs(condition, flow.scope, has_variables=flow.outer.has_variables)
         ]
         others = frozenset(flow.own - {self.source.number})
         rows = list(find_table_rows([work.sources[one] for one in sorted(others) if one in work.sources], work.facts))
