@@ -14,7 +14,7 @@ from confiture.text import cut
 
 TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
-_SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(r"(://|pass\w{0,20}\s{0,20}[:=]).*", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS = 50
 _MAX_NODES = 100_000
 """How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
