@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -361,6 +362,20 @@ def test_keys_of_our_formats_stay() -> None:
     clear_secrets()
     add_secret("statements")
     assert hide_secrets_in_json({"statements": ["statements"]}) == {"statements": ["***"]}
+
+
+@pytest.mark.parametrize("password", ["3000", "format", "version", "severity", "testsuite"])
+def test_a_document_stays_whole(shop_18: Project, database_18: Database, password: str) -> None:
+    """A password that stands in a document's own words and numbers."""
+    database_18.execute("CREATE TABLE w (id int)")
+    shop_18.migration("001_a", "ddl: [sql: 'INSERT INTO w SELECT generate_series(1, 3000)']")
+    shop_18.environ["PGPASSWORD"] = password
+    run = shop_18.run("migrate", "--dry-run", "--format", "json").json
+    assert (run["format"], run["migrations"][0]["steps"][0]["rows_affected"]) == ("confiture.run", 3_000)
+    assert shop_18.run("migrate", "status", "--format", "json").json["format"] == "confiture.status"
+    assert ElementTree.fromstring(shop_18.run("migrate", "--dry-run", "--format", "junit").out)[0].tag == "testsuite"
+    for form in ("sarif", "gitlab"):
+        json.loads(shop_18.run("lint", "--live", "--format", form, expect=None).out)
 
 
 @pytest.mark.parametrize("where", ["PGPASSWORD", "PGPASSFILE", "passfile", "service"])
