@@ -520,6 +520,57 @@ def test_an_address_of_the_environment_or_the_settings(project: Project, address
             require_no_secret(project, project.run(*command, expect=None))
 
 
+MISTAKEN_SETTINGS = {
+    "keys": f"database: {{url: 'host=h oauth_client_secret={S}', x: 1}}",
+    "encoded key": f"database: {{url: 'postgresql://u@h/db?pass%77ord={S}', x: 1}}",
+    "no colon": f"database: {{url: 'postgresql//u:{S}@h', x: 1}}",
+    "one slash": f"database: {{url: 'postgresql:/u:{S}@h', x: 1}}",
+    "no scheme": f"database: {{url: 'u:{S}@h/db', x: 1}}",
+    "misspelt key": f"database: {{url: 'host=h pasword={S}', x: 1}}",
+    "no at": f"database: {{url: 'postgresql://u:{S}', x: 1}}",
+    "misspelt url": f"database: {{urll: 'u:{S}@h'}}",
+    "misspelt database": f"databse: {{url: 'u:{S}@h'}}",
+    "of an environment": f"environments: {{development: {{databas: 'u:{S}@h'}}}}",
+    "text": f"database: 'u:{S}@h'",
+    "text alone": f"'u:{S}@h'",
+    "no space": f"database:\n  url:u:{S}@h",
+    "as a key": f"database: {{'u:{S}@h': 1}}",
+    "list": f"database: {{url: ['u:{S}@h']}}",
+    "alias": f"vars: {{a: &a 'u:{S}@h', 1bad: 2}}\ndatabase: {{url: *a}}",
+    "tag": f"database: {{url: !x 'u:{S}@h'}}",
+    "folded": f"database:\n  urll: >\n    u:{S}@h\n",
+    "variable": f"vars: {{api_token: {S}, 1bad: 2}}",
+    "nested variable": f"vars: {{api_token: [{{a: {S}}}], 1bad: 2}}",
+    "number": f"vars: {{api_token: !!int {S}, a: 2}}",
+    "not YAML": f"database: {{url: 'u:{S}@h', x: [}}",
+    "not YAML, variable": f"vars: {{api_token: {S}, x: ]}}",
+    "not YAML, quote": f"database: {{url: 'u:{S}@h}}",
+    "bad character": f"database: {{url: 'u:{S}@h', x: \"\\0\"}}",
+}
+
+
+@pytest.mark.parametrize("settings", MISTAKEN_SETTINGS.values(), ids=MISTAKEN_SETTINGS)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_mistake_in_the_line_of_a_password(project: Project, settings: str, form: str) -> None:
+    project.write("confiture.yaml", settings + "\n")
+    result = project.run("migrate", "status", "--format", form, expect=2)
+    require_no_secret(project, result, codes=(2,))
+
+
+@pytest.mark.parametrize(
+    "variables", [f"{{db_password: {S}, 1: 3}}", f"{{db_password: {S}, x: ]}}", f"{{'x_token' : [{S}], <<: 1}}"]
+)
+def test_a_mistake_in_the_line_of_a_secret_variable(project: Project, variables: str) -> None:
+    project.migration("001_a", f"vars: {variables}\n{STEP}\n")
+    require_no_secret(project, project.run("migrate", "validate", expect=2), codes=(2,))
+
+
+def test_excerpts_show_what_is_no_secret(project: Project) -> None:
+    project.write("confiture.yaml", "database: {url: 'postgresql://me:{{ env.PW }}@h', lock_timeout: 2s, retris: 3}\n")
+    err = project.run("migrate", "validate", expect=2).err
+    assert "{url: '****************{{ env.PW }}**', lock_timeout: 2s, retris: *}" in err.replace("…", "")
+
+
 def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] = (2, 3)) -> None:
     said = everything(project, result)
     assert S not in said and S[1:] not in said, said

@@ -45,9 +45,9 @@ class Document(StrEnum):
 class WriterContext:
     """Where a writer writes to, and what paths are relative to.
 
-    `root` is the project's folder, `environ` the environment of the process. `write` takes text for stdout and cleans it.
-    `write_clean` takes a document whose strings are clean: to look for secrets in it again would find them in its own
-    keys and numbers.
+    `root` is the project's folder, `environ` the environment of the process. `write` cleans text and writes it to
+    stdout. `write_clean` writes a document whose strings are clean: to look for secrets in it again would find them in
+    its own keys and numbers.
     """
 
     root: Path
