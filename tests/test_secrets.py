@@ -269,6 +269,57 @@ def test_a_run_that_stopped_midway_goes_on(shop_18: Project, database_18: Databa
     shop_18.run("migrate", "up", "--var", f"pw={SECRET}")
 
 
+CHANGED = {
+    "upper": "{{ pw | upper | literal }}",
+    "part": "{{ pw[:9] | literal }}",
+    "method": "{{ pw.title() | literal }}",
+    "joined": "{{ ('x' ~ pw[2:]) | literal }}",
+    "quoted": "'{{ pw | upper }}'",
+    "assigned": "{% set ns = namespace(x='') %}{% set ns.x = pw %}{{ ns.x | upper | literal }}",
+    "in vars": "{{ vars['pw'] | upper | literal }}",
+    "of a part": "{% for part in pw.split('-') %}{% if loop.first %}{{ part | literal }}{% endif %}{% endfor %}",
+    "macro": "{% macro m(x) %}{{ x | upper | literal }}{% endmacro %}{{ m(pw) }}",
+    "block": "{% set x %}{{ pw }}{% endset %}{{ x | upper | literal }}",
+}
+
+
+@pytest.mark.parametrize("expression", CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize("where", ["option", "file"])
+def test_what_a_template_makes_of_a_secret(
+    shop_18: Project, database_18: Database, expression: str, where: str
+) -> None:
+    secret = "correct-horse-battery"
+    shop_18.migration(
+        "001_a",
+        f"""
+        vars: {{pw: {secret if where == "file" else "x"}}}
+        ddl:
+          - sql: CREATE TABLE t (v text PRIMARY KEY)
+          - sql: |
+              INSERT INTO t VALUES ({expression});
+              INSERT INTO t VALUES ({expression})
+        """,
+    )
+    variables = ["--var", f"pw={secret}"] if where == "option" else []
+    said = shop_18.run("migrate", "up", *variables, expect=4).err
+    assert "Key (v)=(***)" in said and "orrect" not in said.lower().replace("'correct-horse-battery'", "")
+
+
+@pytest.mark.parametrize("value", ["91827364", "[0.75634]"])
+def test_a_secret_that_is_a_number(shop_18: Project, database_18: Database, value: str) -> None:
+    shop_18.migration(
+        "001_a",
+        f"""
+        vars: {{token: {value}}}
+        ddl:
+          - sql: CREATE TABLE t (v text PRIMARY KEY)
+          - sql: INSERT INTO t SELECT {{{{ token | literal }}}} FROM generate_series(1, 2)
+        """,
+    )
+    said = shop_18.run("migrate", "up", expect=4).err
+    assert "***" in said and value.strip("[]") not in said
+
+
 # --- names are no secrets
 
 

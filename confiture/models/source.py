@@ -75,12 +75,13 @@ class RenderedSql:
     """What a template became, and which line of the template made which part of it.
 
     `marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line n
-    came from line n.
+    came from line n. `private_values` are what the template made of private variables.
     """
 
     text: str
     source: LocatedSource
     line_marks: tuple[tuple[int, int], ...] | None = None
+    private_values: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def span_at(self, offset: int) -> Span:
         """The place in the file of the character at `offset` (from 0) of the rendered text.
