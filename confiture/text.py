@@ -23,7 +23,7 @@ _HASH = r"#(?=#(?:vso|teamcity)?\[)"
 _STYLE = r"\x1b\[[0-9;]*m"
 # what the runners of GitHub, Azure and TeamCity read in a log as an order to them
 _CI_COMMAND = re.compile(
-    rf"^((?:\s|{_STYLE})*):(?=:(?:set-env|set-output|save-state|add-path|add-mask|(?:add|remove)-matcher|error|warning"
+    rf"^((?:[^\S\n]|{_STYLE})*):(?=:(?:set-env|set-output|save-state|add-path|add-mask|(?:add|remove)-matcher|error|warning"
     r"|notice|debug|group|endgroup|echo|stop-commands)\b)"
     rf"|{_HASH}",
     re.MULTILINE | re.IGNORECASE,

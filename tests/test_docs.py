@@ -75,7 +75,7 @@ def test_shown_files_are_valid(name: str, tmp_path: Path) -> None:
         file = SourceFile(path=name, text=block)
         shape = SETTINGS_SHAPE if "database:" in block else MIGRATION_SHAPE
         problems = DiagnosticCollector()
-        node = parse_yaml(file)
+        node = parse_yaml(file, str)
         try:
             shape.read(node, Reader(file, problems, lambda _, file=file: file))
         except InvalidValue:

@@ -32,7 +32,7 @@ def test_each_document_has_a_method_and_a_format_for_people_and_for_programs() -
 def test_a_document_without_a_method_is_refused() -> None:
     written: list[str] = []
     write: Callable[[str], None] = written.append
-    writer = Writer(WriterContext(root=Path(), environ={}, write=write, write_commands=write))
+    writer = Writer(WriterContext(root=Path(), environ={}, write=write, write_clean=write))
     with pytest.raises(NotImplementedError, match="Writer does not write diagnostics"):
         writer.diagnostics([])
     assert written == []

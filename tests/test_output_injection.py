@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +15,7 @@ import pytest
 
 from confiture.core.db.migration_lock import LOCK_KEY
 from confiture.text import escape_ci_commands, escape_line, escape_lines, escaped_json
-from tests.fix_projects import Project, Result
+from tests.fix_projects import REPOSITORY, Project, Result
 from tests.fix_servers import Database
 
 FORMATS = ["text", "json", "github", "junit", "markdown"]
@@ -372,3 +375,25 @@ def test_lines_stay_lines_where_they_may() -> None:
 )
 def test_no_line_is_an_order_to_a_ci_system(text: str, written: str) -> None:
     assert escape_ci_commands(text) == written
+
+
+LINEAR = r"""
+from confiture.files.schema.reader import shorten
+from confiture.plan.checksums import _without_template_comments
+from confiture.text import escape_block, escape_ci_commands
+
+assert escape_ci_commands(" \n" * 200_000 + "::error::x").endswith("\\x3a:error::x")
+assert shorten("pass" * 100_000)
+assert _without_template_comments("{#" * 100_000 + "x")
+assert escape_block("password '://a:" * 50_000)
+"""
+
+
+def test_cleaning_a_long_text_takes_linear_time() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LINEAR],
+        cwd=REPOSITORY,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (20, 20)),
+    )
+    assert done.returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -268,6 +269,57 @@ def test_a_run_that_stopped_midway_goes_on(shop_18: Project, database_18: Databa
     shop_18.run("migrate", "up", "--var", f"pw={SECRET}")
 
 
+CHANGED = {
+    "upper": "{{ pw | upper | literal }}",
+    "part": "{{ pw[:9] | literal }}",
+    "method": "{{ pw.title() | literal }}",
+    "joined": "{{ ('x' ~ pw[2:]) | literal }}",
+    "quoted": "'{{ pw | upper }}'",
+    "assigned": "{% set ns = namespace(x='') %}{% set ns.x = pw %}{{ ns.x | upper | literal }}",
+    "in vars": "{{ vars['pw'] | upper | literal }}",
+    "of a part": "{% for part in pw.split('-') %}{% if loop.first %}{{ part | literal }}{% endif %}{% endfor %}",
+    "macro": "{% macro m(x) %}{{ x | upper | literal }}{% endmacro %}{{ m(pw) }}",
+    "block": "{% set x %}{{ pw }}{% endset %}{{ x | upper | literal }}",
+}
+
+
+@pytest.mark.parametrize("expression", CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize("where", ["option", "file"])
+def test_what_a_template_makes_of_a_secret(
+    shop_18: Project, database_18: Database, expression: str, where: str
+) -> None:
+    secret = "correct-horse-battery"
+    shop_18.migration(
+        "001_a",
+        f"""
+        vars: {{pw: {secret if where == "file" else "x"}}}
+        ddl:
+          - sql: CREATE TABLE t (v text PRIMARY KEY)
+          - sql: |
+              INSERT INTO t VALUES ({expression});
+              INSERT INTO t VALUES ({expression})
+        """,
+    )
+    variables = ["--var", f"pw={secret}"] if where == "option" else []
+    said = shop_18.run("migrate", "up", *variables, expect=4).err
+    assert "Key (v)=(***)" in said and "orrect" not in said.lower().replace("'correct-horse-battery'", "")
+
+
+@pytest.mark.parametrize("value", ["91827364", "[0.75634]"])
+def test_a_secret_that_is_a_number(shop_18: Project, database_18: Database, value: str) -> None:
+    shop_18.migration(
+        "001_a",
+        f"""
+        vars: {{token: {value}}}
+        ddl:
+          - sql: CREATE TABLE t (v text PRIMARY KEY)
+          - sql: INSERT INTO t SELECT {{{{ token | literal }}}} FROM generate_series(1, 2)
+        """,
+    )
+    said = shop_18.run("migrate", "up", expect=4).err
+    assert "***" in said and value.strip("[]") not in said
+
+
 # --- names are no secrets
 
 
@@ -361,6 +413,20 @@ def test_keys_of_our_formats_stay() -> None:
     clear_secrets()
     add_secret("statements")
     assert hide_secrets_in_json({"statements": ["statements"]}) == {"statements": ["***"]}
+
+
+@pytest.mark.parametrize("password", ["3000", "format", "version", "severity", "testsuite"])
+def test_a_document_stays_whole(shop_18: Project, database_18: Database, password: str) -> None:
+    """A password that stands in a document's own words and numbers."""
+    database_18.execute("CREATE TABLE w (id int)")
+    shop_18.migration("001_a", "ddl: [sql: 'INSERT INTO w SELECT generate_series(1, 3000)']")
+    shop_18.environ["PGPASSWORD"] = password
+    run = shop_18.run("migrate", "--dry-run", "--format", "json").json
+    assert (run["format"], run["migrations"][0]["steps"][0]["rows_affected"]) == ("confiture.run", 3_000)
+    assert shop_18.run("migrate", "status", "--format", "json").json["format"] == "confiture.status"
+    assert ElementTree.fromstring(shop_18.run("migrate", "--dry-run", "--format", "junit").out)[0].tag == "testsuite"
+    for form in ("sarif", "gitlab"):
+        json.loads(shop_18.run("lint", "--live", "--format", form, expect=None).out)
 
 
 @pytest.mark.parametrize("where", ["PGPASSWORD", "PGPASSFILE", "passfile", "service"])
@@ -503,6 +569,57 @@ def test_an_address_of_the_environment_or_the_settings(project: Project, address
         project.write("confiture.yaml", f"database: {{url: {json.dumps(address)}}}\n")
         for command in (["migrate", "up"], ["migrate", "status", "--format", "json"]):
             require_no_secret(project, project.run(*command, expect=None))
+
+
+MISTAKEN_SETTINGS = {
+    "keys": f"database: {{url: 'host=h oauth_client_secret={S}', x: 1}}",
+    "encoded key": f"database: {{url: 'postgresql://u@h/db?pass%77ord={S}', x: 1}}",
+    "no colon": f"database: {{url: 'postgresql//u:{S}@h', x: 1}}",
+    "one slash": f"database: {{url: 'postgresql:/u:{S}@h', x: 1}}",
+    "no scheme": f"database: {{url: 'u:{S}@h/db', x: 1}}",
+    "misspelt key": f"database: {{url: 'host=h pasword={S}', x: 1}}",
+    "no at": f"database: {{url: 'postgresql://u:{S}', x: 1}}",
+    "misspelt url": f"database: {{urll: 'u:{S}@h'}}",
+    "misspelt database": f"databse: {{url: 'u:{S}@h'}}",
+    "of an environment": f"environments: {{development: {{databas: 'u:{S}@h'}}}}",
+    "text": f"database: 'u:{S}@h'",
+    "text alone": f"'u:{S}@h'",
+    "no space": f"database:\n  url:u:{S}@h",
+    "as a key": f"database: {{'u:{S}@h': 1}}",
+    "list": f"database: {{url: ['u:{S}@h']}}",
+    "alias": f"vars: {{a: &a 'u:{S}@h', 1bad: 2}}\ndatabase: {{url: *a}}",
+    "tag": f"database: {{url: !x 'u:{S}@h'}}",
+    "folded": f"database:\n  urll: >\n    u:{S}@h\n",
+    "variable": f"vars: {{api_token: {S}, 1bad: 2}}",
+    "nested variable": f"vars: {{api_token: [{{a: {S}}}], 1bad: 2}}",
+    "number": f"vars: {{api_token: !!int {S}, a: 2}}",
+    "not YAML": f"database: {{url: 'u:{S}@h', x: [}}",
+    "not YAML, variable": f"vars: {{api_token: {S}, x: ]}}",
+    "not YAML, quote": f"database: {{url: 'u:{S}@h}}",
+    "bad character": f"database: {{url: 'u:{S}@h', x: \"\\0\"}}",
+}
+
+
+@pytest.mark.parametrize("settings", MISTAKEN_SETTINGS.values(), ids=MISTAKEN_SETTINGS)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_mistake_in_the_line_of_a_password(project: Project, settings: str, form: str) -> None:
+    project.write("confiture.yaml", settings + "\n")
+    result = project.run("migrate", "status", "--format", form, expect=2)
+    require_no_secret(project, result, codes=(2,))
+
+
+@pytest.mark.parametrize(
+    "variables", [f"{{db_password: {S}, 1: 3}}", f"{{db_password: {S}, x: ]}}", f"{{'x_token' : [{S}], <<: 1}}"]
+)
+def test_a_mistake_in_the_line_of_a_secret_variable(project: Project, variables: str) -> None:
+    project.migration("001_a", f"vars: {variables}\n{STEP}\n")
+    require_no_secret(project, project.run("migrate", "validate", expect=2), codes=(2,))
+
+
+def test_excerpts_show_what_is_no_secret(project: Project) -> None:
+    project.write("confiture.yaml", "database: {url: 'postgresql://me:{{ env.PW }}@h', lock_timeout: 2s, retris: 3}\n")
+    err = project.run("migrate", "validate", expect=2).err
+    assert "{url: '****************{{ env.PW }}**', lock_timeout: 2s, retris: *}" in err.replace("…", "")
 
 
 def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] = (2, 3)) -> None:

@@ -134,7 +134,7 @@ class CommandContext:
                 root=self.root,
                 environ=os.environ,
                 write=write_document,
-                write_commands=lambda text: write_document(text, is_commands=True),
+                write_clean=lambda text: write_document(text, is_clean=True),
             )
         )
 

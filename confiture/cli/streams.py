@@ -65,9 +65,9 @@ def echo_stderr(text: str) -> None:
     typer.echo(escape_line(text), err=True)
 
 
-def write_document(text: str, *, is_commands: bool = False) -> None:
-    """A whole document on stdout. Commands to a CI system go there as they are."""
-    (_underlying_stream(sys.stdout) if is_commands else sys.stdout).write(text)
+def write_document(text: str, *, is_clean: bool = False) -> None:
+    """A whole document on stdout. One that is clean goes there as it is."""
+    (_underlying_stream(sys.stdout) if is_clean else sys.stdout).write(text)
 
 
 def sanitize_logs() -> None:

@@ -17,6 +17,7 @@ from confiture.files.schema.containers import FieldValues, Key, ListOf, Record
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.reader import InvalidValue, Reader, shorten
 from confiture.files.schema.types import TextValue
+from confiture.files.secret_masks import mask_nodes, mask_variable_lines, secret_variables
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.steps import StepSchema, build_step, step_schema
 from confiture.files.variables import VARIABLES
@@ -104,11 +105,14 @@ def read_migration(path: Path, folders: DdlFolders, problems: DiagnosticCollecto
         file = read_source_file(path, folders.root, (folders.root, folders.migrations))
         if path.suffix == PYTHON:
             return _read_python(file, path, folders, problems)
-        node = parse_yaml(file)
+        node = parse_yaml(file, mask_variable_lines)
     except InputError as error:
         problems.extend(error.diagnostics)
         return None
-    reader = Reader(file, problems, lambda name: read_ddl(name, folders))
+    secrets = secret_variables(node)
+    if secrets:
+        file = replace(file, shown_text=mask_nodes(file.text, secrets))
+    reader = Reader(file, problems, lambda name: read_ddl(name, folders), secrets)
     if node is None:
         reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
         return None

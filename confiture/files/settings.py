@@ -16,6 +16,7 @@ from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, R
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.reader import InvalidValue, Reader
 from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, ProjectName, TextValue
+from confiture.files.secret_masks import mask_nodes, mask_settings_lines, secret_settings
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
 from confiture.models.records import record
@@ -25,9 +26,6 @@ from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
-
-# rather too much than a character of a password
-_SECRET = re.compile(r"(://)(.*)(?=@)|(pass\w*[\"']?\s*[:=])(.*)", re.IGNORECASE)
 
 _DATABASE = Record(
     {
@@ -176,9 +174,9 @@ def _read_settings_file(
     path: Path, within: Sequence[Path] | None, problems: DiagnosticCollector
 ) -> tuple[Reader, FieldValues]:
     file = read_source_file(path, path.parent, within)
-    shown = replace(file, text=_SECRET.sub(_mask_match, file.text))
-    reader = Reader(shown, problems)
-    node = parse_yaml(file, shown)
+    node = parse_yaml(file, mask_settings_lines)
+    secrets = secret_settings(node)
+    reader = Reader(replace(file, shown_text=mask_nodes(file.text, secrets)), problems, secrets=secrets)
     if node is None:
         return reader, FieldValues({}, {}, Span(path=file.path, line=1))
     try:
@@ -188,11 +186,6 @@ def _read_settings_file(
             problems.raise_if_any()
             raise
         return reader, error.partial
-
-
-def _mask_match(match: re.Match[str]) -> str:
-    """As long as what it stands for, so that places stay the same."""
-    return f"{match[1]}{'*' * len(match[2])}" if match[1] else f"{match[3]}{'*' * len(match[4])}"
 
 
 def _merge_settings(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import CollectionNode, Node, ScalarNode
+from ruamel.yaml.nodes import Node
 from ruamel.yaml.reader import ReaderError
 
 from confiture.errors import Diagnostic, InputError, Span
 from confiture.files.access import FileAccessError, display_path, read_file
 from confiture.files.schema.yaml_loader import TooManyValues, compose
+from confiture.files.secret_masks import iter_scalars
 from confiture.models.source import SourceFile
 
 # the parser takes these for line ends, editors do not: lines would be counted differently
@@ -52,13 +54,19 @@ def decode_source_file(display_name: str, content: bytes) -> SourceFile:
     return SourceFile(path=display_name, text=text.replace("\r\n", "\n"))
 
 
-def parse_yaml(file: SourceFile, display_file: SourceFile | None = None) -> Node | None:
-    """The root node of a YAML file, None for an empty one. Mistakes are told with the lines of `shown`.
+def parse_yaml(file: SourceFile, mask: Callable[[str], str]) -> Node | None:
+    """The root node of a YAML file, None for an empty one. `mask` hides passwords in the lines that mistakes show.
 
     Raises InputError where the text is no YAML, is more than one document, or holds what no text may.
     """
-    display_file = display_file or file
-    _check_line_ends(file, display_file)
+    try:
+        return _parse_yaml(file)
+    except InputError:
+        return _parse_yaml(replace(file, shown_text=mask(file.text)))
+
+
+def _parse_yaml(file: SourceFile) -> Node | None:
+    _check_line_ends(file)
     try:
         node = compose(file.text)
     except MarkedYAMLError as error:
@@ -67,79 +75,59 @@ def parse_yaml(file: SourceFile, display_file: SourceFile | None = None) -> Node
         context = (str(error.context),) if error.context else ()
         problem = str(error.problem or "cannot be read")
         raise InputError(
-            display_file.diagnostic(
-                span, "bad-yaml", f"not valid YAML: {problem}", detail=context, hint=_yaml_hint(problem)
-            )
+            file.diagnostic(span, "bad-yaml", f"not valid YAML: {problem}", detail=context, hint=_yaml_hint(problem))
         ) from error
     except ReaderError as error:
         message = f"not valid YAML: the character U+{ord(file.text[error.position]):04X} is not allowed"
         raise InputError(
-            display_file.diagnostic(_span_at(file, error.position), "bad-yaml", message, hint="remove the character")
+            file.diagnostic(_span_at(file, error.position), "bad-yaml", message, hint="remove the character")
         ) from error
     except RecursionError as error:
         message = "not valid YAML: it is nested too deeply"
         raise InputError(
-            display_file.diagnostic(_file_start(file), "bad-yaml", message, hint="a migration needs few levels")
+            file.diagnostic(_file_start(file), "bad-yaml", message, hint="a migration needs few levels")
         ) from error
     except TooManyValues as error:
         span = Span(path=file.path, line=error.line + 1)
         message = "the file holds more values than a migration needs"
         hint = "keep data out of YAML: a migration's rows belong into SQL"
-        raise InputError(display_file.diagnostic(span, "too-many-values", message, hint=hint)) from error
+        raise InputError(file.diagnostic(span, "too-many-values", message, hint=hint)) from error
     except (YAMLError, ValueError, AssertionError) as error:
         raise InputError(
-            display_file.diagnostic(_file_start(file), "bad-yaml", f"not valid YAML: {error}", hint=_yaml_hint(""))
+            file.diagnostic(_file_start(file), "bad-yaml", f"not valid YAML: {error}", hint=_yaml_hint(""))
         ) from error
     if "\\" in file.text:
-        _check_storable(node, display_file)
+        _check_storable(node, file)
     return node
 
 
-def _check_line_ends(file: SourceFile, display_file: SourceFile) -> None:
+def _check_line_ends(file: SourceFile) -> None:
     odd = _ODD_LINE_END.search(file.text)
     if odd:
         message = f"not valid YAML: the character U+{ord(odd[0]):04X} ends a line for some and not for others"
         hint = f'end lines with \\n or \\r\\n; inside text, write "\\u{ord(odd[0]):04x}" in double quotes'
-        raise InputError(display_file.diagnostic(_span_at(file, odd.start()), "bad-yaml", message, hint=hint))
+        raise InputError(file.diagnostic(_span_at(file, odd.start()), "bad-yaml", message, hint=hint))
     other = _OTHER_YAML.match(file.text)
     if other:
         message = f"not valid YAML: {other['directive'].strip()} is another YAML"
         hint = "remove the line: files are read as YAML 1.2"
-        raise InputError(
-            display_file.diagnostic(_span_at(file, other.start("directive")), "bad-yaml", message, hint=hint)
-        )
+        raise InputError(file.diagnostic(_span_at(file, other.start("directive")), "bad-yaml", message, hint=hint))
 
 
-def _check_storable(root: Node | None, display_file: SourceFile) -> None:
+def _check_storable(root: Node | None, file: SourceFile) -> None:
     """Raises InputError for every scalar that holds what only an escape can write and no database can store."""
     found = [
-        display_file.diagnostic(
-            Span(path=display_file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1),
+        file.diagnostic(
+            Span(path=file.path, line=node.start_mark.line + 1, column=node.start_mark.column + 1),
             "bad-character",
             f"text cannot hold the character U+{ord(match[0]):04X}",
             hint="remove the escape that writes it",
         )
-        for node in _iter_scalars(root)
+        for node in iter_scalars(root)
         if (match := _UNSTORABLE.search(node.value))
     ]
     if found:
         raise InputError(*found)
-
-
-def _iter_scalars(root: Node | None) -> Iterator[ScalarNode]:
-    """Every scalar below a node once, however many aliases lead to it, in the order of the file."""
-    seen: set[int] = set()
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, ScalarNode):
-            yield node
-        elif isinstance(node, CollectionNode):
-            children = [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
-            todo += reversed(children)
 
 
 def _file_start(file: SourceFile) -> Span:

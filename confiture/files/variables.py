@@ -39,7 +39,7 @@ _RESERVED_NAMES = [
     "None",
 ]
 VARIABLE_NAME = rf"(?!(?:{'|'.join(_RESERVED_NAMES)})$)[A-Za-z_][A-Za-z0-9_]*"
-_ENVIRONMENT_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+ENVIRONMENT_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b")
 
 
@@ -59,7 +59,7 @@ class VariableValue(AnyValue):
 
 def has_other_templates(text: str) -> bool:
     """Whether a text holds more of a template than `{{ env.NAME }}`."""
-    rest = _ENVIRONMENT_REFERENCE.sub("", text)
+    rest = ENVIRONMENT_REFERENCE.sub("", text)
     return "{{" in rest or "{%" in rest
 
 
@@ -71,12 +71,12 @@ def substitute_environment(
     if missing:
         message = f"the environment {environment!r} needs {' and '.join(missing)}, which is not set"
         return text.file.diagnostic(text.start, "unset-variable", message, hint=f"export {missing[0]}={example}")
-    return _ENVIRONMENT_REFERENCE.sub(lambda match: environ[match[1]], text.text)
+    return ENVIRONMENT_REFERENCE.sub(lambda match: environ[match[1]], text.text)
 
 
 def environment_names(text: LocatedSource) -> list[str]:
     """The variables of the environment that a text takes, each once."""
-    return list(dict.fromkeys(_ENVIRONMENT_REFERENCE.findall(text.text)))
+    return list(dict.fromkeys(ENVIRONMENT_REFERENCE.findall(text.text)))
 
 
 VARIABLES = MapOf(

@@ -120,6 +120,7 @@ def _render_file(file: SourceFile, settings: Settings, overrides: Mapping[str, A
         variables=variables.values,
         unset_variables=variables.unset,
         private_values=variables.private,
+        private_names=variables.private_names,
     )
     return render(source, context)
 

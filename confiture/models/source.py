@@ -12,14 +12,19 @@ from confiture.models.records import record
 
 @record(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """A file that was read. `path` is how people are shown it: relative to the project's root."""
+    """A file that was read. `path` is how people are shown it: relative to the project's root.
+
+    `shown_text` is as long as the text, without its passwords; None if it has none.
+    """
 
     path: str
     text: str = field(repr=False)
+    shown_text: str | None = field(default=None, repr=False, compare=False)
 
     def excerpt(self, line: int) -> str | None:
-        """The line (counted from 1) without its end, or None where the file has no such line."""
-        return _line_text(self.text, line - 1).rstrip("\r") if 0 < line <= len(_line_starts(self.text)) else None
+        """The line (counted from 1) without its end and its passwords, or None where the file has no such line."""
+        text = self.text if self.shown_text is None else self.shown_text
+        return _line_text(text, line - 1).rstrip("\r") if 0 < line <= len(_line_starts(text)) else None
 
     def diagnostic(
         self, span: Span, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
@@ -70,12 +75,13 @@ class RenderedSql:
     """What a template became, and which line of the template made which part of it.
 
     `marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line n
-    came from line n.
+    came from line n. `private_values` are what the template made of private variables.
     """
 
     text: str
     source: LocatedSource
     line_marks: tuple[tuple[int, int], ...] | None = None
+    private_values: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def span_at(self, offset: int) -> Span:
         """The place in the file of the character at `offset` (from 0) of the rendered text.

@@ -24,11 +24,14 @@ class EnvironmentText:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Variables:
-    """The variables of one migration, merged. `private` are the texts among them that no file of the project holds.
+    """The variables of one migration, merged.
 
-    `unset` says what is wrong with those whose environment variables are not set; they have no value.
+    `private` are the texts among them that no file of the project holds, `private_names` the variables that hold one,
+    or whose name says that they are secret. `unset` says what is wrong with those whose environment variables are not
+    set; they have no value.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     private: frozenset[str] = field(default_factory=frozenset, repr=False)
+    private_names: frozenset[str] = frozenset()
     unset: Mapping[str, Diagnostic] = field(default_factory=dict)

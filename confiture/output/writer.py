@@ -45,14 +45,15 @@ class Document(StrEnum):
 class WriterContext:
     """Where a writer writes to, and what paths are relative to.
 
-    `root` is the project's folder, `environ` the environment of the process. `write` takes a document for stdout,
-    `write_commands` takes commands to a CI system, which reach stdout as they are.
+    `root` is the project's folder, `environ` the environment of the process. `write` cleans text and writes it to
+    stdout. `write_clean` writes a document whose strings are clean: to look for secrets in it again would find them in
+    its own keys and numbers.
     """
 
     root: Path
     environ: Mapping[str, str]
     write: Callable[[str], None]
-    write_commands: Callable[[str], None]
+    write_clean: Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -116,4 +116,7 @@ def _reconcile_parts(step: ReconcileStep) -> tuple[object, ...]:
 
 
 def _without_template_comments(text: str) -> str:
-    return text if "{% raw" in text or "{%- raw" in text else _TEMPLATE_COMMENT.sub(" ", text)
+    if "{% raw" in text or "{%- raw" in text:
+        return text
+    closed, end, rest = text.rpartition("#}")  # a search beyond the last end would take quadratic time
+    return _TEMPLATE_COMMENT.sub(" ", closed + end) + rest

@@ -60,6 +60,7 @@ class Planner:
             variables=variables.values,
             unset_variables=variables.unset,
             private_values=variables.private,
+            private_names=variables.private_names,
             suggestions=self._suggestions,
         )
         going_up = direction is Direction.UP

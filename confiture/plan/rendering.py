@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from confiture.errors import Diagnostic
 from confiture.models.source import LocatedSource, RenderedSql
-from confiture.secrets import hide_values
+from confiture.secrets import HIDDEN, hide_values
 from confiture.text import SuggestionLimit
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class RenderContext:
     """Variables without a value, and why."""
     private_values: frozenset[str] = frozenset()
     """Values that no message may show."""
+    private_names: frozenset[str] = frozenset()
+    """Variables whose values, and what templates make of them, output must hide."""
     batch: str | None = None
     """What `batch` stands for, in the statement of a backfill."""
     suggestions: SuggestionLimit = field(default_factory=SuggestionLimit, compare=False, repr=False)
@@ -83,17 +85,22 @@ def render(source: LocatedSource, context: RenderContext) -> RenderedSql:
     """The text that a template makes. Raises TemplateProblem with all that is wrong and can be known at once."""
     if not any(delimiter in source.text for delimiter in _DELIMITERS):
         return render_verbatim(source)
+    from confiture.plan.private_results import RECORD, record_private_results
+
     _check_template_size(source)
     names = context.template_variables()
     environment = _make_environment()
-    with _ErrorTranslation(source, context):
+    private: set[str] = set()
+    with _ErrorTranslation(source, context, private):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
         _check_no_includes(tree, source)
         _check_names_defined(tree, source, context)
-        text = _compile_template(tree).render(names)
+        tree = record_private_results(tree, context.private_names)
+        text = _compile_template(tree).render({**names, RECORD: private})
+    rendered = RenderedSql(text=text, source=source, private_values=frozenset(private))
     if _is_rendered_line_by_line(source.text, text):
-        return RenderedSql(text=text, source=source)
-    return RenderedSql(text=text, source=source, line_marks=_find_line_marks(source.text, text, names))
+        return rendered
+    return replace(rendered, line_marks=_find_line_marks(source.text, text, names))
 
 
 def _is_rendered_line_by_line(template: str, rendered: str) -> bool:
@@ -111,6 +118,8 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
         raise _template_problem(
             condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'"
         )
+    from confiture.plan.private_results import reads_private_value
+
     names = context.template_variables()
     environment = _make_environment()
     with _ErrorTranslation(condition, context):
@@ -119,7 +128,8 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
         value = environment.compile_expression(condition.text, undefined_to_none=False)(names)
     if not isinstance(value, bool):
         hint = "compare it, for example `name == 'x'`"
-        message = f"`when` gives {context.hide_private_values(repr(value))}, neither true nor false"
+        shown = HIDDEN if reads_private_value(tree, context.private_names) else repr(value)
+        message = f"`when` gives {context.hide_private_values(shown)}, neither true nor false"
         raise _template_problem(condition, 0, "bad-condition", message, hint)
     return value
 
@@ -149,9 +159,11 @@ def _compile_template(tree: nodes.Template) -> Template:
 def _make_environment() -> BoundedEnvironment:
     from jinja2 import StrictUndefined
 
+    from confiture.plan.private_results import RECORD, record_result
     from confiture.plan.template_limits import BoundedEnvironment
 
     environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters[RECORD] = record_result
     environment.add_filter("ident", quote_identifier)
     environment.add_filter("literal", quote_literal)
     # what differs from one rendering to the next has no place in a plan
@@ -163,9 +175,10 @@ def _make_environment() -> BoundedEnvironment:
 class _ErrorTranslation:
     """Turns what the template engine raises into a TemplateProblem at its line."""
 
-    def __init__(self, source: LocatedSource, context: RenderContext) -> None:
+    def __init__(self, source: LocatedSource, context: RenderContext, private_results: Set[str] = frozenset()) -> None:
         self._source = source
         self._context = context
+        self._private_results = private_results
 
     def __enter__(self) -> None:
         return None
@@ -187,7 +200,7 @@ class _ErrorTranslation:
                 self._source, error.lineno - 1, "template-syntax", f"template: {told}", hint
             ) from error
         line = _find_template_line(trace)
-        told = self._context.hide_private_values(str(error))
+        told = hide_values(str(error), self._context.private_values | self._private_results)
         if isinstance(error, UndefinedError):
             asked = re.search(r"has no attribute '(\w+)'", told)
             if asked and asked[1] in self._context.unset_variables:

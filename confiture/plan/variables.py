@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from confiture.errors import Diagnostic
@@ -23,6 +24,7 @@ def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mappi
     """The variables of a migration: its `own` win over those of the settings, `overrides` over all."""
     values: dict[str, Any] = {}
     private: set[str] = set()
+    private_names: set[str] = set()
     unset: dict[str, Diagnostic] = {}
     for name, written in {**settings.variables, **own, **overrides}.items():
         try:
@@ -30,11 +32,16 @@ def merge_variables(settings: Settings, own: Mapping[str, Any], overrides: Mappi
         except _UnsetVariable as error:
             unset[name] = error.diagnostic
             continue
+        texts = set(_iter_texts(values[name]))
         if name in overrides:
-            private |= set(_iter_texts(values[name]))
+            private |= texts
         if is_secret_name(name):
-            _hide_value(values[name])
-    return Variables(values=values, private=frozenset(private - {""}), unset=unset)
+            _hide_texts(texts)
+        if is_secret_name(name) or texts & private:
+            private_names.add(name)
+    return Variables(
+        values=values, private=frozenset(private - {""}), private_names=frozenset(private_names), unset=unset
+    )
 
 
 def classify_private_values(rendered: RenderedSql, private: Iterable[str], *, is_broken: bool) -> None:
@@ -43,7 +50,11 @@ def classify_private_values(rendered: RenderedSql, private: Iterable[str], *, is
     """
     if rendered.text == rendered.source.text:
         return
-    here = [value for value in private if any(form in rendered.text for form in _quoted_forms(value))]
+    here = [
+        value
+        for value in {*private, *rendered.private_values}
+        if any(form in rendered.text for form in _quoted_forms(value))
+    ]
     if here and is_broken:
         for value in here:
             _hide_parts(value)
@@ -85,6 +96,10 @@ def _iter_texts(value: Any) -> Iterator[str]:
     match value:
         case str():
             yield value
+        case bool():
+            return
+        case int() | float() | Decimal():
+            yield str(value)
         case Mapping():
             for item in value.values():
                 yield from _iter_texts(item)
@@ -93,8 +108,8 @@ def _iter_texts(value: Any) -> Iterator[str]:
                 yield from _iter_texts(item)
 
 
-def _hide_value(value: Any) -> None:
-    for text in _iter_texts(value):
+def _hide_texts(texts: Iterable[str]) -> None:
+    for text in texts:
         add_secret(text, is_certain=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import Span
-from confiture.files.schema.reader import InvalidValue, Reader, is_null, shorten
+from confiture.files.schema.reader import InvalidValue, Reader, is_null
 from confiture.files.schema.types import SchemaType
 from confiture.text import did_you_mean
 
@@ -67,7 +67,7 @@ class MapOf:
         with reader.cycle_guarded(node):
             for key, value in reader.pairs(node):
                 if self.key_pattern and not re.fullmatch(self.key_pattern, key.value):
-                    message = f"{shorten(key.value)!r} is not {self.key_description}"
+                    message = f"{reader.shown(key)!r} is not {self.key_description}"
                     reader.report(reader.span(key), "bad-name", message, "choose another name")
                     broken = True
                     continue
@@ -156,7 +156,7 @@ class Record:
     def _report_unknown(self, key: ScalarNode, reader: Reader) -> None:
         near = did_you_mean(key.value, self.keys)
         hint = near or f"known keys: {', '.join(self.keys)}"
-        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {shorten(key.value)!r}", hint)
+        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {reader.shown(key)!r}", hint)
 
     def _check_required(self, fields: FieldValues, reader: Reader, *, has_unknown: bool) -> bool:
         missing = [name for name, key in self.keys.items() if key.required and name not in fields.spans]

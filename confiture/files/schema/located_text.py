@@ -45,9 +45,14 @@ NOT_BLANK = {"pattern": r"\S"}
 _JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
 
 
+def scalar_start(text: str, node: ScalarNode) -> int:
+    """Where a scalar begins in a text, behind its tag and its anchor."""
+    return _PROPERTIES.match(text, node.start_mark.index, node.end_mark.index).end()  # type: ignore[union-attr]
+
+
 def _locate_scalar(node: ScalarNode, file: SourceFile) -> LocatedSource:
     """A scalar's text and its place: behind its tag and anchor, behind its quote or below its `|`."""
-    start = _PROPERTIES.match(file.text, node.start_mark.index, node.end_mark.index).end()  # type: ignore[union-attr]
+    start = scalar_start(file.text, node)
     if node.style == "|":
         line = file.text.count("\n", 0, start) + 2
         indent = _block_indent(file, line, node.value)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import DiagnosticCollector, Span
 from confiture.models.source import LocatedSource, SourceFile
+from confiture.secrets import HIDDEN
 from confiture.text import cut
 
 TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = {f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")}
-_SECRET = re.compile(r"(://|pass\w*\s*[:=]).*", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(r"(://|pass\w{0,20}\s{0,20}[:=]).*", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS = 50
 _MAX_NODES = 100_000
 """How many values one file may hold, each alias counted as what it stands for: few lines can stand for billions."""
@@ -32,17 +33,21 @@ class InvalidValue(Exception):
 
 
 class Reader:
-    """The file that is read, and what was found wrong with it. `open_named` reads a file that this one names."""
+    """The file that is read, and what was found wrong with it. `open_named` reads a file that this one names; no
+    message shows one of the `secrets`.
+    """
 
     def __init__(
         self,
         file: SourceFile,
         problems: DiagnosticCollector,
         open_named: Callable[[LocatedSource], SourceFile] | None = None,
+        secrets: Iterable[ScalarNode] = (),
     ) -> None:
         self.file = file
         self.problems = problems
         self.open_named = open_named
+        self._secrets = {id(node): node for node in secrets}
         self._open_nodes: list[int] = []
         self._node_count = 0
 
@@ -67,7 +72,23 @@ class Reader:
     def report_wrong_type(self, node: Node, expected: str, hint: str | None = None) -> InvalidValue:
         """Records that a node is of another type than expected."""
         hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
-        return self.report(self.span(node), "wrong-type", f"expected {expected}, found {describe_node(node)}", hint)
+        return self.report(self.span(node), "wrong-type", f"expected {expected}, found {self._describe(node)}", hint)
+
+    def shown(self, node: Node) -> str:
+        """The beginning of a value, for messages."""
+        return HIDDEN if id(node) in self._secrets else shorten(node.value)
+
+    def _describe(self, node: Node) -> str:
+        """A node in words: `the number 3`, `a list`."""
+        if isinstance(node, MappingNode):
+            return "a mapping"
+        if isinstance(node, SequenceNode):
+            return "a list"
+        kind = str(node.tag).removeprefix(TAG)
+        if kind == "null":
+            return "nothing"
+        noun = {"int": "number", "float": "number", "bool": "truth value"}.get(kind)
+        return f"the {noun} {self.shown(node)}" if noun else f"the text {self.shown(node)!r}"
 
     def check_tag(self, node: Node) -> None:
         """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
@@ -97,7 +118,7 @@ class Reader:
                 merged += self._merged_pairs(key, value)
             elif key.value in pairs:
                 first = self.span(pairs[key.value][0])
-                message = f"the key {shorten(key.value)!r} stands twice; first on line {first.line}"
+                message = f"the key {self.shown(key)!r} stands twice; first on line {first.line}"
                 self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
             else:
                 pairs[key.value] = (key, value)
@@ -110,7 +131,7 @@ class Reader:
         found: list[tuple[ScalarNode, Node]] = []
         for source in sources:
             if not isinstance(source, MappingNode):
-                message = f"`<<` merges mappings, not {describe_node(source)}"
+                message = f"`<<` merges mappings, not {self._describe(source)}"
                 self.report(self.span(key), "wrong-type", message, "write `<<: *name`, with the name of a mapping")
                 continue
             try:
@@ -152,21 +173,6 @@ class _CycleGuard:
 
     def __exit__(self, *_: object) -> None:
         self._reader._open_nodes.pop()
-
-
-def describe_node(node: Node) -> str:
-    """A node in words: `the number 3`, `a list`."""
-    if isinstance(node, MappingNode):
-        return "a mapping"
-    if isinstance(node, SequenceNode):
-        return "a list"
-    kind = str(node.tag).removeprefix(TAG)
-    if kind == "null":
-        return "nothing"
-    text = shorten(node.value)
-    return {"int": f"the number {text}", "float": f"the number {text}", "bool": f"the truth value {text}"}.get(
-        kind, f"the text {text!r}"
-    )
 
 
 def shorten(text: str) -> str:

@@ -118,7 +118,7 @@ class Duration:
             raise reader.report_wrong_type(node, "a duration", hint)
         milliseconds = round(min(Decimal(match[1]), Decimal(_MAX_MS + 1)) * _UNIT_MS[match[2]])
         if milliseconds > _MAX_MS:
-            message = f"{shorten(node.value)} is too long"
+            message = f"{reader.shown(node)} is too long"
             raise reader.report(
                 reader.span(node), "wrong-value", message, "write 24 days (576h) at most, or 0 for ever"
             )
@@ -158,7 +158,7 @@ class NonNegativeInteger:
         if not is_count or (not node.value.lstrip("0") and self.minimum):
             raise reader.report_wrong_type(node, f"a whole number, {self.minimum} or more")
         if len(node.value) > len(str(_MAX_INTEGER)) or int(node.value) > _MAX_INTEGER:
-            message = f"{shorten(node.value)} is too large"
+            message = f"{reader.shown(node)} is too large"
             raise reader.report(reader.span(node), "wrong-value", message, f"write {_MAX_INTEGER} at most")
         return int(node.value)
 
@@ -226,7 +226,7 @@ class ScalarValue:
         try:
             return _parse_scalar(node)
         except (ValueError, ArithmeticError) as error:
-            message = f"{shorten(node.value)!r} cannot be read as {str(node.tag).removeprefix(TAG)}"
+            message = f"{reader.shown(node)!r} cannot be read as {str(node.tag).removeprefix(TAG)}"
             raise reader.report(reader.span(node), "wrong-value", message, "put the value in quotes") from error
 
     def schema(self) -> dict[str, Any]:

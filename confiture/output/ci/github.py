@@ -26,7 +26,7 @@ class GitHubWriter(Writer):
 
         print_run(stdout_console(), report)
         root, environ = self.context.root, self.context.environ
-        self.context.write_commands(
+        self.context.write_clean(
             finding_commands(report.findings, root, environ)
             + warning_commands(report.warnings, root, environ)
             + error_commands(report.diagnostics, root, environ)
@@ -34,11 +34,11 @@ class GitHubWriter(Writer):
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """The errors."""
-        self.context.write_commands(error_commands(diagnostics, self.context.root, self.context.environ))
+        self.context.write_clean(error_commands(diagnostics, self.context.root, self.context.environ))
 
     def findings(self, summary: LintSummary) -> None:
         """The findings."""
-        self.context.write_commands(finding_commands(summary.report.findings, self.context.root, self.context.environ))
+        self.context.write_clean(finding_commands(summary.report.findings, self.context.root, self.context.environ))
 
 
 def error_commands(diagnostics: Sequence[Diagnostic], root: Path, environ: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ class GitLabWriter(Writer):
 
     def findings(self, summary: LintSummary) -> None:
         """The findings."""
-        self.context.write(code_quality(summary.report.findings, self.context.root, self.context.environ))
+        self.context.write_clean(code_quality(summary.report.findings, self.context.root, self.context.environ))
 
 
 def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, str]) -> str:

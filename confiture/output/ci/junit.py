@@ -14,7 +14,7 @@ from confiture.models.reports import MigrationReport, RunReport, StepReport
 from confiture.models.settings import Severity
 from confiture.output.ci.github import finding_lines
 from confiture.output.writer import LintSummary, Writer
-from confiture.text import escape_block, escape_line
+from confiture.text import escape_block, escape_ci_commands, escape_line
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
 """What XML cannot hold of what is visible."""
@@ -26,15 +26,15 @@ class JUnitWriter(Writer):
 
     def run(self, report: RunReport) -> None:
         """A test case for each step."""
-        self.context.write(run_xml(report))
+        self.context.write_clean(run_xml(report))
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """A failed test case for each error."""
-        self.context.write(diagnostics_xml(diagnostics))
+        self.context.write_clean(diagnostics_xml(diagnostics))
 
     def findings(self, summary: LintSummary) -> None:
         """A test case for each finding."""
-        self.context.write(findings_xml(summary.report, summary.failing))
+        self.context.write_clean(findings_xml(summary.report, summary.failing))
 
 
 def run_xml(report: RunReport) -> str:
@@ -146,4 +146,5 @@ def _to_xml(root: ElementTree.Element) -> str:
         element.attrib = {name: _NOT_XML.sub(_REPLACED, escape_line(value)) for name, value in element.items()}
         element.text = _NOT_XML.sub(_REPLACED, escape_block(element.text)) if element.text else None
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    # a text keeps its lines, which a log shows as such
+    return escape_ci_commands(ElementTree.tostring(root, encoding="unicode", xml_declaration=True)) + "\n"

@@ -31,7 +31,7 @@ class SarifWriter(Writer):
         from confiture.output.json.documents import dump_json
 
         document = sarif_document(summary.report.findings, summary.rules(), self.context.root, self.context.environ)
-        self.context.write(dump_json(document))
+        self.context.write_clean(dump_json(document))
 
 
 def sarif_document(

@@ -102,4 +102,4 @@ class JsonWriter(Writer):
     def _write(self, document: dict[str, Any]) -> None:
         from confiture.output.json.documents import dump_json
 
-        self.context.write(dump_json(document))
+        self.context.write_clean(dump_json(document))

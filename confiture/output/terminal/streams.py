@@ -12,7 +12,7 @@ class CleanStream:
 
     def __init__(self, stream: TextIO) -> None:
         self.trusted = stream
-        """Takes what is in its final form: commands of ours to a CI system."""
+        """Takes what is in its final form: documents, and commands of ours to a CI system."""
         self.styled = CleanStyledStream(stream)
 
     def write(self, text: str) -> int:

@@ -1,0 +1,127 @@
+"""Finds what a template makes of private variables: `{{ pw | upper }}` is as private as `pw`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, cast
+
+from jinja2 import nodes, pass_context
+from jinja2.runtime import Context
+from jinja2.visitor import NodeTransformer
+
+RECORD = "private result"
+"""The filter that records a result, and the name under which the template's context holds the set of them. No template
+can write it.
+"""
+_MIN_LENGTH, _MAX_LENGTH = 4, 10_000
+_MAX_RESULTS = 10_000
+_JUDGMENTS = (nodes.Compare, nodes.Test, nodes.Not)
+_QUOTING_FILTERS = frozenset({"literal", "ident"})
+"""Output knows a value in quotes by the value."""
+
+
+@pass_context
+def record_result(context: Context, value: Any) -> Any:
+    """Records a text that an expression gives, and gives it."""
+    results = context.get(RECORD)
+    if isinstance(value, str) and _MIN_LENGTH <= len(value) <= _MAX_LENGTH and len(results) < _MAX_RESULTS:
+        results.add(str(value))
+    return value
+
+
+def record_private_results(tree: nodes.Template, names: Collection[str]) -> nodes.Template:
+    """The tree with each expression that reads one of the variables recorded."""
+    if not names or not any(node.name in names or node.name == "vars" for node in tree.find_all(nodes.Name)):
+        return tree
+    recorder = _Recorder(frozenset(names), _find_derived_names(tree, frozenset(names)))
+    return cast("nodes.Template", recorder.visit(tree))
+
+
+def reads_private_value(node: nodes.Node, names: Collection[str]) -> bool:
+    """Whether an expression may give a part of one of the variables."""
+    if isinstance(node, nodes.Name):
+        return node.name in names or (node.name == "vars" and bool(names))
+    if isinstance(node, _JUDGMENTS):
+        return False
+    if isinstance(node, nodes.CondExpr):
+        return any(reads_private_value(part, names) for part in (node.expr1, node.expr2) if part)
+    name = _name_in_vars(node)
+    if name is not None:
+        return name in names
+    return any(reads_private_value(child, names) for child in node.iter_child_nodes())
+
+
+def _name_in_vars(node: nodes.Node) -> str | None:
+    """The variable that `vars.x` or `vars['x']` gives."""
+    if not isinstance(node, nodes.Getattr | nodes.Getitem):
+        return None
+    if not (isinstance(node.node, nodes.Name) and node.node.name == "vars"):
+        return None
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None
+
+
+def _find_derived_names(tree: nodes.Template, names: frozenset[str]) -> frozenset[str]:
+    """The template's own names that it gives private values to."""
+    derived: frozenset[str] = frozenset()
+    while True:
+        found = derived | {
+            name
+            for sources, targets in _assignments(tree)
+            if any(reads_private_value(source, names | derived) for source in sources)
+            for name in targets
+        }
+        if found == derived:
+            return derived
+        derived = found
+
+
+def _assignments(tree: nodes.Template) -> Iterator[tuple[Sequence[nodes.Node], set[str]]]:
+    """What the template assigns, and the names that it assigns it to."""
+    macros = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
+    for node in tree.find_all((nodes.Assign, nodes.AssignBlock, nodes.For, nodes.With, nodes.Call)):
+        match node:
+            case nodes.Assign():
+                yield [node.node], _target_names([node.target])
+            case nodes.AssignBlock():
+                yield node.body, _target_names([node.target])
+            case nodes.For():
+                yield [node.iter], _target_names([node.target])
+            case nodes.With():
+                yield node.values, _target_names(node.targets)
+            case nodes.Call(node=nodes.Name(name=name)) if name in macros:
+                arguments = [*node.args, *(pair.value for pair in node.kwargs)]
+                yield arguments, {argument.name for argument in macros[name].args}
+
+
+def _target_names(targets: Sequence[nodes.Node]) -> set[str]:
+    kinds: Any = (nodes.Name, nodes.NSRef)
+    return {node.name for target in targets for node in (target, *target.find_all(kinds)) if isinstance(node, kinds)}
+
+
+class _Recorder(NodeTransformer):
+    """Wraps expressions in the filter that records what they give."""
+
+    def __init__(self, names: frozenset[str], derived: frozenset[str]) -> None:
+        self._names = names | derived
+        self._derived = derived
+
+    def visit(self, node: nodes.Node, *args: Any, **named: Any) -> nodes.Node:
+        """The node, wrapped if it gives a private text."""
+        wraps = self._gives_private_text(node)
+        result = super().visit(node, *args, **named)
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Filter) and node.node.name == RECORD:
+            node.node = cast("nodes.Expr", node.node.node)  # a function is no text
+        return nodes.Filter(result, RECORD, [], [], None, None, lineno=node.lineno) if wraps else result
+
+    def _gives_private_text(self, node: nodes.Node) -> bool:
+        if isinstance(node, nodes.Name):
+            return node.name in self._derived and node.ctx == "load"
+        if isinstance(node, nodes.Filter):
+            return node.node is not None and node.name not in _QUOTING_FILTERS and self._is_private(node)
+        kinds = (nodes.Call, nodes.Getitem, nodes.Getattr, nodes.BinExpr, nodes.Concat)
+        return isinstance(node, kinds) and self._is_private(node)
+
+    def _is_private(self, node: nodes.Node) -> bool:
+        return reads_private_value(node, self._names)
