@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from confiture.models.words import format_duration, pluralize
 from confiture.output.numbers import format_rows
+from confiture.text import format_duration, pluralize
 from tests.fix_projects import Project
 
 FIRST = """\

@@ -34,8 +34,7 @@ VersionArgument = Annotated[
 def _backfill_connection(
     context: CommandContext, options: DatabaseOptions
 ) -> Iterator[tuple[Connection, ConnectionTarget, HistoryKey]]:
-    from confiture.core.asking import connect_for_query
-    from confiture.core.db.connection import resolve_database
+    from confiture.core.db.connection import connect_for_query, resolve_database
 
     settings = context.settings(options)
     with (
@@ -151,7 +150,7 @@ def clean(
     """
     with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import clean_up_triggers as clean_up
-        from confiture.models.words import pluralize
+        from confiture.text import pluralize
 
         removed = clean_up(connection, history)
         echo_stderr(f"Removed the triggers of {pluralize(removed, 'backfill')}." if removed else "Nothing to remove.")

@@ -237,7 +237,7 @@ def validate(
         settings = context.settings(settings_options, needs_database=False, check=check_rule_settings)
         project = load_project_with_vars(settings, var, needs_variables=True)
         if output_format.is_text:
-            from confiture.models.words import pluralize
+            from confiture.text import pluralize
 
             steps = sum(len(plan.steps) for plan in project.ups)
             echo_stdout(f"{pluralize(len(project.migrations), 'migration')}, {pluralize(steps, 'step')}: all valid.")
@@ -263,7 +263,7 @@ def baseline(
     with error_boundary() as context:
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
-        from confiture.core.baseline import record_baseline as enter
+        from confiture.core.adoption import record_baseline as enter
         from confiture.core.db.connection import resolve_database
 
         with resolve_database(settings, echo_stderr) as target:

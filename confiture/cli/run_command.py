@@ -17,8 +17,8 @@ from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
     from confiture.core.db.connection import ConnectionTarget
-    from confiture.core.events import Emit
     from confiture.core.run.context import DryRunOptions, ProofOptions
+    from confiture.models.events import Emit
     from confiture.models.reports import RunReport
     from confiture.models.settings import Settings
 
@@ -31,7 +31,7 @@ def run_and_report(
     Ends the command with the exit code of what went wrong.
     """
     from confiture.core.db.connection import resolve_database
-    from confiture.core.events import Emitter
+    from confiture.models.events import Emitter
     from confiture.models.report_builder import ReportBuilder
     from confiture.output.terminal.console import stderr_console
     from confiture.output.terminal.progress import choose_view

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.connection import Connection, ConnectionTarget, connect_for_query
 from confiture.core.db.introspection import read_catalog, read_table_rows
 from confiture.core.status import read_history
 from confiture.lint.engine.context import DatabaseFacts

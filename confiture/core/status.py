@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.connection import Connection, ConnectionTarget, connect_for_query
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.other_histories import find_other_history

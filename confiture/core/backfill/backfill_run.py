@@ -25,8 +25,8 @@ from confiture.core.backfill.worker import Worker, WorkerConfig, WorkerMessage, 
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import StepFailed
-from confiture.core.events import Emit
 from confiture.models.backfills import CANCELLED
+from confiture.models.events import Emit
 from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 from confiture.plan.checksums import digest

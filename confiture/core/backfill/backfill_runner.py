@@ -12,9 +12,8 @@ from confiture.core.backfill.concurrent_writes import LOCK_TIMEOUT_MS
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
 from confiture.models.plan import PlannedStep, Segment, StepId
 from confiture.models.settings import Settings
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id

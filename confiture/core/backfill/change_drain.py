@@ -20,9 +20,9 @@ from confiture.core.backfill.capture import CapturedTable, ChangeCapture, Source
 from confiture.core.backfill.context import BackfillContext
 from confiture.core.backfill.source_tables import own_rows_predicate
 from confiture.core.db.errors import StepFailed
+from confiture.core.db.queries import quote_table
 from confiture.core.db.retry import backoff_s
-from confiture.core.names import quote_table
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 _NOTES = 2_000
 """How many notes one drain takes."""

@@ -26,7 +26,7 @@ from confiture.core.db.retry import backoff_s
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Notice
 from confiture.models.migration import OnConcurrentWrites
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 LOCK_TIMEOUT_MS = 500
 _STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"

@@ -8,8 +8,8 @@ from confiture.core.backfill.backfill_store import BackfillStore
 from confiture.core.backfill.batch_key import BatchKey
 from confiture.core.backfill.heartbeat import Heartbeat
 from confiture.core.db.connection import Connection
-from confiture.core.events import Emit
 from confiture.models.catalog import QualifiedName
+from confiture.models.events import Emit
 from confiture.models.plan import PlannedBackfill, PlannedStep
 
 

@@ -16,9 +16,9 @@ from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import acquire_migration_lock, lock_key
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.backfills import BackfillState
+from confiture.models.events import Emit
 from confiture.models.history import HistoryKey
 
 _TRIES, _WAIT_S = 20, 0.5

@@ -12,8 +12,7 @@ import psycopg
 
 from confiture.core.backfill.backfill_store import BackfillId, BackfillStore, StoredRange
 from confiture.core.backfill.batch_key import BatchKey
-from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner
-from confiture.core.backfill.pace import BatchSizer
+from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner, BatchSizer
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.core.db.connection import Connection, ConnectionTarget, enable_client_check, fetch_named_row

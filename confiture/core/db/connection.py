@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq.abc import PGconn
 from psycopg.rows import dict_row
 
+from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.queries import query
 from confiture.core.db.search_path import SCHEMA, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
@@ -229,3 +230,17 @@ def _connect_error_text(error: Exception, conninfo: str) -> str:
     if isinstance(error, UnicodeError):
         return "the host is no name that can be looked up"
     return hide_values(str(error), _find_secrets(given))
+
+
+@contextmanager
+def connect_for_query(database: ConnectionTarget, purpose: str, failure_message: str) -> Iterator[Connection]:
+    """A connection for as long as the context lasts; `purpose` is what other sessions see.
+
+    Raises DatabaseUnavailable where there is none, and for whatever the database refuses inside; `refused` then says
+    what cannot be done: "the history cannot be read".
+    """
+    with closing(database.connect(purpose)) as connection:
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(db_error_diagnostic(error, failure_message)) from error

@@ -14,7 +14,6 @@ from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
 from confiture.core.dry_run.scaling import Scale, read_row_counts
 from confiture.core.dry_run.summary import SummaryInputs, build_predictions, summarize, summarize_failed
 from confiture.core.dry_run.tenancy_prover import TenancyProver, mixed_diagnostic
-from confiture.core.events import Emit
 from confiture.core.run.context import DryRunOptions
 from confiture.core.run.failure_report import classify_dry_run_failure
 from confiture.core.run.resume import find_interrupted
@@ -23,7 +22,7 @@ from confiture.errors import CheckFailed, ConfitureError
 from confiture.files.access import FileAccessError
 from confiture.files.predictions import PredictionStore
 from confiture.lint.plan import PlanLintResult
-from confiture.models.events import Notice
+from confiture.models.events import Emit, Notice
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, TransactionMode
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict

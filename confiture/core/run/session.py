@@ -14,10 +14,9 @@ from confiture.core.db.connection import Connection, enable_client_check, fetch_
 from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_error
 from confiture.core.db.queries import query
 from confiture.core.db.retry import backoff_s
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.run.steps import AfterStatement, BeforeStatement, StepRunner, after_noop, before_noop
-from confiture.models.events import Notice, OthersBlocked, SegmentRetried
+from confiture.models.events import Emit, Notice, OthersBlocked, SegmentRetried
 from confiture.models.plan import (
     PlannedStep,
     Segment,

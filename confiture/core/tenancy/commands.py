@@ -7,8 +7,7 @@ from typing import Any
 
 from psycopg import IsolationLevel
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.connection import ConnectionTarget, connect_for_query
 from confiture.core.db.introspection import read_catalog
 from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.core.tenancy.statements import provable_statements, to_proved_statement
