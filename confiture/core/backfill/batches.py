@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import psycopg
 
 from confiture.core.backfill.backfill_store import BackfillStore, StoredRange
-from confiture.core.backfill.batch_key import BatchKey, KeyRange
+from confiture.core.backfill.batch_key import KeyRange
+from confiture.core.backfill.context import WorkerConfig
 from confiture.core.backfill.keyset_cursor import KeysetCursor, count_rows
 from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.core.db.connection import Connection
@@ -51,20 +52,12 @@ class BatchFailed(Exception):
 class BatchRunner:
     """Runs the batches of one step over one connection, which is in autocommit."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        step: PlannedStep,
-        key: BatchKey,
-        store: BackfillStore,
-        monitor: BlockingMonitor,
-        max_blocking_ms: int,
-    ) -> None:
+    def __init__(self, connection: Connection, config: WorkerConfig, monitor: BlockingMonitor) -> None:
         self._connection = connection
-        self._max_blocking_ms = max_blocking_ms
-        self._step = step
-        self._key = key
-        self._store = store
+        self._max_blocking_ms = config.settings.max_blocking_ms
+        self._step = config.step
+        self._key = config.key
+        self._store = BackfillStore(connection, config.backfill_id)
         self._monitor = monitor
 
     def run(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None = None) -> Batch | None:

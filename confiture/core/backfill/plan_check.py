@@ -80,7 +80,7 @@ def _driving_table_nodes(
 
 
 def _node_relation(node: dict[str, Any]) -> QualifiedName | None:
-    return QualifiedName(node["Schema"], node["Relation QualifiedName"]) if "Relation Name" in node else None
+    return QualifiedName(node["Schema"], node["Relation Name"]) if "Relation Name" in node else None
 
 
 def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key_range: KeyRange) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key
 
 def _has_more_rows(connection: Connection, node: dict[str, Any], number: int) -> bool:
     """Whether the relation that a node reads has more rows than that."""
-    table = sql.Identifier(node["Schema"], node["Relation QualifiedName"])
+    table = sql.Identifier(node["Schema"], node["Relation Name"])
     return connection.execute(sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(table, number)).fetchone() is not None
 
 

@@ -25,6 +25,10 @@ from confiture.secrets import add_secret, hide_values
 Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 150_000
+QUEUE_LOCK_TIMEOUT_MS = 500
+"""For locks that conflict with the writes of others: those queue behind whoever waits."""
+READ_LOCK_TIMEOUT_MS = 5_000
+"""For our own questions, and for the tables of the history."""
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
@@ -152,6 +156,11 @@ def reject_transaction_pooler(first: Connection, second: Connection) -> None:
 
 def _backend_pid(connection: Connection) -> int:
     return int(fetch_named_row(connection, "server")["backend_pid"])
+
+
+def set_lock_timeout(connection: Connection, milliseconds: int, *, local: bool = False) -> None:
+    """Limits how long statements wait for a lock, 0 for no limit; with `local` until the transaction ends."""
+    connection.execute(f"SET {'LOCAL ' if local else ''}lock_timeout = {milliseconds}".encode())
 
 
 def fetch_named_row(connection: Connection, name: str, **parameters: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 
 from confiture.core.db.connection import ConnectionTarget
-from confiture.core.db.errors import StepFailed
+from confiture.core.db.errors import LOCK_NOT_AVAILABLE, StepFailed
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.lock_monitor import find_lock_holders
 from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
@@ -32,7 +32,6 @@ from confiture.plan.project import PlannedProject
 from confiture.sql.actions import relations_named_in
 
 _DEFAULT_THRESHOLD_MS = 1_000
-_LOCK_TIMEOUT = "55P03"
 
 
 class DryRunner:
@@ -66,7 +65,7 @@ class DryRunner:
             self._emit(
                 summarize_failed(rehearsal.traces, rehearsal.attempts, known, self._build_tenancy_report(proving))
             )
-            if isinstance(error, StepFailed) and error.sqlstate == _LOCK_TIMEOUT:
+            if isinstance(error, StepFailed) and error.sqlstate == LOCK_NOT_AVAILABLE:
                 self._note_lock_holders(plan)
             raise classify_dry_run_failure(error, rehearsal.progress) from error
         isolation = self._build_tenancy_report(proving)

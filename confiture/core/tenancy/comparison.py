@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.errors import QUERY_CANCELED
 from confiture.core.db.queries import query
 from confiture.core.tenancy.errors import NotProvable
 from confiture.core.tenancy.tenant_scope import PROBED, TenantScope
@@ -22,7 +23,6 @@ _AT_ONCE = 10
 _SHOWN = 3
 _INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
 """The digits by which inexact numbers are compared, of 6 and 15 that they have: sums depend on the order of adding."""
-_TOO_LONG = "57014"
 _HINT = "allow more time, or look at fewer tenants"
 
 
@@ -193,7 +193,7 @@ class Deadline:
 
     def timeout_error(self, error: psycopg.Error) -> NotProvable | None:
         """What an error means where the server ended a query for us; None where it is another error."""
-        return self._exceeded_error() if error.sqlstate == _TOO_LONG and self._limit_ms is not None else None
+        return self._exceeded_error() if error.sqlstate == QUERY_CANCELED and self._limit_ms is not None else None
 
     def _exceeded_error(self) -> NotProvable:
         return NotProvable(f"it takes longer than {self._limit_ms:,} ms", _HINT)

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.errors import INSUFFICIENT_PRIVILEGE
 from confiture.core.db.operators import read_operators
 from confiture.core.db.queries import query
 from confiture.core.tenancy.comparison import ComparisonQuery, Deadline, compare_tenants, read_result_columns
@@ -37,7 +38,6 @@ from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationProof, Iso
 from confiture.sql.parse_tree import ParsedStatement
 
 SEED = 6
-_NOT_ALLOWED = "42501"
 _WORST = {"immutable": 0, "stable": 1, "volatile": 2}
 
 
@@ -79,7 +79,7 @@ def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
 
 def _to_not_provable(error: psycopg.Error) -> NotProvable:
     hint = None
-    if error.sqlstate == _NOT_ALLOWED:
+    if error.sqlstate == INSUFFICIENT_PRIVILEGE:
         hint = "prove it as a role that may read all rows: the owner of the tables, or one with BYPASSRLS"
     return NotProvable(error.diag.message_primary or str(error), hint)
 
