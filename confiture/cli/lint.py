@@ -53,7 +53,7 @@ def lint(
     write_baseline: Annotated[
         bool, typer.Option("--write-baseline", help="Write all findings into the baseline, and end with 0.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--apply_fixes", help="Change the files where a apply_fixes is sure.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Change the files where a fix is sure.")] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Judge the schema of the database, and the migrations that it has not.")
     ] = False,
