@@ -111,5 +111,5 @@ def _iterate_nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, A
 
 def _format_nodes(nodes: list[dict[str, Any]]) -> Iterator[str]:
     for node in nodes:
-        named = f" on {node['Relation QualifiedName']}" if "Relation Name" in node else ""
+        named = f" on {node['Relation Name']}" if "Relation Name" in node else ""
         yield f"{'  ' * node['depth']}{node['Node Type']}{named} (about {pluralize(node['Plan Rows'], 'row')})"
