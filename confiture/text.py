@@ -28,6 +28,10 @@ _CI_COMMAND = re.compile(
     rf"|{_HASH}",
     re.MULTILINE | re.IGNORECASE,
 )
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
+_LONGEST_DURATION_MS = 2**53
+_MAX_DECIMALS = 20
 _LONGEST_EXCERPT = 1_000
 _EXCERPT_WIDTH = 160
 _MAX_SUGGESTIONS = 20
@@ -177,6 +181,42 @@ def format_duration(milliseconds: float | None) -> str:
 def format_duration_long(milliseconds: float) -> str:
     """The same within a sentence, where less than a millisecond is only said to be that."""
     return "under 1 ms" if milliseconds < 1 else format_duration(milliseconds)
+
+
+def parse_duration_ms(text: str) -> int | None:
+    """`0`, `500ms`, `2s`, `1.5min` or `1h` in milliseconds; None if the text is not a duration."""
+    from fractions import Fraction
+
+    text = text.strip()
+    if text == "0":
+        return 0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    # the digits decide first: a number of millions of them takes long
+    whole, _, part = match[1].partition(".")
+    if len(whole.lstrip("0")) > len(str(_LONGEST_DURATION_MS)):
+        return _LONGEST_DURATION_MS
+    milliseconds = round(Fraction(f"{whole}.{part[:_MAX_DECIMALS] or 0}") * _UNIT_MS[match[2]])
+    return min(milliseconds, _LONGEST_DURATION_MS)
+
+
+def written_duration(milliseconds: int) -> str:
+    """A duration as `parse_duration_ms` reads it, in its largest whole unit: `2s`."""
+    unit = next((unit for unit in ("h", "min", "s") if milliseconds and milliseconds % _UNIT_MS[unit] == 0), "ms")
+    return f"{milliseconds // _UNIT_MS[unit]}{unit}" if milliseconds else "0"
+
+
+def double_quoted(text: str) -> str:
+    """A text in double quotes, as SQL has names: quoted even if that is not needed."""
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def single_quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    doubled = text.replace("'", "''")
+    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:

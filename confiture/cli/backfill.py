@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import CommandContext, error_boundary
+from confiture.cli.context import CommandContext, error_boundary, parse_wait
 from confiture.cli.option_groups import expand_options
-from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
+from confiture.cli.options import DATA_FORMAT_HELP, DEFAULT_WAIT, DatabaseOptions, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.output.formats import TEXT, OutputFormat
 from confiture.output.writer import Document
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from confiture.core.db.connection import Connection, ConnectionTarget
     from confiture.models.backfills import BackfillState
     from confiture.models.history import HistoryKey
-
-_LOCK_WAIT_MS = 10_000
 
 app = typer.Typer(
     help="Look at batched backfills, pause, resume and cancel them, from any terminal.", no_args_is_help=True
@@ -134,7 +132,7 @@ def cancel(
         if found.is_running:
             echo_stderr(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
         else:
-            abandon(connection, target, history, found, lambda _: None, _LOCK_WAIT_MS)
+            abandon(connection, target, history, found, lambda _: None, parse_wait(DEFAULT_WAIT))
             echo_stderr(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
 
 

@@ -10,6 +10,7 @@ from confiture.cli.context import error_boundary, load_project_with_vars, parse_
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
     DATA_FORMAT_HELP,
+    DEFAULT_WAIT,
     DatabaseOptions,
     DryRunFlags,
     DryRunOption,
@@ -43,7 +44,7 @@ def migrate(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Run migrations, rehearse them, and see where a database stands.
 
@@ -73,7 +74,7 @@ def up(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Apply the pending migrations, each in one transaction together with its history.
 
@@ -136,7 +137,7 @@ def down(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Undo applied migrations, the last one first, by their `down` steps.
 
@@ -254,7 +255,7 @@ def baseline(
     ],
     settings_options: DatabaseOptions,
     var: VarOption = None,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Adopt an existing database: enter all migrations up to VERSION as applied, without running them.
 
@@ -282,7 +283,7 @@ def adopt_project(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Rename a project's history in a database, after `project:` in confiture.yaml was changed.
 

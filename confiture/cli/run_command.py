@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import CommandContext, parse_duration_ms, usage_error
+from confiture.cli.context import CommandContext, parse_duration_option, usage_error
 from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError
@@ -126,7 +126,7 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
         if flags.tenants is not None or flags.prove_time is not None:
             raise usage_error("--no-prove with --tenants or --prove-time", "leave one out")
         return None
-    limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_ms("--prove-time", flags.prove_time)
+    limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_option("--prove-time", flags.prove_time)
     return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
 
 

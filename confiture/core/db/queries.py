@@ -8,7 +8,7 @@ from importlib.resources import files
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import TableRef
 from confiture.models.query_files import QUALIFIED, parse_query_file
-from confiture.sql.parse_tree import quote_identifier
+from confiture.sql.parse_tree import quote_names
 
 _FILES = (
     "db/queries",
@@ -47,4 +47,4 @@ def history_schema_sql(from_format: int) -> bytes:
 
 def quote_table(table: TableRef | QualifiedName) -> str:
     """A relation's name, quoted where it must be, behind its schema's where that is said: also for `to_regclass`."""
-    return ".".join(quote_identifier(part) for part in table if part)
+    return quote_names(table)
