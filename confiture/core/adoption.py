@@ -18,7 +18,7 @@ from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.history import AppliedMigration, HistoryKey, HistoryOrigin, MigrationState
 from confiture.models.plan import PlannedMigration
 from confiture.plan.checksums import CHAIN_START, chain_checksum
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 

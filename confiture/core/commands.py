@@ -12,7 +12,7 @@ from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.plan.history import compare_history
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject, require_variables
 
 DEFAULT_LOCK_WAIT_MS = 10_000

@@ -26,7 +26,7 @@ from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import RunReport
 from confiture.models.settings import DatabaseSettings, Settings
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
 

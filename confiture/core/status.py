@@ -20,7 +20,7 @@ from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, HistoryKey, MigrationState
 from confiture.models.plan import PlannedMigration
 from confiture.plan.history import InterruptedMigration, MigrationStatus, compare_history
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
 
 

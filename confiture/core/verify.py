@@ -16,7 +16,7 @@ from confiture.models.plan import PlannedMigration, PlannedStep, Segment, Transa
 from confiture.models.reconcile_results import VerifyReport, VerifyResult, VerifyVerdict
 from confiture.models.settings import Settings
 from confiture.models.steps import build_step_id
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 Announce = Callable[[str], None]

@@ -28,7 +28,7 @@ from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.query_files import QUALIFIED, parse_query_file
 from confiture.models.settings import EMBEDDED, DatabaseSettings
-from confiture.plan.ordering import find_version
+from confiture.plan.migration_order import find_version
 from confiture.project import Project
 from confiture.testing.database import ScratchDatabase
 from confiture.testing.error_notes import add_notes, readable_errors

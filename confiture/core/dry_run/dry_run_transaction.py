@@ -22,7 +22,7 @@ from confiture.core.run.steps import BeforeStatement, before_noop
 from confiture.models.events import Emit, MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.plan import Plan, PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.models.trace import StatementTrace
-from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
 
 _NEW_ENUM_VALUE = "55P04"

@@ -33,7 +33,7 @@ from confiture.models.plan import (
 from confiture.models.predictions import Prediction
 from confiture.models.steps import StepRecord
 from confiture.plan.checksums import chain_checksum
-from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.migration_order import VersionKey, version_key
 
 if TYPE_CHECKING:
     from confiture.core.backfill.backfill_runner import BackfillRunner
