@@ -15,7 +15,7 @@ from confiture.plan.project import PlannedProject, load_project, require_variabl
 
 if TYPE_CHECKING:
     from confiture.core.commands import DownOptions, UpOptions
-    from confiture.core.events import Emit
+    from confiture.models.events import Emit
     from confiture.models.findings import LintReport
     from confiture.models.reports import RunReport
 
@@ -94,8 +94,7 @@ class Project(PlannedProject):
         """
         from confiture.core.commands import DownOptions, UpOptions, down, up
         from confiture.core.db.connection import resolve_database
-        from confiture.core.events import Emitter
-        from confiture.models.events import Notice
+        from confiture.models.events import Emitter, Notice
         from confiture.models.report_builder import ReportBuilder
 
         folding = ReportBuilder()

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from confiture.core.commands import DownOptions, UpOptions, down, up
 from confiture.core.db.connection import ConnectionTarget as Target
 from confiture.core.db.connection import resolve_database
-from confiture.core.events import Emitter
 from confiture.errors import ConfitureError, Diagnostic, ExitCode
 from confiture.files.settings import SettingsOverrides, load_settings
-from confiture.models.events import Event, Notice, RunFinished, SegmentRetried, StepFinished
+from confiture.models.events import Emitter, Event, Notice, RunFinished, SegmentRetried, StepFinished
 from confiture.plan.project import load_project
 from tests.fix_projects import Project
 from tests.fix_servers import Database

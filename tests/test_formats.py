@@ -16,8 +16,10 @@ from xml.etree import ElementTree
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from confiture.models.words import format_duration, pluralize
+from confiture.cli.options import DEFAULT_WAIT
+from confiture.core.commands import DEFAULT_LOCK_WAIT_MS
 from confiture.output.numbers import format_rows
+from confiture.text import format_duration, parse_duration_ms, pluralize, written_duration
 from tests.fix_projects import Project
 
 FIRST = """\
@@ -358,6 +360,28 @@ def test_stdout_holds_the_document_and_nothing_else(books: Project, form: str) -
 )
 def test_durations_in_words(milliseconds: float | None, text: str) -> None:
     assert format_duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("0", 0), ("500ms", 500), (" 2s ", 2_000), ("1.5 min", 90_000), ("1h", 3_600_000), ("0.5ms", 0), ("1.5ms", 2)],
+)
+def test_durations_are_read_in_every_unit(text: str, milliseconds: int) -> None:
+    assert parse_duration_ms(text) == milliseconds
+    assert parse_duration_ms(written_duration(milliseconds)) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "s", "-1s", "2 days", "1e3s", "2s 3s", ".5s"])
+def test_what_is_no_duration_has_none(text: str) -> None:
+    assert parse_duration_ms(text) is None
+
+
+def test_a_duration_of_millions_of_digits_is_read_at_once() -> None:
+    assert parse_duration_ms("9" * 1_000_000 + "h") == parse_duration_ms("9" * 20 + "." + "9" * 1_000_000 + "h")
+
+
+def test_the_command_line_waits_for_a_lock_as_long_as_the_engine() -> None:
+    assert parse_duration_ms(DEFAULT_WAIT) == DEFAULT_LOCK_WAIT_MS
 
 
 def test_counts_in_words() -> None:

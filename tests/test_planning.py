@@ -16,7 +16,7 @@ from confiture.models.migration import MigrationFile, Phase, Requirement, SqlSte
 from confiture.models.plan import PlannedStep, Segment, TransactionMode
 from confiture.models.source import LocatedSource, RenderedSql, SourceFile
 from confiture.plan.checksums import migration_checksum, segment_fingerprint, step_checksums
-from confiture.plan.ordering import sort_migrations, version_key
+from confiture.plan.migration_order import sort_migrations, version_key
 from confiture.plan.planner import split_into_segments
 from confiture.plan.project import PlannedProject as LoadedProject
 from confiture.plan.project import load_project

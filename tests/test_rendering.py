@@ -14,8 +14,8 @@ from confiture.plan.rendering import (
     RenderContext,
     TemplateProblem,
     evaluate_condition,
-    quote_identifier,
-    quote_literal,
+    format_literal,
+    quote_dotted_name,
     render,
 )
 from tests.fix_servers import Database
@@ -210,7 +210,7 @@ VALUES = st.one_of(
 @RELAXED
 @given(values=st.lists(VALUES, min_size=1, max_size=20))
 def test_literals_come_back_from_postgresql_as_they_were(database_18: Database, values: list[Any]) -> None:
-    listed = ", ".join(quote_literal(value) + ("::text" if not isinstance(value, bool) else "") for value in values)
+    listed = ", ".join(format_literal(value) + ("::text" if not isinstance(value, bool) else "") for value in values)
     expected = tuple(value if value is None or isinstance(value, bool) else str(value) for value in values)
     for conforming in ("on", "off"):
         got = _connected(database_18).execute(
@@ -227,7 +227,7 @@ def test_literals_come_back_from_postgresql_as_they_were(database_18: Database, 
     )
 )
 def test_identifiers_come_back_from_postgresql_as_they_were(database_18: Database, parts: list[str]) -> None:
-    quoted = quote_identifier(".".join(parts))
+    quoted = quote_dotted_name(".".join(parts))
     got = _connected(database_18).execute("SELECT parse_ident(%s)", [quoted]).fetchone()
     assert got == (parts,)
 

@@ -18,8 +18,8 @@ from confiture.errors import DatabaseUnavailable, InputError, MigrationFailed
 from confiture.project import Project
 from confiture.testing import scratch_server, up_down_up
 from confiture.testing import server as scratch_servers
-from confiture.testing.address import database_url
 from confiture.testing.error_notes import format_error
+from confiture.testing.server import database_url
 from tests.fix_projects import REPOSITORY
 from tests.fix_servers import Server
 

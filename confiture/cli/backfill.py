@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from confiture.cli.context import CommandContext, error_boundary
+from confiture.cli.context import CommandContext, error_boundary, parse_wait
 from confiture.cli.option_groups import expand_options
-from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
+from confiture.cli.options import DATA_FORMAT_HELP, DEFAULT_WAIT, DatabaseOptions, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.output.formats import TEXT, OutputFormat
 from confiture.output.writer import Document
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from confiture.core.db.connection import Connection, ConnectionTarget
     from confiture.models.backfills import BackfillState
     from confiture.models.history import HistoryKey
-
-_LOCK_WAIT_MS = 10_000
 
 app = typer.Typer(
     help="Look at batched backfills, pause, resume and cancel them, from any terminal.", no_args_is_help=True
@@ -34,8 +32,7 @@ VersionArgument = Annotated[
 def _backfill_connection(
     context: CommandContext, options: DatabaseOptions
 ) -> Iterator[tuple[Connection, ConnectionTarget, HistoryKey]]:
-    from confiture.core.asking import connect_for_query
-    from confiture.core.db.connection import resolve_database
+    from confiture.core.db.connection import connect_for_query, resolve_database
 
     settings = context.settings(options)
     with (
@@ -135,7 +132,7 @@ def cancel(
         if found.is_running:
             echo_stderr(f"{found.version} {found.step}: {found.runner} gives it up within a second or two.")
         else:
-            abandon(connection, target, history, found, lambda _: None, _LOCK_WAIT_MS)
+            abandon(connection, target, history, found, lambda _: None, parse_wait(DEFAULT_WAIT))
             echo_stderr(f"{found.version} {found.step}: given up. What it filled stays in {found.target}.")
 
 
@@ -151,7 +148,7 @@ def clean(
     """
     with error_boundary() as context, _backfill_connection(context, settings_options) as (connection, _, history):
         from confiture.core.backfill.control import clean_up_triggers as clean_up
-        from confiture.models.words import pluralize
+        from confiture.text import pluralize
 
         removed = clean_up(connection, history)
         echo_stderr(f"Removed the triggers of {pluralize(removed, 'backfill')}." if removed else "Nothing to remove.")

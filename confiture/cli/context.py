@@ -19,13 +19,11 @@ from confiture.cli.streams import echo_stderr, force_utf8_stdout, sanitize_logs,
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 from confiture.output.formats import TEXT, OutputFormat
 from confiture.output.writer import Document, Writer, WriterContext
+from confiture.text import parse_duration_ms
 
 if TYPE_CHECKING:
     from confiture.models.settings import Settings
     from confiture.plan.project import PlannedProject
-
-_WAIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)")
-_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 
 
 def load_project_with_vars(
@@ -66,17 +64,15 @@ def _is_utf8(text: str) -> bool:
 
 def parse_wait(text: str) -> int:
     """What `--wait` says, in milliseconds. Raises InputError."""
-    return parse_duration_ms("--wait", text)
+    return parse_duration_option("--wait", text)
 
 
-def parse_duration_ms(option: str, text: str) -> int:
+def parse_duration_option(option: str, text: str) -> int:
     """A duration option in milliseconds. Raises InputError."""
-    if text.strip() == "0":
-        return 0
-    match = _WAIT.fullmatch(text.strip())
-    if match is None:
+    milliseconds = parse_duration_ms(text)
+    if milliseconds is None:
         raise usage_error(f"{option} {text!r} is no duration", "write 0, 30s or 5min")
-    return round(float(match[1]) * _UNIT_MS[match[2]])
+    return milliseconds
 
 
 def usage_error(message: str, hint: str) -> InputError:

@@ -171,7 +171,7 @@ class _LintRun:
     def _fix(self, options: LintOptions, narrowing: FindingFilter) -> LintReport:
         from confiture.lint.fixes import apply_fixes
         from confiture.lint.project import lint_project
-        from confiture.models.words import pluralize
+        from confiture.text import pluralize
 
         # settings and files are read anew each time, as the fixes leave them
         fixes = apply_fixes(self.settings, lambda: lint_project(self.settings, options), narrowing.matches)
@@ -191,7 +191,7 @@ class _LintRun:
         from confiture.files.settings import FILE_NAME
         from confiture.lint.baseline import DEFAULT_NAME, baseline_text
         from confiture.lint.engine.findings import is_parse_error
-        from confiture.models.words import pluralize
+        from confiture.text import pluralize
 
         named, within = self._baseline(asked)
         path = named or self.settings.root / DEFAULT_NAME

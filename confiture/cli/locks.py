@@ -26,8 +26,7 @@ def locks(
     Example: confiture locks --watch --env production
     """
     with error_boundary(output_format) as context:
-        from confiture.core.asking import connect_for_query
-        from confiture.core.db.connection import resolve_database
+        from confiture.core.db.connection import connect_for_query, resolve_database
         from confiture.core.db.lock_monitor import read_running_sessions
         from confiture.output.terminal.console import watch_view
         from confiture.output.terminal.locks import locks_table

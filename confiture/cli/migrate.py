@@ -10,6 +10,7 @@ from confiture.cli.context import error_boundary, load_project_with_vars, parse_
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import (
     DATA_FORMAT_HELP,
+    DEFAULT_WAIT,
     DatabaseOptions,
     DryRunFlags,
     DryRunOption,
@@ -43,7 +44,7 @@ def migrate(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Run migrations, rehearse them, and see where a database stands.
 
@@ -73,7 +74,7 @@ def up(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Apply the pending migrations, each in one transaction together with its history.
 
@@ -136,7 +137,7 @@ def down(
     settings_options: DatabaseOptions,
     var: VarOption = None,
     output_format: RunFormatOption = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Undo applied migrations, the last one first, by their `down` steps.
 
@@ -237,7 +238,7 @@ def validate(
         settings = context.settings(settings_options, needs_database=False, check=check_rule_settings)
         project = load_project_with_vars(settings, var, needs_variables=True)
         if output_format.is_text:
-            from confiture.models.words import pluralize
+            from confiture.text import pluralize
 
             steps = sum(len(plan.steps) for plan in project.ups)
             echo_stdout(f"{pluralize(len(project.migrations), 'migration')}, {pluralize(steps, 'step')}: all valid.")
@@ -254,7 +255,7 @@ def baseline(
     ],
     settings_options: DatabaseOptions,
     var: VarOption = None,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Adopt an existing database: enter all migrations up to VERSION as applied, without running them.
 
@@ -263,7 +264,7 @@ def baseline(
     with error_boundary() as context:
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
-        from confiture.core.baseline import record_baseline as enter
+        from confiture.core.adoption import record_baseline as enter
         from confiture.core.db.connection import resolve_database
 
         with resolve_database(settings, echo_stderr) as target:
@@ -282,7 +283,7 @@ def adopt_project(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
     settings_options: DatabaseOptions,
     output_format: Annotated[OutputFormat, format_option(Document.ADOPTION, DATA_FORMAT_HELP)] = TEXT,
-    wait: WaitOption = "10s",
+    wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
     """Rename a project's history in a database, after `project:` in confiture.yaml was changed.
 

@@ -49,6 +49,8 @@ WaitOption = Annotated[
     str,
     typer.Option("--wait", metavar="TIME", help="How long to wait for another run to end: 0, 30s, 5min."),
 ]
+DEFAULT_WAIT = "10s"
+"""`DEFAULT_LOCK_WAIT_MS` of the engine, which `--help` does not load."""
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Run everything for real in one transaction, report, and roll it back."),

@@ -116,7 +116,7 @@ def _print_database_overview(project: PlannedProject) -> None:
     from confiture.core.db.connection import database_label, resolve_database
     from confiture.core.status import migration_status
     from confiture.models.settings import EMBEDDED
-    from confiture.models.words import pluralize
+    from confiture.text import pluralize
 
     settings = project.settings
     known = pluralize(len(project.migrations), "migration")

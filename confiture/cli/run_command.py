@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from confiture.cli.context import CommandContext, parse_duration_ms, usage_error
+from confiture.cli.context import CommandContext, parse_duration_option, usage_error
 from confiture.cli.options import DryRunFlags, OutputFiles, UpDryRunFlags
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError
 
 if TYPE_CHECKING:
     from confiture.core.db.connection import ConnectionTarget
-    from confiture.core.events import Emit
     from confiture.core.run.context import DryRunOptions, ProofOptions
+    from confiture.models.events import Emit
     from confiture.models.reports import RunReport
     from confiture.models.settings import Settings
 
@@ -31,7 +31,7 @@ def run_and_report(
     Ends the command with the exit code of what went wrong.
     """
     from confiture.core.db.connection import resolve_database
-    from confiture.core.events import Emitter
+    from confiture.models.events import Emitter
     from confiture.models.report_builder import ReportBuilder
     from confiture.output.terminal.console import stderr_console
     from confiture.output.terminal.progress import choose_view
@@ -126,7 +126,7 @@ def _proof_options(flags: DryRunFlags) -> ProofOptions | None:
         if flags.tenants is not None or flags.prove_time is not None:
             raise usage_error("--no-prove with --tenants or --prove-time", "leave one out")
         return None
-    limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_ms("--prove-time", flags.prove_time)
+    limit_ms = USUAL_MS if flags.prove_time is None else parse_duration_option("--prove-time", flags.prove_time)
     return ProofOptions(tenants=flags.tenants or DEFAULT_TENANTS, limit_ms=limit_ms)
 
 

@@ -10,7 +10,7 @@ from confiture.cli.context import (
     announce_step,
     error_boundary,
     load_project_with_vars,
-    parse_duration_ms,
+    parse_duration_option,
     parse_variables,
     usage_error,
 )
@@ -91,7 +91,7 @@ def prove(
     with error_boundary(output_format) as context:
         if every and tenants is not None:
             raise usage_error("--tenants and --all exclude each other", "leave one out")
-        timeout_ms = parse_duration_ms("--timeout", timeout) if timeout is not None else None
+        timeout_ms = parse_duration_option("--timeout", timeout) if timeout is not None else None
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
         from confiture.core.db.connection import resolve_database

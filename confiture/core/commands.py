@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from confiture.core.db.connection import ConnectionTarget
-from confiture.core.events import Emit
 from confiture.core.execution import open_run
 from confiture.core.run.context import DryRunOptions, RunMode
 from confiture.errors import Diagnostic, Drift, InputError
+from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.plan.history import compare_history
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject, require_variables
 
 DEFAULT_LOCK_WAIT_MS = 10_000

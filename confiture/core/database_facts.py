@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.connection import (
+    READ_LOCK_TIMEOUT_MS,
+    Connection,
+    ConnectionTarget,
+    connect_for_query,
+    set_lock_timeout,
+)
 from confiture.core.db.introspection import read_catalog, read_table_rows
 from confiture.core.status import read_history
 from confiture.lint.engine.context import DatabaseFacts
@@ -20,8 +25,7 @@ def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> Data
     Raises DatabaseUnavailable.
     """
     with connect_for_query(database, "lint", "the schema cannot be read") as connection:
-        # bounds what reading may wait
-        connection.execute("SET lock_timeout = '5s'")
+        set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
         applied = [row.version for row in read_history(connection, history) if row.state is MigrationState.APPLIED]
         return replace(read_facts(connection), applied=frozenset(applied), label=database.label)
 

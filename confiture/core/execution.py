@@ -15,7 +15,6 @@ from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import MigrationLock, acquire_migration_lock
 from confiture.core.db.other_histories import reject_other_history
-from confiture.core.events import Emit
 from confiture.core.run.context import RunMode
 from confiture.errors import (
     CheckFailed,
@@ -25,7 +24,7 @@ from confiture.errors import (
     MigrationFailed,
     MigrationStopped,
 )
-from confiture.models.events import LintFinished, Outcome, RunFinished, RunStarted
+from confiture.models.events import Emit, LintFinished, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.plan.project import PlannedProject

@@ -12,13 +12,13 @@ from psycopg.pq import TransactionStatus
 
 from confiture.core.commands import DEFAULT_LOCK_WAIT_MS, require_confirmation
 from confiture.core.db.connection import ConnectionTarget, database_label
-from confiture.core.events import Emit, Emitter
 from confiture.core.execution import open_run
 from confiture.core.run.context import DryRunOptions, RunMode
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import read_migration_object
 from confiture.files.settings import SettingsOverrides, find_settings_file, load_settings
+from confiture.models.events import Emit, Emitter
 from confiture.models.history import AppliedMigration
 from confiture.models.migration import Phase
 from confiture.models.migration_api import Migration, migration_connection
@@ -26,7 +26,7 @@ from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.report_builder import ReportBuilder
 from confiture.models.reports import RunReport
 from confiture.models.settings import DatabaseSettings, Settings
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
 

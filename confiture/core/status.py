@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.connection import (
+    READ_LOCK_TIMEOUT_MS,
+    Connection,
+    ConnectionTarget,
+    connect_for_query,
+    set_lock_timeout,
+)
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.other_histories import find_other_history
@@ -15,7 +20,7 @@ from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, HistoryKey, MigrationState
 from confiture.models.plan import PlannedMigration
 from confiture.plan.history import InterruptedMigration, MigrationStatus, compare_history
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
 
 
@@ -23,8 +28,7 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
     """Where the database stands; reads only. Raises DatabaseUnavailable."""
     key = project.settings.history
     with connect_for_query(database, "status", "the history cannot be read") as connection:
-        # bounds what reading may wait
-        connection.execute("SET lock_timeout = '5s'")
+        set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
         # before the history: what a run that ends in between left midway in it has not stopped
         under_way = _find_lock_holder(connection, lock_key(key))
         store = HistoryStore(connection, key)

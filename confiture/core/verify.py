@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.db.connection import Connection, ConnectionTarget, connect_for_query
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.other_histories import reject_other_history
 from confiture.core.reconcile.ad_hoc import AdHocReconcile, CheckRunner, ad_hoc_step, check_comparable
@@ -17,7 +16,7 @@ from confiture.models.plan import PlannedMigration, PlannedStep, Segment, Transa
 from confiture.models.reconcile_results import VerifyReport, VerifyResult, VerifyVerdict
 from confiture.models.settings import Settings
 from confiture.models.steps import build_step_id
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 Announce = Callable[[str], None]

@@ -9,13 +9,16 @@ from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, R
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.types import Choice, Duration, NonNegativeInteger, Size
 from confiture.models.migration import BackfillStep, OnConcurrentWrites, ReconcileStep, ThrottleLimits
+from confiture.models.records import default_of
 
 _NAMES = ListOf(LocatedText(), allows_single=True)
 
 _THROTTLE = Record(
     {
         "replica_lag": Key(
-            value_type=Duration(), description="The longest lag of a streaming replica; 0: never mind.", default="10s"
+            value_type=Duration(),
+            description="The longest lag of a streaming replica; 0: never mind.",
+            default=default_of(ThrottleLimits, "replica_lag_ms"),
         ),
         "wal_rate": Key(value_type=Size(), description="The most WAL that the server may write in a second."),
         "long_transaction": Key(
@@ -39,15 +42,25 @@ BACKFILL = Record(
             value_type=_NAMES,
             description="The columns to batch by, NOT NULL and with an index; default: its primary key.",
         ),
-        "batch_rows": Key(value_type=NonNegativeInteger(), description="The rows of the first batch.", default=10_000),
-        "batch_time": Key(value_type=Duration(), description="The time that a batch should take.", default="1s"),
+        "batch_rows": Key(
+            value_type=NonNegativeInteger(),
+            description="The rows of the first batch.",
+            default=default_of(BackfillStep, "batch_rows"),
+        ),
+        "batch_time": Key(
+            value_type=Duration(),
+            description="The time that a batch should take.",
+            default=default_of(BackfillStep, "batch_time_ms"),
+        ),
         "workers": Key(
-            value_type=NonNegativeInteger(minimum=1), description="How many batches run at the same time.", default=1
+            value_type=NonNegativeInteger(minimum=1),
+            description="How many batches run at the same time.",
+            default=default_of(BackfillStep, "workers"),
         ),
         "on_writes": Key(
             value_type=Choice(tuple(OnConcurrentWrites)),
             description="capture: fill again what others write meanwhile; ignore: nobody writes.",
-            default=OnConcurrentWrites.CAPTURE.value,
+            default=default_of(BackfillStep, "on_writes").value,
         ),
         "sql": Key(
             value_type=LocatedText(),
@@ -82,10 +95,10 @@ def build_backfill_step(fields: FieldValues, common_fields: Mapping[str, Any]) -
         source=fields["from"],
         alias=fields.get("alias"),
         key=tuple(fields.get("key", ())),
-        batch_rows=fields.get("batch_rows", 10_000),
-        batch_time_ms=fields.get("batch_time", 1_000),
-        workers=fields.get("workers", 1),
-        on_writes=OnConcurrentWrites(fields.get("on_writes", OnConcurrentWrites.CAPTURE)),
+        batch_rows=fields.get("batch_rows"),
+        batch_time_ms=fields.get("batch_time"),
+        workers=fields.get("workers"),
+        on_writes=OnConcurrentWrites(fields.get("on_writes")),
         captures={table: tuple(columns) for table, columns in fields.get("captures", {}).items()},
         throttle=_build_throttle_limits(throttle) if throttle else ThrottleLimits(),
         **common_fields,
@@ -94,7 +107,7 @@ def build_backfill_step(fields: FieldValues, common_fields: Mapping[str, Any]) -
 
 def _build_throttle_limits(fields: FieldValues) -> ThrottleLimits:
     return ThrottleLimits(
-        replica_lag_ms=fields.get("replica_lag", 10_000) or None,
+        replica_lag_ms=fields.get("replica_lag") or None,
         wal_bytes_per_s=fields.get("wal_rate") or None,
         long_transaction_ms=fields.get("long_transaction") or None,
         query=fields.get("query"),

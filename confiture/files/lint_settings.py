@@ -112,7 +112,7 @@ def build_lint_settings(fields: FieldValues | None, root: Path, file: SourceFile
     """The section as a value; None where it is left out."""
     if fields is None:
         return LintSettings(file=file)
-    blocking = fields.get("block_migrations", "off")
+    blocking = fields.get("block_migrations")
     return LintSettings(
         rules=tuple(fields.get("rules", [])),
         postgres_version=fields.get("postgres_version"),

@@ -19,8 +19,8 @@ from confiture.files.schema.types import Boolean, Duration, NonNegativeInteger, 
 from confiture.files.secret_masks import mask_nodes, mask_settings_lines, secret_settings
 from confiture.files.source_files import parse_yaml, read_source_file
 from confiture.files.variables import VARIABLES, has_other_templates, substitute_environment
-from confiture.models.records import record
-from confiture.models.settings import DEFAULT_PROJECT, EMBEDDED, DatabaseSettings, Settings, TenancySettings
+from confiture.models.records import default_of, record
+from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import LocatedSource, SourceFile
 from confiture.text import did_you_mean
 
@@ -33,12 +33,20 @@ _DATABASE = Record(
             value_type=LocatedText(),
             description="embedded, a postgresql:// URL or a conninfo string; {{ env.NAME }} reads the environment.",
         ),
-        "lock_timeout": Key(value_type=Duration(), description="The longest that we wait for a lock.", default="2s"),
+        "lock_timeout": Key(
+            value_type=Duration(),
+            description="The longest that we wait for a lock.",
+            default=default_of(DatabaseSettings, "lock_timeout_ms"),
+        ),
         "max_blocking": Key(
-            value_type=Duration(), description="The longest that we may make others wait.", default="1s"
+            value_type=Duration(),
+            description="The longest that we may make others wait.",
+            default=default_of(DatabaseSettings, "max_blocking_ms"),
         ),
         "retries": Key(
-            value_type=NonNegativeInteger(), description="How often a segment is tried again for a lock.", default=20
+            value_type=NonNegativeInteger(),
+            description="How often a segment is tried again for a lock.",
+            default=default_of(DatabaseSettings, "retries"),
         ),
     },
     noun="key of database",
@@ -49,7 +57,7 @@ SETTINGS_SHAPE = Record(
         "project": Key(
             value_type=ProjectName(),
             description="Names the project's history in a database that several projects share.",
-            default=DEFAULT_PROJECT,
+            default=default_of(Settings, "project"),
         ),
         "database": Key(value_type=_DATABASE, description="Where the database is, and how patient we are."),
         "migrations": Key(value_type=TextValue(), description="The folder of the migrations.", default="migrations"),
@@ -59,7 +67,9 @@ SETTINGS_SHAPE = Record(
             value_type=Record(
                 {
                     "column": Key(
-                        value_type=TextValue(), description="The column that names the tenant.", default="tenant_id"
+                        value_type=TextValue(),
+                        description="The column that names the tenant.",
+                        default=default_of(TenancySettings, "column"),
                     ),
                     "tables": Key(value_type=PATTERNS, description="Patterns of the tables that have it."),
                     "except": Key(value_type=PATTERNS, description="Patterns of those that do not."),
@@ -75,7 +85,9 @@ SETTINGS_SHAPE = Record(
                         "database": Key(value_type=_DATABASE, description="Replaces keys of the database above."),
                         "vars": Key(value_type=VARIABLES, description="Replaces variables above."),
                         "protected": Key(
-                            value_type=Boolean(), description="Whether a dry run needs --yes.", default=False
+                            value_type=Boolean(),
+                            description="Whether a dry run needs --yes.",
+                            default=default_of(Settings, "protected"),
                         ),
                     },
                     noun="key of an environment",
@@ -178,7 +190,7 @@ def _read_settings_file(
     secrets = secret_settings(node)
     reader = Reader(replace(file, shown_text=mask_nodes(file.text, secrets)), problems, secrets=secrets)
     if node is None:
-        return reader, FieldValues({}, {}, Span(path=file.path, line=1))
+        return reader, FieldValues({}, {}, Span(path=file.path, line=1), SETTINGS_SHAPE.defaults)
     try:
         return reader, SETTINGS_SHAPE.read(node, reader)
     except InvalidValue as error:
@@ -205,12 +217,12 @@ def _merge_settings(
     return Settings(
         root=root,
         environment=environment,
-        project=fields.get("project", DEFAULT_PROJECT),
+        project=fields.get("project"),
         is_named="project" in fields.values,
-        protected=bool(chosen and chosen.get("protected", False)),
+        protected=bool(chosen and chosen.get("protected")),
         database=_build_database_settings(sections, environment, reader.file, overrides, environ),
-        migrations=root / fields.get("migrations", "migrations"),
-        schemas=root / fields.get("schemas", "schemas"),
+        migrations=root / fields.get("migrations"),
+        schemas=root / fields.get("schemas"),
         variables={**fields.get("vars", {}), **(chosen.get("vars", {}) if chosen else {})},
         tenancy=_build_tenancy_settings(tenancy) if tenancy else TenancySettings(),
         linting=build_lint_settings(fields.get("linting"), root, reader.file),
@@ -221,7 +233,7 @@ def _merge_settings(
 
 def _build_tenancy_settings(fields: FieldValues) -> TenancySettings:
     return TenancySettings(
-        column=fields.get("column", "tenant_id"),
+        column=fields.get("column"),
         tables=tuple(fields.get("tables", [])),
         exempt=tuple(fields.get("except", [])),
         is_set=True,
@@ -235,13 +247,13 @@ def _build_database_settings(
     overrides: SettingsOverrides,
     environ: Mapping[str, str],
 ) -> DatabaseSettings:
-    merged: dict[str, Any] = {}
+    merged = dict(_DATABASE.defaults)
     for section in sections:
         merged |= section.values
     database = DatabaseSettings(
-        lock_timeout_ms=merged.get("lock_timeout", 2_000),
-        max_blocking_ms=merged.get("max_blocking", 1_000),
-        retries=merged.get("retries", 20),
+        lock_timeout_ms=merged["lock_timeout"],
+        max_blocking_ms=merged["max_blocking"],
+        retries=merged["retries"],
     )
     for url, origin in (
         (overrides.database, "--database"),

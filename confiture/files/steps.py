@@ -23,6 +23,7 @@ from confiture.models.migration import (
     Operator,
     SqlStep,
 )
+from confiture.models.records import default_of
 from confiture.models.source import LocatedSource
 
 _OPERATORS = get_args(Operator)
@@ -78,7 +79,7 @@ _STEP = Record(
         "once": Key(
             value_type=Boolean(),
             description="Holds only right after the migration: `confiture verify` leaves it out.",
-            default=False,
+            default=default_of(SqlStep, "once"),
         ),
         "when": Key(
             value_type=LocatedText(other_tags=("bool",)),
@@ -97,7 +98,7 @@ class StepSchema:
 
     def read(self, node: Node, reader: Reader) -> FieldValues:
         if isinstance(node, ScalarNode):
-            return FieldValues({"file": FilePath().read(node, reader)}, {}, reader.span(node))
+            return FieldValues({"file": FilePath().read(node, reader)}, {}, reader.span(node), _STEP.defaults)
         try:
             fields = _STEP.read(node, reader)
         except InvalidValue as error:
@@ -135,7 +136,7 @@ def build_step(fields: FieldValues) -> AnyStep:
         "span": fields.span,
         "name": fields.get("name"),
         "when": fields.get("when"),
-        "once": fields.get("once", False),
+        "once": fields.get("once"),
         "timeout_ms": fields.get("timeout"),
         "lock_timeout_ms": fields.get("lock_timeout"),
     }

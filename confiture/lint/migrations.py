@@ -17,7 +17,7 @@ from confiture.models.findings import Finding
 from confiture.models.plan import PlannedMigration
 from confiture.models.settings import Settings
 from confiture.models.source import LocatedSource
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.plan.project import read_project
 from confiture.plan.rendering import render_verbatim
 from confiture.sql.parse_tree import Parse, ParseCache

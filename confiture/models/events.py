@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -219,3 +219,24 @@ Event = (
     | MigrationFinished
     | RunFinished
 )
+
+
+Emit = Callable[[Event], None]
+
+
+class Emitter:
+    """Passes each event to every listener, in order. `failures` holds what listeners raised: a listener that fails is
+    dropped, for it must not stop a migration.
+    """
+
+    def __init__(self, *listeners: Emit) -> None:
+        self._listeners = list(listeners)
+        self.failures: list[Exception] = []
+
+    def __call__(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                self._listeners.remove(listener)
+                self.failures.append(error)

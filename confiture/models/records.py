@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as record
     from dataclasses import replace
 else:
-    from dataclasses import dataclass, fields
+    from dataclasses import dataclass
     from functools import cache
     from operator import attrgetter
 
@@ -60,4 +61,9 @@ else:
         return names["copy_record"]
 
 
-__all__ = ["record", "replace"]
+def default_of(cls: type[Any], name: str) -> Any:
+    """The default of a field of a record: what describes or reads the field states no other."""
+    return next(field.default for field in fields(cls) if field.name == name)
+
+
+__all__ = ["default_of", "record", "replace"]

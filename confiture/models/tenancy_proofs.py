@@ -11,7 +11,7 @@ from confiture.models.catalog import QualifiedName
 from confiture.models.plan import StepId
 from confiture.models.reconcile_results import SkippedColumn
 from confiture.models.records import record
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 ColumnValues = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.settings import Severity
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 _SEVERITY_NOUNS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 

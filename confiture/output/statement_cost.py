@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
 from confiture.models.trace import StatementTrace, TableRows, TableScan
-from confiture.models.words import pluralize
 from confiture.output.numbers import format_bytes
-from confiture.text import escape_line, shorten_sql
+from confiture.text import escape_line, pluralize, shorten_sql
 
 _MIN_SCANNED_ROWS = 1_000
 _MIN_WAL_BYTES = 1024 * 1024

@@ -9,7 +9,7 @@ from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import Estimate
-from confiture.models.words import format_duration_long, pluralize
+from confiture.text import format_duration_long, pluralize
 
 
 def run_summary(report: RunReport) -> str:

@@ -10,7 +10,7 @@ from confiture.models.history import AppliedMigration, MigrationState, OtherHist
 from confiture.models.migration import MigrationFile
 from confiture.models.plan import PlannedMigration, PlannedStep, StepChecksum
 from confiture.plan.checksums import CHAIN_START, chain_checksum, unique_labels
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 
 _MAX_ROWS = 5
 

@@ -12,7 +12,7 @@ from confiture.files.migration import migration_paths, read_migration
 from confiture.models.migration import MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
-from confiture.plan.ordering import find_version, sort_migrations
+from confiture.plan.migration_order import find_version, sort_migrations
 from confiture.plan.planner import Planner
 from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql

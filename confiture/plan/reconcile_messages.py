@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from confiture.errors import Diagnostic
 from confiture.models.plan import PlannedStep
 from confiture.models.reconcile_results import Difference, DifferenceKind, Differences, ReconcileResult, Values
-from confiture.models.words import pluralize
 from confiture.secrets import hide_secrets
+from confiture.text import pluralize
 
 _LONGEST_VALUE = 80
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from confiture.errors import Diagnostic
 from confiture.models.source import LocatedSource, RenderedSql
 from confiture.secrets import HIDDEN, hide_values
-from confiture.text import SuggestionLimit
+from confiture.text import SuggestionLimit, double_quoted, single_quoted
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -134,20 +134,20 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
     return value
 
 
-def quote_identifier(value: object) -> str:
+def quote_dotted_name(value: object) -> str:
     """A name, quoted for SQL; a dotted name is quoted part by part."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in str(value).split("."))
+    return ".".join(map(double_quoted, str(value).split(".")))
 
 
-def quote_literal(value: object) -> str:
+def format_literal(value: object) -> str:
     """A value as an SQL literal: text, numbers, truth values, null."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    text = str(value).replace("'", "''")
-    escaped = text.replace("\\", "\\\\")
-    return f" E'{escaped}'" if escaped != text else f"'{text}'"
+    literal = single_quoted(str(value))
+    # apart from a name that stands before it
+    return f" {literal}" if literal.startswith("E") else literal
 
 
 def _compile_template(tree: nodes.Template) -> Template:
@@ -164,8 +164,8 @@ def _make_environment() -> BoundedEnvironment:
 
     environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters[RECORD] = record_result
-    environment.add_filter("ident", quote_identifier)
-    environment.add_filter("literal", quote_literal)
+    environment.add_filter("ident", quote_dotted_name)
+    environment.add_filter("literal", format_literal)
     # what differs from one rendering to the next has no place in a plan
     del environment.filters["random"]
     del environment.globals["lipsum"]

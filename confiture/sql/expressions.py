@@ -7,11 +7,12 @@ each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
 from confiture.sql.parser import pb, postgast
+from confiture.text import single_quoted
 
 # no keyword has a digit, or more than 20 characters
 _NO_KEYWORD = re.compile(r"(?=.*[0-9]|.{21})[a-z_][a-z0-9_]*\Z")
@@ -33,6 +34,11 @@ def format_expression(node: Any) -> str:
 def quote_identifier(name: str) -> str:
     """A name as SQL writes it: quoted where it must be."""
     return name if _NO_KEYWORD.match(name) else _quote_with_parser(name)
+
+
+def quote_names(names: Iterable[str | None]) -> str:
+    """The parts of a qualified name as SQL writes it; what is empty is left out."""
+    return ".".join(quote_identifier(name) for name in names if name)
 
 
 def _deparse(node: Any) -> str:
@@ -101,7 +107,7 @@ def _format_constant(node: Any) -> str:
         text: str = node.sval.sval
         if "\\" in text:
             raise _UnsupportedExpression
-        return "'" + text.replace("'", "''") + "'"
+        return single_quoted(text)
     if kind == "ival":
         return str(node.ival.ival)
     if kind == "boolval":

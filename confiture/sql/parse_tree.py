@@ -14,7 +14,7 @@ from confiture.models.catalog import View
 from confiture.models.plan import TableRef
 from confiture.models.records import record
 from confiture.models.source import RenderedSql, SourceLocation
-from confiture.sql.expressions import format_expression, quote_identifier
+from confiture.sql.expressions import format_expression, quote_identifier, quote_names
 from confiture.sql.parser import parse_sql, pb, postgast
 from confiture.sql.traversal import find_nodes
 
@@ -34,6 +34,7 @@ __all__ = [
     "pb",
     "query_tree",
     "quote_identifier",
+    "quote_names",
     "rename_column_in",
     "schema_and_name",
     "strings",

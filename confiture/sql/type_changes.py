@@ -10,7 +10,7 @@ from confiture.models.catalog import Catalog, ConstraintKind, Index, QualifiedNa
 from confiture.sql.built_in import load_built_in_functions
 from confiture.sql.catalog import types
 from confiture.sql.catalog.type_names import format_type, parse_type_name
-from confiture.sql.parse_tree import quote_identifier, schema_and_name, strings
+from confiture.sql.parse_tree import quote_names, schema_and_name, strings
 from confiture.sql.tristate import Tristate
 from confiture.sql.volatility import find_domain_of_type
 
@@ -45,10 +45,7 @@ def format_type_name(type_name: Any, catalog: Catalog) -> str:
     for candidate in (schema,) if schema else catalog.search_path:
         if QualifiedName(candidate, name) in catalog.types:
             return types.format_with_modifiers(format_type(QualifiedName(candidate, name)), type_name.typmods) + array
-    return (
-        types.format_with_modifiers(".".join(map(quote_identifier, strings(type_name.names))), type_name.typmods)
-        + array
-    )
+    return types.format_with_modifiers(quote_names(strings(type_name.names)), type_name.typmods) + array
 
 
 def parse_type(text: str) -> SqlType:

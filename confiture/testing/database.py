@@ -15,9 +15,9 @@ from confiture.core.run.context import DryRunOptions
 from confiture.core.status import read_history
 from confiture.models.history import MigrationState
 from confiture.models.reports import RunReport
-from confiture.models.words import pluralize
 from confiture.project import Project
 from confiture.testing.error_notes import readable_errors
+from confiture.text import pluralize
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 _ORIGIN = "the test server"

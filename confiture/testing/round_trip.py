@@ -7,7 +7,7 @@ from contextlib import closing
 
 from confiture.errors import Diagnostic, InputError
 from confiture.models.migration import MigrationFile
-from confiture.plan.ordering import find_version, version_key
+from confiture.plan.migration_order import find_version, version_key
 from confiture.testing.database import ScratchDatabase
 from confiture.testing.error_notes import readable_errors
 from confiture.testing.schema_snapshot import SchemaSnapshot, format_differences, read_schema_snapshot

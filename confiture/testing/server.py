@@ -16,9 +16,11 @@ from functools import cache
 from importlib.resources import files
 from itertools import count
 from typing import Protocol
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from confiture.core.db.connection import Connection, ConnectionTarget, check_server, database_label
 from confiture.core.db.errors import db_error_diagnostic
@@ -26,9 +28,8 @@ from confiture.core.embedded.server import EmbeddedServer
 from confiture.errors import ConfitureError, DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.query_files import QUALIFIED, parse_query_file
 from confiture.models.settings import EMBEDDED, DatabaseSettings
-from confiture.plan.ordering import find_version
+from confiture.plan.migration_order import find_version
 from confiture.project import Project
-from confiture.testing.address import database_url
 from confiture.testing.database import ScratchDatabase
 from confiture.testing.error_notes import add_notes, readable_errors
 
@@ -259,3 +260,26 @@ class ScratchServer:
 
     def _bind_database(self, name: str) -> ScratchDatabase:
         return ScratchDatabase.bound(self.project, name, database_url(self._conninfo, name))
+
+
+def database_url(conninfo: str, name: str) -> str:
+    """The URL of another database where a URL or conninfo string leads; what is no part of it stays for PG* variables.
+
+    Raises psycopg.ProgrammingError where the string cannot be read.
+    """
+    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value not in (None, "")}
+    parts.pop("dbname", None)
+    user, password = parts.pop("user", ""), parts.pop("password", "")
+    secret = f":{quote(password, safe='')}" if password else ""
+    account = f"{quote(user, safe='')}{secret}@" if user else ""
+    if password and not user:
+        parts["password"] = password
+    # sockets, and several hosts, have no place before the name
+    host = parts.pop("host") if _is_plain_host(parts.get("host", "")) else ""
+    port = f":{parts.pop('port')}" if host and "port" in parts else ""
+    rest = f"?{urlencode(parts, quote_via=quote)}" if parts else ""
+    return f"postgresql://{account}{f'[{host}]' if ':' in host else host}{port}/{quote(name, safe='')}{rest}"
+
+
+def _is_plain_host(host: str) -> bool:
+    return bool(host) and not set(host) & set("/,@%")

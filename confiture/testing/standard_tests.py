@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from confiture.plan.ordering import version_key
+from confiture.plan.migration_order import version_key
 from confiture.testing.round_trip import up_down_up
 from confiture.testing.server import DatabaseFactory
 

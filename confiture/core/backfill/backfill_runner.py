@@ -1,23 +1,27 @@
-"""What the runner knows of backfills: a step goes in, its record comes out."""
+"""What the runner knows of backfills: a step goes in, its record comes out. Opens a backfill, begun or resumed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from confiture.core.backfill.backfill_run import BackfillResources, BackfillRun
+from confiture.core.backfill.backfill_run import BackfillRun
+from confiture.core.backfill.backfill_source import BackfillSource, backfill_error, find_source
 from confiture.core.backfill.backfill_store import BackfillId, BackfillStore
 from confiture.core.backfill.capture import remove_capture
-from confiture.core.backfill.concurrent_writes import LOCK_TIMEOUT_MS
-from confiture.core.db.connection import Connection, ConnectionTarget
+from confiture.core.backfill.context import BackfillContext
+from confiture.core.backfill.heartbeat import Heartbeat
+from confiture.core.backfill.source_tables import resolve_table
+from confiture.core.backfill.worker import prepare_session
+from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, ConnectionTarget, set_lock_timeout
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.models.events import Outcome, StepFinished, StepStarted
-from confiture.models.plan import PlannedStep, Segment, StepId
+from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
+from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
 from confiture.models.settings import Settings
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id
+from confiture.plan.checksums import digest
 
 
 class BackfillRunner:
@@ -84,20 +88,63 @@ class BackfillRunner:
     def _run_backfill(
         self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
     ) -> StepOutcome:
-        orders = BackfillResources(
+        backfill_run = BackfillRun(self._open(connection, identity, step, backfill_id))
+        return StepOutcome(rows=backfill_run.run(), note=backfill_run.note)
+
+    def _open(
+        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+    ) -> BackfillContext:
+        """Opens the backfill of a step: the stored one, or a new one. Raises StepFailed."""
+        backfill = step.backfill
+        if backfill is None:
+            raise ValueError(step.name)
+        prepare_session(connection)
+        source = find_source(connection, step, backfill)
+        fingerprint = _fingerprint(step, backfill, source)
+        store = BackfillStore(connection, backfill_id)
+        stored = store.load()
+        if stored is not None and stored.fingerprint != fingerprint:
+            raise backfill_error(
+                step,
+                "drift",
+                "the backfill stopped midway, and its statement or key was changed since",
+                "put it back as it was; or undo what it filled, `confiture backfill cancel`, and begin anew",
+            )
+        into = resolve_table(connection, step, backfill.into)
+        number = (
+            stored.number
+            if stored
+            else store.insert(
+                version=identity.version,
+                step=step.label,
+                into_table=str(backfill.into),
+                source=str(source.key.table),
+                key=[column.name for column in source.key.columns],
+                fingerprint=fingerprint,
+                estimated_rows=source.estimated_rows,
+            )
+        )
+        return BackfillContext(
             connection=connection,
             database=self._database,
             settings=self._settings.database,
             emit=self._emit,
-            require_lock=self._require_lock,
+            heartbeat=Heartbeat(store, self._require_lock),
+            identity=identity,
+            step=step,
+            backfill=backfill,
+            key=source.key,
+            into=into,
+            store=store,
+            number=number,
+            state=stored.state if stored else "preparing",
+            estimated_rows=source.estimated_rows,
         )
-        filling = BackfillRun(orders, step, identity, backfill_id)
-        return StepOutcome(rows=filling.run(), note=filling.note)
 
     def abandon(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
         # others queue behind whoever waits to drop a trigger
-        connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+        set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
         for row in connection.execute(
             query("unfinished_of_version"), self._settings.history.parameters | {"version": version}
         ).fetchall():
@@ -106,6 +153,14 @@ class BackfillRunner:
 
     def _build_id(self, attempt: str, segment: int) -> BackfillId:
         return BackfillId(history=self._settings.history, attempt=attempt, segment=segment)
+
+
+def _fingerprint(step: PlannedStep, backfill: PlannedBackfill, source: BackfillSource) -> str:
+    """Of what must not change while a backfill is midway."""
+    captures = sorted((str(capture.table), capture.columns) for capture in backfill.captures)
+    return digest(
+        step.statements[0].text, [column.name for column in source.key.columns], backfill.on_writes.value, captures
+    )
 
 
 def _elapsed_ms(started: float) -> float:

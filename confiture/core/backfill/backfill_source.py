@@ -10,8 +10,7 @@ from confiture.core.backfill.batch_key import BatchKey, KeyColumn
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.operators import Operators, read_operators
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedBackfill, PlannedStep
 from confiture.sql.batching import batching_problem

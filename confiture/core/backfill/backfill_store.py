@@ -61,48 +61,46 @@ class BackfillStore:
 
     def __init__(self, connection: Connection, backfill_id: BackfillId) -> None:
         self._connection = connection
-        self._backfill_id = backfill_id
+        self.backfill_id = backfill_id
 
     def load(self) -> StoredBackfill | None:
         """What is kept of its beginning; None where it has not begun."""
-        row = self._connection.execute(query("backfill"), self._backfill_id.parameters).fetchone()
+        row = self._connection.execute(query("backfill"), self.backfill_id.parameters).fetchone()
         return None if row is None else StoredBackfill(**row)
 
     def insert(self, **described: object) -> int:
         """Enters the backfill, not yet filling. Returns its number."""
         return int(
-            fetch_named_row(self._connection, "begin_backfill", **self._backfill_id.parameters, **described)["number"]
+            fetch_named_row(self._connection, "begin_backfill", **self.backfill_id.parameters, **described)["number"]
         )
 
     def store_upper_bound(self, end: KeyValues) -> None:
         """Enters the greatest key: from here on it fills."""
-        self._connection.execute(query("fix_end"), self._backfill_id.parameters | {"end_key": list(end)})
+        self._connection.execute(query("fix_end"), self.backfill_id.parameters | {"end_key": list(end)})
 
     def mark_draining(self) -> None:
         """Enters that all ranges are done, and what others wrote meanwhile is filled again."""
-        self._connection.execute(query("mark_draining"), self._backfill_id.parameters)
+        self._connection.execute(query("mark_draining"), self.backfill_id.parameters)
 
     def delete(self) -> None:
         """Takes back that it had begun."""
-        self._connection.execute(query("forget_backfill"), self._backfill_id.parameters)
+        self._connection.execute(query("forget_backfill"), self.backfill_id.parameters)
 
     def insert_range(self, number: int, start: CursorPosition, end: KeyValues) -> None:
         """Enters a range that begins behind `start`."""
         self._connection.execute(
             query("add_range"),
-            self._backfill_id.parameters | {"number": number, "end_key": list(end)} | _position_parameters(start),
+            self.backfill_id.parameters | {"number": number, "end_key": list(end)} | _position_parameters(start),
         )
 
     def unfinished_ranges(self) -> tuple[StoredRange, ...]:
         """The ranges that are not done."""
-        rows = self._connection.execute(query("open_ranges"), self._backfill_id.parameters)
+        rows = self._connection.execute(query("open_ranges"), self.backfill_id.parameters)
         return tuple(StoredRange(number=row["number"], end=tuple(row["end_key"])) for row in rows)
 
     def lock_range(self, number: int) -> CursorPosition | None:
         """How far a range is, locked until the transaction ends; None where it is done."""
-        row = self._connection.execute(
-            query("lock_range"), self._backfill_id.parameters | {"number": number}
-        ).fetchone()
+        row = self._connection.execute(query("lock_range"), self.backfill_id.parameters | {"number": number}).fetchone()
         if row is None or row["is_done"]:
             return None
         return CursorPosition(prefix=tuple(row["prefix"]), after=row["after"], bound_depth=row["edge"])
@@ -113,7 +111,7 @@ class BackfillStore:
         """Enters that a batch is done; `then` is where the range goes on, None where it ends."""
         self._connection.execute(
             query("move_range"),
-            self._backfill_id.parameters
+            self.backfill_id.parameters
             | {
                 "number": number,
                 "is_done": next_position is None,
@@ -126,27 +124,27 @@ class BackfillStore:
 
     def totals(self) -> BackfillTotals:
         """What all its batches did."""
-        row = fetch_named_row(self._connection, "backfill_totals", **self._backfill_id.parameters)
+        row = fetch_named_row(self._connection, "backfill_totals", **self.backfill_id.parameters)
         return BackfillTotals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
     def record_heartbeat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str:
         """Gives a sign of life, and returns what the backfill is asked to do."""
         told = {"runner": runner, "batch_rows": batch_rows, "waiting_for": waiting_for}
-        row = self._connection.execute(query("beat"), self._backfill_id.parameters | told).fetchone()
+        row = self._connection.execute(query("beat"), self.backfill_id.parameters | told).fetchone()
         return str(row["control"]) if row else "cancel"
 
     def store_written_rows(self, rows: int) -> None:
         """Keeps how many rows had been written to the tables that it reads."""
-        self._connection.execute(query("remember_written"), self._backfill_id.parameters | {"rows": rows})
+        self._connection.execute(query("remember_written"), self.backfill_id.parameters | {"rows": rows})
 
     def load_written_rows(self) -> int | None:
         """What `remember_written` kept; None where it was not called."""
-        row = self._connection.execute(query("written_before"), self._backfill_id.parameters).fetchone()
+        row = self._connection.execute(query("written_before"), self.backfill_id.parameters).fetchone()
         return None if row is None else row["rows"]
 
     def mark_finished(self) -> None:
         """Enters that all is done."""
-        self._connection.execute(query("end_backfill"), self._backfill_id.parameters)
+        self._connection.execute(query("end_backfill"), self.backfill_id.parameters)
 
 
 def _position_parameters(position: CursorPosition) -> dict[str, Any]:

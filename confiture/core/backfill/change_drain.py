@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -19,20 +21,45 @@ from confiture.core.backfill.batches import add_where, batch_diagnostic
 from confiture.core.backfill.capture import CapturedTable, ChangeCapture, SourceTruncated
 from confiture.core.backfill.context import BackfillContext
 from confiture.core.backfill.source_tables import own_rows_predicate
-from confiture.core.db.errors import StepFailed
-from confiture.core.db.retry import backoff_s
-from confiture.core.names import quote_table
-from confiture.models.words import pluralize
+from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, set_lock_timeout
+from confiture.core.db.errors import (
+    KEY_CONFLICTS,
+    LOCK_CONFLICTS,
+    QUERY_CANCELED,
+    SERIALIZATION_FAILURE,
+    StepFailed,
+)
+from confiture.core.db.queries import quote_table
+from confiture.core.db.retry import Retry, RetryPolicy
+from confiture.text import pluralize
 
+_RETRYABLE = LOCK_CONFLICTS | {SERIALIZATION_FAILURE, QUERY_CANCELED}
 _NOTES = 2_000
 """How many notes one drain takes."""
 _ALL_NOTES = 1_000_000
 _LAST_NOTES, _FEW_NOTES = 500, 20
 """The last drain begins when no more than these are left: others wait for it."""
-_LOCK_TIMEOUT_MS = 500
-_RETRYABLE = frozenset({"55P03", "40P01", "40001", "57014"})
-_TAKEN = frozenset({"23505", "23P01"})
-"""Another row of the target is in the way."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriterWaitLimit:
+    """How long a drain may keep writers out: until `deadline`, None for as long as it takes."""
+
+    deadline: float | None = None
+
+    @classmethod
+    def start(cls, limit_ms: int) -> WriterWaitLimit:
+        """From now on; 0 for as long as it takes."""
+        return cls(deadline=time.perf_counter() + limit_ms / 1000 if limit_ms else None)
+
+    def apply_statement_timeout(self, connection: Connection) -> None:
+        """Called before each statement, in a transaction. Raises QueryCanceled after the deadline."""
+        if self.deadline is None:
+            return
+        left_ms = (self.deadline - time.perf_counter()) * 1000
+        if left_ms < 1:
+            raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
+        connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
 
 
 class ChangeDrain:
@@ -44,8 +71,9 @@ class ChangeDrain:
         self._capture = capture
         self.refilled_writes = 0
         """How many notes were taken."""
-        self._deadline: float | None = None
-        """When writers have been kept out for as long as they may be; None while they are not."""
+        self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=context.settings.retries)
+        self._notes_left = _LAST_NOTES
+        """The last drain begins when no more notes than these are left; fewer after each failure of it."""
         self._needs_clearing = False
         """Whether a drain deletes the rows of all notes first: those of one were in the way of another's."""
 
@@ -55,54 +83,58 @@ class ChangeDrain:
 
         Raises StepFailed, psycopg.Error and Cancelled.
         """
-        attempt = 0
-        while True:
-            self._context.heartbeat.beat_if_due()
-            try:
-                self._capture_new_partitions(tables)
-                # what was too much for the last one is not left to it again
-                while self._drain_once() > max(_LAST_NOTES >> attempt, _FEW_NOTES):
-                    self._context.heartbeat.beat_if_due(self._status_text())
-                return self._drain_under_lock(tables)
-            except (psycopg.Error, StepFailed) as error:
-                if error.sqlstate in _TAKEN and not self._needs_clearing and self._context.backfill.target_columns:
-                    self._needs_clearing = True
-                    continue
-                attempt += 1
-                if error.sqlstate not in _RETRYABLE:
-                    raise
-                if attempt > self._context.retries:
-                    raise self._gave_up_error(error) from error
-                time.sleep(backoff_s(attempt))
+        try:
+            return self._retry_policy.run(partial(self._drain_all, tables), self._leave_fewer_notes)
+        except (psycopg.Error, StepFailed) as error:
+            if not self._retry_policy.is_retryable(error.sqlstate):
+                raise
+            raise self._gave_up_error(error) from error
+
+    def _leave_fewer_notes(self, _: Retry) -> None:
+        """What was too much for the last drain is not left to it again."""
+        self._notes_left = max(self._notes_left // 2, _FEW_NOTES)
+
+    def _drain_all(self, tables: Sequence[CapturedTable]) -> float:
+        try:
+            return self._drain_until_empty(tables)
+        except (psycopg.Error, StepFailed) as error:
+            is_in_own_way = error.sqlstate in KEY_CONFLICTS and self._context.backfill.target_columns
+            if not is_in_own_way or self._needs_clearing:
+                raise
+            self._needs_clearing = True
+        return self._drain_until_empty(tables)
+
+    def _drain_until_empty(self, tables: Sequence[CapturedTable]) -> float:
+        self._context.heartbeat.beat_if_due()
+        self._capture_new_partitions(tables)
+        while self._drain_once() > self._notes_left:
+            self._context.heartbeat.beat_if_due(self._status_text())
+        return self._drain_under_lock(tables)
 
     def _drain_once(self) -> int:
         with self._connection.transaction():
             self._connection.execute("SET LOCAL confiture.filling = 'on'")
-            return self._apply_changes(_NOTES)
+            return self._apply_changes(_NOTES, WriterWaitLimit())
 
     def _drain_under_lock(self, tables: Sequence[CapturedTable]) -> float:
-        budget_ms = self._context.max_blocking_ms
-        lock_timeout_ms = min(_LOCK_TIMEOUT_MS, max(budget_ms // 2, 1)) if budget_ms else _LOCK_TIMEOUT_MS
+        budget_ms = self._context.settings.max_blocking_ms
+        lock_timeout_ms = min(QUEUE_LOCK_TIMEOUT_MS, max(budget_ms // 2, 1)) if budget_ms else QUEUE_LOCK_TIMEOUT_MS
         with self._connection.transaction():
-            self._connection.execute(
-                f"SET LOCAL confiture.filling = 'on'; SET LOCAL lock_timeout = {lock_timeout_ms}".encode()
-            )
+            self._connection.execute("SET LOCAL confiture.filling = 'on'")
+            set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
             asked = time.perf_counter()
             # from here on: who waits behind the lock of one table waits while that of the next is waited for
-            self._deadline = asked + budget_ms / 1000 if budget_ms else None
-            try:
-                self._check_deadline()
-                if tables:
-                    self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
-                if self._capture.leaf_partitions(tables).keys() != self._capture.stored_partitions():
-                    raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
-                while self._apply_changes(_ALL_NOTES):
-                    pass
-                self._check_deadline()
-                self._context.store.mark_finished()
-            finally:
-                self._deadline = None
+            limit = WriterWaitLimit.start(budget_ms)
+            limit.apply_statement_timeout(self._connection)
+            if tables:
+                self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+            if self._capture.leaf_partitions(tables).keys() != self._capture.stored_partitions():
+                raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
+            while self._apply_changes(_ALL_NOTES, limit):
+                pass
+            limit.apply_statement_timeout(self._connection)
+            self._context.store.mark_finished()
         return (time.perf_counter() - asked) * 1000
 
     def _capture_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
@@ -124,32 +156,23 @@ class ChangeDrain:
                     self._capture.capture_all_rows(leaves[oid])
                 self._capture.store_partitions(leaves)
 
-    def _check_deadline(self) -> None:
-        """Called before each statement: ends the last drain when writers have waited for as long as they may."""
-        if self._deadline is None:
-            return
-        left_ms = (self._deadline - time.perf_counter()) * 1000
-        if left_ms < 1:
-            raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
-        self._connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
-
     def _gave_up_error(self, error: psycopg.Error | StepFailed) -> StepFailed:
         told = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()
         return backfill_error(
             self._context.step,
             "not-drained",
-            f"what others wrote could not be brought in: {self._context.retries} times, the last: {told}",
+            f"what others wrote could not be brought in: {self._retry_policy.retries} times, the last: {told}",
             "look with `confiture locks` for a transaction that stays open there; `confiture migrate up` goes on",
         )
 
     def _status_text(self) -> str:
         return f"fills again what others wrote, {pluralize(self.refilled_writes, 'write')} so far"
 
-    def _apply_changes(self, limit: int) -> int:
-        """Fills again what some notes are about; returns how many notes that were."""
-        self._check_deadline()
+    def _apply_changes(self, notes: int, limit: WriterWaitLimit) -> int:
+        """Fills again what up to `notes` notes are about; returns how many there were."""
+        limit.apply_statement_timeout(self._connection)
         try:
-            notes, keys = self._capture.pop_keys(limit)
+            taken, keys = self._capture.pop_keys(notes)
         except SourceTruncated as error:
             raise backfill_error(
                 self._context.step,
@@ -158,20 +181,19 @@ class ChangeDrain:
                 f"`confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             ) from error
         if keys:
-            self._refill(keys)
-        self.refilled_writes += notes
-        return notes
+            self._refill(keys, limit)
+        self.refilled_writes += taken
+        return taken
 
-    def _refill(self, keys: Sequence[KeyValues]) -> None:
+    def _refill(self, keys: Sequence[KeyValues], limit: WriterWaitLimit) -> None:
         """Makes anew what belongs to some keys; of keys that are gone, nothing comes back."""
         work = self._context
-        targets = work.backfill.target_columns
-        if targets is not None:
-            names = [targets[column.name] for column in work.key.columns]
+        names = work.target_key
+        if names is not None:
             own = own_rows_predicate(self._connection, work.backfill, work.into)
             if self._needs_clearing:
                 self._capture.delete_captured_rows(work.into, names, own)
-            self._check_deadline()
+            limit.apply_statement_timeout(self._connection)
             gone = self._capture.keys_predicate(keys, [sql.Identifier("t", name) for name in names])
             self._connection.execute(
                 sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*work.into), gone, own)
@@ -179,7 +201,7 @@ class ChangeDrain:
         read = [work.key.column(place) for place in range(len(work.key))]
         condition = self._capture.keys_predicate(keys, read).as_string(self._connection)
         (statement,) = work.step.statements
-        self._check_deadline()
+        limit.apply_statement_timeout(self._connection)
         try:
             self._connection.execute(add_where(statement, condition).encode())
         except psycopg.Error as error:

@@ -2,61 +2,59 @@
 
 from __future__ import annotations
 
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 import psycopg
 
 from confiture.core.backfill.backfill_source import backfill_error
 from confiture.core.backfill.capture import CapturedTable, ChangeCapture, remove_capture
 from confiture.core.backfill.change_drain import ChangeDrain
-from confiture.core.backfill.context import BackfillContext
+from confiture.core.backfill.context import BackfillContext, ClearFactory
 from confiture.core.backfill.source_tables import (
     check_rows_replaceable,
     own_rows_predicate,
     resolve_source_tables,
     tables_to_capture,
 )
-from confiture.core.db.connection import Connection, fetch_named_row
-from confiture.core.db.errors import StepFailed, db_error_diagnostic
+from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
+from confiture.core.db.errors import LOCK_CONFLICTS, StepFailed, db_error_diagnostic
 from confiture.core.db.queries import query
-from confiture.core.db.retry import backoff_s
+from confiture.core.db.retry import RetryPolicy
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Notice
 from confiture.models.migration import OnConcurrentWrites
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
-LOCK_TIMEOUT_MS = 500
 _STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"
-_RETRYABLE = frozenset({"55P03", "40P01"})
 
 
-class ConcurrentWritePolicy(Protocol):
+class ConcurrentWritePolicy(ABC):
     """How writes of others are dealt with."""
 
+    clear_factory: ClearFactory | None = None
+    """Makes what deletes rows of the target that will be made anew; None where none are known."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Called before the first batch; may be called again after a crash."""
 
-    def ensure_installed(self) -> None:
-        """Called where a backfill goes on. Raises StepFailed where what `prepare` made is not there any more."""
-
-    @property
-    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
-        """Makes what deletes rows of the target that will be made anew; None where none are known."""
-
-    def poll(self) -> None:
-        """Called about once a second meanwhile. Raises StepFailed where the backfill cannot go on."""
-
+    @abstractmethod
     def finish(self) -> str | None:
         """Called after the last batch: ends the backfill, and says what people should know of that."""
 
-    def remove_triggers(self) -> None:
-        """Takes away what `prepare` made; nothing where it is gone."""
+    def ensure_installed(self) -> None:  # noqa: B027 - most have nothing to do
+        """Called if a backfill resumes. Raises StepFailed if what `prepare` made is not there any more."""
+
+    def poll(self) -> None:  # noqa: B027
+        """Called about once a second meanwhile. Raises StepFailed if the backfill cannot go on."""
+
+    def remove_triggers(self) -> None:  # noqa: B027
+        """Takes away what `prepare` made; nothing if it is gone."""
 
 
-class CaptureWrites:
+class CaptureWrites(ConcurrentWritePolicy):
     """Triggers note the keys that others write; those are filled again before the end."""
 
     def __init__(self, context: BackfillContext, tables: Sequence[CapturedTable]) -> None:
@@ -64,26 +62,20 @@ class CaptureWrites:
         self._capture = ChangeCapture(context.connection, context.number, context.key)
         self._drain = ChangeDrain(context, self._capture)
         self._tables = tables
+        self._retry_policy = RetryPolicy(sqlstates=LOCK_CONFLICTS, retries=context.settings.retries)
+        names = context.target_key
+        self.clear_factory = None if names is None else partial(self._make_clear, names)
 
-    @property
-    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
-        work, targets = self._context, self._context.backfill.target_columns
-        if targets is None:
-            return None
-        names = [targets[column.name] for column in work.key.columns]
-
-        def clearing(connection: Connection) -> Callable[[], None]:
-            capture = ChangeCapture(connection, work.number, work.key)
-            return partial(
-                capture.delete_captured_rows, work.into, names, own_rows_predicate(connection, work.backfill, work.into)
-            )
-
-        return clearing
+    def _make_clear(self, names: Sequence[str], connection: Connection) -> Callable[[], None]:
+        context = self._context
+        capture = ChangeCapture(connection, context.number, context.key)
+        own = own_rows_predicate(connection, context.backfill, context.into)
+        return partial(capture.delete_captured_rows, context.into, names, own)
 
     def prepare(self) -> None:
         work = self._context
         check_rows_replaceable(work.connection, work.step, work.backfill, work.into)
-        self._context.connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+        set_lock_timeout(work.connection, QUEUE_LOCK_TIMEOUT_MS)
         self._run_with_retries(self._capture.create_log_table)
         for place, table in enumerate(self._tables):
             self._context.heartbeat.beat_if_due()
@@ -106,9 +98,6 @@ class CaptureWrites:
                 f"`confiture backfill cancel`, empty {work.backfill.into}, and run again",
             )
 
-    def poll(self) -> None:
-        return None
-
     def finish(self) -> str | None:
         self._context.store.mark_draining()
         locked_ms = self._drain.run(self._tables)
@@ -119,29 +108,24 @@ class CaptureWrites:
     def remove_triggers(self) -> None:
         connection = self._context.connection
         try:
-            connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+            set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
             self._run_with_retries(lambda: remove_capture(connection, self._context.number))
         except (StepFailed, psycopg.Error) as error:
             hint = "`confiture backfill clean` removes them"
             self._context.emit(Notice(text=f"triggers of the backfill are left: {error}; {hint}"))
 
     def _run_with_retries(self, action: Callable[[], None]) -> None:
-        """Does the work, which must not wait long for its locks, again and again."""
-        attempt = 0
-        while True:
-            try:
-                return action()
-            except DatabaseUnavailable as error:
-                raise StepFailed(error.diagnostics[0], None) from error
-            except psycopg.Error as error:
-                attempt += 1
-                if error.sqlstate not in _RETRYABLE or attempt > self._context.retries:
-                    told = db_error_diagnostic(error, "the writes of others cannot be noted")
-                    raise StepFailed(told, error.sqlstate) from error
-                time.sleep(backoff_s(attempt))
+        """Runs what must not wait long for its locks. Raises StepFailed."""
+        try:
+            self._retry_policy.run(action)
+        except DatabaseUnavailable as error:
+            raise StepFailed(error.diagnostics[0], None) from error
+        except psycopg.Error as error:
+            diagnostic = db_error_diagnostic(error, "the writes of others cannot be noted")
+            raise StepFailed(diagnostic, error.sqlstate) from error
 
 
-class ForbidWrites:
+class ForbidWrites(ConcurrentWritePolicy):
     """Nobody writes, it was said: the backfill stops where the server's statistics tell otherwise."""
 
     def __init__(self, context: BackfillContext) -> None:
@@ -150,18 +134,11 @@ class ForbidWrites:
         self._tables = [table.oid for table in tables if table.name != context.into]
         self._written_before = context.store.load_written_rows()
 
-    @property
-    def clear_factory(self) -> Callable[[Connection], Callable[[], None]] | None:
-        return None
-
     def prepare(self) -> None:
         # an earlier migration of this run may just have written these tables: that is no one else's writing
         self._context.connection.execute(query("flush_statistics"))
         self._written_before = self._count_written_rows()
         self._context.store.store_written_rows(self._written_before)
-
-    def ensure_installed(self) -> None:
-        return None
 
     def poll(self) -> None:
         written = self._count_written_rows() - (self._written_before or 0)
@@ -180,9 +157,6 @@ class ForbidWrites:
         self._reject_open_writers()
         self.poll()
         self._context.store.mark_finished()
-        return None
-
-    def remove_triggers(self) -> None:
         return None
 
     def _reject_open_writers(self) -> None:

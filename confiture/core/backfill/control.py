@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import psycopg
 
 from confiture.core.backfill.backfill_store import BackfillId, BackfillStore
 from confiture.core.backfill.capture import has_capture, remove_capture
-from confiture.core.backfill.concurrent_writes import LOCK_TIMEOUT_MS
-from confiture.core.db.connection import Connection, ConnectionTarget
-from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, ConnectionTarget, set_lock_timeout
+from confiture.core.db.errors import LOCK_CONFLICTS, db_error_diagnostic
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import acquire_migration_lock, lock_key
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
+from confiture.core.db.retry import RetryPolicy
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
 from confiture.models.backfills import BackfillState
+from confiture.models.events import Emit
 from confiture.models.history import HistoryKey
 
-_TRIES, _WAIT_S = 20, 0.5
+_REMOVAL_RETRIES = RetryPolicy(sqlstates=LOCK_CONFLICTS, retries=19, backoff_s=lambda _: 0.5)
 
 
 def list_backfills(connection: Connection, history: HistoryKey) -> tuple[BackfillState, ...]:
@@ -78,16 +77,15 @@ def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:
 
 def _remove_capture_with_retries(connection: Connection, number: int) -> None:
     """Drops triggers without keeping others waiting for long: they queue behind whoever waits for the lock."""
-    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}".encode())
-    for _ in range(_TRIES):
-        try:
-            return remove_capture(connection, number)
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
-            failure = error
-            time.sleep(_WAIT_S)
-    raise DatabaseUnavailable(
-        db_error_diagnostic(failure, "the triggers of the backfill cannot be removed")
-    ) from failure
+    set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
+    try:
+        _REMOVAL_RETRIES.run(lambda: remove_capture(connection, number))
+    except psycopg.Error as error:
+        if not _REMOVAL_RETRIES.is_retryable(error.sqlstate):
+            raise
+        raise DatabaseUnavailable(
+            db_error_diagnostic(error, "the triggers of the backfill cannot be removed")
+        ) from error
 
 
 def abandon(

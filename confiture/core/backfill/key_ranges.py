@@ -7,8 +7,7 @@ from psycopg import sql
 from confiture.core.backfill.batch_key import BatchKey, KeyValues
 from confiture.core.backfill.keyset_cursor import CursorPosition, position_after
 from confiture.core.db.connection import Connection, fetch_named_row
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 
 _PARTS_PER_WORKER = 12
 """Sampled parts differ by a third: with many of them, no worker is left over with a large one."""

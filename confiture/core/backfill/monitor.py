@@ -21,7 +21,6 @@ from confiture.core.backfill.worker import (
 )
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.models.events import BackfillProgressed, BatchRetried, Notice, OthersBlocked
-from confiture.models.plan import StepId
 
 
 class BackfillMonitor:
@@ -30,20 +29,19 @@ class BackfillMonitor:
     def __init__(
         self,
         context: BackfillContext,
-        identity: StepId,
         gate: WorkerGate,
         outbox: SimpleQueue[WorkerMessage],
         workers: Sequence[Worker],
         writes: ConcurrentWritePolicy,
     ) -> None:
         self._emit = context.emit
-        self._identity = identity
+        self._identity = context.identity
         self._gate = gate
         self._outbox = outbox
         self._workers = workers
         self._writes = writes
         self._estimated_rows = context.estimated_rows
-        self._retries = context.retries
+        self._retries = context.settings.retries
         self._throttle = ThrottleController(context, gate)
         self._heartbeat = context.heartbeat
         before = context.store.totals()

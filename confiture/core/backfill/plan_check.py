@@ -15,11 +15,10 @@ from confiture.core.backfill.batches import add_where, batch_diagnostic
 from confiture.core.backfill.keyset_cursor import CursorPosition, KeysetCursor
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedStep
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 _EXPLAIN = "EXPLAIN (VERBOSE, FORMAT JSON) "
 _ASIDE = ("InitPlan", "SubPlan")

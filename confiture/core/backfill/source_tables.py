@@ -13,13 +13,12 @@ from confiture.core.backfill.batch_key import BatchKey
 from confiture.core.backfill.capture import CapturedTable
 from confiture.core.db.connection import Connection
 from confiture.core.db.operators import qualified_operator, read_operators
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 from confiture.models.catalog import QualifiedName
 from confiture.models.plan import PlannedBackfill, PlannedStep, TableRef
-from confiture.models.words import pluralize
 from confiture.sql.batching import source_tables
 from confiture.sql.parse_tree import parse_rendered
+from confiture.text import pluralize
 
 _WITHOUT_TRIGGERS = {"m": "a materialized view", "f": "a foreign table"}
 

@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 import psycopg
 
-from confiture.core.backfill.backfill_store import BackfillId, BackfillStore, StoredRange
+from confiture.core.backfill.backfill_store import StoredRange
 from confiture.core.backfill.batch_key import BatchKey
-from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner
-from confiture.core.backfill.pace import BatchSizer
+from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner, BatchSizer
+from confiture.core.backfill.context import WorkerConfig
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.core.db.blocking_monitor import BlockingMonitor
-from confiture.core.db.connection import Connection, ConnectionTarget, enable_client_check, fetch_named_row
-from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, db_error_diagnostic
-from confiture.core.db.retry import backoff_s
+from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
+from confiture.core.db.errors import (
+    CONNECTION_LOST,
+    KEY_CONFLICTS,
+    RETRYABLE,
+    SERVER_UNAVAILABLE,
+    TOO_LARGE,
+    StepFailed,
+    db_error_diagnostic,
+)
+from confiture.core.db.retry import RetryPolicy
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 from confiture.models.plan import PlannedStep
 from confiture.models.settings import DatabaseSettings
 
-_TOO_MUCH = frozenset({"57014", "55P03", OVER_BUDGET})
-"""After these a smaller batch has a better chance: too slow, no lock in time, others waited too long."""
-_AGAIN = RETRYABLE | _TOO_MUCH | {"25006", "57P01", "57P02", "57P03"}
-_TAKEN = frozenset({"23505", "23P01"})
-"""Another row of the target is in the way."""
+_RETRYABLE = RETRYABLE | TOO_LARGE | SERVER_UNAVAILABLE
 _BAD_DATA = ("22", "23")
 """Classes of SQLSTATE that say that one row is wrong."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerConfig:
-    """What all workers of a backfill share."""
-
-    database: ConnectionTarget
-    settings: DatabaseSettings
-    step: PlannedStep
-    key: BatchKey
-    backfill_id: BackfillId
-    batch_rows: int
-    batch_time_ms: int
-    clear_factory: Callable[[Connection], Callable[[], None]] | None
-    """Makes what deletes rows of the target that are stale, and will be made anew; None where none are known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +87,8 @@ class Worker:
         self._ranges = ranges
         self._gate = gate
         self._outbox = outbox
-        self._batch_sizer = BatchSizer(config.batch_rows, config.batch_time_ms)
+        self._batch_sizer = BatchSizer(config.backfill.batch_rows, config.backfill.batch_time_ms)
+        self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=config.settings.retries)
         self._connection: Connection | None = None
         self._is_clearing = False
         """Whether stale rows of the target are deleted before the next batch, because one was in its way."""
@@ -150,16 +140,15 @@ class Worker:
     @contextmanager
     def _open_session(self) -> Iterator[tuple[Connection, BatchRunner, BlockingMonitor]]:
         """A connection with who watches it, for as long as it lasts."""
-        job = self._config
+        config = self._config
         with ExitStack() as stack:
-            connection = stack.enter_context(job.database.connect("backfill"))
-            _configure_session(connection, job.step, job.settings)
+            connection = stack.enter_context(config.database.connect("backfill"))
+            _configure_session(connection, config.step, config.settings)
             pid = int(fetch_named_row(connection, "server")["backend_pid"])
-            watch = stack.enter_context(BlockingMonitor(job.database, pid, job.settings.max_blocking_ms))
+            watch = stack.enter_context(BlockingMonitor(config.database, pid, config.settings.max_blocking_ms))
             self._connection = connection
             try:
-                store = BackfillStore(connection, job.backfill_id)
-                runner = BatchRunner(connection, job.step, job.key, store, watch, job.settings.max_blocking_ms)
+                runner = BatchRunner(connection, config, watch)
                 yield connection, runner, watch
             finally:
                 self._connection = None
@@ -201,35 +190,38 @@ class Worker:
             return
         wait_s = 0.0
         if isinstance(failure, BatchFailed) and (failure.sqlstate or "")[:2] in _BAD_DATA:
-            if (
-                failure.rows == 1
-                and failure.sqlstate in _TAKEN
-                and self._config.clear_factory
-                and not self._is_clearing
-            ):
-                # by a row whose key others have written since, perhaps: it is to be made anew anyway
-                self._is_clearing = True
-            elif failure.rows == 1 and attempt > 1:
-                raise failure
-            # the row that is wrong is found by halves; what is right before it is committed on the way
-            self._rows_to_bisect = failure.rows
+            self._narrow_down(failure, attempt)
         else:
-            if not _is_transient(failure) or attempt > self._config.settings.retries:
-                raise failure
-            if isinstance(failure, BatchFailed) and failure.sqlstate in _TOO_MUCH:
-                self._batch_sizer.halve()
-            wait_s = backoff_s(attempt)
+            wait_s = self._wait_s(failure, attempt)
         self._outbox.put(
             WorkerRetry(rows=self.batch_rows, attempt=attempt, wait_s=wait_s, reason=_failure_reason(failure))
         )
         self._gate.sleep(wait_s)
 
+    def _narrow_down(self, failure: BatchFailed, attempt: int) -> None:
+        """Finds the row that is wrong by halves; what is right before it is committed on the way. Raises the failure
+        when it is found.
+        """
+        if failure.rows == 1:
+            if failure.sqlstate in KEY_CONFLICTS and self._config.clear_factory and not self._is_clearing:
+                # by a row whose key others have written since, perhaps: it is to be made anew anyway
+                self._is_clearing = True
+            elif attempt > 1:
+                raise failure
+        self._rows_to_bisect = failure.rows
 
-def _is_transient(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) -> bool:
-    if isinstance(failure, DatabaseUnavailable):
-        return True
-    sqlstate = failure.sqlstate
-    return sqlstate is None or sqlstate in _AGAIN or sqlstate.startswith("08")
+    def _wait_s(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> float:
+        """Seconds before the next try, of fewer rows if there were too many. Raises a failure that stays."""
+        wait_s = self._retry_policy.wait_s(_failure_sqlstate(failure), attempt)
+        if wait_s is None:
+            raise failure
+        if isinstance(failure, BatchFailed) and failure.sqlstate in TOO_LARGE:
+            self._batch_sizer.halve()
+        return wait_s
+
+
+def _failure_sqlstate(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) -> str:
+    return CONNECTION_LOST if isinstance(failure, DatabaseUnavailable) else failure.sqlstate or CONNECTION_LOST
 
 
 def _failure_reason(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) -> str:

@@ -12,7 +12,7 @@ from psycopg.pq.abc import PGresult
 
 from confiture.core.db.connection import Connection
 from confiture.models.migration import Expectation, ExpectedRows, ExpectedValue, Scalar
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 CURSOR_PREFIX = "DECLARE confiture_check NO SCROLL CURSOR FOR "
 _SHOWN_ROWS = 5

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq.abc import PGconn
 from psycopg.rows import dict_row
 
+from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.queries import query
 from confiture.core.db.search_path import SCHEMA, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
@@ -24,6 +25,10 @@ from confiture.secrets import add_secret, hide_values
 Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 150_000
+QUEUE_LOCK_TIMEOUT_MS = 500
+"""For locks that conflict with the writes of others: those queue behind whoever waits."""
+READ_LOCK_TIMEOUT_MS = 5_000
+"""For our own questions, and for the tables of the history."""
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
@@ -153,6 +158,11 @@ def _backend_pid(connection: Connection) -> int:
     return int(fetch_named_row(connection, "server")["backend_pid"])
 
 
+def set_lock_timeout(connection: Connection, milliseconds: int, *, local: bool = False) -> None:
+    """Limits how long statements wait for a lock, 0 for no limit; with `local` until the transaction ends."""
+    connection.execute(f"SET {'LOCAL ' if local else ''}lock_timeout = {milliseconds}".encode())
+
+
 def fetch_named_row(connection: Connection, name: str, **parameters: object) -> dict[str, Any]:
     """The one row of a named query. Raises LookupError where there is none."""
     row = connection.execute(query(name), parameters or None).fetchone()
@@ -229,3 +239,17 @@ def _connect_error_text(error: Exception, conninfo: str) -> str:
     if isinstance(error, UnicodeError):
         return "the host is no name that can be looked up"
     return hide_values(str(error), _find_secrets(given))
+
+
+@contextmanager
+def connect_for_query(database: ConnectionTarget, purpose: str, failure_message: str) -> Iterator[Connection]:
+    """A connection for as long as the context lasts; `purpose` is what other sessions see.
+
+    Raises DatabaseUnavailable where there is none, and for whatever the database refuses inside; `refused` then says
+    what cannot be done: "the history cannot be read".
+    """
+    with closing(database.connect(purpose)) as connection:
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(db_error_diagnostic(error, failure_message)) from error

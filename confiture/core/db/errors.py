@@ -11,17 +11,31 @@ from confiture.models.plan import Statement
 from confiture.models.source import RenderedSql
 from confiture.secrets import hide_secrets
 
-OVER_BUDGET = "over-budget"
-"""Stands where a SQLSTATE stands: the statement was cancelled because it made others wait for too long."""
-RETRYABLE = frozenset({"55P03", "40P01", "40001", OVER_BUDGET})
-"""After these the same statement may well succeed: no lock in time, deadlock, serialization, over budget."""
+LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, SERIALIZATION_FAILURE = "55P03", "40P01", "40001"
+QUERY_CANCELED = "57014"
+INSUFFICIENT_PRIVILEGE = "42501"
+CONNECTION_LOST, OVER_BUDGET = "connection-lost", "over-budget"
+"""They stand where a SQLSTATE stands: the server sent none; the statement was cancelled because it made others wait for
+too long.
+"""
+LOCK_CONFLICTS = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED})
+RETRYABLE = LOCK_CONFLICTS | {SERIALIZATION_FAILURE, OVER_BUDGET}
+"""After these the same statement may well succeed."""
+TOO_LARGE = frozenset({QUERY_CANCELED, LOCK_NOT_AVAILABLE, OVER_BUDGET})
+"""After these less work at a time has a better chance: too slow, no lock in time, others waited too long."""
+SERVER_UNAVAILABLE = frozenset(
+    {CONNECTION_LOST, "08000", "08001", "08003", "08004", "08006", "08007", "08P01", "25006", "57P01", "57P02", "57P03"}
+)
+"""The connection is lost, or the server shuts down, restarts, or became a standby."""
+KEY_CONFLICTS = frozenset({"23505", "23P01"})
+"""Another row is in the way of a unique or exclusion constraint."""
 
 _HINTS = {
-    "55P03": "run it when the table is less busy, or raise lock_timeout or retries",
-    "57014": "raise `timeout:` of the step, or split the work",
+    LOCK_NOT_AVAILABLE: "run it when the table is less busy, or raise lock_timeout or retries",
+    QUERY_CANCELED: "raise `timeout:` of the step, or split the work",
     "25001": "this statement cannot run in a transaction, and parsing could not tell: give it a step of its own kind",
     "2D000": "the procedure commits by itself: call it outside of migrations",
-    "42501": "run as a role that owns the object, or grant the right",
+    INSUFFICIENT_PRIVILEGE: "run as a role that owns the object, or grant the right",
     "53100": "the server's disk is full: free space, then run again",
     "55P04": "a new enum value cannot be used in the transaction that adds it: add it in a migration of its own",
 }
@@ -68,7 +82,7 @@ def statement_diagnostic(
     sqlstate = error.sqlstate or ""
     return rendered.diagnostic(
         statement.offset + (position if inside else 0),
-        sqlstate or "connection-lost",
+        sqlstate or CONNECTION_LOST,
         hide_secrets(told.message_primary or _first_line(error)),
         detail=_details(error),
         hint=hide_secrets(told.message_hint) if told.message_hint else _hint(error),
@@ -96,7 +110,7 @@ def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
     """A failure of our own statements; `doing` says what they were for."""
     told = error.diag.message_primary or _first_line(error)
     return Diagnostic(
-        code=error.sqlstate or "connection-lost",
+        code=error.sqlstate or CONNECTION_LOST,
         message=hide_secrets(f"{action}: {told}"),
         detail=_details(error),
         hint=_hint(error),
@@ -104,7 +118,7 @@ def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
 
 
 def _hint(error: psycopg.Error) -> str | None:
-    if error.sqlstate == "57014" and "timeout" not in (error.diag.message_primary or ""):
+    if error.sqlstate == QUERY_CANCELED and "timeout" not in (error.diag.message_primary or ""):
         return None  # cancelled by somebody, not by the clock
     return _HINTS.get(error.sqlstate or "")
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
 from confiture.core.db.history_schema import TABLES, read_format, revoke_from_others
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.queries import FORMAT, history_schema_sql, query
@@ -32,7 +32,6 @@ from confiture.plan.checksums import segment_fingerprint
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
-_UPGRADE_LOCK_TIMEOUT_MS = 5_000
 _INSTALLATION = HistoryKey(project="", target="installation")
 """Names no history: its lock keeps two projects from making or upgrading our tables at the same time."""
 
@@ -112,7 +111,7 @@ class HistoryStore:
         with self._connection.transaction():
             self._check_owner()
             # others queue behind whoever waits for a lock on a table
-            self._connection.execute(f"SET LOCAL lock_timeout = {_UPGRADE_LOCK_TIMEOUT_MS}".encode())
+            set_lock_timeout(self._connection, READ_LOCK_TIMEOUT_MS, local=True)
             try:
                 self.install()
             except psycopg.errors.LockNotAvailable as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import LOCK_KEY, acquire_migration_lock, lock_key
-from confiture.core.events import Emit
+from confiture.models.events import Emit
 from confiture.models.history import HistoryKey
 from confiture.models.settings import DEFAULT_PROJECT
 

@@ -13,9 +13,8 @@ import psycopg
 from confiture.core.db.connection import Connection, ConnectionTarget, fetch_named_row, reject_transaction_pooler
 from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
 from confiture.errors import DatabaseUnavailable, Diagnostic, LockHeld
-from confiture.models.events import LockWaiting
+from confiture.models.events import Emit, LockWaiting
 from confiture.models.history import HistoryKey
 from confiture.models.settings import DEFAULT_PROJECT
 

@@ -1,11 +1,14 @@
-"""Our own SQL: named statements, and the definitions of our tables."""
+"""Our own SQL: named statements, the definitions of our tables, and names of relations as SQL has them."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
 
+from confiture.models.catalog import QualifiedName
+from confiture.models.plan import TableRef
 from confiture.models.query_files import QUALIFIED, parse_query_file
+from confiture.sql.parse_tree import quote_names
 
 _FILES = (
     "db/queries",
@@ -40,3 +43,8 @@ def query(name: str) -> bytes:
 def history_schema_sql(from_format: int) -> bytes:
     """The statements that turn our tables of the format `since`, 0 where there are none, into those of today."""
     return b"\n".join(_read_sql(f"db/formats/{number}") for number in range(from_format + 1, FORMAT + 1))
+
+
+def quote_table(table: TableRef | QualifiedName) -> str:
+    """A relation's name, quoted where it must be, behind its schema's where that is said: also for `to_regclass`."""
+    return quote_names(table)

@@ -1,15 +1,68 @@
-"""How long to wait before another try."""
+"""Trying again: after which failures, how often, and how long to wait before."""
 
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+
+from confiture.core.db.errors import StepFailed
 
 _FIRST_S, _LONGEST_S = 0.1, 5.0
+T = TypeVar("T")
 
 
-def backoff_s(attempt: int) -> float:
-    """Seconds to wait before a try, counted from 1: twice as long each time, up to a limit, and spread by half, so that
-    those who failed together do not meet again.
+def exponential_backoff_s(attempt: int) -> float:
+    """Seconds to wait before a retry, counted from 1: twice as long each time, up to a limit, and spread by half, so
+    that those who failed together do not meet again.
     """
     longest = min(_FIRST_S * 2 ** (attempt - 1), _LONGEST_S)
     return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """A retry that is about to begin: its number from 1, the wait before it, and the failure that made it necessary."""
+
+    attempt: int
+    wait_s: float
+    failure: StepFailed | psycopg.Error
+
+
+def _ignore(_: Retry) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """Retries after `sqlstates`, up to `retries` times, each after `backoff_s` of its number."""
+
+    sqlstates: frozenset[str]
+    retries: int
+    backoff_s: Callable[[int], float] = exponential_backoff_s
+
+    def is_retryable(self, sqlstate: str | None) -> bool:
+        """Whether another try may succeed after a failure."""
+        return sqlstate in self.sqlstates
+
+    def wait_s(self, sqlstate: str | None, attempt: int) -> float | None:
+        """Seconds to wait before a retry, counted from 1; None if there is none."""
+        return self.backoff_s(attempt) if self.is_retryable(sqlstate) and attempt <= self.retries else None
+
+    def run(self, action: Callable[[], T], on_retry: Callable[[Retry], None] = _ignore) -> T:
+        """Runs the action until it succeeds. Raises its last failure; `on_retry` is called before each wait."""
+        attempt = 0
+        while True:
+            try:
+                return action()
+            except (StepFailed, psycopg.Error) as failure:
+                attempt += 1
+                wait_s = self.wait_s(failure.sqlstate, attempt)
+                if wait_s is None:
+                    raise
+                on_retry(Retry(attempt=attempt, wait_s=wait_s, failure=failure))
+                time.sleep(wait_s)

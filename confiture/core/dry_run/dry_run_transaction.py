@@ -14,16 +14,15 @@ from confiture.core.dry_run.real_run_checks import drop_unusable_transactional_f
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler
 from confiture.core.dry_run.tenancy_prover import TenancyProver
 from confiture.core.dry_run.trace import Tracer
-from confiture.core.events import Emit
 from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
 from confiture.core.run.context import MigrationProgress
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.core.run.steps import BeforeStatement, before_noop
-from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.events import Emit, MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.plan import Plan, PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.models.trace import StatementTrace
-from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
 
 _NEW_ENUM_VALUE = "55P04"

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import psycopg
 
 from confiture.core.db.connection import ConnectionTarget
-from confiture.core.db.errors import StepFailed
+from confiture.core.db.errors import LOCK_NOT_AVAILABLE, StepFailed
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.lock_monitor import find_lock_holders
 from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
 from confiture.core.dry_run.scaling import Scale, read_row_counts
 from confiture.core.dry_run.summary import SummaryInputs, build_predictions, summarize, summarize_failed
 from confiture.core.dry_run.tenancy_prover import TenancyProver, mixed_diagnostic
-from confiture.core.events import Emit
 from confiture.core.run.context import DryRunOptions
 from confiture.core.run.failure_report import classify_dry_run_failure
 from confiture.core.run.resume import find_interrupted
@@ -23,7 +22,7 @@ from confiture.errors import CheckFailed, ConfitureError
 from confiture.files.access import FileAccessError
 from confiture.files.predictions import PredictionStore
 from confiture.lint.plan import PlanLintResult
-from confiture.models.events import Notice
+from confiture.models.events import Emit, Notice
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, TransactionMode
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict
@@ -33,7 +32,6 @@ from confiture.plan.project import PlannedProject
 from confiture.sql.actions import relations_named_in
 
 _DEFAULT_THRESHOLD_MS = 1_000
-_LOCK_TIMEOUT = "55P03"
 
 
 class DryRunner:
@@ -67,7 +65,7 @@ class DryRunner:
             self._emit(
                 summarize_failed(rehearsal.traces, rehearsal.attempts, known, self._build_tenancy_report(proving))
             )
-            if isinstance(error, StepFailed) and error.sqlstate == _LOCK_TIMEOUT:
+            if isinstance(error, StepFailed) and error.sqlstate == LOCK_NOT_AVAILABLE:
                 self._note_lock_holders(plan)
             raise classify_dry_run_failure(error, rehearsal.progress) from error
         isolation = self._build_tenancy_report(proving)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.trace import DryRunWarning, LockTrace, StatementTrace
-from confiture.models.words import format_duration_long
 from confiture.sql.actions import is_same_relation, relations_named_in
+from confiture.text import format_duration_long
 
 
 def merge_lint_and_measured(

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 from confiture.models.plan import PlannedStep, Segment, Statement, TableRef
 from confiture.models.source import RenderedSql
 from confiture.sql.parse_tree import parse_rendered, pb

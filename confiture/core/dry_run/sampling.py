@@ -31,14 +31,13 @@ from confiture.core.backfill.source_tables import resolve_table, tables_to_captu
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.run.steps import AfterStatement
-from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnConcurrentWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
 from confiture.models.steps import StepOutcome, build_step_id
-from confiture.models.words import pluralize
+from confiture.text import pluralize
 
 _SAMPLES = 10
 UNJUDGED = "ran, but not judged: the backfill before it was only sampled; `--full` runs all of it"

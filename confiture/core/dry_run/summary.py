@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from confiture.core.dry_run.estimates import estimate_duration
 from confiture.core.dry_run.lint_warnings import merge_lint_and_measured
-from confiture.core.dry_run.retaken import add_reacquired_locks
 from confiture.core.dry_run.scaling import Scale
 from confiture.core.dry_run.tenancy_prover import mixed_warning
 from confiture.core.dry_run.warnings import find_warnings, residual_effects
@@ -15,9 +15,11 @@ from confiture.models.events import DryRunFinished
 from confiture.models.findings import Finding
 from confiture.models.predictions import Prediction
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict
-from confiture.models.trace import Estimate, LockMode, StatementTrace
+from confiture.models.trace import Estimate, LockMode, LockTrace, StatementTrace
+from confiture.sql.actions import is_same_relation
 
 Traces = Sequence[StatementTrace]
+_Held = dict[tuple[str, LockMode], LockTrace]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,3 +99,46 @@ def _build_estimate(runs: Sequence[Traces], scale: Scale | None, is_representati
 def _total_ms(run: Traces, scale: Scale | None) -> float:
     factors = scale.factors(run) if scale else (1.0,) * len(run)
     return sum(trace.duration_ms * trace.weight * factor for trace, factor in zip(run, factors, strict=True))
+
+
+def add_reacquired_locks(
+    traces: Sequence[StatementTrace], locks: Mapping[str, Mapping[str, LockMode]]
+) -> tuple[StatementTrace, ...]:
+    """The traces with the locks that a dry run cannot see: those that the real run takes again after a commit.
+
+    All segments of a dry run share one transaction, so what an earlier segment locked is held still, and taking it once
+    more leaves no trace. `locks` are the strongest modes by statement and relation, as their texts tell.
+    """
+    complete: list[StatementTrace] = []
+    held: _Held = {}
+    for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
+        segment = tuple(together)
+        end_ms = max(trace.started_ms + trace.duration_ms for trace in segment)
+        taken: set[tuple[str, LockMode]] = set()
+        for trace in segment:
+            hidden = tuple(_hidden_locks(trace, locks, held, taken, end_ms))
+            taken |= {(lock.relation, lock.mode) for lock in (*trace.locks, *hidden)}
+            complete.append(replace(trace, locks=(*trace.locks, *hidden)))
+        held |= {(lock.relation, lock.mode): lock for trace in segment for lock in trace.locks}
+    return tuple(complete)
+
+
+def _hidden_locks(
+    trace: StatementTrace,
+    locks: Mapping[str, Mapping[str, LockMode]],
+    held_locks: _Held,
+    taken: set[tuple[str, LockMode]],
+    end_ms: float,
+) -> Iterator[LockTrace]:
+    """The locks of a statement that were held already, in the mode that it takes or, in its transactional form, in any
+    mode that hides that.
+    """
+    seen = {(lock.relation, lock.effective_mode) for lock in trace.locks}
+    for name, mode in locks.get(trace.original_sql or trace.text, {}).items():
+        for (relation, held_mode), lock in held_locks.items():
+            hides = held_mode is mode or (trace.original_sql and held_mode.strength > mode.strength)
+            if hides and (relation, mode) not in taken | seen and is_same_relation(relation, name):
+                taken.add((relation, mode))
+                yield replace(
+                    lock, mode=mode, acquired_ms=trace.started_ms, released_ms=end_ms, real_mode=None, is_inferred=True
+                )

@@ -19,8 +19,8 @@ from confiture.models.plan import PlannedMigration, PlannedStep, Segment, Statem
 from confiture.models.settings import TenancySettings
 from confiture.models.tenancy_proofs import IsolationProof, IsolationVerdict, ProvedStatement
 from confiture.models.trace import DryRunWarning
-from confiture.models.words import pluralize
 from confiture.sql.parse_tree import ParsedStatement
+from confiture.text import pluralize
 
 MIXED = "tenants-mixed"
 _KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})

@@ -21,6 +21,7 @@ from confiture.core.embedded import postgres_programs, socket_directory
 from confiture.core.embedded.file_locks import is_locked, try_lock
 from confiture.core.embedded.system_user import SystemUser, find_server_user, grant_directory_access, grant_file_access
 from confiture.errors import DatabaseUnavailable, Diagnostic
+from confiture.text import double_quoted
 
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
@@ -245,7 +246,7 @@ class PostgresProcess:
 def _server_options(directory: Path) -> str:
     settings = {
         "listen_addresses": "",
-        "unix_socket_directories": '"' + str(directory).replace('"', '""') + '"',
+        "unix_socket_directories": double_quoted(str(directory)),
         "unix_socket_permissions": "0700",
         "port": "5432",
     }

@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from confiture.core.events import Emit
-from confiture.models.events import Notice
+from confiture.models.events import Emit, Notice
 
 _DEEPEST = 20
 

@@ -17,7 +17,6 @@ import psycopg
 
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, db_error_diagnostic
-from confiture.core.events import Emit
 from confiture.core.hooks.connection import HookConnection, borrow_connection, guard_transaction
 from confiture.core.hooks.errors import HookRefused, LintingError
 from confiture.core.hooks.hook import HookContext
@@ -27,7 +26,7 @@ from confiture.errors import ConfitureError, Diagnostic, Span
 from confiture.files.access import display_path
 from confiture.files.python.modules import extended_sys_path, stdout_to_stderr, traceback_line
 from confiture.models.call_sites import CallSite
-from confiture.models.events import HookProgressed
+from confiture.models.events import Emit, HookProgressed
 from confiture.models.hooks import HookResult
 from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
 from confiture.text import error_text, shorten_sql

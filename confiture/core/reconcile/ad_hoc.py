@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
-from confiture.core.db.connection import Connection
+from confiture.core.db.connection import Connection, set_lock_timeout
 from confiture.core.db.errors import db_error_diagnostic, statement_diagnostic
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
@@ -100,7 +100,7 @@ class CheckRunner:
     def _snapshot(self, step: PlannedStep) -> Iterator[None]:
         lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
         with self._connection.transaction(force_rollback=True):
-            self._connection.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}".encode())
+            set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             if step.timeout_ms is not None:
                 self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())
             yield

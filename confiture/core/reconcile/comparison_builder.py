@@ -11,8 +11,7 @@ from psycopg import sql
 
 from confiture.core.db.connection import Connection
 from confiture.core.db.operators import read_operators
-from confiture.core.db.queries import query
-from confiture.core.names import quote_table
+from confiture.core.db.queries import query, quote_table
 from confiture.core.reconcile.errors import (
     CANNOT_COERCE,
     UNDEFINED_COLUMN,

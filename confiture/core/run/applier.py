@@ -10,14 +10,13 @@ from confiture.core.db.connection import ConnectionTarget
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import MigrationLock
-from confiture.core.events import Emit
 from confiture.core.run.failure_report import classify_failure
 from confiture.core.run.resume import find_interrupted
 from confiture.core.run.runner import MigrationRunner, last_chain_checksum
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError
 from confiture.files.predictions import PredictionStore
-from confiture.models.events import MigrationFinished, Notice, Outcome
+from confiture.models.events import Emit, MigrationFinished, Notice, Outcome
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Plan, PlannedMigration
 from confiture.models.predictions import Prediction

@@ -10,9 +10,8 @@ from psycopg import sql
 
 from confiture.core.db.connection import Connection
 from confiture.core.db.queries import query
-from confiture.core.events import Emit
 from confiture.errors import Diagnostic, MigrationFailed
-from confiture.models.events import Notice
+from confiture.models.events import Emit, Notice
 from confiture.models.plan import ConcurrentIndex, Statement
 from confiture.sql.parsing import normalize_sql
 

@@ -10,7 +10,7 @@ from confiture.errors import Diagnostic, Drift
 from confiture.models.history import AppliedMigration, JournalEntry, MigrationState, SegmentState
 from confiture.models.plan import Direction, PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.plan.checksums import segment_fingerprint
-from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.migration_order import VersionKey, version_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,14 +15,13 @@ from confiture.core.db.errors import StepFailed, db_error_diagnostic
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import MigrationLock
-from confiture.core.events import Emit
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
 from confiture.core.run.context import MigrationProgress
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError
-from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.events import Emit, MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.history import AppliedMigration, HistoryOrigin
 from confiture.models.plan import (
     Direction,
@@ -34,7 +33,7 @@ from confiture.models.plan import (
 from confiture.models.predictions import Prediction
 from confiture.models.steps import StepRecord
 from confiture.plan.checksums import chain_checksum
-from confiture.plan.ordering import VersionKey, version_key
+from confiture.plan.migration_order import VersionKey, version_key
 
 if TYPE_CHECKING:
     from confiture.core.backfill.backfill_runner import BackfillRunner

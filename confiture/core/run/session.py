@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,11 +12,10 @@ from confiture.core.db.blocking_monitor import BlockingMonitor
 from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
 from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_error
 from confiture.core.db.queries import query
-from confiture.core.db.retry import backoff_s
-from confiture.core.events import Emit
+from confiture.core.db.retry import Retry, RetryPolicy
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.run.steps import AfterStatement, BeforeStatement, StepRunner, after_noop, before_noop
-from confiture.models.events import Notice, OthersBlocked, SegmentRetried
+from confiture.models.events import Emit, Notice, OthersBlocked, SegmentRetried
 from confiture.models.plan import (
     PlannedStep,
     Segment,
@@ -160,23 +158,19 @@ class Session:
 
     def run_with_retries(self, version: str, segment: int, action: Callable[[], T]) -> T:
         """Does the work, and again after a wait where it failed for want of a lock."""
-        attempt = 0
-        while True:
-            try:
-                return action()
-            except (StepFailed, psycopg.Error) as failure:
-                if failure.sqlstate not in self._retryable_sqlstates or attempt >= self._settings.retries:
-                    raise
-                attempt += 1
-                wait_s = backoff_s(attempt)
-                self._emit(
-                    SegmentRetried(
-                        version=version,
-                        segment=segment,
-                        attempt=attempt,
-                        attempts=self._settings.retries,
-                        wait_ms=wait_s * 1000,
-                        reason=failure.diagnostic.message if isinstance(failure, StepFailed) else str(failure),
-                    )
+        policy = RetryPolicy(sqlstates=self._retryable_sqlstates, retries=self._settings.retries)
+
+        def emit_retry(retry: Retry) -> None:
+            failure = retry.failure
+            self._emit(
+                SegmentRetried(
+                    version=version,
+                    segment=segment,
+                    attempt=retry.attempt,
+                    attempts=policy.retries,
+                    wait_ms=retry.wait_s * 1000,
+                    reason=failure.diagnostic.message if isinstance(failure, StepFailed) else str(failure),
                 )
-                time.sleep(wait_s)
+            )
+
+        return policy.run(action, emit_retry)

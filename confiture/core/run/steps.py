@@ -12,11 +12,10 @@ import psycopg
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
 from confiture.core.db.connection import Connection
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, statement_diagnostic
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
-from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
 from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
 from confiture.models.reconcile_results import ReconcileResult

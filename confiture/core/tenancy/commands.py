@@ -7,8 +7,7 @@ from typing import Any
 
 from psycopg import IsolationLevel
 
-from confiture.core.asking import connect_for_query
-from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.connection import ConnectionTarget, connect_for_query, set_lock_timeout
 from confiture.core.db.introspection import read_catalog
 from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.core.tenancy.statements import provable_statements, to_proved_statement
@@ -42,7 +41,7 @@ def prove_project(
     settings = project.settings
     found: list[ProvedStatement] = []
     with connect_for_query(database, "tenancy prove", "the database cannot be asked") as connection:
-        connection.execute(f"SET lock_timeout = {settings.database.lock_timeout_ms}".encode())
+        set_lock_timeout(connection, settings.database.lock_timeout_ms)
         catalog = read_catalog(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
@@ -75,5 +74,5 @@ def ownership_from_files(settings: Settings, variables: Mapping[str, Any]) -> Te
 def ownership_from_database(settings: Settings, database: ConnectionTarget) -> TenancyMap:
     """The tables of a database. Raises DatabaseUnavailable."""
     with connect_for_query(database, "tenancy map", "the schema cannot be read") as connection:
-        connection.execute(f"SET lock_timeout = {settings.database.lock_timeout_ms}".encode())
+        set_lock_timeout(connection, settings.database.lock_timeout_ms)
         return classify_tables(read_catalog(connection), settings.tenancy, database.label)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.errors import QUERY_CANCELED
 from confiture.core.db.queries import query
-from confiture.core.tenancy.patience import Deadline
+from confiture.core.tenancy.errors import NotProvable
 from confiture.core.tenancy.tenant_scope import PROBED, TenantScope
 from confiture.models.tenancy_proofs import TenantLeak, TenantLeakKind
 from confiture.sql.parse_tree import format_statement
@@ -20,6 +23,7 @@ _AT_ONCE = 10
 _SHOWN = 3
 _INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
 """The digits by which inexact numbers are compared, of 6 and 15 that they have: sums depend on the order of adding."""
+_HINT = "allow more time, or look at fewer tenants"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,3 +168,32 @@ def _build_shared_leaks(comparison: ComparisonQuery, rows: Sequence[Mapping[str,
 
 def _row_values(names: Sequence[str], row: Sequence[str | None]) -> dict[str, str | None]:
     return dict(zip(names, row, strict=True))
+
+
+class Deadline:
+    """So many milliseconds from its making on, None for as long as it takes."""
+
+    def __init__(self, limit_ms: int | None) -> None:
+        self._limit_ms = limit_ms
+        self._started_at = time.perf_counter()
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since it was made."""
+        return (time.perf_counter() - self._started_at) * 1000
+
+    def apply_statement_timeout(self, connection: Connection) -> None:
+        """Called before each query, in a transaction: has the server end it in time. Raises NotProvable after that."""
+        if self._limit_ms is None:
+            return
+        left_ms = int(self._limit_ms - self.elapsed_ms)
+        if left_ms < 1:
+            raise self._exceeded_error()
+        connection.execute(f"SET LOCAL statement_timeout = {left_ms}".encode())
+
+    def timeout_error(self, error: psycopg.Error) -> NotProvable | None:
+        """What an error means where the server ended a query for us; None where it is another error."""
+        return self._exceeded_error() if error.sqlstate == QUERY_CANCELED and self._limit_ms is not None else None
+
+    def _exceeded_error(self) -> NotProvable:
+        return NotProvable(f"it takes longer than {self._limit_ms:,} ms", _HINT)

@@ -4,15 +4,18 @@ it makes from that tenant's data alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
+from confiture.core.db.errors import INSUFFICIENT_PRIVILEGE
 from confiture.core.db.operators import read_operators
 from confiture.core.db.queries import query
-from confiture.core.tenancy.comparison import ComparisonQuery, compare_tenants, read_result_columns
+from confiture.core.tenancy.comparison import ComparisonQuery, Deadline, compare_tenants, read_result_columns
 from confiture.core.tenancy.determinism import (
     DeterminismResult,
     FunctionInfo,
@@ -20,19 +23,21 @@ from confiture.core.tenancy.determinism import (
     make_deterministic,
 )
 from confiture.core.tenancy.errors import NotProvable
-from confiture.core.tenancy.patience import Deadline
-from confiture.core.tenancy.sampling import read_tenants_by_size, sample_tenants
-from confiture.core.tenancy.temporary import add_temporary_tables
-from confiture.core.tenancy.tenant_filter import find_tenant_relations, restrict_to_tenants, with_search_path
+from confiture.core.tenancy.tenant_filter import (
+    add_temporary_tables,
+    find_tenant_relations,
+    restrict_to_tenants,
+    with_search_path,
+)
 from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope
 from confiture.core.tenancy.write_queries import WriteQuery, build_write_queries
-from confiture.models.catalog import PUBLIC, Catalog
+from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table, View
 from confiture.models.reconcile_results import SkippedColumn
 from confiture.models.settings import TenancySettings
-from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationProof, IsolationVerdict
+from confiture.models.tenancy_proofs import DEFAULT_TENANTS, IsolationProof, IsolationVerdict, TenantSample
 from confiture.sql.parse_tree import ParsedStatement
 
-_NOT_ALLOWED = "42501"
+SEED = 6
 _WORST = {"immutable": 0, "stable": 1, "volatile": 2}
 
 
@@ -74,7 +79,7 @@ def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
 
 def _to_not_provable(error: psycopg.Error) -> NotProvable:
     hint = None
-    if error.sqlstate == _NOT_ALLOWED:
+    if error.sqlstate == INSUFFICIENT_PRIVILEGE:
         hint = "prove it as a role that may read all rows: the owner of the tables, or one with BYPASSRLS"
     return NotProvable(error.diag.message_primary or str(error), hint)
 
@@ -247,3 +252,50 @@ def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> Isola
         ),
         leaks=tuple(leak for proof in proofs for leak in proof.leaks),
     )
+
+
+def read_tenants_by_size(
+    connection: Connection, row_filter: TenantRowFilter, relations: Iterable[Table | View]
+) -> list[str]:
+    """All tenants that these relations hold rows of, those with the most rows first."""
+    naming: dict[QualifiedName, str] = {}
+    for relation in relations:
+        named, column = row_filter.find_tenant_source(relation)
+        naming[named.name] = column
+    if not naming:
+        return []
+    counts = [
+        sql.SQL(
+            "SELECT {column}::pg_catalog.text AS tenant, pg_catalog.count(*) AS rows FROM {relation} GROUP BY {column}"
+        ).format(column=sql.Identifier(column), relation=sql.Identifier(*name))
+        for name, column in naming.items()
+    ]
+    found = sql.SQL(
+        "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant"
+        " ORDER BY pg_catalog.sum(rows) DESC, tenant"
+    ).format(sql.SQL(" UNION ALL ").join(counts))
+    return [row["tenant"] for row in connection.execute(found).fetchall()]
+
+
+def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
+    """So many of them, None for all: the largest, the smallest, and others at random, always the same."""
+    total = len(by_size)
+    if number is None or number >= total:
+        return TenantSample(tenants=tuple(by_size), total=total, method="all")
+    largest = (number + 2) // 3
+    smallest = (number - largest + 1) // 2
+    other = number - largest - smallest
+    between = by_size[largest : total - smallest]
+    # not for secrets: the same data must give the same sample
+    picked = random.Random(SEED).sample(range(len(between)), other)  # noqa: S311
+    tenants = [*by_size[:largest], *(between[place] for place in sorted(picked)), *by_size[total - smallest :]]
+    parts = [f"the {_format_count(largest, 'largest')}"]
+    if smallest:
+        parts.append(f"the {_format_count(smallest, 'smallest')}")
+    if other:
+        parts.append(f"{other} at random (seed {SEED})")
+    return TenantSample(tenants=tuple(tenants), total=total, method=", ".join(parts))
+
+
+def _format_count(number: int, word: str) -> str:
+    return word if number == 1 else f"{number} {word}"

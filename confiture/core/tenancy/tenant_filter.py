@@ -7,10 +7,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from confiture.core.names import quote_table
+from confiture.core.db.connection import Connection
+from confiture.core.db.queries import query, quote_table
 from confiture.core.tenancy.errors import NotProvable
 from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope
-from confiture.models.catalog import Catalog, Table, View
+from confiture.models.catalog import TEMPORARY, Catalog, Persistence, QualifiedName, Table, TableColumn, View
 from confiture.models.plan import BATCH
 from confiture.sql.parse_tree import pb, quote_identifier, strings
 from confiture.sql.parser import parse_sql
@@ -251,3 +252,19 @@ _TRUE = _parse_select("SELECT true").target_list[0].res_target.val
 def with_search_path(catalog: Catalog, search_path: tuple[str, ...]) -> Catalog:
     """The same catalog, with names looked up along another path."""
     return replace(catalog, search_path=search_path)
+
+
+def add_temporary_tables(connection: Connection, catalog: Catalog) -> Catalog:
+    """The catalog with these tables too: their columns, without their keys."""
+    rows = connection.execute(query("temporary_tables")).fetchall()
+    if not rows:
+        return catalog
+    tables = [
+        Table(
+            name=QualifiedName(TEMPORARY, row["name"]),
+            persistence=Persistence.TEMPORARY,
+            columns=tuple(TableColumn(**column) for column in row["columns"]),
+        )
+        for row in rows
+    ]
+    return replace(catalog, tables={**catalog.tables, **{table.name: table for table in tables}})

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 
 from confiture.core.db.operators import CATALOG, Operators, qualified_operator
-from confiture.core.names import quote_table
+from confiture.core.db.queries import quote_table
 from confiture.models.catalog import Catalog, QualifiedName, Table, View
 from confiture.models.settings import TenancySettings
 from confiture.sql.parse_tree import quote_identifier

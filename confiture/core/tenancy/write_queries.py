@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confiture.core.db.operators import qualified_operator
-from confiture.core.names import quote_table
+from confiture.core.db.queries import quote_table
 from confiture.core.tenancy.errors import NotProvable
 from confiture.models.catalog import Catalog, Table, TableColumn, View
 from confiture.models.plan import TableRef

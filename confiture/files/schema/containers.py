@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from confiture.errors import Span
 from confiture.files.schema.reader import InvalidValue, Reader, is_null
-from confiture.files.schema.types import SchemaType
-from confiture.text import did_you_mean
+from confiture.files.schema.types import Duration, SchemaType
+from confiture.text import did_you_mean, written_duration
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class MapOf:
 class Key:
     """A key of a record: its shape, and what it means (shown by editors).
 
-    What could be read of a value with mistakes is kept where that is a list, or where the key is `lenient`.
+    `default` is as reading gives it. What could be read of a value with mistakes is kept if that is a list, or the key
+    is `lenient`.
     """
 
     value_type: SchemaType
@@ -100,14 +103,18 @@ class Key:
 
 @dataclass(frozen=True)
 class FieldValues:
-    """What a record held: the values that were there, where their keys stand, and where it begins itself."""
+    """What a record held: the values that were there, where their keys stand, and where it begins itself.
+
+    `defaults` are the values of keys that were not.
+    """
 
     values: dict[str, Any]
     spans: dict[str, Span]
     span: Span
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self.values.get(key, default)
+        return self.values.get(key, self.defaults.get(key, default))
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -127,13 +134,18 @@ class Record:
     noun: str = "key"
     one_of: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The values of the keys that have one if they are left out."""
+        return {name: key.default for name, key in self.keys.items() if key.default is not None}
+
     def read(self, node: Node, reader: Reader) -> FieldValues:
         reader.check_tag(node)
         if not isinstance(node, MappingNode):
             raise reader.report_wrong_type(
                 node, f"a mapping with {_join_names(list(self.keys))}", None if is_null(node) else _KEYS
             )
-        fields = FieldValues({}, {}, reader.span(node))
+        fields = FieldValues({}, {}, reader.span(node), self.defaults)
         broken = has_unknown = False
         with reader.cycle_guarded(node):
             for key, value in reader.pairs(node):
@@ -177,7 +189,7 @@ class Record:
         described = {
             name: key.value_type.schema()
             | {"description": key.description}
-            | ({"default": key.default} if key.default is not None else {})
+            | ({"default": _written_default(key)} if key.default is not None else {})
             for name, key in self.keys.items()
         }
         schema: dict[str, Any] = {"type": "object", "properties": described, "additionalProperties": False}
@@ -187,6 +199,10 @@ class Record:
         if self.one_of:
             schema["oneOf"] = [{"required": [name]} for name in self.one_of]
         return schema
+
+
+def _written_default(key: Key) -> Any:
+    return written_duration(key.default) if isinstance(key.value_type, Duration) else key.default
 
 
 def _join_names(names: list[str]) -> str:

@@ -26,10 +26,8 @@ from confiture.files.schema.reader import (
 )
 from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
 from confiture.models.source import LocatedSource, SourceFile
-from confiture.text import did_you_mean
+from confiture.text import did_you_mean, parse_duration_ms
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)")
-_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 _SIZE = re.compile(r"([0-9]{1,9})\s*(kB|MB|GB)")
 _UNIT_BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _MAX_MS = 2**31 - 1  # PostgreSQL holds its timeouts in a signed 32-bit integer
@@ -111,12 +109,9 @@ class Duration:
     def read(self, node: Node, reader: Reader) -> int:
         reader.check_tag(node)
         hint = "write a number and its unit: 500ms, 2s, 5min or 1h"
-        match = _DURATION.fullmatch(node.value.strip()) if isinstance(node, ScalarNode) else None
-        if isinstance(node, ScalarNode) and node.value.strip() == "0":
-            return 0
-        if match is None:
+        milliseconds = parse_duration_ms(node.value) if isinstance(node, ScalarNode) else None
+        if milliseconds is None:
             raise reader.report_wrong_type(node, "a duration", hint)
-        milliseconds = round(min(Decimal(match[1]), Decimal(_MAX_MS + 1)) * _UNIT_MS[match[2]])
         if milliseconds > _MAX_MS:
             message = f"{reader.shown(node)} is too long"
             raise reader.report(

@@ -27,9 +27,3 @@ def join_and_truncate(names: Sequence[str], longest: int = 4) -> str:
     if len(names) > longest:
         return f"{', '.join(names[: longest - 1])} and {len(names) - longest + 1} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def quote_literal(text: str) -> str:
-    """A text as SQL writes it."""
-    doubled = text.replace("'", "''")
-    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"

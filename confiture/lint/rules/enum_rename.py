@@ -6,20 +6,20 @@ from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
-from confiture.lint.remedies.sql_text import quote_literal
-from confiture.sql.parse_tree import quote_identifier, strings
+from confiture.sql.parse_tree import quote_names, strings
+from confiture.text import single_quoted
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if not node.old_val or _is_made_in_transaction(context):
         return
-    written = ".".join(quote_identifier(part) for part in strings(node.type_name))
+    written = quote_names(strings(node.type_name))
     yield Violation(
         location=context.location,
         relation=".".join(strings(node.type_name)),
         message=f"'{node.old_val}' is no longer a label of {written}",
-        remedy=f"ALTER TYPE {written} ADD VALUE {quote_literal(node.new_val)} AFTER {quote_literal(node.old_val)};",
+        remedy=f"ALTER TYPE {written} ADD VALUE {single_quoted(node.new_val)} AFTER {single_quoted(node.old_val)};",
     )
 
 

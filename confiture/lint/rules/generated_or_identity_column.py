@@ -11,7 +11,7 @@ from confiture.lint.facts.alter_table import can_reach_rows, has_concurrent_user
 from confiture.lint.facts.table_sizes import resolve_relation_name
 from confiture.lint.remedies.column_backfill import backfill_sql, fill_trigger_sql
 from confiture.lint.remedies.commands import join_lines, not_null_statements, remaining_commands
-from confiture.lint.remedies.sql_text import qualified_name, quote_literal
+from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import QualifiedName
 from confiture.models.trace import LockMode
 from confiture.sql.built_in import load_built_in_functions
@@ -22,6 +22,7 @@ from confiture.sql.parse_tree import alter_commands, format_expression, get_defi
 from confiture.sql.tokens import command_offsets
 from confiture.sql.type_changes import format_type_name
 from confiture.sql.volatility import find_called_functions
+from confiture.text import single_quoted
 
 _FIRST_VERSION_WITH_VIRTUAL = 18
 """The first version whose generated columns can be virtual."""
@@ -112,7 +113,7 @@ def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> s
         _add_column_sql(context, column),
         *_other_commands(context, column),
         f"CREATE SEQUENCE {sequence} OWNED BY {qualified_name(table)}.{name}",
-        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({quote_literal(sequence)})",
+        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({single_quoted(sequence)})",
         backfill_sql(table, column.colname, "DEFAULT"),
         *after,
     )

@@ -11,7 +11,7 @@ from itertools import accumulate
 from confiture.models.backfill_timeline import downsample, reason_category
 from confiture.models.events import BackfillProgressed
 from confiture.models.reports import BackfillReport, ProgressInterval
-from confiture.models.words import format_duration, pluralize
+from confiture.text import format_duration, pluralize
 
 LEFT, RIGHT = 84, 984
 _MIN_INTERVALS = 3

@@ -8,7 +8,6 @@ from typing import Any
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import BlockedAccess
-from confiture.models.words import format_duration
 from confiture.output.colors import css_class
 from confiture.output.html.backfill_chart import LEFT, RIGHT, draw_chart
 from confiture.output.numbers import format_bytes, format_rows
@@ -22,7 +21,7 @@ from confiture.output.terminal.tenancy_proofs import (
     skipped_columns_text,
     tenants_text,
 )
-from confiture.text import cut, escape_block, excerpt_part
+from confiture.text import cut, escape_block, excerpt_part, format_duration
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28

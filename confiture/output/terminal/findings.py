@@ -11,10 +11,10 @@ from rich.table import Table
 
 from confiture.lint.engine.rule import Group, Rule
 from confiture.models.findings import SEVERITIES, Finding, LintReport
-from confiture.models.words import format_duration, pluralize
 from confiture.output.colors import SEVERITY_STYLES
 from confiture.output.numbers import severity_counts
 from confiture.output.terminal.console import CleanText, excerpt_lines, print_wrapped
+from confiture.text import format_duration, pluralize
 
 
 def print_findings(console: Console, report: LintReport, duration_ms: float) -> None:

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from confiture.models.reports import RunReport
 from confiture.models.trace import BlockedAccess, LockTrace
-from confiture.models.words import format_duration
 from confiture.output.colors import BLOCKED_ACCESS_STYLES
 from confiture.output.terminal.console import CleanText
+from confiture.text import format_duration
 
 _ACCESS_CHARACTERS = {
     BlockedAccess.READS: "█",

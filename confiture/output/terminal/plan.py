@@ -9,9 +9,8 @@ from rich.syntax import Syntax
 from confiture.files.python.modules import MIGRATION_MODULE
 from confiture.models.migration import Expectation, ExpectedValue
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, TransactionMode
-from confiture.models.words import format_duration
 from confiture.output.terminal.console import escape_markup
-from confiture.text import escape_block
+from confiture.text import escape_block, format_duration
 
 _HOW = {
     TransactionMode.TRANSACTIONAL: "one transaction",

@@ -26,9 +26,8 @@ from confiture.models.events import (
     StepStarted,
 )
 from confiture.models.findings import Finding
-from confiture.models.words import format_duration, pluralize
 from confiture.output.terminal.console import escape_markup
-from confiture.text import escape_line
+from confiture.text import escape_line, format_duration, pluralize
 
 _MIN_STEP_MS = 1_000
 _EVENTS_PER_LINE = 10

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from confiture.models.reconcile_results import VerifyReport, VerifyResult, VerifyVerdict
-from confiture.models.words import format_duration, pluralize
 from confiture.output.terminal.console import CleanText, escape_markup, print_diagnostics, print_wrapped
+from confiture.text import format_duration, pluralize
 
 _STYLES = {
     VerifyVerdict.HOLDS: "green",

@@ -10,13 +10,13 @@ from rich.table import Table
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import DryRunWarning
-from confiture.models.words import format_duration, pluralize
 from confiture.output.numbers import format_rows
 from confiture.output.statement_cost import describe_cost, group_batches, is_notable
 from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
 from confiture.output.terminal.lock_timeline import lock_timeline
 from confiture.output.terminal.tenancy_proofs import dry_run_tables
+from confiture.text import format_duration, pluralize
 
 _MOST_STEPS = 60
 _NARROW = 100

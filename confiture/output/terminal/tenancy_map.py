@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from confiture.models.tenancy_proofs import TenancyMap, TenantOwnership
-from confiture.models.words import pluralize
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
+from confiture.text import pluralize
 
 _BELONGING = {TenantOwnership.TENANT: "green", TenantOwnership.REGISTRY: "green", TenantOwnership.FOREIGN_KEY: "yellow"}
 

@@ -15,9 +15,8 @@ from confiture.models.tenancy_proofs import (
     IsolationVerdict,
     ProvedStatement,
 )
-from confiture.models.words import format_duration, format_duration_long, pluralize
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
-from confiture.text import cut
+from confiture.text import cut, format_duration, format_duration_long, pluralize
 
 _STYLES = {
     IsolationVerdict.ISOLATED: "green",

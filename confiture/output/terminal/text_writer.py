@@ -65,7 +65,7 @@ class TextWriter(Writer):
 
     def adoption(self, summary: AdoptionSummary) -> None:
         """What was renamed, and what is left to do."""
-        from confiture.models.words import pluralize
+        from confiture.text import pluralize
 
         number = pluralize(summary.migrations, "migration")
         self.context.write(f"The history of {summary.old}, with {number}, is now that of {summary.new}.\n")

@@ -11,7 +11,7 @@ from confiture.sql.parse_tree import pb, strings
 from confiture.sql.tenant_flow.context import AnalysisContext, find_location
 from confiture.sql.tenant_flow.from_analyzer import FromAnalyzer
 from confiture.sql.tenant_flow.from_tree import Tree, build_from_tree, with_column_names
-from confiture.sql.tenant_flow.grouping import apply_distinct, apply_group_by, check_windows, constant_within_distinct
+from confiture.sql.tenant_flow.group_by import apply_distinct, apply_group_by, check_windows, constant_within_distinct
 from confiture.sql.tenant_flow.row_sets import ColumnOrigin, Node, RowColumn, RowSet
 from confiture.sql.tenant_flow.scopes import NameScope, OuterContext, ScopeItem
 from confiture.sql.tenant_flow.select_list import SelectList
