@@ -19,9 +19,17 @@ from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
 from confiture.core.run.context import MigrationProgress
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
-from confiture.core.run.steps import BeforeStatement, before_noop
+from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
-from confiture.models.plan import Plan, PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.models.plan import (
+    Plan,
+    PlannedMigration,
+    PlannedStep,
+    Segment,
+    Statement,
+    StepId,
+    TransactionMode,
+)
 from confiture.models.trace import StatementTrace
 from confiture.plan.ordering import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
@@ -120,11 +128,11 @@ class DryRunTransaction:
     def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
         """Runs batches of a backfill; whether that was only a sample."""
         (step,) = segment.steps
+        observer = _DryRunObserver(self._prover, tracer, plan, segment)
         for statement in step.statements:
             # each batch is a part of it: proved as a whole, they all are
-            self._before_statement(plan, segment, tracer)(step, statement)
-        observe = self._session.enforce_blocking_budget(segment, step, tracer.record_statement)
-        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observe)
+            observer.before(step, statement)
+        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observer)
         self._check_constraints()
         tracer.mark_sampled(sampled.batches, sampled.scale_factor)
         return not sampled.is_whole
@@ -134,8 +142,8 @@ class DryRunTransaction:
             if segment.transaction_mode is TransactionMode.OUTSIDE:
                 reject_failing_statements(self._connection, segment)
                 segment = drop_unusable_transactional_form(self._connection, segment)
-            foresee = self._before_statement(plan, segment, tracer)
-            self._session.run_steps(plan.version, _as_transactional(plan, segment), tracer.record_statement, foresee)
+            observer = _DryRunObserver(self._prover, tracer, plan, segment)
+            self._session.run_steps(plan.version, _as_transactional(plan, segment), observer)
             self._check_constraints()
             if self._content is not None:
                 check_schema_untouched(self._connection, plan.migration, self._content)
@@ -144,9 +152,6 @@ class DryRunTransaction:
                 raise
             told = replace(failure.diagnostic, hint=_ARTEFACT)
             raise StepFailed(told, failure.sqlstate) from failure
-
-    def _before_statement(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> BeforeStatement:
-        return self._prover.statement_hook(plan, segment, tracer) if self._prover else before_noop
 
     def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
         """Whether the real run will find the statement done; mends first what that would mend."""
@@ -169,6 +174,25 @@ class DryRunTransaction:
             self._connection.execute(f"SET CONSTRAINTS {names['everything']} IMMEDIATE".encode())
         if names["deferred"]:
             self._connection.execute(f"SET CONSTRAINTS {names['deferred']} DEFERRED".encode())
+
+
+class _DryRunObserver(StatementObserver):
+    """Proves each statement of a segment before it runs, and traces it afterwards."""
+
+    def __init__(self, prover: TenancyProver | None, tracer: Tracer, plan: PlannedMigration, segment: Segment) -> None:
+        self._prover = prover
+        self._tracer = tracer
+        self._plan = plan
+        self._segment = segment
+
+    def before(self, step: PlannedStep, statement: Statement) -> None:
+        """Proves that it keeps tenants apart, unless nothing is to be proved."""
+        if self._prover:
+            self._prover.prove(self._plan, self._segment, step, statement, self._tracer)
+
+    def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
+        """Traces it."""
+        self._tracer.record_statement(identity, statement, duration_ms)
 
 
 def _without_checks(segment: Segment) -> Segment:

@@ -33,7 +33,7 @@ from confiture.core.db.errors import StepFailed
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.core.run.steps import AfterStatement
+from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnConcurrentWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
@@ -79,7 +79,7 @@ class BackfillSampler:
         self._full = full
 
     def run(
-        self, version: str, segment: Segment, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> BackfillSample:
         """Runs the one step of a segment. `overlook` is called after reading that a real run does not do.
 
@@ -90,7 +90,7 @@ class BackfillSampler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did, sampled = self._run_step(step, identity, ignore_reads, after_statement)
+            did, sampled = self._run_step(step, identity, ignore_reads, observer)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
@@ -99,23 +99,23 @@ class BackfillSampler:
         return sampled
 
     def _run_step(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         if step.hook is None:
-            return self._sample(step, identity, ignore_reads, after_statement)
+            return self._sample(step, identity, ignore_reads, observer)
         did, sampled = StepOutcome(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
             nonlocal did, sampled
             ignore_reads()
-            did, sampled = self._sample(planned, identity, ignore_reads, after_statement)
+            did, sampled = self._sample(planned, identity, ignore_reads, observer)
             return did.rows or 0
 
         result = self._hook_runner.run_batched(self._connection, identity, step, sample_for_hook)
         return replace(did, rows=result.rows_affected, stats=result.stats), sampled
 
     def _sample(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         backfill = _require_backfill(step)
         source = find_source(self._connection, step, backfill)
@@ -136,7 +136,7 @@ class BackfillSampler:
         for piece in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
             rows = count_rows(self._connection, source.key, piece)
             ignore_reads()
-            batches.append(self._run_batch(step, identity, source.key, piece, rows, after_statement))
+            batches.append(self._run_batch(step, identity, source.key, piece, rows, observer))
         seen = sum(batch.rows for batch in batches)
         if not whole and seen >= total:
             # the estimate was too low
@@ -172,7 +172,7 @@ class BackfillSampler:
         key: BatchKey,
         key_range: KeyRange,
         rows: int,
-        after_statement: AfterStatement,
+        observer: StatementObserver,
     ) -> _SampleBatch:
         (statement,) = step.statements
         condition = key.predicate(key_range).as_string(self._connection)
@@ -183,7 +183,7 @@ class BackfillSampler:
         except psycopg.Error as error:
             raise StepFailed(batch_diagnostic(error, statement, step, condition), error.sqlstate) from error
         duration_ms = (time.perf_counter() - started) * 1000
-        after_statement(identity, replace(statement, text=text), duration_ms)
+        observer.after(identity, step, replace(statement, text=text), duration_ms)
         return _SampleBatch(rows=rows, written_rows=max(cursor.rowcount, 0), duration_ms=duration_ms)
 
 

@@ -33,7 +33,7 @@ OnStatement = Callable[[Statement, float], None]
 
 
 @dataclass(slots=True)
-class StatementObserver:
+class ObservedStatement:
     """A statement while it runs, and in the end the rows that it wrote, None where none by its nature."""
 
     statement: Statement
@@ -204,12 +204,12 @@ class HookConnection(psycopg.Connection[TupleRow]):
         """Leaves the connection as it is."""
 
     @contextmanager
-    def observing(self, query: Query, params: Params | None) -> Iterator[StatementObserver]:
+    def observing(self, query: Query, params: Params | None) -> Iterator[ObservedStatement]:
         """Tells who watches of a statement that runs inside. Raises HookRefused for one that may not."""
         if self._is_released:
             raise HookRefused("the hook is over: its connection cannot be used any more")
         statement = _parse_statement(query, params, self)
-        seeing = StatementObserver(statement)
+        seeing = ObservedStatement(statement)
         started = time.perf_counter()
         try:
             yield seeing

@@ -16,7 +16,8 @@ from confiture.core.db.queries import query
 from confiture.core.db.retry import backoff_s
 from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.core.run.steps import AfterStatement, BeforeStatement, StepRunner, after_noop, before_noop
+from confiture.core.run.statement_observer import ObserverSequence, StatementObserver
+from confiture.core.run.steps import StepRunner
 from confiture.models.events import Notice, OthersBlocked, SegmentRetried
 from confiture.models.plan import (
     PlannedStep,
@@ -65,39 +66,26 @@ class Session:
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
         self.connection.execute(text.format(**settings).encode())
 
-    def run_steps(
-        self,
-        version: str,
-        segment: Segment,
-        after_statement: AfterStatement = after_noop,
-        before_statement: BeforeStatement = before_noop,
-    ) -> list[StepRecord]:
+    def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
         """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
         records = []
+        # what a statement did is taken in before the budget may end the run
+        observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
                 for step in segment.steps:
                     self._note_lost_monitor()
-                    observed = self.enforce_blocking_budget(segment, step, after_statement)
-                    records.append(self.step_runner.run(version, segment, step, observed, before_statement))
+                    records.append(self.step_runner.run(version, segment, step, observers))
         except BaseException:
             # whoever rolls back now must not be cancelled
             self._monitor.stop_enforcing()
             raise
         return [record for record in records if record is not None]
 
-    def enforce_blocking_budget(
-        self, segment: Segment, step: PlannedStep, after_statement: AfterStatement
-    ) -> AfterStatement:
-        """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
-
-        def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:
-            after_statement(identity, statement, duration_ms)
-            # what ran outside a transaction is done: giving up now takes nothing back
-            if segment.transaction_mode is TransactionMode.TRANSACTIONAL:
-                self._check_budget(step, statement)
-
-        return observed
+    def _budget_observers(self, segment: Segment) -> tuple[StatementObserver, ...]:
+        # what ran outside a transaction is done: giving up now takes nothing back
+        is_transactional = segment.transaction_mode is TransactionMode.TRANSACTIONAL
+        return (_BudgetObserver(self._check_budget),) if is_transactional else ()
 
     def _note_lost_monitor(self) -> None:
         loss = self._monitor.pop_failure()
@@ -180,3 +168,14 @@ class Session:
                     )
                 )
                 time.sleep(wait_s)
+
+
+class _BudgetObserver(StatementObserver):
+    """Stops between two statements where the blocking budget is spent: there a cancel finds nothing."""
+
+    def __init__(self, check: Callable[[PlannedStep, Statement], None]) -> None:
+        self._check = check
+
+    def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
+        """Raises StepFailed where it is spent."""
+        self._check(step, statement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,6 +16,7 @@ from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
+from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
 from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
@@ -24,20 +25,25 @@ from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
 from confiture.secrets import hide_secrets
 
-AfterStatement = Callable[[StepId, Statement, float], None]
-"""Is told of each statement that succeeded, with the milliseconds that it took."""
 
+class _Timer:
+    """The milliseconds that the statements of one step took."""
 
-BeforeStatement = Callable[[PlannedStep, Statement], None]
-"""Is told of each statement before it runs."""
+    def __init__(self) -> None:
+        self.elapsed_ms = 0.0
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Adds the time that runs inside, also where that fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.elapsed_ms += (time.perf_counter() - started) * 1000
 
-def before_noop(step: PlannedStep, statement: Statement) -> None:
-    """Foresees nothing."""
-
-
-def after_noop(step: StepId, statement: Statement, duration_ms: float) -> None:
-    """Observes nothing."""
+    def leave_out(self, duration_ms: float) -> None:
+        """Takes back time that was not the step's."""
+        self.elapsed_ms -= duration_ms
 
 
 class StepRunner:
@@ -51,83 +57,65 @@ class StepRunner:
         self._connection = connection
         self._emit = emit
         self._lock_timeout_ms = lock_timeout_ms
-        self._elapsed_ms = 0.0
 
-    def run(
-        self,
-        version: str,
-        segment: Segment,
-        step: PlannedStep,
-        after_statement: AfterStatement = after_noop,
-        before_statement: BeforeStatement = before_noop,
-    ) -> StepRecord | None:
+    def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
         """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
         identity = build_step_id(version, segment, step)
         if step.skip_reason:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
             return None
         self._emit(StepStarted(step=identity))
-        self._elapsed_ms = 0.0
+        timer = _Timer()
         try:
             self.set_timeouts(segment, step)
-            did = self._run(identity, step, after_statement, before_statement)
+            did = self._run(identity, step, observer, timer)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
-            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._elapsed_ms))
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=timer.elapsed_ms))
             raise
-        self._emit(did.to_event(identity, self._elapsed_ms))
+        self._emit(did.to_event(identity, timer.elapsed_ms))
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
             rows=did.rows,
-            duration_ms=self._elapsed_ms,
+            duration_ms=timer.elapsed_ms,
             number=step.number,
             proof=did.proof,
         )
 
-    def _run(
-        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
-    ) -> StepOutcome:
+    def _run(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
         if step.hook is None:
-            return self._run_statements(identity, step, after_statement, before_statement)
-        with self._timed():
-            result, watching_ms = self._hook_runner.run(
-                self._connection, identity, step, partial(after_statement, identity)
+            return self._run_statements(identity, step, observer, timer)
+        with timer.running():
+            result, observing_ms = self._hook_runner.run(
+                self._connection, identity, step, partial(observer.after, identity, step)
             )
-        self._elapsed_ms -= watching_ms
+        timer.leave_out(observing_ms)
         self._restore_encoding()
         return StepOutcome(rows=result.rows_affected, note=step.note, stats=result.stats)
 
     def _run_statements(
-        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
+        self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
         written: list[int] = []
         proof = None
         for statement in step.statements:
-            before_statement(step, statement)
-            before_ms = self._elapsed_ms
+            observer.before(step, statement)
+            before_ms = timer.elapsed_ms
             if step.expect is not None:
-                self._run_check(step, statement, step.expect)
+                self._run_check(step, statement, step.expect, timer)
             elif step.reconcile is not None:
-                proof = self._run_reconcile(step, step.reconcile)
+                proof = self._run_reconcile(step, step.reconcile, timer)
             else:
-                written += self._execute(step, statement)
-            after_statement(identity, statement, self._elapsed_ms - before_ms)
+                written += self._execute(step, statement, timer)
+            observer.after(identity, step, statement, timer.elapsed_ms - before_ms)
         note = equal_summary(proof) if proof else step.note
         return StepOutcome(rows=sum(written) if written else None, note=note, proof=proof)
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._elapsed_ms += (time.perf_counter() - started) * 1000
-
-    def _execute(self, step: PlannedStep, statement: Statement) -> list[int]:
+    def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
         """The rows that a statement wrote, empty where it writes none by its nature."""
         try:
-            with self._timed():
+            with timer.running():
                 cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
@@ -139,9 +127,9 @@ class StepRunner:
             # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
             self._connection.execute("SET client_encoding = 'UTF8'")
 
-    def _run_check(self, step: PlannedStep, statement: Statement, expect: Expectation) -> None:
+    def _run_check(self, step: PlannedStep, statement: Statement, expect: Expectation, timer: _Timer) -> None:
         try:
-            with self._timed():
+            with timer.running():
                 result = run_check(self._connection, statement.text, expect)
         except psycopg.Error as error:
             diagnostic = statement_diagnostic(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
@@ -160,9 +148,9 @@ class StepRunner:
             )
             raise CheckNotSatisfied(diagnostic, None)
 
-    def _run_reconcile(self, step: PlannedStep, planned: PlannedReconcile) -> ReconcileResult:
+    def _run_reconcile(self, step: PlannedStep, planned: PlannedReconcile, timer: _Timer) -> ReconcileResult:
         try:
-            with self._timed():
+            with timer.running():
                 proof = reconcile(self._connection, step, planned)
         except NotComparable as refusal:
             raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
