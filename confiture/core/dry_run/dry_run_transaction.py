@@ -9,14 +9,12 @@ from dataclasses import replace
 from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.dry_run.real_run_checks import drop_unusable_transactional_form, reject_failing_statements
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler
 from confiture.core.dry_run.tenancy_prover import TenancyProver
 from confiture.core.dry_run.trace import Tracer
-from confiture.core.events import Emit
 from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RunContext
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.core.run.statement_observer import StatementObserver
@@ -44,19 +42,17 @@ _ARTEFACT = (
 class DryRunTransaction:
     """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
 
-    With `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without `proving` nothing
-    is proved.
+    With the option `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without a
+    prover nothing is proved.
     """
 
-    def __init__(
-        self, session: Session, store: HistoryStore, emit: Emit, prover: TenancyProver | None, *, full: bool
-    ) -> None:
-        self._store = store
+    def __init__(self, context: RunContext, session: Session, prover: TenancyProver | None) -> None:
+        self._store = context.store
         self._prover = prover
-        self._sampler = BackfillSampler(session.connection, emit, session.hook_runner, full=full)
+        self._sampler = BackfillSampler(context, session.hook_runner)
         self._session = session
-        self._connection = session.connection
-        self._emit = emit
+        self._connection = context.connection
+        self._emit = context.emit
         self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()

@@ -28,11 +28,10 @@ from confiture.core.backfill.keyset_cursor import (
 )
 from confiture.core.backfill.plan_check import check_batch_plan
 from confiture.core.backfill.source_tables import resolve_table, tables_to_capture
-from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
+from confiture.core.run.context import RunContext
 from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnConcurrentWrites
@@ -70,13 +69,13 @@ class _SampleBatch:
 
 
 class BackfillSampler:
-    """Runs the sample of one backfill. With `full`, or where there is little to do, all of it."""
+    """Runs the sample of one backfill. With the option `full`, or where there is little to do, all of it."""
 
-    def __init__(self, connection: Connection, emit: Emit, hook_runner: HookRunner, *, full: bool) -> None:
+    def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
-        self._connection = connection
-        self._emit = emit
-        self._full = full
+        self._connection = context.connection
+        self._emit = context.emit
+        self._full = context.mode.rehearsal.full
 
     def run(
         self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver

@@ -1,13 +1,23 @@
-"""How a run goes about it, what a dry run is asked for, and how far a migration came."""
+"""What a run is of, how it goes about it, and how far a migration came."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from confiture.core.db.connection import ConnectionTarget
+from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import OVER_BUDGET, RETRYABLE
-from confiture.models.plan import Direction, PlannedMigration
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.migration_lock import MigrationLock
+from confiture.core.events import Emit
+from confiture.models.history import AppliedMigration
+from confiture.models.plan import Direction, Plan, PlannedMigration
+from confiture.models.settings import Settings
 from confiture.models.tenancy_proofs import DEFAULT_TENANTS
+from confiture.plan.project import PlannedProject
+
+if TYPE_CHECKING:
+    from confiture.lint.plan import PlanLintResult
 
 USUAL_MS = 30_000
 
@@ -54,6 +64,39 @@ class RunMode:
     def retryable(self) -> frozenset[str]:
         """After which SQLSTATEs it tries again: a dry run does not go back to block others once more."""
         return RETRYABLE - {OVER_BUDGET} if self.dry_run else RETRYABLE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunContext:
+    """What holds for a whole run: the project, the database, the connection to it, and who is told what happens."""
+
+    project: PlannedProject
+    target: ConnectionTarget
+    connection: Connection
+    mode: RunMode
+    emit: Emit
+
+    @property
+    def settings(self) -> Settings:
+        """The project's settings."""
+        return self.project.settings
+
+    @property
+    def store(self) -> HistoryStore:
+        """The project's history, over the connection of the run."""
+        return HistoryStore(self.connection, self.settings.history)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedPlan:
+    """A plan that was chosen under the lock, the history that it follows from, and what lint says of it (None of one
+    that goes down).
+    """
+
+    plan: Plan
+    history: tuple[AppliedMigration, ...]
+    lock: MigrationLock
+    lint_result: PlanLintResult | None
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from confiture.core.db.connection import ConnectionTarget, fetch_named_row
+from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, TransactionEnded, db_error_diagnostic
 from confiture.core.db.history_store import HistoryStore
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RunContext
 from confiture.core.run.session import Session
 from confiture.errors import (
     CheckFailed,
@@ -51,9 +51,8 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
 def classify_failure(
     error: BaseException,
     progress: MigrationProgress | None,
-    database: ConnectionTarget,
+    context: RunContext,
     session: Session,
-    store: HistoryStore,
 ) -> ConfitureError:
     """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
     if progress is None or isinstance(error, Drift):
@@ -63,7 +62,7 @@ def classify_failure(
     never_sent = isinstance(error, StepFailed | ConfitureError)
     if not never_sent or (session.connection.closed and progress.has_intent):
         try:
-            came = _correct_progress(progress, database, session, store)
+            came = _correct_progress(progress, context, session)
         except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
             return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
         told += (came,) if came else ()
@@ -92,23 +91,21 @@ def _interrupted_diagnostic(hint: str) -> Diagnostic:
     return Diagnostic(code=INTERRUPTED, message="interrupted", hint=hint)
 
 
-def _correct_progress(
-    progress: MigrationProgress, database: ConnectionTarget, session: Session, store: HistoryStore
-) -> Diagnostic | None:
+def _correct_progress(progress: MigrationProgress, context: RunContext, session: Session) -> Diagnostic | None:
     """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
     the lost session does not end.
     """
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
-        return _read_journal(progress, store)
+        return _read_journal(progress, context.store)
     session.connection.close()
-    connection = database.connect("after a lost connection")
+    connection = context.target.connect("after a lost connection")
     try:
         deadline = time.monotonic() + _BACKEND_WAIT_S
         while fetch_named_row(connection, "backend_alive", pid=session.backend_pid)["alive"]:
             if time.monotonic() >= deadline:
                 raise psycopg.errors.QueryCanceled("the lost session has not ended")
             time.sleep(_POLL_S)
-        return _read_journal(progress, store.with_connection(connection))
+        return _read_journal(progress, context.store.with_connection(connection))
     finally:
         connection.close()
 

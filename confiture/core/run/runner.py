@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,10 @@ import psycopg
 
 from confiture.core.db.errors import StepFailed, db_error_diagnostic
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import MigrationLock
-from confiture.core.events import Emit
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RunContext
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
 from confiture.errors import ConfitureError
@@ -45,28 +43,26 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 class MigrationRunner:
     """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
 
-    `predictions` are what dry runs predicted, by version; `filler` gives what runs batched backfills.
+    `predictions` are what dry runs predicted, by version.
     """
 
     def __init__(
         self,
+        context: RunContext,
         session: Session,
-        store: HistoryStore,
         lock: MigrationLock,
-        emit: Emit,
         chain_checksum: str,
         predictions: Mapping[str, Prediction],
-        make_backfill_runner: Callable[[], BackfillRunner],
     ) -> None:
         self._predictions = predictions
-        self._make_backfill_runner = make_backfill_runner
+        self._context = context
         self._session = session
-        self._connection = session.connection
+        self._connection = context.connection
         self._lock = lock
-        self._emit = emit
+        self._emit = context.emit
         self._chain_checksum = chain_checksum
-        self.store = store
-        self._is_installed = store.is_current()
+        self._store = context.store
+        self._is_installed = self._store.is_current()
         self._content: SchemaContent | None = None
         self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None between migrations."""
@@ -77,7 +73,7 @@ class MigrationRunner:
         Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
         """
         if not self._is_installed:
-            self.store.check_privileges()
+            self._store.check_privileges()
         note = stray_note(self._schema_content())
         if note:
             self._emit(Notice(text=note))
@@ -162,12 +158,12 @@ class MigrationRunner:
     ) -> None:
         """Enters a segment in its own transaction, and with the last one its migration."""
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
-        record_proofs(self._connection, self.store.key, attempt, plan.version, segment.number, records)
+        record_proofs(self._connection, self._store.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
-            self.store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
+            self._store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
             self._record_prediction(progress)
         else:
-            self.store.record_segment(plan, segment, attempt, rows, duration_ms)
+            self._store.record_segment(plan, segment, attempt, rows, duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
@@ -189,10 +185,10 @@ class MigrationRunner:
         with self._connection.transaction(), _history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.has_intent:
-                self.store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+                self._store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             else:
                 self._record_start(progress, segment)
-                self.store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+                self._store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
         self._is_installed = progress.is_begun = True
 
@@ -209,7 +205,9 @@ class MigrationRunner:
             raise
         self._session.reset()
         with self._connection.transaction(), _history_errors_translated():
-            self.store.complete_intent(progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms)
+            self._store.complete_intent(
+                progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms
+            )
             self._finish_if_last(progress, segment, record.duration_ms)
 
     def _delete_unused_intent(
@@ -218,8 +216,16 @@ class MigrationRunner:
         """Takes back the intent of a backfill that was refused before its first batch."""
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
-                self.store.delete_intent(progress.plan, segment, progress.attempt)
+                self._store.delete_intent(progress.plan, segment, progress.attempt)
             progress.has_intent = False
+
+    def _make_backfill_runner(self) -> BackfillRunner:
+        # most runs fill nothing
+        from confiture.core.backfill.backfill_runner import BackfillRunner
+
+        context = self._context
+        hook_runner, require_lock = self._session.hook_runner, self._lock.ensure_held
+        return BackfillRunner(context.target, context.settings, self._emit, hook_runner, require_lock)
 
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps
@@ -230,7 +236,7 @@ class MigrationRunner:
     def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
         with self._connection.transaction(), _history_errors_translated():
             self._record_start(progress, segment)
-            self.store.record_intent(progress.plan, segment, progress.attempt)
+            self._store.record_intent(progress.plan, segment, progress.attempt)
             # from here on the commit may have reached the server, whatever we hear of it
             progress.has_intent = True
         self._is_installed = progress.is_begun = True
@@ -257,7 +263,7 @@ class MigrationRunner:
             self._session.reset()
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
                 with self._connection.transaction():
-                    self.store.delete_intent(progress.plan, segment, progress.attempt)
+                    self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.has_intent = False
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
@@ -277,7 +283,7 @@ class MigrationRunner:
 
     def _install_history(self) -> None:
         if not self._is_installed:
-            self.store.install()
+            self._store.install()
 
     def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
         """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
@@ -286,9 +292,9 @@ class MigrationRunner:
         if progress.is_begun or _is_whole_migration(plan, segment):
             return
         if plan.direction is Direction.UP:
-            self.store.insert_running(plan, progress.attempt)
+            self._store.insert_running(plan, progress.attempt)
         else:
-            self.store.mark_reverting(plan.version, progress.attempt)
+            self._store.mark_reverting(plan.version, progress.attempt)
 
     def _finish_if_last(self, progress: MigrationProgress, segment: Segment, duration_ms: float) -> None:
         if segment is progress.plan.segments[-1]:
@@ -297,11 +303,11 @@ class MigrationRunner:
     def _finish(self, progress: MigrationProgress, duration_ms: float) -> None:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
-            self.store.delete(plan.version)
+            self._store.delete(plan.version)
         elif progress.is_begun or plan.segments:
-            self.store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
+            self._store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
         else:
-            self.store.insert_applied(
+            self._store.insert_applied(
                 plan, progress.attempt, self._next_chain_checksum(plan), HistoryOrigin.RUN, duration_ms
             )
         self._record_prediction(progress)
@@ -310,7 +316,7 @@ class MigrationRunner:
         plan = progress.plan
         prediction = self._predictions.get(plan.version)
         if prediction and plan.direction is Direction.UP:
-            self.store.record_prediction(prediction, progress.attempt)
+            self._store.record_prediction(prediction, progress.attempt)
 
     def _next_chain_checksum(self, plan: PlannedMigration) -> str:
         return chain_checksum(self._chain_checksum, plan.version, plan.checksum)

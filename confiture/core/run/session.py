@@ -10,12 +10,12 @@ from typing import TypeVar
 import psycopg
 
 from confiture.core.db.blocking_monitor import BlockingMonitor
-from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
-from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_error
+from confiture.core.db.connection import enable_client_check, fetch_named_row
+from confiture.core.db.errors import OVER_BUDGET, StepFailed, over_budget_error
 from confiture.core.db.queries import query
 from confiture.core.db.retry import backoff_s
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
+from confiture.core.run.context import RunContext
 from confiture.core.run.statement_observer import ObserverSequence, StatementObserver
 from confiture.core.run.steps import StepRunner
 from confiture.models.events import Notice, OthersBlocked, SegmentRetried
@@ -26,7 +26,6 @@ from confiture.models.plan import (
     StepId,
     TransactionMode,
 )
-from confiture.models.settings import DatabaseSettings
 from confiture.models.steps import StepRecord
 
 _TRANSACTION_TIMEOUT_SINCE = 170_000
@@ -34,29 +33,18 @@ T = TypeVar("T")
 
 
 class Session:
-    """The connection that a plan runs over: its settings, its retries, who waits for it.
+    """The connection that a plan runs over: its settings, its retries, who waits for it."""
 
-    `retryable` are the SQLSTATEs after which work is tried again.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        settings: DatabaseSettings,
-        monitor: BlockingMonitor,
-        emit: Emit,
-        hook_runner: HookRunner,
-        retryable_sqlstates: frozenset[str] = RETRYABLE,
-    ) -> None:
-        self.connection = connection
-        self._retryable_sqlstates = retryable_sqlstates
+    def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
+        self.connection = context.connection
+        self._retryable_sqlstates = context.mode.retryable
         self._monitor = monitor
-        self.backend_pid = int(fetch_named_row(connection, "server")["backend_pid"])
-        self.step_runner = StepRunner(connection, emit, settings.lock_timeout_ms, hook_runner)
-        self.hook_runner = hook_runner
-        self._settings = settings
-        self._emit = emit
-        self._client_check_ms = enable_client_check(connection)
+        self.backend_pid = int(fetch_named_row(self.connection, "server")["backend_pid"])
+        self.hook_runner = HookRunner(context.emit, context.settings.root, context.mode.dry_run)
+        self.step_runner = StepRunner(context, self.hook_runner)
+        self._settings = context.settings.database
+        self._emit = context.emit
+        self._client_check_ms = enable_client_check(self.connection)
 
     def reset(self) -> None:
         """Back to a fresh session: whatever a migration set, it set for itself."""

@@ -10,12 +10,11 @@ from functools import partial
 import psycopg
 
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
-from confiture.core.db.connection import Connection
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, statement_diagnostic
-from confiture.core.events import Emit
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
+from confiture.core.run.context import RunContext
 from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import Expectation
@@ -52,11 +51,11 @@ class StepRunner:
     The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
     """
 
-    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int, hook_runner: HookRunner) -> None:
+    def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
-        self._connection = connection
-        self._emit = emit
-        self._lock_timeout_ms = lock_timeout_ms
+        self._connection = context.connection
+        self._emit = context.emit
+        self._lock_timeout_ms = context.settings.database.lock_timeout_ms
 
     def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
         """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
