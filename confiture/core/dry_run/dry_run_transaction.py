@@ -109,7 +109,7 @@ class DryRunTransaction:
                     self._run_steps(plan, _without_checks(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
             self._install(tracer)
-            self.progress.committed += 1
+            self.progress.commit_segment()
             self._segments_run += 1
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))

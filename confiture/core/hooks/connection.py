@@ -155,16 +155,20 @@ class HookConnection(psycopg.Connection[TupleRow]):
             conn.execute("INSERT INTO r_totals (tenant_id, total) VALUES (%s, %s)", (7, 100))
     """
 
-    def __init__(self, pgconn: PGconn) -> None:
+    def __init__(self, pgconn: PGconn, on_statement: OnStatement | None = None) -> None:
         super().__init__(pgconn)
         self.cursor_factory = HookCursor
         self.server_cursor_factory = HookServerCursor
         self.rows_written: int | None = None
         # the session's statements are named by the connection that it belongs to
         self.prepare_threshold = None
-        self._on_statement: OnStatement | None = None
+        self._on_statement = on_statement
         self._is_released = False
         self._last_error: psycopg.Error | None = None
+
+    def release(self) -> None:
+        """Ends the hook's use of the session, which stays open."""
+        self._is_released = True
 
     @property
     def closed(self) -> bool:
@@ -253,15 +257,14 @@ def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iter
     """The session of a run, as a hook gets it, until the context ends. `seen` is told of each statement."""
     # a connection takes over what the session tells; that stays with the run
     notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
-    hooks_own = HookConnection(connection.pgconn)
+    hooks_own = HookConnection(connection.pgconn, on_statement)
     connection.pgconn.notice_handler, connection.pgconn.notify_handler = notices, notifications
     if connection.info.transaction_status is TransactionStatus.IDLE:
         psycopg.Connection.set_autocommit(hooks_own, True)
-    hooks_own._on_statement = on_statement
     try:
         yield hooks_own
     finally:
-        hooks_own._is_released = True
+        hooks_own.release()
 
 
 @contextmanager

@@ -61,13 +61,17 @@ class HookObservation:
 
 @dataclass(slots=True)
 class HookRunner:
-    """Runs the hooks of one run. `root` is the project's folder; `error` is why a migration failed, for on_error."""
+    """Runs the hooks of one run. `root` is the project's folder."""
 
     emit: Emit
     root: Path
     dry_run: bool
-    error: Diagnostic | None = None
+    _failure: Diagnostic | None = None
     _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def note_failure(self, failure: Diagnostic) -> None:
+        """Takes in why the migration failed: hooks of on_error are told."""
+        self._failure = failure
 
     @contextmanager
     def restore_stats_on_error(self, version: str) -> Iterator[None]:
@@ -185,7 +189,7 @@ class HookRunner:
             vars=hook.variables,
             stats=stats,
             logger=logging.getLogger(f"{_LOGGERS}.{hook.name}"),
-            error=self.error,
+            error=self._failure,
             _progress=progress,
             _backfill=request_backfill,
         )

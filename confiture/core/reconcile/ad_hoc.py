@@ -76,8 +76,6 @@ class CheckRunner:
     def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
         self._connection = connection
         self._lock_timeout_ms = lock_timeout_ms
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
 
     def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
         """How a step stands now. Raises DatabaseUnavailable where the connection is lost."""
@@ -100,6 +98,7 @@ class CheckRunner:
     def _snapshot(self, step: PlannedStep) -> Iterator[None]:
         lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
         with self._connection.transaction(force_rollback=True):
+            self._connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             self._connection.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}".encode())
             if step.timeout_ms is not None:
                 self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import psycopg
 
 from confiture.core.db.errors import StepFailed
-from confiture.core.run.context import LockedPlan, RunContext
-from confiture.core.run.failure_report import classify_failure
+from confiture.core.run.context import LockedPlan, MigrationProgress, RunContext
+from confiture.core.run.failure_report import classify_failure, read_actual_progress
 from confiture.core.run.resume import find_interrupted
 from confiture.core.run.runner import MigrationRunner, last_chain_checksum
 from confiture.core.run.session import Session
-from confiture.errors import ConfitureError
+from confiture.errors import ConfitureError, Diagnostic
 from confiture.files.predictions import PredictionStore
 from confiture.models.events import MigrationFinished, Notice, Outcome
 from confiture.models.plan import Plan, PlannedMigration
@@ -39,33 +39,32 @@ class Applier:
         try:
             runner.apply(plan, find_interrupted(self._context.store, history, plan.direction))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            failure = classify_failure(error, runner.progress, self._context, self._session)
-            self._session.hook_runner.error = failure.diagnostics[0]
-            self._after_failure(runner)
+            actual = read_actual_progress(error, runner.progress, self._context, self._session)
+            failure = classify_failure(error, actual)
+            self._after_failure(runner, actual.progress, failure.diagnostics[0])
             raise failure from error
 
     def _load_predictions(self, plan: Plan) -> dict[str, Prediction]:
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
         return PredictionStore(self._context.settings.root).load(self._context.target.label, checksums)
 
-    def _after_failure(self, runner: MigrationRunner) -> None:
-        progress = runner.progress
+    def _after_failure(self, runner: MigrationRunner, progress: MigrationProgress | None, failure: Diagnostic) -> None:
         if progress is None:
             return
-        if progress.committed == len(progress.plan.segments):
+        if progress.is_whole:
             # it failed after its last commit: it is applied, and there is nothing to make good
             self._emit(MigrationFinished(version=progress.plan.version, outcome=Outcome.DONE, duration_ms=0.0))
         elif progress.plan.on_error:
-            self._run_on_error(runner, progress.plan)
+            self._run_on_error(runner, progress.plan, failure)
 
-    def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration) -> None:
+    def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration, failure: Diagnostic) -> None:
         if self._context.connection.closed:
             self._emit(Notice(text="on_error did not run: the connection is lost"))
             return
         try:
-            runner.run_on_error(plan)
-        except StepFailed as failure:
-            self._emit(Notice(text=f"on_error failed too: {failure.diagnostic}"))
+            runner.run_on_error(plan, failure)
+        except StepFailed as error:
+            self._emit(Notice(text=f"on_error failed too: {error.diagnostic}"))
         except psycopg.Error as error:
             self._emit(Notice(text=f"on_error failed too: {error}"))
         except KeyboardInterrupt:

@@ -16,10 +16,10 @@ from confiture.core.db.history_schema import SchemaContent, check_schema_untouch
 from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
-from confiture.core.run.context import MigrationProgress, RunContext
+from confiture.core.run.context import MigrationProgress, RecordState, RunContext
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
-from confiture.errors import ConfitureError
+from confiture.errors import ConfitureError, Diagnostic
 from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.history import AppliedMigration, HistoryOrigin
 from confiture.models.plan import (
@@ -80,8 +80,12 @@ class MigrationRunner:
         for migration in plan.migrations:
             self._run_migration(migration, resume_points.get(version_key(migration.version)))
 
-    def run_on_error(self, plan: PlannedMigration) -> None:
-        """Runs a failed migration's on_error steps, each segment by itself. Raises StepFailed or psycopg.Error."""
+    def run_on_error(self, plan: PlannedMigration, failure: Diagnostic) -> None:
+        """Runs a failed migration's on_error steps, each segment by itself, whose hooks are told why it failed.
+
+        Raises StepFailed or psycopg.Error.
+        """
+        self._session.hook_runner.note_failure(failure)
         for segment in plan.on_error:
             self._session.reset()
             if segment.transaction_mode is TransactionMode.OUTSIDE:
@@ -96,9 +100,8 @@ class MigrationRunner:
         progress = MigrationProgress(plan, str(uuid.uuid4()))
         if resume_point:
             plan = match_plan_to_journal(plan, resume_point)
-            progress = MigrationProgress(
-                plan, resume_point.attempt, resume_point.committed, resume_point.has_intent, is_begun=True
-            )
+            state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
+            progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed, state)
         self.progress = progress
         started = time.perf_counter()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
@@ -107,13 +110,13 @@ class MigrationRunner:
             self._session.run_with_retries(
                 plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
             )
-        if progress.committed == len(plan.segments):
+        if progress.is_whole:
             self._finish_without_steps(progress)
         for segment in plan.segments[progress.committed :]:
             self._lock.ensure_held()
             self._commit(progress, segment)
-            progress.committed += 1
-            progress.has_intent = False
+            self._is_installed = True
+            progress.commit_segment()
         if plan.direction is Direction.UP:
             self._chain_checksum = self._next_chain_checksum(plan)
         self.progress = None
@@ -151,7 +154,6 @@ class MigrationRunner:
                 self._record_start(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._record_in_transaction(progress, segment, records, duration_ms)
-        self._is_installed = progress.is_begun = True
 
     def _record_in_transaction(
         self, progress: MigrationProgress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
@@ -190,7 +192,6 @@ class MigrationRunner:
                 self._record_start(progress, segment)
                 self._store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
-        self._is_installed = progress.is_begun = True
 
     def _commit_batches(self, progress: MigrationProgress, segment: Segment) -> None:
         """An intent first, then the batches, each committed with how far it came, then the record."""
@@ -217,7 +218,7 @@ class MigrationRunner:
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
                 self._store.delete_intent(progress.plan, segment, progress.attempt)
-            progress.has_intent = False
+            progress.withdraw_intent()
 
     def _make_backfill_runner(self) -> BackfillRunner:
         # most runs fill nothing
@@ -238,8 +239,9 @@ class MigrationRunner:
             self._record_start(progress, segment)
             self._store.record_intent(progress.plan, segment, progress.attempt)
             # from here on the commit may have reached the server, whatever we hear of it
-            progress.has_intent = True
-        self._is_installed = progress.is_begun = True
+            progress.send_intent()
+        progress.confirm_intent()
+        self._is_installed = True
 
     def _run_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> list[StepRecord]:
         (step,) = segment.steps
@@ -264,7 +266,7 @@ class MigrationRunner:
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
                 with self._connection.transaction():
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
-                progress.has_intent = False
+                progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
 

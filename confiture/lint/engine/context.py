@@ -168,7 +168,30 @@ class _ListPrefix(Sequence["StatementContext"]):
         return self._items[range(self._length)[index]]
 
 
-@record(frozen=True, kw_only=True)
+class StatementAnalysis:
+    """What is worked out of a statement once, for all rules that judge it."""
+
+    def __init__(self, statement: ParsedStatement, catalog: Catalog, target: LintTarget) -> None:
+        self._statement = statement
+        self._catalog = catalog
+        self._target = target
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What the statement locks, scans and rewrites."""
+        return find_effects(self._statement, self._catalog, self._target.postgres_version)
+
+    @cached_property
+    def tenancy(self) -> TenancyVerdict:
+        """Whether it can bring rows of one tenant to another."""
+        return analyze(self._statement, TenancyFacts(self._catalog, self._target.settings.tenancy))
+
+    def assume_no_effects(self) -> None:
+        """Takes the statement for one without effects: working them out failed."""
+        self.effects = Effects()
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class StatementContext:
     """A statement of a migration, with the catalog as it is before it runs.
 
@@ -184,6 +207,7 @@ class StatementContext:
     created: Set[QualifiedName]
     transaction: SegmentStatements
     number: int
+    analysis: StatementAnalysis
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -221,15 +245,15 @@ class StatementContext:
         """The major version of PostgreSQL that it is meant for."""
         return self.target.postgres_version
 
-    @cached_property
+    @property
     def effects(self) -> Effects:
         """What the statement locks, scans and rewrites, as far as that is known without running it."""
-        return find_effects(self.statement, self.catalog, self.version)
+        return self.analysis.effects
 
-    @cached_property
+    @property
     def tenancy(self) -> TenancyVerdict:
         """Whether the statement can bring rows of one tenant to another."""
-        return analyze(self.statement, TenancyFacts(self.catalog, self.target.settings.tenancy))
+        return self.analysis.tenancy
 
     def relation(self, range_var: Any) -> Relation | None:
         """What a name in the tree means, as far as the catalog knows it."""
