@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 import psycopg
@@ -297,10 +297,8 @@ def _has_transaction_ended(connection: Connection) -> bool:
 
 
 def _transaction_ended_error(name: str, error: BaseException) -> TransactionEnded:
-    ended = TransactionEnded(name)
     told = error.diagnostic.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
-    ended.diagnostic = replace(ended.diagnostic, detail=(f"then it failed: {told}",))
-    return ended
+    return TransactionEnded(name, (f"then it failed: {told}",))
 
 
 def _parse_statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:

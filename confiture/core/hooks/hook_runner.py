@@ -50,6 +50,10 @@ class HookObservation:
     has_returned: bool = False
     """Whether the hook went on after an error that had ended its transaction."""
 
+    def note_return(self) -> None:
+        """Takes in that the hook returned: what fails afterwards, it had caught."""
+        self.has_returned = True
+
     def record(self, statement: Statement, duration_ms: float) -> None:
         """Takes in a statement that succeeded."""
         self.last_statement = statement.text
@@ -161,7 +165,7 @@ class HookRunner:
         ):
             with extended_sys_path(self.root), stdout_to_stderr():
                 returned = _execute_hook(hook, own, context)
-            observation.has_returned = True
+            observation.note_return()
             own.check_usable()
         result = returned or HookResult(identity.phase, hook.name)
         if result.rows_affected is None:
