@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from confiture.core.db.connection import fetch_named_row
@@ -25,6 +25,7 @@ from confiture.models.plan import (
     PlannedStep,
     Segment,
     Statement,
+    StepAction,
     StepId,
     TransactionMode,
 )
@@ -197,9 +198,18 @@ def _without_checks(segment: Segment) -> Segment:
 
 
 def _step_without_checks(step: PlannedStep) -> PlannedStep:
-    if step.reconcile is not None and not step.skip_reason:
-        return replace(step, reconcile=None, statements=(), skip_reason=SKIPPED)
-    return replace(step, expect=None, note=UNJUDGED) if step.expect is not None else step
+    return step if step.skip_reason else WITHOUT_CHECKS[step.action](step)
+
+
+WITHOUT_CHECKS: Mapping[StepAction, Callable[[PlannedStep], PlannedStep]] = {
+    StepAction.EXECUTE: lambda step: step,
+    StepAction.CHECK: lambda step: replace(step, action=StepAction.EXECUTE, content=None, note=UNJUDGED),
+    StepAction.RECONCILE: lambda step: replace(
+        step, action=StepAction.EXECUTE, content=None, statements=(), skip_reason=SKIPPED
+    ),
+    StepAction.HOOK: lambda step: step,
+}
+"""What becomes of a step, by its action, where a backfill before it was only sampled."""
 
 
 def _as_transactional(plan: PlannedMigration, segment: Segment) -> Segment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,8 +17,7 @@ from confiture.core.reconcile.reconciliation import reconcile
 from confiture.core.run.context import RunContext
 from confiture.core.run.statement_observer import StatementObserver
 from confiture.models.events import Outcome, StepFinished, StepStarted
-from confiture.models.migration import Expectation
-from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
+from confiture.models.plan import PlannedStep, Segment, Statement, StepAction, StepId, TransactionMode
 from confiture.models.reconcile_results import ReconcileResult
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
@@ -83,8 +82,10 @@ class StepRunner:
         )
 
     def _run(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
-        if step.hook is None:
-            return self._run_statements(identity, step, observer, timer)
+        return RUN_BY_ACTION[step.action](self, identity, step, observer, timer)
+
+    def run_hook(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
+        """Runs the step's hook."""
         with timer.running():
             result, observing_ms = self._hook_runner.run(
                 self._connection, identity, step, partial(observer.after, identity, step)
@@ -93,23 +94,31 @@ class StepRunner:
         self._restore_encoding()
         return StepOutcome(rows=result.rows_affected, note=step.note, stats=result.stats)
 
-    def _run_statements(
+    def run_statements(
         self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
+        """Runs the step's statements."""
         written: list[int] = []
-        proof = None
         for statement in step.statements:
-            observer.before(step, statement)
-            before_ms = timer.elapsed_ms
-            if step.expect is not None:
-                self._run_check(step, statement, step.expect, timer)
-            elif step.reconcile is not None:
-                proof = self._run_reconcile(step, step.reconcile, timer)
-            else:
+            with _observed(identity, step, statement, observer, timer):
                 written += self._execute(step, statement, timer)
-            observer.after(identity, step, statement, timer.elapsed_ms - before_ms)
-        note = equal_summary(proof) if proof else step.note
-        return StepOutcome(rows=sum(written) if written else None, note=note, proof=proof)
+        return StepOutcome(rows=sum(written) if written else None, note=step.note)
+
+    def run_check(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
+        """Compares what the step's query returns."""
+        (statement,) = step.statements
+        with _observed(identity, step, statement, observer, timer):
+            self._check(step, statement, timer)
+        return StepOutcome(rows=None, note=step.note)
+
+    def run_reconcile(
+        self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
+    ) -> StepOutcome:
+        """Compares a table with the step's query."""
+        (statement,) = step.statements
+        with _observed(identity, step, statement, observer, timer):
+            proof = self._reconcile(step, timer)
+        return StepOutcome(rows=None, note=equal_summary(proof), proof=proof)
 
     def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
         """The rows that a statement wrote, empty where it writes none by its nature."""
@@ -126,10 +135,12 @@ class StepRunner:
             # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
             self._connection.execute("SET client_encoding = 'UTF8'")
 
-    def _run_check(self, step: PlannedStep, statement: Statement, expect: Expectation, timer: _Timer) -> None:
+    def _check(self, step: PlannedStep, statement: Statement, timer: _Timer) -> None:
+        if step.expect is None:
+            raise LookupError(step.name)
         try:
             with timer.running():
-                result = run_check(self._connection, statement.text, expect)
+                result = run_check(self._connection, statement.text, step.expect)
         except psycopg.Error as error:
             diagnostic = statement_diagnostic(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
             raise StepFailed(diagnostic, error.sqlstate) from error
@@ -147,10 +158,12 @@ class StepRunner:
             )
             raise CheckNotSatisfied(diagnostic, None)
 
-    def _run_reconcile(self, step: PlannedStep, planned: PlannedReconcile, timer: _Timer) -> ReconcileResult:
+    def _reconcile(self, step: PlannedStep, timer: _Timer) -> ReconcileResult:
+        if step.reconcile is None:
+            raise LookupError(step.name)
         try:
             with timer.running():
-                proof = reconcile(self._connection, step, planned)
+                proof = reconcile(self._connection, step, step.reconcile)
         except NotComparable as refusal:
             raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
         except psycopg.Error as error:
@@ -178,6 +191,27 @@ class StepRunner:
         if milliseconds is not None:
             scope = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
             self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
+
+
+_Run = Callable[[StepRunner, StepId, PlannedStep, StatementObserver, _Timer], StepOutcome]
+RUN_BY_ACTION: Mapping[StepAction, _Run] = {
+    StepAction.EXECUTE: StepRunner.run_statements,
+    StepAction.CHECK: StepRunner.run_check,
+    StepAction.RECONCILE: StepRunner.run_reconcile,
+    StepAction.HOOK: StepRunner.run_hook,
+}
+"""How a step runs, by its action."""
+
+
+@contextmanager
+def _observed(
+    identity: StepId, step: PlannedStep, statement: Statement, observer: StatementObserver, timer: _Timer
+) -> Iterator[None]:
+    """Shows a statement to an observer before and after it runs inside; not after a failure."""
+    observer.before(step, statement)
+    before_ms = timer.elapsed_ms
+    yield
+    observer.after(identity, step, statement, timer.elapsed_ms - before_ms)
 
 
 def _query_lines(query: str) -> tuple[str, ...]:
