@@ -12,12 +12,12 @@ import typer
 from confiture.cli.app import app
 from confiture.core.db.queries import FORMAT, history_schema_sql
 from confiture.errors import DiagnosticCollector, ExitCode
-from confiture.files.migration import MIGRATION_SHAPE
 from confiture.files.schema.reader import InvalidValue, Reader
 from confiture.files.settings import SETTINGS_SHAPE
 from confiture.files.source_files import parse_yaml
 from confiture.models.migration import Operator, Phase
 from confiture.models.source import SourceFile
+from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from tests.fix_projects import REPOSITORY
 from tests.fix_servers import Database
 
@@ -54,7 +54,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    for key in (*MIGRATION_SHAPE.keys, *Phase):
+    for key in (*MIGRATION_SCHEMA.record.keys, *Phase):
         assert f"`{key}`" in DOCS["migrations.md"], key
     for operator in get_args(Operator):
         assert f"`{operator}`" in DOCS["migrations.md"], operator
@@ -73,7 +73,7 @@ def test_links_lead_somewhere() -> None:
 def test_shown_files_are_valid(name: str, tmp_path: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", DOCS[name], re.DOTALL):
         file = SourceFile(path=name, text=block)
-        shape = SETTINGS_SHAPE if "database:" in block else MIGRATION_SHAPE
+        shape = SETTINGS_SHAPE if "database:" in block else MIGRATION_SCHEMA.record
         problems = DiagnosticCollector()
         node = parse_yaml(file, str)
         try:

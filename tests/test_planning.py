@@ -132,6 +132,7 @@ def planned(steps: list[list[str]]) -> list[PlannedStep]:
                 number=number,
                 name=f"step {number}",
                 span=Span(path="a.sql", line=1),
+                kind="SqlStep",
                 rendered=RenderedSql(text=text, source=source),
                 statements=parsed,
             )
@@ -390,7 +391,7 @@ def test_fingerprints_see_phase_and_expectation(project: Project) -> None:
     (segment,) = load(project).ups[0].segments
     steps = segment.steps
     moved = (replace(steps[0], phase=Phase.AFTER_DDL), *steps[1:])
-    silent = (*steps[:-1], replace(steps[-1], expect=None))
+    silent = (*steps[:-1], replace(steps[-1], content=None))
     assert len({segment_fingerprint(found) for found in (steps, moved, silent, steps[::-1])}) == 4
 
 

@@ -25,6 +25,7 @@ from confiture.files.migration import read_migration
 from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.models.migration import CheckStep, ExpectedRows, ExpectedValue, FileStep, MigrationFile, Phase, SqlStep
 from confiture.plan.project import load_project
+from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from tests.fix_projects import REPOSITORY
 
 STEP = "ddl: [{sql: SELECT 1}]\n"
@@ -36,7 +37,7 @@ def read(root: Path, text: str, name: str = "001_a.yaml") -> MigrationFile:
     folders.migrations.mkdir(exist_ok=True)
     (folders.migrations / name).write_bytes(text.encode())
     problems = DiagnosticCollector()
-    migration = read_migration(folders.migrations / name, folders, problems)
+    migration = read_migration(folders.migrations / name, folders, MIGRATION_SCHEMA, problems)
     assert not problems, list(problems)
     assert migration is not None
     return migration

@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from confiture.files.json_schema import SchemaName, build_json_schema
 from confiture.lint.engine.configuration import rule_settings_schemas
 from confiture.lint.registry import built_in_rules
+from confiture.plan.json_schema import SchemaName, build_json_schema
 from tests.fix_projects import REPOSITORY
 from tests.test_bad_input import KEY_MISTAKES, SETTINGS_MISTAKES, STEP, STEP_MISTAKES, VALUE_MISTAKES, mistakes
 

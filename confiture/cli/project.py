@@ -27,8 +27,9 @@ def init(
     """
     with error_boundary():
         from confiture.files.scaffold import create_project
+        from confiture.plan.json_schema import build_schema_files
 
-        for path in create_project(folder, _built_in_entry_schemas()):
+        for path in create_project(folder, build_schema_files(_built_in_entry_schemas())):
             echo_stdout(f"wrote {path}")
         echo_stderr("Next: `confiture new NAME` writes the first migration.")
 
@@ -45,6 +46,7 @@ def new(
     with error_boundary() as context:
         from confiture.files.migration import migration_paths, parse_file_version
         from confiture.files.scaffold import create_migration, create_python_migration
+        from confiture.plan.json_schema import build_schema_files
 
         settings = context.settings(SettingsOptions(config=config), needs_database=False)
         paths = migration_paths(settings.migrations, settings.root) if settings.migrations.is_dir() else []
@@ -52,7 +54,8 @@ def new(
         if python:
             path = create_python_migration(name, settings.migrations, versions)
         else:
-            path = create_migration(name, settings.migrations, settings.root, versions, _built_in_entry_schemas())
+            schemas = build_schema_files(_built_in_entry_schemas())
+            path = create_migration(name, settings.migrations, settings.root, versions, schemas)
         echo_stdout(os.path.relpath(path))
         echo_stderr("Next: fill it in, then `confiture migrate validate`.")
 
@@ -71,15 +74,17 @@ def schema(
     Example: confiture schema settings > confiture.schema.json
     """
     with error_boundary() as context:
-        from confiture.files.json_schema import build_json_schema, write_schemas
+        from confiture.files.scaffold import write_schemas
         from confiture.lint.engine.configuration import rule_settings_schemas
         from confiture.lint.registry import known_rules
+        from confiture.plan.json_schema import build_json_schema, build_schema_files
 
         if name not in ("migration", "settings"):
             raise typer.BadParameter("migration or settings", param_hint="NAME")
         if install:
             settings = context.settings(SettingsOptions(config=config), needs_database=False)
-            write_schemas(settings.root, rule_settings_schemas(known_rules(settings.linting, settings.root).values()))
+            rules = known_rules(settings.linting, settings.root).values()
+            write_schemas(settings.root, build_schema_files(rule_settings_schemas(rules)))
             echo_stderr(f"wrote {settings.root / '.confiture' / 'schema'}")
             return
         entries = _built_in_entry_schemas() if name == "settings" else ()

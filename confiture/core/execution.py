@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from confiture.core.db.connection import Connection, ConnectionTarget, check_server, fetch_named_row
+from confiture.core.db.connection import ConnectionTarget, check_server, fetch_named_row
 from confiture.core.db.errors import db_error_diagnostic
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
-from confiture.core.db.migration_lock import MigrationLock, acquire_migration_lock
+from confiture.core.db.migration_lock import acquire_migration_lock
 from confiture.core.db.other_histories import reject_other_history
-from confiture.core.run.context import RunMode
+from confiture.core.run.context import LockedPlan, RunContext, RunMode
 from confiture.errors import (
     CheckFailed,
     ConfitureError,
@@ -40,7 +39,7 @@ SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, .
 def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode, emit: Emit) -> Iterator[Run]:
     """A run on a connection of its own. Emits RunFinished at its end, also where it fails."""
     connection = database.connect(mode.purpose)
-    run = Run(project, database, connection, mode, emit)
+    run = Run(RunContext(project=project, target=database, connection=connection, mode=mode, emit=emit))
     try:
         with _db_errors_translated():
             check_server(connection, database.label)
@@ -56,15 +55,11 @@ def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode,
 class Run:
     """One run: what is to be done is decided here, under the lock."""
 
-    def __init__(
-        self, project: PlannedProject, database: ConnectionTarget, connection: Connection, mode: RunMode, emit: Emit
-    ) -> None:
-        self._project = project
-        self._database = database
-        self._connection = connection
-        self._mode = mode
-        self._emit = emit
-        self._store = HistoryStore(connection, project.settings.history)
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._mode = context.mode
+        self._emit = context.emit
+        self._store = context.store
         self._started_at = time.perf_counter()
         self._has_started = False
 
@@ -75,45 +70,40 @@ class Run:
         """
         if not select(self._read_history()):
             return
-        key, purpose = self._store.key, self._mode.purpose
-        with acquire_migration_lock(self._database, key, purpose, lock_wait_ms, self._emit, self._connection) as lock:
+        target, connection, purpose = self._context.target, self._context.connection, self._mode.purpose
+        with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
             if not self._mode.dry_run:
-                upgrade_history(self._database, self._connection, self._store, purpose, lock_wait_ms, self._emit)
+                upgrade_history(target, connection, self._store, purpose, lock_wait_ms, self._emit)
             # another run may have ended while we waited
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
             self._emit_started(plan)
             if not plan.migrations:
                 return
-            self._run(plan, history, lock)
+            self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
 
-    def _run(self, plan: Plan, history: tuple[AppliedMigration, ...], lock: MigrationLock) -> None:
-        """Lints the plan, then runs or rehearses it over one watched session.
+    def _run(self, locked_plan: LockedPlan) -> None:
+        """Runs or rehearses the plan over one watched session.
 
         Raises the error that tells what failed and what is committed.
         """
         # most of the engine, which a run that finds nothing to do does not need
         from confiture.core.db.blocking_monitor import BlockingMonitor
-        from confiture.core.hooks.hook_runner import HookRunner
         from confiture.core.run.session import Session
 
-        judgement = self._lint(plan)
-        settings = self._project.settings.database
-        pid = fetch_named_row(self._connection, "server")["backend_pid"]
-        with BlockingMonitor(self._database, pid, settings.max_blocking_ms) as watch:
-            hooks = HookRunner(self._emit, self._project.settings.root, self._mode.dry_run)
-            session = Session(self._connection, settings, watch, self._emit, hooks, self._mode.retryable)
+        context = self._context
+        pid = fetch_named_row(context.connection, "server")["backend_pid"]
+        with BlockingMonitor(context.target, pid, context.settings.database.max_blocking_ms) as monitor:
+            session = Session(context, monitor)
             # one of them only: what a dry run needs is half of the engine
             if self._mode.dry_run:
                 from confiture.core.dry_run.dry_runner import DryRunner
 
-                DryRunner(self._project, self._database, session, self._mode.rehearsal, self._emit).run(
-                    plan, history, judgement
-                )
+                DryRunner(context, session).run(locked_plan)
             else:
                 from confiture.core.run.applier import Applier
 
-                Applier(self._project, self._database, session, lock, self._emit).run(plan, history)
+                Applier(context, session).run(locked_plan)
 
     def _lint(self, plan: Plan) -> PlanLintResult | None:
         """What lint says of the plan, None of one that goes down. Raises HazardsFound where that refuses it."""
@@ -122,11 +112,12 @@ class Run:
         from confiture.core.database_facts import read_facts
         from confiture.lint.plan import lint_plan, raise_on_hazards
 
-        judgement = lint_plan(plan.migrations, self._project.settings, read_facts(self._connection))
+        settings = self._context.settings
+        lint_result = lint_plan(plan.migrations, settings, read_facts(self._context.connection))
         if not self._mode.dry_run:
-            raise_on_hazards(judgement.report.findings, self._project.settings.linting.block_migrations)
-            self._emit(LintFinished(findings=judgement.report.findings))
-        return judgement
+            raise_on_hazards(lint_result.report.findings, settings.linting.block_migrations)
+            self._emit(LintFinished(findings=lint_result.report.findings))
+        return lint_result
 
     def _read_history(self) -> tuple[AppliedMigration, ...]:
         """The rows of the history. Raises InputError where the database has only that of another project."""
@@ -134,7 +125,7 @@ class Run:
             return ()
         history = self._store.read_history()
         if not history:
-            reject_other_history(self._project, self._store)
+            reject_other_history(self._context.project, self._store)
         return history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
@@ -150,8 +141,8 @@ class Run:
             RunStarted(
                 direction=plan.direction,
                 dry_run=self._mode.dry_run,
-                environment=self._project.settings.environment,
-                database=self._database.label,
+                environment=self._context.settings.environment,
+                database=self._context.target.label,
                 migrations=tuple(migration.migration.label for migration in plan.migrations),
                 steps=sum(len(migration.steps) for migration in plan.migrations) * self._mode.rehearsal.repeat,
             )

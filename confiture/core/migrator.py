@@ -29,6 +29,7 @@ from confiture.models.settings import DatabaseSettings, Settings
 from confiture.plan.migration_order import version_key
 from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
+from confiture.plan.step_kinds import MIGRATION_SCHEMA
 
 _ORIGIN = "the connection that the Migrator was given"
 
@@ -161,7 +162,7 @@ def _plan_migration(
     settings = _load_settings(database)
     problems = DiagnosticCollector()
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
-    file = read_migration_object(migration, folders, problems)
+    file = read_migration_object(migration, folders, MIGRATION_SCHEMA, problems)
     planner = Planner(settings, {}, problems)
     plan = planner.plan(file, direction) if file is not None else None
     problems.extend(plan.missing_variables if plan else ())

@@ -120,7 +120,7 @@ def _verify_step(
     label = plan.migration.label
     identity = build_step_id(plan.version, segment, step)
     reason = step.skip_reason
-    if not reason and step.expect is None and step.reconcile is None:
+    if not reason and not step.action.only_reads:
         reason = "it is no query: what it does, it did once"
     if step.once:
         reason = "`once`: it held right after the migration"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,9 @@ from confiture.files.schema.reader import InvalidValue, Reader, shorten
 from confiture.files.schema.types import TextValue
 from confiture.files.secret_masks import mask_nodes, mask_variable_lines, secret_variables
 from confiture.files.source_files import parse_yaml, read_source_file
-from confiture.files.steps import StepSchema, build_step, step_schema
+from confiture.files.steps import StepKindSchema, StepSchema
 from confiture.files.variables import VARIABLES
-from confiture.models.migration import MigrationFile, Phase, Requirement
+from confiture.models.migration import MigrationFile, Phase, Requirement, Step
 from confiture.models.source import SourceFile
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _VERSION = re.compile(r"(?=.*[^\W_])[\w.-]{1,60}")
 _FILE_NAME = re.compile(r"(?P<version>\d[\d.]*)[_-]?(?P<name>.*)")
 
 
-_PHASE_TEXT = {
+_PHASE_TEXTS = {
     Phase.BEFORE_VALIDATION: "Checks before anything changes.",
     Phase.BEFORE_DDL: "What must be done before the schema changes.",
     Phase.DDL: "The schema change.",
@@ -44,32 +45,45 @@ _PHASE_TEXT = {
     Phase.ON_ERROR: "Runs after a failure was rolled back, in a transaction of its own.",
     Phase.DOWN: "Undoes the migration.",
 }
+_PHASES = _PHASE_TEXTS.items()
 
-MIGRATION_SHAPE = Record(
-    {
-        "version": Key(
-            value_type=TextValue(allows_numbers=True, example="002"),
-            description="Unique; default: the leading digits of the file's name.",
-        ),
-        "name": Key(value_type=TextValue(), description="Default: the rest of the file's name."),
-        "description": Key(value_type=TextValue(), description="What the migration is for."),
-        "requires": Key(
-            value_type=ListOf(LocatedText(other_tags=("int", "float")), allows_single=True),
-            description="Versions that must be applied before this one.",
-        ),
-        "vars": Key(
-            value_type=VARIABLES,
-            description="Variables for the templates of this migration.",
-        ),
-    }
-    | {phase.value: Key(value_type=ListOf(StepSchema()), description=text) for phase, text in _PHASE_TEXT.items()},
-    noun="key",
-)
+_KEYS = {
+    "version": Key(
+        value_type=TextValue(allows_numbers=True, example="002"),
+        description="Unique; default: the leading digits of the file's name.",
+    ),
+    "name": Key(value_type=TextValue(), description="Default: the rest of the file's name."),
+    "description": Key(value_type=TextValue(), description="What the migration is for."),
+    "requires": Key(
+        value_type=ListOf(LocatedText(other_tags=("int", "float")), allows_single=True),
+        description="Versions that must be applied before this one.",
+    ),
+    "vars": Key(
+        value_type=VARIABLES,
+        description="Variables for the templates of this migration.",
+    ),
+}
 
 
-def migration_schema() -> dict[str, Any]:
-    """The JSON Schema of a migration file."""
-    return MIGRATION_SHAPE.schema() | {"$defs": {"step": step_schema()}}
+class MigrationSchema:
+    """What a migration file may hold whose steps are of some kinds."""
+
+    def __init__(self, kinds: Sequence[StepKindSchema]) -> None:
+        self._step = StepSchema(kinds)
+        phases = {phase.value: Key(value_type=ListOf(self._step), description=text) for phase, text in _PHASES}
+        self.record = Record(_KEYS | phases, noun="key")
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of a migration file."""
+        return self.record.schema() | {"$defs": {"step": self._step.mapping_schema()}}
+
+    def build_steps(self, fields: FieldValues) -> dict[Phase, tuple[Step, ...]]:
+        """The steps that were read, by phase."""
+        return {
+            phase: tuple(self._step.build(step) for step in fields[phase.value])
+            for phase in Phase
+            if phase.value in fields
+        }
 
 
 def migration_paths(folder: Path, root: Path) -> list[Path]:
@@ -99,12 +113,14 @@ def parse_file_version(path: Path) -> str | None:
     return match["version"].rstrip(".") if match else None
 
 
-def read_migration(path: Path, folders: DdlFolders, problems: DiagnosticCollector) -> MigrationFile | None:
+def read_migration(
+    path: Path, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
+) -> MigrationFile | None:
     """The migration in a file. Mistakes are added to `problems`; then it is not whole, or None."""
     try:
         file = read_source_file(path, folders.root, (folders.root, folders.migrations))
         if path.suffix == PYTHON:
-            return _read_python(file, path, folders, problems)
+            return _read_python(file, path, folders, schema, problems)
         node = parse_yaml(file, mask_variable_lines)
     except InputError as error:
         problems.extend(error.diagnostics)
@@ -116,11 +132,11 @@ def read_migration(path: Path, folders: DdlFolders, problems: DiagnosticCollecto
     if node is None:
         reader.report(Span(path=file.path, line=1), "empty-file", "the file is empty", "write it with `confiture new`")
         return None
-    return _read_node(node, path, reader)
+    return _read_node(node, path, schema, reader)
 
 
 def read_migration_object(
-    migration: Migration, folders: DdlFolders, problems: DiagnosticCollector
+    migration: Migration, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
 ) -> MigrationFile | None:
     """The same of a migration that is there as an object. Raises InputError where its class's file cannot be read."""
     from inspect import getsourcefile
@@ -142,38 +158,45 @@ def read_migration_object(
     except UserCodeError as failure:
         problems.add(failure.diagnostic)
         return None
-    return _read_recorded_migration(run, file, Path(path), folders, problems)
+    return _read_recorded_migration(run, file, Path(path), folders, schema, problems)
 
 
 def _read_python(
-    file: SourceFile, path: Path, folders: DdlFolders, problems: DiagnosticCollector
+    file: SourceFile, path: Path, folders: DdlFolders, schema: MigrationSchema, problems: DiagnosticCollector
 ) -> MigrationFile | None:
     from confiture.files.python.python_file import run_migration
 
     run = run_migration(file, path, folders.root, problems)
-    return None if run is None else _read_recorded_migration(run, file, path, folders, problems)
+    return None if run is None else _read_recorded_migration(run, file, path, folders, schema, problems)
 
 
 def _read_recorded_migration(
-    run: RecordedMigration, file: SourceFile, path: Path, folders: DdlFolders, problems: DiagnosticCollector
+    run: RecordedMigration,
+    file: SourceFile,
+    path: Path,
+    folders: DdlFolders,
+    schema: MigrationSchema,
+    problems: DiagnosticCollector,
 ) -> MigrationFile | None:
     from confiture.files.python.python_file import attach_hook
 
-    migration = _read_node(run.node, path, Reader(file, problems, lambda name: read_ddl(name, folders)))
+    migration = _read_node(run.node, path, schema, Reader(file, problems, lambda name: read_ddl(name, folders)))
     if migration is None:
         return None
     phases = {phase: tuple(attach_hook(step, run) for step in steps) for phase, steps in migration.phases.items()}
     return replace(migration, phases=phases)
 
 
-def _read_node(node: Node, path: Path, reader: Reader) -> MigrationFile | None:
+def _read_node(node: Node, path: Path, schema: MigrationSchema, reader: Reader) -> MigrationFile | None:
     try:
-        return _build_migration(MIGRATION_SHAPE.read(node, reader), path, reader, is_whole=True)
+        return _build_migration(schema.record.read(node, reader), path, schema, reader, is_whole=True)
     except InvalidValue as error:
-        return _partial_migration(error.partial, path, reader)
+        return _partial_migration(error.partial, path, schema, reader)
 
 
-def _partial_migration(fields: FieldValues | None, path: Path, reader: Reader) -> MigrationFile | None:
+def _partial_migration(
+    fields: FieldValues | None, path: Path, schema: MigrationSchema, reader: Reader
+) -> MigrationFile | None:
     """What could be read of a file with mistakes, so that those in its SQL are told together with them.
 
     None where nothing could, or where its variables are not known: its templates cannot be judged without.
@@ -181,16 +204,16 @@ def _partial_migration(fields: FieldValues | None, path: Path, reader: Reader) -
     if fields is None or ("vars" in fields.spans and "vars" not in fields):
         return None
     try:
-        return _build_migration(fields, path, reader, is_whole=False)
+        return _build_migration(fields, path, schema, reader, is_whole=False)
     except InvalidValue:
         return None
 
 
-def _build_migration(fields: FieldValues, path: Path, reader: Reader, *, is_whole: bool) -> MigrationFile:
+def _build_migration(
+    fields: FieldValues, path: Path, schema: MigrationSchema, reader: Reader, *, is_whole: bool
+) -> MigrationFile:
     version, name = _version_and_name(fields, path, reader)
-    phases = {
-        phase: tuple(build_step(step) for step in fields[phase.value]) for phase in Phase if phase.value in fields
-    }
+    phases = schema.build_steps(fields)
     if is_whole and not any(phases.values()):
         raise reader.report(fields.span, "no-steps", "the migration has no steps", "add a phase, for example `ddl:`")
     return MigrationFile(

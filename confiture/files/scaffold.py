@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confiture.errors import Diagnostic, InputError
-from confiture.files.access import OWN_FOLDER, create_file, display_path, make_folder, read_file, write_file
-from confiture.files.json_schema import SCHEMA_FOLDER, Entries, write_schemas
+from confiture.files.access import (
+    OWN_FOLDER,
+    create_file,
+    display_path,
+    make_folder,
+    read_file,
+    write_file,
+    write_own_file,
+)
 from confiture.files.settings import FILE_NAME
+
+SCHEMA_FOLDER = Path(OWN_FOLDER, "schema")
 
 _SETTINGS_TEMPLATE = """\
 # yaml-language-server: $schema={schema}/settings.json
@@ -65,8 +74,8 @@ class {class_name}(Migration):
 """
 
 
-def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
-    """Makes a project in a folder: settings, empty folders, editor schemas with `entries` for the rules of lint.
+def create_project(folder: Path, schemas: Mapping[str, str]) -> list[Path]:
+    """Makes a project in a folder: settings, empty folders, `schemas` for editors.
 
     Gives what it wrote. Raises InputError where there is a project already.
     """
@@ -83,10 +92,19 @@ def create_project(folder: Path, entries: Entries = ()) -> list[Path]:
     for name in ("migrations", "schemas"):
         make_folder(folder / name, str(folder / name))
         written.append(folder / name)
-    write_schemas(folder, entries)
+    write_schemas(folder, schemas)
     if _add_to_gitignore(folder):
         written.append(folder / ".gitignore")
     return written
+
+
+def write_schemas(root: Path, schemas: Mapping[str, str]) -> None:
+    """Writes schemas below `.confiture/schema/` of a project, where the files' editor mode lines look for them.
+
+    Raises InputError if they cannot be written there.
+    """
+    for name, text in schemas.items():
+        write_own_file(root, f"schema/{name}", text)
 
 
 def _add_to_gitignore(folder: Path) -> bool:
@@ -100,11 +118,11 @@ def _add_to_gitignore(folder: Path) -> bool:
     return True
 
 
-def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], entries: Entries = ()) -> Path:
+def create_migration(name: str, folder: Path, root: Path, versions: Sequence[str], schemas: Mapping[str, str]) -> Path:
     """Writes a YAML migration with the next version. Gives its path. Raises InputError for a name that is none."""
     slug = _make_slug(name)
     make_folder(folder, display_path(folder, root))
-    write_schemas(root, entries)
+    write_schemas(root, schemas)
     path = folder / f"{next_version(versions)}_{slug}.yaml"
     schema = Path(os.path.relpath(root / SCHEMA_FOLDER, folder)).as_posix()
     _write_new_file(path, _MIGRATION_TEMPLATE.format(schema=schema, description=slug.replace("_", " ").capitalize()))

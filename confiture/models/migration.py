@@ -73,7 +73,8 @@ class Step:
     `name` is what the file calls it, None where it does not; `when` a Jinja expression that must hold for the step to
     run. What holds `once` is not asked again when the migration is verified later.
 
-    `kind` names the kind of step in checksums. It is stored in the history of every database: it never changes.
+    `kind` names the kind of step in checksums. It is stored in the history of every database: it never changes. What
+    else a kind of step is, its StepKind in `plan/step_kinds` says.
     """
 
     kind: ClassVar[str]
@@ -85,33 +86,46 @@ class Step:
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
 
+    @property
+    def located_source(self) -> LocatedSource:
+        """What the file says that the step runs: its SQL, or the name of its hook."""
+        raise NotImplementedError
+
 
 @record(frozen=True, kw_only=True, slots=True)
-class SqlStep(Step):
+class StepWithSql(Step):
+    """What every step has that SQL says."""
+
+    sql: LocatedSource
+
+    @property
+    def located_source(self) -> LocatedSource:
+        """The SQL."""
+        return self.sql
+
+
+@record(frozen=True, kw_only=True, slots=True)
+class SqlStep(StepWithSql):
     """Inline SQL: a template."""
 
     kind = "SqlStep"
 
-    sql: LocatedSource
-
 
 @record(frozen=True, kw_only=True, slots=True)
-class FileStep(Step):
+class FileStep(StepWithSql):
     """A DDL file, taken as it is, or rendered where `is_template`."""
 
     kind = "FileStep"
 
-    sql: LocatedSource
     is_template: bool
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class CheckStep(Step):
+class CheckStep(StepWithSql):
     """A query (a template) and what it must return."""
 
     kind = "CheckStep"
 
-    sql: LocatedSource
     expect: Expectation
 
 
@@ -139,7 +153,7 @@ class ThrottleLimits:
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class BackfillStep(Step):
+class BackfillStep(StepWithSql):
     """A batched fill. `sql` is a template in which `{{ batch }}` stands for the batch's condition.
 
     `source` is the driving table and `alias` what the query calls it (default: the table's name). `key` is its batch
@@ -149,7 +163,6 @@ class BackfillStep(Step):
 
     kind = "BackfillStep"
 
-    sql: LocatedSource
     into: LocatedSource
     source: LocatedSource
     alias: LocatedSource | None = None
@@ -163,7 +176,7 @@ class BackfillStep(Step):
 
 
 @record(frozen=True, kw_only=True, slots=True)
-class ReconcileStep(Step):
+class ReconcileStep(StepWithSql):
     """Proves that a table equals its defining query (`sql`, a template), key by key.
 
     The columns that the query returns are compared, by their names. `key` tells rows apart, by default the table's
@@ -173,7 +186,6 @@ class ReconcileStep(Step):
 
     kind = "ReconcileStep"
 
-    sql: LocatedSource
     table: LocatedSource
     key: tuple[LocatedSource, ...] = ()
     by: LocatedSource | None = None
@@ -208,13 +220,10 @@ class HookStep(Step):
     registration: HookRegistration | None = None
     source: str | None = None
 
-
-AnyStep = SqlStep | FileStep | CheckStep | BackfillStep | ReconcileStep | HookStep
-
-
-def step_source(step: AnyStep) -> LocatedSource:
-    """What the file says that the step runs: its SQL, or the name of its hook."""
-    return step.reference if isinstance(step, HookStep) else step.sql
+    @property
+    def located_source(self) -> LocatedSource:
+        """The name of the hook."""
+        return self.reference
 
 
 def default_step_name(sql: str) -> str:
@@ -249,7 +258,7 @@ class MigrationFile:
     description: str = ""
     requires: tuple[Requirement, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
-    phases: Mapping[Phase, tuple[AnyStep, ...]] = field(default_factory=dict)
+    phases: Mapping[Phase, tuple[Step, ...]] = field(default_factory=dict)
     is_complete: bool = True
 
     @property
@@ -257,6 +266,6 @@ class MigrationFile:
         """How people are shown the migration: its version and its name."""
         return f"{self.version} {self.name}"
 
-    def steps(self, phase: Phase) -> tuple[AnyStep, ...]:
+    def steps(self, phase: Phase) -> tuple[Step, ...]:
         """The steps of a phase, none where the file does not have it."""
         return self.phases.get(phase, ())

@@ -8,7 +8,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from confiture.errors import Diagnostic, Span
-from confiture.models.migration import Expectation, MigrationFile, OnConcurrentWrites, Phase
+from confiture.models.migration import (
+    Expectation,
+    ExpectedRows,
+    ExpectedValue,
+    MigrationFile,
+    OnConcurrentWrites,
+    Phase,
+)
 from confiture.models.records import record
 from confiture.models.source import RenderedSql
 from confiture.secrets import hide_secrets
@@ -35,6 +42,24 @@ class TransactionMode(StrEnum):
     """PostgreSQL refuses it inside a transaction."""
     BATCHED = "batched"
     """It commits many times by itself, and records how far it came."""
+
+
+class StepAction(StrEnum):
+    """What is done with the statements of a step. Whoever runs steps has a table with all of these."""
+
+    EXECUTE = "execute"
+    """They run, one after the other; where they are batched, batch by batch."""
+    CHECK = "check"
+    """The one statement is a query that must return what the step expects."""
+    RECONCILE = "reconcile"
+    """The one statement is a query that a table must equal."""
+    HOOK = "hook"
+    """There are none: a Python hook runs."""
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it asks what is there, changes nothing, and can be repeated later."""
+        return self in (StepAction.CHECK, StepAction.RECONCILE)
 
 
 @record(frozen=True, kw_only=True, slots=True)
@@ -153,6 +178,8 @@ class PlannedHook:
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
+    `kind` is the frozen name of its kind, and `content` what that planned beyond the statements.
+
     A step whose statements commit apart appears once in each segment, with the statements that run there; `part`
     and `parts` then tell them apart. `missing` are the variables that its templates lack: it cannot run, and has no
     statements. `skipped` says why a step does not run, `note` what people should know of one that does.
@@ -162,12 +189,11 @@ class PlannedStep:
     number: int
     name: str
     span: Span
+    kind: str
     rendered: RenderedSql
     statements: tuple[Statement, ...]
-    expect: Expectation | None = None
-    backfill: PlannedBackfill | None = None
-    reconcile: PlannedReconcile | None = None
-    hook: PlannedHook | None = None
+    action: StepAction = StepAction.EXECUTE
+    content: object | None = None
     once: bool = False
     timeout_ms: int | None = None
     lock_timeout_ms: int | None = None
@@ -176,6 +202,26 @@ class PlannedStep:
     missing_variables: tuple[Diagnostic, ...] = ()
     part: int = 1
     parts: int = 1
+
+    @property
+    def expect(self) -> Expectation | None:
+        """What its query must return, None where it is not a check."""
+        return self.content if isinstance(self.content, ExpectedValue | ExpectedRows) else None
+
+    @property
+    def backfill(self) -> PlannedBackfill | None:
+        """How it is filled in batches, None where it is not a backfill."""
+        return self.content if isinstance(self.content, PlannedBackfill) else None
+
+    @property
+    def reconcile(self) -> PlannedReconcile | None:
+        """What its query is compared with, None where it is not a reconcile."""
+        return self.content if isinstance(self.content, PlannedReconcile) else None
+
+    @property
+    def hook(self) -> PlannedHook | None:
+        """The hook that it runs, None where it runs none."""
+        return self.content if isinstance(self.content, PlannedHook) else None
 
     @property
     def transaction_mode(self) -> TransactionMode:

@@ -7,28 +7,22 @@ written, whatever classes and fields are called today. tests/test_wire_forms.py 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
 from confiture.models.migration import (
     UP_PHASES,
-    AnyStep,
-    CheckStep,
     Expectation,
     ExpectedValue,
-    FileStep,
-    HookStep,
     MigrationFile,
-    ReconcileStep,
+    Step,
     default_step_name,
-    step_source,
 )
 from confiture.models.plan import MigrationChecksums, PlannedStep, StepChecksum
+from confiture.plan.step_kinds import find_step_kind
 from confiture.sql.parsing import normalize_sql
 
-_TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 CHAIN_START = "0" * 64
 
 
@@ -52,12 +46,12 @@ def step_checksums(migration: MigrationFile) -> tuple[StepChecksum, ...]:
     )
 
 
-def unique_labels(steps: Iterable[AnyStep]) -> list[tuple[str, AnyStep]]:
+def unique_labels(steps: Iterable[Step]) -> list[tuple[str, Step]]:
     """Steps with what people call them; those that share a name are numbered from the second on."""
     seen: Counter[str] = Counter()
     result = []
     for step in steps:
-        name = step.name or default_step_name(step_source(step).text)
+        name = step.name or default_step_name(step.located_source.text)
         seen[name] += 1
         result.append((name if seen[name] == 1 else f"{name} #{seen[name]}", step))
     return result
@@ -83,9 +77,8 @@ def segment_fingerprint(steps: Iterable[PlannedStep]) -> str:
 
 def _execution_parts(step: PlannedStep) -> tuple[object, ...]:
     texts = [normalize_sql(statement.text) for statement in step.statements]
-    held = step.reconcile
-    how = [step.hook.name] if step.hook else [str(held.table), held.key, held.by] if held else []
-    return (step.phase.value, _expectation_text(step.expect), texts, *how)
+    kind_parts = find_step_kind(step.kind).fingerprint_parts(step)
+    return (step.phase.value, _expectation_text(step.expect), texts, *kind_parts)
 
 
 def _expectation_text(expect: Expectation | None) -> str | None:
@@ -97,26 +90,5 @@ def _expectation_text(expect: Expectation | None) -> str | None:
     return f"ExpectedRows(rows={expect.rows!r})"
 
 
-def _step_checksum(step: AnyStep) -> str:
-    if isinstance(step, HookStep):
-        return digest(step.kind, step.reference.text, step.source, step.when.text if step.when else None)
-    expect = step.expect if isinstance(step, CheckStep) else None
-    expected = (
-        (expect.operator, expect.value) if isinstance(expect, ExpectedValue) else (expect.rows if expect else None)
-    )
-    is_template = not isinstance(step, FileStep) or step.is_template
-    sql = _without_template_comments(step.sql.text) if is_template else step.sql.text
-    named = () if not isinstance(step, ReconcileStep) else (_reconcile_parts(step),)
-    when = step.when.text if step.when else None
-    return digest(step.kind, normalize_sql(sql).rstrip("; "), expected, when, *named)
-
-
-def _reconcile_parts(step: ReconcileStep) -> tuple[object, ...]:
-    return step.table.text, [column.text for column in step.key], step.by.text if step.by else None
-
-
-def _without_template_comments(text: str) -> str:
-    if "{% raw" in text or "{%- raw" in text:
-        return text
-    closed, end, rest = text.rpartition("#}")  # a search beyond the last end would take quadratic time
-    return _TEMPLATE_COMMENT.sub(" ", closed + end) + rest
+def _step_checksum(step: Step) -> str:
+    return digest(step.kind, *find_step_kind(step.kind).checksum_parts(step))

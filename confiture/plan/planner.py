@@ -104,7 +104,7 @@ class Planner:
         # it may ask for any of them
         return replace(
             planned_step,
-            hook=hook,
+            content=hook,
             missing_variables=(*planned_step.missing_variables, *context.render_context.unset_variables.values()),
         )
 

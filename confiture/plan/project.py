@@ -14,6 +14,7 @@ from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
 from confiture.plan.migration_order import find_version, sort_migrations
 from confiture.plan.planner import Planner
+from confiture.plan.step_kinds import MIGRATION_SCHEMA
 from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql
 
@@ -85,7 +86,10 @@ def read_project(
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
     # first the settings' hooks: a migration may import the modules that register them
     planner = Planner(settings, overrides, problems, parse)
-    read = [read_migration(path, folders, problems) for path in migration_paths(settings.migrations, settings.root)]
+    read = [
+        read_migration(path, folders, MIGRATION_SCHEMA, problems)
+        for path in migration_paths(settings.migrations, settings.root)
+    ]
     found = [migration for migration in read if migration is not None]
     # with a file missing from the picture, what others require of it cannot be judged
     complete = all(migration is not None and migration.is_complete for migration in read)

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from confiture.errors import DiagnosticCollector
-from confiture.models.migration import (
-    AnyStep,
-    BackfillStep,
-    CheckStep,
-    FileStep,
-    HookStep,
-    Phase,
-    ReconcileStep,
-    default_step_name,
-    step_source,
-)
-from confiture.models.plan import BATCH, PlannedStep, Statement, TransactionMode
+from confiture.models.migration import Phase, Step, default_step_name
+from confiture.models.plan import PlannedStep, Statement, StepAction
 from confiture.models.source import RenderedSql
-from confiture.plan.backfills import plan_backfill, plan_reconcile
 from confiture.plan.rendering import (
     MISSING_VALUE_CODES,
     RenderContext,
@@ -29,12 +16,13 @@ from confiture.plan.rendering import (
     render,
     render_verbatim,
 )
+from confiture.plan.step_kinds import find_step_kind
+from confiture.plan.step_kinds.step_kind import StepKind, StepPlanContext
 from confiture.plan.variables import classify_private_values
 from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
 
-_QUERIES = ("select_stmt",)
 _ADD_HINT = "write one, or remove the step"
 
 
@@ -52,7 +40,7 @@ class StepPlanner:
         self._tenant = tenant_column
         self._parse_text = parse
 
-    def plan(self, step: AnyStep, phase: Phase, number: int) -> PlannedStep:
+    def plan(self, step: Step, phase: Phase, number: int) -> PlannedStep:
         """The step; one with mistakes has no statements. A hook is not yet found."""
         found = DiagnosticCollector()
         planned = _StepPlanning(self._context, found, self._tenant, self._parse_text).plan_step(step, phase, number)
@@ -70,20 +58,23 @@ class _StepPlanning:
         self._tenant = tenant
         self._parse_text = parse
 
-    def plan_step(self, step: AnyStep, phase: Phase, number: int) -> PlannedStep:
-        context = replace(self._context, batch=BATCH) if isinstance(step, BackfillStep) else self._context
-        rendered, skipped = self._render_step(step, context)
-        statements = () if skipped or rendered is None else self._parse_step(step, rendered)
-        rendered = rendered or render_verbatim(step_source(step))
+    def plan_step(self, step: Step, phase: Phase, number: int) -> PlannedStep:
+        kind = find_step_kind(step.kind)
+        context = kind.render_context(self._context)
+        rendered, skipped = self._render_step(step, kind, context)
+        statements = () if skipped or rendered is None else self._parse_step(step, kind, rendered)
+        rendered = rendered or render_verbatim(step.located_source)
         planned = PlannedStep(
             phase=phase,
             number=number,
             # not what it renders to: that may hold secrets
-            name=step.name or default_step_name(step_source(step).text),
+            name=step.name or default_step_name(step.located_source.text),
             span=step.span,
+            kind=step.kind,
             rendered=rendered,
             statements=statements,
-            expect=step.expect if isinstance(step, CheckStep) else None,
+            action=kind.action,
+            content=kind.content(step),
             once=step.once,
             timeout_ms=step.timeout_ms,
             lock_timeout_ms=step.lock_timeout_ms,
@@ -91,71 +82,36 @@ class _StepPlanning:
         )
         if not statements:
             return planned
-        if isinstance(step, BackfillStep):
-            return self._plan_backfill(step, planned, context)
-        if isinstance(step, ReconcileStep):
-            return replace(planned, reconcile=plan_reconcile(step, context, self._tenant, self._problems))
-        return planned
+        plan_context = StepPlanContext(render_context=context, tenant_column=self._tenant, problems=self._problems)
+        return kind.plan(step, planned, plan_context)
 
-    def _plan_backfill(self, step: BackfillStep, planned: PlannedStep, context: RenderContext) -> PlannedStep:
-        if planned.phase in (Phase.ON_ERROR, Phase.DOWN):
-            message = f"a backfill cannot stand in {planned.phase.value}"
-            hint = "write it as `sql:` there"
-            self._problems.add(step.sql.file.diagnostic(step.span, "backfill-phase", message, hint=hint))
-        backfill = plan_backfill(step, planned.rendered, context, self._problems)
-        statements = tuple(
-            replace(statement, transaction_mode=TransactionMode.BATCHED) for statement in planned.statements
-        )
-        return replace(planned, backfill=backfill, statements=statements)
-
-    def _render_step(self, step: AnyStep, context: RenderContext) -> tuple[RenderedSql | None, bool]:
+    def _render_step(self, step: Step, kind: StepKind, context: RenderContext) -> tuple[RenderedSql | None, bool]:
         if self._is_skipped(step, context):
             return None, True
         try:
-            if isinstance(step, HookStep) or (isinstance(step, FileStep) and not step.is_template):
-                return render_verbatim(step_source(step)), False
-            return render(step_source(step), context), False
+            if not kind.is_template(step):
+                return render_verbatim(step.located_source), False
+            return render(step.located_source, context), False
         except TemplateProblem as problem:
             self._problems.extend(problem.diagnostics)
             return None, False
 
-    def _is_skipped(self, step: AnyStep, context: RenderContext) -> bool:
+    def _is_skipped(self, step: Step, context: RenderContext) -> bool:
         try:
             return step.when is not None and not evaluate_condition(step.when, context)
         except TemplateProblem as problem:
             self._problems.extend(problem.diagnostics)
             return False
 
-    def _parse_step(self, step: AnyStep, rendered: RenderedSql) -> tuple[Statement, ...]:
-        if isinstance(step, HookStep):
+    def _parse_step(self, step: Step, kind: StepKind, rendered: RenderedSql) -> tuple[Statement, ...]:
+        if kind.action is StepAction.HOOK:
             return ()
         statements, problems = parse_statements(rendered.text, self._parse_text)
         classify_private_values(rendered, self._context.private_values, is_broken=bool(problems) and not statements)
         for problem in problems:
             self._problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
-        if isinstance(step, CheckStep | ReconcileStep) and not problems:
-            noun: Literal["check", "reconcile"] = "reconcile" if isinstance(step, ReconcileStep) else "check"
-            check_single_query(statements, rendered, noun, self._problems)
-        elif not statements and not problems and rendered.text == step_source(step).text:
+        if kind.action.only_reads and not problems:
+            kind.check_statements(statements, rendered, self._problems)
+        elif not statements and not problems and rendered.text == step.located_source.text:
             self._problems.add(rendered.diagnostic(0, "no-statement", "there is no SQL statement here", hint=_ADD_HINT))
         return statements
-
-
-def check_single_query(
-    statements: Sequence[Statement],
-    rendered: RenderedSql,
-    noun: Literal["check", "reconcile"],
-    problems: DiagnosticCollector,
-) -> None:
-    """Adds to `problems` what is wrong with a text that must be one query; `noun` is the kind of its step."""
-    code = f"{noun}-not-a-query"
-    if len(statements) != 1:
-        at = statements[1].offset if statements else 0
-        message = f"a {noun} is one query, here are {len(statements)} statements"
-        problems.add(rendered.diagnostic(at, code, message, hint=f"write one {noun} for each query"))
-    elif statements[0].node_kind not in _QUERIES:
-        hint = "write `sql:` for what is `check:` here, or ask for what the statement does"
-        if noun == "reconcile":
-            hint = "write the SELECT that gives what the table must hold"
-        message = f"a {noun} is a query: SELECT, VALUES, TABLE or WITH"
-        problems.add(rendered.diagnostic(statements[0].offset, code, message, hint=hint))

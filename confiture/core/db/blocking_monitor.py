@@ -13,18 +13,41 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from types import TracebackType
 
 import psycopg
 
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.queries import query
+from confiture.core.state_machine import StateMachine
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 
 POLL_S = 0.1
 """The longest time between two looks."""
 _OVER_MS = 1.0
+
+
+class MonitorState(Enum):
+    """What the monitor does where it sees that somebody waits."""
+
+    IDLE = "idle"
+    """Nothing: it does not look."""
+    ARMED = "armed"
+    """Counts who waits, until one has waited longer than the budget."""
+    YIELDING = "yielding"
+    """Cancels at once."""
+    OVER = "over"
+    """Cancels at every look: the budget is spent."""
+
+
+_TRANSITIONS = {
+    MonitorState.IDLE: {MonitorState.IDLE, MonitorState.ARMED},
+    MonitorState.ARMED: {MonitorState.IDLE, MonitorState.YIELDING, MonitorState.OVER},
+    MonitorState.YIELDING: {MonitorState.IDLE, MonitorState.ARMED, MonitorState.OVER},
+    MonitorState.OVER: {MonitorState.IDLE},
+}
 
 
 class BlockingMonitor:
@@ -39,8 +62,8 @@ class BlockingMonitor:
         self._budget_ms = max_blocking_ms
         self._stop_event = threading.Event()
         self._lock = threading.Lock()
-        self._is_enforcing = False
-        self._is_yielding = self._has_yielded = False
+        self._machine = StateMachine(MonitorState.IDLE, _TRANSITIONS)
+        self._has_yielded = False
         self._waiter_over_budget: Waiter | None = None
         self._waiters: dict[int, Waiter] = {}
         self._failure: str | None = None
@@ -65,14 +88,14 @@ class BlockingMonitor:
     def budget_enforced(self) -> Iterator[None]:
         """Counts who waits from here on, and enforces the budget until the context ends or `release` is called."""
         with self._lock:
+            self._machine.enter(MonitorState.ARMED)
             self._waiter_over_budget = None
             self._waiters = {}
-            self._is_enforcing = True
         try:
             yield
         finally:
             with self._lock:
-                self._is_enforcing = False
+                self._machine.enter(MonitorState.IDLE)
                 # what runs unwatched after it, like on_error, is held to no budget
                 self._waiter_over_budget = None
 
@@ -80,18 +103,22 @@ class BlockingMonitor:
         """Ends enforcing: called before COMMIT and ROLLBACK, which must not be cancelled."""
         # a cancel is sent under the guard: what the server is told after this comes after the last cancel
         with self._lock:
-            self._is_enforcing = False
+            self._machine.enter(MonitorState.IDLE)
 
     @contextmanager
     def yield_to_waiters(self) -> Iterator[None]:
         """For what is not worth making anybody wait: inside, it is cancelled as soon as somebody is seen to wait."""
         with self._lock:
-            self._is_yielding, self._has_yielded = True, False
+            # what runs over budget is cancelled as well
+            self._has_yielded = self._machine.state is MonitorState.OVER
+            if self._machine.state is MonitorState.ARMED:
+                self._machine.enter(MonitorState.YIELDING)
         try:
             yield
         finally:
             with self._lock:
-                self._is_yielding = False
+                if self._machine.state is MonitorState.YIELDING:
+                    self._machine.enter(MonitorState.ARMED)
 
     @property
     def has_yielded(self) -> bool:
@@ -120,7 +147,7 @@ class BlockingMonitor:
     def _poll_loop(self) -> None:
         while not self._stop_event.wait(self._poll_interval_s):
             self._poll_interval_s = POLL_S
-            if self._is_enforcing and not self._try_poll():
+            if self._machine.state is not MonitorState.IDLE and not self._try_poll():
                 return
 
     def _try_poll(self) -> bool:
@@ -154,12 +181,13 @@ class BlockingMonitor:
             return
         rows = connection.execute(query("waiters"), {"pid": self._pid}).fetchall()
         with self._lock:
-            if not self._is_enforcing:
+            if self._machine.state is MonitorState.IDLE:
                 return
+            is_yielding = self._machine.state is MonitorState.YIELDING
             for row in rows:
                 self._record_waiter(Waiter(**row))
-            self._has_yielded |= self._is_yielding and bool(rows)
-            if self._waiter_over_budget is not None or (self._is_yielding and rows):
+            self._has_yielded |= is_yielding and bool(rows)
+            if self._machine.state is MonitorState.OVER or (is_yielding and rows):
                 connection.execute(query("cancel"), {"pid": self._pid})
             elif rows and self._budget_ms:
                 # one more whole pause would be added to what the others wait
@@ -172,6 +200,7 @@ class BlockingMonitor:
             self._waiters[waiter.pid] = waiter
         if self._budget_ms and waiter.waited_ms > self._budget_ms and self._waiter_over_budget is None:
             self._waiter_over_budget = waiter
+            self._machine.enter(MonitorState.OVER)
 
 
 def _format_one_line(error: Exception) -> str:

@@ -57,11 +57,12 @@ class CheckNotSatisfied(StepFailed):
 class TransactionEnded(StepFailed):
     """A hook ended the transaction that it ran in: whether what ran before is committed cannot be told."""
 
-    def __init__(self, hook: str) -> None:
+    def __init__(self, hook: str, detail: tuple[str, ...] = ()) -> None:
         super().__init__(
             Diagnostic(
                 code=TRANSACTION_ENDED,
                 message=f"the hook {hook!r} ended the migration's transaction: what ran before may be committed",
+                detail=detail,
                 hint="look at what is there, undo it by hand, and mend the hook: nothing of it is recorded",
             ),
             None,

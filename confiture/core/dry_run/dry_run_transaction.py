@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.dry_run.real_run_checks import drop_unusable_transactional_form, reject_failing_statements
 from confiture.core.dry_run.sampling import SKIPPED, UNJUDGED, BackfillSampler
 from confiture.core.dry_run.tenancy_prover import TenancyProver
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.run.concurrent_ddl import is_satisfied_in_dry_run
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RunContext
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
-from confiture.core.run.steps import BeforeStatement, before_noop
-from confiture.models.events import Emit, MigrationFinished, MigrationStarted, Notice, Outcome
-from confiture.models.plan import Plan, PlannedMigration, PlannedStep, Segment, TransactionMode
+from confiture.core.run.statement_observer import StatementObserver
+from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.models.plan import (
+    Plan,
+    PlannedMigration,
+    PlannedStep,
+    Segment,
+    Statement,
+    StepAction,
+    StepId,
+    TransactionMode,
+)
 from confiture.models.trace import StatementTrace
 from confiture.plan.migration_order import VersionKey, version_key
 from confiture.plan.planner import as_single_transaction
@@ -35,19 +43,17 @@ _ARTEFACT = (
 class DryRunTransaction:
     """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
 
-    With `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without `proving` nothing
-    is proved.
+    With the option `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without a
+    prover nothing is proved.
     """
 
-    def __init__(
-        self, session: Session, store: HistoryStore, emit: Emit, prover: TenancyProver | None, *, full: bool
-    ) -> None:
-        self._store = store
+    def __init__(self, context: RunContext, session: Session, prover: TenancyProver | None) -> None:
+        self._store = context.store
         self._prover = prover
-        self._sampler = BackfillSampler(session.connection, emit, session.hook_runner, full=full)
+        self._sampler = BackfillSampler(context, session.hook_runner)
         self._session = session
-        self._connection = session.connection
-        self._emit = emit
+        self._connection = context.connection
+        self._emit = context.emit
         self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
@@ -104,7 +110,7 @@ class DryRunTransaction:
                     self._run_steps(plan, _without_checks(segment) if was_sampled else segment, tracer)
             tracer.end_segment()
             self._install(tracer)
-            self.progress.committed += 1
+            self.progress.commit_segment()
             self._segments_run += 1
         duration_ms = tracer.elapsed_ms() - started_ms
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
@@ -119,11 +125,11 @@ class DryRunTransaction:
     def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
         """Runs batches of a backfill; whether that was only a sample."""
         (step,) = segment.steps
+        observer = _DryRunObserver(self._prover, tracer, plan, segment)
         for statement in step.statements:
             # each batch is a part of it: proved as a whole, they all are
-            self._before_statement(plan, segment, tracer)(step, statement)
-        observe = self._session.enforce_blocking_budget(segment, step, tracer.record_statement)
-        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observe)
+            observer.before(step, statement)
+        sampled = self._sampler.run(plan.version, segment, tracer.ignore, observer)
         self._check_constraints()
         tracer.mark_sampled(sampled.batches, sampled.scale_factor)
         return not sampled.is_whole
@@ -133,8 +139,8 @@ class DryRunTransaction:
             if segment.transaction_mode is TransactionMode.OUTSIDE:
                 reject_failing_statements(self._connection, segment)
                 segment = drop_unusable_transactional_form(self._connection, segment)
-            foresee = self._before_statement(plan, segment, tracer)
-            self._session.run_steps(plan.version, _as_transactional(plan, segment), tracer.record_statement, foresee)
+            observer = _DryRunObserver(self._prover, tracer, plan, segment)
+            self._session.run_steps(plan.version, _as_transactional(plan, segment), observer)
             self._check_constraints()
             if self._content is not None:
                 check_schema_untouched(self._connection, plan.migration, self._content)
@@ -143,9 +149,6 @@ class DryRunTransaction:
                 raise
             told = replace(failure.diagnostic, hint=_ARTEFACT)
             raise StepFailed(told, failure.sqlstate) from failure
-
-    def _before_statement(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> BeforeStatement:
-        return self._prover.statement_hook(plan, segment, tracer) if self._prover else before_noop
 
     def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
         """Whether the real run will find the statement done; mends first what that would mend."""
@@ -170,15 +173,43 @@ class DryRunTransaction:
             self._connection.execute(f"SET CONSTRAINTS {names['deferred']} DEFERRED".encode())
 
 
+class _DryRunObserver(StatementObserver):
+    """Proves each statement of a segment before it runs, and traces it afterwards."""
+
+    def __init__(self, prover: TenancyProver | None, tracer: Tracer, plan: PlannedMigration, segment: Segment) -> None:
+        self._prover = prover
+        self._tracer = tracer
+        self._plan = plan
+        self._segment = segment
+
+    def before(self, step: PlannedStep, statement: Statement) -> None:
+        """Proves that it keeps tenants apart, unless nothing is to be proved."""
+        if self._prover:
+            self._prover.prove(self._plan, self._segment, step, statement, self._tracer)
+
+    def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
+        """Traces it."""
+        self._tracer.record_statement(identity, statement, duration_ms)
+
+
 def _without_checks(segment: Segment) -> Segment:
     """The segment with its checks only run: what they ask for is not there where a backfill was sampled."""
     return replace(segment, steps=tuple(map(_step_without_checks, segment.steps)))
 
 
 def _step_without_checks(step: PlannedStep) -> PlannedStep:
-    if step.reconcile is not None and not step.skip_reason:
-        return replace(step, reconcile=None, statements=(), skip_reason=SKIPPED)
-    return replace(step, expect=None, note=UNJUDGED) if step.expect is not None else step
+    return step if step.skip_reason else WITHOUT_CHECKS[step.action](step)
+
+
+WITHOUT_CHECKS: Mapping[StepAction, Callable[[PlannedStep], PlannedStep]] = {
+    StepAction.EXECUTE: lambda step: step,
+    StepAction.CHECK: lambda step: replace(step, action=StepAction.EXECUTE, content=None, note=UNJUDGED),
+    StepAction.RECONCILE: lambda step: replace(
+        step, action=StepAction.EXECUTE, content=None, statements=(), skip_reason=SKIPPED
+    ),
+    StepAction.HOOK: lambda step: step,
+}
+"""What becomes of a step, by its action, where a backfill before it was only sampled."""
 
 
 def _as_transactional(plan: PlannedMigration, segment: Segment) -> Segment:

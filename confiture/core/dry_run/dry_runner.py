@@ -8,13 +8,12 @@ import psycopg
 
 from confiture.core.db.connection import ConnectionTarget
 from confiture.core.db.errors import LOCK_NOT_AVAILABLE, StepFailed
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.lock_monitor import find_lock_holders
 from confiture.core.dry_run.dry_run_transaction import DryRunTransaction
 from confiture.core.dry_run.scaling import Scale, read_row_counts
 from confiture.core.dry_run.summary import SummaryInputs, build_predictions, summarize, summarize_failed
 from confiture.core.dry_run.tenancy_prover import TenancyProver, mixed_diagnostic
-from confiture.core.run.context import DryRunOptions
+from confiture.core.run.context import LockedPlan, RunContext
 from confiture.core.run.failure_report import classify_dry_run_failure
 from confiture.core.run.resume import find_interrupted
 from confiture.core.run.session import Session
@@ -22,13 +21,11 @@ from confiture.errors import CheckFailed, ConfitureError
 from confiture.files.access import FileAccessError
 from confiture.files.predictions import PredictionStore
 from confiture.lint.plan import PlanLintResult
-from confiture.models.events import Emit, Notice
-from confiture.models.history import AppliedMigration
+from confiture.models.events import Notice
 from confiture.models.plan import Direction, Plan, TransactionMode
 from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict
 from confiture.models.trace import StatementTrace
 from confiture.plan.history import prediction_accuracy
-from confiture.plan.project import PlannedProject
 from confiture.sql.actions import relations_named_in
 
 _DEFAULT_THRESHOLD_MS = 1_000
@@ -37,29 +34,26 @@ _DEFAULT_THRESHOLD_MS = 1_000
 class DryRunner:
     """One plan over one session, rolled back."""
 
-    def __init__(
-        self, project: PlannedProject, database: ConnectionTarget, session: Session, options: DryRunOptions, emit: Emit
-    ) -> None:
-        self._project = project
-        self._database = database
+    def __init__(self, context: RunContext, session: Session) -> None:
+        self._context = context
         self._session = session
-        self._connection = session.connection
-        self._options = options
-        self._emit = emit
+        self._connection = context.connection
+        self._options = context.mode.rehearsal
+        self._emit = context.emit
         self._reported_holders: set[str] = set()
 
-    def run(self, plan: Plan, history: tuple[AppliedMigration, ...], lint_result: PlanLintResult | None) -> None:
-        """Rehearses the plan, of which lint says what `judgement` holds. Raises the error that tells what failed."""
-        known = self._build_summary_inputs(plan, lint_result)
+    def run(self, locked_plan: LockedPlan) -> None:
+        """Rehearses the plan. Raises the error that tells what failed."""
+        plan, history = locked_plan.plan, locked_plan.history
+        known = self._build_summary_inputs(plan, locked_plan.lint_result)
         scale = self._read_scale(self._options.scale_to)
         self._note_lock_holders(plan)
         proving = self._make_prover()
-        store = HistoryStore(self._connection, self._project.settings.history)
-        rehearsal = DryRunTransaction(self._session, store, self._emit, proving, full=self._options.full)
+        rehearsal = DryRunTransaction(self._context, self._session, proving)
         runs = []
         try:
             for _ in range(self._options.repeat):
-                rehearsal.run(plan, find_interrupted(store, history, plan.direction))
+                rehearsal.run(plan, find_interrupted(self._context.store, history, plan.direction))
                 runs.append(rehearsal.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             self._emit(
@@ -81,7 +75,7 @@ class DryRunner:
             raise CheckFailed(*map(mixed_diagnostic, mixed))
 
     def _build_summary_inputs(self, plan: Plan, lint_result: PlanLintResult | None) -> SummaryInputs:
-        threshold_ms = self._project.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
+        threshold_ms = self._context.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
         otherwise = frozenset(
             migration.version
             for migration in plan.migrations
@@ -94,15 +88,15 @@ class DryRunner:
         return SummaryInputs(threshold_ms=threshold_ms, findings=findings, locks=locks, non_representative=otherwise)
 
     def _make_prover(self) -> TenancyProver | None:
-        tenancy, options = self._project.settings.tenancy, self._options.proofs
+        tenancy, options = self._context.settings.tenancy, self._options.proofs
         return TenancyProver(self._session, tenancy, options) if options and tenancy.is_set else None
 
     def _build_tenancy_report(self, prover: TenancyProver | None) -> IsolationReport | None:
         if prover is None:
             return None
-        settings = self._project.settings
+        settings = self._context.settings
         return IsolationReport(
-            database=self._database.label,
+            database=self._context.target.label,
             environment=settings.environment,
             column=settings.tenancy.column,
             statements=tuple(prover.proved_statements),
@@ -115,11 +109,11 @@ class DryRunner:
             return
         if scale and not any(map(scale.has_counts_for, runs)):
             return
-        meant = self._options.scale_to or self._database
+        meant = self._options.scale_to or self._context.target
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
         try:
             found = build_predictions(runs, scale, inputs, meant.label, checksums)
-            PredictionStore(self._project.settings.root).save(found)
+            PredictionStore(self._context.settings.root).save(found)
         except FileAccessError as refused:
             # a read-only checkout is no reason to lose the report
             self._emit(Notice(text=f"the prediction is not kept: {refused}"))

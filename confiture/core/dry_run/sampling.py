@@ -28,12 +28,12 @@ from confiture.core.backfill.keyset_cursor import (
 )
 from confiture.core.backfill.plan_check import check_batch_plan
 from confiture.core.backfill.source_tables import resolve_table, tables_to_capture
-from confiture.core.db.connection import Connection
 from confiture.core.db.errors import StepFailed
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.core.run.steps import AfterStatement
-from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
+from confiture.core.run.context import RunContext
+from confiture.core.run.statement_observer import StatementObserver
+from confiture.models.events import Outcome, StepFinished, StepStarted
 from confiture.models.migration import OnConcurrentWrites
 from confiture.models.plan import PlannedBackfill, PlannedStep, Segment, StepId
 from confiture.models.steps import StepOutcome, build_step_id
@@ -69,16 +69,16 @@ class _SampleBatch:
 
 
 class BackfillSampler:
-    """Runs the sample of one backfill. With `full`, or where there is little to do, all of it."""
+    """Runs the sample of one backfill. With the option `full`, or where there is little to do, all of it."""
 
-    def __init__(self, connection: Connection, emit: Emit, hook_runner: HookRunner, *, full: bool) -> None:
+    def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
-        self._connection = connection
-        self._emit = emit
-        self._full = full
+        self._connection = context.connection
+        self._emit = context.emit
+        self._full = context.mode.rehearsal.full
 
     def run(
-        self, version: str, segment: Segment, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> BackfillSample:
         """Runs the one step of a segment. `overlook` is called after reading that a real run does not do.
 
@@ -89,7 +89,7 @@ class BackfillSampler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did, sampled = self._run_step(step, identity, ignore_reads, after_statement)
+            did, sampled = self._run_step(step, identity, ignore_reads, observer)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
@@ -98,23 +98,23 @@ class BackfillSampler:
         return sampled
 
     def _run_step(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         if step.hook is None:
-            return self._sample(step, identity, ignore_reads, after_statement)
+            return self._sample(step, identity, ignore_reads, observer)
         did, sampled = StepOutcome(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
             nonlocal did, sampled
             ignore_reads()
-            did, sampled = self._sample(planned, identity, ignore_reads, after_statement)
+            did, sampled = self._sample(planned, identity, ignore_reads, observer)
             return did.rows or 0
 
         result = self._hook_runner.run_batched(self._connection, identity, step, sample_for_hook)
         return replace(did, rows=result.rows_affected, stats=result.stats), sampled
 
     def _sample(
-        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], after_statement: AfterStatement
+        self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         backfill = _require_backfill(step)
         source = find_source(self._connection, step, backfill)
@@ -135,7 +135,7 @@ class BackfillSampler:
         for piece in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
             rows = count_rows(self._connection, source.key, piece)
             ignore_reads()
-            batches.append(self._run_batch(step, identity, source.key, piece, rows, after_statement))
+            batches.append(self._run_batch(step, identity, source.key, piece, rows, observer))
         seen = sum(batch.rows for batch in batches)
         if not whole and seen >= total:
             # the estimate was too low
@@ -171,7 +171,7 @@ class BackfillSampler:
         key: BatchKey,
         key_range: KeyRange,
         rows: int,
-        after_statement: AfterStatement,
+        observer: StatementObserver,
     ) -> _SampleBatch:
         (statement,) = step.statements
         condition = key.predicate(key_range).as_string(self._connection)
@@ -182,7 +182,7 @@ class BackfillSampler:
         except psycopg.Error as error:
             raise StepFailed(batch_diagnostic(error, statement, step, condition), error.sqlstate) from error
         duration_ms = (time.perf_counter() - started) * 1000
-        after_statement(identity, replace(statement, text=text), duration_ms)
+        observer.after(identity, step, replace(statement, text=text), duration_ms)
         return _SampleBatch(rows=rows, written_rows=max(cursor.rowcount, 0), duration_ms=duration_ms)
 
 

@@ -10,7 +10,6 @@ from confiture.core.db.introspection import read_catalog
 from confiture.core.dry_run.trace import Tracer
 from confiture.core.run.context import ProofOptions
 from confiture.core.run.session import Session
-from confiture.core.run.steps import BeforeStatement
 from confiture.core.tenancy.statement_prover import prove_statement
 from confiture.core.tenancy.statements import provable_statements, to_proved_statement
 from confiture.errors import Diagnostic
@@ -53,20 +52,18 @@ class TenancyProver:
         """Called before each run: the schema is then as it was before the last one."""
         self._catalog = None
 
-    def statement_hook(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> BeforeStatement:
-        """Proves the statements of a segment as they come."""
-
-        def foresee(step: PlannedStep, statement: Statement) -> None:
-            meant = self._pop_statement(plan, step, statement)
-            if meant is not None:
-                with tracer.ignoring():
-                    proof = self._prove(meant)
-                if proof.verdict is not IsolationVerdict.NOTHING_READ:
-                    self.proved_statements.append(to_proved_statement(plan, segment, step, meant, proof))
-            if statement.node_kind not in _KEEPS_SCHEMA:
-                self._catalog = None
-
-        return foresee
+    def prove(
+        self, plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: Statement, tracer: Tracer
+    ) -> None:
+        """Proves a statement that is about to run, the first time that it is."""
+        meant = self._pop_statement(plan, step, statement)
+        if meant is not None:
+            with tracer.ignoring():
+                proof = self._prove(meant)
+            if proof.verdict is not IsolationVerdict.NOTHING_READ:
+                self.proved_statements.append(to_proved_statement(plan, segment, step, meant, proof))
+        if statement.node_kind not in _KEEPS_SCHEMA:
+            self._catalog = None
 
     def _pop_statement(self, plan: PlannedMigration, step: PlannedStep, statement: Statement) -> ParsedStatement | None:
         """The statement as it is to be proved, the first time that it is asked for."""

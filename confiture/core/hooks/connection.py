@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 import psycopg
@@ -33,7 +33,7 @@ OnStatement = Callable[[Statement, float], None]
 
 
 @dataclass(slots=True)
-class StatementObserver:
+class ObservedStatement:
     """A statement while it runs, and in the end the rows that it wrote, None where none by its nature."""
 
     statement: Statement
@@ -155,16 +155,20 @@ class HookConnection(psycopg.Connection[TupleRow]):
             conn.execute("INSERT INTO r_totals (tenant_id, total) VALUES (%s, %s)", (7, 100))
     """
 
-    def __init__(self, pgconn: PGconn) -> None:
+    def __init__(self, pgconn: PGconn, on_statement: OnStatement | None = None) -> None:
         super().__init__(pgconn)
         self.cursor_factory = HookCursor
         self.server_cursor_factory = HookServerCursor
         self.rows_written: int | None = None
         # the session's statements are named by the connection that it belongs to
         self.prepare_threshold = None
-        self._on_statement: OnStatement | None = None
+        self._on_statement = on_statement
         self._is_released = False
         self._last_error: psycopg.Error | None = None
+
+    def release(self) -> None:
+        """Ends the hook's use of the session, which stays open."""
+        self._is_released = True
 
     @property
     def closed(self) -> bool:
@@ -204,12 +208,12 @@ class HookConnection(psycopg.Connection[TupleRow]):
         """Leaves the connection as it is."""
 
     @contextmanager
-    def observing(self, query: Query, params: Params | None) -> Iterator[StatementObserver]:
+    def observing(self, query: Query, params: Params | None) -> Iterator[ObservedStatement]:
         """Tells who watches of a statement that runs inside. Raises HookRefused for one that may not."""
         if self._is_released:
             raise HookRefused("the hook is over: its connection cannot be used any more")
         statement = _parse_statement(query, params, self)
-        seeing = StatementObserver(statement)
+        seeing = ObservedStatement(statement)
         started = time.perf_counter()
         try:
             yield seeing
@@ -253,15 +257,14 @@ def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iter
     """The session of a run, as a hook gets it, until the context ends. `seen` is told of each statement."""
     # a connection takes over what the session tells; that stays with the run
     notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
-    hooks_own = HookConnection(connection.pgconn)
+    hooks_own = HookConnection(connection.pgconn, on_statement)
     connection.pgconn.notice_handler, connection.pgconn.notify_handler = notices, notifications
     if connection.info.transaction_status is TransactionStatus.IDLE:
         psycopg.Connection.set_autocommit(hooks_own, True)
-    hooks_own._on_statement = on_statement
     try:
         yield hooks_own
     finally:
-        hooks_own._is_released = True
+        hooks_own.release()
 
 
 @contextmanager
@@ -294,10 +297,8 @@ def _has_transaction_ended(connection: Connection) -> bool:
 
 
 def _transaction_ended_error(name: str, error: BaseException) -> TransactionEnded:
-    ended = TransactionEnded(name)
     told = error.diagnostic.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
-    ended.diagnostic = replace(ended.diagnostic, detail=(f"then it failed: {told}",))
-    return ended
+    return TransactionEnded(name, (f"then it failed: {told}",))
 
 
 def _parse_statement(query: Query, params: Params | None, connection: HookConnection) -> Statement:

@@ -45,7 +45,7 @@ def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallS
         planned = StepPlanner(context, problems, tenant_column="").plan(asked, step.phase, step.number)
         problems.extend(planned.missing_variables)
         if not problems:
-            return replace(step, rendered=planned.rendered, statements=planned.statements, backfill=planned.backfill)
+            return replace(step, rendered=planned.rendered, statements=planned.statements, content=planned.backfill)
     first, *others = problems
     raise StepFailed(replace(first, detail=(*first.detail, *(str(other) for other in others))), None)
 

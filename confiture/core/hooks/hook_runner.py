@@ -49,6 +49,10 @@ class HookObservation:
     has_returned: bool = False
     """Whether the hook went on after an error that had ended its transaction."""
 
+    def note_return(self) -> None:
+        """Takes in that the hook returned: what fails afterwards, it had caught."""
+        self.has_returned = True
+
     def record(self, statement: Statement, duration_ms: float) -> None:
         """Takes in a statement that succeeded."""
         self.last_statement = statement.text
@@ -60,13 +64,17 @@ class HookObservation:
 
 @dataclass(slots=True)
 class HookRunner:
-    """Runs the hooks of one run. `root` is the project's folder; `error` is why a migration failed, for on_error."""
+    """Runs the hooks of one run. `root` is the project's folder."""
 
     emit: Emit
     root: Path
     dry_run: bool
-    error: Diagnostic | None = None
+    _failure: Diagnostic | None = None
     _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def note_failure(self, failure: Diagnostic) -> None:
+        """Takes in why the migration failed: hooks of on_error are told."""
+        self._failure = failure
 
     @contextmanager
     def restore_stats_on_error(self, version: str) -> Iterator[None]:
@@ -156,7 +164,7 @@ class HookRunner:
         ):
             with extended_sys_path(self.root), stdout_to_stderr():
                 returned = _execute_hook(hook, own, context)
-            observation.has_returned = True
+            observation.note_return()
             own.check_usable()
         result = returned or HookResult(identity.phase, hook.name)
         if result.rows_affected is None:
@@ -184,7 +192,7 @@ class HookRunner:
             vars=hook.variables,
             stats=stats,
             logger=logging.getLogger(f"{_LOGGERS}.{hook.name}"),
-            error=self.error,
+            error=self._failure,
             _progress=progress,
             _backfill=request_backfill,
         )

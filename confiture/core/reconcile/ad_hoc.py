@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ from confiture.core.db.errors import db_error_diagnostic, statement_diagnostic
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
 from confiture.errors import DatabaseUnavailable, Diagnostic, DiagnosticCollector, InputError
-from confiture.models.migration import Phase, default_step_name
-from confiture.models.plan import PlannedReconcile, PlannedStep, StepId
+from confiture.models.migration import Phase, ReconcileStep, default_step_name
+from confiture.models.plan import PlannedReconcile, PlannedStep, StepAction, StepId
 from confiture.models.reconcile_results import VerifyResult, VerifyVerdict
 from confiture.models.source import LocatedSource, SourceFile
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
 from confiture.plan.rendering import render_verbatim
-from confiture.plan.steps import check_single_query
+from confiture.plan.step_kinds.reconcile import check_reconcile_query
 from confiture.sql.parse_tree import parse_table_ref
 from confiture.sql.parsing import parse_statements
 
@@ -49,7 +49,7 @@ def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
     for problem in found:
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
     if not found:
-        check_single_query(statements, rendered, "reconcile", problems)
+        check_reconcile_query(statements, rendered, problems)
     table = parse_table_ref(ad_hoc.table)
     if table is None:
         message = f"{ad_hoc.table!r} is no name of a table"
@@ -62,9 +62,11 @@ def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
         number=1,
         name=default_step_name(ad_hoc.sql),
         span=rendered.span_at(statements[0].offset),
+        kind=ReconcileStep.kind,
         rendered=rendered,
         statements=statements,
-        reconcile=PlannedReconcile(
+        action=StepAction.RECONCILE,
+        content=PlannedReconcile(
             table=table, key=ad_hoc.key, by=ad_hoc.by or tenant or None, by_is_inferred=ad_hoc.by is None
         ),
     )
@@ -76,8 +78,6 @@ class CheckRunner:
     def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
         self._connection = connection
         self._lock_timeout_ms = lock_timeout_ms
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
 
     def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
         """How a step stands now. Raises DatabaseUnavailable where the connection is lost."""
@@ -100,22 +100,31 @@ class CheckRunner:
     def _snapshot(self, step: PlannedStep) -> Iterator[None]:
         lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
         with self._connection.transaction(force_rollback=True):
+            self._connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             if step.timeout_ms is not None:
                 self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())
             yield
 
     def _verify(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        if step.reconcile is not None:
-            found = reconcile(self._connection, step, step.reconcile)
-            return VerifyResult(
-                migration=migration,
-                step=identity,
-                verdict=VerifyVerdict.HOLDS if found.is_equal else VerifyVerdict.FAILS,
-                note=equal_summary(found) if found.is_equal else None,
-                reconcile_result=found,
-                diagnostic=None if found.is_equal else difference_diagnostic(step, found),
-            )
+        return VERIFY_BY_ACTION[step.action](self, migration, step, identity)
+
+    def verify_reconcile(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
+        """Whether a table still equals its query."""
+        if step.reconcile is None:
+            raise LookupError(f"{step.name} is no reconcile")
+        found = reconcile(self._connection, step, step.reconcile)
+        return VerifyResult(
+            migration=migration,
+            step=identity,
+            verdict=VerifyVerdict.HOLDS if found.is_equal else VerifyVerdict.FAILS,
+            note=equal_summary(found) if found.is_equal else None,
+            reconcile_result=found,
+            diagnostic=None if found.is_equal else difference_diagnostic(step, found),
+        )
+
+    def verify_check(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
+        """Whether a query still returns what is expected."""
         statement = step.statements[0]
         if step.expect is None:
             raise LookupError(f"{step.name} is no query")
@@ -130,6 +139,13 @@ class CheckRunner:
             hint="correct the data, or what writes them",
         )
         return VerifyResult(migration=migration, step=identity, verdict=VerifyVerdict.FAILS, diagnostic=diagnostic)
+
+
+VERIFY_BY_ACTION: Mapping[StepAction, Callable[[CheckRunner, str, PlannedStep, StepId], VerifyResult]] = {
+    StepAction.CHECK: CheckRunner.verify_check,
+    StepAction.RECONCILE: CheckRunner.verify_reconcile,
+}
+"""How a step is verified later, by its action: only those that only read can be."""
 
 
 def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sqlstate: str | None) -> VerifyResult:

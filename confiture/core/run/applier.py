@@ -2,88 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import psycopg
 
-from confiture.core.db.connection import ConnectionTarget
 from confiture.core.db.errors import StepFailed
-from confiture.core.db.history_store import HistoryStore
-from confiture.core.db.migration_lock import MigrationLock
-from confiture.core.run.failure_report import classify_failure
+from confiture.core.run.context import LockedPlan, MigrationProgress, RunContext
+from confiture.core.run.failure_report import classify_failure, read_actual_progress
 from confiture.core.run.resume import find_interrupted
 from confiture.core.run.runner import MigrationRunner, last_chain_checksum
 from confiture.core.run.session import Session
-from confiture.errors import ConfitureError
+from confiture.errors import ConfitureError, Diagnostic
 from confiture.files.predictions import PredictionStore
-from confiture.models.events import Emit, MigrationFinished, Notice, Outcome
-from confiture.models.history import AppliedMigration
+from confiture.models.events import MigrationFinished, Notice, Outcome
 from confiture.models.plan import Plan, PlannedMigration
 from confiture.models.predictions import Prediction
 from confiture.plan.checksums import CHAIN_START
-from confiture.plan.project import PlannedProject
-
-if TYPE_CHECKING:
-    from confiture.core.backfill.backfill_runner import BackfillRunner
 
 
 class Applier:
     """One plan over one session, under the project's lock."""
 
-    def __init__(
-        self, project: PlannedProject, database: ConnectionTarget, session: Session, lock: MigrationLock, emit: Emit
-    ) -> None:
-        self._project = project
-        self._database = database
+    def __init__(self, context: RunContext, session: Session) -> None:
+        self._context = context
         self._session = session
-        self._connection = session.connection
-        self._lock = lock
-        self._emit = emit
+        self._emit = context.emit
 
-    def run(self, plan: Plan, history: tuple[AppliedMigration, ...]) -> None:
+    def run(self, locked_plan: LockedPlan) -> None:
         """Commits the plan. Raises the error that tells what failed and what is committed."""
-        end = last_chain_checksum(history, CHAIN_START)
-        state = HistoryStore(self._connection, self._project.settings.history)
+        plan, history = locked_plan.plan, locked_plan.history
         runner = MigrationRunner(
-            self._session, state, self._lock, self._emit, end, self._load_predictions(plan), self._make_backfill_runner
+            self._context,
+            self._session,
+            locked_plan.lock,
+            last_chain_checksum(history, CHAIN_START),
+            self._load_predictions(plan),
         )
         try:
-            runner.apply(plan, find_interrupted(state, history, plan.direction))
+            runner.apply(plan, find_interrupted(self._context.store, history, plan.direction))
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
-            failure = classify_failure(error, runner.progress, self._database, self._session, state)
-            self._session.hook_runner.error = failure.diagnostics[0]
-            self._after_failure(runner)
+            actual = read_actual_progress(error, runner.progress, self._context, self._session)
+            failure = classify_failure(error, actual)
+            self._after_failure(runner, actual.progress, failure.diagnostics[0])
             raise failure from error
-
-    def _make_backfill_runner(self) -> BackfillRunner:
-        # most runs fill nothing
-        from confiture.core.backfill.backfill_runner import BackfillRunner
-
-        settings = self._project.settings
-        return BackfillRunner(self._database, settings, self._emit, self._session.hook_runner, self._lock.ensure_held)
 
     def _load_predictions(self, plan: Plan) -> dict[str, Prediction]:
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
-        return PredictionStore(self._project.settings.root).load(self._database.label, checksums)
+        return PredictionStore(self._context.settings.root).load(self._context.target.label, checksums)
 
-    def _after_failure(self, runner: MigrationRunner) -> None:
-        progress = runner.progress
+    def _after_failure(self, runner: MigrationRunner, progress: MigrationProgress | None, failure: Diagnostic) -> None:
         if progress is None:
             return
-        if progress.committed == len(progress.plan.segments):
+        if progress.is_whole:
             # it failed after its last commit: it is applied, and there is nothing to make good
             self._emit(MigrationFinished(version=progress.plan.version, outcome=Outcome.DONE, duration_ms=0.0))
         elif progress.plan.on_error:
-            self._run_on_error(runner, progress.plan)
+            self._run_on_error(runner, progress.plan, failure)
 
-    def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration) -> None:
-        if self._connection.closed:
+    def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration, failure: Diagnostic) -> None:
+        if self._context.connection.closed:
             self._emit(Notice(text="on_error did not run: the connection is lost"))
             return
         try:
-            runner.run_on_error(plan)
-        except StepFailed as failure:
-            self._emit(Notice(text=f"on_error failed too: {failure.diagnostic}"))
+            runner.run_on_error(plan, failure)
+        except StepFailed as error:
+            self._emit(Notice(text=f"on_error failed too: {error.diagnostic}"))
         except psycopg.Error as error:
             self._emit(Notice(text=f"on_error failed too: {error}"))
         except KeyboardInterrupt:

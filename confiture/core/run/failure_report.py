@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from confiture.core.db.connection import ConnectionTarget, fetch_named_row
+from confiture.core.db.connection import fetch_named_row
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, TransactionEnded, db_error_diagnostic
 from confiture.core.db.history_store import HistoryStore
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RecordState, RunContext
 from confiture.core.run.session import Session
 from confiture.errors import (
     CheckFailed,
@@ -48,25 +48,43 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
     return CheckFailed(diagnostic) if isinstance(error, CheckNotSatisfied) else MigrationFailed(diagnostic)
 
 
-def classify_failure(
-    error: BaseException,
-    progress: MigrationProgress | None,
-    database: ConnectionTarget,
-    session: Session,
-    store: HistoryStore,
-) -> ConfitureError:
-    """The error that a user is told. Corrects `progress` by what the database says of it, where that is in doubt."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActualProgress:
+    """How far a failed migration came by what the database says. `news` is what the run had not heard of.
+
+    Where that could not be asked, it is not `is_known`, and `progress` is what the run has heard.
+    """
+
+    progress: MigrationProgress | None
+    news: Diagnostic | None = None
+    is_known: bool = True
+
+
+def read_actual_progress(
+    error: BaseException, progress: MigrationProgress | None, context: RunContext, session: Session
+) -> ActualProgress:
+    """The progress of a migration that failed with this error; asks the database where that is in doubt."""
+    if progress is None or isinstance(error, Drift):
+        return ActualProgress(progress=progress)
+    # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
+    never_sent = isinstance(error, StepFailed | ConfitureError)
+    if never_sent and not (session.connection.closed and progress.has_intent):
+        return ActualProgress(progress=progress)
+    try:
+        return _ask_database(progress, context, session)
+    except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
+        return ActualProgress(progress=progress, is_known=False)
+
+
+def classify_failure(error: BaseException, actual: ActualProgress) -> ConfitureError:
+    """The error that a user is told."""
+    progress = actual.progress
     if progress is None or isinstance(error, Drift):
         return error if isinstance(error, ConfitureError) else MigrationFailed(_to_diagnostic(error, progress))
     told = error.diagnostics if isinstance(error, ConfitureError) else (_to_diagnostic(error, progress),)
-    # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
-    never_sent = isinstance(error, StepFailed | ConfitureError)
-    if not never_sent or (session.connection.closed and progress.has_intent):
-        try:
-            came = _correct_progress(progress, database, session, store)
-        except (psycopg.Error, DatabaseUnavailable, KeyboardInterrupt):
-            return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
-        told += (came,) if came else ()
+    if not actual.is_known:
+        return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
+    told += (actual.news,) if actual.news else ()
     if progress.has_committed_work or isinstance(error, TransactionEnded):
         return MigrationStopped(*told)
     if isinstance(error, ConfitureError):
@@ -92,40 +110,39 @@ def _interrupted_diagnostic(hint: str) -> Diagnostic:
     return Diagnostic(code=INTERRUPTED, message="interrupted", hint=hint)
 
 
-def _correct_progress(
-    progress: MigrationProgress, database: ConnectionTarget, session: Session, store: HistoryStore
-) -> Diagnostic | None:
-    """Corrects the progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or
-    the lost session does not end.
+def _ask_database(progress: MigrationProgress, context: RunContext, session: Session) -> ActualProgress:
+    """The progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or the lost
+    session does not end.
     """
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
-        return _read_journal(progress, store)
+        return _read_journal(progress, context.store)
     session.connection.close()
-    connection = database.connect("after a lost connection")
+    connection = context.target.connect("after a lost connection")
     try:
         deadline = time.monotonic() + _BACKEND_WAIT_S
         while fetch_named_row(connection, "backend_alive", pid=session.backend_pid)["alive"]:
             if time.monotonic() >= deadline:
                 raise psycopg.errors.QueryCanceled("the lost session has not ended")
             time.sleep(_POLL_S)
-        return _read_journal(progress, store.with_connection(connection))
+        return _read_journal(progress, context.store.with_connection(connection))
     finally:
         connection.close()
 
 
-def _read_journal(progress: MigrationProgress, store: HistoryStore) -> Diagnostic | None:
+def _read_journal(progress: MigrationProgress, store: HistoryStore) -> ActualProgress:
     journal = store.read_journal(progress.attempt) if store.is_installed() else {}
     committed = sum(entry.state is SegmentState.DONE for entry in journal.values())
+    state = RecordState.BEGUN if journal else RecordState.UNRECORDED
+    if len(journal) > committed:
+        state = RecordState.INTENDED
+    actual = MigrationProgress(progress.plan, progress.attempt, committed, state)
     is_news = committed > progress.committed
-    progress.committed = committed
-    progress.has_intent = len(journal) > committed
-    return _committed_diagnostic(progress) if is_news else None
+    return ActualProgress(progress=actual, news=_committed_diagnostic(actual) if is_news else None)
 
 
 def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
-    whole = progress.committed == len(progress.plan.segments)
     label = progress.plan.migration.label
-    what = f"{label} is committed, the whole of it" if whole else f"what ran of {label} is committed"
+    what = f"{label} is committed, the whole of it" if progress.is_whole else f"what ran of {label} is committed"
     return Diagnostic(
         code="committed",
         message=f"{what}: this happened after the commit",

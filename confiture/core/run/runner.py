@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,14 @@ import psycopg
 
 from confiture.core.db.errors import StepFailed, db_error_diagnostic
 from confiture.core.db.history_schema import SchemaContent, check_schema_untouched, read_content, stray_note
-from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.migration_lock import MigrationLock
 from confiture.core.reconcile.proof_records import record_proofs
 from confiture.core.run.concurrent_ddl import clean_up_failed_statement, is_already_done, needs_intent
-from confiture.core.run.context import MigrationProgress
+from confiture.core.run.context import MigrationProgress, RecordState, RunContext
 from confiture.core.run.resume import ResumePoint, match_plan_to_journal
 from confiture.core.run.session import Session
-from confiture.errors import ConfitureError
-from confiture.models.events import Emit, MigrationFinished, MigrationStarted, Notice, Outcome
+from confiture.errors import ConfitureError, Diagnostic
+from confiture.models.events import MigrationFinished, MigrationStarted, Notice, Outcome
 from confiture.models.history import AppliedMigration, HistoryOrigin
 from confiture.models.plan import (
     Direction,
@@ -44,28 +43,26 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 class MigrationRunner:
     """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
 
-    `predictions` are what dry runs predicted, by version; `filler` gives what runs batched backfills.
+    `predictions` are what dry runs predicted, by version.
     """
 
     def __init__(
         self,
+        context: RunContext,
         session: Session,
-        store: HistoryStore,
         lock: MigrationLock,
-        emit: Emit,
         chain_checksum: str,
         predictions: Mapping[str, Prediction],
-        make_backfill_runner: Callable[[], BackfillRunner],
     ) -> None:
         self._predictions = predictions
-        self._make_backfill_runner = make_backfill_runner
+        self._context = context
         self._session = session
-        self._connection = session.connection
+        self._connection = context.connection
         self._lock = lock
-        self._emit = emit
+        self._emit = context.emit
         self._chain_checksum = chain_checksum
-        self.store = store
-        self._is_installed = store.is_current()
+        self._store = context.store
+        self._is_installed = self._store.is_current()
         self._content: SchemaContent | None = None
         self.progress: MigrationProgress | None = None
         """The migration that runs, or failed; None between migrations."""
@@ -76,15 +73,19 @@ class MigrationRunner:
         Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
         """
         if not self._is_installed:
-            self.store.check_privileges()
+            self._store.check_privileges()
         note = stray_note(self._schema_content())
         if note:
             self._emit(Notice(text=note))
         for migration in plan.migrations:
             self._run_migration(migration, resume_points.get(version_key(migration.version)))
 
-    def run_on_error(self, plan: PlannedMigration) -> None:
-        """Runs a failed migration's on_error steps, each segment by itself. Raises StepFailed or psycopg.Error."""
+    def run_on_error(self, plan: PlannedMigration, failure: Diagnostic) -> None:
+        """Runs a failed migration's on_error steps, each segment by itself, whose hooks are told why it failed.
+
+        Raises StepFailed or psycopg.Error.
+        """
+        self._session.hook_runner.note_failure(failure)
         for segment in plan.on_error:
             self._session.reset()
             if segment.transaction_mode is TransactionMode.OUTSIDE:
@@ -99,9 +100,8 @@ class MigrationRunner:
         progress = MigrationProgress(plan, str(uuid.uuid4()))
         if resume_point:
             plan = match_plan_to_journal(plan, resume_point)
-            progress = MigrationProgress(
-                plan, resume_point.attempt, resume_point.committed, resume_point.has_intent, is_begun=True
-            )
+            state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
+            progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed, state)
         self.progress = progress
         started = time.perf_counter()
         self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
@@ -110,13 +110,13 @@ class MigrationRunner:
             self._session.run_with_retries(
                 plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
             )
-        if progress.committed == len(plan.segments):
+        if progress.is_whole:
             self._finish_without_steps(progress)
         for segment in plan.segments[progress.committed :]:
             self._lock.ensure_held()
             self._commit(progress, segment)
-            progress.committed += 1
-            progress.has_intent = False
+            self._is_installed = True
+            progress.commit_segment()
         if plan.direction is Direction.UP:
             self._chain_checksum = self._next_chain_checksum(plan)
         self.progress = None
@@ -154,19 +154,18 @@ class MigrationRunner:
                 self._record_start(progress, segment)
                 duration_ms = (time.perf_counter() - started) * 1000
                 self._record_in_transaction(progress, segment, records, duration_ms)
-        self._is_installed = progress.is_begun = True
 
     def _record_in_transaction(
         self, progress: MigrationProgress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
     ) -> None:
         """Enters a segment in its own transaction, and with the last one its migration."""
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
-        record_proofs(self._connection, self.store.key, attempt, plan.version, segment.number, records)
+        record_proofs(self._connection, self._store.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
-            self.store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
+            self._store.record_applied(plan, segment, attempt, rows, duration_ms, self._next_chain_checksum(plan))
             self._record_prediction(progress)
         else:
-            self.store.record_segment(plan, segment, attempt, rows, duration_ms)
+            self._store.record_segment(plan, segment, attempt, rows, duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
@@ -188,12 +187,11 @@ class MigrationRunner:
         with self._connection.transaction(), _history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.has_intent:
-                self.store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+                self._store.complete_intent(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             else:
                 self._record_start(progress, segment)
-                self.store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
+                self._store.record_segment(plan, segment, progress.attempt, _to_rows(records), duration_ms)
             self._finish_if_last(progress, segment, duration_ms)
-        self._is_installed = progress.is_begun = True
 
     def _commit_batches(self, progress: MigrationProgress, segment: Segment) -> None:
         """An intent first, then the batches, each committed with how far it came, then the record."""
@@ -208,7 +206,9 @@ class MigrationRunner:
             raise
         self._session.reset()
         with self._connection.transaction(), _history_errors_translated():
-            self.store.complete_intent(progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms)
+            self._store.complete_intent(
+                progress.plan, segment, progress.attempt, _to_rows([record]), record.duration_ms
+            )
             self._finish_if_last(progress, segment, record.duration_ms)
 
     def _delete_unused_intent(
@@ -217,8 +217,16 @@ class MigrationRunner:
         """Takes back the intent of a backfill that was refused before its first batch."""
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
-                self.store.delete_intent(progress.plan, segment, progress.attempt)
-            progress.has_intent = False
+                self._store.delete_intent(progress.plan, segment, progress.attempt)
+            progress.withdraw_intent()
+
+    def _make_backfill_runner(self) -> BackfillRunner:
+        # most runs fill nothing
+        from confiture.core.backfill.backfill_runner import BackfillRunner
+
+        context = self._context
+        hook_runner, require_lock = self._session.hook_runner, self._lock.ensure_held
+        return BackfillRunner(context.target, context.settings, self._emit, hook_runner, require_lock)
 
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps
@@ -229,10 +237,11 @@ class MigrationRunner:
     def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
         with self._connection.transaction(), _history_errors_translated():
             self._record_start(progress, segment)
-            self.store.record_intent(progress.plan, segment, progress.attempt)
+            self._store.record_intent(progress.plan, segment, progress.attempt)
             # from here on the commit may have reached the server, whatever we hear of it
-            progress.has_intent = True
-        self._is_installed = progress.is_begun = True
+            progress.send_intent()
+        progress.confirm_intent()
+        self._is_installed = True
 
     def _run_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> list[StepRecord]:
         (step,) = segment.steps
@@ -256,8 +265,8 @@ class MigrationRunner:
             self._session.reset()
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
                 with self._connection.transaction():
-                    self.store.delete_intent(progress.plan, segment, progress.attempt)
-                progress.has_intent = False
+                    self._store.delete_intent(progress.plan, segment, progress.attempt)
+                progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
             self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
 
@@ -276,7 +285,7 @@ class MigrationRunner:
 
     def _install_history(self) -> None:
         if not self._is_installed:
-            self.store.install()
+            self._store.install()
 
     def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
         """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
@@ -285,9 +294,9 @@ class MigrationRunner:
         if progress.is_begun or _is_whole_migration(plan, segment):
             return
         if plan.direction is Direction.UP:
-            self.store.insert_running(plan, progress.attempt)
+            self._store.insert_running(plan, progress.attempt)
         else:
-            self.store.mark_reverting(plan.version, progress.attempt)
+            self._store.mark_reverting(plan.version, progress.attempt)
 
     def _finish_if_last(self, progress: MigrationProgress, segment: Segment, duration_ms: float) -> None:
         if segment is progress.plan.segments[-1]:
@@ -296,11 +305,11 @@ class MigrationRunner:
     def _finish(self, progress: MigrationProgress, duration_ms: float) -> None:
         plan = progress.plan
         if plan.direction is Direction.DOWN:
-            self.store.delete(plan.version)
+            self._store.delete(plan.version)
         elif progress.is_begun or plan.segments:
-            self.store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
+            self._store.mark_applied(plan, progress.attempt, self._next_chain_checksum(plan))
         else:
-            self.store.insert_applied(
+            self._store.insert_applied(
                 plan, progress.attempt, self._next_chain_checksum(plan), HistoryOrigin.RUN, duration_ms
             )
         self._record_prediction(progress)
@@ -309,7 +318,7 @@ class MigrationRunner:
         plan = progress.plan
         prediction = self._predictions.get(plan.version)
         if prediction and plan.direction is Direction.UP:
-            self.store.record_prediction(prediction, progress.attempt)
+            self._store.record_prediction(prediction, progress.attempt)
 
     def _next_chain_checksum(self, plan: PlannedMigration) -> str:
         return chain_checksum(self._chain_checksum, plan.version, plan.checksum)

@@ -9,13 +9,15 @@ from typing import TypeVar
 import psycopg
 
 from confiture.core.db.blocking_monitor import BlockingMonitor
-from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
-from confiture.core.db.errors import OVER_BUDGET, RETRYABLE, StepFailed, over_budget_error
+from confiture.core.db.connection import enable_client_check, fetch_named_row
+from confiture.core.db.errors import OVER_BUDGET, StepFailed, over_budget_error
 from confiture.core.db.queries import query
 from confiture.core.db.retry import Retry, RetryPolicy
 from confiture.core.hooks.hook_runner import HookRunner
-from confiture.core.run.steps import AfterStatement, BeforeStatement, StepRunner, after_noop, before_noop
-from confiture.models.events import Emit, Notice, OthersBlocked, SegmentRetried
+from confiture.core.run.context import RunContext
+from confiture.core.run.statement_observer import ObserverSequence, StatementObserver
+from confiture.core.run.steps import StepRunner
+from confiture.models.events import Notice, OthersBlocked, SegmentRetried
 from confiture.models.plan import (
     PlannedStep,
     Segment,
@@ -23,7 +25,6 @@ from confiture.models.plan import (
     StepId,
     TransactionMode,
 )
-from confiture.models.settings import DatabaseSettings
 from confiture.models.steps import StepRecord
 
 _TRANSACTION_TIMEOUT_SINCE = 170_000
@@ -31,29 +32,18 @@ T = TypeVar("T")
 
 
 class Session:
-    """The connection that a plan runs over: its settings, its retries, who waits for it.
+    """The connection that a plan runs over: its settings, its retries, who waits for it."""
 
-    `retryable` are the SQLSTATEs after which work is tried again.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        settings: DatabaseSettings,
-        monitor: BlockingMonitor,
-        emit: Emit,
-        hook_runner: HookRunner,
-        retryable_sqlstates: frozenset[str] = RETRYABLE,
-    ) -> None:
-        self.connection = connection
-        self._retryable_sqlstates = retryable_sqlstates
+    def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
+        self.connection = context.connection
+        self._retryable_sqlstates = context.mode.retryable
         self._monitor = monitor
-        self.backend_pid = int(fetch_named_row(connection, "server")["backend_pid"])
-        self.step_runner = StepRunner(connection, emit, settings.lock_timeout_ms, hook_runner)
-        self.hook_runner = hook_runner
-        self._settings = settings
-        self._emit = emit
-        self._client_check_ms = enable_client_check(connection)
+        self.backend_pid = int(fetch_named_row(self.connection, "server")["backend_pid"])
+        self.hook_runner = HookRunner(context.emit, context.settings.root, context.mode.dry_run)
+        self.step_runner = StepRunner(context, self.hook_runner)
+        self._settings = context.settings.database
+        self._emit = context.emit
+        self._client_check_ms = enable_client_check(self.connection)
 
     def reset(self) -> None:
         """Back to a fresh session: whatever a migration set, it set for itself."""
@@ -63,39 +53,26 @@ class Session:
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
         self.connection.execute(text.format(**settings).encode())
 
-    def run_steps(
-        self,
-        version: str,
-        segment: Segment,
-        after_statement: AfterStatement = after_noop,
-        before_statement: BeforeStatement = before_noop,
-    ) -> list[StepRecord]:
+    def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
         """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
         records = []
+        # what a statement did is taken in before the budget may end the run
+        observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
                 for step in segment.steps:
                     self._note_lost_monitor()
-                    observed = self.enforce_blocking_budget(segment, step, after_statement)
-                    records.append(self.step_runner.run(version, segment, step, observed, before_statement))
+                    records.append(self.step_runner.run(version, segment, step, observers))
         except BaseException:
             # whoever rolls back now must not be cancelled
             self._monitor.stop_enforcing()
             raise
         return [record for record in records if record is not None]
 
-    def enforce_blocking_budget(
-        self, segment: Segment, step: PlannedStep, after_statement: AfterStatement
-    ) -> AfterStatement:
-        """Observes, and stops between two statements where the budget is spent: there a cancel finds nothing."""
-
-        def observed(identity: StepId, statement: Statement, duration_ms: float) -> None:
-            after_statement(identity, statement, duration_ms)
-            # what ran outside a transaction is done: giving up now takes nothing back
-            if segment.transaction_mode is TransactionMode.TRANSACTIONAL:
-                self._check_budget(step, statement)
-
-        return observed
+    def _budget_observers(self, segment: Segment) -> tuple[StatementObserver, ...]:
+        # what ran outside a transaction is done: giving up now takes nothing back
+        is_transactional = segment.transaction_mode is TransactionMode.TRANSACTIONAL
+        return (_BudgetObserver(self._check_budget),) if is_transactional else ()
 
     def _note_lost_monitor(self) -> None:
         loss = self._monitor.pop_failure()
@@ -174,3 +151,14 @@ class Session:
             )
 
         return policy.run(action, emit_retry)
+
+
+class _BudgetObserver(StatementObserver):
+    """Stops between two statements where the blocking budget is spent: there a cancel finds nothing."""
+
+    def __init__(self, check: Callable[[PlannedStep, Statement], None]) -> None:
+        self._check = check
+
+    def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
+        """Raises StepFailed where it is spent."""
+        self._check(step, statement)

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 import psycopg
 
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
-from confiture.core.db.connection import Connection
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, statement_diagnostic
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
-from confiture.models.events import Emit, Outcome, StepFinished, StepStarted
-from confiture.models.migration import Expectation
-from confiture.models.plan import PlannedReconcile, PlannedStep, Segment, Statement, StepId, TransactionMode
+from confiture.core.run.context import RunContext
+from confiture.core.run.statement_observer import StatementObserver
+from confiture.models.events import Outcome, StepFinished, StepStarted
+from confiture.models.plan import PlannedStep, Segment, Statement, StepAction, StepId, TransactionMode
 from confiture.models.reconcile_results import ReconcileResult
 from confiture.models.steps import StepOutcome, StepRecord, build_step_id
 from confiture.plan.reconcile_messages import difference_diagnostic, equal_summary
 from confiture.secrets import hide_secrets
 
-AfterStatement = Callable[[StepId, Statement, float], None]
-"""Is told of each statement that succeeded, with the milliseconds that it took."""
 
+class _Timer:
+    """The milliseconds that the statements of one step took."""
 
-BeforeStatement = Callable[[PlannedStep, Statement], None]
-"""Is told of each statement before it runs."""
+    def __init__(self) -> None:
+        self.elapsed_ms = 0.0
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Adds the time that runs inside, also where that fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.elapsed_ms += (time.perf_counter() - started) * 1000
 
-def before_noop(step: PlannedStep, statement: Statement) -> None:
-    """Foresees nothing."""
-
-
-def after_noop(step: StepId, statement: Statement, duration_ms: float) -> None:
-    """Observes nothing."""
+    def leave_out(self, duration_ms: float) -> None:
+        """Takes back time that was not the step's."""
+        self.elapsed_ms -= duration_ms
 
 
 class StepRunner:
@@ -45,88 +50,80 @@ class StepRunner:
     The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
     """
 
-    def __init__(self, connection: Connection, emit: Emit, lock_timeout_ms: int, hook_runner: HookRunner) -> None:
+    def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
-        self._connection = connection
-        self._emit = emit
-        self._lock_timeout_ms = lock_timeout_ms
-        self._elapsed_ms = 0.0
+        self._connection = context.connection
+        self._emit = context.emit
+        self._lock_timeout_ms = context.settings.database.lock_timeout_ms
 
-    def run(
-        self,
-        version: str,
-        segment: Segment,
-        step: PlannedStep,
-        after_statement: AfterStatement = after_noop,
-        before_statement: BeforeStatement = before_noop,
-    ) -> StepRecord | None:
+    def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
         """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
         identity = build_step_id(version, segment, step)
         if step.skip_reason:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
             return None
         self._emit(StepStarted(step=identity))
-        self._elapsed_ms = 0.0
+        timer = _Timer()
         try:
             self.set_timeouts(segment, step)
-            did = self._run(identity, step, after_statement, before_statement)
+            did = self._run(identity, step, observer, timer)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
-            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=self._elapsed_ms))
+            self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=timer.elapsed_ms))
             raise
-        self._emit(did.to_event(identity, self._elapsed_ms))
+        self._emit(did.to_event(identity, timer.elapsed_ms))
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
             rows=did.rows,
-            duration_ms=self._elapsed_ms,
+            duration_ms=timer.elapsed_ms,
             number=step.number,
             proof=did.proof,
         )
 
-    def _run(
-        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
-    ) -> StepOutcome:
-        if step.hook is None:
-            return self._run_statements(identity, step, after_statement, before_statement)
-        with self._timed():
-            result, watching_ms = self._hook_runner.run(
-                self._connection, identity, step, partial(after_statement, identity)
+    def _run(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
+        return RUN_BY_ACTION[step.action](self, identity, step, observer, timer)
+
+    def run_hook(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
+        """Runs the step's hook."""
+        with timer.running():
+            result, observing_ms = self._hook_runner.run(
+                self._connection, identity, step, partial(observer.after, identity, step)
             )
-        self._elapsed_ms -= watching_ms
+        timer.leave_out(observing_ms)
         self._restore_encoding()
         return StepOutcome(rows=result.rows_affected, note=step.note, stats=result.stats)
 
-    def _run_statements(
-        self, identity: StepId, step: PlannedStep, after_statement: AfterStatement, before_statement: BeforeStatement
+    def run_statements(
+        self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
+        """Runs the step's statements."""
         written: list[int] = []
-        proof = None
         for statement in step.statements:
-            before_statement(step, statement)
-            before_ms = self._elapsed_ms
-            if step.expect is not None:
-                self._run_check(step, statement, step.expect)
-            elif step.reconcile is not None:
-                proof = self._run_reconcile(step, step.reconcile)
-            else:
-                written += self._execute(step, statement)
-            after_statement(identity, statement, self._elapsed_ms - before_ms)
-        note = equal_summary(proof) if proof else step.note
-        return StepOutcome(rows=sum(written) if written else None, note=note, proof=proof)
+            with _observed(identity, step, statement, observer, timer):
+                written += self._execute(step, statement, timer)
+        return StepOutcome(rows=sum(written) if written else None, note=step.note)
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._elapsed_ms += (time.perf_counter() - started) * 1000
+    def run_check(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
+        """Compares what the step's query returns."""
+        (statement,) = step.statements
+        with _observed(identity, step, statement, observer, timer):
+            self._check(step, statement, timer)
+        return StepOutcome(rows=None, note=step.note)
 
-    def _execute(self, step: PlannedStep, statement: Statement) -> list[int]:
+    def run_reconcile(
+        self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
+    ) -> StepOutcome:
+        """Compares a table with the step's query."""
+        (statement,) = step.statements
+        with _observed(identity, step, statement, observer, timer):
+            proof = self._reconcile(step, timer)
+        return StepOutcome(rows=None, note=equal_summary(proof), proof=proof)
+
+    def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
         """The rows that a statement wrote, empty where it writes none by its nature."""
         try:
-            with self._timed():
+            with timer.running():
                 cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
@@ -138,10 +135,12 @@ class StepRunner:
             # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
             self._connection.execute("SET client_encoding = 'UTF8'")
 
-    def _run_check(self, step: PlannedStep, statement: Statement, expect: Expectation) -> None:
+    def _check(self, step: PlannedStep, statement: Statement, timer: _Timer) -> None:
+        if step.expect is None:
+            raise LookupError(step.name)
         try:
-            with self._timed():
-                result = run_check(self._connection, statement.text, expect)
+            with timer.running():
+                result = run_check(self._connection, statement.text, step.expect)
         except psycopg.Error as error:
             diagnostic = statement_diagnostic(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
             raise StepFailed(diagnostic, error.sqlstate) from error
@@ -159,10 +158,12 @@ class StepRunner:
             )
             raise CheckNotSatisfied(diagnostic, None)
 
-    def _run_reconcile(self, step: PlannedStep, planned: PlannedReconcile) -> ReconcileResult:
+    def _reconcile(self, step: PlannedStep, timer: _Timer) -> ReconcileResult:
+        if step.reconcile is None:
+            raise LookupError(step.name)
         try:
-            with self._timed():
-                proof = reconcile(self._connection, step, planned)
+            with timer.running():
+                proof = reconcile(self._connection, step, step.reconcile)
         except NotComparable as refusal:
             raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
         except psycopg.Error as error:
@@ -190,6 +191,27 @@ class StepRunner:
         if milliseconds is not None:
             scope = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
             self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
+
+
+_Run = Callable[[StepRunner, StepId, PlannedStep, StatementObserver, _Timer], StepOutcome]
+RUN_BY_ACTION: Mapping[StepAction, _Run] = {
+    StepAction.EXECUTE: StepRunner.run_statements,
+    StepAction.CHECK: StepRunner.run_check,
+    StepAction.RECONCILE: StepRunner.run_reconcile,
+    StepAction.HOOK: StepRunner.run_hook,
+}
+"""How a step runs, by its action."""
+
+
+@contextmanager
+def _observed(
+    identity: StepId, step: PlannedStep, statement: Statement, observer: StatementObserver, timer: _Timer
+) -> Iterator[None]:
+    """Shows a statement to an observer before and after it runs inside; not after a failure."""
+    observer.before(step, statement)
+    before_ms = timer.elapsed_ms
+    yield
+    observer.after(identity, step, statement, timer.elapsed_ms - before_ms)
 
 
 def _query_lines(query: str) -> tuple[str, ...]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from psycopg import IsolationLevel
-
 from confiture.core.db.connection import ConnectionTarget, connect_for_query, set_lock_timeout
 from confiture.core.db.introspection import read_catalog
 from confiture.core.tenancy.statement_prover import prove_statement
@@ -43,9 +41,8 @@ def prove_project(
     with connect_for_query(database, "tenancy prove", "the database cannot be asked") as connection:
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         catalog = read_catalog(connection)
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
         with connection.transaction(force_rollback=True):
+            connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             for plan, segment, step in _iterate_steps(plans):
                 for statement in provable_statements(step):
                     announce(f"{plan.migration.label}: {step.label}")

@@ -26,7 +26,7 @@ def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
     """The statements of a step that may write rows, or define who sees which; none of steps that only check, or do
     not run.
     """
-    if step.skip_reason or step.expect or step.reconcile:
+    if step.skip_reason or step.action.only_reads:
         return
     offsets = {statement.offset for statement in step.statements if statement.node_kind in _WRITING}
     if offsets:

@@ -21,7 +21,7 @@ from confiture.files.python.modules import UserCodeError, locate_user_errors, ru
 from confiture.files.schema.located_text import LocatedScalar
 from confiture.files.schema.reader import TAG
 from confiture.models.call_sites import CallSite
-from confiture.models.migration import AnyStep, HookRegistration, HookStep
+from confiture.models.migration import HookRegistration, HookStep, Step
 from confiture.models.migration_api import Migration, RecordedStep, record_steps
 from confiture.models.records import record
 from confiture.models.source import SourceFile
@@ -191,7 +191,7 @@ def _build_recorded_migration(
     )
 
 
-def attach_hook(step: AnyStep, recorded: RecordedMigration) -> AnyStep:
+def attach_hook(step: Step, recorded: RecordedMigration) -> Step:
     """The step, with the hook where it names one that the file registers."""
     if not isinstance(step, HookStep) or step.reference.text not in recorded.hooks:
         return step

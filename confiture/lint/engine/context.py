@@ -170,8 +170,31 @@ class _ListPrefix(Sequence["StatementContext"]):
         return self._items[range(self._length)[index]]
 
 
+class StatementAnalysis:
+    """What is worked out of a statement once, for all rules that judge it."""
+
+    def __init__(self, statement: ParsedStatement, catalog: Catalog, target: LintTarget) -> None:
+        self._statement = statement
+        self._catalog = catalog
+        self._target = target
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What the statement locks, scans and rewrites."""
+        return find_effects(self._statement, self._catalog, self._target.postgres_version)
+
+    @cached_property
+    def tenancy(self) -> TenancyVerdict:
+        """Whether it can bring rows of one tenant to another."""
+        return analyze(self._statement, TenancyFacts(self._catalog, self._target.settings.tenancy))
+
+    def assume_no_effects(self) -> None:
+        """Takes the statement for one without effects: working them out failed."""
+        self.effects = Effects()
+
+
 @former_attributes(surroundings="target", place="location", earlier_of="earlier_of_kind", later_of="later_of_kind")
-@record(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True, slots=True)
 class StatementContext:
     """A statement of a migration, with the catalog as it is before it runs.
 
@@ -187,6 +210,7 @@ class StatementContext:
     created: Set[QualifiedName]
     transaction: SegmentStatements
     number: int
+    analysis: StatementAnalysis
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -224,15 +248,15 @@ class StatementContext:
         """The major version of PostgreSQL that it is meant for."""
         return self.target.postgres_version
 
-    @cached_property
+    @property
     def effects(self) -> Effects:
         """What the statement locks, scans and rewrites, as far as that is known without running it."""
-        return find_effects(self.statement, self.catalog, self.version)
+        return self.analysis.effects
 
-    @cached_property
+    @property
     def tenancy(self) -> TenancyVerdict:
         """Whether the statement can bring rows of one tenant to another."""
-        return analyze(self.statement, TenancyFacts(self.catalog, self.target.settings.tenancy))
+        return self.analysis.tenancy
 
     def relation(self, range_var: Any) -> Relation | None:
         """What a name in the tree means, as far as the catalog knows it."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from confiture.errors import Diagnostic
 from confiture.lint.engine.configuration import ActiveRule
-from confiture.lint.engine.context import LintTarget, SchemaContext, SegmentStatements, StatementCache, StatementContext
+from confiture.lint.engine.context import (
+    LintTarget,
+    SchemaContext,
+    SegmentStatements,
+    StatementAnalysis,
+    StatementCache,
+    StatementContext,
+)
 from confiture.lint.engine.ignores import IgnoreComment, find_ignores, has_ignores
 from confiture.lint.engine.qualify_names import qualify_fix
 from confiture.lint.engine.rule import SchemaRule, StatementRule, Violation
@@ -19,7 +25,7 @@ from confiture.models.records import record
 from confiture.models.source import RenderedSql, SourceLocation
 from confiture.models.trace import LockMode
 from confiture.sql.catalog.builder import CatalogBuilder, CatalogIssue
-from confiture.sql.effects import Effects, has_known_effects
+from confiture.sql.effects import has_known_effects
 from confiture.sql.parse_tree import Parse, ParsedStatement, parse_rendered
 from confiture.sql.parser import parse_sql
 
@@ -167,8 +173,9 @@ class MigrationReplay(_CatalogTracker):
     def _make_context(
         self, migration: PlannedMigration, transaction: SegmentStatements, number: int, created: Set[QualifiedName]
     ) -> StatementContext:
+        statement = transaction.statement(number)
         return StatementContext(
-            statement=transaction.statement(number),
+            statement=statement,
             catalog=self.catalog,
             target=self._target,
             migration=migration,
@@ -176,6 +183,7 @@ class MigrationReplay(_CatalogTracker):
             created=created,
             transaction=transaction,
             number=number,
+            analysis=StatementAnalysis(statement, self.catalog, self._target),
         )
 
     def _compute_effects(self, context: StatementContext) -> None:
@@ -186,7 +194,7 @@ class MigrationReplay(_CatalogTracker):
                 self.locks[context.statement.text] = locks
         except Exception as error:
             self._report_failure(context.statement, error)
-            context.__dict__["effects"] = Effects()
+            context.analysis.assume_no_effects()
 
     def _check_statement(self, context: StatementContext) -> Iterator[LocatedViolation]:
         for active in self._by_kind.get(context.statement.kind, ()):
@@ -259,11 +267,7 @@ def _run_check(
 
 def _with_options(context: StatementContext, options: Mapping[str, Any]) -> StatementContext:
     """The subject for a rule with options; what was worked out for it stays worked out."""
-    if not options:
-        return context
-    own = copy.copy(context)
-    object.__setattr__(own, "options", options)
-    return own
+    return replace(context, options=options) if options else context
 
 
 def _rules_by_kind(active_rules: Iterable[ActiveRule]) -> Mapping[str, Sequence[ActiveRule]]:

@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.syntax import Syntax
 
-from confiture.files.python.modules import MIGRATION_MODULE
-from confiture.models.migration import Expectation, ExpectedValue
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.output.terminal.console import escape_markup
+from confiture.plan.step_kinds import find_step_kind
 from confiture.text import escape_block, format_duration
 
 _HOW = {
@@ -51,26 +50,17 @@ def _print_step(console: Console, step: PlannedStep) -> None:
     if step.skip_reason:
         console.print(f"    [yellow]skipped: {escape_markup(step.skip_reason)}[/yellow]")
         return
-    if step.hook is not None:
-        of = step.hook.hook
-        is_of_file = of.__module__.startswith(MIGRATION_MODULE)
-        named = of.__qualname__ if is_of_file else f"{of.__module__}:{of.__qualname__}"
-        how = ", apart from the transaction, in batches" if step.hook.is_batched else ""
-        console.print(f"    runs the Python hook {escape_markup(named)}{how}")
-        return
+    kind = find_step_kind(step.kind)
+    if kind.shows_sql:
+        _print_statements(console, step)
+    description = kind.description(step)
+    if description:
+        console.print(f"    {escape_markup(description)}")
+
+
+def _print_statements(console: Console, step: PlannedStep) -> None:
     text = escape_block(";\n".join(statement.display_text for statement in step.statements) + ";")
     if console.is_terminal:
         console.print(Padding(Syntax(text, "postgresql", background_color="default", word_wrap=True), (0, 0, 0, 4)))
     else:
         console.print("\n".join(f"    {line}" for line in text.split("\n")), markup=False, soft_wrap=True)
-    if step.expect is not None:
-        console.print(f"    expects {escape_markup(_expectation_text(step.expect))}")
-    if step.reconcile is not None:
-        by = f", by {step.reconcile.by}" if step.reconcile.by and not step.reconcile.by_is_inferred else ""
-        console.print(f"    must be what {escape_markup(str(step.reconcile.table))} holds{escape_markup(by)}")
-
-
-def _expectation_text(expect: Expectation) -> str:
-    if isinstance(expect, ExpectedValue):
-        return f"{expect.operator} {'null' if expect.value is None else expect.value}"
-    return f"the rows {[tuple(map(str, row)) for row in expect.rows]}" if expect.rows else "no rows"

@@ -1,0 +1,126 @@
+"""The counters of relations: what the statements of a dry run read, write, rewrite and build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confiture.models.trace import TableRows, TableScan
+
+Row = Mapping[str, Any]
+RelationNames = dict[int, tuple[str, str]]
+"""The name and the kind of relations by OID, as they were before the first statement."""
+
+_FIRST_OID = 16_384
+_KEEPS_ROWS = ("r", "m")
+_INDEXES = ("index", "partitioned index")
+
+
+@dataclass(frozen=True, slots=True)
+class _RelationCounters:
+    """The counters of a relation at one moment, and its file."""
+
+    filenode: int | None
+    scans: int
+    rows_read: int
+    inserted: int
+    updated: int
+    deleted: int
+    read_elsewhere: int
+    """Rows that all other processes were seen to read, parallel workers too: ours count only when we commit."""
+
+
+_NOTHING = _RelationCounters(None, 0, 0, 0, 0, 0, 0)
+
+
+class CounterLog:
+    """The counters of each relation as they were at the last look; a new look shows what was added since."""
+
+    def __init__(self, names: RelationNames) -> None:
+        self._names = names
+        self._counters: dict[int, _RelationCounters] = {}
+        self._marks: dict[int, str] = {}
+        self._created_oids: set[int] = set()
+        self._last_existing_oid = self._last_seen_oid = _FIRST_OID - 1
+
+    def begin(self, last_oid: int) -> None:
+        """Begins with relations up to an OID: what comes after it is made by the statements."""
+        self._last_existing_oid = max(self._last_existing_oid, last_oid)
+        self._last_seen_oid = self._last_existing_oid
+
+    def query_arguments(self) -> str:
+        """What the query for touched relations is to know of those that were seen."""
+        made, marks = ",".join(map(str, self._created_oids)), ",".join(self._marks.values())
+        return f"{self._last_existing_oid}, {self._last_seen_oid}, '{{{made}}}', '{{{marks}}}'"
+
+    def reset(self, rows: Iterable[Row]) -> None:
+        """Takes counters as they are now, of no statement's doing."""
+        self._counters |= {row["oid"]: _build_counters(row) for row in rows}
+
+    def reset_known(self, rows: Iterable[Row]) -> None:
+        """The same, of relations that were seen before."""
+        self.reset(row for row in rows if row["oid"] in self._counters)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Takes in what a statement touched, once it is traced."""
+        for row in rows:
+            oid = row["oid"]
+            self._counters[oid] = _build_counters(row)
+            if oid > self._last_existing_oid:
+                self._last_seen_oid = max(self._last_seen_oid, oid)
+                if row["kind"] in _KEEPS_ROWS:
+                    self._created_oids.add(oid)
+            if oid <= self._last_existing_oid or oid in self._created_oids:
+                self._marks[oid] = str(row["mark"])
+
+    def written_rows(self, rows: Iterable[Row]) -> Iterable[TableRows]:
+        """The rows written since the last look."""
+        for row in rows:
+            before = self._counters.get(row["oid"], _NOTHING)
+            now = _build_counters(row)
+            written = (
+                max(now.inserted - before.inserted, 0),
+                max(now.updated - before.updated, 0),
+                max(now.deleted - before.deleted, 0),
+            )
+            if any(written):
+                inserted, updated, deleted = written
+                yield TableRows(table=self._relation_name(row), inserted=inserted, updated=updated, deleted=deleted)
+
+    def rewrites(self, rows: Iterable[Row]) -> Iterable[str]:
+        """The relations that have another file since the last look."""
+        for row in rows:
+            before = self._counters.get(row["oid"], _NOTHING)
+            replaced = before.filenode and row["filenode"] and row["filenode"] != before.filenode
+            if replaced and row["oid"] in self._names:
+                yield self._names[row["oid"]][0]
+
+    def scans(self, rows: Iterable[Row]) -> Iterable[TableScan]:
+        """The sequential scans since the last look."""
+        for row in rows:
+            if row["oid"] not in self._names or self._names[row["oid"]][1] in _INDEXES:
+                continue
+            before = self._counters.get(row["oid"], _NOTHING)
+            now = _build_counters(row)
+            if now.scans > before.scans:
+                yield TableScan(
+                    table=self._relation_name(row),
+                    scans=now.scans - before.scans,
+                    rows=max(now.rows_read - before.rows_read, 0),
+                    is_lower_bound=now.read_elsewhere > before.read_elsewhere,
+                )
+
+    def new_indexes(self, rows: Iterable[Row]) -> Iterable[str]:
+        """Indexes that are new, wherever their table came from."""
+        for row in rows:
+            if row["oid"] not in self._counters and row["kind"] in ("i", "I"):
+                yield row["name"]
+
+    def _relation_name(self, row: Row) -> str:
+        return self._names[row["oid"]][0] if row["oid"] in self._names else str(row["name"])
+
+
+def _build_counters(row: Row) -> _RelationCounters:
+    rows = (row["scans"], row["rows_read"], row["inserted"], row["updated"], row["deleted"], row["read_elsewhere"])
+    return _RelationCounters(row["filenode"], *rows)

@@ -1,0 +1,58 @@
+"""`hook:`: a Python hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from confiture.files.python.modules import MIGRATION_MODULE
+from confiture.files.schema.containers import FieldValues, Key
+from confiture.files.schema.located_text import LocatedText
+from confiture.models.migration import HookStep, Step
+from confiture.models.plan import PlannedStep, StepAction
+from confiture.plan.step_kinds.step_kind import StepKind
+
+
+class HookKind(StepKind):
+    """Runs a Python hook. The planner finds it: hooks are known by project and migration."""
+
+    step_type = HookStep
+    key = "hook"
+    keys: ClassVar = {
+        "hook": Key(value_type=LocatedText(), description="A Python hook: its registered name, or module:Class.")
+    }
+    action = StepAction.HOOK
+    shows_sql = False
+    details_key = "hook"
+
+    def build(self, fields: FieldValues, common_fields: Mapping[str, Any]) -> Step:
+        """The step."""
+        return HookStep(reference=fields["hook"], **common_fields)
+
+    def is_template(self, step: Step) -> bool:
+        """The name is taken as it is."""
+        return False
+
+    def checksum_parts(self, step: Step) -> tuple[object, ...]:
+        """The name, and the class where the migration's own file has it."""
+        if not isinstance(step, HookStep):
+            raise TypeError(step.kind)
+        return step.reference.text, step.source, step.when.text if step.when else None
+
+    def fingerprint_parts(self, planned: PlannedStep) -> tuple[object, ...]:
+        """The registered name."""
+        return (planned.hook.name,) if planned.hook else ()
+
+    def description(self, planned: PlannedStep) -> str | None:
+        """The class that runs."""
+        if planned.hook is None:
+            return None
+        hook = planned.hook.hook
+        is_of_file = hook.__module__.startswith(MIGRATION_MODULE)
+        named = hook.__qualname__ if is_of_file else f"{hook.__module__}:{hook.__qualname__}"
+        how = ", apart from the transaction, in batches" if planned.hook.is_batched else ""
+        return f"runs the Python hook {named}{how}"
+
+    def details(self, planned: PlannedStep) -> dict[str, Any] | None:
+        """The name, and whether it runs apart."""
+        return {"name": planned.hook.name, "batched": planned.hook.is_batched} if planned.hook else None
