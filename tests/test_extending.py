@@ -51,7 +51,7 @@ def test_the_format_is_offered_for_findings_and_writes_them(
     assert "teamcity" in formats_for(Document.FINDINGS)
     assert "teamcity" not in formats_for(Document.RUN)
     written: list[str] = []
-    context = WriterContext(root=linted.root, environ={}, write=written.append, write_commands=written.append)
+    context = WriterContext(root=linted.root, environ={}, write=written.append, write_clean=written.append)
     report = lint(linted, "json_column")
     made.open(context).findings(LintSummary(report=report, failing=(), rules=dict, duration_ms=1.0))
     assert written == ["##teamcity[inspection typeId='json_column' message='w_a.a is json']\n"]
