@@ -16,7 +16,7 @@ from confiture.core.backfill.batches import Batch, BatchFailed, BatchRunner, Bat
 from confiture.core.backfill.context import WorkerConfig
 from confiture.core.backfill.worker_gate import WorkerGate
 from confiture.core.db.blocking_monitor import BlockingMonitor
-from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row
+from confiture.core.db.connection import Connection, enable_client_check, fetch_named_row, set_lock_timeout
 from confiture.core.db.errors import (
     CONNECTION_LOST,
     KEY_CONFLICTS,
@@ -246,8 +246,9 @@ def to_step_failure(failure: BatchFailed | psycopg.Error, step: PlannedStep, key
 
 def _configure_session(connection: Connection, step: PlannedStep, settings: DatabaseSettings) -> None:
     lock_timeout = settings.lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
+    set_lock_timeout(connection, lock_timeout)
     connection.execute(
-        f"SET lock_timeout = {lock_timeout}; SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
+        f"SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
         " SET idle_session_timeout = 0; SET confiture.filling = 'on'".encode()
     )
     prepare_session(connection)

@@ -84,7 +84,7 @@ def statement_diagnostic(
     return rendered.diagnostic(
         statement.offset + (position if inside else 0),
         sqlstate or CONNECTION_LOST,
-        hide_secrets(told.message_primary or _first_line(error)),
+        hide_secrets(told.message_primary or first_line(error)),
         detail=_details(error),
         hint=hide_secrets(told.message_hint) if told.message_hint else _hint(error),
     )
@@ -109,7 +109,7 @@ def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None)
 
 def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
     """A failure of our own statements; `doing` says what they were for."""
-    told = error.diag.message_primary or _first_line(error)
+    told = error.diag.message_primary or first_line(error)
     return Diagnostic(
         code=error.sqlstate or CONNECTION_LOST,
         message=hide_secrets(f"{action}: {told}"),
@@ -124,7 +124,8 @@ def _hint(error: psycopg.Error) -> str | None:
     return _HINTS.get(error.sqlstate or "")
 
 
-def _first_line(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
+    """What an error says first."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

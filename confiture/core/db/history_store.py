@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
+from confiture.core.db.errors import first_line
 from confiture.core.db.history_schema import TABLES, read_format, revoke_from_others
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.queries import FORMAT, history_schema_sql, query
@@ -119,7 +120,7 @@ class HistoryStore:
                     Diagnostic(
                         code="history-locked",
                         message="the tables of the history have a former format, and another session keeps them locked",
-                        detail=(str(error).splitlines()[0],),
+                        detail=(first_line(error),),
                         hint="run again when that session ends; a backup with pg_dump locks them, for example",
                     )
                 ) from error

@@ -11,7 +11,7 @@ import psycopg
 
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
 from confiture.core.db.connection import Connection, set_lock_timeout
-from confiture.core.db.errors import db_error_diagnostic, statement_diagnostic
+from confiture.core.db.errors import INSUFFICIENT_PRIVILEGE, db_error_diagnostic, statement_diagnostic
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
 from confiture.errors import DatabaseUnavailable, Diagnostic, DiagnosticCollector, InputError
@@ -25,7 +25,6 @@ from confiture.plan.step_kinds.reconcile import check_reconcile_query
 from confiture.sql.parse_tree import parse_table_ref
 from confiture.sql.parsing import parse_statements
 
-_NO_RIGHT = "42501"
 _GONE = ("42", "3F", "0A", "25006")
 """The beginnings of what PostgreSQL answers where a name or a type is not what the query takes it for any more."""
 
@@ -149,7 +148,7 @@ VERIFY_BY_ACTION: Mapping[StepAction, Callable[[CheckRunner, str, PlannedStep, S
 
 
 def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sqlstate: str | None) -> VerifyResult:
-    is_gone = sqlstate is not None and sqlstate.startswith(_GONE) and sqlstate != _NO_RIGHT
+    is_gone = sqlstate is not None and sqlstate.startswith(_GONE) and sqlstate != INSUFFICIENT_PRIVILEGE
     verdict = VerifyVerdict.CANNOT_RUN if is_gone else VerifyVerdict.FAILS
     return VerifyResult(migration=migration, step=identity, verdict=verdict, diagnostic=diagnostic)
 
