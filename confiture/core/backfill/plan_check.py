@@ -81,7 +81,7 @@ def _driving_table_nodes(
 
 
 def _node_relation(node: dict[str, Any]) -> QualifiedName | None:
-    return QualifiedName(node["Schema"], node["Relation QualifiedName"]) if "Relation Name" in node else None
+    return QualifiedName(node["Schema"], node["Relation Name"]) if "Relation Name" in node else None
 
 
 def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key_range: KeyRange) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key
 
 def _has_more_rows(connection: Connection, node: dict[str, Any], number: int) -> bool:
     """Whether the relation that a node reads has more rows than that."""
-    table = sql.Identifier(node["Schema"], node["Relation QualifiedName"])
+    table = sql.Identifier(node["Schema"], node["Relation Name"])
     return connection.execute(sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(table, number)).fetchone() is not None
 
 
@@ -112,5 +112,5 @@ def _iterate_nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, A
 
 def _format_nodes(nodes: list[dict[str, Any]]) -> Iterator[str]:
     for node in nodes:
-        named = f" on {node['Relation QualifiedName']}" if "Relation Name" in node else ""
+        named = f" on {node['Relation Name']}" if "Relation Name" in node else ""
         yield f"{'  ' * node['depth']}{node['Node Type']}{named} (about {pluralize(node['Plan Rows'], 'row')})"
