@@ -1,5 +1,5 @@
 -- name: key_source
--- The table, its columns (name, type, base type, whether NULL is ruled out), and its primary key and btree indexes: what
+-- The table, its columns (name, type, base type, whether NULL is ruled out, whether PostgreSQL came with the base type), and its primary key and btree indexes: what
 -- a batch key can be made of. A column of an index is its name, null where its order is not that of ORDER BY, and its
 -- direction. How many rows it has is reckoned as the planner does it: those of a page, as last counted, by the pages of
 -- now; null where they were never counted.
@@ -21,21 +21,23 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            SELECT ARRAY[
                a.attname::text,
                format_type(a.atttypid, a.atttypmod),
-               (
-                   WITH RECURSIVE under AS (
-                       SELECT a.atttypid AS oid
-                       UNION ALL
-                       SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
-                   )
-                   SELECT format_type(t.oid, -1) FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
-               ),
+               format_type(b.oid, -1),
                (a.attnotnull AND NOT EXISTS (
                    -- since 18 a column may be NOT NULL for new rows only
                    SELECT FROM pg_constraint k
                    WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
-               ))::text
+               ))::text,
+               (b.oid < 16384)::text
            ]
            FROM pg_attribute a
+           CROSS JOIN LATERAL (
+               WITH RECURSIVE under AS (
+                   SELECT a.atttypid AS oid
+                   UNION ALL
+                   SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
+               )
+               SELECT t.oid FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
+           ) AS b
            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            ORDER BY a.attnum
        ) AS columns,

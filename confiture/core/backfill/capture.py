@@ -120,7 +120,9 @@ class ChangeCapture:
         taking = sql.SQL(query("take_notes").decode()).format(
             notes=self._log_table,
             limit=sql.Literal(limit),
-            keys=sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True)),
+            keys=sql.SQL(", ").join(
+                key.log_text(column) for key, column in zip(self._key.columns, columns, strict=True)
+            ),
             columns=sql.SQL(", ").join(columns),
         )
         rows = self._connection.execute(taking).fetchall()

@@ -476,7 +476,7 @@ FROM (
 
 -- name: operator_schemas
 -- The schemas of comparison operators that are not in pg_catalog, by type: those of the default class for btree. A domain
--- has those of its base type.
+-- has those of its base type. And the base types of domains.
 WITH RECURSIVE compared AS (
     SELECT o.opcintype AS type, r.oprnamespace AS namespace
     FROM pg_opclass o
@@ -487,10 +487,19 @@ WITH RECURSIVE compared AS (
     WHERE o.oid >= 16384 AND o.opcdefault AND m.amname = 'btree'
     UNION ALL
     SELECT t.oid, c.namespace FROM compared c JOIN pg_type t ON t.typbasetype = c.type
+),
+below AS (
+    SELECT t.oid AS type, t.typbasetype AS base FROM pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT b.type, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.base AND t.typtype = 'd'
 )
 SELECT format_type(t.oid, -1) AS name, quote_ident(s.nspname) || '.' || quote_ident(t.typname) AS full_name,
-       n.nspname::text AS schema
-FROM compared c
-JOIN pg_type t ON t.oid = c.type
+       n.nspname::text AS schema, format_type(b.base, -1) AS base
+FROM pg_type t
 JOIN pg_namespace s ON s.oid = t.typnamespace
-JOIN pg_namespace n ON n.oid = c.namespace;
+LEFT JOIN compared c ON c.type = t.oid
+LEFT JOIN pg_namespace n ON n.oid = c.namespace
+LEFT JOIN (
+    SELECT u.type, u.base FROM below u JOIN pg_type k ON k.oid = u.base AND k.typtype <> 'd'
+) AS b ON b.type = t.oid
+WHERE c.type IS NOT NULL OR b.type IS NOT NULL;

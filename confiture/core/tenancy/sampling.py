@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from psycopg import sql
 
 from confiture.core.db.connection import Connection
+from confiture.core.db.operators import FIRST_USER_OID, to_text
 from confiture.core.tenancy.tenant_scope import TenantRowFilter
 from confiture.models.catalog import QualifiedName, Table, View
 from confiture.models.tenancy_proofs import TenantSample
@@ -25,17 +26,22 @@ def read_tenants_by_size(
         naming[named.name] = column
     if not naming:
         return []
-    counts = [
-        sql.SQL(
-            "SELECT {column}::pg_catalog.text AS tenant, pg_catalog.count(*) AS rows FROM {relation} GROUP BY {column}"
-        ).format(column=sql.Identifier(column), relation=sql.Identifier(*name))
-        for name, column in naming.items()
-    ]
+    counts = [_count_query(connection, sql.Identifier(*name), column) for name, column in naming.items()]
     found = sql.SQL(
         "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant"
         " ORDER BY pg_catalog.sum(rows) DESC, tenant"
     ).format(sql.SQL(" UNION ALL ").join(counts))
     return [row["tenant"] for row in connection.execute(found).fetchall()]
+
+
+def _count_query(connection: Connection, relation: sql.Identifier, column: str) -> sql.Composed:
+    """Of a domain, the description of a result has the type below, and so has a SELECT that groups by it."""
+    name = sql.Identifier(column)
+    described = connection.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(name, relation)).description or ()
+    is_builtin = all(one.type_code < FIRST_USER_OID for one in described)
+    return sql.SQL("SELECT {} AS tenant, pg_catalog.count(*) AS rows FROM {} GROUP BY {}").format(
+        to_text(name, is_builtin=is_builtin), relation, name
+    )
 
 
 def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
