@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from confiture.core.backfill.capture import has_capture, remove_capture
 from confiture.core.backfill.concurrent_writes import LOCK_TIMEOUT_MS
 from confiture.core.db.connection import Connection, ConnectionTarget
 from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.history_schema import read_format
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import acquire_migration_lock, lock_key
@@ -30,6 +32,9 @@ def list_backfills(connection: Connection, history: HistoryKey) -> tuple[Backfil
         return ()
     parameters = {**history.parameters, "key": lock_key(history)}
     rows: list[dict[str, Any]] = connection.execute(query("backfills"), parameters).fetchall()
+    for row in rows:
+        for name in ("started_at", "finished_at"):
+            row[name] = row[name] and datetime.fromisoformat(row[name])
     return tuple(BackfillState(**row) for row in rows)
 
 
@@ -42,6 +47,8 @@ def request_control(connection: Connection, history: HistoryKey, version: str | 
 
 def find_unfinished(connection: Connection, history: HistoryKey, version: str | None) -> BackfillState:
     """The one backfill that is not done, or that of a version. Raises InputError."""
+    # not only to look at it
+    read_format(connection)
     open_ones = [
         one for one in list_backfills(connection, history) if one.state != "done" and version in (None, one.version)
     ]
