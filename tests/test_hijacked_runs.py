@@ -7,7 +7,9 @@ PostgreSQL has no operators of their own, `varchar` and a domain.
 from __future__ import annotations
 
 import pytest
+from psycopg import sql
 
+from confiture.core.db.operators import FIRST_USER_OID, to_text
 from confiture.testing.schema_snapshot import read_schema_snapshot
 from tests.fix_projects import Project
 from tests.fix_servers import Database
@@ -119,3 +121,98 @@ def test_nothing_of_others_is_called(attacked: Project, database: Database) -> N
         read_schema_snapshot(connection)
         assert called(connection) is None
         run("migrate", "down")
+
+
+# a role owns the types of a superuser's columns, or may create where an extension has its operators; what its functions
+# are called for is written down where no rollback takes it back
+OWNED_TYPES = """
+CREATE EXTENSION citext SCHEMA public;
+CREATE SEQUENCE calls;
+CREATE SCHEMA app;
+CREATE DOMAIN app.code AS public.citext;
+CREATE SCHEMA m;
+CREATE DOMAIN m.number AS bigint;
+CREATE TYPE m.tenant AS ENUM ('a', 'b');
+CREATE TABLE app.w_orders (tenant_id m.tenant, id app.code, number m.number, PRIMARY KEY (tenant_id, id, number));
+CREATE TABLE app.r_orders (
+    tenant_id m.tenant, id app.code, number bigint, kind m.tenant, PRIMARY KEY (tenant_id, id, number)
+);
+INSERT INTO app.w_orders SELECT (ARRAY['a', 'b'])[n % 2 + 1]::m.tenant, 'k' || n, n FROM generate_series(1, 100) n;
+ANALYZE app.w_orders;
+CREATE FUNCTION m.text(m.tenant) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM nextval('public.calls'); RETURN 'a'; END $$;
+CREATE FUNCTION m.tenant(text) RETURNS m.tenant LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM nextval('public.calls'); RETURN 'a'; END $$;
+CREATE CAST (m.tenant AS text) WITH FUNCTION m.text(m.tenant);
+CREATE CAST (text AS m.tenant) WITH FUNCTION m.tenant(text);
+CREATE FUNCTION m.json(m.tenant) RETURNS json LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM nextval('public.calls'); RETURN '1'; END $$;
+CREATE CAST (m.tenant AS json) WITH FUNCTION m.json(m.tenant);
+CREATE FUNCTION m.is_fine(bigint) RETURNS boolean LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM nextval('public.calls'); RETURN true; END $$;
+ALTER DOMAIN m.number ADD CHECK (m.is_fine(VALUE)) NOT VALID;
+ALTER FUNCTION m.tenant(text) OWNER TO pg_monitor;
+"""
+OPERATORS = """
+CREATE FUNCTION public.{1}(a app.code, b {2}) RETURNS boolean LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM nextval('public.calls'); RETURN a::public.citext OPERATOR(public.{0}) b::public.citext; END $$;
+CREATE OPERATOR public.{0} (LEFTARG = app.code, RIGHTARG = {2}, FUNCTION = public.{1});
+"""
+OWNED_FILL = """
+after_ddl:
+  - name: fill
+    backfill:
+      into: app.r_orders
+      from: app.w_orders
+      alias: w
+      batch_rows: 10
+      sql: >-
+        INSERT INTO app.r_orders (tenant_id, id, number)
+        SELECT w.tenant_id, w.id, w.number FROM app.w_orders w WHERE {{ batch }}
+        ON CONFLICT (tenant_id, id, number) DO NOTHING
+  - name: proof
+    reconcile:
+      table: app.r_orders
+      sql: SELECT tenant_id, id, number FROM app.w_orders
+      by: tenant_id
+"""
+
+
+def test_owners_of_types_are_not_called(shop: Project, database: Database) -> None:
+    operators = (("=", "eq"), ("<", "lt"), (">", "gt"), ("<=", "le"), (">=", "ge"))
+    made = (OPERATORS.format(*one, right) for one in operators for right in ("app.code", "public.citext"))
+    database.execute(OWNED_TYPES + "".join(made))
+    shop.migration("001_fill", OWNED_FILL)
+    database.execute("ALTER SEQUENCE calls RESTART")
+    shop.run("migrate", "up", "--dry-run")
+    shop.run("migrate", "up")
+    shop.run("verify")
+    assert "isolated" in shop.run("tenancy", "prove").out
+    database.execute("UPDATE app.r_orders SET number = number + 1000 WHERE number = 7")
+    assert "k7" in shop.run("verify", expect=1).out
+    assert not database.value("SELECT is_called FROM calls")
+    err = " ".join(
+        shop.run(
+            "reconcile", "app.r_orders", "--sql", "SELECT id, 'a'::text AS kind FROM app.w_orders", expect=None
+        ).err.split()
+    )
+    assert "kind needs a cast by the function m.tenant(text), which belongs to the role pg_monitor" in err
+    assert not database.value("SELECT is_called FROM calls")
+
+
+def test_texts_are_those_of_casts(database: Database) -> None:
+    """Stored hashes and batch bounds are made of them."""
+    database.execute(
+        "CREATE EXTENSION citext SCHEMA public; CREATE TYPE mood AS ENUM ('a b', '');"
+        "CREATE DOMAIN code AS varchar(5); CREATE TYPE pair AS (x int, y mood);"
+        "CREATE TYPE span AS RANGE (subtype = date);"
+        "CREATE TABLE t (a mood, b citext, c code, d mood[], e pair, f span, g code[], h boolean, i char(4), j int[]);"
+        "INSERT INTO t VALUES ('a b', 'aB', 'x', '{a b,\"\",NULL}', '(1,a b)', '[2026-01-01,)', '{a,\"b c\"}', true,"
+        " 'a', '{1}'), ('', '', '', '{}', '(,)', 'empty', '{}', false, '', '{}'); INSERT INTO t DEFAULT VALUES"
+    )
+    with database.connect() as connection:
+        for column in connection.execute("SELECT * FROM t LIMIT 0").description or ():
+            name = sql.Identifier(column.name)
+            text = to_text(name, is_builtin=column.type_code < FIRST_USER_OID)
+            differing = sql.SQL("SELECT count(*) FROM t WHERE ({}) IS DISTINCT FROM {}::text").format(text, name)
+            assert connection.execute(differing).fetchone() == (0,), column.name

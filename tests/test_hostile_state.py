@@ -83,6 +83,8 @@ REFUSED = {
     "notes as a view": "CREATE VIEW confiture.backfill_1_keys AS SELECT 1 AS entry",
     "noting function of a role": "CREATE FUNCTION confiture.backfill_1_note_0() RETURNS trigger LANGUAGE plpgsql"
     " AS 'BEGIN END'; ALTER FUNCTION confiture.backfill_1_note_0() OWNER TO {role}",
+    "noting function that a role may call": "CREATE FUNCTION confiture.backfill_1_note_0() RETURNS trigger"
+    " LANGUAGE plpgsql AS 'BEGIN END'; GRANT EXECUTE ON FUNCTION confiture.backfill_1_note_0() TO {role}",
     "format without a row": "DELETE FROM confiture.format",
     "format of two rows": "INSERT INTO confiture.format VALUES (1)",
     "format of no number": "ALTER TABLE confiture.format ALTER version DROP NOT NULL;"
@@ -217,6 +219,11 @@ MEMBERSHIPS = {
         "CREATE ROLE {a}; GRANT {a} TO {evil} WITH ADMIN OPTION; {as_evil}; GRANT {a} TO {me}",
         False,
     ),
+    "a member of the database's owner": (
+        "CREATE ROLE {a}; CREATE ROLE {b}; GRANT {owner}, {a} TO {b} WITH ADMIN OPTION;"
+        "SET SESSION AUTHORIZATION {b}; GRANT {a} TO {me}",
+        True,
+    ),
     "half a superuser": (
         "CREATE ROLE {b}; GRANT {b} TO {evil} WITH ADMIN OPTION; GRANT {b} TO {me};"
         "{as_evil}; CREATE ROLE {a}; GRANT {a} TO {b}",
@@ -230,8 +237,12 @@ def test_who_grants_a_membership_counts(roles: Roles, granted_by: str) -> None:
     granted, is_trusted = MEMBERSHIPS[granted_by]
     evil, me = roles.reader, roles.migrator
     names = {"evil": evil, "me": me, "a": f"{evil}_a", "b": f"{evil}_b"}
+    names |= {"owner": f"{evil}_owner"}
     names |= {"as_evil": f"SET SESSION AUTHORIZATION {evil}", "as_me": f"SET SESSION AUTHORIZATION {me}"}
-    roles.database.execute(f"ALTER ROLE {evil} CREATEROLE")
+    roles.database.execute(
+        f"ALTER ROLE {evil} CREATEROLE; CREATE ROLE {names['owner']};"
+        f"ALTER DATABASE {roles.database.name} OWNER TO {names['owner']}"
+    )
     with roles.database.connect() as connection:
         try:
             for statement in granted.format(**names).split(";"):
@@ -241,7 +252,8 @@ def test_who_grants_a_membership_counts(roles: Roles, granted_by: str) -> None:
                 assert _is_trusted(mine) == is_trusted
         finally:
             connection.execute("RESET SESSION AUTHORIZATION; DROP SCHEMA IF EXISTS confiture")
-            for role in (f"{evil}_a", f"{evil}_b"):
+            connection.execute(f"ALTER DATABASE {roles.database.name} OWNER TO postgres")
+            for role in (f"{evil}_a", f"{evil}_b", names["owner"]):
                 if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                     connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
@@ -296,3 +308,31 @@ def test_what_a_backfill_would_use_is_not_of_others(shop: Project, roles: Roles,
     err = " ".join(shop.run("migrate", "up", expect=5).err.split())
     assert f"belongs to the role {roles.reader}" in err
     assert database.value("SELECT count(*) FROM public.r") == 0
+
+
+def test_a_table_whose_key_changed_its_type_calls_no_cast(shop: Project, database: Database) -> None:
+    """Its owner can put a cast there, which would run with the rights of the role that migrates."""
+    database.execute(
+        TABLES + ROWS + "ALTER TABLE public.r ADD CHECK (id <> 55); CREATE SEQUENCE public.calls;"
+        "CREATE TABLE public.other (id int);"
+        "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER confiture_backfill_1 AFTER INSERT ON public.other EXECUTE FUNCTION public.f()"
+    )
+    shop.migration("001_fill", FILL)
+    shop.run("migrate", "up", expect=5)
+    database.execute(
+        "CREATE TYPE public.t AS (x bigint);"
+        "CREATE FUNCTION public.evil(public.t) RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('public.calls') $$;"
+        "CREATE CAST (public.t AS bigint) WITH FUNCTION public.evil(public.t) AS ASSIGNMENT;"
+        "ALTER TABLE public.w DROP CONSTRAINT w_pkey;"
+        "ALTER TABLE public.w ALTER id TYPE public.t USING ROW(id)::public.t;"
+        "INSERT INTO public.w VALUES (ROW(500)::public.t);"
+        "CREATE TRIGGER x AFTER INSERT ON public.other FOR EACH ROW EXECUTE FUNCTION confiture.backfill_1_note_0();"
+        "INSERT INTO public.other VALUES (1)"
+    )
+    assert not database.value("SELECT is_called FROM public.calls")
+    assert database.value("SELECT count(*) FROM confiture.backfill_1_keys WHERE k1 IS NULL") == 2
+    database.execute("DROP TRIGGER x ON public.other")
+    shop.run("backfill", "cancel")
+    names = database.rows("SELECT tgname FROM pg_trigger WHERE tgrelid = 'public.other'::regclass ORDER BY 1")
+    assert ("confiture_backfill_1",) in names

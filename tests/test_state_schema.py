@@ -56,10 +56,24 @@ def test_every_command_refuses_what_runs_code(applied: Project, database: Databa
 def test_the_next_step_helps(applied: Project, database: Database, opened: str) -> None:
     database.execute(OPENED[opened])
     err = " ".join(applied.run("migrate", "up", expect=3).err.split())
-    revoke = re.search("REVOKE .* FROM (PUBLIC|pg_monitor)", err)
+    revoke = re.search("REVOKE .* FROM (PUBLIC|pg_monitor) CASCADE", err)
     assert revoke
     database.execute(revoke[0])
     applied.run("migrate", "up")
+
+
+def test_a_role_that_may_only_read_monitors(applied: Project, roles: Roles) -> None:
+    database = roles.database
+    database.execute(
+        f"ALTER SCHEMA confiture OWNER TO {roles.migrator};"
+        + "".join(f"ALTER TABLE confiture.{name} OWNER TO {roles.migrator};" for name in TABLES)
+        + f"GRANT USAGE ON SCHEMA confiture TO {roles.reader};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA confiture TO {roles.reader}"
+    )
+    applied.environ["DATABASE_URL"] = roles.url(roles.reader)
+    for command in ("migrate status", "verify", "backfill status", "lint --live"):
+        assert "foreign" not in applied.run(*command.split(), expect=None).err
+    assert f"GRANT {roles.migrator} TO {roles.reader}" in " ".join(applied.run("migrate", "up", expect=3).err.split())
 
 
 def test_default_privileges_do_not_open_the_history(shop: Project, database: Database) -> None:
@@ -88,7 +102,8 @@ def test_what_a_foreign_role_owns_is_refused(shop: Project, roles: Roles, what: 
     if who == "ordinary role":
         shop.environ["DATABASE_URL"] = roles.url(roles.migrator)
     shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
-    for command in ("migrate status", "migrate up"):
+    # an ordinary role may look at what others may write
+    for command in ("migrate status" if who == "superuser" else "migrate up --dry-run", "migrate up"):
         err = " ".join(shop.run(*command.split(), expect=3).err.split())
         assert f"belongs to the role {roles.reader if what != 'one table' or who != 'superuser' else owner}" in err
     assert database.value("SELECT to_regclass('public.a')") is None
@@ -263,6 +278,16 @@ def test_a_schema_that_is_there_already_is_no_change(shop_18: Project) -> None:
     shop_18.migration("002_b", "ddl: [{sql: CREATE SCHEMA IF NOT EXISTS confiture}]\n")
     shop_18.run("migrate", "up", "--dry-run")
     shop_18.run("migrate", "up")
+
+
+def test_a_publication_of_all_tables_does_not_stop_migrations(shop: Project, database: Database) -> None:
+    database.execute(
+        f"CREATE PUBLICATION everything FOR ALL TABLES; ALTER DATABASE {database.name} SET datestyle = 'German'"
+    )
+    shop.migration("001_a", "ddl: [{sql: CREATE TABLE public.a (id int)}]\n")
+    shop.run("migrate", "up")
+    for command in ("migrate status", "verify", "backfill status"):
+        shop.run(*command.split())
 
 
 def test_what_others_left_in_the_schema_does_not_stop_migrations(applied: Project, database: Database) -> None:

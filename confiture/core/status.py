@@ -32,7 +32,7 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
         # before the history: what a run that ends in between left midway in it has not stopped
         under_way = _find_lock_holder(connection, lock_key(key))
         store = HistoryStore(connection, key)
-        is_installed = store.is_installed()
+        is_installed = store.is_installed(only_reads=True)
         history = store.read_history() if is_installed else ()
         others = store.other_histories() if is_installed else ()
         renamed = find_other_history(project, store) if is_installed and not history else None
@@ -85,4 +85,4 @@ def _find_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigrati
 def read_history(connection: Connection, key: HistoryKey) -> tuple[AppliedMigration, ...]:
     """All rows of a history, none where nothing was ever applied."""
     state = HistoryStore(connection, key)
-    return state.read_history() if state.is_installed() else ()
+    return state.read_history() if state.is_installed(only_reads=True) else ()

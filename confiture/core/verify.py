@@ -79,7 +79,7 @@ def _applied_plans(
     """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
     history = read_history(connection, project.settings.history)
     state = HistoryStore(connection, project.settings.history)
-    if not history and state.is_installed():
+    if not history and state.is_installed(only_reads=True):
         reject_other_history(project, state)
     rows = {version_key(row.version): row for row in history if row.state is MigrationState.APPLIED}
     plans = {version_key(plan.version): plan for plan in project.ups}

@@ -1,5 +1,5 @@
 -- name: key_source
--- The table, its columns (name, type, base type, whether NULL is ruled out), and its primary key and btree indexes: what
+-- The table, its columns (name, type, base type, whether NULL is ruled out, whether PostgreSQL came with the base type), and its primary key and btree indexes: what
 -- a batch key can be made of. A column of an index is its name, null where its order is not that of ORDER BY, and its
 -- direction. How many rows it has is reckoned as the planner does it: those of a page, as last counted, by the pages of
 -- now; null where they were never counted.
@@ -21,21 +21,23 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
            SELECT ARRAY[
                a.attname::text,
                format_type(a.atttypid, a.atttypmod),
-               (
-                   WITH RECURSIVE under AS (
-                       SELECT a.atttypid AS oid
-                       UNION ALL
-                       SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
-                   )
-                   SELECT format_type(t.oid, -1) FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
-               ),
+               format_type(b.oid, -1),
                (a.attnotnull AND NOT EXISTS (
                    -- since 18 a column may be NOT NULL for new rows only
                    SELECT FROM pg_constraint k
                    WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
-               ))::text
+               ))::text,
+               (b.oid < 16384)::text
            ]
            FROM pg_attribute a
+           CROSS JOIN LATERAL (
+               WITH RECURSIVE under AS (
+                   SELECT a.atttypid AS oid
+                   UNION ALL
+                   SELECT t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype <> 0
+               )
+               SELECT t.oid FROM under u JOIN pg_type t ON t.oid = u.oid WHERE t.typbasetype = 0
+           ) AS b
            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            ORDER BY a.attnum
        ) AS columns,
@@ -171,11 +173,12 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'inf
 ORDER BY 2, 3;
 
 -- name: captured_columns
--- Of columns that are said to hold the batch key: which are there, and can be noted without a cast that may fail.
+-- Of columns that are said to hold the batch key: which are there, and can be noted without a cast that may fail, or is a
+-- function of whoever owns the type.
 SELECT u.name, a.attname IS NOT NULL AS is_there, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(b.oid = to_regtype(u.type)::oid OR EXISTS (
            SELECT FROM pg_cast c
-           WHERE c.castsource = b.oid AND c.casttarget = to_regtype(u.type)::oid AND c.castcontext = 'i'
+           WHERE c.castsource = b.oid AND c.casttarget = to_regtype(u.type)::oid AND c.castcontext = 'i' AND c.castfunc < 16384
        ), false) AS fits
 FROM unnest(%(names)s::text[], %(types)s::text[]) AS u (name, type)
 LEFT JOIN pg_attribute a
@@ -305,7 +308,8 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NUL
 -- Format 2 has no columns project and into_table; target is there what is into_table now.
 SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source,
        coalesce(to_jsonb(b) ->> 'into_table', b.target) AS target, b.state, b.control,
-       b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, b.started_at, b.finished_at,
+       b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, to_json(b.started_at) AS started_at,
+       to_json(b.finished_at) AS finished_at,
        coalesce(b.beat_at > clock_timestamp() - interval '5 s', false) AND EXISTS (
            SELECT
            FROM pg_locks l
@@ -336,8 +340,10 @@ SET control = %(control)s
 WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done';
 
 -- name: capture_triggers
+-- Anyone may give a trigger of their own table such a name.
 SELECT t.tgname::text AS name, n.nspname::text AS schema, c.relname::text AS table
 FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE t.tgname = ANY (%(names)s) AND t.tgparentid = 0;
@@ -350,6 +356,21 @@ SELECT EXISTS (
     WHERE t.tgrelid = to_regclass(%(table)s) AND t.tgname = %(trigger)s AND t.tgenabled = 'A'
       AND p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
 ) AS installed;
+
+-- name: captured_types
+-- A table and its partitions, and the types of some of its columns.
+SELECT c.oid::bigint AS oid,
+       ARRAY(
+           SELECT a.atttypid::bigint
+           FROM unnest(%(columns)s::text[]) WITH ORDINALITY AS u (name, position)
+           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = u.name
+           ORDER BY u.position
+       ) AS types,
+       ARRAY(
+           SELECT p.relid::oid::bigint FROM pg_partition_tree(c.oid) p UNION SELECT c.oid::bigint
+       ) AS holders
+FROM pg_class c
+WHERE c.oid = to_regclass(%(table)s);
 
 -- name: capture_functions
 SELECT p.proname::text AS name

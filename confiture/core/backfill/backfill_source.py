@@ -63,13 +63,13 @@ def backfill_error(step: PlannedStep, code: str, message: str, hint: str, detail
 def _build_key_columns(
     step: PlannedStep, row: dict[str, Any], names: Sequence[str], operators: Operators
 ) -> list[KeyColumn]:
-    known = {name: (type_, base, not_null == "true") for name, type_, base, not_null in row["columns"]}
+    known = {name: facts for name, *facts in row["columns"]}
     found = []
     for name in names:
         if name not in known:
             raise backfill_error(step, "no-batch-key", f"{row['name']} has no column {name}", "look at `key:`")
-        type_, base, not_null = known[name]
-        if not not_null:
+        type_, base, not_null, is_builtin = known[name]
+        if not_null != "true":
             message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
             table = quote_table(QualifiedName(row["schema"], row["name"]))
             hint = (
@@ -77,7 +77,15 @@ def _build_key_columns(
                 f" {quote_identifier(name)} SET NOT NULL"
             )
             raise backfill_error(step, "no-batch-key", message, hint)
-        found.append(KeyColumn(name=name, type=type_, base_type=base, operator_schema=operators.schema_for(base)))
+        found.append(
+            KeyColumn(
+                name=name,
+                type=type_,
+                base_type=base,
+                operator_schema=operators.schema_for(base),
+                is_builtin=is_builtin == "true",
+            )
+        )
     return found
 
 

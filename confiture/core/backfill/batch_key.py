@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from confiture.core.db.operators import CATALOG, qualified_operator
+from confiture.core.db.operators import CATALOG, qualified_operator, to_text
 from confiture.models.catalog import QualifiedName
 
 KeyValues = tuple[str, ...]
@@ -23,34 +23,53 @@ _WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "pg_ca
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL writes it; `base` is that without a domain and without a length.
+    """A column of a key with its type as PostgreSQL writes it; `base_type` is that without a domain and a length.
 
-    `operators` is the schema of the type's comparison operators.
+    `operator_schema` is that of the type's comparison operators, `is_builtin` says whether PostgreSQL came with the
+    base type. Values are compared and cast as that: the checks and operators of a domain are its owner's.
     """
 
     name: str
     type: str
     base_type: str = ""
     operator_schema: str = CATALOG
+    is_builtin: bool = True
 
     def literal(self, value: str) -> sql.Composed:
         """A value of the column as SQL."""
-        return sql.SQL("{}::").format(sql.Literal(value)) + sql.SQL(self.type)
+        return self._to_base(sql.Literal(value))
 
     def compare(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
         """The comparison of two values of the column."""
+        if self.operator_schema != CATALOG:
+            # others may have made an operator there that takes their domain
+            left, right = self._to_base(left), self._to_base(right)
         return sql.SQL("{} {} {}").format(left, sql.SQL(qualified_operator(sign, self.operator_schema)), right)
 
     def text(self, value: sql.Composable) -> sql.Composed:
         """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
-        is_dated = (self.base_type or self.type).startswith(_DATED)
-        return (_DATED_TEXT if is_dated else sql.SQL("{}::pg_catalog.text")).format(value)
+        return self._text(self._to_base(value))
+
+    def log_text(self, value: sql.Composable) -> sql.Composed:
+        """The text of a value of the type `log_type`."""
+        return self._text(value)
 
     @property
     def log_type(self) -> str:
         """A type that takes whatever equals a value of the column: columns of other tables are often wider."""
-        base = self.base_type or self.type
-        return _WIDER.get(base, base)
+        return _WIDER.get(self._base, self._base)
+
+    @property
+    def _base(self) -> str:
+        return self.base_type or self.type
+
+    def _to_base(self, value: sql.Composable) -> sql.Composed:
+        return sql.SQL("{}::").format(value) + sql.SQL(self._base)
+
+    def _text(self, value: sql.Composable) -> sql.Composed:
+        if self._base.startswith(_DATED):
+            return _DATED_TEXT.format(value)
+        return to_text(value, is_builtin=self.is_builtin)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

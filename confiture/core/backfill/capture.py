@@ -75,6 +75,7 @@ class ChangeCapture:
         target = sql.Identifier(*table.name)
         self._connection.execute(self._function_definition(table, function))
         self._connection.execute(sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function))
+        revoke_from_others(self._connection, {f"backfill_{self._number}_note_{position}"})
         # it is replaced, but stays that of the role that made it
         read_format(self._connection)
         for event, suffix, level in (("INSERT OR UPDATE OR DELETE", "", "ROW"), ("TRUNCATE", "_truncate", "STATEMENT")):
@@ -119,7 +120,9 @@ class ChangeCapture:
         taking = sql.SQL(query("take_notes").decode()).format(
             notes=self._log_table,
             limit=sql.Literal(limit),
-            keys=sql.SQL(", ").join(key.text(column) for key, column in zip(self._key.columns, columns, strict=True)),
+            keys=sql.SQL(", ").join(
+                key.log_text(column) for key, column in zip(self._key.columns, columns, strict=True)
+            ),
             columns=sql.SQL(", ").join(columns),
         )
         rows = self._connection.execute(taking).fetchall()
@@ -199,7 +202,9 @@ class ChangeCapture:
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
         """Runs with the rights of its owner: whoever writes the table needs none on our schema.
 
-        With this search path, types of extensions have no operators but those of records.
+        With this search path, types of extensions have no operators but those of records. To write a value of another
+        type would be to call the cast of whoever owns the type: then, and for a table that is not the captured one or a
+        partition of it, a row without a key says that writes went unseen.
         """
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
@@ -213,11 +218,22 @@ class ChangeCapture:
         is_old = sql.SQL(" AND ").join(sql.SQL("OLD.{} IS NOT NULL").format(column) for column in columns)
         is_new = sql.SQL(" AND ").join(sql.SQL("NEW.{} IS NOT NULL").format(column) for column in columns)
         own = "current_setting('confiture.filling', true) = 'on'" if table.is_target else "false"
+        found = fetch_named_row(
+            self._connection, "captured_types", table=quote_table(table.name), columns=list(table.columns)
+        )
+        changed = sql.SQL(" OR ").join(
+            sql.SQL("pg_typeof(NEW.{})::oid <> {}").format(column, sql.Literal(oid))
+            for column, oid in zip(columns, found["types"], strict=True)
+        )
         return (
             sql.SQL(
                 "BEGIN"
                 " IF {own} THEN RETURN NULL; END IF;"
                 " IF TG_OP = 'TRUNCATE' THEN INSERT INTO {notes} DEFAULT VALUES; RETURN NULL; END IF;"
+                " IF TG_RELID <> ALL ({holders}::oid[]) AND NOT EXISTS"
+                " (SELECT FROM pg_partition_ancestors(TG_RELID) p WHERE p.relid::oid = {table}::oid)"
+                " THEN INSERT INTO {notes} DEFAULT VALUES; RETURN NULL; END IF;"
+                " IF {changed} THEN INSERT INTO {notes} DEFAULT VALUES; RETURN NULL; END IF;"
                 " IF TG_OP <> 'INSERT' AND {is_old} THEN INSERT INTO {notes} ({into}) VALUES ({old}); END IF;"
                 " IF TG_OP = 'INSERT' AND {is_new} THEN INSERT INTO {notes} ({into}) VALUES ({new}); END IF;"
                 " IF TG_OP = 'UPDATE' AND {is_new} AND ROW({new})::record *<> ROW({old})::record"
@@ -227,6 +243,9 @@ class ChangeCapture:
             )
             .format(
                 own=sql.SQL(own),
+                holders=sql.Literal(found["holders"]),
+                table=sql.Literal(found["oid"]),
+                changed=changed,
                 notes=self._log_table,
                 into=sql.SQL(", ").join(sql.Identifier(_log_column(place)) for place in range(len(self._key))),
                 is_old=is_old,
@@ -258,7 +277,9 @@ def has_capture(connection: Connection, number: int) -> bool:
 
 def _find_triggers(connection: Connection, number: int) -> list[dict[str, Any]]:
     names = [_trigger_name(number), f"{_trigger_name(number)}_truncate"]
-    return connection.execute(query("capture_triggers"), {"names": names}).fetchall()
+    return connection.execute(
+        query("capture_triggers"), {"names": names, "functions": _function_pattern(number)}
+    ).fetchall()
 
 
 def _trigger_name(number: int) -> str:

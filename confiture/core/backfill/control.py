@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ from confiture.core.backfill.backfill_store import BackfillId, BackfillStore
 from confiture.core.backfill.capture import has_capture, remove_capture
 from confiture.core.db.connection import QUEUE_LOCK_TIMEOUT_MS, Connection, ConnectionTarget, set_lock_timeout
 from confiture.core.db.errors import LOCK_CONFLICTS, db_error_diagnostic
+from confiture.core.db.history_schema import read_format
 from confiture.core.db.history_store import HistoryStore
 from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import acquire_migration_lock, lock_key
@@ -29,6 +31,9 @@ def list_backfills(connection: Connection, history: HistoryKey) -> tuple[Backfil
         return ()
     parameters = {**history.parameters, "key": lock_key(history)}
     rows: list[dict[str, Any]] = connection.execute(query("backfills"), parameters).fetchall()
+    for row in rows:
+        for name in ("started_at", "finished_at"):
+            row[name] = row[name] and datetime.fromisoformat(row[name])
     return tuple(BackfillState(**row) for row in rows)
 
 
@@ -41,6 +46,8 @@ def request_control(connection: Connection, history: HistoryKey, version: str | 
 
 def find_unfinished(connection: Connection, history: HistoryKey, version: str | None) -> BackfillState:
     """The one backfill that is not done, or that of a version. Raises InputError."""
+    # not only to look at it
+    read_format(connection)
     open_ones = [
         one for one in list_backfills(connection, history) if one.state != "done" and version in (None, one.version)
     ]

@@ -17,10 +17,11 @@ from psycopg.rows import dict_row
 
 from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.queries import query
-from confiture.core.db.search_path import SCHEMA, schemas_on_path
+from confiture.core.db.search_path import SCHEMA, path_without_history, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
 from confiture.secrets import add_secret, hide_values
+from confiture.sql.expressions import quote_identifier
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -132,11 +133,14 @@ def check_server(connection: Connection, label: str) -> None:
         )
     # also where the schema is not there yet: the first migration makes it, and the second would find it
     if SCHEMA in schemas_on_path(row["search_path"], row["role"]):
+        path = path_without_history(row["search_path"], row["role"])
+        # SET ROLE does not bring the settings of that role
+        login = quote_identifier(connection.info.user)
         raise _unavailable_error(
             "search-path",
             f"the search path of the role {row['role']} has the schema of the history, {SCHEMA}: {row['search_path']}",
-            f"ALTER ROLE {row['role']} IN DATABASE {row['database']} SET search_path = public; or put"
-            " `options=-csearch_path=public` into the URL",
+            f"ALTER ROLE {login} IN DATABASE {row['database']} SET search_path = {path}; if the URL sets another, with"
+            " `options=-csearch_path=...`, change it there",
         )
 
 

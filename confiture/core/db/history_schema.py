@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confiture.core.db.connection import Connection
+from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.errors import StepFailed
 from confiture.core.db.queries import FORMAT, query
 from confiture.core.db.search_path import SCHEMA
@@ -49,21 +49,26 @@ class SchemaContent:
     others: Mapping[str, str]
 
 
-def read_format(connection: Connection) -> int:
+def read_format(connection: Connection, *, only_reads: bool = False) -> int:
     """The format of our tables, 0 where there are none. Raises DatabaseUnavailable where a newer program made them, and
     where the schema is not ours, or not safe.
+
+    To read them as an ordinary role, it is enough that they run no code: who owns or may write them is not asked.
     """
     row = _read_schema(connection)
-    if row is None:
+    if not row["has_schema"]:
         return 0
-    if not row["is_trusted"]:
+    only_reads = only_reads and not row["is_superuser"]
+    relations: list[dict[str, Any]] = row["relations"]
+    is_history = row["format_columns"] == _FORMAT_COLUMNS
+    if not row["is_trusted"] and not only_reads:
+        is_empty = not (relations or row["others"])
+        drop = f"connect as {row['owner']}; or, as its owner or a superuser, DROP SCHEMA {SCHEMA}"
         raise _schema_error(
             "foreign-schema",
             f"the schema {SCHEMA} belongs to the role {row['owner']}, which {row['role']} cannot trust",
-            f"connect as {row['owner']}; or drop the schema, or ALTER SCHEMA {SCHEMA} OWNER TO {row['role']}",
+            drop if is_empty else _ownership_hint(row, row),
         )
-    relations: list[dict[str, Any]] = row["relations"]
-    is_history = row["format_columns"] == _FORMAT_COLUMNS
     if (relations or row["others"]) and not is_history:
         names = ", ".join([*(f"{SCHEMA}.{relation['name']}" for relation in relations), *row["others"]][:3])
         raise _schema_error(
@@ -71,11 +76,9 @@ def read_format(connection: Connection) -> int:
             f"the schema {SCHEMA} is not that of the migration history: it holds {names}",
             f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema of this name",
         )
-    problems = [
-        *_shared(row),
-        *(problem for relation in relations for problem in _table_problems(relation, row["role"])),
-    ]
-    problems += [_foreign_function(function, row["role"]) for function in row["functions"]]
+    problems = [problem for relation in relations for problem in _table_problems(relation)]
+    if not only_reads:
+        problems += [*_foreign_tables(row), *map(_foreign_function, row["functions"]), *_shared(row)]
     if problems:
         raise DatabaseUnavailable(*problems)
     if not is_history:
@@ -86,24 +89,39 @@ def read_format(connection: Connection) -> int:
     return version
 
 
-def revoke_from_others(connection: Connection, names: Collection[str]) -> None:
-    """Takes back what default privileges gave on the schema, tables and sequences that were just made, to roles that
-    are not trusted. The tables are named without their schema; their sequences go with them.
-    """
+def check_maker(connection: Connection) -> None:
+    """Raises DatabaseUnavailable where what this session makes would belong to a role that it cannot trust."""
     row = _read_schema(connection)
-    for one in row["privileges"] if row else ():
+    if row["maker_distrusted_by"]:
+        raise _schema_error(
+            "foreign-schema",
+            f"the history would belong to the role {row['maker']}, which {row['maker_distrusted_by']} cannot trust",
+            f"connect as {row['maker']}"
+            + (
+                ""
+                if row["is_superuser"]
+                else f"; or have a superuser run GRANT {row['maker']} TO {row['maker_distrusted_by']}"
+            ),
+        )
+
+
+def revoke_from_others(connection: Connection, names: Collection[str]) -> None:
+    """Takes back what default privileges gave on the schema, tables, sequences and functions that were just made, to
+    roles that are not trusted. They are named without their schema; the sequences of tables go with them.
+    """
+    for one in _read_schema(connection)["privileges"]:
         if one["name"] in names or (one["kind"] == "SEQUENCE" and one["table"] in names):
             connection.execute(_revocation(one).encode())
 
 
-def _read_schema(connection: Connection) -> dict[str, Any] | None:
+def _read_schema(connection: Connection) -> dict[str, Any]:
     parameters = {
         "login": connection.info.user,
         "known": list(TABLES),
         "first_oid": _FIRST_OID,
         "foreign_expression": _FOREIGN_EXPRESSION,
     }
-    return connection.execute(query("state_schema"), parameters).fetchone()
+    return fetch_named_row(connection, "state_schema", **parameters)
 
 
 def _read_version(connection: Connection) -> int:
@@ -141,21 +159,55 @@ def _shared(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
 
 
 def _revocation(one: Mapping[str, Any]) -> str:
+    """The statement that takes privileges back, also from those to whom the role has passed them on."""
     name = SCHEMA if one["kind"] == "SCHEMA" else f"{SCHEMA}.{one['name']}"
     kind = "" if one["kind"] == "TABLE" else f"{one['kind']} "
-    return f"REVOKE {', '.join(one['privileges'])} ON {kind}{name} FROM {one['grantee']}"
+    call = "()" if one["kind"] == "FUNCTION" else ""
+    return f"REVOKE {', '.join(one['privileges'])} ON {kind}{name}{call} FROM {one['grantee']} CASCADE"
 
 
-def _foreign_function(function: Mapping[str, Any], role: str) -> Diagnostic:
+def _ownership_hint(row: Mapping[str, Any], owned: Mapping[str, Any]) -> str:
+    """What to do about a schema or a table of ours whose owner is not trusted. A history is never dropped."""
+    connect = f"connect as {owned['owner']}"
+    if not row["is_superuser"]:
+        return f"{connect}; or have a superuser run GRANT {owned['owner']} TO {owned['role']}"
+    owners = [f"ALTER SCHEMA {SCHEMA} OWNER TO {owned['role']}"] if not row["is_trusted"] else []
+    owners += [
+        f"ALTER TABLE {SCHEMA}.{one['name']} OWNER TO {one['role']}"
+        for one in row["relations"]
+        if not one["is_trusted"]
+    ]
+    return f"{connect}; or, if you know where it comes from: {'; '.join(owners)}"
+
+
+def _foreign_tables(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """Tables of owners that are not trusted; those of one owner are one problem."""
+    foreign = [relation for relation in row["relations"] if not relation["is_trusted"]]
+    for owner in dict.fromkeys(relation["owner"] for relation in foreign):
+        owned = [relation for relation in foreign if relation["owner"] == owner]
+        names = [f"{SCHEMA}.{relation['name']}" for relation in owned]
+        what = f"the table {names[0]} belongs" if len(names) == 1 else f"the tables {', '.join(names)} belong"
+        is_lasting = any(relation["name"] in TABLES for relation in owned)
+        yield Diagnostic(
+            code="foreign-table",
+            message=f"{what} to the role {owner}, which {owned[0]['role']} cannot trust",
+            hint=_ownership_hint(row, owned[0])
+            if is_lasting
+            else f"find out who made it, then DROP TABLE {', '.join(names)}",
+        )
+
+
+def _foreign_function(function: Mapping[str, Any]) -> Diagnostic:
+    name = function["name"]
     return Diagnostic(
         code="foreign-code",
-        message=f"the {function['name']} belongs to the role {function['owner']}, which {role} cannot trust",
-        hint=f"find out who made it, and drop it: DROP {function['name'].upper().partition(' ')[0]} ...",
+        message=f"the function {name} belongs to the role {function['owner']}, which {function['role']} cannot trust",
+        hint=f"find out who made it, then DROP FUNCTION {name} CASCADE",
     )
 
 
-def _table_problems(relation: Mapping[str, Any], role: str) -> Iterator[Diagnostic]:
-    """What is wrong with one of our tables."""
+def _table_problems(relation: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """What is wrong with one of our tables, whoever owns it."""
     name = f"{SCHEMA}.{relation['name']}"
     if relation["kind"] != "r":
         yield Diagnostic(
@@ -163,20 +215,14 @@ def _table_problems(relation: Mapping[str, Any], role: str) -> Iterator[Diagnost
             message=f"{name} is not an ordinary table",
             hint="restore the schema from a backup: something else stands in place of the history",
         )
-    if not relation["is_trusted"]:
-        is_lasting = relation["name"] in TABLES
-        yield Diagnostic(
-            code="foreign-table",
-            message=f"the table {name} belongs to the role {relation['owner']}, which {role} cannot trust",
-            hint=f"connect as {relation['owner']}, or "
-            + (f"ALTER TABLE {name} OWNER TO {role}" if is_lasting else f"find out who made it, and DROP TABLE {name}"),
-        )
     if relation["code"]:
+        fixes = "; ".join(relation["fixes"])
+        rest = "" if relation["is_fixable"] else "restore the table from a backup" if not fixes else "drop the rest"
         yield Diagnostic(
             code="foreign-code",
             message=f"{name} runs code that is not of this program",
             detail=tuple(relation["code"]),
-            hint="find out who added it, and drop it",
+            hint=f"find out who added it, then {', and '.join(one for one in (fixes, rest) if one)}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
 from confiture.core.db.errors import first_line
-from confiture.core.db.history_schema import TABLES, read_format, revoke_from_others
+from confiture.core.db.history_schema import TABLES, check_maker, read_format, revoke_from_others
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.queries import FORMAT, history_schema_sql, query
 from confiture.core.db.search_path import SCHEMA
@@ -52,9 +53,12 @@ class HistoryStore:
         """The same history over another connection."""
         return HistoryStore(connection, self.key)
 
-    def is_installed(self) -> bool:
-        """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables."""
-        return self._read_format() > 0
+    def is_installed(self, *, only_reads: bool = False) -> bool:
+        """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables.
+
+        `only_reads` is what a command says that writes nothing.
+        """
+        return read_format(self._connection, only_reads=only_reads) > 0
 
     def is_current(self) -> bool:
         """Whether our tables have today's format. Raises DatabaseUnavailable where a newer program made them."""
@@ -62,10 +66,10 @@ class HistoryStore:
 
     def has_backfills(self) -> bool:
         """Whether our tables know of backfills. Raises DatabaseUnavailable where a newer program made them."""
-        return self._read_format() >= _FIRST_WITH_BACKFILLS
+        return read_format(self._connection, only_reads=True) >= _FIRST_WITH_BACKFILLS
 
     def _read_format(self) -> int:
-        """The format of our tables, 0 where there are none."""
+        """The format of our tables, 0 where there are none, for who is about to write them."""
         return read_format(self._connection)
 
     def check_privileges(self) -> None:
@@ -76,10 +80,11 @@ class HistoryStore:
                 Diagnostic(
                     code="no-right-to-create",
                     message=f"the role {rights['role']} may not make the tables of the history in schema confiture",
-                    hint="GRANT CREATE ON DATABASE to it, or let somebody who may run CREATE SCHEMA confiture"
-                    " AUTHORIZATION it",
+                    hint=f"GRANT CREATE ON DATABASE {rights['database']} TO {rights['role']}; or, as a superuser,"
+                    f" CREATE SCHEMA {SCHEMA} AUTHORIZATION {rights['role']}",
                 )
             )
+        check_maker(self._connection)
 
     def install(self) -> None:
         """Makes our tables, in today's format. Waits for another project that does the same."""
@@ -99,7 +104,7 @@ class HistoryStore:
 
     def check_writable(self) -> None:
         """Raises DatabaseUnavailable where the role may not make our tables, or not upgrade them."""
-        if not self.is_installed():
+        if not self._read_format():
             self.check_privileges()
         elif self.needs_upgrade():
             self._check_owner()
@@ -367,7 +372,7 @@ def _to_applied_migration(row: dict[str, Any]) -> AppliedMigration:
         steps=tuple(
             StepChecksum(phase=Phase(phase), label=label, checksum=sum_) for phase, label, sum_ in row["steps"]
         ),
-        applied_at=row["applied_at"],
+        applied_at=datetime.fromisoformat(row["applied_at"]) if row["applied_at"] else None,
         applied_by=row["applied_by"],
         duration_ms=row["duration_ms"],
         prediction_outcome=_prediction_outcome(row),

@@ -100,9 +100,9 @@ def _describe_holder(connection: Connection, key: int) -> str:
     if row is None:
         return "the holder has just let go"
     who = f"{row['application_name'] or 'a session'} as {row['usename']}"
-    since: datetime | None = row["backend_start"]
-    if since is None:
+    if row["backend_start"] is None:
         # PostgreSQL hides the rest from all but the same role and monitors
         return f"{who}, server process {row['pid']}"
+    since = datetime.fromisoformat(row["backend_start"])
     place = row["client_addr"] or "a local socket"
     return f"{who} from {place}, server process {row['pid']}, since {since:%Y-%m-%d %H:%M:%S %Z}"

@@ -21,7 +21,7 @@ SELECT current_setting('server_version_num')::int AS version_number,
        pg_is_in_recovery() AS in_recovery,
        current_setting('default_transaction_read_only')::bool AS read_only,
        pg_backend_pid() AS backend_pid,
-       current_database() AS database,
+       quote_ident(current_database()) AS database,
        current_setting('search_path') AS search_path,
        current_user::text AS role;
 
@@ -30,7 +30,9 @@ SELECT current_setting('server_version_num')::int AS version_number,
 -- Code that others left runs as current_user and may go back to session_user, or to the role that logged in: a role is
 -- trusted if each of these trusts it. A superuser trusts superusers alone. Any other role trusts these, itself, the
 -- owner of the database, and what it is a member of, by grants of those: anyone can make us a member of a role of
--- theirs. So it does not count a grant of anyone else, but of a role that may grant our own to itself.
+-- theirs. So it does not count a grant of anyone else, but of a role that may grant our own to itself, or that a superuser
+-- made a member of the database's owner. Nor does a membership that neither inherits nor allows SET ROLE: since 16, that
+-- is what a role gets in each role that it creates.
 WITH RECURSIVE
 me AS MATERIALIZED (
     SELECT r.oid, r.rolsuper FROM pg_roles r WHERE r.rolname IN (%(login)s, session_user, current_user)
@@ -41,16 +43,28 @@ chief AS MATERIALIZED (
 owner AS MATERIALIZED (
     SELECT d.datdba AS oid FROM pg_database d WHERE d.datname = current_database()
 ),
+-- 15 does not have these options
+membership AS MATERIALIZED (
+    SELECT m.roleid, m.member, m.grantor, m.admin_option,
+           coalesce((to_jsonb(m) ->> 'inherit_option')::boolean OR (to_jsonb(m) ->> 'set_option')::boolean, true) AS counts
+    FROM pg_auth_members m
+),
 granted (me, role) AS (
     SELECT me.oid, me.oid FROM me
     UNION
     SELECT g.me, m.roleid
     FROM granted g
-    JOIN pg_auth_members m ON m.member = g.role
+    JOIN membership m ON m.member = g.role AND m.counts
     WHERE m.grantor = g.me OR m.grantor IN (SELECT oid FROM chief UNION ALL SELECT oid FROM owner)
        OR EXISTS (
            SELECT
-           FROM pg_auth_members a
+           FROM membership o
+           WHERE o.roleid = (SELECT oid FROM owner) AND o.member = m.grantor AND o.counts
+             AND o.grantor IN (SELECT oid FROM chief)
+       )
+       OR EXISTS (
+           SELECT
+           FROM membership a
            WHERE a.roleid = g.me AND a.member = m.grantor AND a.admin_option AND a.grantor IN (SELECT oid FROM chief)
        )
 ),
@@ -89,7 +103,7 @@ counter AS MATERIALIZED (
     WHERE h.classid = 'pg_class'::regclass
 ),
 noting AS MATERIALIZED (
-    SELECT p.oid, p.proowner
+    SELECT p.oid, p.proowner, p.proname::text AS name, p.proacl
     FROM held h
     JOIN pg_proc p ON p.oid = h.objid
     WHERE h.classid = 'pg_proc'::regclass AND p.proname ~ '^backfill_[0-9]+_note_[0-9]+$'
@@ -104,61 +118,103 @@ acl AS (
     SELECT 'SEQUENCE', s.name, s.of_table, s.relowner, a.grantee, a.privilege_type
     FROM counter s CROSS JOIN LATERAL aclexplode(s.relacl) a
     UNION ALL
+    -- not the default, which the functions of earlier versions have
+    SELECT 'FUNCTION', p.name, NULL, p.proowner, a.grantee, a.privilege_type
+    FROM noting p CROSS JOIN LATERAL aclexplode(p.proacl) a
+    UNION ALL
     SELECT 'SCHEMA', n.nspname::text, NULL, n.nspowner, a.grantee, a.privilege_type
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
     WHERE n.nspname = 'confiture' AND a.privilege_type = 'CREATE'
 ),
-code (relation, label) AS MATERIALIZED (
+code (relation, label, fix) AS MATERIALIZED (
     SELECT t.tgrelid,
            CASE WHEN t.tgisinternal THEN pg_describe_object('pg_constraint'::regclass, t.tgconstraint, 0)
-                ELSE 'the trigger ' || t.tgname END
+                ELSE 'the trigger ' || t.tgname END,
+           CASE WHEN NOT t.tgisinternal THEN format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass)
+                WHEN t.tgconstrrelid <> 0 THEN (
+                    SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', k.conrelid::regclass, k.conname)
+                    FROM pg_constraint k WHERE k.oid = t.tgconstraint
+                ) END
     FROM pg_trigger t
     WHERE t.tgrelid IN (SELECT oid FROM ours)
       AND (NOT t.tgisinternal OR (t.tgconstrrelid <> 0 AND t.tgconstrrelid NOT IN (SELECT oid FROM ours)))
     UNION ALL
-    SELECT r.ev_class, 'the rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class IN (SELECT oid FROM ours)
+    SELECT r.ev_class, 'the rule ' || r.rulename,
+           CASE WHEN r.ev_type <> '1' THEN format('DROP RULE %%I ON %%s', r.rulename, r.ev_class::regclass) END
+    FROM pg_rewrite r WHERE r.ev_class IN (SELECT oid FROM ours)
     UNION ALL
-    SELECT p.polrelid, 'the policy ' || p.polname FROM pg_policy p WHERE p.polrelid IN (SELECT oid FROM ours)
+    SELECT p.polrelid, 'the policy ' || p.polname, format('DROP POLICY %%I ON %%s', p.polname, p.polrelid::regclass)
+    FROM pg_policy p WHERE p.polrelid IN (SELECT oid FROM ours)
     UNION ALL
-    SELECT o.oid, 'row level security' FROM ours o WHERE o.relrowsecurity OR o.relforcerowsecurity
+    SELECT o.oid, 'row level security',
+           format('ALTER TABLE %%s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', o.oid::regclass)
+    FROM ours o WHERE o.relrowsecurity OR o.relforcerowsecurity
     UNION ALL
-    SELECT o.oid, 'the type of the table' FROM ours o WHERE o.reloftype <> 0
+    SELECT o.oid, 'the type of the table', format('ALTER TABLE %%s NOT OF', o.oid::regclass)
+    FROM ours o WHERE o.reloftype <> 0
     UNION ALL
-    SELECT o.oid, 'inheritance'
+    SELECT o.oid, 'inheritance',
+           format('ALTER TABLE %%s NO INHERIT %%s', i.inhrelid::regclass, i.inhparent::regclass)
     FROM ours o JOIN pg_inherits i ON o.oid IN (i.inhparent, i.inhrelid)
     UNION ALL
-    SELECT s.stxrelid, 'the statistics ' || s.stxname
+    SELECT s.stxrelid, 'the statistics ' || s.stxname,
+           format('DROP STATISTICS %%s.%%I', s.stxnamespace::regnamespace, s.stxname)
     FROM pg_statistic_ext s WHERE s.stxrelid IN (SELECT oid FROM ours)
     UNION ALL
     -- what PostgreSQL came with has smaller numbers; notes of a backfill have the types of its key
-    SELECT a.attrelid, 'the column ' || a.attname
+    SELECT a.attrelid, 'the column ' || a.attname, NULL
     FROM ours o
     JOIN pg_attribute a ON a.attrelid = o.oid
     WHERE a.attgenerated <> '' OR (a.atttypid >= %(first_oid)s AND o.name = ANY (%(known)s::text[]))
     UNION ALL
-    SELECT i.indrelid, pg_describe_object('pg_class'::regclass, i.indexrelid, 0)
+    SELECT i.indrelid, pg_describe_object('pg_class'::regclass, i.indexrelid, 0),
+           CASE WHEN NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+                THEN format('DROP INDEX %%s', i.indexrelid::regclass) END
     FROM pg_index i
     WHERE i.indrelid IN (SELECT oid FROM ours)
       AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
            OR EXISTS (SELECT FROM unnest(i.indclass::oid[]) AS used (oid) WHERE used.oid >= %(first_oid)s))
     UNION ALL
-    SELECT f.adrelid, pg_describe_object('pg_attrdef'::regclass, f.oid, 0)
+    SELECT f.adrelid, pg_describe_object('pg_attrdef'::regclass, f.oid, 0), NULL
     FROM pg_attrdef f
     WHERE f.adrelid IN (SELECT oid FROM ours) AND f.adbin::text ~ %(foreign_expression)s
     UNION ALL
-    SELECT k.conrelid, pg_describe_object('pg_constraint'::regclass, k.oid, 0)
+    SELECT k.conrelid, pg_describe_object('pg_constraint'::regclass, k.oid, 0),
+           format('ALTER TABLE %%s DROP CONSTRAINT %%I', k.conrelid::regclass, k.conname)
     FROM pg_constraint k
     WHERE k.conrelid IN (SELECT oid FROM ours) AND (k.contype = 'x' OR k.conbin::text ~ %(foreign_expression)s)
+),
+distrust AS MATERIALIZED (
+    -- which of our roles does not trust another one
+    SELECT r.oid, (
+               SELECT quote_ident(m.rolname)
+               FROM pg_roles m
+               JOIN me ON me.oid = m.oid
+               WHERE NOT EXISTS (SELECT FROM granted g WHERE g.me = me.oid AND g.role = r.oid)
+               ORDER BY me.rolsuper DESC, m.rolname = current_user
+               LIMIT 1
+           ) AS role
+    FROM pg_roles r
+    WHERE r.oid NOT IN (SELECT oid FROM trusted)
 )
-SELECT pg_get_userbyid(n.nspowner)::text AS owner, n.nspowner IN (SELECT oid FROM trusted) AS is_trusted,
-       session_user::text AS role,
+SELECT n.oid IS NOT NULL AS has_schema, quote_ident(pg_get_userbyid(n.nspowner)) AS owner,
+       n.nspowner IN (SELECT oid FROM trusted) AS is_trusted,
+       (SELECT d.role FROM distrust d WHERE d.oid = n.nspowner) AS role,
+       quote_ident(current_user) AS maker,
+       (SELECT d.role FROM distrust d JOIN pg_roles r ON r.oid = d.oid WHERE r.rolname = current_user) AS maker_distrusted_by,
+       EXISTS (SELECT FROM me WHERE me.rolsuper) AS is_superuser,
        coalesce((
            SELECT json_agg(json_build_object(
                'name', o.name,
                'kind', o.relkind,
-               'owner', pg_get_userbyid(o.relowner),
+               'owner', quote_ident(pg_get_userbyid(o.relowner)),
                'is_trusted', o.relowner IN (SELECT oid FROM trusted),
-               'code', (SELECT coalesce(json_agg(DISTINCT code.label), '[]') FROM code WHERE code.relation = o.oid)
+               'role', (SELECT d.role FROM distrust d WHERE d.oid = o.relowner),
+               'code', ARRAY(SELECT DISTINCT code.label FROM code WHERE code.relation = o.oid ORDER BY 1),
+               'fixes', ARRAY(
+                   SELECT DISTINCT code.fix FROM code WHERE code.relation = o.oid AND code.fix IS NOT NULL ORDER BY 1
+               ),
+               'is_fixable', NOT EXISTS (SELECT FROM code WHERE code.relation = o.oid AND code.fix IS NULL)
            ) ORDER BY o.name)
            FROM ours o
        ), '[]') AS relations,
@@ -184,7 +240,8 @@ SELECT pg_get_userbyid(n.nspowner)::text AS owner, n.nspowner IN (SELECT oid FRO
        ), '[]') AS privileges,
        coalesce((
            SELECT json_agg(json_build_object(
-               'name', pg_describe_object('pg_proc'::regclass, p.oid, 0), 'owner', pg_get_userbyid(p.proowner)
+               'name', p.oid::regprocedure::text, 'owner', quote_ident(pg_get_userbyid(p.proowner)),
+               'role', (SELECT d.role FROM distrust d WHERE d.oid = p.proowner)
            ))
            FROM noting p
            WHERE p.proowner NOT IN (SELECT oid FROM trusted)
@@ -199,8 +256,8 @@ SELECT pg_get_userbyid(n.nspowner)::text AS owner, n.nspowner IN (SELECT oid FRO
                )
            ) AS x
        ), '[]') AS others
-FROM pg_namespace n
-WHERE n.nspname = 'confiture';
+FROM (SELECT 'confiture' AS name) AS our
+LEFT JOIN pg_namespace n ON n.nspname = our.name;
 
 -- name: schema_content
 -- What our schema holds: our tables, by name, and what is not ours. What backfills of other projects make there comes
@@ -254,7 +311,7 @@ SELECT n.oid IS NOT NULL AS has_schema,
        CASE WHEN n.oid IS NULL
             THEN has_database_privilege(current_database(), 'CREATE')
             ELSE has_schema_privilege(n.oid, 'CREATE') END AS may_install,
-       current_user AS role
+       quote_ident(current_user) AS role, quote_ident(current_database()) AS database
 FROM (SELECT 'confiture' AS name) AS ours
 LEFT JOIN pg_namespace n ON n.nspname = ours.name;
 
@@ -267,9 +324,10 @@ COMMENT ON SCHEMA confiture IS 'History and state of the migration tool confitur
 SELECT version FROM confiture.format LIMIT 2;
 
 -- name: history
+-- Times as JSON: the driver does not read those of every DateStyle.
 -- Formats 1 and 2 have no columns project and target: there, these names mean those of `former`.
 SELECT m.position, m.version, m.name, m.state, m.origin, m.attempt::text AS attempt, m.checksum, m.chain, m.steps,
-       m.applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
+       to_json(m.applied_at) AS applied_at, m.applied_by, m.duration_ms, p.predicted_ms, p.low_ms, p.high_ms, p.measured_ms
 FROM (SELECT 'default' AS project, '' AS target) AS former
 CROSS JOIN LATERAL (
     SELECT t.*, project AS of_project, target AS of_target
@@ -404,7 +462,8 @@ UPDATE confiture.migrations SET project = %(new)s WHERE project = %(old)s;
 SELECT pg_try_advisory_lock(%(key)s) AS locked;
 
 -- name: lock_holder
-SELECT a.pid, a.usename, a.application_name, a.client_addr::text AS client_addr, a.backend_start
+SELECT a.pid, a.usename, a.application_name, a.client_addr::text AS client_addr,
+       to_json(a.backend_start) AS backend_start
 FROM pg_locks l
 JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted
@@ -476,7 +535,7 @@ FROM (
 
 -- name: operator_schemas
 -- The schemas of comparison operators that are not in pg_catalog, by type: those of the default class for btree. A domain
--- has those of its base type.
+-- has those of its base type. And the base types of domains.
 WITH RECURSIVE compared AS (
     SELECT o.opcintype AS type, r.oprnamespace AS namespace
     FROM pg_opclass o
@@ -487,10 +546,19 @@ WITH RECURSIVE compared AS (
     WHERE o.oid >= 16384 AND o.opcdefault AND m.amname = 'btree'
     UNION ALL
     SELECT t.oid, c.namespace FROM compared c JOIN pg_type t ON t.typbasetype = c.type
+),
+below AS (
+    SELECT t.oid AS type, t.typbasetype AS base FROM pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT b.type, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.base AND t.typtype = 'd'
 )
 SELECT format_type(t.oid, -1) AS name, quote_ident(s.nspname) || '.' || quote_ident(t.typname) AS full_name,
-       n.nspname::text AS schema
-FROM compared c
-JOIN pg_type t ON t.oid = c.type
+       n.nspname::text AS schema, format_type(b.base, -1) AS base
+FROM pg_type t
 JOIN pg_namespace s ON s.oid = t.typnamespace
-JOIN pg_namespace n ON n.oid = c.namespace;
+LEFT JOIN compared c ON c.type = t.oid
+LEFT JOIN pg_namespace n ON n.oid = c.namespace
+LEFT JOIN (
+    SELECT u.type, u.base FROM below u JOIN pg_type k ON k.oid = u.base AND k.typtype <> 'd'
+) AS b ON b.type = t.oid
+WHERE c.type IS NOT NULL OR b.type IS NOT NULL;

@@ -61,7 +61,7 @@ class _ComparisonBuilder:
 
     def build(self) -> TableComparison:
         table = self._read_table()
-        returned = self._read_query_columns()
+        returned, types = self._read_query_columns()
         self._check_columns(table, returned)
         statement = parse_rendered(self._step.rendered)[0]
         unsteady = self._nondeterministic_columns(statement)
@@ -72,6 +72,7 @@ class _ComparisonBuilder:
                 type=table.columns[name]["type"],
                 number=number,
                 is_collatable=table.columns[name]["is_collatable"],
+                is_builtin=table.columns[name]["is_builtin"],
                 operator_schema=operators.schema_for(table.columns[name]["type"]),
             )
             for number, name in enumerate(name for name in returned if name not in unsteady)
@@ -79,6 +80,7 @@ class _ComparisonBuilder:
         if not columns:
             raise self._not_comparable("reconcile-columns", "the query returns no column that can be compared", _RETURN)
         columns = self._make_comparable(columns)
+        self._check_cast_owners(columns, types)
         self._check_casts(columns)
         compared = {column.name: column for column in columns}
         return TableComparison(
@@ -110,12 +112,13 @@ class _ComparisonBuilder:
         columns = {column["name"]: column for column in row["columns"]}
         return _TableInfo(row["schema"], row["name"], columns, row["keys"])
 
-    def _read_query_columns(self) -> list[str]:
-        """The names of the query's columns."""
+    def _read_query_columns(self) -> tuple[list[str], Mapping[str, int]]:
+        """The names of the query's columns, and the OIDs of their types."""
         text = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(sql.SQL(self._query)).as_string(self._connection)
         with translate_errors(self._step, text):
             cursor = self._connection.execute(text.encode())
-        return [column.name for column in cursor.description or ()]
+        columns = cursor.description or ()
+        return [column.name for column in columns], {column.name: column.type_code for column in columns}
 
     def _check_columns(self, table: _TableInfo, query_columns: Sequence[str]) -> None:
         twice = sorted({name for name in query_columns if query_columns.count(name) > 1})
@@ -173,6 +176,19 @@ class _ComparisonBuilder:
         except _NO_FORM:
             return False
         return True
+
+    def _check_cast_owners(self, columns: Sequence[ComparedColumn], types: Mapping[str, int]) -> None:
+        """Refuses casts that the query does not have itself, and that call a function of another role."""
+        parameters = {
+            "sources": [types[column.name] for column in columns],
+            "targets": [column.type for column in columns],
+        }
+        row = self._connection.execute(query("foreign_casts"), parameters).fetchone()
+        if row:
+            name = columns[row["position"] - 1].name
+            message = f"{name} needs a cast by the function {row['function']}, which belongs to the role {row['owner']}"
+            hint = "if that is right, cast it in the query"
+            raise self._not_comparable("reconcile-types", message, hint, CANNOT_COERCE)
 
     def _check_casts(self, columns: tuple[ComparedColumn, ...]) -> None:
         """Refuses columns whose types have nothing to do with each other."""

@@ -10,6 +10,7 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                           ARRAY['bpchar', 'varchar', 'bit', 'varbit', 'bpchar[]', 'varchar[]', 'bit[]', 'varbit[]']
                           ::regtype[]::oid[]
                       ) THEN t.modifier ELSE -1 END),
+                      'is_builtin', t.base < 16384,
                       'is_collatable', (SELECT typcollation <> 0 FROM pg_type WHERE oid = t.base)
                   ) ORDER BY a.attnum), '[]')
            FROM pg_attribute a
@@ -67,6 +68,18 @@ WHERE EXISTS (
                OR p.provariadic <> 0 AND u.arguments >= p.pronargs - 1)
 );
 
+-- name: foreign_casts
+-- Casts of these types, or of their elements, that call a function which is neither of a superuser nor of our own role.
+SELECT u.position, f.oid::regprocedure::text AS function, pg_get_userbyid(f.proowner)::text AS owner
+FROM unnest(%(sources)s::oid[], %(targets)s::text[]) WITH ORDINALITY AS u (source, target, position)
+JOIN pg_type s ON s.oid = u.source
+JOIN pg_type t ON t.oid = to_regtype(u.target)::oid
+JOIN pg_cast c ON (c.castsource = s.oid AND c.casttarget = t.oid)
+               OR (c.castsource = s.typelem AND c.casttarget = t.typelem)
+JOIN pg_proc f ON f.oid = c.castfunc
+JOIN pg_roles r ON r.oid = f.proowner
+WHERE NOT r.rolsuper AND NOT (r.rolname = current_user AND r.rolname = session_user);
+
 -- name: hash_groups
 -- Count and sum of hashes of each group, on both sides, in one statement and so in one snapshot. A sum, because in an
 -- exclusive or duplicates would cancel each other out. The hash of a row is that of PostgreSQL, hashed again: by itself it
@@ -97,7 +110,7 @@ SELECT count(*) AS groups,
        coalesce(sum(p.hash), 0)::text AS hash, coalesce(sum(p.expected_hash), 0)::text AS expected_hash,
        (SELECT count(*) FROM differing) AS differing,
        (SELECT coalesce(sum(d.rows), 0)::bigint FROM differing d) AS differing_rows,
-       ARRAY(SELECT d.part::text FROM differing d ORDER BY d.part LIMIT {most}) AS differing_groups
+       ARRAY(SELECT {part_text} FROM differing d ORDER BY d.part LIMIT {most}) AS differing_groups
 FROM parts p;
 
 -- name: hash_buckets

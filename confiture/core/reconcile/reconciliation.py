@@ -65,8 +65,9 @@ class _Reconciler:
 
     def run(self) -> ReconcileResult:
         started = time.perf_counter()
-        (found,) = self._fetch("hash_groups", most=sql.Literal(_MOST_GROUPS))
-        shape = self._comparison
+        shape, part = self._comparison, sql.Identifier("d", "part")
+        part_text = shape.by.text(part) if shape.by else part
+        (found,) = self._fetch("hash_groups", most=sql.Literal(_MOST_GROUPS), part_text=part_text)
         differences = self._find_differences(found) if found["differing"] else None
         return ReconcileResult(
             table=shape.name,
@@ -128,9 +129,7 @@ class _Reconciler:
         return condition, len(taken) == len(buckets)
 
     def _texts(self) -> sql.Composed:
-        return sql.SQL(", ").join(
-            sql.SQL("{}::pg_catalog.text").format(column.alias) for column in self._comparison.columns
-        )
+        return sql.SQL(", ").join(column.text(column.alias) for column in self._comparison.columns)
 
     def _pair_differences(self, rows: Sequence[dict[str, Any]]) -> list[Difference]:
         """The differences of one key: rows that one side lacks paired with those that it has too many."""

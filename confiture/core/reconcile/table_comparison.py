@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from confiture.core.db.operators import CATALOG
+from confiture.core.db.operators import CATALOG, to_text
 from confiture.models.reconcile_results import SkippedColumn
 
 
@@ -14,8 +14,8 @@ from confiture.models.reconcile_results import SkippedColumn
 class ComparedColumn:
     """A column that is compared. `type` is the table's, as PostgreSQL writes it; the query's side is cast to it.
 
-    Where the type has no hash function or no order, `as_text` says that its text is compared. `operators` is the schema
-    of the comparison operators.
+    The type is never a domain. Where it has no hash function or no order, `is_compared_as_text` says that its text is
+    compared. `operator_schema` is that of the comparison operators, `is_builtin` says whether PostgreSQL came with it.
     """
 
     name: str
@@ -24,6 +24,7 @@ class ComparedColumn:
     is_collatable: bool = False
     is_compared_as_text: bool = False
     operator_schema: str = CATALOG
+    is_builtin: bool = True
 
     @property
     def alias(self) -> sql.Composable:
@@ -38,10 +39,15 @@ class ComparedColumn:
         """A value, given as PostgreSQL prints it, in the same form."""
         return self._normalize(sql.Literal(text))
 
+    def text(self, value: sql.Composable) -> sql.Composed:
+        """The text of a value in that form."""
+        return to_text(value, is_builtin=self.is_builtin or self.is_compared_as_text)
+
     def _normalize(self, value: sql.Composable) -> sql.Composed:
         cast = sql.SQL("{}::{}").format(value, sql.SQL(self.type))
         if self.is_compared_as_text:
-            return sql.SQL('({})::pg_catalog.text COLLATE pg_catalog."C"').format(cast)
+            text = to_text(sql.SQL("({})").format(cast), is_builtin=self.is_builtin)
+            return sql.SQL('({}) COLLATE pg_catalog."C"').format(text)
         # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
         return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
 

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.errors import QUERY_CANCELED
+from confiture.core.db.operators import FIRST_USER_OID, to_text
 from confiture.core.db.queries import query
 from confiture.core.tenancy.errors import NotProvable
 from confiture.core.tenancy.tenant_scope import PROBED, TenantScope
@@ -27,15 +28,25 @@ _HINT = "allow more time, or look at fewer tenants"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ResultColumn:
+    """A column of a query. Its type has no length and is no domain."""
+
+    name: str
+    type: str
+    is_builtin: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonQuery:
-    """A query as each sight has it, and its columns: their names, their types, and by place which is the tenant, which
-    are compared, and which make up the key that only one tenant may lay claim to; `operators` is the schema of the
-    comparison operators of the tenant's type.
+    """A query as each scope has it, and its columns: their names, their types, and by place which of the types are
+    PostgreSQL's own, which is the tenant, which are compared, and which make up the key that only one tenant may lay
+    claim to; `operator_schema` is that of the comparison operators of the tenant's type.
     """
 
     queries: Mapping[TenantScope, Any]
     names: Sequence[str]
     types: Sequence[str]
+    builtin_positions: frozenset[int]
     tenant_position: int
     compared_positions: Sequence[int]
     operator_schema: str
@@ -51,12 +62,15 @@ class ComparisonResult:
     rows: int
 
 
-def read_result_columns(connection: Connection, tree: Any) -> list[tuple[str, str]]:
-    """The names and types of a query's columns; the types are of any length."""
+def read_result_columns(connection: Connection, tree: Any) -> list[ResultColumn]:
+    """The columns of a query. Its description has the types below domains."""
     asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_query_sql(tree))
     columns = connection.execute(asked).description or ()
     names = fetch_named_row(connection, "type_names", oids=[column.type_code for column in columns])["names"] or ()
-    return [(column.name, name) for column, name in zip(columns, names, strict=True)]
+    return [
+        ResultColumn(name=column.name, type=name, is_builtin=column.type_code < FIRST_USER_OID)
+        for column, name in zip(columns, names, strict=True)
+    ]
 
 
 def compare_tenants(
@@ -87,11 +101,19 @@ def _fetch(connection: Connection, name: str, parts: Mapping[str, sql.Composable
 def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str, sql.Composable]:
     columns = [_column_name(place) for place in range(len(comparison.names))]
     values = [_as_text(comparison, place) for place in comparison.compared_positions]
+    type_name = sql.SQL(comparison.types[comparison.tenant_position])
+    tenant = sql.SQL("q.{}::{}").format(_column_name(comparison.tenant_position), type_name)
+    # of a text, the cast may be a function of the type's owner; a constant goes through the input function
+    pairs = [sql.SQL("({0}, {0}::{1})").format(sql.Literal(one), type_name) for one in tenants]
     return {
         "tenants": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, tenants))),
+        "tenant_pairs": sql.SQL("VALUES {}").format(sql.SQL(", ").join(pairs)),
         "columns": sql.SQL(", ").join(columns),
-        "tenant": _column_name(comparison.tenant_position),
-        "type": sql.SQL(comparison.types[comparison.tenant_position]),
+        "tenant": sql.SQL("({})").format(tenant),
+        "tenant_text": to_text(
+            sql.SQL("({})").format(tenant), is_builtin=comparison.tenant_position in comparison.builtin_positions
+        ),
+        "type": type_name,
         "operators": sql.Identifier(comparison.operator_schema),
         "row": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(values)),
         "all": _query_sql(comparison.queries[TenantScope.ALL]),
@@ -136,7 +158,7 @@ def _as_text(comparison: ComparisonQuery, position: int) -> sql.Composable:
     column = _column_name(position)
     digits = _INEXACT.get(comparison.types[position])
     if digits is None:
-        return sql.SQL("q.{}::pg_catalog.text").format(column)
+        return to_text(sql.SQL("q.{}").format(column), is_builtin=position in comparison.builtin_positions)
     number = sql.SQL("q.{}::double precision").format(column)
     finite = sql.SQL("pg_catalog.to_char({} OPERATOR(pg_catalog.+) 0, {})").format(number, sql.Literal(digits))
     special = sql.SQL("{} OPERATOR(pg_catalog.=) ANY ('{{NaN, Infinity, -Infinity}}')").format(number)

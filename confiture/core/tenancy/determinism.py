@@ -201,7 +201,7 @@ def _order_aggregate(call: Any) -> None:
         and not call.agg_distinct
         and not call.agg_within_group
     ):
-        call.agg_order.extend(_sort_ascending(_cast_to_text(argument)) for argument in call.args)
+        call.agg_order.extend(_sort_ascending(_printed_text(argument)) for argument in call.args)
 
 
 def _order_dependent_windows(select: Any) -> Iterator[Any]:
@@ -227,9 +227,9 @@ def _tie_break_expressions(select: Any) -> Sequence[Any]:
     if select.group_clause:
         if any(one.WhichOneof("node") != "column_ref" for one in select.group_clause):
             return ()
-        return [_cast_to_text(one) for one in select.group_clause]
+        return [_printed_text(one) for one in select.group_clause]
     found = [name for item in select.from_clause for name in _aliases(item)]
-    return [_cast_to_text(_row_expression(name)) for name in found if name] if all(found) else ()
+    return [_printed_text(_row_expression(name)) for name in found if name] if all(found) else ()
 
 
 def _aliases(item: Any) -> Iterator[str | None]:
@@ -266,10 +266,11 @@ def _row_expression(name: str) -> Any:
     return pb.Node(row_expr=pb.RowExpr(args=[pb.Node(column_ref=pb.ColumnRef(fields=fields))], row_format=1))
 
 
-def _cast_to_text(node: Any) -> Any:
-    cast = parse_expression("CAST(NULL AS pg_catalog.text)")
-    cast.type_cast.arg.CopyFrom(node)
-    return cast
+def _printed_text(node: Any) -> Any:
+    """What a value prints as, NULL unlike an empty text. A cast could be a function of the type's owner."""
+    call = parse_expression("pg_catalog.format('%L', NULL)")
+    call.func_call.args[1].CopyFrom(node)
+    return call
 
 
 def _sort_ascending(node: Any) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg import sql
 
 from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.errors import INSUFFICIENT_PRIVILEGE
-from confiture.core.db.operators import read_operators
+from confiture.core.db.operators import FIRST_USER_OID, Operators, read_operators, to_text
 from confiture.core.db.queries import query
 from confiture.core.tenancy.comparison import ComparisonQuery, Deadline, compare_tenants, read_result_columns
 from confiture.core.tenancy.determinism import (
@@ -29,7 +30,7 @@ from confiture.core.tenancy.tenant_filter import (
     restrict_to_tenants,
     with_search_path,
 )
-from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope
+from confiture.core.tenancy.tenant_scope import TenantRowFilter, TenantScope, without_length
 from confiture.core.tenancy.write_queries import WriteQuery, build_write_queries
 from confiture.models.catalog import PUBLIC, Catalog, QualifiedName, Table, View
 from confiture.models.reconcile_results import SkippedColumn
@@ -101,15 +102,20 @@ class _StatementProver:
         self._tenants = tenants
         self._search_path: tuple[str, ...] = tuple(fetch_named_row(connection, "search_path")["path"])
         self._operators = read_operators(connection)
-        catalog = add_temporary_tables(connection, catalog)
+        catalog = _with_base_types(add_temporary_tables(connection, catalog), self._operators)
         self._catalog = with_search_path(catalog, self._search_path)
-        self._row_filter = TenantRowFilter(catalog, tenancy, self._operators)
+        self._row_filter = TenantRowFilter(catalog, tenancy, self._operators, self._read_view_types())
 
     def prove(self, statement: ParsedStatement) -> IsolationProof:
         parts = build_write_queries(statement.kind, statement.node, self._catalog, self._tenancy.column)
         if not parts:
             return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no rows")
         return _combine_proofs([(part, self._prove_query(part)) for part in parts])
+
+    def _read_view_types(self) -> Mapping[QualifiedName, str]:
+        """The types of the tenant's column in materialized views."""
+        rows = self._connection.execute(query("materialized_columns"), {"column": self._tenancy.column}).fetchall()
+        return {QualifiedName(row["schema"], row["name"]): row["type"] for row in rows}
 
     def _prove_query(self, write_query: WriteQuery) -> IsolationProof:
         relations = find_tenant_relations(write_query.query, self._row_filter, self._catalog)
@@ -156,16 +162,17 @@ class _StatementProver:
         settled = {sight: make_deterministic(tree, functions) for sight, tree in seen.items()}[TenantScope.ALL]
         columns = read_result_columns(self._connection, seen[TenantScope.ALL])
         names = tuple(
-            write_query.names[place] if place < len(write_query.names) else name
-            for place, (name, _) in enumerate(columns)
+            write_query.names[place] if place < len(write_query.names) else column.name
+            for place, column in enumerate(columns)
         )
         tenant = _find_tenant_position(names, self._tenancy.column, write_query, settled)
         question = ComparisonQuery(
             queries=seen,
             names=names,
-            types=tuple(type_name for _, type_name in columns),
+            types=tuple(column.type for column in columns),
+            builtin_positions=frozenset(place for place, column in enumerate(columns) if column.is_builtin),
             tenant_position=tenant,
-            operator_schema=self._operators.schema_for(columns[tenant][1]),
+            operator_schema=self._operators.schema_for(columns[tenant].type),
             compared_positions=tuple(place for place in range(len(names)) if place not in settled.skipped_columns),
             key_positions=tuple(names.index(one) for one in write_query.key if one in names)
             if _has_whole_key(write_query, names)
@@ -193,6 +200,24 @@ class _StatementProver:
                     is_user_defined=any(row["schema"] != "pg_catalog" for row in matching),
                 )
         return found
+
+
+def _with_base_types(catalog: Catalog, operators: Operators) -> Catalog:
+    """The same catalog, with the types below domains: what our queries cast to and compare as."""
+    tables = {
+        name: replace(
+            table,
+            columns=tuple(
+                replace(column, type=operators.base_type(without_length(column.type)))
+                if without_length(column.type) in operators.base_types
+                else column
+                for column in table.columns
+            ),
+        )
+        for name, table in catalog.tables.items()
+        if any(without_length(column.type) in operators.base_types for column in table.columns)
+    }
+    return replace(catalog, tables={**catalog.tables, **tables}) if tables else catalog
 
 
 def _find_tenant_position(
@@ -264,17 +289,22 @@ def read_tenants_by_size(
         naming[named.name] = column
     if not naming:
         return []
-    counts = [
-        sql.SQL(
-            "SELECT {column}::pg_catalog.text AS tenant, pg_catalog.count(*) AS rows FROM {relation} GROUP BY {column}"
-        ).format(column=sql.Identifier(column), relation=sql.Identifier(*name))
-        for name, column in naming.items()
-    ]
+    counts = [_count_query(connection, sql.Identifier(*name), column) for name, column in naming.items()]
     found = sql.SQL(
         "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant"
         " ORDER BY pg_catalog.sum(rows) DESC, tenant"
     ).format(sql.SQL(" UNION ALL ").join(counts))
     return [row["tenant"] for row in connection.execute(found).fetchall()]
+
+
+def _count_query(connection: Connection, relation: sql.Identifier, column: str) -> sql.Composed:
+    """Of a domain, the description of a result has the type below, and so has a SELECT that groups by it."""
+    name = sql.Identifier(column)
+    described = connection.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(name, relation)).description or ()
+    is_builtin = all(one.type_code < FIRST_USER_OID for one in described)
+    return sql.SQL("SELECT {} AS tenant, pg_catalog.count(*) AS rows FROM {} GROUP BY {}").format(
+        to_text(name, is_builtin=is_builtin), relation, name
+    )
 
 
 def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:

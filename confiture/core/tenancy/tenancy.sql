@@ -4,16 +4,24 @@
 -- What functions of these names are, all overloads together.
 SELECT CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::text END AS schema, p.proname::text AS name,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
-       CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(p.prorettype, -1) END AS returns
+       CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(b.oid, -1) END AS returns
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_type t ON t.oid = p.prorettype
+CROSS JOIN LATERAL (
+    WITH RECURSIVE under AS (
+        SELECT p.prorettype AS oid
+        UNION ALL
+        SELECT u.typbasetype FROM under JOIN pg_type u ON u.oid = under.oid WHERE u.typtype = 'd'
+    )
+    SELECT u.oid FROM under JOIN pg_type u ON u.oid = under.oid WHERE u.typtype <> 'd'
+) AS b
 WHERE p.proname = ANY (%(names)s);
 
 -- name: isolation_alone
 -- What the query makes from one tenant's data alone.
-SELECT {literal}::text AS tenant, coalesce(q.{tenant} OPERATOR({operators}.=) CAST({literal} AS {type}), false) AS is_own,
-       q.{tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
+SELECT {literal}::text AS tenant, coalesce({tenant} OPERATOR({operators}.=) CAST({literal} AS {type}), false) AS is_own,
+       {tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
 FROM ({one}) AS q ({columns})
 GROUP BY 2, 3, 4
 
@@ -22,12 +30,12 @@ GROUP BY 2, 3, 4
 -- (lost), and rows that it makes from the tenant's data for somebody else (astray) or for nobody (unowned), beyond what
 -- it makes from no data.
 WITH "confiture tenants" AS MATERIALIZED (
-    SELECT unnest({tenants}::text[]) AS tenant
+    SELECT * FROM ({tenant_pairs}) AS given (tenant, value)
 ), "confiture whole" AS (
     SELECT p.tenant, {row} AS "row", count(*) AS times
     FROM "confiture tenants" p
-    JOIN ({all}) AS q ({columns}) ON q.{tenant} OPERATOR({operators}.=) CAST(p.tenant AS {type})
-    WHERE q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])
+    JOIN ({all}) AS q ({columns}) ON {tenant} OPERATOR({operators}.=) p.value
+    WHERE {tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])
     GROUP BY 1, 2
 ), "confiture alone" AS (
     {alone}
@@ -59,12 +67,12 @@ ORDER BY c.tenant, c.kind, c.place;
 
 -- name: isolation_shared
 -- Rows that several tenants lay claim to, the chosen ones among them.
-SELECT min(q.{tenant}::text) FILTER (WHERE q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])) AS tenant,
-       array_agg(DISTINCT q.{tenant}::text) FILTER (WHERE q.{tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
+SELECT min({tenant_text}) FILTER (WHERE {tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])) AS tenant,
+       array_agg(DISTINCT {tenant_text}) FILTER (WHERE {tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
 FROM ({all}) AS q ({columns})
 WHERE {known}
 GROUP BY {group}
-HAVING count(DISTINCT q.{tenant}) > 1 AND bool_or(q.{tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[]))
+HAVING count(DISTINCT {tenant}) > 1 AND bool_or({tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[]))
 ORDER BY 1, 3
 LIMIT {shown};
 
@@ -80,6 +88,22 @@ GROUP BY c.oid, c.relname;
 
 -- name: search_path
 SELECT current_schemas(false)::text[] AS path;
+
+-- name: materialized_columns
+-- The type of a column of this name in materialized views, below domains.
+SELECT n.nspname::text AS schema, c.relname::text AS name, format_type(b.oid, -1) AS type
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = %(column)s AND NOT a.attisdropped
+CROSS JOIN LATERAL (
+    WITH RECURSIVE under AS (
+        SELECT a.atttypid AS oid
+        UNION ALL
+        SELECT u.typbasetype FROM under JOIN pg_type u ON u.oid = under.oid WHERE u.typtype = 'd'
+    )
+    SELECT u.oid FROM under JOIN pg_type u ON u.oid = under.oid WHERE u.typtype <> 'd'
+) AS b
+WHERE c.relkind = 'm';
 
 -- name: type_names
 SELECT array_agg(format_type(t.oid, -1) ORDER BY t.place) AS names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 
 from confiture.core.db.operators import CATALOG, Operators, qualified_operator
@@ -36,10 +37,19 @@ class TenantScope(Enum):
 
 
 class TenantRowFilter:
-    """Which rows of the relations of a catalog belong to a tenant."""
+    """Which rows of the relations of a catalog belong to a tenant. The types of its columns are no domains, nor are
+    `view_types`, those of the tenant's column in materialized views.
+    """
 
-    def __init__(self, catalog: Catalog, tenancy: TenancySettings, operators: Operators) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        tenancy: TenancySettings,
+        operators: Operators,
+        view_types: Mapping[QualifiedName, str],
+    ) -> None:
         self.catalog = catalog
+        self._view_types = view_types
         self._tenancy = tenancy
         self._operators = operators
         self._conditions: dict[QualifiedName, str | None] = {}
@@ -56,7 +66,7 @@ class TenantRowFilter:
         if isinstance(relation, View):
             name = self._tenancy.column
             is_shown = name in relation.columns and not find_matching_pattern(relation.name, self._tenancy.exempt)
-            return (name, "") if is_shown else None
+            return (name, self._view_types.get(relation.name, "")) if is_shown else None
         column = relation.column(tenant_column(relation, self.catalog, self._tenancy) or "")
         return (column.name, column.type) if column else None
 
@@ -123,17 +133,21 @@ class TenantRowFilter:
     def _equality_condition(self, column: str, type_name: str) -> str:
         if not type_name:
             return f"CAST({quote_identifier(column)} AS pg_catalog.text) {qualified_operator('=')} {PROBED}"
-        wanted = _without_length(type_name)
+        wanted = without_length(type_name)
+        # the column may be of a domain, for which others may have made an operator
         return (
-            f"{quote_identifier(column)} {qualified_operator('=', self._operators.schema_for(wanted))}"
-            f" CAST({PROBED} AS {wanted})"
+            f"CAST({quote_identifier(column)} AS {wanted})"
+            f" {qualified_operator('=', self._operators.schema_for(wanted))} CAST({PROBED} AS {wanted})"
         )
 
     def _path_condition(self, path: tuple[ForeignKeyStep, ...], condition: str) -> str:
         step, *rest = path
         inner = self._path_condition(tuple(rest), condition) if rest else condition
         columns = (step.key.columns, referenced_columns(step.key, step.target))
-        own, theirs = ([quote_identifier(name) for name in names] for names in columns)
+        own, theirs = (
+            [_cast_column(table, name) for name in names]
+            for table, names in zip((step.table, step.target), columns, strict=True)
+        )
         schemas = {self._operator_schema(step.table, name) for name in step.key.columns}
         if len(schemas) > 1:
             # one operator stands for all columns: that of arrays takes the one of each type
@@ -144,10 +158,16 @@ class TenantRowFilter:
 
     def _operator_schema(self, table: Table, column: str) -> str:
         found = table.column(column)
-        return self._operators.schema_for(_without_length(found.type)) if found else CATALOG
+        return self._operators.schema_for(without_length(found.type)) if found else CATALOG
 
 
-def _without_length(type_name: str) -> str:
+def _cast_column(table: Table, name: str) -> str:
+    """A column as the type below its domain."""
+    column, quoted = table.column(name), quote_identifier(name)
+    return f"CAST({quoted} AS {without_length(column.type)})" if column and column.type else quoted
+
+
+def without_length(type_name: str) -> str:
     """A type without its length: a cast to that would cut off what is longer, and so name another tenant."""
     match = _WITH_LENGTH.fullmatch(type_name)
     return _OF_ANY_LENGTH.get(match[1], match[1]) if match else type_name

@@ -135,9 +135,11 @@ def _conflict_query(
 
 
 def _equality_condition(new: str, old: str, column: TableColumn | None) -> str:
-    """That a new value is that of a row. By arrays: their operator finds that of any type, wherever it is."""
-    value = f"CAST({new} AS {column.type})" if column else new
-    return f"{old} IS NOT NULL AND ARRAY[{value}] {qualified_operator('=')} ARRAY[{old}]"
+    """That a new value is that of a row. By arrays: their operator finds that of any type, wherever it is. Both are
+    cast, as the row's may be of a domain over the column's type here.
+    """
+    value, held = (f"CAST({one} AS {column.type})" if column else one for one in (new, old))
+    return f"{old} IS NOT NULL AND ARRAY[{value}] {qualified_operator('=')} ARRAY[{held}]"
 
 
 def _update(node: Any, catalog: Catalog, column: str) -> Iterator[WriteQuery]:

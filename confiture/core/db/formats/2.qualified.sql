@@ -12,4 +12,5 @@ COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign 
 CREATE TABLE confiture.backfill_ranges (attempt pg_catalog.uuid NOT NULL, segment int NOT NULL, number int NOT NULL, prefix pg_catalog.text[] NOT NULL, after pg_catalog.text, edge int NOT NULL, end_key pg_catalog.text[] NOT NULL, is_done boolean NOT NULL DEFAULT false, batches bigint NOT NULL DEFAULT 0, source_rows bigint NOT NULL DEFAULT 0, written_rows bigint NOT NULL DEFAULT 0, busy_ms double precision NOT NULL DEFAULT 0, PRIMARY KEY (attempt, segment, number), FOREIGN KEY (attempt, segment) REFERENCES confiture.backfills ON DELETE CASCADE);
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';
+ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 2;

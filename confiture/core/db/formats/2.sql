@@ -74,4 +74,6 @@ CREATE TABLE confiture.backfill_ranges (
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';
 
+-- without it, a publication of all tables keeps this from being changed
+ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 2;

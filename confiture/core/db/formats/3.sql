@@ -35,4 +35,6 @@ ALTER TABLE confiture.backfills
 ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
 CREATE INDEX backfills_of_migration ON confiture.backfills (project, target, version);
 
+-- without it, a publication of all tables keeps this from being changed
+ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 3;
