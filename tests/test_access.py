@@ -225,7 +225,7 @@ def test_a_file_that_is_replaced_between_the_looks_at_it_is_judged_as_it_was_ope
 
 
 def test_a_file_is_read_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(access, "MAX_BYTES", 10_000)
     path = tmp_path / "a"
     for size in (0, 1, 4096, 9_999, 10_000):
         path.write_bytes(b"x" * size)
@@ -240,7 +240,7 @@ def test_a_file_that_says_it_is_empty_is_read_up_to_the_limit(monkeypatch: pytes
     if not path.exists():
         pytest.skip("needs /proc")
     assert b"[stack]" in read_file(path, "maps", ANYWHERE)
-    monkeypatch.setattr(access, "MOST_BYTES", 100)
+    monkeypatch.setattr(access, "MAX_BYTES", 100)
     with pytest.raises(FileAccessError, match="maps is too large: over 100 bytes"):
         read_file(path, "maps", ANYWHERE)
 

@@ -82,7 +82,7 @@ def test_a_wait_that_cannot_be_told_apart_is_said(waited_ms: float | None, said:
         (trace("ALTER TABLE other ADD COLUMN c int", segment=2), False),
         (trace("INSERT INTO big VALUES (1)", segment=2, rows=(wrote("big", 1),)), False),
         (trace("ALTER TABLE big ADD c int", lock("big", LockMode.ACCESS_EXCLUSIVE, 1), segment=2), False),
-        (trace("CREATE INDEX ON big (b)", segment=2, instead_of="CREATE INDEX CONCURRENTLY ON big (b)"), False),
+        (trace("CREATE INDEX ON big (b)", segment=2, original_sql="CREATE INDEX CONCURRENTLY ON big (b)"), False),
     ],
 )
 def test_a_lock_that_an_earlier_segment_hides_is_warned_of(later: StatementTrace, warned: bool) -> None:

@@ -35,7 +35,7 @@ USE = """
 import sys
 from pathlib import Path
 from confiture.core.embedded.server import EmbeddedServer
-with EmbeddedServer(Path(sys.argv[1])).using() as url:
+with EmbeddedServer(Path(sys.argv[1])).started() as url:
     print(url, flush=True)
     sys.stdin.readline()
 """
@@ -482,7 +482,7 @@ def test_root_opens_no_more_than_it_must(servers: Callable[..., EmbeddedServer],
     beside.chmod(0o700)
     closed.chmod(0o700)
     notes: list[str] = []
-    server = servers(closed / "project", notes=notes.append)
+    server = servers(closed / "project", notify=notes.append)
     with server.started():
         assert server.data_directory.stat().st_uid != 0
     assert stat.S_IMODE(closed.stat().st_mode) == 0o701

@@ -50,7 +50,7 @@ def test_a_process_that_ends_early_is_made_up_for(monkeypatch: pytest.MonkeyPatc
             raise MemoryError
         return bytes(postgast.parse(text).SerializeToString()) if text != TEXTS[WRONG] else b""
 
-    monkeypatch.setattr(parallel_parse, "_serialized", serialized)
+    monkeypatch.setattr(parallel_parse, "_parse_to_bytes", serialized)
     with parse_in_child(TEXTS, _again) as (parse, _):
         assert parse(TEXTS[5]) == postgast.parse(TEXTS[5])
 

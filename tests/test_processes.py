@@ -96,10 +96,10 @@ def test_without_room_for_another_process_the_work_is_done_here() -> None:
     script = """
 import os
 import resource
-from confiture.subprocesses import meanwhile
+from confiture.subprocesses import run_in_child
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), most))
-with meanwhile(os.getpid) as result:
+with run_in_child(os.getpid) as result:
     print(result() == os.getpid())
 """
     assert _said(script) == "True\n"
@@ -109,9 +109,9 @@ def test_a_program_may_leave_the_ends_of_its_processes_to_the_system() -> None:
     script = """
 import os
 import signal
-from confiture.subprocesses import meanwhile
+from confiture.subprocesses import run_in_child
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-with meanwhile(os.getpid) as result:
+with run_in_child(os.getpid) as result:
     print(result() != os.getpid())
 """
     assert _said(script) == "True\n"
@@ -121,11 +121,11 @@ def test_a_program_may_have_closed_its_streams() -> None:
     script = """
 import os
 import sys
-from confiture.subprocesses import meanwhile
+from confiture.subprocesses import run_in_child
 said = sys.stdout
 sys.stdout, sys.stderr = None, open(os.devnull, "w")
 sys.stderr.close()
-with meanwhile(os.getpid) as result:
+with run_in_child(os.getpid) as result:
     print(result() != os.getpid(), file=said)
 """
     assert _said(script) == "True\n"
@@ -134,7 +134,7 @@ with meanwhile(os.getpid) as result:
 def test_what_was_let_go_here_is_ended_here() -> None:
     script = """
 import gc
-from confiture.subprocesses import meanwhile
+from confiture.subprocesses import run_in_child
 
 class Connection:
     def __del__(self):
@@ -144,7 +144,7 @@ gc.disable()
 connection = Connection()
 connection.itself = connection
 del connection
-with meanwhile(gc.collect) as collected:
+with run_in_child(gc.collect) as collected:
     collected()
 print("now", flush=True)
 gc.collect()
@@ -158,14 +158,14 @@ def test_no_process_outlives_one_that_is_killed() -> None:
 import os
 import signal
 import threading
-from confiture.subprocesses import forked
+from confiture.subprocesses import forked_child
 
 def wait(results):
     results.write(b"there")
     results.flush()
     threading.Event().wait()
 
-with forked(wait) as results:
+with forked_child(wait) as results:
     results.read(5)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -188,26 +188,26 @@ def test_nobody_is_copied_while_a_thread_may_hold_a_lock() -> None:
     script = """
 import os
 import threading
-from confiture.subprocesses import may_fork
+from confiture.subprocesses import can_fork
 os.sched_getaffinity = lambda pid: {0, 1}
 end = threading.Event()
 thread = threading.Thread(target=end.wait)
-said = [may_fork()]
+said = [can_fork()]
 thread.start()
-said.append(may_fork())
+said.append(can_fork())
 end.set()
 thread.join()
 os.sched_getaffinity = lambda pid: {0}
-print(*said, may_fork())
+print(*said, can_fork())
 """
     assert _said(script) == "True False False\n"
 
 
 def test_what_was_printed_is_printed_once() -> None:
     script = """
-from confiture.subprocesses import meanwhile
+from confiture.subprocesses import run_in_child
 print("before")
-with meanwhile(lambda: print("there")) as result:
+with run_in_child(lambda: print("there")) as result:
     result()
 print("after")
 """

@@ -124,7 +124,7 @@ def test_blank_lines_stand_between_parts_only() -> None:
 
 
 def _fields(trace: LockTrace) -> dict[str, object]:
-    return {name: getattr(trace, name) for name in ("relation", "kind", "mode", "taken_ms", "released_ms")}
+    return {name: getattr(trace, name) for name in ("relation", "kind", "mode", "acquired_ms", "released_ms")}
 
 
 def test_what_statements_cost_is_told() -> None:
@@ -173,7 +173,7 @@ def test_names_keep_their_capitals() -> None:
 
 
 def estimate(**changes: object) -> Estimate:
-    fields = {"low_ms": None, "high_ms": None, "confidence_percent": None, "level_percent": 90, "scaled": False}
+    fields = {"low_ms": None, "high_ms": None, "confidence_percent": None, "level_percent": 90, "is_scaled": False}
     return Estimate(production_ms=0.4, runs=1, **{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -183,7 +183,7 @@ def test_how_sure_an_estimate_is() -> None:
 
     assert said()[0] == "Estimate: under 1 ms (1 dry run on this database)."
     assert said()[-1] == "Confidence: unknown from one run; `--repeat 5` measures the spread."
-    assert said(scaled=True)[-1] == "Confidence: unknown, because the times were scaled."
+    assert said(is_scaled=True)[-1] == "Confidence: unknown, because the times were scaled."
     assert said(low_ms=2.0, high_ms=4.0, level_percent=None)[1] == "Range: 2.0 ms to 4.0 ms."
     assert said(low_ms=2.0, high_ms=4.0)[1] == "Range: 2.0 ms to 4.0 ms, meant to hold the real time 90 times of 100."
 
