@@ -48,7 +48,7 @@ def test_star_import_gives_them_all() -> None:
 
 
 def shown() -> dict[str, str]:
-    """The imports of the documents' examples."""
+    """The imports of the documents' examples; extending.md shows the package's own modules."""
     found: dict[str, set[str]] = {}
     # extending.md is for who changes Confiture itself
     for path in {*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md"} - {REPOSITORY / "docs/extending.md"}:

@@ -86,7 +86,7 @@ class BlockingMonitor:
 
     @contextmanager
     def budget_enforced(self) -> Iterator[None]:
-        """Counts who waits from here on, and enforces the budget until the context ends or `release` is called."""
+        """Counts who waits from here on, and enforces the budget until the context or `stop_enforcing` ends it."""
         with self._lock:
             self._machine.enter(MonitorState.ARMED)
             self._waiter_over_budget = None
@@ -122,7 +122,7 @@ class BlockingMonitor:
 
     @property
     def has_yielded(self) -> bool:
-        """Whether something was cancelled in the last `standing_back`."""
+        """Whether something was cancelled in the last `yield_to_waiters`."""
         with self._lock:
             return self._has_yielded
 

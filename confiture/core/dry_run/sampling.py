@@ -80,7 +80,7 @@ class BackfillSampler:
     def run(
         self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> BackfillSample:
-        """Runs the one step of a segment. `overlook` is called after reading that a real run does not do.
+        """Runs the one step of a segment. `ignore_reads` is called after reading that a real run does not do.
 
         Raises StepFailed and psycopg.Error.
         """

@@ -36,7 +36,7 @@ class TenancyProver:
     """
 
     def __init__(self, session: Session, tenancy: TenancySettings, options: ProofOptions) -> None:
-        self._session = session
+        self._monitor = session.monitor
         self._connection = session.connection
         self._tenancy = tenancy
         self._options = options
@@ -80,9 +80,9 @@ class TenancyProver:
             return _not_provable(reason, f"`--prove-time` gives them more; {_ELSEWHERE}")
         # around it, for it may be cancelled at any moment, its own ROLLBACK included
         with self._connection.transaction(force_rollback=True):
-            with self._session.yield_to_waiters():
+            with self._monitor.yield_to_waiters():
                 proof = self._try_prove(statement)
-            self._has_given_up = self._session.has_yielded
+            self._has_given_up = self._monitor.has_yielded
         self._remaining_ms -= proof.duration_ms
         if self._has_given_up and proof.verdict is IsolationVerdict.NOT_PROVABLE:
             return replace(proof, reason=_WAITED, hint=_ELSEWHERE)

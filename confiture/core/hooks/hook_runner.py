@@ -93,10 +93,10 @@ class HookRunner:
         step: PlannedStep,
         after_statement: Callable[[Statement, float], None],
     ) -> tuple[HookResult, float]:
-        """Runs a hook in whatever transaction is open. `observe` is told of each of its statements.
+        """Runs a hook in whatever transaction is open. `after_statement` is told of each of its statements.
 
-        Gives its result, and the milliseconds of `observe`, which are not the hook's. Raises StepFailed, or what
-        `observe` raises.
+        Gives its result, and the milliseconds of `after_statement`, which are not the hook's. Raises StepFailed, or
+        what `after_statement` raises.
         """
         watched = HookObservation(after_statement)
         started = time.perf_counter()

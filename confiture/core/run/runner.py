@@ -68,7 +68,7 @@ class MigrationRunner:
         """The migration that runs, or failed; None between migrations."""
 
     def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
-        """Commits the plan, segment by segment. `unfinished` is what earlier runs left midway, by version.
+        """Commits the plan, segment by segment. `resume_points` are what earlier runs left midway, by version.
 
         Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
         """

@@ -37,7 +37,7 @@ class Session:
     def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
         self.connection = context.connection
         self._retryable_sqlstates = context.mode.retryable
-        self._monitor = monitor
+        self.monitor = monitor
         self.backend_pid = int(fetch_named_row(self.connection, "server")["backend_pid"])
         self.hook_runner = HookRunner(context.emit, context.settings.root, context.mode.dry_run)
         self.step_runner = StepRunner(context, self.hook_runner)
@@ -65,7 +65,7 @@ class Session:
                     records.append(self.step_runner.run(version, segment, step, observers))
         except BaseException:
             # whoever rolls back now must not be cancelled
-            self._monitor.stop_enforcing()
+            self.monitor.stop_enforcing()
             raise
         return [record for record in records if record is not None]
 
@@ -75,39 +75,28 @@ class Session:
         return (_BudgetObserver(self._check_budget),) if is_transactional else ()
 
     def _note_lost_monitor(self) -> None:
-        loss = self._monitor.pop_failure()
+        loss = self.monitor.pop_failure()
         if loss is not None:
             self._emit(Notice(text=f"blocking is no longer watched: {loss}"))
 
     @contextmanager
     def with_blocking_monitor(self, version: str, segment: int) -> Iterator[None]:
         """Holds what runs inside to the blocking budget, and tells who waited. Raises StepFailed where it is over."""
-        with self._monitor.budget_enforced():
+        with self.monitor.budget_enforced():
             try:
                 yield
             except (StepFailed, psycopg.Error) as error:
-                over = self._monitor.waiter_over_budget
+                over = self.monitor.waiter_over_budget
                 if over is None or error.sqlstate == OVER_BUDGET:
                     raise
                 told = error.diagnostic if isinstance(error, StepFailed) else None
                 raise over_budget_error(over, self._settings.max_blocking_ms, told) from error
             finally:
                 self._note_lost_monitor()
-                if self._monitor.waiters:
-                    over_it = self._monitor.waiter_over_budget is not None
-                    waiters = self._monitor.waiters
+                if self.monitor.waiters:
+                    over_it = self.monitor.waiter_over_budget is not None
+                    waiters = self.monitor.waiters
                     self._emit(OthersBlocked(version=version, segment=segment, waiters=waiters, over_budget=over_it))
-
-    @contextmanager
-    def yield_to_waiters(self) -> Iterator[None]:
-        """What runs inside is cancelled as soon as somebody waits for us."""
-        with self._monitor.yield_to_waiters():
-            yield
-
-    @property
-    def has_yielded(self) -> bool:
-        """Whether that happened the last time."""
-        return self._monitor.has_yielded
 
     @contextmanager
     def release_monitor_on_exit(self) -> Iterator[None]:
@@ -115,7 +104,7 @@ class Session:
         try:
             yield
         finally:
-            self._monitor.stop_enforcing()
+            self.monitor.stop_enforcing()
 
     @contextmanager
     def check_budget_on_exit(self, segment: Segment) -> Iterator[None]:
@@ -126,7 +115,7 @@ class Session:
         self._check_budget(last, last.statements[-1] if last.statements else None)
 
     def _check_budget(self, step: PlannedStep, statement: Statement | None) -> None:
-        over = self._monitor.waiter_over_budget
+        over = self.monitor.waiter_over_budget
         if over is not None:
             told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
             if statement is not None:
