@@ -223,9 +223,11 @@ def test_what_is_written_to_files_holds_nothing_raw(shop_18: Project, scene: Cal
             assert [json.loads(line) for line in events.read_bytes().splitlines()]
             assert events.read_bytes().isascii()
             assert not re.search(b"[^\n -~]", events.read_bytes())
+            assert not _ORDER.search(events.read_text(encoding="ascii"))
         if page.exists():
             text = page.read_text(encoding="utf-8")
             assert not _CONTROLS.search(text)
+            assert not _ORDER.search(text)
             assert "<b>" not in text.replace("<b>" + "Measured", "") or HOSTILE not in text
 
 
