@@ -339,6 +339,36 @@ def test_logs_warnings_and_tracebacks(project: Project) -> None:
     require_clean(result, "text")
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_line_that_is_written_in_pieces(shop_18: Project, stream: str) -> None:
+    shop_18.write(
+        "migrations/001_a.py",
+        f"""
+        import os, sys
+        from confiture.models import Migration
+
+        print("split " + os.environ["PGPASSWORD"][:6], end="", file=sys.{stream})
+        print(os.environ["PGPASSWORD"][6:], file=sys.{stream})
+        print(":", ":error::x", sep="", file=sys.{stream})
+        sys.{stream}.writelines([":", ":error::y\\x1b\\n"])
+        print("no end", end="", file=sys.{stream})
+
+        class One(Migration):
+            version = "001"
+            name = "a"
+            def up(self):
+                self.execute("SELECT 1")
+        """,
+    )
+    shop_18.environ["PGPASSWORD"] = "hunter2secret"
+    for arguments in (["validate"], ["up"]):
+        result = shop_18.process("migrate", *arguments)
+        said = result.out + result.err
+        assert "\\x3a:error::x" in said and "\\x3a:error::y\\x1b" in said and "no end" in said
+        assert "split ***\n" in said
+        require_clean(result, "text")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

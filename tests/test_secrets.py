@@ -622,6 +622,27 @@ def test_excerpts_show_what_is_no_secret(project: Project) -> None:
     assert "{url: '****************{{ env.PW }}**', lock_timeout: 2s, retris: *}" in err.replace("…", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", f"postgresql://me:{S}@{H}/db"),
+        ("CONFITURE_DATABASE_URL", f"postgresql://me:%73{S[1:]}@{H}/db"),
+        ("DATABASE_URL", f"postgresql://{H}/db?password=%73{S[1:]}"),
+        ("DATABASE_URL", f"host=h password='{S}'"),
+        ("DATABASE_URL", f"host=h sslpassword = {S} user=me"),
+        ("PGPASSWORD", S),
+        ("OTHER", f"postgresql://me:{S}@{H}/db"),
+    ],
+)
+def test_commands_without_a_connection_hide_the_password(project: Project, name: str, address: str) -> None:
+    project.environ[name] = address
+    if name == "OTHER":
+        project.write("confiture.yaml", "database: {url: '{{ env.OTHER }}'}\n")
+    project.migration("001_a", f"ddl: [sql: SELEC '{S}']")
+    for command in (["lint"], ["lint", "--format", "json"], ["migrate", "validate"], ["migrate", "show", "001"]):
+        require_no_secret(project, project.run(*command, expect=None), codes=(1, 2))
+
+
 def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] = (2, 3)) -> None:
     said = everything(project, result)
     assert S not in said and S[1:] not in said, said
