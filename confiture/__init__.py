@@ -7,9 +7,12 @@ of lint with `SchemaRule` and `StatementRule`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""As in `typing`. Whoever interrupts the start must reach `__main__`, so nothing is imported before it."""
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from confiture.core.commands import DownOptions, UpOptions
     from confiture.core.hooks.connection import HookConnection, HookCursor
     from confiture.core.hooks.errors import HookRefused, LintingError

@@ -46,7 +46,11 @@ _KEY = re.compile(
     r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)",
     re.IGNORECASE | re.DOTALL,
 )
-_CONNECTION_KEY = re.compile(r"\b(?:host|hostaddr|dbname|user|service|port)\s*=", re.IGNORECASE)
+_CONNECTION_KEY = re.compile(r"\b(host|hostaddr|dbname|user|service|port)(\s*)=", re.IGNORECASE)
+# the values of a constraint's columns in an error: Key (a, b)=(1, 2) already exists
+_KEY_VALUES = re.compile(r"(?<=\)=)\([^\n]*")
+_KEY_VALUE = re.compile(r"((?<=\()|(?<=, ))[^,()]+(?=[,)])")
+_CALL = re.compile(r"[a-z_][\w.]*\(", re.IGNORECASE)
 # the token that a server cannot read; it may be a part of a value
 _NEAR = re.compile(r'(\bnear ")("?[^"]*)')
 _QUOTED = re.compile(r'(?<=")[^"\s]{4,200}(?=")')
@@ -82,7 +86,8 @@ _search: _Search | None = None
 def add_secret(value: str, *, is_certain: bool = False) -> None:
     """Hides a value in all output from here on. If it is also public, it is hidden only if it `is_certain`.
 
-    A value that is short, or a common word, is hidden only where it is written as a password.
+    A value that is short, or a common word, is hidden only where it is written as a password, or is the value of a
+    column that an error names.
     """
     if value:
         is_common = len(value) < _MIN_LENGTH or value.lower() in _COMMON
@@ -132,6 +137,8 @@ def hide_secrets(text: str) -> str:
         text = _hide_keys(_PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text))
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
+    if _common and ")=(" in text:
+        text = _KEY_VALUES.sub(lambda match: _KEY_VALUE.sub(_hide_common, match[0]), text)
     search = _current_search()
     return search.hide(text) if search.forms else text
 
@@ -177,15 +184,27 @@ def _current_search() -> _Search:
     return _search
 
 
+def _hide_common(match: re.Match[str]) -> str:
+    return HIDDEN if match[0] in _common and match[0] not in _public_values else match[0]
+
+
 def _hide_keys(text: str) -> str:
     """The text without the values of `password=`: in a URL, a connection string, a literal, or one that is known."""
-    is_connection = _CONNECTION_KEY.search(text) is not None
+    is_connection = _is_connection_string(text)
 
     def hidden(match: re.Match[str]) -> str:
-        is_value = ":" not in match["key"] and (match["query"] or match["literal"] or is_connection)
+        is_call = match["key"].endswith((" ", "\n")) and _CALL.match(match["value"])
+        is_bare_value = is_connection and not is_call
+        is_value = ":" not in match["key"] and (match["query"] or match["literal"] or is_bare_value)
         return match["key"] + HIDDEN if is_value or match["value"].strip("'\"") in _common else match[0]
 
     return _KEY.sub(hidden, text)
+
+
+def _is_connection_string(text: str) -> bool:
+    """Whether a text has a key of a connection string. With spaces before `=` it may be a column in SQL."""
+    keys = _CONNECTION_KEY.findall(text)
+    return any(not space for _, space in keys) or len({key.lower() for key, _ in keys}) > 1
 
 
 class _Search:

@@ -76,7 +76,12 @@ def escaped_json(value: Any) -> str:
     """A value as JSON, without secrets: what controls the output is escaped."""
     written = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
     # JSON's own line ends stay; strings have none
-    return re.sub(_HASH, "\\\\u0023", _CONTROLS_IN_JSON.sub(_escape_json, written))
+    return _escape_hash_in_json(_CONTROLS_IN_JSON.sub(_escape_json, written))
+
+
+def ascii_json(value: Any) -> str:
+    """The same on one line of ASCII."""
+    return _escape_hash_in_json(json.dumps(hide_secrets_in_json(value)))
 
 
 def error_text(error: BaseException) -> str:
@@ -92,6 +97,11 @@ def error_text(error: BaseException) -> str:
 def escape_ci_commands(text: str) -> str:
     """The text with the first character of each command to a CI system escaped."""
     return _CI_COMMAND.sub(_escape_ci_command, text) if "::" in text or "##" in text else text
+
+
+def escape_ci_commands_in_html(page: str) -> str:
+    """The same of a page."""
+    return _CI_COMMAND.sub(lambda match: "&#35;" if match[0] == "#" else f"{match[1]}&#58;", page)
 
 
 def cut(text: str, length: int, mark: str = "…") -> str:
@@ -111,6 +121,10 @@ def _escaped(text: str) -> str:
 
 def _escape_ci_command(match: re.Match[str]) -> str:
     return "\\x23" if match[0] == "#" else f"{match[1]}\\x3a"
+
+
+def _escape_hash_in_json(written: str) -> str:
+    return re.sub(_HASH, "\\\\u0023", written)
 
 
 def _escape_character(match: re.Match[str]) -> str:

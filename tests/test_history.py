@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from confiture.models.events import Event, StepStarted
@@ -404,3 +407,35 @@ def test_an_interrupt_says_how_to_go_on(shop: Project) -> None:
     assert real.codes == rehearsal.codes == ["interrupted"]
     assert "`confiture migrate status`" in str(real.diagnostic.hint)
     assert "nothing of a dry run is committed" in str(rehearsal.diagnostic.hint)
+
+
+# --- rows that somebody edited
+
+_UNCHECKED = "ALTER TABLE confiture.migrations DROP CONSTRAINT migrations_{0}_check; "
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("UPDATE confiture.migrations SET steps = '[[1]]'", "steps"),
+        ("UPDATE confiture.migrations SET steps = 'null'", "steps"),
+        ("""UPDATE confiture.migrations SET steps = '[["ddl", 1, {}]]'""", "steps"),
+        (_UNCHECKED.format("state") + "UPDATE confiture.migrations SET state = 'paused'", "state"),
+        (_UNCHECKED.format("origin") + "UPDATE confiture.migrations SET origin = 'import'", "origin"),
+        ("UPDATE confiture.migrations SET duration_ms = 'NaN'", "duration_ms"),
+    ],
+)
+def test_a_damaged_row_is_refused(shop_18: Project, database_18: Database, statement: str, column: str) -> None:
+    table(shop_18, 1)
+    migrate_up(shop_18).expect(0)
+    database_18.execute(statement)
+    for command in (["migrate", "status"], ["migrate", "up"], ["verify"]):
+        err = shop_18.run(*command, expect=3).err
+        assert "error[damaged-history]: the row of 001 in confiture.migrations is damaged: its " + column in err
+
+
+def test_the_package_imports_nothing_at_its_start() -> None:
+    """Ctrl-C is caught in `__main__`: what is imported before it would show a traceback."""
+    code = "import __future__, sys; before = {*sys.modules}; import confiture; print({*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'confiture'}\n"

@@ -223,9 +223,11 @@ def test_what_is_written_to_files_holds_nothing_raw(shop_18: Project, scene: Cal
             assert [json.loads(line) for line in events.read_bytes().splitlines()]
             assert events.read_bytes().isascii()
             assert not re.search(b"[^\n -~]", events.read_bytes())
+            assert not _ORDER.search(events.read_text(encoding="ascii"))
         if page.exists():
             text = page.read_text(encoding="utf-8")
             assert not _CONTROLS.search(text)
+            assert not _ORDER.search(text)
             assert "<b>" not in text.replace("<b>" + "Measured", "") or HOSTILE not in text
 
 
@@ -335,6 +337,36 @@ def test_logs_warnings_and_tracebacks(project: Project) -> None:
     assert "ignored: x\\x1b]0;t\\x07" in result.err
     assert "Traceback" in result.err
     require_clean(result, "text")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_line_that_is_written_in_pieces(shop_18: Project, stream: str) -> None:
+    shop_18.write(
+        "migrations/001_a.py",
+        f"""
+        import os, sys
+        from confiture.models import Migration
+
+        print("split " + os.environ["PGPASSWORD"][:6], end="", file=sys.{stream})
+        print(os.environ["PGPASSWORD"][6:], file=sys.{stream})
+        print(":", ":error::x", sep="", file=sys.{stream})
+        sys.{stream}.writelines([":", ":error::y\\x1b\\n"])
+        print("no end", end="", file=sys.{stream})
+
+        class One(Migration):
+            version = "001"
+            name = "a"
+            def up(self):
+                self.execute("SELECT 1")
+        """,
+    )
+    shop_18.environ["PGPASSWORD"] = "hunter2secret"
+    for arguments in (["validate"], ["up"]):
+        result = shop_18.process("migrate", *arguments)
+        said = result.out + result.err
+        assert "\\x3a:error::x" in said and "\\x3a:error::y\\x1b" in said and "no end" in said
+        assert "split ***\n" in said
+        require_clean(result, "text")
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_one_that_is_not_set(shop_18: Project, text: str, command: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ env.A | upper }}", "{{ env['A'] }}", "{% if env.A %}x{% endif %}", "{{ env.A }}{{ b }}"]
+    "text", ["{{ env.A | upper }}", "{{ env['A'] }}", "{% if env.A %}x{% endif %}", "{{ENV.A}}", "{{ env.A }}{{ b }}"]
 )
 def test_only_names_are_read_from_the_environment(project: Project, text: str) -> None:
     project.write("confiture.yaml", f"vars: {{a: {json.dumps(text)}}}\n")
@@ -234,12 +234,14 @@ def test_an_applied_migration_needs_no_variables(shop_18: Project, database_18: 
     for command in (["migrate", "status"], ["migrate", "up"], ["migrate", "--dry-run"], ["verify"], []):
         shop_18.run(*command)
     shop_18.run("migrate", "down", expect=2)
-    shop_18.migration("002_b", "ddl: [sql: 'SELECT {{ other }}']\ndown: [sql: SELECT 2]")
+    shop_18.migration(
+        "002_b", "ddl: [sql: 'SELECT {{ other }}', {sql: 'SELECT {{ other }}, 2'}]\ndown: [sql: SELECT 2]"
+    )
     shop_18.migration("003_c", "ddl: [sql: SELECT 3]\ndown: [sql: SELECT 3]")
     status = shop_18.run("migrate", "status")
-    assert "002 b cannot run yet: template: 'other' is not defined." in status.out
+    assert status.out.count("002 b cannot run yet: template: 'other' is not defined.") == 1
     (two, three) = shop_18.run("migrate", "status", "--format", "json").json["pending"]
-    assert [one["code"] for one in two["missing"]] == ["undefined-name"] and not three["missing"]
+    assert [one["code"] for one in two["missing"]] == ["undefined-name"] * 2 and not three["missing"]
     err = shop_18.run("migrate", "up", expect=2).err
     assert "'other' is not defined" in err and "'pw'" not in err
     for command in (["migrate", "validate"], ["lint"]):
@@ -373,6 +375,11 @@ def test_names_that_tell_a_secret(name: str, is_secret: bool) -> None:
         ("x", "PASSWORD $a$pq$a$ PASSWORD U&'pq' PASSWORD 'p\\\nq'", "PASSWORD '***' PASSWORD '***' PASSWORD '***'"),
         ("x", "dblink('host=h password=''p q''')", "dblink('host=h password=***')"),
         ("x", "SET password = excluded.password", "SET password = excluded.password"),
+        ("Welcome", "Key (a, b)=(1, Welcome) already exists.", "Key (a, b)=(1, ***) already exists."),
+        ("7", "f(7): Key (a)=(7), (a)=(77)", "f(7): Key (a)=(***), (a)=(77)"),
+        ("x", "SET password = crypt(n, s) WHERE user = 1", "SET password = crypt(n, s) WHERE user = 1"),
+        ("x", "password = new WHERE user = 1", "password = new WHERE user = 1"),
+        ("x", "host = h port = 1 password = new", "host = h port = 1 password = ***"),
         ("hunter2secret", "hunter2secre" + "t" * 9, "***" + "t" * 8),
     ],
 )
@@ -620,6 +627,27 @@ def test_excerpts_show_what_is_no_secret(project: Project) -> None:
     project.write("confiture.yaml", "database: {url: 'postgresql://me:{{ env.PW }}@h', lock_timeout: 2s, retris: 3}\n")
     err = project.run("migrate", "validate", expect=2).err
     assert "{url: '****************{{ env.PW }}**', lock_timeout: 2s, retris: *}" in err.replace("…", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", f"postgresql://me:{S}@{H}/db"),
+        ("CONFITURE_DATABASE_URL", f"postgresql://me:%73{S[1:]}@{H}/db"),
+        ("DATABASE_URL", f"postgresql://{H}/db?password=%73{S[1:]}"),
+        ("DATABASE_URL", f"host=h password='{S}'"),
+        ("DATABASE_URL", f"host=h sslpassword = {S} user=me"),
+        ("PGPASSWORD", S),
+        ("OTHER", f"postgresql://me:{S}@{H}/db"),
+    ],
+)
+def test_commands_without_a_connection_hide_the_password(project: Project, name: str, address: str) -> None:
+    project.environ[name] = address
+    if name == "OTHER":
+        project.write("confiture.yaml", "database: {url: '{{ env.OTHER }}'}\n")
+    project.migration("001_a", f"ddl: [sql: SELEC '{S}']")
+    for command in (["lint"], ["lint", "--format", "json"], ["migrate", "validate"], ["migrate", "show", "001"]):
+        require_no_secret(project, project.run(*command, expect=None), codes=(1, 2))
 
 
 def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] = (2, 3)) -> None:

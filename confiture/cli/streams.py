@@ -45,6 +45,8 @@ def tolerant_streams() -> Iterator[None]:
     except SystemExit as exit_:
         _finish_stdout(out, exit_.code)
         raise
+    finally:
+        sys.stderr.flush()
     _finish_stdout(out, 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,16 @@ from confiture.files.variables import VARIABLES, has_other_templates, substitute
 from confiture.models.records import default_of, record
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import LocatedSource, SourceFile
+from confiture.secrets import add_secret
 from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
 DEFAULT_ENVIRONMENT = "development"
+
+_URL_PASSWORD = re.compile(r"[a-z]+://(?P<user>[^/?#@:]*):(?P<password>[^/?#@]+)@")
+_PASSWORD_PARAMETER = re.compile(
+    r"(?:ssl)?password\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>(?:[^\s&'\\]|\\.)+))"
+)
 
 _DATABASE = Record(
     {
@@ -250,6 +256,7 @@ def _build_database_settings(
     merged = dict(_DATABASE.defaults)
     for section in sections:
         merged |= section.values
+    _hide_passwords(merged.get("url"), environment, overrides, environ)
     database = DatabaseSettings(
         lock_timeout_ms=merged["lock_timeout"],
         max_blocking_ms=merged["max_blocking"],
@@ -266,6 +273,34 @@ def _build_database_settings(
     if written is None:
         return replace(database, url=EMBEDDED, url_from="default")
     return replace(database, url=_substitute_environment(written, file, environment, environ), url_from=file.path)
+
+
+def _hide_passwords(
+    written: LocatedSource | None, environment: str, overrides: SettingsOverrides, environ: Mapping[str, str]
+) -> None:
+    """Hides the passwords of all addresses, also of those that are not used: nothing may show them before, or without,
+    a connection.
+    """
+    url = substitute_environment(written, environ, environment, "...") if written else None
+    addresses = (overrides.database, environ.get("CONFITURE_DATABASE_URL"), environ.get("DATABASE_URL"), url)
+    for address in addresses:
+        for secret in _passwords(address) if isinstance(address, str) else ():
+            add_secret(secret)
+    add_secret(environ.get("PGPASSWORD", ""))
+
+
+def _passwords(address: str) -> Iterator[str]:
+    """The passwords of a URL or a connection string, as they are written and as they are meant."""
+    from urllib.parse import unquote
+
+    match = _URL_PASSWORD.match(address)
+    if match and unquote(match["password"]) != unquote(match["user"]):
+        yield match["password"]
+        yield unquote(match["password"], errors="surrogateescape")
+    for parameter in _PASSWORD_PARAMETER.finditer(address):
+        quoted, bare = parameter["quoted"], parameter["bare"]
+        yield re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare)
+        yield unquote(bare or "", errors="surrogateescape")
 
 
 def _require_parsable_url(url: str, origin: str) -> str:

@@ -40,7 +40,7 @@ _RESERVED_NAMES = [
 ]
 VARIABLE_NAME = rf"(?!(?:{'|'.join(_RESERVED_NAMES)})$)[A-Za-z_][A-Za-z0-9_]*"
 ENVIRONMENT_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
-_ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b")
+_ASKS_FOR_ENVIRONMENT = re.compile(r"\{[{%]-?[^{}]*\benv\b", re.IGNORECASE)
 
 
 class VariableValue(AnyValue):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -30,7 +32,9 @@ from confiture.models.migration import Phase
 from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
 from confiture.models.predictions import Prediction
 from confiture.plan.checksums import segment_fingerprint
+from confiture.text import cut
 
+_Word = TypeVar("_Word", bound=StrEnum)
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
@@ -168,7 +172,9 @@ class HistoryStore:
         rows: Any = self._connection.execute(query("journal"), {"attempt": attempt})
         return {
             row["segment"]: JournalEntry(
-                segment=row["segment"], state=SegmentState(row["state"]), fingerprint=row["fingerprint"]
+                segment=row["segment"],
+                state=_read_word(SegmentState, row, "state"),
+                fingerprint=row["fingerprint"],
             )
             for row in rows
         }
@@ -353,6 +359,40 @@ def _migration_parameters(plan: PlannedMigration) -> dict[str, Any]:
     }
 
 
+def _read_word(words: type[_Word], row: Mapping[str, Any], column: str) -> _Word:
+    try:
+        return words(row[column])
+    except ValueError as error:
+        raise _damaged_row(row, column) from error
+
+
+def _read_steps(row: Mapping[str, Any]) -> tuple[StepChecksum, ...]:
+    try:
+        steps = [(Phase(phase), label, checksum) for phase, label, checksum in row["steps"]]
+    except (TypeError, ValueError) as error:
+        raise _damaged_row(row, "steps") from error
+    if not all(isinstance(text, str) for _, *texts in steps for text in texts):
+        raise _damaged_row(row, "steps")
+    return tuple(StepChecksum(phase=phase, label=label, checksum=checksum) for phase, label, checksum in steps)
+
+
+def _check_time(row: Mapping[str, Any]) -> None:
+    if row["duration_ms"] is not None and not 0 <= row["duration_ms"] < math.inf:
+        raise _damaged_row(row, "duration_ms")
+
+
+def _damaged_row(row: Mapping[str, Any], column: str) -> DatabaseUnavailable:
+    table, name = ("migrations", row["version"]) if "version" in row else ("journal", f"segment {row['segment']}")
+    return DatabaseUnavailable(
+        Diagnostic(
+            code="damaged-history",
+            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is nothing that Confiture writes",
+            detail=(f"{column}: {cut(str(row[column]), 100)}",),
+            hint="restore the row from a backup; docs/state.md says what each column holds",
+        )
+    )
+
+
 def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
     if row["predicted_ms"] is None:
         return None
@@ -360,18 +400,18 @@ def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
 
 
 def _to_applied_migration(row: dict[str, Any]) -> AppliedMigration:
+    """The row as a value. Raises DatabaseUnavailable for one that we cannot have written."""
+    _check_time(row)
     return AppliedMigration(
         position=row["position"],
         version=row["version"],
         name=row["name"],
-        state=MigrationState(row["state"]),
-        origin=HistoryOrigin(row["origin"]),
+        state=_read_word(MigrationState, row, "state"),
+        origin=_read_word(HistoryOrigin, row, "origin"),
         attempt=row["attempt"],
         checksum=row["checksum"],
         chain=row["chain"],
-        steps=tuple(
-            StepChecksum(phase=Phase(phase), label=label, checksum=sum_) for phase, label, sum_ in row["steps"]
-        ),
+        steps=_read_steps(row),
         applied_at=datetime.fromisoformat(row["applied_at"]) if row["applied_at"] else None,
         applied_by=row["applied_by"],
         duration_ms=row["duration_ms"],

@@ -21,7 +21,7 @@ from confiture.output.terminal.tenancy_proofs import (
     skipped_columns_text,
     tenants_text,
 )
-from confiture.text import cut, escape_block, excerpt_part, format_duration
+from confiture.text import cut, escape_block, escape_ci_commands_in_html, excerpt_part, format_duration
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -37,7 +37,7 @@ def run_page(report: RunReport) -> str:
     template = environment.from_string((files("confiture.output.html") / "report.html.j2").read_text(encoding="utf-8"))
     found = lock_lanes(report.locks)
     total_ms = run_end_ms(report)
-    return template.render(
+    page = template.render(
         title=f"{'Dry run' if report.dry_run else 'Migrate ' + report.direction.value} on {report.database}",
         sentence=run_summary(report),
         estimate_lines=estimate_summary(report),
@@ -68,6 +68,8 @@ def run_page(report: RunReport) -> str:
         duration=format_duration,
         bytes=format_bytes,
     )
+    # the page may be written to a log: --report /dev/stdout
+    return escape_ci_commands_in_html(page)
 
 
 def _escape_value(value: object) -> object:

@@ -6,7 +6,6 @@ of classes and fields.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -32,7 +31,7 @@ from confiture.output.json.objects import (
     waiter_object,
     warning_object,
 )
-from confiture.secrets import hide_secrets_in_json
+from confiture.text import ascii_json
 
 
 class EventWriter:
@@ -80,7 +79,7 @@ class EventWriter:
 
 def event_line(event: Event, at: datetime) -> bytes:
     """An event as one line of ASCII, with its line end, without secrets."""
-    return json.dumps(hide_secrets_in_json(event_document(event, at))).encode("ascii") + b"\n"
+    return ascii_json(event_document(event, at)).encode("ascii") + b"\n"
 
 
 def event_document(event: Event, at: datetime) -> dict[str, Any]:

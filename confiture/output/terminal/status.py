@@ -22,8 +22,8 @@ def print_status(console: Console, status: MigrationStatus, database: str, envir
     if record:
         print_wrapped(console, CleanText(f"{record[0].upper()}{record[1:]}.{_tolerance_note(status)}"))
     for plan in status.pending:
-        for one in plan.missing_variables:
-            print_wrapped(console, CleanText(f"{plan.migration.label} cannot run yet: {one.message}."))
+        for message in dict.fromkeys(one.message for one in plan.missing_variables):
+            print_wrapped(console, CleanText(f"{plan.migration.label} cannot run yet: {message}."))
     for stopped in status.interrupted:
         print_wrapped(console, CleanText(_progress_text(stopped, is_running=status.lock_holder is not None)))
     if status.project_mismatch is not None:
