@@ -202,7 +202,7 @@ def _hide_keys(text: str) -> str:
 
 
 def _is_connection_string(text: str) -> bool:
-    """Whether a text has a key of a connection string; with spaces before `=`, SQL may compare a column of that name."""
+    """Whether a text has a key of a connection string; with spaces before `=`, SQL may compare a column so called."""
     keys = _CONNECTION_KEY.findall(text)
     return any(not space for _, space in keys) or len({key.lower() for key, _ in keys}) > 1
 
