@@ -429,3 +429,20 @@ def test_a_migration_that_cannot_be_written_is_told(project: Project, option: tu
     (project.root / "migrations").rmdir()
     (project.root / "migrations").write_text("")
     assert "cannot write" in project.run("new", "a", *option, expect=2).err
+
+
+def test_settings_that_are_a_link_elsewhere(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    target = tmp_path_factory.mktemp("elsewhere") / "shared.yaml"
+    target.write_text("{}", encoding="utf-8")
+    (project.root / "confiture.yaml").unlink()
+    (project.root / "confiture.yaml").symlink_to(target)
+    assert f"or name it: --config {target}" in project.run("migrate", "validate", expect=2).err
+
+
+def test_settings_that_are_a_pipe_of_the_shell(project: Project) -> None:
+    reader, writer = os.pipe()
+    try:
+        err = project.run("migrate", "validate", "--config", f"/dev/fd/{reader}", expect=2).err
+    finally:
+        os.close(reader), os.close(writer)
+    assert f"/dev/fd/{reader} is a pipe" in err

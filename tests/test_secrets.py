@@ -658,7 +658,7 @@ def require_no_secret(project: Project, result: Result, codes: tuple[int, ...] =
     assert said.strip()
 
 
-def test_no_password_is_in_the_arguments_of_psql(project: Project) -> None:
+def test_the_arguments_of_psql_hold_no_secret(project: Project) -> None:
     from confiture.core.embedded.server import EmbeddedServer
 
     assert "password" not in EmbeddedServer(Path(project.root)).url()

@@ -37,6 +37,10 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | o
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+LEAVES_PROJECT = "path-leaves-project"
+"""The code of the error for a link that leads out of the project."""
+
+
 class FileAccessError(InputError):
     """A file that is not read or not written, and why."""
 
@@ -236,7 +240,7 @@ def _require_within(descriptor: int, path: Path, display_name: str, within: Sequ
     if not any(_is_below(location, folder) for folder in within):
         message = f"{display_name} leads out of the project, to {display_path(Path(location), within[0])}"
         hint = "put the file itself into the project; links may only lead to files in it"
-        raise FileAccessError("path-leaves-project", message, hint)
+        raise FileAccessError(LEAVES_PROJECT, message, hint)
 
 
 def _find_location(descriptor: int, path: Path) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError, Span
-from confiture.files.access import ANYWHERE, display_path
+from confiture.files.access import ANYWHERE, LEAVES_PROJECT, display_path
 from confiture.files.lint_settings import LINTING, PATTERNS, build_lint_settings
 from confiture.files.schema.containers import FieldValues, Key, ListOf, MapOf, Record
 from confiture.files.schema.located_text import LocatedText
@@ -191,7 +191,7 @@ def _requested_path(overrides: SettingsOverrides, environ: Mapping[str, str]) ->
 def _read_settings_file(
     path: Path, within: Sequence[Path] | None, problems: DiagnosticCollector
 ) -> tuple[Reader, FieldValues]:
-    file = read_source_file(path, path.parent, within)
+    file = _open_settings_file(path, within)
     node = parse_yaml(file, mask_settings_lines)
     secrets = secret_settings(node)
     reader = Reader(replace(file, shown_text=mask_nodes(file.text, secrets)), problems, secrets=secrets)
@@ -204,6 +204,19 @@ def _read_settings_file(
             problems.raise_if_any()
             raise
         return reader, error.partial
+
+
+def _open_settings_file(path: Path, within: Sequence[Path] | None) -> SourceFile:
+    # what is no file of a folder, such as a pipe of the shell, is shown as it was given
+    root = Path.cwd() if path.parts[1:2] in (("dev",), ("proc",)) else path.parent
+    try:
+        return read_source_file(path, root, within)
+    except InputError as error:
+        (refused,) = error.diagnostics
+        if refused.code != LEAVES_PROJECT:
+            raise
+        hint = f"put the file itself into the project, or name it: --config {path.resolve()}"
+        raise InputError(replace(refused, hint=hint)) from error
 
 
 def _merge_settings(
