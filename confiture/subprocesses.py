@@ -32,9 +32,9 @@ def can_fork() -> bool:
 
 @contextmanager
 def forked_child(task: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
-    """Starts a copy of this process that does `work`, and gives what it writes there.
+    """Starts a copy of this process that does `task`, and gives what it writes there.
 
-    Nobody is told of an error of `work`: what it has written until then is all there is, and that is nothing where the
+    Nobody is told of an error of `task`: what it has written until then is all there is, and that is nothing where the
     system has no room for a copy. The copy ends with its work, or when nobody needs it any more.
     """
     try:
@@ -104,7 +104,7 @@ def _flush_streams() -> None:
 
 @contextmanager
 def run_in_child(task: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
-    """Does `work` in another process, and gives the function that waits for what it returns, which must be picklable.
+    """Does `task` in another process, and gives the function that waits for what it returns, which must be picklable.
 
     Where that process does not come to an end, the function does the work here, and raises what it raises.
     """

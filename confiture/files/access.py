@@ -68,7 +68,7 @@ def display_path(path: Path, root: Path) -> str:
 def read_file(path: Path, display_name: str, within: Sequence[Path] | None) -> bytes:
     """What a regular file of bounded size holds. Links are followed, but must end below one of the folders `within`.
 
-    `shown` is the path for messages. Raises FileAccessError.
+    `display_name` is the path for messages. Raises FileAccessError.
     """
     try:
         # to open a device may do something already; the check that counts is that of the open file

@@ -87,7 +87,7 @@ RECONCILE = Record(
 
 
 def build_backfill_step(fields: FieldValues, common_fields: Mapping[str, Any]) -> BackfillStep:
-    """The step; `common` is what all kinds of steps have."""
+    """The step; `common_fields` is what all kinds of steps have."""
     throttle = fields.get("throttle")
     return BackfillStep(
         sql=fields["sql"],
@@ -115,7 +115,7 @@ def _build_throttle_limits(fields: FieldValues) -> ThrottleLimits:
 
 
 def build_reconcile_step(fields: FieldValues, common_fields: Mapping[str, Any]) -> ReconcileStep:
-    """The step; `common` is what all kinds of steps have."""
+    """The step; `common_fields` is what all kinds of steps have."""
     return ReconcileStep(
         sql=fields["sql"],
         table=fields["table"],

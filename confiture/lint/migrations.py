@@ -28,8 +28,8 @@ class MigrationLintResult:
     """What lint says of a project's migrations, before ignore comments are heeded. All of it can be pickled.
 
     `catalog` is what they make, over the schema of the database where there is one. `problems` are what could not be
-    read or followed. `files` is how many there are, None where there is no folder of them. `runs` are the paths of all
-    files whose SQL they run.
+    read or followed. `files` is how many there are, None where there is no folder of them. `executed_paths` are the
+    paths of all files whose SQL they run.
     """
 
     findings: tuple[Finding, ...]
@@ -53,7 +53,7 @@ def lint_migrations(
     """Reads a project's migrations, and lets the rules judge those that the database has not.
 
     `overrides` are variables that win over all others, `parse` gives the trees of texts. Raises InputError where there
-    is no folder of migrations and they are `needed`.
+    is no folder of migrations and they are `is_required`.
     """
     problems = DiagnosticCollector()
     trees = ParseCache(parse)  # of what is planned first and judged then

@@ -113,7 +113,7 @@ class Index:
 
     `key_options` say of each key what is not the default, as in CREATE INDEX: collation, operator class, `DESC`,
     `NULLS FIRST` or `NULLS LAST`; empty where all is. `constraint` is the name of the constraint that it serves, None
-    where it is an index of its own. `reads` are all columns that its keys and its predicate read.
+    where it is an index of its own. `expression_columns` are all columns that its keys and its predicate read.
     """
 
     name: str

@@ -71,8 +71,8 @@ class OtherHistory:
 class AppliedMigration:
     """A row of the history, in the order in which the rows were made (`position`).
 
-    `attempt` names the run whose journal tells which segments committed. `duration_ms` is the time that its
-    segments took, None while it is not applied and for a baseline; `outturn` is None where no dry run predicted it.
+    `attempt` names the run whose journal tells which segments committed. `duration_ms` is the time that its segments
+    took, None while it is not applied and for a baseline; `prediction_outcome` is None where no dry run predicted it.
     """
 
     position: int

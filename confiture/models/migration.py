@@ -248,7 +248,7 @@ class Requirement:
 class MigrationFile:
     """One migration file. `variables` are its own `vars`, not yet merged with those of the settings.
 
-    One that is not `is_whole` has mistakes: it holds what could be read, so that all mistakes are told at once.
+    One that is not `is_complete` has mistakes: it holds what could be read, so that all mistakes are told at once.
     """
 
     version: str

@@ -75,9 +75,9 @@ class ConcurrentIndex:
 class Statement:
     """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
 
-    `node` is PostgreSQL's name of the statement's kind (`create_stmt`). `concurrently` is whether only CONCURRENTLY
-    keeps it out of transactions, so that it has a form that can run in one; `instead_of` is the statement as written,
-    where this is that form.
+    `node_kind` is PostgreSQL's name of the statement's kind (`create_stmt`). `is_concurrent` is whether only
+    CONCURRENTLY keeps it out of transactions, so that it has a form that can run in one; `original_sql` is the
+    statement as written, where this is that form.
     """
 
     text: str
@@ -149,7 +149,7 @@ class PlannedBackfill:
 class PlannedReconcile:
     """How a table is held against its defining query, the step's one statement.
 
-    An empty `key` means the primary key, or what else is unique. Where `by_default`, the file does not name `by`: a
+    An empty `key` means the primary key, or what else is unique. Where `by_is_inferred`, the file does not name `by`: a
     query that does not return it is compared as one group.
     """
 
@@ -180,9 +180,9 @@ class PlannedStep:
 
     `kind` is the frozen name of its kind, and `content` what that planned beyond the statements.
 
-    A step whose statements commit apart appears once in each segment, with the statements that run there; `part`
-    and `parts` then tell them apart. `missing` are the variables that its templates lack: it cannot run, and has no
-    statements. `skipped` says why a step does not run, `note` what people should know of one that does.
+    A step whose statements commit apart appears once in each segment, with the statements that run there; `part` and
+    `parts` then tell them apart. `missing_variables` are the variables that its templates lack: it cannot run, and has
+    no statements. `skip_reason` says why a step does not run, `note` what people should know of one that does.
     """
 
     phase: Phase

@@ -68,9 +68,10 @@ class ReconcileResult:
     """A table held against its defining query.
 
     `by` is the column by which both sides were put into groups, None where all rows are one group. The hashes are sums
-    over the rows, as text: they do not fit into a bigint. `compared` are the columns, `as_text` those of them whose
-    type has no hash function, so that their text was compared. `key` is empty where nothing tells rows apart.
-    `differing_groups` are the first of those that differ, None for NULL. `differences` is None where both sides equal.
+    over the rows, as text: they do not fit into a bigint. `compared_columns` are the columns,
+    `columns_compared_as_text` those of them whose type has no hash function, so that their text was compared. `key` is
+    empty where nothing tells rows apart. `differing_groups` are the first of those that differ, None for NULL.
+    `differences` is None where both sides equal.
     """
 
     table: str

@@ -56,8 +56,8 @@ class ProgressInterval:
     """What a backfill did between two looks at it, in seconds from when this run began to fill.
 
     `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next one was to take at
-    its end, `retries` how many batches were tried again. It was held back for `held_back_s`, the longest by
-    `held_back_by`.
+    its end, `retries` how many batches were tried again. It was held back for `waiting_s`, the longest by
+    `waiting_for`.
     """
 
     start_s: float
@@ -74,8 +74,9 @@ class ProgressInterval:
 class BackfillReport:
     """A batched backfill of the run, up to the `last` that was told of it.
 
-    `first` says what earlier runs had committed. `stretches` follow each other without gaps; there are few hundred
-    however long it takes. `held_back_s` says for how many seconds it was held back (slowed down or stopped) by what.
+    `first` says what earlier runs had committed. `intervals` follow each other without gaps; there are few hundred
+    however long it takes. `waiting_s_by_reason` says for how many seconds it was held back (slowed down or stopped) by
+    what.
     """
 
     first: BackfillProgressed

@@ -74,8 +74,8 @@ class LocatedSource:
 class RenderedSql:
     """What a template became, and which line of the template made which part of it.
 
-    `marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line n
-    came from line n. `private_values` are what the template made of private variables.
+    `line_marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line
+    n came from line n. `private_values` are what the template made of private variables.
     """
 
     text: str

@@ -50,11 +50,11 @@ class TenancyIssueKind(StrEnum):
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancyIssue:
-    """One thing that keeps a statement from being safe. `place` is the offending expression, `relation` the table.
+    """One thing that keeps a statement from being safe. `location` is the offending expression, `relation` the table.
 
-    For a view or a function `place` is where that was defined, None where it was read from a database.
+    For a view or a function `location` is where that was defined, None where it was read from a database.
 
-    `corrected` is the statement with all that can be mended mended; None where nothing sure can be written.
+    `fixed_sql` is the statement with all that can be mended mended; None where nothing sure can be written.
     """
 
     kind: TenancyIssueKind

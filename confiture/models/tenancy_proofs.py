@@ -96,8 +96,9 @@ class TenantSample:
 class IsolationProof:
     """Whether a statement keeps the tenants apart, by the data that there are.
 
-    `rows` are those of the chosen tenants that were compared, `compared` their columns. `proved` is what of the
-    statement was: a MERGE is proved action by action. `sample` is None where it did not come to choosing tenants.
+    `rows` are those of the chosen tenants that were compared, `compared_columns` their columns. `proved_parts` is what
+    of the statement was: a MERGE is proved action by action. `sample` is None where it did not come to choosing
+    tenants.
     """
 
     verdict: IsolationVerdict

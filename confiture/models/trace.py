@@ -56,11 +56,11 @@ class BlockedAccess(StrEnum):
 class LockTrace:
     """A lock on a relation that existed before the run.
 
-    `taken_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
-    start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an
-    upper bound; a wait for the lock that the server told of is not in it. `real_mode` is the mode that the statement
-    takes as written, where its transactional form ran. A lock `by_text` was not seen, as the dry run still held it from
-    an earlier segment: the statement's text says that the real run takes it again.
+    `acquired_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
+    start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an upper
+    bound; a wait for the lock that the server told of is not in it. `real_mode` is the mode that the statement takes as
+    written, where its transactional form ran. A lock `is_inferred` was not seen, as the dry run still held it from an
+    earlier segment: the statement's text says that the real run takes it again.
     """
 
     relation: str
@@ -123,7 +123,7 @@ class TableRows:
 @record(frozen=True, kw_only=True, slots=True)
 class TableScan:
     """Sequential scans of a table that existed before. Rows that parallel workers read are not in `rows`; where there
-    may be such, or the server counts others' reading in their place, `rows_at_least` says that there may be more.
+    may be such, or the server counts others' reading in their place, `is_lower_bound` says that there may be more.
     """
 
     table: str
@@ -139,8 +139,8 @@ class StatementTrace:
     `rewrites` are relations that existed before and got a new file: rewritten tables, truncated ones, rebuilt
     indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
     None where the role may not ask for it. So is `waited_ms`, how long it waited for locks, without waits shorter than
-    the server's `deadlock_timeout`. `instead_of` is the statement as written, where its transactional form ran.
-    A batch of a backfill that was sampled `stands_for` that many times its work; `is_batch` says that it is one of a
+    the server's `deadlock_timeout`. `original_sql` is the statement as written, where its transactional form ran.
+    A batch of a backfill that was sampled `weight` that many times its work; `is_batch` says that it is one of a
     backfill, sampled or not.
     """
 
@@ -185,11 +185,11 @@ class DryRunWarning:
 class Estimate:
     """How long the real run will take, in milliseconds; None where it is not known.
 
-    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms`
-    to `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests
-    on; `scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
-    was off by, and `level_percent` None, as it is where there is no range. Where not all of it ran `as_real` runs will
-    (batched backfills, CONCURRENTLY) or at all (VACUUM), neither range nor confidence is known.
+    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms` to
+    `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests on;
+    `is_scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
+    was off by, and `level_percent` None, as it is where there is no range. Where not all of it ran `is_representative`
+    runs will (batched backfills, CONCURRENTLY) or at all (VACUUM), neither range nor confidence is known.
     """
 
     production_ms: float

@@ -74,7 +74,7 @@ def plan_reconcile(
 ) -> PlannedReconcile | None:
     """The plan of a reconcile; None where something is wrong, which goes to `problems`.
 
-    `tenant` is the column by which both sides are compared first, unless the step names another.
+    `tenant_column` is the column by which both sides are compared first, unless the step names another.
     """
     names = _NameRenderer(context, problems)
     table, key = names.render_table(step.table), names.render_names(step.key)
@@ -85,7 +85,7 @@ def plan_reconcile(
 
 
 class _NameRenderer:
-    """Renders names. `failed` tells whether one of them could not be."""
+    """Renders names. `has_failed` tells whether one of them could not be."""
 
     def __init__(self, context: RenderContext, problems: DiagnosticCollector) -> None:
         self._context = context

@@ -20,7 +20,7 @@ class InterruptedMigration:
     """A migration that stopped midway, on its way up or down: how many of its segments are committed.
 
     `segments` is None where its file no longer tells. `next_step` is the one that the next run goes on at, None where
-    nothing is left to run; `begun` says that it runs outside a transaction and had begun, so that it may be done.
+    nothing is left to run; `has_intent` says that it runs outside a transaction and had begun, so that it may be done.
     """
 
     row: AppliedMigration
@@ -34,10 +34,10 @@ class InterruptedMigration:
 class MigrationStatus:
     """Where a database stands.
 
-    `pending` are in the order in which they run, with those that `stopped` midway. `drift` says where applied
-    migrations and files disagree, `out_of_order` which pending ones come before one that is applied. `under_way` names
-    the run that holds the lock now, None where none does: then what is midway has stopped. `others` is what the
-    database holds of projects other than `project`.
+    `pending` are in the order in which they run, with those that `interrupted` midway. `drift` says where applied
+    migrations and files disagree, `out_of_order` which pending ones come before one that is applied. `lock_holder`
+    names the run that holds the lock now, None where none does: then what is midway has stopped. `other_histories` is
+    what the database holds of projects other than `project`.
     """
 
     project: str

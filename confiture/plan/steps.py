@@ -29,7 +29,7 @@ _ADD_HINT = "write one, or remove the step"
 class StepPlanner:
     """Plans the steps of one migration. What is wrong goes to `problems`.
 
-    `tenant` is the column that names the tenant. `parse` gives the trees of texts.
+    `tenant_column` is the column that names the tenant. `parse` gives the trees of texts.
     """
 
     def __init__(

@@ -26,7 +26,8 @@ def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> It
     """Has another process parse texts, and do then what is given what parses. Only where `may_fork` says so.
 
     Gives what parses as `parse_sql` does: these texts sooner, where it is asked for them in this order. And the
-    function that waits for what `then` returns, which must be picklable; it does that here where the process failed.
+    function that waits for what `use_trees` returns, which must be picklable; it does that here where the process
+    failed.
     """
     here = partial(use_trees, parse_sql)
     try:
@@ -90,7 +91,7 @@ class _ChildResults:
         return _tree_from_bytes({text: tree}, text)
 
     def wait_for_result(self, compute_here: Callable[[], _T]) -> _T:
-        """What was made of all texts, or what is made `here`."""
+        """What was made of all texts, or what is made `compute_here`."""
         while self._trees_read < self._count:
             self._read_tree()
         return load_result(self._results, compute_here)

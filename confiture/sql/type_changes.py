@@ -174,8 +174,8 @@ def is_index_on_column(index: Index, column: str) -> bool:
 def objects_rescanned_for(table: Table, column: str, *, is_order_kept: bool) -> tuple[str, ...]:
     """The names of indexes, checks and foreign keys for which a table is read again when the type of a column changes.
 
-    `fits` says that the rows stay as they are, and so does their order: then indexes of plain columns and foreign keys
-    stay as well.
+    `is_order_kept` says that the rows stay as they are, and so does their order: then indexes of plain columns and
+    foreign keys stay as well.
     """
     indexes = (
         index.name

@@ -14,7 +14,7 @@ _OURS = ("confiture", "psycopg", "contextlib")
 class readable_errors:  # noqa: N801 - reads as a statement
     """Raises our errors with all that they know as notes, and tracebacks only of what is neither ours nor the driver's.
 
-    `doing` says what failed, where the error's own message does not.
+    `action` says what failed, where the error's own message does not.
     """
 
     def __init__(self, action: str = "") -> None:

@@ -108,7 +108,7 @@ class BackfillStore:
     def advance_range(
         self, number: int, next_position: CursorPosition | None, *, source_rows: int, written_rows: int, busy_ms: float
     ) -> None:
-        """Enters that a batch is done; `then` is where the range goes on, None where it ends."""
+        """Enters that a batch is done; `next_position` is where the range goes on, None where it ends."""
         self._connection.execute(
             query("move_range"),
             self.backfill_id.parameters
@@ -138,7 +138,7 @@ class BackfillStore:
         self._connection.execute(query("remember_written"), self.backfill_id.parameters | {"rows": rows})
 
     def load_written_rows(self) -> int | None:
-        """What `remember_written` kept; None where it was not called."""
+        """What `store_written_rows` kept; None where it was not called."""
         row = self._connection.execute(query("written_before"), self.backfill_id.parameters).fetchone()
         return None if row is None else row["rows"]
 

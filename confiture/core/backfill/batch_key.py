@@ -76,7 +76,7 @@ class KeyColumn:
 class KeyRange:
     """Rows whose leading columns equal `prefix`, and whose next column is in a range.
 
-    The range begins behind `after` and ends with `upto`, or before `before`; None where it has no such end. A piece
+    The range begins behind `after` and ends with `up_to`, or before `before`; None where it has no such end. A piece
     without any end is all rows of the prefix.
     """
 

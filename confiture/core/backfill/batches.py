@@ -38,7 +38,7 @@ class Batch:
 class BatchFailed(Exception):
     """A batch failed and was rolled back. `rows` is how many rows of the driving table it was to take at the most.
 
-    `piece` are its rows, None where they are not to blame; `sqlstate` is None where the connection was lost.
+    `key_range` are its rows, None where they are not to blame; `sqlstate` is None where the connection was lost.
     """
 
     def __init__(self, failure: StepFailed, rows: int, key_range: KeyRange | None) -> None:
@@ -61,8 +61,8 @@ class BatchRunner:
         self._monitor = monitor
 
     def run(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None = None) -> Batch | None:
-        """Commits the next batch of a range, of about `rows` rows; None where the range is done. `before` is called in
-        its transaction, before its statement.
+        """Commits the next batch of a range, of about `rows` rows; None where the range is done. `before_batch` is
+        called in its transaction, before its statement.
 
         Raises BatchFailed for what the statement did, psycopg.Error for all else. Nothing of the batch is then
         committed, unless the connection was lost while committing: then the range knows.

@@ -26,7 +26,7 @@ _NOTED = "confiture noted"
 class CapturedTable:
     """A table whose writes are noted. `columns` hold the batch key, in its order.
 
-    `is_filled` says that the backfill itself writes this table: its own writes are not noted.
+    `is_target` says that the backfill itself writes this table: its own writes are not noted.
     """
 
     name: QualifiedName
@@ -68,8 +68,8 @@ class ChangeCapture:
     def install(self, table: CapturedTable, position: int) -> None:
         """Begins to note the writes of one table, unless that is so already. Waits for transactions that write it.
 
-        `place` tells the functions of several tables apart. Called in a transaction. Raises DatabaseUnavailable where
-        somebody else made such a function.
+        `position` tells the functions of several tables apart. Called in a transaction. Raises DatabaseUnavailable
+        where somebody else made such a function.
         """
         function = self._function_name(position)
         target = sql.Identifier(*table.name)
@@ -131,7 +131,7 @@ class ChangeCapture:
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
     def stored_partitions(self) -> set[int]:
-        """The partitions that hold the rows of captured tables, as they were when `remember_leaves` was called."""
+        """The partitions that hold the rows of captured tables, as they were when `store_partitions` was called."""
         row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
         return {int(oid) for oid in row["comment"].split(",") if oid}
 

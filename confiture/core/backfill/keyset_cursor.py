@@ -19,7 +19,8 @@ from confiture.core.db.connection import Connection
 class CursorPosition:
     """How far a walk has come: among the rows that begin with `prefix`, all up to `after` are done.
 
-    `edge` is how many values of the prefix are those of the walk's end: there the walk has to stop at the end itself.
+    `bound_depth` is how many values of the prefix are those of the walk's end: there the walk has to stop at the end
+    itself.
     """
 
     prefix: KeyValues = ()

@@ -8,7 +8,7 @@ import threading
 class WorkerGate:
     """What workers ask between two batches. Open at first, and at full speed.
 
-    `slow_down` makes them rest after each batch, `close` stops them, `end` sends them home.
+    `slow_down` makes them rest after each batch, `close` stops them, `shut_down` sends them home.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class WorkerGate:
         self._set(is_closed=False, delay_factor=0.0, reason=None)
 
     def slow_down(self, delay_factor: float, reason: str) -> None:
-        """Makes workers rest after each batch for `rest` times as long as it took."""
+        """Makes workers rest after each batch for `delay_factor` times as long as it took."""
         self._set(is_closed=False, delay_factor=delay_factor, reason=reason)
 
     def close(self, reason: str) -> None:

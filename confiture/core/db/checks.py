@@ -41,7 +41,7 @@ class CellValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
-    """Whether a check holds; `expected` and `got` in words."""
+    """Whether a check holds; `expected` and `actual` in words."""
 
     is_satisfied: bool
     expected: str

@@ -80,7 +80,7 @@ class ConnectionTarget:
 def resolve_database(settings: Settings, notify: Callable[[str], None]) -> Iterator[ConnectionTarget]:
     """The database of the settings; an embedded server runs as long as the context lasts.
 
-    `note` receives what people should know about the server. Raises DatabaseUnavailable.
+    `notify` receives what people should know about the server. Raises DatabaseUnavailable.
     """
     wanted = settings.database
     if wanted.url != EMBEDDED:
@@ -249,8 +249,8 @@ def _connect_error_text(error: Exception, conninfo: str) -> str:
 def connect_for_query(database: ConnectionTarget, purpose: str, failure_message: str) -> Iterator[Connection]:
     """A connection for as long as the context lasts; `purpose` is what other sessions see.
 
-    Raises DatabaseUnavailable where there is none, and for whatever the database refuses inside; `refused` then says
-    what cannot be done: "the history cannot be read".
+    Raises DatabaseUnavailable where there is none, and for whatever the database refuses inside; `failure_message` then
+    says what cannot be done: "the history cannot be read".
     """
     with closing(database.connect(purpose)) as connection:
         try:

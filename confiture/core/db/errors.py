@@ -108,7 +108,7 @@ def over_budget_error(waiter: Waiter, budget_ms: int, failed: Diagnostic | None)
 
 
 def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
-    """A failure of our own statements; `doing` says what they were for."""
+    """A failure of our own statements; `action` says what they were for."""
     told = error.diag.message_primary or first_line(error)
     return Diagnostic(
         code=error.sqlstate or CONNECTION_LOST,

@@ -191,7 +191,7 @@ class HistoryStore:
         origin: HistoryOrigin,
         duration_ms: float | None,
     ) -> None:
-        """Enters a migration as applied. `link` is its checksum of the chain."""
+        """Enters a migration as applied. `chain_checksum` is its checksum of the chain."""
         self._insert(plan, attempt, MigrationState.APPLIED, origin, chain_checksum, duration_ms)
 
     def mark_applied(self, plan: PlannedMigration, attempt: str, chain_checksum: str) -> None:
@@ -273,7 +273,10 @@ class HistoryStore:
         duration_ms: float,
         chain_checksum: str,
     ) -> None:
-        """Enters a migration as applied, together with its only segment; the same as `record` and `insert_applied`."""
+        """Enters a migration as applied, together with its only segment;
+
+        The same as `record_segment` and `insert_applied`.
+        """
         self._connection.execute(
             query("record_applied"),
             {

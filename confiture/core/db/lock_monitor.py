@@ -23,7 +23,9 @@ def read_running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
 
 
 class LockHolder(NamedTuple):
-    """Who holds locks: `who` it is, by its process or its prepared transaction, and the `text` that tells it."""
+    """Who holds locks: `identity` it is, by its process or its prepared transaction, and the `description` that tells
+    it.
+    """
 
     identity: str
     description: str

@@ -55,7 +55,7 @@ class MigrationLock:
 def acquire_migration_lock(
     database: ConnectionTarget, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, work_connection: Connection
 ) -> Iterator[MigrationLock]:
-    """Holds the lock of a history for what the connection `working` does.
+    """Holds the lock of a history for what the connection `work_connection` does.
 
     Polls for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
 

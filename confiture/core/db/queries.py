@@ -41,7 +41,7 @@ def query(name: str) -> bytes:
 
 
 def history_schema_sql(from_format: int) -> bytes:
-    """The statements that turn our tables of the format `since`, 0 where there are none, into those of today."""
+    """The statements that turn our tables of the format `from_format`, 0 where there are none, into those of today."""
     return b"\n".join(_read_sql(f"db/formats/{number}") for number in range(from_format + 1, FORMAT + 1))
 
 

@@ -21,9 +21,9 @@ def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_re
     """The estimate from the total times of one or more dry runs, in milliseconds, already scaled where `scaled`.
 
     One more run is drawn from the same distribution as those seen: with n runs of mean m and deviation s it falls
-    within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample).
-    Nothing is known of the spread from one run, and nothing of the confidence from a scaled one. Where not all
-    of it runs `as_real` runs will, neither is known: the spread of dry runs says nothing of what they leave out.
+    within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample). Nothing is
+    known of the spread from one run, and nothing of the confidence from a scaled one. Where not all of it runs
+    `is_representative` runs will, neither is known: the spread of dry runs says nothing of what they leave out.
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)
@@ -51,7 +51,7 @@ def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_re
 
 
 def student_probability(t: float, degrees_of_freedom: int) -> float:
-    """The chance that |T| < t, T distributed by Student with `freedom` degrees of freedom.
+    """The chance that |T| < t, T distributed by Student with `degrees_of_freedom` degrees of freedom.
 
     With t = √ν·tan θ the density becomes cos^(ν-1) θ (Abramowitz and Stegun 26.7.3 and 26.7.4), which is smooth and
     bounded for every ν.

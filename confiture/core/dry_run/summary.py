@@ -27,8 +27,8 @@ class SummaryInputs:
     """What warnings and estimates depend on besides the traces.
 
     `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found,
-    `locks` what statements, by their texts, are known to lock: relations with the strongest mode. `otherwise` are the
-    versions that a dry run cannot run as a real run will.
+    `locks` what statements, by their texts, are known to lock: relations with the strongest mode. `non_representative`
+    are the versions that a dry run cannot run as a real run will.
     """
 
     threshold_ms: float
@@ -46,7 +46,7 @@ def summarize(
 ) -> DryRunFinished:
     """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
 
-    `tries` are all runs, those that were broken off and tried again included.
+    `attempts` are all runs, those that were broken off and tried again included.
     """
     found = _build_estimate(runs, scale, not inputs.non_representative)
     return replace(summarize_failed(runs[-1], attempts, inputs, isolation), estimate=found)

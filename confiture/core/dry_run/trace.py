@@ -40,7 +40,7 @@ _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
 
 
 class _PausableClock:
-    """Milliseconds since it was made, without those spent inside `stopped`."""
+    """Milliseconds since it was made, without those spent inside `paused`."""
 
     def __init__(self) -> None:
         self._started_at = time.perf_counter()

@@ -42,8 +42,8 @@ def find_warnings(
 ) -> tuple[DryRunWarning, ...]:
     """What the traces of one dry run give reason to warn of, the worst first.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without a warning. `known` are the texts of
-    statements whose locks are all in their traces, seen or not.
+    `threshold_ms` is how long a table may be kept from readers or writers without a warning. `known_statements` are the
+    texts of statements whose locks are all in their traces, seen or not.
     """
     found = [
         *_long_locks(traces, threshold_ms),

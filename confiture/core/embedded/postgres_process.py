@@ -37,7 +37,7 @@ _INITDB = (
 class PostgresProcess:
     """The server below `directory`, which exists when `ensure_running` is called.
 
-    `notes` is told what had to be opened for the server's user. Methods raise DatabaseUnavailable, or OSError when a
+    `notify` is told what had to be opened for the server's user. Methods raise DatabaseUnavailable, or OSError when a
     file cannot be used.
     """
 

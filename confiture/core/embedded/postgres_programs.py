@@ -53,7 +53,7 @@ def run_program(
 ) -> str:
     """Runs one of the programs and returns what it printed.
 
-    `what` completes "PostgreSQL could not ..." in the message. `keep_open` are descriptors that the program inherits.
+    `action` completes "PostgreSQL could not ..." in the message. `keep_open` are descriptors that the program inherits.
     Raises DatabaseUnavailable when it fails.
     """
     try:
@@ -82,7 +82,7 @@ def run_program(
 
 
 def program_error(action: str, output: str, *, hint: str = _LOOK) -> DatabaseUnavailable:
-    """The error for a program that could not do `what`, with the last lines of what it, or the server's log, said."""
+    """The error for a program that could not do `action`, with the last lines of what it, or the server's log, said."""
     lines = [line for line in output.splitlines() if line.strip()]
     return DatabaseUnavailable(
         Diagnostic(

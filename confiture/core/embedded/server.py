@@ -36,7 +36,7 @@ def _discard_note(note: str) -> None:
 class EmbeddedServer:
     """The server of the project at `root`. Several objects, threads and processes may use it at once.
 
-    `notes` is told what a user should know though nothing failed, such as directories that had to be opened.
+    `notify` is told what a user should know though nothing failed, such as directories that had to be opened.
     Every method raises DatabaseUnavailable, with the cause and the next step, when it cannot do its work, and LockHeld
     when another process stays in its way.
     """

@@ -43,7 +43,7 @@ def find_server_user(data: Path) -> SystemUser | None:
 def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Callable[[str], None]) -> None:
     """Lets the user pass through these directories and their parents: adds execute for others where that lacks.
 
-    `notes` is told what was opened. Raises OSError when that is not possible.
+    `notify` is told what was opened. Raises OSError when that is not possible.
     """
     opened = []
     for directory in dict.fromkeys(parent for path in paths for parent in (path, *path.parents)):
@@ -58,7 +58,7 @@ def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Call
 def grant_file_access(user: SystemUser, directories: Iterable[Path], notify: Callable[[str], None]) -> None:
     """Lets the user read the files in these trees, and execute those that their owner may execute.
 
-    `notes` is told what was opened. Raises OSError when that is not possible.
+    `notify` is told what was opened. Raises OSError when that is not possible.
     """
     for tree in directories:
         # An installer treats all its files alike, so the top two layers tell for thousands of files.

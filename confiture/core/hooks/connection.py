@@ -254,7 +254,7 @@ class HookConnection(psycopg.Connection[TupleRow]):
 
 @contextmanager
 def borrow_connection(connection: Connection, on_statement: OnStatement) -> Iterator[HookConnection]:
-    """The session of a run, as a hook gets it, until the context ends. `seen` is told of each statement."""
+    """The session of a run, as a hook gets it, until the context ends. `on_statement` is told of each statement."""
     # a connection takes over what the session tells; that stays with the run
     notices, notifications = connection.pgconn.notice_handler, connection.pgconn.notify_handler
     hooks_own = HookConnection(connection.pgconn, on_statement)

@@ -88,7 +88,7 @@ class ReadOnlyMode:
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
-        """Within `on`: may write again inside."""
+        """Within `enabled`: may write again inside."""
         self._disable()
         try:
             yield

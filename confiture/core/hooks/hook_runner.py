@@ -113,7 +113,8 @@ class HookRunner:
     ) -> HookResult:
         """Runs a hook apart from the migration's transaction, where it may only read, and fill once.
 
-        `fill` runs the backfill that it asks for, and gives the rows that this wrote. Raises as `run` and `fill` do.
+        `run_backfill` runs the backfill that it asks for, and gives the rows that this wrote. Raises as `run` and
+        `run_backfill` do.
         """
         reading = ReadOnlyMode(connection)
         filled: list[int] = []

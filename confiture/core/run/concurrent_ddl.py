@@ -35,7 +35,7 @@ def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bo
 
 
 def is_already_done(connection: Connection, statement: Statement, *, has_intent: bool, emit: Emit) -> bool:
-    """Whether an earlier try of ours (`intended`) already did what the statement does, or did once it was finished.
+    """Whether an earlier try of ours (`has_intent`) already did what the statement does, or did once it was finished.
 
     Drops an invalid index that stands in the way of a build, and says so: it serves no query, costs every write,
     and IF NOT EXISTS would keep it for good. Raises MigrationFailed while another session is building that index.
@@ -78,7 +78,7 @@ def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has
 
 def clean_up_failed_statement(connection: Connection, statement: Statement, *, was_rejected: bool, emit: Emit) -> bool:
     """Removes what a failed statement left. Gives whether nothing of it remains: what cannot be taken back is for
-    the next run to finish. `refused` says that PostgreSQL itself ended the statement, with an error.
+    the next run to finish. `was_rejected` says that PostgreSQL itself ended the statement, with an error.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)

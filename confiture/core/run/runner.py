@@ -41,7 +41,7 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 
 
 class MigrationRunner:
-    """Commits plans over one session, under the project's lock. `chain_end` is the chain of the last applied row.
+    """Commits plans over one session, under the project's lock. `chain_checksum` is the chain of the last applied row.
 
     `predictions` are what dry runs predicted, by version.
     """

@@ -26,9 +26,9 @@ _ORDER_DEPENDENT_WINDOW_FUNCTIONS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionInfo:
-    """What a function's name means: the worst of its overloads. `returns` is None where they differ.
+    """What a function's name means: the worst of its overloads. `return_type` is None where they differ.
 
-    `is_own` is whether it is none of PostgreSQL's own.
+    `is_user_defined` is whether it is none of PostgreSQL's own.
     """
 
     volatility: str

@@ -26,8 +26,8 @@ def restrict_to_tenants(
 ) -> Any:
     """A copy of a query (a SelectStmt) that sees that much. `catalog` is as the query's names are to be looked up.
 
-    The mark of batches becomes `true`; locks are left out. `unowned` names the table of the outermost FROM whose rows
-    of no tenant are seen, too. Raises NotProvable where a relation is not known.
+    The mark of batches becomes `true`; locks are left out. `unowned_alias` names the table of the outermost FROM whose
+    rows of no tenant are seen, too. Raises NotProvable where a relation is not known.
     """
     copied = pb.SelectStmt()
     copied.CopyFrom(query)
@@ -69,7 +69,7 @@ class _TenantRestriction:
         self.unowned_alias = ""
 
     def rewrite_select(self, select: Any, cte_names: frozenset[str]) -> None:
-        """Rewrites a SelectStmt. `common` are the names of the WITH queries around it."""
+        """Rewrites a SelectStmt. `cte_names` are the names of the WITH queries around it."""
         select.ClearField("locking_clause")
         level, self.unowned_alias = _SelectLevel(select, {}, self.unowned_alias), ""
         cte_names = self._rewrite_with(select, cte_names)

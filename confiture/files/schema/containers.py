@@ -18,7 +18,7 @@ from confiture.text import did_you_mean, written_duration
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list. With `single`, one item may stand without its list."""
+    """A list. With `allows_single`, one item may stand without its list."""
 
     item: SchemaType
     allows_single: bool = False

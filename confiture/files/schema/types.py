@@ -49,7 +49,7 @@ class SchemaType(Protocol):
 
 @dataclass(frozen=True)
 class TextValue:
-    """Text. With `numbers`, a bare number counts as the text it is written as (`version: 002`)."""
+    """Text. With `allows_numbers`, a bare number counts as the text it is written as (`version: 002`)."""
 
     allows_numbers: bool = False
     example: str | None = None
@@ -143,7 +143,7 @@ class Size:
 
 @dataclass(frozen=True)
 class NonNegativeInteger:
-    """A whole number that is not negative, and at least `least`."""
+    """A whole number that is not negative, and at least `minimum`."""
 
     minimum: int = 0
 

@@ -215,7 +215,7 @@ class StatementContext:
 
     @property
     def earlier(self) -> Sequence[StatementContext]:
-        """The statements that run before it in the same transaction. `earlier_of` finds those of a kind faster."""
+        """The statements that run before it in the same transaction. `earlier_of_kind` finds those of a kind faster."""
         return self.transaction.statements_before(self.number)
 
     def earlier_of_kind(self, *kinds: str) -> Iterator[StatementContext]:

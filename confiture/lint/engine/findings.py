@@ -78,7 +78,7 @@ def apply_ignores(
 ) -> tuple[tuple[Finding, ...], int]:
     """The findings that no ignore comment takes away, those about the comments, and how many were taken away.
 
-    Without `all_judged`, rules may have found nothing because they were not asked: no comment counts as unused.
+    Without `all_rules_ran`, rules may have found nothing because they were not asked: no comment counts as unused.
     """
     comments = {ignore.span: ignore for ignore in ignores}.values()
     by_path: dict[str, list[IgnoreComment]] = {}

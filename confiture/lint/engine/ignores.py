@@ -24,8 +24,8 @@ _NON_TRANSACTIONAL_FUNCTION = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\
 class IgnoreComment:
     """An ignore comment: where it stands, and the range of the statement that it is for, in places of its file.
 
-    `first` and `last` are None where there is no statement. `outside` is whether it is a comment of the file around the
-    SQL, which ignores nothing.
+    `first_span` and `last_span` are None where there is no statement. `is_misplaced` is whether it is a comment of the
+    file around the SQL, which ignores nothing.
     """
 
     rules: tuple[str, ...]

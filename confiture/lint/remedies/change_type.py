@@ -15,7 +15,10 @@ from confiture.sql.type_changes import format_type_name
 
 @record(frozen=True, kw_only=True, slots=True)
 class TypeChange:
-    """ALTER COLUMN ... TYPE. `old` is None where the catalog does not know the column, `using` where it says none."""
+    """ALTER COLUMN ... TYPE.
+
+    `old_type` is None where the catalog does not know the column, `using` where it says none.
+    """
 
     column: str
     old_type: str | None

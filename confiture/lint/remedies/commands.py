@@ -80,7 +80,7 @@ def new_constraint_name(context: StatementContext, added: AddedConstraint) -> st
 def constraint_name_for(
     context: StatementContext, added: AddedConstraint, table: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """The name of a constraint that is added to a table, beside the names that the table, where `known`, has."""
+    """The name of a constraint that is added to a table, beside the names that the table, where `table`, has."""
     own = str(added.constraint.conname)
     columns = _name_columns(added)
     left = _drop_dropped_constraints(context.node, table) if table else None
@@ -117,7 +117,7 @@ def constraint_names_by_location(
 def default_constraint_name(
     table: str, kind: Any, columns: Sequence[str], existing: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """The name that PostgreSQL gives to a constraint of a table, where `known`, beside `others`."""
+    """The name that PostgreSQL gives to a constraint of a table, where `existing`, beside `others`."""
 
     def taken(name: str) -> bool:
         if existing and (existing.constraint(name) or any(index.name == name for index in existing.indexes)):
@@ -173,7 +173,7 @@ def cheap_commands(
     """The statement with those of the commands that do not go through the table, if any, and a comment for each that
     does: it has a finding of its own, and what that says is to be done, too.
 
-    New columns of names in `own` are added in any case, without the constraints that would go through the table.
+    New columns of names in `handled` are added in any case, without the constraints that would go through the table.
     """
     kept, notes = [], []
     for one in commands:

@@ -80,7 +80,7 @@ def _drop_preference(index: Index) -> tuple[bool, bool, int]:
 
 
 def _is_covered_by(covering: Index, index: Index, keys_by_name: Mapping[str, tuple[_Key, ...]]) -> bool:
-    """Whether all that the index does, the other does as well; `known` are their keys, by their names."""
+    """Whether all that the index does, the other does as well; `keys_by_name` are their keys, by their names."""
     keys, others = keys_by_name[index.name], keys_by_name[covering.name]
     if index.unique:
         same_rule = covering.unique and covering.nulls_not_distinct == index.nulls_not_distinct

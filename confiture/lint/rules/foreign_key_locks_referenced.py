@@ -168,7 +168,7 @@ def _check_dropped_keys(
     *,
     alone: bool = False,
 ) -> Iterator[Violation]:
-    """One hit for all foreign keys that a statement drops from tables in use. `then` is what else it does."""
+    """One hit for all foreign keys that a statement drops from tables in use. `other_effects` is what else it does."""
     if not keys:
         return
     targets = list(dict.fromkeys(str(key.target) for _, key in keys))

@@ -27,7 +27,7 @@ class _Prefixes(NamedTuple):
 
 
 class _NamedObject(NamedTuple):
-    """A name; `what` is what people are told before it."""
+    """A name; `description` is what people are told before it."""
 
     description: str
     name: str

@@ -56,7 +56,10 @@ def diagnostics_xml(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def findings_xml(report: LintReport, failing_severities: Collection[Severity]) -> str:
-    """A suite for each file, a case for each finding: a failure where its severity is one of `fails`, else skipped."""
+    """A suite for each file, a case for each finding:
+
+    A failure where its severity is one of `failing_severities`, else skipped.
+    """
     root = ElementTree.Element("testsuites", name="confiture lint")
     for path, here in groupby(report.findings, key=lambda finding: finding.span.path if finding.span else ""):
         findings = list(here)

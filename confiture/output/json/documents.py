@@ -306,5 +306,5 @@ def dump_json(content: dict[str, Any]) -> str:
 
 
 def with_schema_version(layout: str) -> dict[str, Any]:
-    """The head of a document: `name` is its layout."""
+    """The head of a document: `layout` is its layout."""
     return {"format": layout, "version": _LAYOUT_VERSION}

@@ -82,7 +82,7 @@ def print_wrapped(console: Console, text: CleanText) -> None:
 
 
 def watch_view(render_view: Callable[[], RenderableType]) -> None:
-    """Shows what `view` gives, anew twice a second, until Ctrl-C."""
+    """Shows what `render_view` gives, anew twice a second, until Ctrl-C."""
     from rich.live import Live
 
     with Live(console=stdout_console(), auto_refresh=False) as live, suppress(KeyboardInterrupt):

@@ -25,7 +25,7 @@ _NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
 def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged: bool = False) -> list[ConstraintSpec]:
     """Adds a column, and returns its constraints, which can only be made once all columns are there.
 
-    With `merge`, a column that is there already was inherited, and the definition adds to it.
+    With `is_merged`, a column that is there already was inherited, and the definition adds to it.
     """
     name = node.colname
     old = draft.columns.get(name)

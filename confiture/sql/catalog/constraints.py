@@ -90,7 +90,7 @@ def _creation_order(spec: ConstraintSpec) -> int:
 def add_constraint(
     state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, *, is_new_table: bool = False
 ) -> None:
-    """Adds a constraint to a table that is `new`, or that existed."""
+    """Adds a constraint to a table that is `is_new_table`, or that existed."""
     kind, name = spec.kind, spec.name
     if name and name in draft.constraints:
         state.issues.report_duplicate("constraint", name, draft.constraints[name].location, spec.node.location)

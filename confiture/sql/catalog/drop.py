@@ -166,7 +166,7 @@ def cascade_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
 
 
 def _is_column_read(query: str, column: str, known_columns: Sequence[str] = ()) -> bool:
-    """Whether a query names a column, or reads all of them; `shown` are those it has, where they are known."""
+    """Whether a query names a column, or reads all of them; `known_columns` are those it has, where they are known."""
     for node in walk(parse_expression(f"({query})")):
         if node.DESCRIPTOR.name == "A_Star" and (not known_columns or column in known_columns):
             return True

@@ -24,7 +24,10 @@ Columns = Sequence[QueryColumn]
 
 @dataclass(slots=True)
 class FromItem:
-    """Something that FROM names. `columns` is None where they are not known; `hidden` are those that a join merged."""
+    """Something that FROM names.
+
+    `columns` is None where they are not known; `merged_columns` are those that a join merged.
+    """
 
     alias: str
     columns: Columns | None

@@ -56,7 +56,7 @@ def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: Ef
 def add_foreign_key(
     constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder, *, is_validated: bool
 ) -> None:
-    """A new foreign key; `checks` says whether it reads both tables."""
+    """A new foreign key; `is_validated` says whether it reads both tables."""
     parents = recorder.with_partitions(recorder.resolve_range_var(constraint.pktable))
     recorder.lock(parents, LockMode.SHARE_ROW_EXCLUSIVE)
     if is_validated:

@@ -77,7 +77,7 @@ class FromAnalyzer:
         return self.apply_subqueries(self.holder.where_clause, state, where.as_joins)
 
     def _read_where(self) -> _WhereClause:
-        """Reads the conditions of WHERE. Adds to `loose`."""
+        """Reads the conditions of WHERE. Adds to `null_safe_pairs`."""
         expressions, scope = self.context.expressions, self.scope
         memberships: list[FromLeaf] = []
         pairs: list[Pair] = []

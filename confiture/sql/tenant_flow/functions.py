@@ -36,7 +36,7 @@ class BodyStatement(NamedTuple):
     """A statement of a body, or a query in one of its expressions, as a tree of that kind.
 
     `offset` is where the text that its locations count in begins (in characters of the statement that has the body);
-    None where that is not known. Rows that it `keeps` go into variables, or decide what the body does.
+    None where that is not known. Rows that it `is_result_kept` go into variables, or decide what the body does.
     """
 
     kind: str

@@ -145,7 +145,7 @@ def _item_nodes(targets: SelectList, items: Iterable[Any]) -> Iterable[Node]:
 def _tenants_determined(
     context: AnalysisContext, nodes: Iterable[Node], state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
-    """The members that are settled by a key among the nodes `given`."""
+    """The members that are settled by a key among the nodes `nodes`."""
     sources = [
         context.sources[number]
         for number in own_sources

@@ -121,7 +121,7 @@ def is_never_null_except(foreign: Constraint, table: Table, compared_columns: Se
 def row_pinned_by_key(
     rows: Iterable[TableRow], equalities: EquivalenceClasses, own_sources: frozenset[int], facts: TenancyFacts
 ) -> TableRow | None:
-    """A row of the sources `own` that values from elsewhere pick by a unique key without its tenant."""
+    """A row of the sources `own_sources` that values from elsewhere pick by a unique key without its tenant."""
     for row in rows:
         if not row.sources <= own_sources:
             continue
@@ -141,7 +141,7 @@ def _is_from_elsewhere(node: Node, equalities: EquivalenceClasses, own_sources: 
 
 
 def tenants_determined_by(rows: Iterable[TableRow], nodes: frozenset[Node], facts: TenancyFacts) -> Iterator[Node]:
-    """The tenants that are settled where the nodes `given` are: those of rows that they pick, never of no row."""
+    """The tenants that are settled where the nodes `nodes` are: those of rows that they pick, never of no row."""
     for row in rows:
         tenant = row.columns.get(facts.tenant_column(row.table) or VIRTUAL)
         if tenant is None:

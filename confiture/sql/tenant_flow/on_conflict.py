@@ -25,7 +25,7 @@ def check_conflict(
 ) -> None:
     """Reports an ON CONFLICT by which rows of one tenant meet, or get values of, those of another.
 
-    `source` is the target as a relation, `written` its columns that the INSERT writes.
+    `source` is the target as a relation, `written_columns` its columns that the INSERT writes.
     """
     if not node.HasField("on_conflict_clause"):
         return

@@ -41,7 +41,7 @@ class ColumnOrigin(NamedTuple):
 class RowColumn(NamedTuple):
     """A column of a relation. `is_hidden`: no name reaches it, but the rows have it, so keys can prove with it.
 
-    One that holds the tenant `may_lack` it where it is NULL in some rows that are a tenant's.
+    One that holds the tenant `can_lack_tenant` it where it is NULL in some rows that are a tenant's.
     """
 
     name: str
@@ -56,9 +56,10 @@ class RowColumn(NamedTuple):
 class RowSet:
     """The rows that a table or a query gives.
 
-    `reads` is whether tenants' rows are in it. Then `tenants` are the outputs (by number) that hold the tenant of
-    each row, or NULL, and `fixed` are nodes from around it that the tenant of all its rows equals. With neither, the
-    tenants are lost, which has been reported. `is_complete` is False where it has columns that are not known.
+    `has_tenant_rows` is whether tenants' rows are in it. Then `tenants` are the outputs (by number) that hold the
+    tenant of each row, or NULL, and `tenant_constants` are nodes from around it that the tenant of all its rows equals.
+    With neither, the tenants are lost, which has been reported. `is_complete` is False where it has columns that are
+    not known.
     """
 
     outputs: tuple[RowColumn, ...] = ()

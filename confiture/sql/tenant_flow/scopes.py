@@ -10,7 +10,10 @@ from confiture.sql.tenant_flow.row_sets import ColumnRef, FromSource, Node, RowS
 
 @dataclass(slots=True)
 class ScopeItem:
-    """What a name of FROM offers. `merged` are columns that USING or NATURAL made one with those of another item."""
+    """What a name of FROM offers.
+
+    `merged_columns` are columns that USING or NATURAL made one with those of another item.
+    """
 
     alias: str
     columns: dict[str, Node]

@@ -40,7 +40,7 @@ def is_same_tenant(
 ) -> bool:
     """Whether equalities, or keys together with them, say that the tenants of both are the same.
 
-    What keys prove is added to `equal`.
+    What keys prove is added to `equalities`.
     """
     if equalities.closure(left.tenant_columns) & equalities.closure(right.tenant_columns):
         return True

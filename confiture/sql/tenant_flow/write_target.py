@@ -12,7 +12,10 @@ from confiture.sql.tenant_tables import is_tenant_table_name
 
 @record(frozen=True, kw_only=True, slots=True)
 class WriteTarget:
-    """A table that is written. `tenant` is its tenant column, `owning` the foreign key by which it belongs to one."""
+    """A table that is written.
+
+    `tenant` is its tenant column, `tenant_foreign_key` the foreign key by which it belongs to one.
+    """
 
     name: QualifiedName
     is_known: bool
