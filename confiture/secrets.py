@@ -40,9 +40,12 @@ _PASSWORD_LITERAL = re.compile(
     r"(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))", re.IGNORECASE | re.DOTALL
 )
 _URL_PASSWORD = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)", re.I)
+SECRET_CONNECTION_KEYS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+"""The keys of a connection string, or of a URL's query, whose values are secret (libpq, "Parameter Key Words")."""
+_WORDS_OF_KEYS = ("passw", "oauth_client_secret", "scram_")
 # password=... of a URL's query or a connection string, and of an assignment
 _KEY = re.compile(
-    r"(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:ssl)?passw(?:or)?d\s*[=:]\s*)"
+    r"(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:(?:ssl)?passw(?:or)?d|oauth_client_secret|scram_(?:client|server)_key)\s*[=:]\s*)"
     r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -133,7 +136,8 @@ def clear_secrets() -> None:
 
 def hide_secrets(text: str) -> str:
     """The text with `***` for each secret in it, in any form in which SQL and URLs write it."""
-    if "passw" in text.lower():
+    lowered = text.lower()
+    if any(word in lowered for word in _WORDS_OF_KEYS):
         text = _hide_keys(_PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text))
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)

@@ -18,8 +18,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from confiture.cli.options import DEFAULT_WAIT
 from confiture.core.commands import DEFAULT_LOCK_WAIT_MS
+from confiture.durations import format_duration, parse_duration_ms, written_duration
 from confiture.output.numbers import format_rows
-from confiture.text import format_duration, parse_duration_ms, pluralize, written_duration
+from confiture.text import pluralize
 from tests.fix_projects import Project
 
 FIRST = """\

@@ -12,6 +12,7 @@ import pytest
 from confiture.files.settings import SettingsOverrides, load_settings
 from confiture.plan.project import load_project
 from confiture.secrets import (
+    SECRET_CONNECTION_KEYS,
     add_public_value,
     add_secret,
     clear_secrets,
@@ -662,3 +663,9 @@ def test_the_arguments_of_psql_hold_no_secret(project: Project) -> None:
     from confiture.core.embedded.server import EmbeddedServer
 
     assert "password" not in EmbeddedServer(Path(project.root)).url()
+
+
+@pytest.mark.parametrize("key", SECRET_CONNECTION_KEYS)
+def test_the_secrets_of_an_address_are_hidden_before_any_connection(key: str) -> None:
+    assert hide_secrets(f"postgresql://u@h/db?{key}=S3cretValue&x=1") == f"postgresql://u@h/db?{key}=***&x=1"
+    assert "S3cretValue" not in hide_secrets(f"host=h {key}='S3cretValue' user=u")

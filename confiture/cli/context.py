@@ -16,10 +16,10 @@ import typer
 
 from confiture.cli.options import DatabaseOptions, SettingsOptions
 from confiture.cli.streams import echo_stderr, force_utf8_stdout, sanitize_logs, write_document
+from confiture.durations import parse_duration_ms
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
 from confiture.output.formats import TEXT, OutputFormat
 from confiture.output.writer import Document, Writer, WriterContext
-from confiture.text import parse_duration_ms
 
 if TYPE_CHECKING:
     from confiture.models.settings import Settings

@@ -22,7 +22,7 @@ from confiture.files.variables import VARIABLES, has_other_templates, substitute
 from confiture.models.records import default_of, record
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings, TenancySettings
 from confiture.models.source import LocatedSource, SourceFile
-from confiture.secrets import add_secret
+from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret
 from confiture.text import did_you_mean
 
 FILE_NAME = "confiture.yaml"
@@ -30,7 +30,7 @@ DEFAULT_ENVIRONMENT = "development"
 
 _URL_PASSWORD = re.compile(r"[a-z]+://(?P<user>[^/?#@:]*):(?P<password>[^/?#@]+)@")
 _PASSWORD_PARAMETER = re.compile(
-    r"(?:ssl)?password\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>(?:[^\s&'\\]|\\.)+))"
+    rf"(?:{'|'.join(SECRET_CONNECTION_KEYS)})\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>(?:[^\s&'\\]|\\.)+))"
 )
 
 _DATABASE = Record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from confiture.durations import format_duration_long
 from confiture.models.backfills import CANCELLED
 from confiture.models.events import INTERRUPTED, Outcome
 from confiture.models.hooks import TRANSACTION_ENDED
@@ -9,7 +10,7 @@ from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.tenancy_proofs import IsolationVerdict
 from confiture.models.trace import Estimate
-from confiture.text import format_duration_long, pluralize
+from confiture.text import pluralize
 
 
 def run_summary(report: RunReport) -> str:

@@ -20,7 +20,7 @@ from confiture.core.db.queries import query
 from confiture.core.db.search_path import SCHEMA, path_without_history, schemas_on_path
 from confiture.errors import DatabaseUnavailable, Diagnostic
 from confiture.models.settings import EMBEDDED, DatabaseSettings, Settings
-from confiture.secrets import add_secret, hide_values
+from confiture.secrets import SECRET_CONNECTION_KEYS, add_secret, hide_values
 from confiture.sql.expressions import quote_identifier
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -33,7 +33,6 @@ READ_LOCK_TIMEOUT_MS = 5_000
 _CONNECT_TIMEOUT_S = "10"
 _CLIENT_CHECK_MS = 1_000
 _SESSION_PROBES = 2
-_SECRET_PARTS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 _PORTS = re.compile(r"[\d,\s]*")
 
 
@@ -205,7 +204,7 @@ def _is_misparsed(parts: Mapping[str, object]) -> bool:
 def _find_secrets(parts: Mapping[str, object]) -> list[str]:
     """What must not be shown; what equals a user or a database is no secret."""
     shown = {str(parts.get(name)) for name in ("user", "host", "dbname")}
-    return [secret for name in _SECRET_PARTS if (secret := str(parts.get(name) or "")) and secret not in shown]
+    return [secret for name in SECRET_CONNECTION_KEYS if (secret := str(parts.get(name) or "")) and secret not in shown]
 
 
 def _register_secrets(parts: Mapping[str, object]) -> None:

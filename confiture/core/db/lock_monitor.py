@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from confiture.core.db.connection import Connection
 from confiture.core.db.queries import query
+from confiture.durations import format_duration
 from confiture.models.events import Waiter
 from confiture.models.locks import Blocker, HeldLock, RunningSession
 from confiture.models.trace import LockMode
-from confiture.text import format_duration
 
 
 def read_running_sessions(connection: Connection) -> tuple[RunningSession, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from confiture.durations import format_duration_long
 from confiture.lint.registry import built_in_rules
 from confiture.models.findings import SEVERITIES, Finding
 from confiture.models.trace import DryRunWarning, LockTrace, StatementTrace
 from confiture.sql.actions import is_same_relation, relations_named_in
-from confiture.text import format_duration_long
 
 
 def merge_lint_and_measured(

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import groupby
 
+from confiture.durations import format_duration_long
 from confiture.models.trace import BlockedAccess, DryRunWarning, LockMode, LockTrace, StatementTrace, worst_locks
 from confiture.sql.actions import StatementAction, find_actions, is_same_relation, relations_named_in
 from confiture.sql.parsing import parse_statements
 from confiture.sql.transactions import find_non_transactional_effects
-from confiture.text import format_duration_long, pluralize
+from confiture.text import pluralize
 
 MANY_ROWS = 100_000
 """An UPDATE or DELETE from this many rows on is told to go in batches."""

@@ -10,10 +10,11 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from confiture.durations import written_duration
 from confiture.errors import Span
 from confiture.files.schema.reader import InvalidValue, Reader, is_null
 from confiture.files.schema.types import Duration, SchemaType
-from confiture.text import did_you_mean, written_duration
+from confiture.text import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from confiture.durations import DURATION_PATTERN, parse_duration_ms
 from confiture.errors import InputError
 from confiture.files.schema.located_text import NOT_BLANK, LocatedText
 from confiture.files.schema.reader import (
@@ -26,7 +27,7 @@ from confiture.files.schema.reader import (
 )
 from confiture.models.settings import PROJECT_NAME, PROJECT_NAME_HINT
 from confiture.models.source import LocatedSource, SourceFile
-from confiture.text import did_you_mean, parse_duration_ms
+from confiture.text import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,9})\s*(kB|MB|GB)")
 _UNIT_BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
@@ -120,7 +121,7 @@ class Duration:
         return milliseconds
 
     def schema(self) -> dict[str, Any]:
-        written = {"type": "string", "pattern": r"^\s*(0|[0-9]+(\.[0-9]+)?\s*(ms|s|min|h))\s*$"}
+        written = {"type": "string", "pattern": rf"^\s*(0|{DURATION_PATTERN})\s*$"}
         return {"anyOf": [written, {"const": 0}], "examples": ["2s"]}
 
 

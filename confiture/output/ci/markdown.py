@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from re import findall, sub
 
+from confiture.durations import format_duration
 from confiture.errors import Diagnostic
 from confiture.models.events import Outcome
 from confiture.models.findings import Finding, LintReport
@@ -18,7 +19,7 @@ from confiture.output.summaries import blocked_summary, estimate_summary, retry_
 from confiture.output.terminal.lock_timeline import lock_lanes
 from confiture.output.terminal.tenancy_proofs import MOST_LEAKS, dry_run_summary, reason_text, row_text, tenants_text
 from confiture.output.writer import LintSummary, Writer
-from confiture.text import escape_lines, format_duration, pluralize
+from confiture.text import escape_lines, pluralize
 
 
 class MarkdownWriter(Writer):

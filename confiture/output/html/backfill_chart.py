@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from confiture.durations import format_duration
 from confiture.models.backfill_timeline import downsample, reason_category
 from confiture.models.events import BackfillProgressed
 from confiture.models.reports import BackfillReport, ProgressInterval
-from confiture.text import format_duration, pluralize
+from confiture.text import pluralize
 
 LEFT, RIGHT = 84, 984
 _MIN_INTERVALS = 3

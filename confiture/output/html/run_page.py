@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from confiture.durations import format_duration
 from confiture.models.reports import RunReport
 from confiture.models.trace import BlockedAccess
 from confiture.output.colors import css_class
@@ -21,7 +22,7 @@ from confiture.output.terminal.tenancy_proofs import (
     skipped_columns_text,
     tenants_text,
 )
-from confiture.text import cut, escape_block, escape_ci_commands_in_html, excerpt_part, format_duration
+from confiture.text import cut, escape_block, escape_ci_commands_in_html, excerpt_part
 
 _LEFT, _WIDTH = 260, 720
 _LANE_HEIGHT, _FIRST_LANE = 24, 28
@@ -63,7 +64,8 @@ def run_page(report: RunReport) -> str:
         pictures=[draw_chart(backfill) for backfill in report.backfills],
         picture_left=LEFT,
         picture_right=RIGHT,
-        loop_y=lambda index: index * _LANE_HEIGHT + _FIRST_LANE,
+        lane_height=_LANE_HEIGHT,
+        first_lane_y=_FIRST_LANE,
         rows=format_rows,
         duration=format_duration,
         bytes=format_bytes,

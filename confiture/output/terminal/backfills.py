@@ -8,9 +8,9 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.backfills import BackfillState
 from confiture.output.terminal.console import CleanText
-from confiture.text import format_duration
 
 
 def backfills_table(backfills: Sequence[BackfillState], database: str) -> RenderableType:

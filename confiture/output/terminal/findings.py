@@ -9,12 +9,13 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.lint.engine.rule import Group, Rule
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.output.colors import SEVERITY_STYLES
 from confiture.output.numbers import severity_counts
 from confiture.output.terminal.console import CleanText, excerpt_lines, print_wrapped
-from confiture.text import format_duration, pluralize
+from confiture.text import pluralize
 
 
 def print_findings(console: Console, report: LintReport, duration_ms: float) -> None:

@@ -9,11 +9,11 @@ from itertools import pairwise
 from rich.cells import cell_len
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.reports import RunReport
 from confiture.models.trace import BlockedAccess, LockTrace
 from confiture.output.colors import BLOCKED_ACCESS_STYLES
 from confiture.output.terminal.console import CleanText
-from confiture.text import format_duration
 
 _ACCESS_CHARACTERS = {
     BlockedAccess.READS: "█",

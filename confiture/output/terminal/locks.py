@@ -8,10 +8,11 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.locks import Blocker, RunningSession
 from confiture.output.colors import BLOCKED_ACCESS_STYLES
 from confiture.output.terminal.console import CleanText
-from confiture.text import format_duration, shorten_sql
+from confiture.text import shorten_sql
 
 
 def locks_table(sessions: Sequence[RunningSession], database: str) -> RenderableType:

@@ -6,10 +6,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.syntax import Syntax
 
+from confiture.durations import format_duration
 from confiture.models.plan import PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.output.terminal.console import escape_markup
 from confiture.plan.step_kinds import find_step_kind
-from confiture.text import escape_block, format_duration
+from confiture.text import escape_block
 
 _HOW = {
     TransactionMode.TRANSACTIONAL: "one transaction",

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from confiture.durations import format_duration
 from confiture.models.events import (
     BackfillProgressed,
     BatchRetried,
@@ -27,7 +28,7 @@ from confiture.models.events import (
 )
 from confiture.models.findings import Finding
 from confiture.output.terminal.console import escape_markup
-from confiture.text import escape_line, format_duration, pluralize
+from confiture.text import escape_line, pluralize
 
 _MIN_STEP_MS = 1_000
 _EVENTS_PER_LINE = 10

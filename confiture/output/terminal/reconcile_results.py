@@ -6,9 +6,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.reconcile_results import VerifyReport, VerifyResult, VerifyVerdict
 from confiture.output.terminal.console import CleanText, escape_markup, print_diagnostics, print_wrapped
-from confiture.text import format_duration, pluralize
+from confiture.text import pluralize
 
 _STYLES = {
     VerifyVerdict.HOLDS: "green",

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.events import Outcome
 from confiture.models.reports import MigrationReport, RunReport
 from confiture.models.trace import DryRunWarning
@@ -16,7 +17,7 @@ from confiture.output.summaries import blocked_summary, estimate_summary, retry_
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
 from confiture.output.terminal.lock_timeline import lock_timeline
 from confiture.output.terminal.tenancy_proofs import dry_run_tables
-from confiture.text import format_duration, pluralize
+from confiture.text import pluralize
 
 _MOST_STEPS = 60
 _NARROW = 100

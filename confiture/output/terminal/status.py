@@ -6,11 +6,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from confiture.durations import format_duration
 from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
 from confiture.plan.history import InterruptedMigration, MigrationStatus, prediction_accuracy
 from confiture.plan.migration_order import version_key
-from confiture.text import format_duration, pluralize
+from confiture.text import pluralize
 
 
 def print_status(console: Console, status: MigrationStatus, database: str, environment: str) -> None:

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from confiture.durations import format_duration, format_duration_long
 from confiture.models.tenancy_proofs import (
     ColumnValues,
     IsolationProof,
@@ -16,7 +17,7 @@ from confiture.models.tenancy_proofs import (
     ProvedStatement,
 )
 from confiture.output.terminal.console import CleanText, escape_markup, print_wrapped
-from confiture.text import cut, format_duration, format_duration_long, pluralize
+from confiture.text import cut, pluralize
 
 _STYLES = {
     IsolationVerdict.ISOLATED: "green",

@@ -1,0 +1,59 @@
+"""Durations: as people read them in output, and as they write them in files and options."""
+
+from __future__ import annotations
+
+import re
+
+UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
+"""The units that can be written, in milliseconds."""
+DURATION_PATTERN = rf"[0-9]+(\.[0-9]+)?\s*({'|'.join(UNIT_MS)})"
+"""A duration that is not 0, as a regular expression that Python and JSON Schema read alike."""
+_DURATION = re.compile(rf"([0-9]+(?:\.[0-9]+)?)\s*({'|'.join(UNIT_MS)})")
+_LONGEST_DURATION_MS = 2**53
+_MAX_DECIMALS = 20
+
+
+def format_duration(milliseconds: float | None) -> str:
+    """`0.4 ms`, `12 ms`, `1.2 s`, `3 min 05 s`, `26 h 40 min`; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 59_950:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(round(milliseconds / 60_000), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def format_duration_long(milliseconds: float) -> str:
+    """The same within a sentence, where less than a millisecond is only said to be that."""
+    return "under 1 ms" if milliseconds < 1 else format_duration(milliseconds)
+
+
+def parse_duration_ms(text: str) -> int | None:
+    """`0`, `500ms`, `2s`, `1.5min` or `1h` in milliseconds; None if the text is not a duration."""
+    from fractions import Fraction
+
+    text = text.strip()
+    if text == "0":
+        return 0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    # the digits decide first: a number of millions of them takes long
+    whole, _, part = match[1].partition(".")
+    if len(whole.lstrip("0")) > len(str(_LONGEST_DURATION_MS)):
+        return _LONGEST_DURATION_MS
+    milliseconds = round(Fraction(f"{whole}.{part[:_MAX_DECIMALS] or 0}") * UNIT_MS[match[2]])
+    return min(milliseconds, _LONGEST_DURATION_MS)
+
+
+def written_duration(milliseconds: int) -> str:
+    """A duration as `parse_duration_ms` reads it, in its largest whole unit: `2s`."""
+    unit = next((unit for unit in ("h", "min", "s") if milliseconds and milliseconds % UNIT_MS[unit] == 0), "ms")
+    return f"{milliseconds // UNIT_MS[unit]}{unit}" if milliseconds else "0"
