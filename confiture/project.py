@@ -1,4 +1,4 @@
-"""The project as programs use it: loaded, linted, run and rehearsed.
+"""The project as programs use it: loaded, linted, run and dry-run.
 
 The methods import what they need when they are called, so that a project is read without a driver.
 """

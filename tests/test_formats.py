@@ -220,7 +220,7 @@ def test_the_clock_stays_visible_beside_a_long_name(shop_18: Project) -> None:
     assert re.search(r"001 ddl: a step [^\r\n]*… .* 0/1 0:00:0\d", written)
 
 
-def test_no_color_means_no_colour(books: Project) -> None:
+def test_no_color_means_no_color(books: Project) -> None:
     books.environ["NO_COLOR"] = "1"
     for arguments in (("migrate", "up"), ("migrate", "status"), ("migrate", "show", "001"), ("migrate", "show", "9")):
         assert not COLOUR.search(in_a_terminal(books, 80, *arguments))

@@ -142,7 +142,7 @@ def test_owners_that_are_trusted(shop: Project, roles: Roles, owner: str) -> Non
     [
         "CREATE TABLE confiture.jams (id int)",
         "CREATE TABLE confiture.migrations (id int)",
-        "CREATE TABLE confiture.format (colour text)",
+        "CREATE TABLE confiture.format (color text)",
         "CREATE VIEW confiture.format AS SELECT 1 AS version_of",
     ],
     ids=["a table", "a table of our name", "another format", "a view"],

@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(migrate.app, name="migrate", short_help="Run, rehearse and undo migrations.")
+app.add_typer(migrate.app, name="migrate", short_help="Run, dry-run and undo migrations.")
 app.add_typer(backfill.app, name="backfill", short_help="Look at batched backfills, pause and resume them.")
 app.add_typer(tenancy.app, name="tenancy", short_help="Show whose tables are whose, prove that tenants stay apart.")
 app.add_typer(db.app, name="db", short_help="The project's own PostgreSQL server.")

@@ -29,7 +29,7 @@ from confiture.errors import ExitCode
 from confiture.output.formats import TEXT, OutputFormat
 from confiture.output.writer import AdoptionSummary, Document, StatusSummary
 
-app = typer.Typer(help="Run migrations, rehearse them, and see where a database stands.", no_args_is_help=False)
+app = typer.Typer(help="Run migrations, try them in dry runs, and see their status.", no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,7 +46,7 @@ def migrate(
     output_format: RunFormatOption = TEXT,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Run migrations, rehearse them, and see where a database stands.
+    """Run migrations, try them in dry runs, and see their status.
 
     `confiture migrate --dry-run` is short for `confiture migrate up --dry-run`.
     """

@@ -51,7 +51,7 @@ class DownOptions:
 
 
 def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, emit: Emit) -> None:
-    """Applies what is pending, or rehearses it.
+    """Applies what is pending, for real or as a dry run.
 
     Raises what its exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed,
     MigrationStopped. Emits RunStarted to RunFinished in any case that reaches the database.

@@ -64,7 +64,8 @@ class Run:
         self._has_started = False
 
     def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
-        """Runs or rehearses what `select` chooses, under the project's lock; takes none where that is nothing.
+        """Runs, for real or as a dry run, what `select` chooses, under the project's lock; takes none where that is
+        nothing.
 
         Raises the error that tells what failed and what is committed.
         """
@@ -83,7 +84,7 @@ class Run:
             self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
 
     def _run(self, locked_plan: LockedPlan) -> None:
-        """Runs or rehearses the plan over one watched session.
+        """Runs the plan, for real or as a dry run, over one watched session.
 
         Raises the error that tells what failed and what is committed.
         """

@@ -35,7 +35,7 @@ _ORIGIN = "the connection that the Migrator was given"
 
 
 class Migrator:
-    """Runs and rehearses single migrations on the database that a connection leads to.
+    """Runs single migrations, for real or dry, on the database that a connection leads to.
 
     It works on sessions of its own, so the connection must not be inside a transaction: that would neither be seen nor
     let go of its locks. The hooks are those that the file of the migration's class registers. Settings are those of the

@@ -62,7 +62,7 @@ class {class_name}(Migration):
     description = "{description}"
 
     def up(self) -> None:
-        # recorded as steps, which are planned, linted and rehearsed as those of YAML are:
+        # recorded as steps, which are planned, linted and dry-run as those of YAML are:
         # self.load_ddl_files(["02_query_side/010_example.sql"])
         # self.execute("ALTER TABLE r_example ADD COLUMN note text")
         # self.check("SELECT count(*) FROM r_example WHERE tenant_id IS NULL", expect=0)

@@ -143,7 +143,7 @@ def load_settings(
     """The settings of the project around `start`, for one environment.
 
     Later ones win: defaults, confiture.yaml, its environment, DATABASE_URL, CONFITURE_*, the command line.
-    Raises InputError with every mistake, or where there is no confiture.yaml. `check` looks at what the file's shape
+    Raises InputError with every mistake, or where there is no confiture.yaml. `check` looks at what the file's type
     does not tell, such as the names of rules, and raises InputError: its mistakes are told together with the others.
     """
     path = choose_settings_path(start, overrides, environ)

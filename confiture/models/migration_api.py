@@ -30,7 +30,7 @@ class Migration:
     """A migration in Python: a subclass says what it is, `up` says what it does, `down` how to undo that.
 
     Both are called once, when the file is read, without a database: the methods they call record steps, which are
-    planned, linted, rehearsed and run as those of a YAML file are. What only the data can decide belongs into a hook.
+    planned, linted, dry-run and run as those of a YAML file are. What only the data can decide belongs into a hook.
 
     `version` and `name` default to what the file's name says. `requires` are versions that must be applied before,
     `vars` variables for the templates of this migration. SQL is rendered with Jinja, as in YAML.

@@ -1,4 +1,4 @@
-"""What a rehearsed statement was seen to do (locks, rows, rewrites, scans, WAL), and what follows from it."""
+"""What a statement of a dry run was seen to do (locks, rows, rewrites, scans, WAL), and what follows from it."""
 
 from __future__ import annotations
 

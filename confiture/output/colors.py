@@ -1,4 +1,4 @@
-"""The colours of what locks keep out and of findings: one map for all reports."""
+"""The colors of what locks keep out and of findings: one map for all reports."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ SEVERITY_STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "bold
 
 
 def css_class(access: BlockedAccess) -> str:
-    """The class in the HTML page; its style sheet holds the colours for light and dark screens."""
+    """The class in the HTML page; its style sheet holds the colors for light and dark screens."""
     return access.name.lower()

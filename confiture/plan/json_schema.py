@@ -1,4 +1,4 @@
-"""The JSON Schemas of the YAML files, generated from the shapes that read them."""
+"""The JSON Schemas of the YAML files, generated from the types that read them."""
 
 from __future__ import annotations
 

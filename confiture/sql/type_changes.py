@@ -120,11 +120,11 @@ def _needs_step_rewrite(old: str, new: str, catalog: Catalog) -> Tristate:
         return Tristate.UNKNOWN if other.modifiers in ((), (6,)) else Tristate.YES
     if (one.base, other.base) in load_built_in_functions().binary_casts:
         return Tristate.NO if not other.modifiers else Tristate.YES
-    known = all(are_types_known(part.base) for part in (one, other))
+    known = all(is_known_type(part.base) for part in (one, other))
     return Tristate.YES if known or _is_user_type(old, catalog) or _is_user_type(new, catalog) else Tristate.UNKNOWN
 
 
-def are_types_known(base: str) -> bool:
+def is_known_type(base: str) -> bool:
     """Whether a type is one of PostgreSQL's own."""
     plain = base.split(" with", 1)[0]
     return plain in types.BUILT_IN or plain in types.ALIASES.values()

@@ -36,7 +36,7 @@ from confiture.plan.planner import as_single_transaction
 _NEW_ENUM_VALUE = "55P04"
 _ARTEFACT = (
     "if an earlier migration of this dry run, or an earlier segment, adds the value, then the real run commits it first"
-    " and does not fail here: apply what comes before on a copy, and rehearse the rest there"
+    " and does not fail here: apply what comes before on a copy, and dry-run the rest there"
 )
 
 

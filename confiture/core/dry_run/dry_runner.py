@@ -1,4 +1,4 @@
-"""A dry run: rehearses a plan as often as asked, and tells what follows from it."""
+"""A dry run: runs a plan in a transaction that is rolled back, and sums up what was measured."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ class DryRunner:
         scale = self._read_scale(self._options.scale_to)
         self._note_lock_holders(plan)
         proving = self._make_prover()
-        rehearsal = DryRunTransaction(self._context, self._session, proving)
+        transaction = DryRunTransaction(self._context, self._session, proving)
         runs = []
         try:
             for _ in range(self._options.repeat):
-                rehearsal.run(plan, find_interrupted(self._context.store, history, plan.direction))
-                runs.append(rehearsal.traces)
+                transaction.run(plan, find_interrupted(self._context.store, history, plan.direction))
+                runs.append(transaction.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             self._emit(
-                summarize_failed(rehearsal.traces, rehearsal.attempts, known, self._build_tenancy_report(proving))
+                summarize_failed(transaction.traces, transaction.attempts, known, self._build_tenancy_report(proving))
             )
             if isinstance(error, StepFailed) and error.sqlstate == LOCK_NOT_AVAILABLE:
                 self._note_lock_holders(plan)
-            raise classify_dry_run_failure(error, rehearsal.progress) from error
+            raise classify_dry_run_failure(error, transaction.progress) from error
         isolation = self._build_tenancy_report(proving)
-        self._emit(summarize(runs, rehearsal.attempts, scale, known, isolation))
+        self._emit(summarize(runs, transaction.attempts, scale, known, isolation))
         for note in scale.notes(runs[-1]) if scale else ():
             self._emit(Notice(text=note))
         record = prediction_accuracy(history)

@@ -127,7 +127,7 @@ def mixed_diagnostic(proved: ProvedStatement) -> Diagnostic:
         code=MIXED,
         message=f"{proved.migration}: {proved.step.name}: what is written to {proved.target} mixes tenants",
         span=proved.span,
-        hint="mend the statement; `--no-prove` rehearses without proofs",
+        hint="correct the statement; `--no-prove` runs dry without proofs",
     )
 
 

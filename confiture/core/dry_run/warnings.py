@@ -188,7 +188,7 @@ def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Se
                         f"{table} was locked by what came before and would be free again here: this dry run cannot see"
                         " whether this statement locks it again, nor for how long"
                     ),
-                    hint="apply what comes before on a copy, and rehearse the rest there",
+                    hint="apply what comes before on a copy, and dry-run the rest there",
                     table=table,
                     span=trace.step.span,
                     statement=trace.original_sql or trace.text,

@@ -65,17 +65,17 @@ class _Reconciler:
 
     def run(self) -> ReconcileResult:
         started = time.perf_counter()
-        shape, part = self._comparison, sql.Identifier("d", "part")
-        part_text = shape.by.text(part) if shape.by else part
+        comparison, part = self._comparison, sql.Identifier("d", "part")
+        part_text = comparison.by.text(part) if comparison.by else part
         (found,) = self._fetch("hash_groups", most=sql.Literal(_MOST_GROUPS), part_text=part_text)
         differences = self._find_differences(found) if found["differing"] else None
         return ReconcileResult(
-            table=shape.name,
-            by=shape.by.name if shape.by else None,
-            key=tuple(column.name for column in shape.key),
-            compared_columns=tuple(column.name for column in shape.columns),
-            columns_compared_as_text=tuple(column.name for column in shape.columns if column.is_compared_as_text),
-            skipped_columns=shape.omitted,
+            table=comparison.name,
+            by=comparison.by.name if comparison.by else None,
+            key=tuple(column.name for column in comparison.key),
+            compared_columns=tuple(column.name for column in comparison.columns),
+            columns_compared_as_text=tuple(column.name for column in comparison.columns if column.is_compared_as_text),
+            skipped_columns=comparison.omitted,
             rows=found["rows"],
             expected_rows=found["expected_rows"],
             groups=found["groups"],

@@ -89,7 +89,7 @@ class MapOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key of a record: its shape, and what it means (shown by editors).
+    """A key of a record: its type, and what it means (shown by editors).
 
     `default` is as reading gives it. What could be read of a value with mistakes is kept if that is a list, or the key
     is `lenient`.

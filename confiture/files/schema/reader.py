@@ -1,4 +1,4 @@
-"""The file that shapes read from: where nodes stand, what was found wrong, and guards against endless aliases."""
+"""The file that types read from: where nodes stand, what was found wrong, and guards against endless aliases."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Chart:
     panels: tuple[ChartPanel, ...] = ()
     bands: tuple[ThrottleBand, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    """Style and meaning of each colour of the shades."""
+    """Style and meaning of each color of the shades."""
     retries: tuple[tuple[float, str], ...] = ()
     """Where batches were tried again: x, and how many."""
     ticks: tuple[tuple[float, str], ...] = ()
@@ -207,7 +207,7 @@ def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
 
 
 def _reason_styles(waiting_s_by_reason: Mapping[str, float]) -> dict[str, str]:
-    """A colour for each cause; those that cost least share one."""
+    """A color for each cause; those that cost least share one."""
     causes = sorted(waiting_s_by_reason, key=lambda cause: -waiting_s_by_reason[cause])
     return {cause: f"hold{min(place, _MAX_STYLES - 1)}" for place, cause in enumerate(causes)}
 

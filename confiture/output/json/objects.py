@@ -91,7 +91,7 @@ def lock_object(lock: LockTrace) -> dict[str, Any]:
 
 
 def statement_object(statement: StatementTrace) -> dict[str, Any]:
-    """What a rehearsed statement was seen to do. Times are milliseconds."""
+    """What a statement of a dry run was seen to do. Times are milliseconds."""
     return {
         "number": statement.number,
         "version": statement.step.version,

@@ -54,10 +54,10 @@ def _finding_lines(finding: Finding, printed_hints: set[tuple[str, str]], width:
         run_by = f" (migration {finding.migration})" if finding.migration else ""
         yield _OutputLine(CleanText(f"  --> {finding.span}", style="cyan").append(run_by, style="dim default"))
         yield from map(_OutputLine, excerpt_lines(width, finding.span, finding.excerpt))
-    for text, label, colour in ((finding.effect, "", "default"), (finding.hint, "next: ", "green")):
+    for text, label, color in ((finding.effect, "", "default"), (finding.hint, "next: ", "green")):
         if text and (finding.rule, text) not in printed_hints:
             printed_hints.add((finding.rule, text))
-            yield _OutputLine(CleanText(f"  {label}", style=colour).append(text, style="default"), is_prose=True)
+            yield _OutputLine(CleanText(f"  {label}", style=color).append(text, style="default"), is_prose=True)
     for number, line in enumerate(finding.remedy.strip().split("\n") if finding.remedy else ()):
         label = "  instead: " if number == 0 else " " * len("  instead: ")
         yield _OutputLine(CleanText(label, style="green").append(line, style="default"))

@@ -94,7 +94,7 @@ def _committed_text(interrupted: InterruptedMigration) -> str:
 
 
 def _prediction_cells(row: AppliedMigration) -> list[str]:
-    """What the steps took, and what a dry run had predicted; struck by colour where it did not hold."""
+    """What the steps took, and what a dry run had predicted; struck by color where it did not hold."""
     if row.prediction_outcome is None:
         return ["", ""]
     predicted = format_duration(row.prediction_outcome.predicted_ms)
@@ -102,8 +102,8 @@ def _prediction_cells(row: AppliedMigration) -> list[str]:
         predicted = (
             f"{format_duration(row.prediction_outcome.low_ms)} to {format_duration(row.prediction_outcome.high_ms)}"
         )
-    colour = "green" if row.prediction_outcome.was_within_range else "yellow"
-    return [format_duration(row.prediction_outcome.measured_ms), f"[{colour}]{predicted}[/{colour}]"]
+    color = "green" if row.prediction_outcome.was_within_range else "yellow"
+    return [format_duration(row.prediction_outcome.measured_ms), f"[{color}]{predicted}[/{color}]"]
 
 
 def _tolerance_note(status: MigrationStatus) -> str:
