@@ -43,6 +43,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "hash": "pg_catalog.hashint8extended(e.c0, 1)",
         "key": "e.c0",
         "most": "1",
+        "part_text": "d.part",
         "texts": "e.c0",
     },
     "tenancy": {
@@ -58,6 +59,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "row": "ARRAY[q.c1::pg_catalog.text]",
         "shown": "3",
         "tenant": "c1",
+        "tenant_pairs": "VALUES ('1'::pg_catalog.text, 1::bigint)",
+        "tenant_text": "c1::pg_catalog.text",
         "tenants": "ARRAY['1']",
         "type": "bigint",
     },
