@@ -1,0 +1,1 @@
+"""Talks to PostgreSQL: connections, queries, locks, the history."""

@@ -1,0 +1,1 @@
+"""Python migrations and hooks of a project."""

@@ -1,0 +1,1 @@
+"""The types of YAML files: they read, check and describe themselves as JSON Schema."""
