@@ -27,7 +27,12 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                    SELECT FROM pg_constraint k
                    WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
                ))::text,
-               (b.oid < 16384)::text
+               (b.oid < 16384)::text,
+               -- composite types, ranges and arrays of users' types
+               EXISTS (
+                   SELECT FROM pg_type x
+                   WHERE x.oid = b.oid AND x.oid >= 16384 AND (x.typtype IN ('c', 'r', 'm') OR x.typcategory = 'A')
+               )::text
            ]
            FROM pg_attribute a
            CROSS JOIN LATERAL (

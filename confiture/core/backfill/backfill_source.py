@@ -68,7 +68,7 @@ def _build_key_columns(
     for name in names:
         if name not in known:
             raise backfill_error(step, "no-batch-key", f"{row['name']} has no column {name}", "look at `key:`")
-        type_, base, not_null, is_builtin = known[name]
+        type_, base, not_null, is_builtin, has_parts = known[name]
         if not_null != "true":
             message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
             table = quote_table(QualifiedName(row["schema"], row["name"]))
@@ -77,6 +77,10 @@ def _build_key_columns(
                 f" {quote_identifier(name)} SET NOT NULL"
             )
             raise backfill_error(step, "no-batch-key", message, hint)
+        if has_parts == "true":
+            # a value of it, written in a statement of ours, runs the checks of the domains inside
+            message = f"{row['name']}.{name} is of the type {type_}, which is made of other types"
+            raise backfill_error(step, "no-batch-key", message, "batch by columns of plain types")
         found.append(
             KeyColumn(
                 name=name,
