@@ -284,7 +284,8 @@ def test_partitions_that_come_and_go_are_seen(shop, database):
         ),
         (
             "CREATE DOMAIN part AS int CHECK (VALUE > 0); CREATE TYPE pair AS (x part);"
-            "ALTER TABLE w_customers ADD COLUMN a pair NOT NULL DEFAULT '(1)'; CREATE UNIQUE INDEX ON w_customers (a, id)",
+            "ALTER TABLE w_customers ADD COLUMN a pair NOT NULL DEFAULT '(1)'; CREATE UNIQUE INDEX ON"
+            " w_customers (a, id)",
             "key: [a, id]",
             SQL.replace("c.id\n", "c.id, c.a\n"),
             None,

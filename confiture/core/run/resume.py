@@ -94,5 +94,5 @@ def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) 
         "drift",
         f"{plan.migration.label} stopped midway, and what had run by then was changed since",
         detail=(f"segment {number}{start} {came_to}",),
-        hint="put that part back as it was; change only what comes after it",
+        hint="put that part and its variables back as they were; change only what comes after it",
     )
