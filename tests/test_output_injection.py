@@ -411,12 +411,12 @@ def test_no_line_is_an_order_to_a_ci_system(text: str, written: str) -> None:
 
 LINEAR = r"""
 from confiture.files.schema.reader import shorten
-from confiture.plan.checksums import _without_template_comments
+from confiture.plan.step_kinds.step_kind import _remove_template_comments
 from confiture.text import escape_block, escape_ci_commands
 
 assert escape_ci_commands(" \n" * 200_000 + "::error::x").endswith("\\x3a:error::x")
 assert shorten("pass" * 100_000)
-assert _without_template_comments("{#" * 100_000 + "x")
+assert _remove_template_comments("{#" * 100_000 + "x")
 assert escape_block("password '://a:" * 50_000)
 """
 

@@ -11,7 +11,8 @@ from confiture.files.schema.containers import FieldValues, Key, Record
 from confiture.files.schema.located_text import LocatedText
 from confiture.files.schema.reader import InvalidValue, Reader
 from confiture.files.schema.types import Boolean, Duration, FilePath, TextValue
-from confiture.models.migration import Step
+from confiture.models.migration import SqlStep, Step
+from confiture.models.records import default_of
 
 
 class StepKindSchema(Protocol):
@@ -46,7 +47,7 @@ _LAST_KEYS = {
     "once": Key(
         value_type=Boolean(),
         description="Holds only right after the migration: `confiture verify` leaves it out.",
-        default=False,
+        default=default_of(SqlStep, "once"),
     ),
     "when": Key(
         value_type=LocatedText(other_tags=("bool",)),

@@ -117,4 +117,7 @@ def check_single_query(
 
 
 def _remove_template_comments(text: str) -> str:
-    return text if "{% raw" in text or "{%- raw" in text else _TEMPLATE_COMMENT.sub(" ", text)
+    if "{% raw" in text or "{%- raw" in text:
+        return text
+    closed, end, rest = text.rpartition("#}")  # a search beyond the last end would take quadratic time
+    return _TEMPLATE_COMMENT.sub(" ", closed + end) + rest
