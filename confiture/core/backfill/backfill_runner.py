@@ -108,7 +108,8 @@ class BackfillRunner:
                 step,
                 "drift",
                 "the backfill stopped midway, and its statement or key was changed since",
-                "put it and its variables back as they were; or undo what it filled, `confiture backfill cancel`, and begin anew",
+                "put it and its variables back as they were; or undo what it filled, `confiture backfill"
+                " cancel`, and begin anew",
             )
         into = resolve_table(connection, step, backfill.into)
         number = (
