@@ -7,9 +7,8 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 HIDDEN = "***"
 _MIN_LENGTH = 4
@@ -36,40 +35,37 @@ _COMMON = frozenset(
 """Words that people use as passwords, and output for other things: like short values, they are not looked for."""
 
 # PASSWORD '...' in SQL, whoever wrote it: other sessions' queries hold secrets that we do not know
-_PASSWORD_LITERAL = re.compile(
-    r"(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))", re.IGNORECASE | re.DOTALL
-)
-_URL_PASSWORD = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)", re.I)
+# Patterns are compiled at their first use (the module re keeps them): most commands print no secret.
+_QUOTED_PATTERN = r"(?is)(\bpassword\s+)(?:(?:E|U&)?'(?:[^'\\]|\\.|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z))"
+_URL_PATTERN = r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s/:@'\"]*:)[^\s@/?#'\"]+(?=@|…|\.\.\.)"
 SECRET_CONNECTION_KEYS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 """The keys of a connection string, or of a URL's query, whose values are secret (libpq, "Parameter Key Words")."""
 _WORDS_OF_KEYS = ("passw", "oauth_client_secret", "scram_")
 # password=... of a URL's query or a connection string, and of an assignment
-_KEY = re.compile(
-    r"(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:(?:ssl)?passw(?:or)?d|oauth_client_secret|scram_(?:client|server)_key)\s*[=:]\s*)"
-    r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)",
-    re.IGNORECASE | re.DOTALL,
+_KEY = (
+    r"(?is)(?P<key>(?P<query>[?&])?(?<![\w.\"])(?:(?:ssl)?passw(?:or)?d|oauth_client_secret|scram_(?:client|server)_key)\s*[=:]\s*)"
+    r"(?P<value>''[^\s'][^']*''|(?P<literal>[EU]?&?'(?:[^'\\]|\\.|'')*'?)|(?:[^\s&;,'\")\\]|\\.)+)"
 )
-_CONNECTION_KEY = re.compile(r"\b(host|hostaddr|dbname|user|service|port)(\s*)=", re.IGNORECASE)
+_CONNECTION_KEY = r"(?i)\b(host|hostaddr|dbname|user|service|port)(\s*)="
 # the values of a constraint's columns in an error: Key (a, b)=(1, 2) already exists
-_KEY_VALUES = re.compile(r"(?<=\)=)\([^\n]*")
-_KEY_VALUE = re.compile(r"((?<=\()|(?<=, ))[^,()]+(?=[,)])")
-_CALL = re.compile(r"[a-z_][\w.]*\(", re.IGNORECASE)
+_KEY_VALUES = r"(?<=\)=)\([^\n]*"
+_KEY_VALUE = r"((?<=\()|(?<=, ))[^,()]+(?=[,)])"
+_CALL = r"(?i)[a-z_][\w.]*\("
 # the token that a server cannot read; it may be a part of a value
-_NEAR = re.compile(r'(\bnear ")("?[^"]*)')
-_QUOTED = re.compile(r'(?<=")[^"\s]{4,200}(?=")')
-_WORD = re.compile(r"[^\s'\"(),;]{3,}")
-_CUT = re.compile(r"(…|\.\.\.)")
+_NEAR = r'(\bnear ")("?[^"]*)'
+_QUOTED = r'(?<=")[^"\s]{4,200}(?=")'
+_WORD = r"[^\s'\"(),;]{3,}"
+_CUT = r"(…|\.\.\.)"
 
 # names of variables whose values are secret however they are used
-_SECRET_NAME = re.compile(
-    r"passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$",
-    re.IGNORECASE,
+_SENSITIVE_NAME = (
+    r"(?i)passw(or)?d|passphrase|(^|_)(pass|pwd?)(_|$)"
+    r"|(^|_)(secret|token|credentials?|(api|private|access|secret)_?key)$"
 )
-_OWN_KEY = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_OWN_KEY = r"[a-z]+(?:_[a-z]+)*"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSecrets:
+class KnownSecrets(NamedTuple):
     """The values that this process knows, for another one."""
 
     certain: frozenset[str]
@@ -123,7 +119,7 @@ def add_known_secrets(known: KnownSecrets) -> None:
 
 def is_secret_name(name: str) -> bool:
     """Whether the name of a variable says that its value is secret."""
-    return _SECRET_NAME.search(name) is not None
+    return re.search(_SENSITIVE_NAME, name) is not None
 
 
 def clear_secrets() -> None:
@@ -138,11 +134,11 @@ def hide_secrets(text: str) -> str:
     """The text with `***` for each secret in it, in any form in which SQL and URLs write it."""
     lowered = text.lower()
     if any(word in lowered for word in _WORDS_OF_KEYS):
-        text = _hide_keys(_PASSWORD_LITERAL.sub(rf"\1'{HIDDEN}'", text))
+        text = _hide_keys(re.sub(_QUOTED_PATTERN, rf"\1'{HIDDEN}'", text))
     if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
+        text = re.sub(_URL_PATTERN, rf"\1{HIDDEN}", text)
     if _common and ")=(" in text:
-        text = _KEY_VALUES.sub(lambda match: _KEY_VALUE.sub(_hide_common, match[0]), text)
+        text = re.sub(_KEY_VALUES, lambda match: re.sub(_KEY_VALUE, _hide_common, match[0]), text)
     search = _current_search()
     return search.hide(text) if search.forms else text
 
@@ -171,7 +167,7 @@ def hide_secrets_in_json(value: Any) -> Any:
 
 
 def _hide_in_key(key: object) -> object:
-    return hide_secrets(key) if isinstance(key, str) and not _OWN_KEY.fullmatch(key) else key
+    return hide_secrets(key) if isinstance(key, str) and not re.fullmatch(_OWN_KEY, key) else key
 
 
 def _add(value: str, values: set[str]) -> None:
@@ -197,17 +193,17 @@ def _hide_keys(text: str) -> str:
     is_connection = _is_connection_string(text)
 
     def hidden(match: re.Match[str]) -> str:
-        is_call = match["key"].endswith((" ", "\n")) and _CALL.match(match["value"])
+        is_call = match["key"].endswith((" ", "\n")) and re.match(_CALL, match["value"])
         is_bare_value = is_connection and not is_call
         is_value = ":" not in match["key"] and (match["query"] or match["literal"] or is_bare_value)
         return match["key"] + HIDDEN if is_value or match["value"].strip("'\"") in _common else match[0]
 
-    return _KEY.sub(hidden, text)
+    return re.sub(_KEY, hidden, text)
 
 
 def _is_connection_string(text: str) -> bool:
     """Whether a text has a key of a connection string. With spaces before `=` it may be a column in SQL."""
-    keys = _CONNECTION_KEY.findall(text)
+    keys = re.findall(_CONNECTION_KEY, text)
     return any(not space for _, space in keys) or len({key.lower() for key, _ in keys}) > 1
 
 
@@ -234,9 +230,9 @@ class _Search:
         text = self._hide_forms(text)
         if '"' in text:
             if "near" in text:
-                text = _NEAR.sub(lambda match: match[1] + _WORD.sub(self._hide_part, match[2]), text)
+                text = re.sub(_NEAR, lambda match: match[1] + re.sub(_WORD, self._hide_part, match[2]), text)
             if self._tokens:
-                text = _QUOTED.sub(self._hide_token, text)
+                text = re.sub(_QUOTED, self._hide_token, text)
         return self._hide_cut_forms(text) if "…" in text or "..." in text else text
 
     def _hide_forms(self, text: str) -> str:
@@ -271,7 +267,7 @@ class _Search:
 
     def _hide_cut_forms(self, text: str) -> str:
         """The text without the beginning of a value before a mark of omission, or the end of one behind it."""
-        parts = _CUT.split(text)
+        parts = re.split(_CUT, text)
         for place in range(0, len(parts), 2):
             part = parts[place]
             if place + 1 < len(parts):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from confiture.output.formats import FORMATS, OutputFormat, formats_for
-from confiture.output.writer import Document, Writer, WriterContext
+from confiture.output.formats import FORMATS, Document, OutputFormat, formats_for
+from confiture.output.writer import Writer, WriterContext
 
 
 def writer_class(output_format: OutputFormat) -> type[Writer]:

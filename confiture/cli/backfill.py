@@ -12,8 +12,7 @@ from confiture.cli.context import CommandContext, error_boundary, parse_wait
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DEFAULT_WAIT, DatabaseOptions, format_option
 from confiture.cli.streams import echo_stderr
-from confiture.output.formats import TEXT, OutputFormat
-from confiture.output.writer import Document
+from confiture.output.formats import TEXT, Document, OutputFormat
 
 if TYPE_CHECKING:
     from confiture.core.db.connection import Connection, ConnectionTarget

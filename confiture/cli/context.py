@@ -18,11 +18,11 @@ from confiture.cli.options import DatabaseOptions, SettingsOptions
 from confiture.cli.streams import echo_stderr, force_utf8_stdout, sanitize_logs, write_document
 from confiture.durations import parse_duration_ms
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
-from confiture.output.formats import TEXT, OutputFormat
-from confiture.output.writer import Document, Writer, WriterContext
+from confiture.output.formats import TEXT, Document, OutputFormat
 
 if TYPE_CHECKING:
     from confiture.models.settings import Settings
+    from confiture.output.writer import Writer
     from confiture.plan.project import PlannedProject
 
 
@@ -125,6 +125,8 @@ class CommandContext:
         self._open(self.output_format if has_form else TEXT).diagnostics(diagnostics)
 
     def _open(self, output_format: OutputFormat) -> Writer:
+        from confiture.output.writer import WriterContext
+
         return output_format.open(
             WriterContext(
                 root=self.root,

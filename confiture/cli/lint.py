@@ -18,8 +18,7 @@ from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, FailOn, SettingsOptions, VarOption, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError, ExitCode
-from confiture.output.formats import TEXT, OutputFormat, formats_for
-from confiture.output.writer import Document, LintSummary
+from confiture.output.formats import TEXT, Document, OutputFormat, formats_for
 
 if TYPE_CHECKING:
     from confiture.lint.engine.context import DatabaseFacts
@@ -204,6 +203,7 @@ class _LintRun:
 
     def _print(self, report: LintReport) -> None:
         from confiture.lint.registry import known_rules
+        from confiture.output.writer import LintSummary
 
         self.context.writer.findings(
             LintSummary(

@@ -10,8 +10,7 @@ from confiture.cli.context import error_boundary
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
 from confiture.cli.streams import echo_stderr
-from confiture.output.formats import TEXT, OutputFormat
-from confiture.output.writer import Document
+from confiture.output.formats import TEXT, Document, OutputFormat
 
 
 @expand_options

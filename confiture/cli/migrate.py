@@ -26,8 +26,7 @@ from confiture.cli.options import (
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import ExitCode
-from confiture.output.formats import TEXT, OutputFormat
-from confiture.output.writer import AdoptionSummary, Document, StatusSummary
+from confiture.output.formats import TEXT, Document, OutputFormat
 
 app = typer.Typer(help="Run migrations, try them in dry runs, and see their status.", no_args_is_help=False)
 
@@ -189,6 +188,7 @@ def status(
         project = load_project_with_vars(settings, var)
         from confiture.core.db.connection import resolve_database
         from confiture.core.status import migration_status
+        from confiture.output.writer import StatusSummary
 
         with resolve_database(settings, echo_stderr) as target:
             now = migration_status(project, target)
@@ -302,6 +302,7 @@ def adopt_project(
         settings = context.settings(settings_options)
         from confiture.core.adoption import adopt_project as adopt
         from confiture.core.db.connection import resolve_database
+        from confiture.output.writer import AdoptionSummary
 
         with resolve_database(settings, echo_stderr) as target:
             migrations = adopt(target, old, new, parse_wait(wait))

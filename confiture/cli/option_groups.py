@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any, TypeVar, get_type_hints
 
@@ -38,6 +39,7 @@ def expand_options(command: Command) -> Command:
     return expanded  # type: ignore[return-value]
 
 
+@cache
 def _parameters(group: type) -> list[Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [

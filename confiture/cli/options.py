@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from confiture.output.formats import OutputFormat, formats_for
-from confiture.output.writer import Document
+from confiture.models.records import record
+from confiture.output.formats import Document, OutputFormat, formats_for
 
 
 class FailOn(StrEnum):
@@ -62,7 +62,7 @@ RunFormatOption = Annotated[
 DATA_FORMAT_HELP = "A table, or JSON, on stdout."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class SettingsOptions:
     """Which settings a command uses."""
 
@@ -73,7 +73,7 @@ class SettingsOptions:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class DatabaseOptions(SettingsOptions):
     """Which settings and which database a command uses."""
 
@@ -83,7 +83,7 @@ class DatabaseOptions(SettingsOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class DryRunFlags:
     """The options of a dry run; None and False are those that were not given."""
 
@@ -114,7 +114,7 @@ class DryRunFlags:
         return [f"--{name.replace('_', '-')}" for name, value in values if value not in (None, False)]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class UpDryRunFlags(DryRunFlags):
     """The options of a dry run of `up`."""
 
@@ -130,7 +130,7 @@ class UpDryRunFlags(DryRunFlags):
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class OutputFiles:
     """The files that a run is written to as well: `report` as one HTML page, `events` as JSON lines."""
 
@@ -143,7 +143,7 @@ class OutputFiles:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record(frozen=True, kw_only=True)
 class UpFlags:
     """Which migrations `up` applies."""
 

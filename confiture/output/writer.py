@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from confiture.errors import Diagnostic
+from confiture.output.formats import Document
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
     from confiture.models.settings import Severity
     from confiture.models.tenancy_proofs import IsolationReport, TenancyMap
     from confiture.plan.history import MigrationStatus
-
-
-class Document(StrEnum):
-    """What a command prints. Each value is the name of the method of `Writer` that writes it."""
-
-    RUN = "run"
-    DIAGNOSTICS = "diagnostics"
-    FINDINGS = "findings"
-    RULES = "rules"
-    STATUS = "status"
-    PLAN = "plan"
-    ADOPTION = "adoption"
-    TENANT_MAP = "tenant_map"
-    TENANT_ISOLATION = "tenant_isolation"
-    LOCKS = "locks"
-    BACKFILLS = "backfills"
-    RECONCILE = "reconcile"
-    VERIFY = "verify"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
