@@ -190,6 +190,7 @@ SCENES: dict[str, Callable[[Project], None]] = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 def test_a_run_shows_nothing_raw(shop_18: Project, scene: Callable[[Project], None], form: str) -> None:
@@ -205,6 +206,7 @@ def test_a_run_shows_nothing_raw(shop_18: Project, scene: Callable[[Project], No
             require_clean(result, shown)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("form", [*FORMATS, "sarif", "gitlab"])
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 def test_lint_shows_nothing_raw(project: Project, scene: Callable[[Project], None], form: str) -> None:

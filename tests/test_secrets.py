@@ -134,6 +134,7 @@ SCENES = [
 ]  # fmt: skip
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "value", [SECRET, "it's \\ a 'secret' %20", "zwölf Boxkämpfer\tjagen"], ids=["plain", "odd", "wide"]
 )
@@ -158,6 +159,7 @@ def test_the_value_of_an_option(
     assert value not in history(database_18)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", ["APP_PW", "WHO"])
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 @pytest.mark.parametrize("where", ["settings", "environment", "migration"])
@@ -551,6 +553,7 @@ ADDRESSES = {
 }  # fmt: skip
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
 def test_an_address_in_every_output(project: Project, address: str) -> None:
     project.migration("001_a", STEP)
@@ -564,6 +567,7 @@ def test_an_address_in_every_output(project: Project, address: str) -> None:
     require_no_secret(project, project.run("migrate", "--dry-run", "--scale-to", address, "--database", H, expect=None))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
 def test_an_address_of_the_environment_or_the_settings(project: Project, address: str) -> None:
     project.migration("001_a", STEP)
@@ -608,6 +612,7 @@ MISTAKEN_SETTINGS = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("settings", MISTAKEN_SETTINGS.values(), ids=MISTAKEN_SETTINGS)
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_mistake_in_the_line_of_a_password(project: Project, settings: str, form: str) -> None:
