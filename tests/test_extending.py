@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from confiture.output import formats
-from confiture.output.formats import Document, OutputFormat, formats_for
+from confiture.output.document import Document
+from confiture.output.formats import OutputFormat, formats_for
 from confiture.output.writer import LintSummary, WriterContext
 from tests.fix_projects import REPOSITORY, Project
 from tests.linting import lint, settings

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from confiture.output.formats import FORMATS, Document, OutputFormat, formats_for
+from confiture.output.document import Document
+from confiture.output.formats import FORMATS, OutputFormat, formats_for
 from confiture.output.writer import Writer, WriterContext
 
 

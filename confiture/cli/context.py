@@ -18,7 +18,8 @@ from confiture.cli.options import DatabaseOptions, SettingsOptions
 from confiture.cli.streams import echo_stderr, force_utf8_stdout, sanitize_logs, write_document
 from confiture.durations import parse_duration_ms
 from confiture.errors import ConfitureError, Diagnostic, ExitCode, InputError
-from confiture.output.formats import TEXT, Document, OutputFormat
+from confiture.output.document import Document
+from confiture.output.formats import TEXT, OutputFormat
 
 if TYPE_CHECKING:
     from confiture.models.settings import Settings

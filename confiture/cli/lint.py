@@ -18,7 +18,8 @@ from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DatabaseOptions, FailOn, SettingsOptions, VarOption, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ConfitureError, ExitCode
-from confiture.output.formats import TEXT, Document, OutputFormat, formats_for
+from confiture.output.document import Document
+from confiture.output.formats import TEXT, OutputFormat, formats_for
 
 if TYPE_CHECKING:
     from confiture.lint.engine.context import DatabaseFacts

@@ -10,7 +10,8 @@ from confiture.cli.context import error_boundary
 from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, format_option
 from confiture.cli.streams import echo_stderr
-from confiture.output.formats import TEXT, Document, OutputFormat
+from confiture.output.document import Document
+from confiture.output.formats import TEXT, OutputFormat
 
 
 @expand_options

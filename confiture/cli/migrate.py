@@ -26,7 +26,8 @@ from confiture.cli.options import (
 from confiture.cli.run_command import dry_run_options, run_and_report
 from confiture.cli.streams import echo_stderr, echo_stdout
 from confiture.errors import ExitCode
-from confiture.output.formats import TEXT, Document, OutputFormat
+from confiture.output.document import Document
+from confiture.output.formats import TEXT, OutputFormat
 
 app = typer.Typer(help="Run migrations, try them in dry runs, and see their status.", no_args_is_help=False)
 

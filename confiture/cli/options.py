@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from confiture.models.records import record
-from confiture.output.formats import Document, OutputFormat, formats_for
+from confiture.output.document import Document
+from confiture.output.formats import OutputFormat, formats_for
 
 
 class FailOn(StrEnum):

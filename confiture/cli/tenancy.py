@@ -18,7 +18,8 @@ from confiture.cli.option_groups import expand_options
 from confiture.cli.options import DATA_FORMAT_HELP, DatabaseOptions, VarOption, format_option
 from confiture.cli.streams import echo_stderr
 from confiture.errors import ExitCode
-from confiture.output.formats import TEXT, Document, OutputFormat
+from confiture.output.document import Document
+from confiture.output.formats import TEXT, OutputFormat
 
 app = typer.Typer(no_args_is_help=True, help="Show whose tables are whose, prove that tenants stay apart.")
 

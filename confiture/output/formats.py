@@ -6,30 +6,13 @@ To add a format, write a subclass of `Writer` and add an entry to `FORMATS`; doc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from confiture.output.document import Document
+
 if TYPE_CHECKING:
     from confiture.output.writer import Writer, WriterContext
-
-
-class Document(StrEnum):
-    """What a command prints. Each value is the name of the method of `Writer` that writes it."""
-
-    RUN = "run"
-    DIAGNOSTICS = "diagnostics"
-    FINDINGS = "findings"
-    RULES = "rules"
-    STATUS = "status"
-    PLAN = "plan"
-    ADOPTION = "adoption"
-    TENANT_MAP = "tenant_map"
-    TENANT_ISOLATION = "tenant_isolation"
-    LOCKS = "locks"
-    BACKFILLS = "backfills"
-    RECONCILE = "reconcile"
-    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from confiture.errors import Diagnostic
-from confiture.output.formats import Document
+from confiture.output.document import Document
 
 if TYPE_CHECKING:
     from confiture.lint.rule import Rule

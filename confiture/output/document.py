@@ -1,0 +1,23 @@
+"""The documents that commands print."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Document(StrEnum):
+    """What a command prints. Each value is the name of the method of `Writer` that writes it."""
+
+    RUN = "run"
+    DIAGNOSTICS = "diagnostics"
+    FINDINGS = "findings"
+    RULES = "rules"
+    STATUS = "status"
+    PLAN = "plan"
+    ADOPTION = "adoption"
+    TENANT_MAP = "tenant_map"
+    TENANT_ISOLATION = "tenant_isolation"
+    LOCKS = "locks"
+    BACKFILLS = "backfills"
+    RECONCILE = "reconcile"
+    VERIFY = "verify"
