@@ -8,7 +8,7 @@ UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 """The units that can be written, in milliseconds."""
 DURATION_PATTERN = rf"[0-9]+(\.[0-9]+)?\s*({'|'.join(UNIT_MS)})"
 """A duration that is not 0, as a regular expression that Python and JSON Schema read alike."""
-_DURATION = re.compile(rf"([0-9]+(?:\.[0-9]+)?)\s*({'|'.join(UNIT_MS)})")
+_DURATION = re.compile(DURATION_PATTERN)
 _LONGEST_DURATION_MS = 2**53
 _MAX_DECIMALS = 20
 
@@ -46,14 +46,15 @@ def parse_duration_ms(text: str) -> int | None:
     if match is None:
         return None
     # the digits decide first: a number of millions of them takes long
-    whole, _, part = match[1].partition(".")
+    number, unit = match[0][: match.start(2)].rstrip(), match[2]
+    whole, _, part = number.partition(".")
     if len(whole.lstrip("0")) > len(str(_LONGEST_DURATION_MS)):
         return _LONGEST_DURATION_MS
-    milliseconds = round(Fraction(f"{whole}.{part[:_MAX_DECIMALS] or 0}") * UNIT_MS[match[2]])
+    milliseconds = round(Fraction(f"{whole}.{part[:_MAX_DECIMALS] or 0}") * UNIT_MS[unit])
     return min(milliseconds, _LONGEST_DURATION_MS)
 
 
-def written_duration(milliseconds: int) -> str:
+def duration_literal(milliseconds: int) -> str:
     """A duration as `parse_duration_ms` reads it, in its largest whole unit: `2s`."""
     unit = next((unit for unit in ("h", "min", "s") if milliseconds and milliseconds % UNIT_MS[unit] == 0), "ms")
     return f"{milliseconds // UNIT_MS[unit]}{unit}" if milliseconds else "0"

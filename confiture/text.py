@@ -1,6 +1,6 @@
 """Text from outside, in the form in which output shows it: nothing in it controls a terminal, a log or a page.
 
-All text from names, data, errors, servers and files passes `escape_line` on its way out, or `escaped_json` into JSON.
+All text from names, data, errors, servers and files passes `escape_line` on its way out, or `format_json` into JSON.
 Besides: numbers in words, and what was meant by a word that is not known.
 """
 
@@ -68,7 +68,7 @@ def excerpt_part(line: str | None, column: int) -> str | None:
     return f"{'…' if start else ''}{hidden}{'…' if start + len(part) < len(line) else ''}"
 
 
-def escaped_json(value: Any) -> str:
+def format_json(value: Any) -> str:
     """A value as JSON, without secrets: what controls the output is escaped."""
     written = json.dumps(hide_secrets_in_json(value), indent=2, ensure_ascii=False)
     # JSON's own line ends stay; strings have none
@@ -171,13 +171,13 @@ class SuggestionLimit:
         return did_you_mean(word, candidates) if self.use_one() else None
 
 
-def double_quoted(text: str) -> str:
+def double_quote(text: str) -> str:
     """A text in double quotes, as SQL has names: quoted even if that is not needed."""
     doubled = text.replace('"', '""')
     return f'"{doubled}"'
 
 
-def single_quoted(text: str) -> str:
+def single_quote(text: str) -> str:
     """A text as an SQL literal."""
     doubled = text.replace("'", "''")
     return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"

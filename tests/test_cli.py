@@ -333,13 +333,13 @@ def test_the_module_and_the_script_are_the_same(project: Project) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (("up", "--repeat", "3"), "--repeat without --dry-run"),
-        (("up", "--repeat", "1"), "--repeat without --dry-run"),
-        (("up", "--scale-to", "postgresql://h/x"), "--scale-to without --dry-run"),
-        (("up", "--yes"), "--yes without --dry-run"),
-        (("up", "--repeat", "3", "--yes"), "--repeat, --yes without --dry-run"),
-        (("down", "--repeat", "3"), "--repeat without --dry-run"),
-        (("down", "--yes"), "--yes without --dry-run"),
+        (("up", "--repeat", "3"), "--repeat is only valid with --dry-run"),
+        (("up", "--repeat", "1"), "--repeat is only valid with --dry-run"),
+        (("up", "--scale-to", "postgresql://h/x"), "--scale-to is only valid with --dry-run"),
+        (("up", "--yes"), "--yes is only valid with --dry-run"),
+        (("up", "--repeat", "3", "--yes"), "--repeat, --yes are only valid with --dry-run"),
+        (("down", "--repeat", "3"), "--repeat is only valid with --dry-run"),
+        (("down", "--yes"), "--yes is only valid with --dry-run"),
     ],
 )
 def test_options_of_a_dry_run_are_refused_by_a_real_one(

@@ -18,7 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from confiture.cli.options import DEFAULT_WAIT
 from confiture.core.commands import DEFAULT_LOCK_WAIT_MS
-from confiture.durations import format_duration, parse_duration_ms, written_duration
+from confiture.durations import duration_literal, format_duration, parse_duration_ms
 from confiture.output.numbers import format_rows
 from confiture.text import pluralize
 from tests.fix_projects import Project
@@ -369,7 +369,7 @@ def test_durations_in_words(milliseconds: float | None, text: str) -> None:
 )
 def test_durations_are_read_in_every_unit(text: str, milliseconds: int) -> None:
     assert parse_duration_ms(text) == milliseconds
-    assert parse_duration_ms(written_duration(milliseconds)) == milliseconds
+    assert parse_duration_ms(duration_literal(milliseconds)) == milliseconds
 
 
 @pytest.mark.parametrize("text", ["", "2", "s", "-1s", "2 days", "1e3s", "2s 3s", ".5s"])

@@ -423,6 +423,8 @@ _UNCHECKED = "ALTER TABLE confiture.migrations DROP CONSTRAINT migrations_{0}_ch
         (_UNCHECKED.format("state") + "UPDATE confiture.migrations SET state = 'paused'", "state"),
         (_UNCHECKED.format("origin") + "UPDATE confiture.migrations SET origin = 'import'", "origin"),
         ("UPDATE confiture.migrations SET duration_ms = 'NaN'", "duration_ms"),
+        ("UPDATE confiture.migrations SET applied_at = 'infinity'", "applied_at"),
+        ("UPDATE confiture.migrations SET applied_at = '0044-03-15 BC'", "applied_at"),
     ],
 )
 def test_a_damaged_row_is_refused(shop_18: Project, database_18: Database, statement: str, column: str) -> None:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from confiture.core.db.migration_lock import LOCK_KEY
-from confiture.text import escape_ci_commands, escape_line, escape_lines, escaped_json
+from confiture.text import escape_ci_commands, escape_line, escape_lines, format_json
 from tests.fix_projects import REPOSITORY, Project, Result
 from tests.fix_servers import Database
 
@@ -386,8 +386,8 @@ def test_a_line_that_is_written_in_pieces(shop_18: Project, stream: str) -> None
 )
 def test_what_controls_output_is_written_as_an_escape(text: str, shown: str) -> None:
     assert escape_line(text) == shown
-    assert json.loads(escaped_json({text: [text]})) == {text: [text]}
-    assert not _CONTROLS.search(escaped_json(text))
+    assert json.loads(format_json({text: [text]})) == {text: [text]}
+    assert not _CONTROLS.search(format_json(text))
 
 
 def test_lines_stay_lines_where_they_may() -> None:

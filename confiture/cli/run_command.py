@@ -109,7 +109,8 @@ def dry_run_options(flags: DryRunFlags, *, dry_run: bool) -> DryRunOptions:
     from confiture.core.run.context import DryRunOptions
 
     if flags.flag_names and not dry_run:
-        message = f"{', '.join(flags.flag_names)} without --dry-run: a real run knows no such option"
+        verb = "is" if len(flags.flag_names) == 1 else "are"
+        message = f"{', '.join(flags.flag_names)} {verb} only valid with --dry-run"
         raise usage_error(message, "add --dry-run, or leave it out")
     scale_to, full = (flags.scale_to, flags.full) if isinstance(flags, UpDryRunFlags) else (None, False)
     target = _parse_scale_target(scale_to) if scale_to is not None else None

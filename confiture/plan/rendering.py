@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from confiture.errors import Diagnostic
 from confiture.models.source import LocatedSource, RenderedSql
 from confiture.secrets import HIDDEN, hide_values
-from confiture.text import SuggestionLimit, double_quoted, single_quoted
+from confiture.text import SuggestionLimit, double_quote, single_quote
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -137,7 +137,7 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
 
 def quote_dotted_name(value: object) -> str:
     """A name, quoted for SQL; a dotted name is quoted part by part."""
-    return ".".join(map(double_quoted, str(value).split(".")))
+    return ".".join(map(double_quote, str(value).split(".")))
 
 
 def format_literal(value: object) -> str:
@@ -146,7 +146,7 @@ def format_literal(value: object) -> str:
         return "NULL"
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    literal = single_quoted(str(value))
+    literal = single_quote(str(value))
     # apart from a name that stands before it
     return f" {literal}" if literal.startswith("E") else literal
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from confiture.sql.parser import parse_sql, pb
 from confiture.sql.traversal import find_nodes
-from confiture.text import double_quoted
+from confiture.text import double_quote
 
 
 class StatementAction(StrEnum):
@@ -88,7 +88,7 @@ def is_same_relation(name: str, other_name: str) -> bool:
 
 
 def _quote_parts(parts: Iterable[str]) -> str:
-    return ".".join(double_quoted(part) for part in parts if part)
+    return ".".join(double_quote(part) for part in parts if part)
 
 
 def _command_action(command: Any) -> StatementAction:

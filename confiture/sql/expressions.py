@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from confiture.sql.parser import pb, postgast
-from confiture.text import single_quoted
+from confiture.text import single_quote
 
 # no keyword has a digit, or more than 20 characters
 _NO_KEYWORD = re.compile(r"(?=.*[0-9]|.{21})[a-z_][a-z0-9_]*\Z")
@@ -107,7 +107,7 @@ def _format_constant(node: Any) -> str:
         text: str = node.sval.sval
         if "\\" in text:
             raise _UnsupportedExpression
-        return single_quoted(text)
+        return single_quote(text)
     if kind == "ival":
         return str(node.ival.ival)
     if kind == "boolval":

@@ -179,7 +179,7 @@ ORDER BY 2, 3;
 
 -- name: captured_columns
 -- Of columns that are said to hold the batch key: which are there, and can be noted without a cast that may fail, or is a
--- function of whoever owns the type.
+-- function of the type's owner.
 SELECT u.name, a.attname IS NOT NULL AS is_there, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(b.oid = to_regtype(u.type)::oid OR EXISTS (
            SELECT FROM pg_cast c

@@ -147,7 +147,7 @@ class BackfillRun:
             self._context.step,
             CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
-            f"the rows that it filled stay in {into}: empty it, then `confiture migrate up` begins anew",
+            f"the rows that it filled stay in {into}: empty it, then `confiture migrate up` starts over",
         )
 
     def _to_raisable(self, error: BaseException) -> BaseException:

@@ -80,7 +80,7 @@ class BackfillRunner:
         result = self._hook_runner.run_batched(connection, identity, step, fill_for_hook)
         if not asked and BackfillStore(connection, backfill_id).load() is not None:
             message = f"the hook {step.label!r} did not ask for the backfill that an earlier run of it began"
-            hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and begin anew"
+            hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and start over"
             told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
             raise StepFailed(told, None)
         return StepOutcome(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
@@ -109,7 +109,7 @@ class BackfillRunner:
                 "drift",
                 "the backfill stopped midway, and its statement or key was changed since",
                 "put it and its variables back as they were; or undo what it filled, `confiture backfill"
-                " cancel`, and begin anew",
+                " cancel`, and start over",
             )
         into = resolve_table(connection, step, backfill.into)
         number = (
@@ -144,7 +144,7 @@ class BackfillRunner:
 
     def abandon(self, connection: Connection, version: str) -> None:
         """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
-        # others queue behind whoever waits to drop a trigger
+        # other sessions queue behind one that waits to drop a trigger
         set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
         for row in connection.execute(
             query("unfinished_of_version"), self._settings.history.parameters | {"version": version}

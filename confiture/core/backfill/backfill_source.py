@@ -78,7 +78,7 @@ def _build_key_columns(
             )
             raise backfill_error(step, "no-batch-key", message, hint)
         if has_parts == "true":
-            # a value of it, written in a statement of ours, runs the checks of the domains inside
+            # a literal of such a type in one of our statements runs the checks of the domains inside
             message = f"{row['name']}.{name} is of the type {type_}, which is made of other types"
             raise backfill_error(step, "no-batch-key", message, "batch by columns of plain types")
         found.append(

@@ -103,7 +103,7 @@ class ChangeCapture:
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(partition, trigger))
 
     def is_installed(self, table: CapturedTable) -> bool:
-        """Whether the writes of a table are noted by a function of ours, those of replication included."""
+        """Whether the writes of a table are recorded by one of our functions, those of replication included."""
         told = {
             "table": quote_table(table.name),
             "trigger": self._trigger_name,
@@ -203,7 +203,7 @@ class ChangeCapture:
         """Runs with the rights of its owner: whoever writes the table needs none on our schema.
 
         With this search path, types of extensions have no operators but those of records. To write a value of another
-        type would be to call the cast of whoever owns the type: then, and for a table that is not the captured one or a
+        type would be to call the cast of the type's owner: then, and for a table that is not the captured one or a
         partition of it, a row without a key says that writes went unseen.
         """
         return sql.SQL(

@@ -83,7 +83,7 @@ def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:
 
 
 def _remove_capture_with_retries(connection: Connection, number: int) -> None:
-    """Drops triggers without keeping others waiting for long: they queue behind whoever waits for the lock."""
+    """Drops triggers without keeping others waiting for long: they queue behind the session that waits for the lock."""
     set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
     try:
         _REMOVAL_RETRIES.run(lambda: remove_capture(connection, number))

@@ -27,7 +27,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 OLDEST_VERSION = 150_000
 QUEUE_LOCK_TIMEOUT_MS = 500
-"""For locks that conflict with the writes of others: those queue behind whoever waits."""
+"""For locks that conflict with the writes of others: those queue behind the session that waits."""
 READ_LOCK_TIMEOUT_MS = 5_000
 """For our own questions, and for the tables of the history."""
 _CONNECT_TIMEOUT_S = "10"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from confiture.core.db.connection import READ_LOCK_TIMEOUT_MS, Connection, fetch_named_row, set_lock_timeout
 from confiture.core.db.errors import first_line
+from confiture.core.db.history_rows import read_applied_migration, read_word
 from confiture.core.db.history_schema import TABLES, check_maker, read_format, revoke_from_others
 from confiture.core.db.migration_lock import lock_key
 from confiture.core.db.queries import FORMAT, history_schema_sql, query
@@ -25,16 +23,12 @@ from confiture.models.history import (
     JournalEntry,
     MigrationState,
     OtherHistory,
-    PredictionOutcome,
     SegmentState,
 )
-from confiture.models.migration import Phase
-from confiture.models.plan import Direction, PlannedMigration, Segment, StepChecksum
+from confiture.models.plan import Direction, PlannedMigration, Segment
 from confiture.models.predictions import Prediction
 from confiture.plan.checksums import segment_fingerprint
-from confiture.text import cut
 
-_Word = TypeVar("_Word", bound=StrEnum)
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
@@ -120,7 +114,7 @@ class HistoryStore:
         """
         with self._connection.transaction():
             self._check_owner()
-            # others queue behind whoever waits for a lock on a table
+            # other sessions queue behind one that waits for a lock on a table
             set_lock_timeout(self._connection, READ_LOCK_TIMEOUT_MS, local=True)
             try:
                 self.install()
@@ -148,7 +142,7 @@ class HistoryStore:
     def read_history(self) -> tuple[AppliedMigration, ...]:
         """All rows, in the order in which they were made. The tables must be there."""
         return tuple(
-            _to_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
+            read_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
         )
 
     def other_histories(self) -> tuple[OtherHistory, ...]:
@@ -173,7 +167,7 @@ class HistoryStore:
         return {
             row["segment"]: JournalEntry(
                 segment=row["segment"],
-                state=_read_word(SegmentState, row, "state"),
+                state=read_word(SegmentState, row, "state"),
                 fingerprint=row["fingerprint"],
             )
             for row in rows
@@ -360,63 +354,3 @@ def _migration_parameters(plan: PlannedMigration) -> dict[str, Any]:
         "checksum": plan.checksum,
         "steps": Jsonb([[step.phase.value, step.label, step.checksum] for step in plan.step_checksums]),
     }
-
-
-def _read_word(words: type[_Word], row: Mapping[str, Any], column: str) -> _Word:
-    try:
-        return words(row[column])
-    except ValueError as error:
-        raise _damaged_row(row, column) from error
-
-
-def _read_steps(row: Mapping[str, Any]) -> tuple[StepChecksum, ...]:
-    try:
-        steps = [(Phase(phase), label, checksum) for phase, label, checksum in row["steps"]]
-    except (TypeError, ValueError) as error:
-        raise _damaged_row(row, "steps") from error
-    if not all(isinstance(text, str) for _, *texts in steps for text in texts):
-        raise _damaged_row(row, "steps")
-    return tuple(StepChecksum(phase=phase, label=label, checksum=checksum) for phase, label, checksum in steps)
-
-
-def _check_time(row: Mapping[str, Any]) -> None:
-    if row["duration_ms"] is not None and not 0 <= row["duration_ms"] < math.inf:
-        raise _damaged_row(row, "duration_ms")
-
-
-def _damaged_row(row: Mapping[str, Any], column: str) -> DatabaseUnavailable:
-    table, name = ("migrations", row["version"]) if "version" in row else ("journal", f"segment {row['segment']}")
-    return DatabaseUnavailable(
-        Diagnostic(
-            code="damaged-history",
-            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is nothing that Confiture writes",
-            detail=(f"{column}: {cut(str(row[column]), 100)}",),
-            hint="restore the row from a backup; docs/state.md says what each column holds",
-        )
-    )
-
-
-def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
-    if row["predicted_ms"] is None:
-        return None
-    return PredictionOutcome(**{name: row[name] for name in ("predicted_ms", "low_ms", "high_ms", "measured_ms")})
-
-
-def _to_applied_migration(row: dict[str, Any]) -> AppliedMigration:
-    """The row as a value. Raises DatabaseUnavailable for one that we cannot have written."""
-    _check_time(row)
-    return AppliedMigration(
-        position=row["position"],
-        version=row["version"],
-        name=row["name"],
-        state=_read_word(MigrationState, row, "state"),
-        origin=_read_word(HistoryOrigin, row, "origin"),
-        attempt=row["attempt"],
-        checksum=row["checksum"],
-        chain=row["chain"],
-        steps=_read_steps(row),
-        applied_at=datetime.fromisoformat(row["applied_at"]) if row["applied_at"] else None,
-        applied_by=row["applied_by"],
-        duration_ms=row["duration_ms"],
-        prediction_outcome=_prediction_outcome(row),
-    )

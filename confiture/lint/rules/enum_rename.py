@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, ExpectedEffects, Group, StatementRule, Violation
 from confiture.sql.parse_tree import quote_names, strings
-from confiture.text import single_quoted
+from confiture.text import single_quote
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -19,7 +19,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         location=context.location,
         relation=".".join(strings(node.type_name)),
         message=f"'{node.old_val}' is no longer a label of {written}",
-        remedy=f"ALTER TYPE {written} ADD VALUE {single_quoted(node.new_val)} AFTER {single_quoted(node.old_val)};",
+        remedy=f"ALTER TYPE {written} ADD VALUE {single_quote(node.new_val)} AFTER {single_quote(node.old_val)};",
     )
 
 

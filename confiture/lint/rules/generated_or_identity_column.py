@@ -22,7 +22,7 @@ from confiture.sql.parse_tree import alter_commands, format_expression, get_defi
 from confiture.sql.tokens import command_offsets
 from confiture.sql.type_changes import format_type_name
 from confiture.sql.volatility import find_called_functions
-from confiture.text import single_quoted
+from confiture.text import single_quote
 
 _FIRST_VERSION_WITH_VIRTUAL = 18
 """The first version whose generated columns can be virtual."""
@@ -113,7 +113,7 @@ def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> s
         _add_column_sql(context, column),
         *_other_commands(context, column),
         f"CREATE SEQUENCE {sequence} OWNED BY {qualified_name(table)}.{name}",
-        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({single_quoted(sequence)})",
+        f"{altered} ALTER COLUMN {name} SET DEFAULT nextval({single_quote(sequence)})",
         backfill_sql(table, column.colname, "DEFAULT"),
         *after,
     )

@@ -12,7 +12,7 @@ from confiture.lint.fingerprints import fingerprint_v2
 from confiture.models.findings import Finding
 from confiture.output.ci.github import finding_lines
 from confiture.output.writer import LintSummary, Writer
-from confiture.text import escaped_json
+from confiture.text import format_json
 
 _SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 _NO_FILE = "confiture.yaml"
@@ -49,7 +49,7 @@ def code_quality(findings: Sequence[Finding], root: Path, environ: Mapping[str, 
                 },
             }
         )
-    return escaped_json(issues) + "\n"
+    return format_json(issues) + "\n"
 
 
 def _unique_fingerprint(fingerprint: str, used: Counter[str]) -> str:

@@ -24,7 +24,7 @@ from confiture.output.json.objects import (
 from confiture.output.json.step_details import step_details
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.history import InterruptedMigration, MigrationStatus
-from confiture.text import escaped_json
+from confiture.text import format_json
 
 if TYPE_CHECKING:
     from confiture.lint.engine.rule import Rule
@@ -302,7 +302,7 @@ def _step_object(step: PlannedStep) -> dict[str, Any]:
 
 def dump_json(content: dict[str, Any]) -> str:
     """The document as JSON, indented, with a line end."""
-    return escaped_json(content) + "\n"
+    return format_json(content) + "\n"
 
 
 def with_schema_version(layout: str) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""Reads the rows of the history, and refuses what was damaged by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from confiture.core.db.search_path import SCHEMA
+from confiture.errors import DatabaseUnavailable, Diagnostic
+from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState, PredictionOutcome
+from confiture.models.migration import Phase
+from confiture.models.plan import StepChecksum
+from confiture.text import cut
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def read_word(words: type[_Word], row: Mapping[str, Any], column: str) -> _Word:
+    """The member of an enum that a column names. Raises DatabaseUnavailable if it names none."""
+    try:
+        return words(row[column])
+    except ValueError as error:
+        raise _damaged_row(row, column) from error
+
+
+def _read_steps(row: Mapping[str, Any]) -> tuple[StepChecksum, ...]:
+    try:
+        steps = [(Phase(phase), label, checksum) for phase, label, checksum in row["steps"]]
+    except (TypeError, ValueError) as error:
+        raise _damaged_row(row, "steps") from error
+    if not all(isinstance(text, str) for _, *texts in steps for text in texts):
+        raise _damaged_row(row, "steps")
+    return tuple(StepChecksum(phase=phase, label=label, checksum=checksum) for phase, label, checksum in steps)
+
+
+def _read_time(row: Mapping[str, Any], column: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(row[column]) if row[column] else None
+    except ValueError as error:  # infinity, or a year that Python does not have
+        raise _damaged_row(row, column) from error
+
+
+def _check_duration(row: Mapping[str, Any]) -> None:
+    if row["duration_ms"] is not None and not 0 <= row["duration_ms"] < math.inf:
+        raise _damaged_row(row, "duration_ms")
+
+
+def _damaged_row(row: Mapping[str, Any], column: str) -> DatabaseUnavailable:
+    table, name = ("migrations", row["version"]) if "version" in row else ("journal", f"segment {row['segment']}")
+    return DatabaseUnavailable(
+        Diagnostic(
+            code="damaged-history",
+            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is nothing that Confiture writes",
+            detail=(f"{column}: {cut(str(row[column]), 100)}",),
+            hint="restore the row from a backup; docs/state.md says what each column holds",
+        )
+    )
+
+
+def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
+    if row["predicted_ms"] is None:
+        return None
+    return PredictionOutcome(**{name: row[name] for name in ("predicted_ms", "low_ms", "high_ms", "measured_ms")})
+
+
+def read_applied_migration(row: dict[str, Any]) -> AppliedMigration:
+    """A row of the history. Raises DatabaseUnavailable for one that Confiture cannot have written."""
+    _check_duration(row)
+    return AppliedMigration(
+        position=row["position"],
+        version=row["version"],
+        name=row["name"],
+        state=read_word(MigrationState, row, "state"),
+        origin=read_word(HistoryOrigin, row, "origin"),
+        attempt=row["attempt"],
+        checksum=row["checksum"],
+        chain=row["chain"],
+        steps=_read_steps(row),
+        applied_at=_read_time(row, "applied_at"),
+        applied_by=row["applied_by"],
+        duration_ms=row["duration_ms"],
+        prediction_outcome=_prediction_outcome(row),
+    )
