@@ -97,7 +97,7 @@ def test_what_is_wrong_with_the_statement_is_told_in_its_place(filled):
 
 
 def test_full_belongs_to_a_dry_run(filled):
-    assert "--full without --dry-run" in filled.run("migrate", "up", "--full", expect=2).err
+    assert "--full is only valid with --dry-run" in filled.run("migrate", "up", "--full", expect=2).err
 
 
 def test_rows_of_a_sample_are_marked_as_such(filled, tmp_path):
