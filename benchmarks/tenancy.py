@@ -9,7 +9,7 @@ from benchmarks.results import Result, Row
 from benchmarks.timing import Run, Sample
 from confiture.models.tenancy import TenancyGrade
 from confiture.models.tenancy_proofs import IsolationVerdict
-from tests.tenancy_trials import EMPTY, Spent, Tally, Trial, trials
+from tests.support.tenancy_trials import EMPTY, Spent, Tally, Trial, trials
 
 SCHEMAS, STATEMENTS, FILLINGS, MOST_FILLINGS = 200, 50, 2, 8
 LEAST_PRECISION = 0.9

@@ -8,7 +8,7 @@ from zlib import crc32
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_projects"]
+pytest_plugins = ["tests.support.servers", "tests.support.projects"]
 
 # how long an example takes depends on what else the machine does
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -1,7 +1,7 @@
 """Checksums of migrations: blind to white space and comments, chained over the history.
 
 They are stored in databases, so what goes into them is a wire form: names of kinds and phases as they were first
-written, whatever classes and fields are called today. tests/test_wire_forms.py pins them.
+written, whatever classes and fields are called today. tests/unit/test_wire_forms.py pins them.
 """
 
 from __future__ import annotations
