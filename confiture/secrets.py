@@ -192,13 +192,13 @@ def _hide_keys(text: str) -> str:
     """The text without the values of `password=`: in a URL, a connection string, a literal, or one that is known."""
     is_connection = _is_connection_string(text)
 
-    def hidden(match: re.Match[str]) -> str:
+    def hide_match(match: re.Match[str]) -> str:
         is_call = match["key"].endswith((" ", "\n")) and re.match(_CALL, match["value"])
         is_bare_value = is_connection and not is_call
         is_value = ":" not in match["key"] and (match["query"] or match["literal"] or is_bare_value)
         return match["key"] + HIDDEN if is_value or match["value"].strip("'\"") in _common else match[0]
 
-    return re.sub(_KEY, hidden, text)
+    return re.sub(_KEY, hide_match, text)
 
 
 def _is_connection_string(text: str) -> bool:

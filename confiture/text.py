@@ -38,12 +38,12 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 def escape_line(text: str) -> str:
     """The text on one line, without secrets: what controls the output is written as an escape, such as `\\x1b`."""
-    return _escaped(hide_secrets(text))
+    return _escape_controls(hide_secrets(text))
 
 
 def escape_lines(text: str) -> list[str]:
     """The same of text whose lines stay lines."""
-    return [_escaped(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
+    return [_escape_controls(line) for line in hide_secrets(text).replace("\r\n", "\n").split("\n")]
 
 
 def escape_block(text: str) -> str:
@@ -111,7 +111,7 @@ def shorten_sql(text: str, length: int = 60) -> str:
     return cut(" ".join(text.split()), length)
 
 
-def _escaped(text: str) -> str:
+def _escape_controls(text: str) -> str:
     return text if text.isprintable() else _CONTROLS.sub(_escape_character, text)
 
 

@@ -63,13 +63,13 @@ def status(
         from confiture.output.terminal.backfills import backfills_table
         from confiture.output.terminal.console import watch_view
 
-        def seen() -> list[BackfillState]:
+        def read_states() -> list[BackfillState]:
             return [one for one in list_backfills(connection, history) if everything or one.state != "done"]
 
         if watch and output_format.is_text:
-            watch_view(lambda: backfills_table(seen(), target.label))
+            watch_view(lambda: backfills_table(read_states(), target.label))
         else:
-            context.writer.backfills(seen(), target.label)
+            context.writer.backfills(read_states(), target.label)
 
 
 @app.command(short_help="Pause after the batch at hand.")

@@ -131,7 +131,7 @@ class _LintRun:
         if asked.write_baseline:
             self._write_baseline(lint_project(self.settings, options, facts), asked.baseline)
             return
-        narrowing = self._narrowing(asked)
+        narrowing = self._build_filter(asked)
         if fix:
             if facts is not None:
                 raise usage_error("--fix and --live exclude each other", "a database has no files to fix")
@@ -144,7 +144,7 @@ class _LintRun:
         if any(finding.severity in fails for finding in shown.findings):
             raise typer.Exit(ExitCode.FINDINGS)
 
-    def _narrowing(self, asked: _LintSelection) -> FindingFilter:
+    def _build_filter(self, asked: _LintSelection) -> FindingFilter:
         from confiture.lint.baseline import read_baseline
         from confiture.lint.filters import FindingFilter, to_finding_paths
         from confiture.lint.git_changes import changed_files

@@ -27,16 +27,16 @@ def expand_options(command: Command) -> Command:
         else:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
-    def expanded(**values: Any) -> None:
+    def run_with_groups(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
 
-    expanded.__name__, expanded.__doc__ = command.__name__, command.__doc__
+    run_with_groups.__name__, run_with_groups.__doc__ = command.__name__, command.__doc__
     # what Typer reads
-    expanded.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return expanded  # type: ignore[return-value]
+    run_with_groups.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
+    run_with_groups.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run_with_groups  # type: ignore[return-value]
 
 
 @cache

@@ -85,7 +85,7 @@ def sanitize_logs() -> None:
 
 
 def _underlying_stream(stream: TextIO) -> TextIO:
-    return stream.trusted if isinstance(stream, CleanStream) else stream
+    return stream.raw_stream if isinstance(stream, CleanStream) else stream
 
 
 def _open_tolerant_stream(stream: TextIO | None) -> tuple[_TolerantStream | None, TextIO]:

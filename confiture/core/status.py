@@ -65,14 +65,19 @@ def _build_interrupted(
     row: AppliedMigration, resume_point: ResumePoint, plan: PlannedMigration | None
 ) -> tuple[InterruptedMigration, tuple[Diagnostic, ...]]:
     """How far a migration came, and what its file disagrees in."""
-    stopped = InterruptedMigration(row=row, committed_segments=resume_point.committed)
+    stopped = InterruptedMigration(row=row, committed_segments=resume_point.committed_segments)
     if plan is None or plan.missing_variables:
         return stopped, ()
     try:
         segments = match_plan_to_journal(plan, resume_point).segments
     except Drift as drift:
         return stopped, drift.diagnostics
-    left = (step for segment in segments[resume_point.committed :] for step in segment.steps if not step.skip_reason)
+    left = (
+        step
+        for segment in segments[resume_point.committed_segments :]
+        for step in segment.steps
+        if not step.skip_reason
+    )
     return replace(stopped, segments=len(segments), next_step=next(left, None), has_intent=resume_point.has_intent), ()
 
 

@@ -68,7 +68,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     files = read_schema_files(settings, options.variables, problems) if live is None else SchemaFiles()
     needed = live is None and not files.paths
 
-    def judged(parse: Parse) -> MigrationLintResult:
+    def lint_in_child(parse: Parse) -> MigrationLintResult:
         # what it takes to run migrations is loaded by the process that judges them
         from confiture.lint.migrations import lint_migrations
 
@@ -76,7 +76,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
 
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _parse_ahead(texts, judged, is_large=is_large) as (parse, judged_migrations):
+    with _parse_ahead(texts, lint_in_child, is_large=is_large) as (parse, judged_migrations):
         schema = build_schema(files.texts, problems, parse)
         migrations = judged_migrations()
         catalog = live or merge_catalogs(schema.catalog, migrations.catalog)

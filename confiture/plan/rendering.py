@@ -343,7 +343,7 @@ def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> 
         try:
             marked = (
                 _make_environment()
-                .overlay(extensions=[_marking_extension(at_each_piece)])
+                .overlay(extensions=[_marker_extension(at_each_piece)])
                 .from_string(template)
                 .render(names)
             )
@@ -354,16 +354,16 @@ def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> 
     return ()
 
 
-def _marking_extension(at_each_piece: bool) -> type[Extension]:
+def _marker_extension(at_each_piece: bool) -> type[Extension]:
     from jinja2.ext import Extension
     from jinja2.lexer import Token, TokenStream
 
     class Marking(Extension):
         def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
             for token in stream:
-                yield Token(token.lineno, token.type, _marked(token)) if token.type == "data" else token
+                yield Token(token.lineno, token.type, _mark_token(token)) if token.type == "data" else token
 
-    def _marked(token: Token) -> str:
+    def _mark_token(token: Token) -> str:
         first, *rest = token.value.split("\n")
         start = f"\ue000{token.lineno - 1}\ue001" if at_each_piece else ""
         return start + first + "".join(f"\n\ue000{token.lineno - 1 + n}\ue001{text}" for n, text in enumerate(rest, 1))

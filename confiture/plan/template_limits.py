@@ -340,7 +340,7 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
 
     @pass_context
     @wraps(function)
-    def bounded(context: Context, *args: Any, **named: Any) -> Any:
+    def run_within_budget(context: Context, *args: Any, **named: Any) -> Any:
         budget = _find_budget(context)
         budget.spend_steps(_STEPS_A_FILTER)
         if name not in _BY_REFERENCE:
@@ -352,7 +352,7 @@ def _bounded_filter(name: str, function: _Function) -> _Function:
         result = function(*((first[passed.name],) if passed else ()), *args, **named)
         return _charge_items(budget, result, 1) if isinstance(result, Iterator) else result
 
-    return bounded
+    return run_within_budget
 
 
 def _bounded_test(function: _Function) -> _Function:
@@ -361,11 +361,11 @@ def _bounded_test(function: _Function) -> _Function:
 
     @pass_context
     @wraps(function)
-    def bounded(context: Context, *args: Any, **named: Any) -> Any:
+    def run_within_budget(context: Context, *args: Any, **named: Any) -> Any:
         _find_budget(context).spend_steps(_STEPS_A_TEST)
         for value in args:
             _compare(context, value)
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
         return function(*((first[passed.name],) if passed else ()), *args, **named)
 
-    return bounded
+    return run_within_budget

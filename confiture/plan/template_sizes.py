@@ -75,7 +75,7 @@ def too_many_digits() -> LimitExceeded:
     return LimitExceeded(message, "let SQL calculate: its numeric type has the digits")
 
 
-def _numbered(value: Any, *rest: Any, **named: Any) -> int:
+def _measure_number(value: Any, *rest: Any, **named: Any) -> int:
     check_digits(len(value) if isinstance(value, str) else 0)
     return _sum_of_sizes(value, *rest, **named)
 
@@ -194,7 +194,7 @@ _SIZES: Mapping[str, Callable[..., int]] = {
     "forceescape": _expansion_size,
     "format": _format_filter_size,
     "indent": _indent_size,
-    "int": _numbered,
+    "int": _measure_number,
     "join": _join_size,
     "literal": _expansion_size,
     "ident": _expansion_size,

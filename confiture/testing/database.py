@@ -48,7 +48,7 @@ class ScratchDatabase:
     _connections: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def bound(cls, project: Project, name: str, url: str) -> ScratchDatabase:
+    def for_project(cls, project: Project, name: str, url: str) -> ScratchDatabase:
         """The database at `url`, with the project bound to it."""
         database = replace(project.settings.database, url=url, url_from=_ORIGIN)
         return cls(name=name, url=url, project=replace(project, settings=replace(project.settings, database=database)))

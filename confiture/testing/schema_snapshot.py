@@ -63,10 +63,10 @@ def format_differences(
 
 
 def _apply_ignore(snapshot: SchemaSnapshot, ignore: tuple[str, ...]) -> SchemaSnapshot:
-    def ignored(name: str) -> bool:
+    def is_ignored(name: str) -> bool:
         return any(fnmatchcase(name, glob) for glob in ignore)
 
-    return {name: one for name, one in snapshot.items() if not ignored(name) and not ignored(one.parent)}
+    return {name: one for name, one in snapshot.items() if not is_ignored(name) and not is_ignored(one.parent)}
 
 
 def _only_in(snapshot: SchemaSnapshot, other: SchemaSnapshot) -> list[str]:

@@ -259,7 +259,7 @@ class ScratchServer:
             raise DatabaseUnavailable(db_error_diagnostic(error, action)) from error
 
     def _bind_database(self, name: str) -> ScratchDatabase:
-        return ScratchDatabase.bound(self.project, name, database_url(self._conninfo, name))
+        return ScratchDatabase.for_project(self.project, name, database_url(self._conninfo, name))
 
 
 def database_url(conninfo: str, name: str) -> str:

@@ -30,15 +30,15 @@ class WorkerGate:
 
     def open(self) -> None:
         """Lets workers go on at full speed."""
-        self._set(is_closed=False, delay_factor=0.0, reason=None)
+        self._change(is_closed=False, delay_factor=0.0, reason=None)
 
     def slow_down(self, delay_factor: float, reason: str) -> None:
         """Makes workers rest after each batch for `delay_factor` times as long as it took."""
-        self._set(is_closed=False, delay_factor=delay_factor, reason=reason)
+        self._change(is_closed=False, delay_factor=delay_factor, reason=reason)
 
     def close(self, reason: str) -> None:
         """Lets no worker begin another batch."""
-        self._set(is_closed=True, delay_factor=0.0, reason=reason)
+        self._change(is_closed=True, delay_factor=0.0, reason=reason)
 
     def shut_down(self) -> None:
         """Sends workers home after the batch at hand."""
@@ -66,7 +66,7 @@ class WorkerGate:
         with self._condition:
             return not self._condition.wait_for(lambda: self._is_shut_down, timeout=seconds)
 
-    def _set(self, *, is_closed: bool, delay_factor: float, reason: str | None) -> None:
+    def _change(self, *, is_closed: bool, delay_factor: float, reason: str | None) -> None:
         with self._condition:
             self._is_closed, self._delay_factor, self._reason = is_closed, delay_factor, reason
             self._condition.notify_all()

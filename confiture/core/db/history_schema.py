@@ -78,7 +78,7 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
         )
     problems = [problem for relation in relations for problem in _table_problems(relation)]
     if not only_reads:
-        problems += [*_foreign_tables(row), *map(_foreign_function, row["functions"]), *_shared(row)]
+        problems += [*_foreign_tables(row), *map(_foreign_function, row["functions"]), *_find_foreign_privileges(row)]
     if problems:
         raise DatabaseUnavailable(*problems)
     if not is_history:
@@ -138,7 +138,7 @@ def _read_version(connection: Connection) -> int:
     return int(versions[0])
 
 
-def _shared(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
+def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
     """What roles that are not trusted may do to the schema and its tables."""
     for one in row["privileges"]:
         who = "every role" if one["grantee"] == "PUBLIC" else f"the role {one['grantee']}, which is not trusted,"
@@ -270,7 +270,7 @@ def check_schema_untouched(connection: Connection, migration: MigrationFile, bef
     if made:
         told = f"makes {min(made)}: the schema {SCHEMA} is for the history alone"
         hint = "make it in another schema, and see what sets the search path"
-    elif (gone := _gone(before, now)) is not None:
+    elif (gone := _find_missing(before, now)) is not None:
         told, hint = gone, "leave this schema and its tables alone"
     else:
         return
@@ -278,7 +278,7 @@ def check_schema_untouched(connection: Connection, migration: MigrationFile, bef
     raise StepFailed(migration.file.diagnostic(migration.span, "schema-clash", message, hint=hint), None)
 
 
-def _gone(before: SchemaContent, now: SchemaContent) -> str | None:
+def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
     """What of ours is not there any more, or belongs to another role."""
     if before.schema is None:
         return None

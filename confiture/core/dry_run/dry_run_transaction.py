@@ -91,7 +91,7 @@ class DryRunTransaction:
             self.attempts.append(self.traces)
 
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
-        done = resume_point.committed if resume_point else 0
+        done = resume_point.committed_segments if resume_point else 0
         plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
         self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=done)
         started_ms = tracer.elapsed_ms()

@@ -58,7 +58,7 @@ class TenancyProver:
         """Proves a statement that is about to run, the first time that it is."""
         meant = self._pop_statement(plan, step, statement)
         if meant is not None:
-            with tracer.ignoring():
+            with tracer.untraced():
                 proof = self._prove(meant)
             if proof.verdict is not IsolationVerdict.NOTHING_READ:
                 self.proved_statements.append(to_proved_statement(plan, segment, step, meant, proof))

@@ -143,13 +143,13 @@ class Tracer:
     def ignore(self) -> None:
         """Takes in what was read since the last look without tracing it: the dry run's own preparations."""
         with self._clock.paused():
-            position, *touched = self._read_touched()
+            position, *touched = self._read_touched_tables()
             self._counters.reset(touched)
             self._wal_position = position["mark"]
             self._pop_messages()
 
     @contextmanager
-    def ignoring(self) -> Iterator[None]:
+    def untraced(self) -> Iterator[None]:
         """What is read inside is not traced and takes no time. Its locks must be gone at its end."""
         with self._clock.paused():
             yield
@@ -175,7 +175,7 @@ class Tracer:
 
     def _trace_statement(self, step: StepId, statement: Statement, duration_ms: float) -> None:
         started_ms = self.elapsed_ms() - duration_ms
-        position, *touched = self._read_touched()
+        position, *touched = self._read_touched_tables()
         wal = position["mark"]
         rows = [row for row in touched if not row["name"].startswith("pg_toast.")]
         told = self._pop_messages()
@@ -201,7 +201,7 @@ class Tracer:
         self._wal_position = wal
         self.traces.append(trace)
 
-    def _read_touched(self) -> list[dict[str, Any]]:
+    def _read_touched_tables(self) -> list[dict[str, Any]]:
         look = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
         cursor = self._try_execute(look, psycopg.errors.InvalidSqlStatementName)
         if cursor is None:

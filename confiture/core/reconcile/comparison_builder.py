@@ -165,7 +165,7 @@ class _ComparisonBuilder:
         if self._can_hash(columns):
             return columns
         verdicts = {column.type: self._can_hash((column,)) for column in columns}
-        return tuple(column if verdicts[column.type] else column.compared_as_text() for column in columns)
+        return tuple(column if verdicts[column.type] else column.as_text_comparison() for column in columns)
 
     def _can_hash(self, columns: tuple[ComparedColumn, ...]) -> bool:
         values = sql.SQL(", ").join(column.literal(None) for column in columns)

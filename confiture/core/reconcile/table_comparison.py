@@ -51,7 +51,7 @@ class ComparedColumn:
         # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
         return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
 
-    def compared_as_text(self) -> ComparedColumn:
+    def as_text_comparison(self) -> ComparedColumn:
         """The same, compared as text."""
         return replace(self, is_compared_as_text=True, operator_schema=CATALOG)
 

@@ -134,7 +134,7 @@ class MigrationProgress:
         self._record = StateMachine(state, _TRANSITIONS)
 
     @property
-    def committed(self) -> int:
+    def committed_segments(self) -> int:
         """How many segments are committed: always the first ones."""
         return self._committed
 

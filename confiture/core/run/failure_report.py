@@ -41,9 +41,10 @@ def classify_dry_run_failure(error: BaseException, progress: MigrationProgress |
     diagnostic = _to_diagnostic(error, progress)
     if isinstance(error, TransactionEnded):
         return MigrationStopped(diagnostic)
-    if progress is not None and progress.committed:
-        of = f"{progress.committed} of {len(progress.plan.segments)} segments of {progress.plan.migration.label}"
-        would = f"a real run would have committed {of} by then, and stop midway"
+    if progress is not None and progress.committed_segments:
+        plan = progress.plan
+        of = f"{progress.committed_segments} of {len(plan.segments)} segments of {plan.migration.label}"
+        would = f"a real run would have committed {of} by then and stopped midway"
         return MigrationStopped(replace(diagnostic, detail=(*diagnostic.detail, would)))
     return CheckFailed(diagnostic) if isinstance(error, CheckNotSatisfied) else MigrationFailed(diagnostic)
 
@@ -136,7 +137,7 @@ def _read_journal(progress: MigrationProgress, store: HistoryStore) -> ActualPro
     if len(journal) > committed:
         state = RecordState.INTENDED
     actual = MigrationProgress(progress.plan, progress.attempt, committed, state)
-    is_news = committed > progress.committed
+    is_news = committed > progress.committed_segments
     return ActualProgress(progress=actual, news=_committed_diagnostic(actual) if is_news else None)
 
 

@@ -21,7 +21,7 @@ class ResumePoint:
     journal: Mapping[int, JournalEntry]
 
     @property
-    def committed(self) -> int:
+    def committed_segments(self) -> int:
         """How many segments are committed: always the first ones."""
         return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
 

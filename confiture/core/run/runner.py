@@ -101,10 +101,12 @@ class MigrationRunner:
         if resume_point:
             plan = match_plan_to_journal(plan, resume_point)
             state = RecordState.INTENDED if resume_point.has_intent else RecordState.BEGUN
-            progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed, state)
+            progress = MigrationProgress(plan, resume_point.attempt, resume_point.committed_segments, state)
         self.progress = progress
         started = time.perf_counter()
-        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed))
+        self._emit(
+            MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed_segments)
+        )
         if plan.direction is Direction.DOWN and self._is_installed:
             # what a backfill noted is about what goes now; its triggers would stay
             self._session.run_with_retries(
@@ -112,7 +114,7 @@ class MigrationRunner:
             )
         if progress.is_whole:
             self._finish_without_steps(progress)
-        for segment in plan.segments[progress.committed :]:
+        for segment in plan.segments[progress.committed_segments :]:
             self._lock.ensure_held()
             self._commit(progress, segment)
             self._is_installed = True

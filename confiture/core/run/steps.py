@@ -31,7 +31,7 @@ class _Timer:
         self.elapsed_ms = 0.0
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def measure(self) -> Iterator[None]:
         """Adds the time that runs inside, also where that fails."""
         started = time.perf_counter()
         try:
@@ -86,7 +86,7 @@ class StepRunner:
 
     def run_hook(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
         """Runs the step's hook."""
-        with timer.running():
+        with timer.measure():
             result, observing_ms = self._hook_runner.run(
                 self._connection, identity, step, partial(observer.after, identity, step)
             )
@@ -100,14 +100,14 @@ class StepRunner:
         """Runs the step's statements."""
         written: list[int] = []
         for statement in step.statements:
-            with _observed(identity, step, statement, observer, timer):
+            with _observe_statement(identity, step, statement, observer, timer):
                 written += self._execute(step, statement, timer)
         return StepOutcome(rows=sum(written) if written else None, note=step.note)
 
     def run_check(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
         """Compares what the step's query returns."""
         (statement,) = step.statements
-        with _observed(identity, step, statement, observer, timer):
+        with _observe_statement(identity, step, statement, observer, timer):
             self._check(step, statement, timer)
         return StepOutcome(rows=None, note=step.note)
 
@@ -116,14 +116,14 @@ class StepRunner:
     ) -> StepOutcome:
         """Compares a table with the step's query."""
         (statement,) = step.statements
-        with _observed(identity, step, statement, observer, timer):
+        with _observe_statement(identity, step, statement, observer, timer):
             proof = self._reconcile(step, timer)
         return StepOutcome(rows=None, note=equal_summary(proof), proof=proof)
 
     def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
         """The rows that a statement wrote, empty where it writes none by its nature."""
         try:
-            with timer.running():
+            with timer.measure():
                 cursor = self._connection.execute(statement.text.encode())
         except psycopg.Error as error:
             raise StepFailed(statement_diagnostic(error, statement, step.rendered), error.sqlstate) from error
@@ -139,7 +139,7 @@ class StepRunner:
         if step.expect is None:
             raise LookupError(step.name)
         try:
-            with timer.running():
+            with timer.measure():
                 result = run_check(self._connection, statement.text, step.expect)
         except psycopg.Error as error:
             diagnostic = statement_diagnostic(error, statement, step.rendered, prefix=len(CURSOR_PREFIX))
@@ -162,7 +162,7 @@ class StepRunner:
         if step.reconcile is None:
             raise LookupError(step.name)
         try:
-            with timer.running():
+            with timer.measure():
                 proof = reconcile(self._connection, step, step.reconcile)
         except NotComparable as refusal:
             raise StepFailed(refusal.diagnostic, refusal.sqlstate) from refusal
@@ -204,7 +204,7 @@ RUN_BY_ACTION: Mapping[StepAction, _Run] = {
 
 
 @contextmanager
-def _observed(
+def _observe_statement(
     identity: StepId, step: PlannedStep, statement: Statement, observer: StatementObserver, timer: _Timer
 ) -> Iterator[None]:
     """Shows a statement to an observer before and after it runs inside; not after a failure."""

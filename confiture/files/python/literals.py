@@ -43,7 +43,7 @@ class SourceLiterals:
         if found is None:
             elsewhere = self._constants.get(text, [])
             found = elsewhere[0] if len(elsewhere) == 1 else None
-        return self.locate_literal(text, found) if found is not None else self._located_at(text, start)
+        return self.locate_literal(text, found) if found is not None else self._locate(text, start)
 
     def locate_literal(self, text: str, node: ast.expr) -> LocatedSource:
         """A text as the literal `node` writes it; at its beginning, where escapes or pieces make it."""
@@ -51,7 +51,7 @@ class SourceLiterals:
         end = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
         inside = self._file.text[start:end].find(text)
         if inside < 0:
-            return self._located_at(text, start)
+            return self._locate(text, start)
         line, column = self.line_and_column(start + inside)
         return LocatedSource(text=text, file=self._file, line=line, column=column)
 
@@ -85,7 +85,7 @@ class SourceLiterals:
         line = bisect_right(self._ends, offset)
         return line, offset - self._ends[line - 1] + 1
 
-    def _located_at(self, text: str, start: int) -> LocatedSource:
+    def _locate(self, text: str, start: int) -> LocatedSource:
         line, column = self.line_and_column(start)
         return LocatedSource(text=text, file=self._file, line=line, column=column, offsets=(start,))
 

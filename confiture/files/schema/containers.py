@@ -70,7 +70,7 @@ class MapOf:
         with reader.cycle_guarded(node):
             for key, value in reader.pairs(node):
                 if self.key_pattern and not re.fullmatch(self.key_pattern, key.value):
-                    message = f"{reader.shown(key)!r} is not {self.key_description}"
+                    message = f"{reader.format_value(key)!r} is not {self.key_description}"
                     reader.report(reader.span(key), "bad-name", message, "choose another name")
                     broken = True
                     continue
@@ -169,7 +169,7 @@ class Record:
     def _report_unknown(self, key: ScalarNode, reader: Reader) -> None:
         near = did_you_mean(key.value, self.keys)
         hint = near or f"known keys: {', '.join(self.keys)}"
-        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {reader.shown(key)!r}", hint)
+        reader.report(reader.span(key), "unknown-key", f"unknown {self.noun} {reader.format_value(key)!r}", hint)
 
     def _check_required(self, fields: FieldValues, reader: Reader, *, has_unknown: bool) -> bool:
         missing = [name for name, key in self.keys.items() if key.required and name not in fields.spans]

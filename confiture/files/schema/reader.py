@@ -74,7 +74,7 @@ class Reader:
         hint = hint or ("write it, or remove the key" if is_null(node) else f"write {expected}")
         return self.report(self.span(node), "wrong-type", f"expected {expected}, found {self._describe(node)}", hint)
 
-    def shown(self, node: Node) -> str:
+    def format_value(self, node: Node) -> str:
         """The beginning of a value, for messages."""
         return HIDDEN if id(node) in self._secrets else shorten(node.value)
 
@@ -88,7 +88,7 @@ class Reader:
         if kind == "null":
             return "nothing"
         noun = {"int": "number", "float": "number", "bool": "truth value"}.get(kind)
-        return f"the {noun} {self.shown(node)}" if noun else f"the text {self.shown(node)!r}"
+        return f"the {noun} {self.format_value(node)}" if noun else f"the text {self.format_value(node)!r}"
 
     def check_tag(self, node: Node) -> None:
         """Raises Invalid for a tag that is not YAML's own. Every node that is read comes by here: counts them."""
@@ -118,7 +118,7 @@ class Reader:
                 merged += self._merged_pairs(key, value)
             elif key.value in pairs:
                 first = self.span(pairs[key.value][0])
-                message = f"the key {self.shown(key)!r} stands twice; first on line {first.line}"
+                message = f"the key {self.format_value(key)!r} stands twice; first on line {first.line}"
                 self.report(self.span(key), "duplicate-key", message, "remove one of the two, or join what they hold")
             else:
                 pairs[key.value] = (key, value)

@@ -114,7 +114,7 @@ class Duration:
         if milliseconds is None:
             raise reader.report_wrong_type(node, "a duration", hint)
         if milliseconds > _MAX_MS:
-            message = f"{reader.shown(node)} is too long"
+            message = f"{reader.format_value(node)} is too long"
             raise reader.report(
                 reader.span(node), "wrong-value", message, "write 24 days (576h) at most, or 0 for ever"
             )
@@ -154,7 +154,7 @@ class NonNegativeInteger:
         if not is_count or (not node.value.lstrip("0") and self.minimum):
             raise reader.report_wrong_type(node, f"a whole number, {self.minimum} or more")
         if len(node.value) > len(str(_MAX_INTEGER)) or int(node.value) > _MAX_INTEGER:
-            message = f"{reader.shown(node)} is too large"
+            message = f"{reader.format_value(node)} is too large"
             raise reader.report(reader.span(node), "wrong-value", message, f"write {_MAX_INTEGER} at most")
         return int(node.value)
 
@@ -222,7 +222,7 @@ class ScalarValue:
         try:
             return _parse_scalar(node)
         except (ValueError, ArithmeticError) as error:
-            message = f"{reader.shown(node)!r} cannot be read as {str(node.tag).removeprefix(TAG)}"
+            message = f"{reader.format_value(node)!r} cannot be read as {str(node.tag).removeprefix(TAG)}"
             raise reader.report(reader.span(node), "wrong-value", message, "put the value in quotes") from error
 
     def schema(self) -> dict[str, Any]:

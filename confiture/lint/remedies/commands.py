@@ -119,14 +119,16 @@ def default_constraint_name(
 ) -> str:
     """The name that PostgreSQL gives to a constraint of a table, where `existing`, beside `others`."""
 
-    def taken(name: str) -> bool:
+    def is_taken(name: str) -> bool:
         if existing and (existing.constraint(name) or any(index.name == name for index in existing.indexes)):
             return True
         return name in others
 
     if kind == pb.CONSTR_PRIMARY:
-        return choose_relation_name(table, None, _LABELS[kind], taken)
-    return choose_relation_name(table, index_name_columns(dedupe_column_names(columns)) or None, _LABELS[kind], taken)
+        return choose_relation_name(table, None, _LABELS[kind], is_taken)
+    return choose_relation_name(
+        table, index_name_columns(dedupe_column_names(columns)) or None, _LABELS[kind], is_taken
+    )
 
 
 def _name_columns(added: AddedConstraint) -> Sequence[str]:

@@ -53,10 +53,10 @@ def default_index_name(context: StatementContext, table: QualifiedName, node: An
     elements = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
     columns = dedupe_column_names(one.name or column_result_name(one.expr) or "expr" for one in elements)
 
-    def taken(name: str) -> bool:
+    def is_taken(name: str) -> bool:
         return context.catalog.find_index(table.schema, name) is not None
 
-    return choose_relation_name(table.name, index_name_columns(columns), "idx", taken)
+    return choose_relation_name(table.name, index_name_columns(columns), "idx", is_taken)
 
 
 def exists_on_every_partition(context: StatementContext) -> bool:

@@ -61,7 +61,9 @@ def _new_column_violation(context: StatementContext, command: int, column: str) 
 def _is_proven(context: StatementContext, column: str, counts: Callable[[Constraint], bool]) -> bool:
     """Whether the constraints that count, taken for valid, prove that all rows have a value."""
     tables = affected_tables(context, context.node.relation)
-    return bool(tables) and all(_is_proven_for(context, _with_validated(table, counts), column) for table in tables)
+    return bool(tables) and all(
+        _is_proven_for(context, _validate_constraints(table, counts), column) for table in tables
+    )
 
 
 def _is_proven_for(context: StatementContext, table: Table, column: str) -> bool:
@@ -77,7 +79,7 @@ def _is_composite(context: StatementContext, kind: str) -> bool:
     return isinstance(context.catalog.types.get(name), CompositeType) or name in context.catalog.tables
 
 
-def _with_validated(table: Table, counts: Callable[[Constraint], bool]) -> Table:
+def _validate_constraints(table: Table, counts: Callable[[Constraint], bool]) -> Table:
     return replace(table, constraints=tuple(replace(one, validated=True) for one in table.constraints if counts(one)))
 
 
@@ -129,7 +131,7 @@ def _find_unvalidated_proof(context: StatementContext, column: str) -> str | Non
     found = table.column(column)
     for constraint in table.constraints:
         is_waiting = not constraint.validated and not _is_dropped(context, constraint)
-        if is_waiting and is_proved_not_null(_with_validated(table, partial(eq, constraint)), column):
+        if is_waiting and is_proved_not_null(_validate_constraints(table, partial(eq, constraint)), column):
             return constraint.name
     return found.not_null_constraint if found else None
 

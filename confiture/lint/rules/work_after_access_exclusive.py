@@ -56,7 +56,7 @@ def _is_reported_elsewhere(context: StatementContext) -> bool:
 def _tables_still_locked(earlier: StatementContext, context: StatementContext) -> list[QualifiedName]:
     """The tables that others use and that stay locked because of an earlier statement, not of the present one."""
     own = {name for name, mode in context.effects.locks.items() if mode is LockMode.ACCESS_EXCLUSIVE}
-    return [name for name in _exclusively_locked(earlier) if name not in own and not is_new_name(context, name)]
+    return [name for name in _exclusive_locks(earlier) if name not in own and not is_new_name(context, name)]
 
 
 def _is_already_reported(earlier: StatementContext, context: StatementContext) -> bool:
@@ -66,7 +66,7 @@ def _is_already_reported(earlier: StatementContext, context: StatementContext) -
     return any(_tables_still_locked(earlier, one) and next(_slow_work(one), None) for one in between)
 
 
-def _exclusively_locked(context: StatementContext) -> Iterator[QualifiedName]:
+def _exclusive_locks(context: StatementContext) -> Iterator[QualifiedName]:
     """The tables and views that a statement locked in ACCESS EXCLUSIVE mode and that are still there."""
     for name, mode in context.effects.locks.items():
         if mode is LockMode.ACCESS_EXCLUSIVE:

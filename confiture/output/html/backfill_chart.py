@@ -186,7 +186,7 @@ def _rates(intervals: Sequence[ProgressInterval], window_s: float) -> list[tuple
     times = [intervals[0].start_s, *(one.end_s for one in intervals)]
     done = [0, *accumulate(one.source_rows for one in intervals)]
 
-    def done_at(at_s: float) -> float:
+    def rows_at(at_s: float) -> float:
         place = min(bisect_right(times, at_s), len(times) - 1)
         before, after = times[place - 1], times[place]
         return done[place - 1] + (done[place] - done[place - 1]) * (at_s - before) / ((after - before) or 1.0)
@@ -194,7 +194,7 @@ def _rates(intervals: Sequence[ProgressInterval], window_s: float) -> list[tuple
     curve = []
     for at_s in times:
         start, end = max(at_s - window_s / 2, times[0]), min(at_s + window_s / 2, times[-1])
-        curve.append((at_s, (done_at(end) - done_at(start)) / (end - start)))
+        curve.append((at_s, (rows_at(end) - rows_at(start)) / (end - start)))
     return curve
 
 

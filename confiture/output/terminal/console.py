@@ -71,7 +71,7 @@ def stderr_console() -> Console:
 def _make_console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    file = cast("IO[str]", stream.styled) if isinstance(stream, CleanStream) else stream
+    file = cast("IO[str]", stream.styled_stream) if isinstance(stream, CleanStream) else stream
     # without emoji: `:key:` is no picture of one
     return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
 

@@ -25,13 +25,13 @@ class CleanStream:
         self._cleaned = CleanStyledStream(stream)
 
     @property
-    def trusted(self) -> TextIO:
+    def raw_stream(self) -> TextIO:
         """Takes what is in its final form: documents, and commands of ours to a CI system."""
         self._write_line()
         return self._stream
 
     @property
-    def styled(self) -> CleanStyledStream:
+    def styled_stream(self) -> CleanStyledStream:
         """Takes text that is clean already, and styled."""
         self._write_line()
         return self._cleaned

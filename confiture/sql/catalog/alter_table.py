@@ -212,7 +212,7 @@ def _drop_identity(state: CatalogState, draft: TableBuilder, command: Any) -> No
     column = _find_column(state, draft, command)
     if column and column.identity:
         draft.columns[column.name] = replace(column, identity=None)
-        for sequence in state.sequences.owned_by(draft.name, column.name):
+        for sequence in state.sequences.find_owned(draft.name, column.name):
             state.sequences.remove(sequence.name)
 
 

@@ -236,7 +236,7 @@ def _add_index_constraint(state: CatalogState, draft: TableBuilder, spec: Constr
         name = state.constraints.free_index_name(schema, table, second, _LABELS[kind], constraint=True)
     elif state.names.is_taken(QualifiedName(schema, name)):
         state.issues.report_duplicate(
-            "relation", name, state.names.defined_at(QualifiedName(schema, name)), node.location
+            "relation", name, state.names.find_definition(QualifiedName(schema, name)), node.location
         )
         return
     state.created.add(QualifiedName(schema, name))

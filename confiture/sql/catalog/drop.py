@@ -110,7 +110,7 @@ def _free_names(state: CatalogState, table: Table, *, cascade: bool) -> None:
     for column in table.columns:
         if column.not_null_constraint:
             state.constraints.release(table.name.schema, column.not_null_constraint)
-    for sequence in state.sequences.owned_by(table.name):
+    for sequence in state.sequences.find_owned(table.name):
         remove_relation(state, sequence.name, cascade=cascade)
     state.sequences.remove_table(table.name)
 

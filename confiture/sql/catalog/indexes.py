@@ -26,7 +26,7 @@ def create_index(state: CatalogState, node: Any) -> None:
     name = QualifiedName(relation.name.schema, node.idxname or generate_index_name(state, relation, node))
     if state.names.is_taken(name):
         if not node.if_not_exists:
-            state.issues.report_duplicate("relation", name, state.names.defined_at(name))
+            state.issues.report_duplicate("relation", name, state.names.find_definition(name))
         return
     index = build_index(state, relation, node, name.name)
     _require_columns(state, relation, index)

@@ -262,5 +262,5 @@ def remove_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
             remove_index(state, draft, index)
     if column.not_null_constraint:
         state.constraints.release(draft.name.schema, column.not_null_constraint)
-    for sequence in state.sequences.owned_by(draft.name, name):
+    for sequence in state.sequences.find_owned(draft.name, name):
         state.sequences.remove(sequence.name)

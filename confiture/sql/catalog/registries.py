@@ -58,7 +58,7 @@ class SequenceRegistry:
         if sequence and sequence.owner:
             self._of_table.get(sequence.owner[0], set()).discard(name)
 
-    def owned_by(self, table: QualifiedName, column: str | None = None) -> list[Sequence]:
+    def find_owned(self, table: QualifiedName, column: str | None = None) -> list[Sequence]:
         """The sequences that belong to a table, or to one of its columns."""
         found = (self.all[name] for name in sorted(self._of_table.get(table, ())))
         return [one for one in found if one.owner and column in (None, one.owner[1])]

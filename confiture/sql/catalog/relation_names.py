@@ -59,7 +59,7 @@ class RelationNames:
             name in catalog.tables or name in catalog.views or name in catalog.sequences or name in catalog.index_owners
         )
 
-    def defined_at(self, name: QualifiedName) -> SourceLocation | bool | None:
+    def find_definition(self, name: QualifiedName) -> SourceLocation | bool | None:
         """Where a relation or index of that name was made (None: not known), False where there is none."""
         catalog = self._catalog
         found = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)

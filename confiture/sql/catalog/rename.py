@@ -53,7 +53,7 @@ def rename_index(state: CatalogState, relation: Table | View, old: str, new: str
     """Renames an index, and the constraint that it serves."""
     key = QualifiedName(relation.name.schema, new)
     if state.names.is_taken(key):
-        state.issues.report_duplicate("relation", key, state.names.defined_at(key))
+        state.issues.report_duplicate("relation", key, state.names.find_definition(key))
         return
     if isinstance(relation, Table) and relation.constraint(old) and relation.constraint(new):
         state.issues.report_duplicate("constraint", new, None)

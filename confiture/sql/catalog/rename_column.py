@@ -16,7 +16,7 @@ def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None
     draft = TableBuilder.from_table(table)
     _rename_in_draft(draft, old, new)
     state.put_table(draft)
-    for sequence in state.sequences.owned_by(table.name, old):
+    for sequence in state.sequences.find_owned(table.name, old):
         state.sequences.remove(sequence.name)
         state.sequences.add(replace(sequence, owner=(table.name, new)))
     _rename_in_foreign_keys(state, table.name, old, new)
@@ -28,7 +28,7 @@ def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None
 def _rename_in_draft(draft: TableBuilder, old: str, new: str) -> None:
     """Renames a column in a table and in all that its constraints and indexes say."""
 
-    def changed(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    def replace_name(names: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(new if name == old else name for name in names)
 
     def text(expression: str | None) -> str | None:
@@ -46,16 +46,16 @@ def _rename_in_draft(draft: TableBuilder, old: str, new: str) -> None:
             own = constraint.target == draft.name
             draft.constraints[constraint.name] = replace(
                 constraint,
-                columns=changed(constraint.columns),
+                columns=replace_name(constraint.columns),
                 expression=text(constraint.expression),
-                target_columns=changed(constraint.target_columns) if own else constraint.target_columns,
+                target_columns=replace_name(constraint.target_columns) if own else constraint.target_columns,
             )
     for index in draft.indexes.values():
         draft.indexes[index.name] = replace(
             index,
-            columns=changed(index.columns),
-            include_columns=changed(index.include_columns),
-            expression_columns=changed(index.expression_columns),
+            columns=replace_name(index.columns),
+            include_columns=replace_name(index.include_columns),
+            expression_columns=replace_name(index.expression_columns),
             expressions=tuple(rename_column_in(one, old, new) for one in index.expressions),
             predicate=text(index.predicate),
         )

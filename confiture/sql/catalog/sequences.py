@@ -19,7 +19,7 @@ def create_sequence(state: CatalogState, node: Any) -> None:
     name = state.names.new_name(node.sequence)
     if state.names.is_taken(name):
         if not node.if_not_exists:
-            state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.sequence.location)
+            state.issues.report_duplicate("relation", name, state.names.find_definition(name), node.sequence.location)
         return
     state.names.require_schema(name.schema, node.sequence.location)
     state.sequences.add(
@@ -96,7 +96,7 @@ def _replace_defaults(state: CatalogState, name: QualifiedName, old: QualifiedNa
         return
     same = ((old.schema, old.name), (None, old.name))
     columns = tuple(
-        replace(one, default=_renamed(one.default, new))
+        replace(one, default=_rename_default(one.default, new))
         if one.default and _find_sequence_name(one.default) in same
         else one
         for one in table.columns
@@ -104,7 +104,7 @@ def _replace_defaults(state: CatalogState, name: QualifiedName, old: QualifiedNa
     state.tables[name] = replace(table, columns=columns)
 
 
-def _renamed(default: str, new: QualifiedName | None) -> str | None:
+def _rename_default(default: str, new: QualifiedName | None) -> str | None:
     if new is None:
         return None
     spelled = format_type(new).replace("'", "''")

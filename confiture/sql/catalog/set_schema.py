@@ -44,7 +44,7 @@ def set_name_or_schema(state: CatalogState, old: QualifiedName, new: QualifiedNa
     if old == new:
         return
     if state.names.is_taken(new):
-        state.issues.report_duplicate("relation", new, state.names.defined_at(new))
+        state.issues.report_duplicate("relation", new, state.names.find_definition(new))
         return
     dependents = state.dependencies.pop(old)
     if old in state.tables:
@@ -84,7 +84,7 @@ def _rename_table(state: CatalogState, old: QualifiedName, new: QualifiedName) -
             if name:
                 state.constraints.release(old.schema, name)
                 state.constraints.reserve(new.schema, name)
-    for sequence in state.sequences.owned_by(old):
+    for sequence in state.sequences.find_owned(old):
         state.sequences.remove(sequence.name)
         moved = QualifiedName(new.schema, sequence.name.name)
         state.sequences.add(replace(sequence, name=moved, owner=(new, sequence.owner[1] if sequence.owner else "")))

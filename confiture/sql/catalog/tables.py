@@ -80,7 +80,7 @@ def _new_draft(state: CatalogState, relation: Any, kind: TableKind, *, if_not_ex
     name = state.names.new_name(relation)
     if state.names.is_taken(name):
         if not if_not_exists:
-            state.issues.report_duplicate("relation", name, state.names.defined_at(name), relation.location)
+            state.issues.report_duplicate("relation", name, state.names.find_definition(name), relation.location)
         return None
     found = state.types.get(name)
     if found:
@@ -157,7 +157,7 @@ def create_table_as(state: CatalogState, node: Any) -> None:
     name = state.names.new_name(node.into.rel)
     if state.names.is_taken(name):
         if not node.if_not_exists:
-            state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.into.rel.location)
+            state.issues.report_duplicate("relation", name, state.names.find_definition(name), node.into.rel.location)
         return
     state.names.require_schema(name.schema, node.into.rel.location)
     put_view(state, name, node.query, strings(node.into.col_names), materialized=True)

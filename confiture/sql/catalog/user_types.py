@@ -123,7 +123,7 @@ def create_composite(state: CatalogState, node: Any) -> None:
     name = QualifiedName(schema, text)
     found = state.types.get(name)
     if found or state.names.is_taken(name):
-        state.issues.report_duplicate("type", name, found.location if found else state.names.defined_at(name))
+        state.issues.report_duplicate("type", name, found.location if found else state.names.find_definition(name))
         return
     state.names.require_schema(schema)
     attributes = tuple(

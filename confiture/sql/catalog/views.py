@@ -20,7 +20,7 @@ def create_view(state: CatalogState, node: Any) -> None:
     name = state.names.new_name(node.view)
     old = state.views.get(name)
     if state.names.is_taken(name) and not (node.replace and old and not old.materialized):
-        state.issues.report_duplicate("relation", name, state.names.defined_at(name), node.view.location)
+        state.issues.report_duplicate("relation", name, state.names.find_definition(name), node.view.location)
         return
     state.names.require_schema(name.schema, node.view.location)
     put_view(state, name, node.query, strings(node.aliases), node.options, comment=old.comment if old else None)

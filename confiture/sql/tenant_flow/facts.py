@@ -28,15 +28,17 @@ class TenancyFacts:
 
     def tenant_column(self, table: Table) -> str | None:
         """The column by which its rows name their tenant."""
-        return _cached(self._columns, table, lambda: tenant_column(table, self.catalog, self.tenancy))
+        return _compute_once(self._columns, table, lambda: tenant_column(table, self.catalog, self.tenancy))
 
     def tenant_foreign_key(self, table: Table) -> Constraint | None:
         """The foreign key by which it belongs to tenants where it has no such column."""
-        return _cached(self._tenant_foreign_keys, table, lambda: tenant_foreign_key(table, self.catalog, self.tenancy))
+        return _compute_once(
+            self._tenant_foreign_keys, table, lambda: tenant_foreign_key(table, self.catalog, self.tenancy)
+        )
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
         """Its unique keys."""
-        return _cached(
+        return _compute_once(
             self._keys, table, lambda: () if self.catalog.has_inheritance_children(table) else table.unique_keys()
         )
 
@@ -46,7 +48,7 @@ class TenancyFacts:
 
     def rows(self, table: Table) -> RowSet:
         """Its rows, as queries read them."""
-        return _cached(self._rows, table, lambda: self._make_rows(table))
+        return _compute_once(self._rows, table, lambda: self._make_rows(table))
 
     def _make_rows(self, table: Table) -> RowSet:
         outputs = [
@@ -76,7 +78,7 @@ class TenancyFacts:
         return self._functions.get(name, [])
 
 
-def _cached(cache: dict[QualifiedName, _Fact], table: Table, compute: Callable[[], _Fact]) -> _Fact:
+def _compute_once(cache: dict[QualifiedName, _Fact], table: Table, compute: Callable[[], _Fact]) -> _Fact:
     if table.name not in cache:
         cache[table.name] = compute()
     return cache[table.name]

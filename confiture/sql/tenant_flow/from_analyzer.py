@@ -146,7 +146,7 @@ class FromAnalyzer:
             inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
             self.context.nullable.update(added.sources)
             reads = self._check_tenants_meet(tree, left, right, inside)
-            members = self._after_left(kept, added, left, right, inside)
+            members = self._nodes_after_left_join(kept, added, left, right, inside)
         if tree.node is not None:
             return self.apply_subqueries(tree.node.quals, TenantState(reads, members), frozenset(), tree.scope)
         return TenantState(reads, members if reads else frozenset())
@@ -161,7 +161,7 @@ class FromAnalyzer:
             or any(is_never_null(self.context, node) for node in pair)
         ]
 
-    def _after_left(
+    def _nodes_after_left_join(
         self, kept: Tree, added: Tree, left: TenantState, right: TenantState, inside: EquivalenceClasses
     ) -> frozenset[Node]:
         if not right.has_tenant_rows:

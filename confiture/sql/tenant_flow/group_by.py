@@ -27,7 +27,7 @@ def apply_group_by(
     kept = (
         state.tenant_constants(own_sources)
         | (always & state.tenant_columns)
-        | _tenants_determined(context, always, state, own_sources)
+        | _determined_tenants(context, always, state, own_sources)
     )
     if kept:
         return TenantState(True, kept)
@@ -142,7 +142,7 @@ def _item_nodes(targets: SelectList, items: Iterable[Any]) -> Iterable[Node]:
                 yield found
 
 
-def _tenants_determined(
+def _determined_tenants(
     context: AnalysisContext, nodes: Iterable[Node], state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
     """The members that are settled by a key among the nodes `nodes`."""
@@ -166,7 +166,7 @@ def _is_tenant_kept_apart(
         return True
     if any(targets.proof.null_means_no_tenant(one) for one in nodes & state.tenant_columns):
         return True
-    return bool(_tenants_determined(context, nodes, state, own_sources))
+    return bool(_determined_tenants(context, nodes, state, own_sources))
 
 
 def constant_within_distinct(
@@ -176,7 +176,7 @@ def constant_within_distinct(
     if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
         return state.tenant_columns
     nodes = (targets.proof.node(item.res_target.val) for item in select.target_list)
-    return _tenants_determined(context, [node for node in nodes if node is not None], state, own_sources)
+    return _determined_tenants(context, [node for node in nodes if node is not None], state, own_sources)
 
 
 def apply_distinct(

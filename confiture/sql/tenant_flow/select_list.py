@@ -101,8 +101,8 @@ class SelectList:
             has_tenant_rows=True,
             tenants=frozenset(tenants),
             tenant_constants=state.tenant_constants(own),
-            expose_tenant=self._corrected_by_exposing(state, own),
-            use_as_tenant=self._corrected_by_retargeting(state, own),
+            expose_tenant=self._exposing_fix(state, own),
+            use_as_tenant=self._retargeting_fix(state, own),
         )
 
     def _build_column(self, name: str, node: Node | None) -> RowColumn:
@@ -119,7 +119,7 @@ class SelectList:
             name=name, type=output.type, origin=origin, is_nullable=has_sets or not is_never_null(self.work, node)
         )
 
-    def _corrected_by_exposing(self, state: TenantState, own: frozenset[int]) -> Callable[[], None] | None:
+    def _exposing_fix(self, state: TenantState, own: frozenset[int]) -> Callable[[], None] | None:
         node = self.work.find_reachable(state.tenant_columns, own)
         if node is None:
             return next(
@@ -142,7 +142,7 @@ class SelectList:
 
         return write
 
-    def _corrected_by_retargeting(self, state: TenantState, own: frozenset[int]) -> Callable[[int], None] | None:
+    def _retargeting_fix(self, state: TenantState, own: frozenset[int]) -> Callable[[int], None] | None:
         node = self.work.find_reachable(state.tenant_columns, own)
         if node is None or any(is_star(one.res_target.val) for one in self.select.target_list):
             return None
