@@ -36,20 +36,20 @@ def insert_queries(node: Any, catalog: Catalog, column: str) -> Iterator[WriteQu
 
 
 def _conflict_key(node: Any, table: Table | None) -> tuple[str, ...]:
-    """The columns by which ON CONFLICT tells that a row is there already; none where it is not plain to see."""
+    """The columns by which ON CONFLICT finds existing rows; empty if the statement does not name them."""
     if not node.HasField("on_conflict_clause"):
         return ()
     infer = node.on_conflict_clause.infer
     if infer.conname and table:
-        found = table.constraint(infer.conname)
-        return found.columns if found else ()
+        constraint = table.constraint(infer.conname)
+        return constraint.columns if constraint else ()
     return tuple(item.index_elem.name for item in infer.index_elems if item.index_elem.name)
 
 
 def _conflict_query(
     node: Any, query: Any, names: Sequence[str], key: Sequence[str], column: str, table: Table
 ) -> WriteQuery:
-    """Which new rows meet which that are there, each with its tenant."""
+    """Build the query of the conflicts: each new row with the existing row, and the tenants of both."""
     here, there = quote_identifier("confiture new"), quote_identifier("confiture old")
     met = " AND ".join(
         _equality_condition(f"{here}.{quote_identifier(one)}", f"{there}.{quote_identifier(one)}", table.column(one))
@@ -70,15 +70,17 @@ def _conflict_query(
 
 
 def _equality_condition(new: str, old: str, column: TableColumn | None) -> str:
-    """That a new value is that of a row. By arrays: their operator finds that of any type, wherever it is. Both are
-    cast, as the row's may be of a domain over the column's type here.
+    """Compare a new value with that of a row.
+
+    Arrays are compared, because their operator finds that of any element type in any schema. Both values are cast: the
+    type of the row's value may be a domain over the type of the column here.
     """
     value, held = (f"CAST({one} AS {column.type})" if column else one for one in (new, old))
     return f"{old} IS NOT NULL AND ARRAY[{value}] {qualified_operator('=')} ARRAY[{held}]"
 
 
 def add_with_clause(query: Any, clause: Any) -> None:
-    """Gives a query the WITH queries of the statement around it."""
+    """Add the WITH queries of the enclosing statement to a query."""
     if query.HasField("with_clause"):
         inner = pb.SelectStmt()
         inner.CopyFrom(query)

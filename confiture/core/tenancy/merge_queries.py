@@ -53,7 +53,7 @@ def _merge_action_query(action: Any, target: DmlTarget, query: Any, catalog: Cat
 
 
 def _merge_query(node: Any, target: DmlTarget, match: int) -> Any:
-    """The rows that an action of a MERGE is for, without its condition."""
+    """Build the query of the rows that an action of a MERGE can apply to, without its own condition."""
     query = pb.SelectStmt()
     if match == pb.MERGE_WHEN_MATCHED:
         query.from_clause.extend([pb.Node(range_var=target.range_var), node.source_relation])

@@ -39,7 +39,7 @@ def _target_query(target: DmlTarget, sources: Sequence[Any], node: Any) -> Any:
 
 
 def update_query(label: str, target: DmlTarget, query: Any, assignments: Any) -> WriteQuery:
-    """The rows that are changed, by key, each with its new values, and with the tenant that it is of then."""
+    """Build the query of the changed rows: their keys, new values, and tenants after the update."""
     key, assigns = target.key, False
     values = dict(_iterate_assignments(assignments))
     columns: list[tuple[str, Any]] = []
@@ -76,7 +76,7 @@ def delete_query(label: str, target: DmlTarget, query: Any) -> WriteQuery:
 
 
 def _iterate_assignments(assignments: Any) -> Iterator[tuple[str, Any]]:
-    """The columns that SET sets, and the expressions that they get."""
+    """Yield each column that SET assigns, with its expression."""
     for item in assignments:
         target = item.res_target
         value = target.val
@@ -103,4 +103,4 @@ def _multi_assign_value(reference: Any) -> Any:
             del query.target_list[:]
             query.target_list.append(chosen)
             return copied
-    raise NotProvable("SET (...) = ... sets several columns from something that cannot be taken apart")
+    raise NotProvable("SET (...) = ... assigns several columns from an expression that cannot be split")

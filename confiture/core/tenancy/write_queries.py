@@ -21,9 +21,9 @@ from confiture.sql.parse_tree import pb, strings
 
 
 def build_write_queries(kind: str, node: Any, catalog: Catalog, column: str) -> tuple[WriteQuery, ...]:
-    """The queries of a statement of the tree; none where it neither reads rows nor writes any.
+    """Build the queries of a statement; none if it neither reads nor writes rows.
 
-    `column` names the tenant. Raises NotProvable.
+    `column` is the name of the tenant column. Raises NotProvable.
     """
     reader = _READERS.get(kind)
     return tuple(reader(node, catalog, column)) if reader else ()
@@ -43,7 +43,7 @@ def _table_as(node: Any, catalog: Catalog, column: str) -> Iterator[WriteQuery]:
     label = "CREATE MATERIALIZED VIEW" if node.objtype == pb.OBJECT_MATVIEW else "CREATE TABLE AS"
     names = strings(node.into.col_names)
     if node.query.WhichOneof("node") != "select_stmt":
-        raise NotProvable(f"{label} does not say its query")
+        raise NotProvable(f"{label} does not contain its query")
     yield WriteQuery(label=label, query=node.query.select_stmt, target=node.into.rel, names=names, is_definition=True)
 
 

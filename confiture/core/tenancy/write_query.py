@@ -13,10 +13,10 @@ from confiture.sql.parser import parse_sql
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteQuery:
-    """A query that stands for what a statement does.
+    """A query that stands for the effect of a statement.
 
-    `names` are those of its columns where they are not the query's own. `key` are the columns by which a written row
-    is known: no two tenants may lay claim to the same. `target` is what is written, None for a plain query.
+    `names` are the names of its columns, if they differ from those of the query. `key` are the columns that identify a
+    written row: two tenants must not write the same key. `target` is the written table, None for a plain query.
     """
 
     label: str
@@ -26,15 +26,15 @@ class WriteQuery:
     names: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     is_unique: bool = False
-    """Whether NULLs in the key tell rows apart, as in a unique key."""
+    """Whether NULLs in the key are distinct, as in a unique key."""
     unowned_alias: str = ""
-    """What FROM calls the table whose rows of no tenant are given to one."""
+    """The alias in FROM of the table whose rows without a tenant are assigned to one."""
     is_definition: bool = False
-    """Whether the statement makes its target, so that this is not there yet, or is to be replaced."""
+    """Whether the statement creates or replaces its target."""
 
 
 class DmlTarget:
-    """The table that a statement changes rows of."""
+    """The table whose rows a statement changes."""
 
     def __init__(self, range_var: Any, catalog: Catalog, column: str) -> None:
         self.range_var = range_var
@@ -54,7 +54,7 @@ class DmlTarget:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that tell its rows apart: all of them where no key does."""
+        """The columns that identify a row: the primary key, or all columns without one."""
         if self.table is None:
             return ()
         # the rows of tables that inherit from it are not held to its key
@@ -62,7 +62,7 @@ class DmlTarget:
         return key.columns if key else tuple(one.name for one in self.table.columns)
 
     def column_expression(self, column: str) -> Any:
-        """A column of it, as an expression."""
+        """A reference to one of its columns, as an expression."""
         return (
             parse_select(f"SELECT {quote_identifier(self.alias)}.{quote_identifier(column)}")
             .target_list[0]

@@ -10,10 +10,10 @@ _LAYOUT_VERSION = 1
 
 
 def with_schema_version(layout: str) -> dict[str, Any]:
-    """The head of a document: `layout` is its layout."""
+    """The first keys of a document: the name of its layout, and the version."""
     return {"format": layout, "version": _LAYOUT_VERSION}
 
 
 def dump_json(content: dict[str, Any]) -> str:
-    """The document as JSON, indented, with a line end."""
+    """Format the document as indented JSON with a line end."""
     return format_json(content) + "\n"

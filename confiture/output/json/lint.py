@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lint_document(report: LintReport) -> dict[str, Any]:
-    """What lint found."""
+    """Describe the findings of lint."""
     return with_schema_version("confiture.lint") | {
         "source": report.source,
         "files": report.files,
@@ -31,7 +31,7 @@ def lint_document(report: LintReport) -> dict[str, Any]:
 
 
 def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The rules of lint."""
+    """Describe the lint rules."""
     return with_schema_version("confiture.rules") | {
         "rules": [
             {
@@ -58,5 +58,5 @@ def rules_document(rules: Mapping[str, Rule]) -> dict[str, Any]:
 
 
 def diagnostics_document(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    """What is wrong, where there is no run to report: `migrate validate`, files that cannot be read."""
+    """Describe problems without a run: `migrate validate`, or files that cannot be read."""
     return with_schema_version("confiture.diagnostics") | {"diagnostics": diagnostics_list(diagnostics)}

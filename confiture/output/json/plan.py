@@ -11,7 +11,7 @@ from confiture.plan.checksums import segment_fingerprint
 
 
 def plan_document(plan: PlannedMigration) -> dict[str, Any]:
-    """The plan of one migration: `migrate show`."""
+    """Describe the plan of one migration: `migrate show`."""
     return with_schema_version("confiture.plan") | {
         "version_of_migration": plan.version,
         "name": plan.migration.name,

@@ -23,7 +23,7 @@ from confiture.output.json.objects import (
 
 
 def run_document(report: RunReport) -> dict[str, Any]:
-    """A run: `migrate up`, `migrate down`, a dry run."""
+    """Describe a run: `migrate up`, `migrate down` or a dry run."""
     return (
         with_schema_version("confiture.run")
         | {
@@ -47,16 +47,16 @@ def run_document(report: RunReport) -> dict[str, Any]:
 
 
 def _dry_run_fields(report: RunReport) -> dict[str, Any]:
-    """What only a dry run has."""
-    found = report.estimate
+    """The keys that only a dry run has."""
+    estimate = report.estimate
     return {
         "estimated_production_time_ms": round_to_microseconds(report.estimated_production_time_ms),
         "estimated_range_low_ms": round_to_microseconds(report.estimated_range_low_ms),
         "estimated_range_high_ms": round_to_microseconds(report.estimated_range_high_ms),
-        "estimated_range_percent": found.level_percent if found else None,
+        "estimated_range_percent": estimate.level_percent if estimate else None,
         "confidence_percent": round_to_microseconds(report.confidence_percent),
-        "estimate_runs": found.runs if found else 0,
-        "estimate_scaled": found.is_scaled if found else False,
+        "estimate_runs": estimate.runs if estimate else 0,
+        "estimate_scaled": estimate.is_scaled if estimate else False,
         "locked_tables": list(report.locked_tables),
         "warnings": [warning_object(warning) for warning in report.warnings],
         "locks": [lock_object(lock) for lock in report.locks],

@@ -10,7 +10,7 @@ from confiture.plan.history import InterruptedMigration, MigrationStatus
 
 
 def status_document(status: MigrationStatus, environment: str, database: str) -> dict[str, Any]:
-    """Where a database stands: `migrate status`."""
+    """Describe the migration status of a database: `migrate status`."""
     return with_schema_version("confiture.status") | {
         "environment": environment,
         "database": database,
@@ -74,7 +74,7 @@ def _interrupted_object(interrupted: InterruptedMigration) -> dict[str, Any]:
 
 
 def adoption_document(database: str, old: str, new: str, migrations: int) -> dict[str, Any]:
-    """The new name of a history: `migrate adopt-project`."""
+    """Describe the renaming of a history: `migrate adopt-project`."""
     return with_schema_version("confiture.adoption") | {
         "database": database,
         "old": old,
