@@ -12,7 +12,7 @@ from confiture.models.trace import BlockedAccess, LockTrace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockBar:
-    """An interval (in milliseconds from the start of the run) in which a relation is locked, with its strongest lock."""
+    """An interval in which a relation is locked, with its strongest lock. Times are in ms from the start of the run."""
 
     start_ms: float
     end_ms: float
