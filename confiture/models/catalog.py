@@ -1,8 +1,8 @@
 """A schema as data, read from DDL files or from a database; the same facts as in PostgreSQL's system catalogs.
 
-Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`), user-defined
-types with their schema unless it is `public`. Expressions are SQL text. `location` is where the object is defined, None
-if it was read from a database.
+Types are written as PostgreSQL's `format_type` writes them (`bigint`, `character varying(100)`, `integer[]`),
+user-defined types with their schema unless it is `public`. Expressions are SQL text. `location` is where the object is
+defined, None if it was read from a database.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class TableColumn:
 
     `identity` is `always`, `by default` or None; `generated` is `stored`, `virtual` or None.
 
-    `default` is the text of the default or of the generation expression. As in PostgreSQL, a serial column is an integer
-    column with a default. `not_null` is true only if the column is proven to contain no nulls: a NOT NULL constraint that
-    is NOT VALID sets `not_null_constraint` (its name in PostgreSQL 18) and leaves `not_null` false.
+    `default` is the text of the default or of the generation expression. As in PostgreSQL, a serial column is an
+    integer column with a default. `not_null` is true only if the column is proven to contain no nulls: a NOT NULL
+    constraint that is NOT VALID sets `not_null_constraint` (its name in PostgreSQL 18) and leaves `not_null` false.
     """
 
     name: str
@@ -112,8 +112,8 @@ class Index:
     """An index. `columns` are its keys in order; None stands for an expression, whose text is in `expressions`.
 
     `key_options` are the non-default options of each key, as in CREATE INDEX: collation, operator class, `DESC`,
-    `NULLS FIRST` or `NULLS LAST`; empty if all are the default. `constraint` is the name of the constraint that the index
-    implements, or None. `expression_columns` are all columns that its keys and its predicate read.
+    `NULLS FIRST` or `NULLS LAST`; empty if all are the default. `constraint` is the name of the constraint that the
+    index implements, or None. `expression_columns` are all columns that its keys and its predicate read.
     """
 
     name: str
@@ -166,8 +166,8 @@ class Trigger:
 class Table:
     """A table. `parents` are the tables that it inherits from, or the partitioned table that it belongs to.
 
-    `partition_key` is the text after PARTITION BY, `partition_bound` that of FOR VALUES or DEFAULT. `replica_identity` is
-    `default`, `full`, `nothing`, or `index` followed by the name of an index.
+    `partition_key` is the text after PARTITION BY, `partition_bound` that of FOR VALUES or DEFAULT. `replica_identity`
+    is `default`, `full`, `nothing`, or `index` followed by the name of an index.
     """
 
     name: QualifiedName
@@ -265,8 +265,8 @@ class ViewQuery:
 class View:
     """A view or a materialized view. `columns` are the names of its columns in order; empty if any is unknown.
 
-    `query` is its SELECT at the time of its creation, `relations` are the relations that the query reads. Only materialized
-    views have indexes.
+    `query` is its SELECT at the time of its creation, `relations` are the relations that the query reads. Only
+    materialized views have indexes.
     """
 
     name: QualifiedName
@@ -341,8 +341,8 @@ class Signature(NamedTuple):
 class Function:
     """A function or procedure. `settings` are those of its SET clauses by name, `body` is its source text.
 
-    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for a procedure. `public_execute` says whether
-    PUBLIC has the EXECUTE privilege, which every new function grants until it is revoked.
+    `volatility` is `volatile`, `stable` or `immutable`. `returns` is None for a procedure. `public_execute` says
+    whether PUBLIC has the EXECUTE privilege, which every new function grants until it is revoked.
     """
 
     signature: Signature
