@@ -8,6 +8,7 @@ from confiture.errors import DiagnosticCollector
 from confiture.models.migration import BackfillStep, OnConcurrentWrites, ReconcileStep
 from confiture.models.plan import CaptureSpec, PlannedBackfill, PlannedReconcile, TableRef
 from confiture.models.source import LocatedSource, RenderedSql
+from confiture.plan.folded_comments import find_folded_comments
 from confiture.plan.rendering import RenderContext, TemplateProblem, render
 from confiture.plan.variables import classify_private_values
 from confiture.sql.batching import read_batch_statement, replay_problem
@@ -28,6 +29,7 @@ def plan_backfill(
     )
     alias = names.render_name(step.alias) if step.alias else None
     query = names.render_name(step.throttle.query) if step.throttle.query else None
+    problems.extend(find_folded_comments(step.throttle.query) if step.throttle.query else ())
     if into is None or source is None or names.has_failed:
         return None
     statements = parse_rendered(rendered)

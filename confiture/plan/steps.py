@@ -8,6 +8,7 @@ from confiture.errors import DiagnosticCollector
 from confiture.models.migration import Phase, Step, default_step_name
 from confiture.models.plan import PlannedStep, Statement, StepAction
 from confiture.models.source import RenderedSql
+from confiture.plan.folded_comments import FOLDED_COMMENT, find_folded_comments
 from confiture.plan.rendering import (
     MISSING_VALUE_CODES,
     RenderContext,
@@ -23,6 +24,8 @@ from confiture.sql.parse_tree import Parse
 from confiture.sql.parser import parse_sql
 from confiture.sql.parsing import parse_statements
 
+_PENDING_CODES = frozenset({*MISSING_VALUE_CODES, FOLDED_COMMENT})
+"""The codes of problems that matter only if the step is to run: an applied migration may keep them."""
 _ADD_HINT = "write one, or remove the step"
 
 
@@ -44,9 +47,11 @@ class StepPlanner:
         """The step; one with mistakes has no statements. A hook is not yet found."""
         found = DiagnosticCollector()
         planned = _StepPlanning(self._context, found, self._tenant, self._parse_text).plan_step(step, phase, number)
-        missing = tuple(problem for problem in found if problem.code in MISSING_VALUE_CODES)
-        self._problems.extend(problem for problem in found if problem.code not in MISSING_VALUE_CODES)
-        return replace(planned, missing_variables=missing)
+        if planned.action is not StepAction.HOOK:
+            found.extend(find_folded_comments(step.located_source))
+        pending = tuple(problem for problem in found if problem.code in _PENDING_CODES)
+        self._problems.extend(problem for problem in found if problem.code not in _PENDING_CODES)
+        return replace(planned, missing_variables=pending)
 
 
 class _StepPlanning:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from confiture.models.source import SourceLocation
 from confiture.sql.parse_tree import ParsedStatement, pb
-from confiture.sql.parser import scan_tokens
+from confiture.sql.parser import postgast, scan_tokens
 
 
 class Token(NamedTuple):
@@ -20,7 +20,8 @@ class Token(NamedTuple):
     end: int
 
 
-_COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+_LINE_COMMENT = "SQL_COMMENT"
+_COMMENTS = frozenset({_LINE_COMMENT, "C_COMMENT"})
 _DEPTH_CHANGES = {"ASCII_40": 1, "ASCII_41": -1, "ASCII_91": 1, "ASCII_93": -1}
 _COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
 
@@ -35,6 +36,18 @@ def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
 
     found = ((pb.Token.Name(one.token), one.start, one.end) for one in scan_tokens(text))
     return tuple(Token(kind, character(start), character(end)) for kind, start, end in found if kind not in _COMMENTS)
+
+
+def line_comments(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end (characters, from 0) of each `--` comment; nothing if the text does not scan."""
+    encoded = text.encode()
+    try:
+        tokens = scan_tokens(text)
+    except postgast.PgQueryError:
+        return
+    for token in tokens:
+        if pb.Token.Name(token.token) == _LINE_COMMENT:
+            yield len(encoded[: token.start].decode()), len(encoded[: token.end].decode())
 
 
 def command_offsets(statement: ParsedStatement) -> tuple[SourceLocation, ...]:

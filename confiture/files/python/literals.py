@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_right
+from io import StringIO
 from itertools import accumulate
+from token import STRING
+from tokenize import TokenError, generate_tokens
 
 from confiture.models.call_sites import CallSite
 from confiture.models.source import LocatedSource, SourceFile
@@ -46,12 +49,12 @@ class SourceLiterals:
         return self.locate_literal(text, found) if found is not None else self._locate(text, start)
 
     def locate_literal(self, text: str, node: ast.expr) -> LocatedSource:
-        """A text as the literal `node` writes it; at its beginning, where escapes or pieces make it."""
+        """Locate a text in the literal `node`; escapes are located at the string that contains them."""
         start = self.offset(node.lineno, node.col_offset)
         end = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
         inside = self._file.text[start:end].find(text)
         if inside < 0:
-            return self._locate(text, start)
+            return self._locate(text, start, _string_offsets(self._file.text[start:end], text))
         line, column = self.line_and_column(start + inside)
         return LocatedSource(text=text, file=self._file, line=line, column=column)
 
@@ -85,9 +88,11 @@ class SourceLiterals:
         line = bisect_right(self._ends, offset)
         return line, offset - self._ends[line - 1] + 1
 
-    def _locate(self, text: str, start: int) -> LocatedSource:
+    def _locate(self, text: str, start: int, offsets: tuple[int, ...] = (0,)) -> LocatedSource:
+        """Locate a text at `start`; `offsets` are those of its characters from there, if they are known."""
         line, column = self.line_and_column(start)
-        return LocatedSource(text=text, file=self._file, line=line, column=column, offsets=(start,))
+        places = tuple(start + offset for offset in offsets)
+        return LocatedSource(text=text, file=self._file, line=line, column=column, offsets=places)
 
     def _find_argument(self, text: str, call: CallSite) -> ast.Constant | None:
         node = self._calls.get((call.line, call.column, call.end_line, call.end_column))
@@ -97,6 +102,28 @@ class SourceLiterals:
     def _assignments(self, class_name: str) -> list[ast.Assign | ast.AnnAssign]:
         body = getattr(self.find_class(class_name), "body", [])
         return [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None]
+
+
+def _string_offsets(written: str, text: str) -> tuple[int, ...]:
+    """The offset of each character of `text` in the adjacent string literals that make it.
+
+    A literal with escapes counts as one place, its beginning. `(0,)` if the literals do not make the text.
+    """
+    lines = [0, *accumulate(map(len, written.splitlines(keepends=True)))]
+    offsets: list[int] = []
+    try:
+        tokens = [*generate_tokens(StringIO(f"({written})").readline)]
+    except (TokenError, SyntaxError):
+        return (0,)
+    for token in tokens:
+        if token.type != STRING:
+            continue
+        row, column = token.start
+        begin = lines[row - 1] + column - (row == 1)
+        piece = ast.literal_eval(token.string)
+        inside = token.string.find(piece) if isinstance(piece, str) else -1
+        offsets += range(begin + inside, begin + inside + len(piece)) if inside >= 0 else [begin] * len(piece)
+    return tuple(offsets) if len(offsets) == len(text) else (0,)
 
 
 def _target_name(node: ast.Assign | ast.AnnAssign) -> str | None:

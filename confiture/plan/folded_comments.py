@@ -1,0 +1,42 @@
+"""Find SQL comments that swallow text: YAML folds the lines below a `--` comment into the comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from confiture.errors import Diagnostic
+from confiture.models.source import LocatedSource
+from confiture.sql.tokens import line_comments
+
+FOLDED_COMMENT = "folded-comment"
+_TEMPLATE_CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_HINT = "write the SQL as a literal block (`|`), or the comment as /* ... */"
+
+
+def find_folded_comments(source: LocatedSource) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each `--` comment that contains text of later lines of the file.
+
+    Only text that the file format joins into one line can have such a comment: a folded block (`>`), a plain or quoted
+    YAML scalar over several lines, or adjacent string literals of Python.
+    """
+    if len(source.offsets) < len(source.text) or "--" not in source.text:
+        return
+    for start, end in _line_comments(source.text):
+        comment = source.text[start:end].rstrip()
+        last = start + len(comment) - 1
+        swallowed = source.file.text.count("\n", source.offsets[start], source.offsets[last] + 1)
+        if swallowed:
+            span = source.span_at(*_line_and_column(source.text, start))
+            lines = "line" if swallowed == 1 else f"{swallowed} lines"
+            message = f"this comment swallows the {lines} below it: the file joins them into one line of SQL"
+            yield source.file.diagnostic(span, FOLDED_COMMENT, message, hint=_HINT)
+
+
+def _line_comments(template: str) -> Iterator[tuple[int, int]]:
+    """The `--` comments of a template, as pairs of start and end; code in braces counts as blank."""
+    return line_comments(_TEMPLATE_CODE.sub(lambda code: " " * len(code[0]), template))
+
+
+def _line_and_column(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index), index - text.rfind("\n", 0, index) - 1
