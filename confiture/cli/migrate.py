@@ -238,6 +238,8 @@ def validate(
 
         settings = context.settings(settings_options, needs_database=False, check=check_rule_settings)
         project = load_project_with_vars(settings, var, needs_variables=True)
+        for note in project.unread_files:
+            echo_stderr(f"warning: {note}")
         if output_format.is_text:
             from confiture.text import pluralize
 

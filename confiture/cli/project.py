@@ -111,6 +111,8 @@ def print_overview() -> None:
         settings = context.settings(SettingsOptions())
         echo_stdout(f"Project {settings.root}, environment {settings.environment}")
         project = load_project_with_vars(settings, None)
+        for note in project.unread_files:
+            echo_stdout(f"{note}.")
         if not project.migrations:
             echo_stdout("No migrations yet. Next: `confiture new NAME`.")
             return

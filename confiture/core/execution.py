@@ -23,7 +23,7 @@ from confiture.errors import (
     MigrationFailed,
     MigrationStopped,
 )
-from confiture.models.events import Emit, LintFinished, Outcome, RunFinished, RunStarted
+from confiture.models.events import Emit, LintFinished, Notice, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.plan.project import PlannedProject
@@ -148,6 +148,8 @@ class Run:
                 steps=sum(len(migration.steps) for migration in plan.migrations) * self._mode.rehearsal.repeat,
             )
         )
+        for note in self._context.project.unread_files:
+            self._emit(Notice(text=note))
 
 
 @contextmanager

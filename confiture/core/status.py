@@ -52,6 +52,7 @@ def migration_status(project: PlannedProject, database: ConnectionTarget) -> Mig
         lock_holder=under_way,
         other_histories=others,
         project_mismatch=renamed,
+        notes=project.unread_files,
     )
 
 

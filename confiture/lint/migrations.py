@@ -39,6 +39,7 @@ class MigrationLintResult:
     statements: int
     files: int | None
     executed_paths: frozenset[str]
+    unread_files: tuple[str, ...] = ()
 
 
 def lint_migrations(
@@ -76,6 +77,7 @@ def lint_migrations(
         statements=replay.statements,
         files=len(files) if project else None,
         executed_paths=frozenset(step.rendered.source.file.path for step in steps),
+        unread_files=project.unread_files if project else (),
     )
 
 

@@ -136,6 +136,7 @@ def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: Migrati
     """What nobody judged: migrations that are not there, and templates that no migration renders."""
     if migrations.files is None:
         yield f"there is no folder {display_path(settings.migrations, settings.root)}, so only the schema is judged"
+    yield from migrations.unread_files
     for path in (display_path(path, settings.root) for path in files.templates):
         if path not in migrations.executed_paths:
             yield f"{path} is not judged: it needs variables that only a migration can give, and no migration runs it"

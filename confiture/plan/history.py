@@ -49,6 +49,8 @@ class MigrationStatus:
     out_of_order: tuple[PlannedMigration, ...]
     lock_holder: str | None = None
     other_histories: tuple[OtherHistory, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences about the files, such as one that is not read."""
     project_mismatch: Diagnostic | None = None
     """Why a run is refused: the history that the database holds may be this project's, under another name."""
 

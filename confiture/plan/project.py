@@ -9,6 +9,7 @@ from typing import Any
 from confiture.errors import Diagnostic, DiagnosticCollector, InputError
 from confiture.files.ddl import DdlFolders
 from confiture.files.migration import migration_paths, read_migration
+from confiture.files.unread_files import find_unread_files
 from confiture.models.migration import MigrationFile, Phase
 from confiture.models.plan import Direction, PlannedMigration
 from confiture.models.settings import Settings
@@ -28,6 +29,8 @@ class PlannedProject:
     ups: tuple[PlannedMigration, ...]
     downs: Mapping[str, PlannedMigration] = field(repr=False)
     """By version; a migration without `down` is not in it."""
+    unread_files: tuple[str, ...] = ()
+    """Sentences about files in the migrations folder that look like migrations but are not read."""
 
     def plan_of(self, version: str, *, down: bool) -> PlannedMigration:
         """The plan of one migration. Raises InputError where there is none of that version, no `down`, or a variable of
@@ -100,4 +103,11 @@ def read_project(
         for migration in migrations
         if migration.steps(Phase.DOWN)
     }
-    return PlannedProject(settings=settings, migrations=migrations, ups=ups, downs=downs)
+    steps = (step for migration in found for steps in migration.phases.values() for step in steps)
+    return PlannedProject(
+        settings=settings,
+        migrations=migrations,
+        ups=ups,
+        downs=downs,
+        unread_files=find_unread_files(folders, {step.located_source.file.path for step in steps}),
+    )

@@ -48,6 +48,7 @@ def status_document(status: MigrationStatus, environment: str, database: str) ->
         "under_way": status.lock_holder,
         "out_of_order": [plan.version for plan in status.out_of_order],
         "drift": diagnostics_list(status.drift),
+        "notes": list(status.notes),
     }
 
 

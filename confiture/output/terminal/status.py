@@ -22,6 +22,8 @@ def print_status(console: Console, status: MigrationStatus, database: str, envir
     record = prediction_accuracy(status.applied)
     if record:
         print_wrapped(console, CleanText(f"{record[0].upper()}{record[1:]}.{_tolerance_note(status)}"))
+    for note in status.notes:
+        print_wrapped(console, CleanText(f"{note}.", style="yellow"))
     for plan in status.pending:
         for message in dict.fromkeys(one.message for one in plan.missing_variables):
             print_wrapped(console, CleanText(f"{plan.migration.label} cannot run yet: {message}."))
