@@ -253,29 +253,39 @@ def validate(
 @expand_options
 def baseline(
     *,
-    version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="The last migration that the database already holds.")
+    versions: Annotated[
+        str, typer.Argument(metavar="VERSIONS", help="The last version that the database has, or exact versions.")
     ],
     settings_options: DatabaseOptions,
+    force: Annotated[
+        bool, typer.Option("--force", help="Record versions whose objects the database does not have.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be recorded; record nothing.")] = False,
     var: VarOption = None,
     wait: WaitOption = DEFAULT_WAIT,
 ) -> None:
-    """Adopt an existing database: enter all migrations up to VERSION as applied, without running them.
+    """Record migrations as applied without running them, for a database that already has what they create.
 
-    Example: confiture migrate baseline 001
+    A single version stands for all up to it; 001:014,016 stands for exactly these.
+
+    Example: confiture migrate baseline 001:014,016
     """
     with error_boundary() as context:
         settings = context.settings(settings_options)
         project = load_project_with_vars(settings, var)
-        from confiture.core.adoption import record_baseline as enter
+        from confiture.core.baseline import BaselineOptions, record_baseline
         from confiture.core.db.connection import resolve_database
 
+        options = BaselineOptions(versions=versions, force=force, dry_run=dry_run, lock_wait_ms=parse_wait(wait))
         with resolve_database(settings, echo_stderr) as target:
-            entered = enter(project, target, version, parse_wait(wait))
-        for plan in entered:
-            echo_stdout(f"{plan.migration.label}: entered as applied")
-        if not entered:
-            echo_stdout(f"Nothing to do: all migrations up to {version} are applied.")
+            result = record_baseline(project, target, options)
+        verb = "would be recorded as applied" if dry_run else "recorded as applied"
+        for plan in result.recorded:
+            echo_stdout(f"{plan.migration.label}: {verb}")
+        if not result.recorded:
+            echo_stdout(f"Nothing to do: all migrations of {versions} are applied.")
+        for plan in result.pending:
+            echo_stdout(f"{plan.migration.label} stays pending; run it with `confiture migrate up --out-of-order`.")
 
 
 @app.command(name="adopt-project", short_help="Rename a project's history.")

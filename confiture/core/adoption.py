@@ -1,25 +1,17 @@
-"""Adopts what exists: a database, by entering migrations without running them; the history of a renamed project."""
+"""Rename the history of a project."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 import psycopg
 
-from confiture.core.db.connection import Connection, ConnectionTarget, check_server
+from confiture.core.db.connection import ConnectionTarget, check_server
 from confiture.core.db.errors import db_error_diagnostic
 from confiture.core.db.history_store import HistoryStore
-from confiture.core.db.history_upgrade import upgrade_history
 from confiture.core.db.migration_lock import acquire_migration_lock
-from confiture.core.db.other_histories import reject_other_history
-from confiture.core.run.runner import last_chain_checksum
 from confiture.errors import DatabaseUnavailable, Diagnostic, InputError
-from confiture.models.history import AppliedMigration, HistoryKey, HistoryOrigin, MigrationState
-from confiture.models.plan import PlannedMigration
-from confiture.plan.checksums import CHAIN_START, chain_checksum
-from confiture.plan.migration_order import find_version, version_key
-from confiture.plan.project import PlannedProject
+from confiture.models.history import HistoryKey
 
 
 def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
@@ -75,80 +67,3 @@ def _known_projects_hint(projects: Sequence[str]) -> str:
     if not projects:
         return "check the database: it holds no history at all"
     return f"name one that it holds: {', '.join(projects)}"
-
-
-def record_baseline(
-    project: PlannedProject, database: ConnectionTarget, version: str, lock_wait_ms: int
-) -> tuple[PlannedMigration, ...]:
-    """Enters all migrations up to a version as applied, without running them.
-
-    Gives those that were entered. Raises InputError where a later one is applied or one stopped midway,
-    DatabaseUnavailable, LockHeld.
-    """
-    last = find_version(version, project.migrations)
-    connection = database.connect("baseline")
-    try:
-        check_server(connection, database.label)
-        with acquire_migration_lock(
-            database, project.settings.history, "baseline", lock_wait_ms, lambda _: None, connection
-        ):
-            return _record_missing(project, database, connection, project.ups[: last + 1], lock_wait_ms)
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(db_error_diagnostic(error, "the history cannot be written")) from error
-    finally:
-        connection.close()
-
-
-def _record_missing(
-    project: PlannedProject,
-    database: ConnectionTarget,
-    connection: Connection,
-    plans: Sequence[PlannedMigration],
-    lock_wait_ms: int,
-) -> tuple[PlannedMigration, ...]:
-    state = HistoryStore(connection, project.settings.history)
-    history = state.read_history() if state.is_installed() else ()
-    if not history and state.is_installed():
-        reject_other_history(project, state)
-    known = {version_key(row.version) for row in history}
-    missing = tuple(plan for plan in plans if version_key(plan.version) not in known)
-    _reject_unfinished(history)
-    _reject_earlier_versions(project, history, missing)
-    upgrade_history(database, connection, state, "baseline", lock_wait_ms, lambda _: None)
-    with connection.transaction():
-        if not state.is_current():
-            state.check_privileges()
-            state.install()
-        link = last_chain_checksum(history, CHAIN_START)
-        for plan in missing:
-            link = chain_checksum(link, plan.version, plan.checksum)
-            state.insert_applied(plan, str(uuid.uuid4()), link, HistoryOrigin.BASELINE, None)
-    return missing
-
-
-def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
-    for row in history:
-        if row.state is not MigrationState.APPLIED:
-            command = "down" if row.state is MigrationState.REVERTING else "up"
-            raise InputError(
-                Diagnostic(
-                    code="unfinished",
-                    message=f"{row.version} {row.name} stopped midway",
-                    hint=f"finish it first: `confiture migrate {command}`",
-                )
-            )
-
-
-def _reject_earlier_versions(
-    project: PlannedProject, history: Sequence[AppliedMigration], missing: Sequence[PlannedMigration]
-) -> None:
-    order = [version_key(plan.version) for plan in project.ups]
-    applied = [order.index(key) for row in history if (key := version_key(row.version)) in order]
-    if missing and applied and max(applied) > order.index(version_key(missing[0].version)):
-        raise InputError(
-            Diagnostic(
-                code="baseline-below",
-                message=f"{missing[0].migration.label} comes before a migration that is applied already",
-                hint="a baseline adopts a database before anything is applied to it by confiture",
-            )
-        )

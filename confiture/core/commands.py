@@ -11,7 +11,7 @@ from confiture.errors import Diagnostic, Drift, InputError
 from confiture.models.events import Emit
 from confiture.models.history import AppliedMigration, MigrationState
 from confiture.models.plan import Direction, PlannedMigration
-from confiture.plan.history import compare_history
+from confiture.plan.history import compare_history, replaced_migration
 from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject, require_variables
 
@@ -142,6 +142,10 @@ def _find_down_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMi
     if version_key(row.version) not in known:
         message = f"{row.version} {row.name} is applied, but its file is gone: it cannot be undone"
         raise Drift(Diagnostic(code="drift", message=message, hint="bring the file back"))
+    plan = project.ups[known.index(version_key(row.version))]
+    replaced = replaced_migration(plan, row, project.ups)
+    if replaced is not None:
+        raise Drift(replaced)
     return project.plan_of(row.version, down=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from confiture.errors import (
 from confiture.models.events import Emit, LintFinished, Notice, Outcome, RunFinished, RunStarted
 from confiture.models.history import AppliedMigration
 from confiture.models.plan import Direction, Plan, PlannedMigration
+from confiture.plan.history import changed_steps
+from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Run:
             self._emit_started(plan)
             if not plan.migrations:
                 return
+            if plan.direction is Direction.DOWN:
+                self._report_changed_files(plan, history)
             self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
 
     def _run(self, locked_plan: LockedPlan) -> None:
@@ -119,6 +123,16 @@ class Run:
             raise_on_hazards(lint_result.report.findings, settings.linting.block_migrations)
             self._emit(LintFinished(findings=lint_result.report.findings))
         return lint_result
+
+    def _report_changed_files(self, plan: Plan, history: Sequence[AppliedMigration]) -> None:
+        """Report applied migrations whose files changed: their `down` may not undo what was applied."""
+        rows = {version_key(row.version): row for row in history}
+        for migration in plan.migrations:
+            changes = changed_steps(migration, rows[version_key(migration.version)])
+            if changes:
+                label = migration.migration.label
+                note = f"{label} was applied and changed since ({'; '.join(changes)}): check that its `down` fits"
+                self._emit(Notice(text=note))
 
     def _read_history(self) -> tuple[AppliedMigration, ...]:
         """The rows of the history. Raises InputError where the database has only that of another project."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confiture.errors import Diagnostic, HazardsFound
@@ -12,7 +12,7 @@ from confiture.lint.engine.context import DatabaseFacts, lint_target
 from confiture.lint.engine.findings import apply_ignores, parse_error_findings, sort_findings, to_findings
 from confiture.lint.engine.replay import LocatedViolation, MigrationReplay
 from confiture.lint.registry import known_rules
-from confiture.models.catalog import QualifiedName
+from confiture.models.catalog import Catalog, QualifiedName
 from confiture.models.findings import SEVERITIES, Finding, LintReport
 from confiture.models.plan import PlannedMigration
 from confiture.models.settings import Settings, Severity
@@ -58,6 +58,14 @@ def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts:
         known=len(findings) - len(new),
     )
     return PlanLintResult(report=report, locks=replay.locks)
+
+
+def replay_catalog(migrations: Iterable[PlannedMigration], settings: Settings) -> Catalog:
+    """Build the schema that migrations create in an empty database."""
+    replay = MigrationReplay((), lint_target(settings, None))
+    for plan in migrations:
+        replay.apply(plan)
+    return replay.catalog
 
 
 def raise_on_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:

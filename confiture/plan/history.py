@@ -155,17 +155,46 @@ def _changed_migrations(
     for plan in planned:
         row = rows.get(version_key(plan.version))
         if row and row.state is MigrationState.APPLIED and row.checksum != plan.checksum:
-            found.append(_drift_diagnostic(plan, row))
+            found.append(replaced_migration(plan, row, planned) or _drift_diagnostic(plan, row))
     return found
 
 
+def replaced_migration(
+    plan: PlannedMigration, row: AppliedMigration, planned: Sequence[PlannedMigration]
+) -> Diagnostic | None:
+    """Describe an applied migration whose version is that of another migration in the files; None if it is the same.
+
+    It is another if neither its name nor any of its steps is the same.
+    """
+    steps = {step.checksum for step in row.steps}
+    if row.name == plan.migration.name or steps & {step.checksum for step in plan.step_checksums}:
+        return None
+    moved = next((other for other in planned if other.checksum == row.checksum), None)
+    return plan.migration.file.diagnostic(
+        plan.migration.span,
+        "other-migration",
+        f"{row.version} {row.name} is applied here, but {plan.migration.label} has its version now",
+        detail=(f"its steps are those of {moved.migration.file.path} now",) if moved else (),
+        hint=f"give one of them another version, or run where {plan.migration.label} is not in the files: nothing else"
+        f" can undo {row.version} {row.name}",
+    )
+
+
+def changed_steps(plan: PlannedMigration, row: AppliedMigration) -> tuple[str, ...]:
+    """Describe how an applied migration differs from its file, a sentence for each step; empty if it does not."""
+    if row.checksum == plan.checksum:
+        return ()
+    changes, _ = _describe_differences(plan.migration, plan.step_checksums, row.steps)
+    return tuple(changes) or ("its vars or the order of its steps changed",)
+
+
 def _drift_diagnostic(plan: PlannedMigration, row: AppliedMigration) -> Diagnostic:
-    changes, span = _describe_differences(plan.migration, plan.step_checksums, row.steps)
+    _, span = _describe_differences(plan.migration, plan.step_checksums, row.steps)
     return plan.migration.file.diagnostic(
         span,
         "drift",
         f"{plan.migration.label} was applied and changed since",
-        detail=tuple(changes) or ("its vars or the order of its steps changed",),
+        detail=changed_steps(plan, row),
         hint="put the file back as it was, and make the change in a new migration",
     )
 

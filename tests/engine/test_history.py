@@ -161,13 +161,116 @@ def test_a_baseline_adopts_without_running(shop: Project, database: Database) ->
 
 
 def test_a_baseline_again_does_nothing_and_one_below_is_refused(shop: Project, database: Database) -> None:
+    database.execute("CREATE TABLE t2 (x int); CREATE TABLE t3 (x int)")
     for number in (2, 3):
         table(shop, number)
     shop.run("migrate", "baseline", "3")
     assert "Nothing to do" in shop.run("migrate", "baseline", "3").out
-    table(shop, 1)
-    assert "comes before" in shop.run("migrate", "baseline", "1", expect=2).err
     assert [version for version, _ in history(database)] == ["002", "003"]
+
+
+def hotfix(shop: Project, database: Database) -> None:
+    """001 is applied, 002 is pending, and production has the table of 003 already."""
+    table(shop, 1)
+    migrate_up(shop).expect(0)
+    database.execute("CREATE TABLE t3 (x int)")
+    table(shop, 2)
+    table(shop, 3)
+
+
+def test_a_baseline_does_not_record_pending_migrations_besides(shop: Project, database: Database) -> None:
+    hotfix(shop, database)
+    refused = shop.run("migrate", "baseline", "003", expect=2).err
+    assert "a baseline at 003 would also record 002 t2" in refused
+    assert "`confiture migrate baseline 003:003`" in refused
+    assert [version for version, _ in history(database)] == ["001"]
+
+
+def test_a_baseline_records_an_exact_set(shop: Project, database: Database) -> None:
+    hotfix(shop, database)
+    shown = shop.run("migrate", "baseline", "003:003", "--dry-run").out
+    assert shown == (
+        "003 t3: would be recorded as applied\n"
+        "002 t2 stays pending; run it with `confiture migrate up --out-of-order`.\n"
+    )
+    assert [version for version, _ in history(database)] == ["001"]
+    shop.run("migrate", "baseline", "001,003:003")
+    assert [version for version, _ in history(database)] == ["001", "003"]
+    migrate_up(shop, out_of_order=True).expect(0)
+    assert tables(database) == ["t1", "t2", "t3"]
+    migrate_up(shop).expect(0)
+
+
+@pytest.mark.parametrize(
+    ("more", "made", "missing"),
+    [
+        ("", "", "no table t1"),
+        ("  - sql: ALTER TABLE t1 ADD COLUMN y int\n", "CREATE TABLE t1 (x int)", "no column t1.y"),
+        ("  - sql: CREATE INDEX i ON t1 (x)\n", "CREATE TABLE t1 (x int)", "no index i"),
+        ("  - sql: CREATE VIEW v AS SELECT 1 AS x\n", "CREATE TABLE t1 (x int)", "no view v"),
+        ("  - sql: CREATE TYPE m AS ENUM ('a')\n", "CREATE TABLE t1 (x int)", "no type m"),
+    ],
+)
+def test_a_baseline_of_what_is_not_there_is_refused(
+    shop: Project, database: Database, more: str, made: str, missing: str
+) -> None:
+    table(shop, 1, more)
+    database.execute(made or "SELECT 1")
+    refused = shop.run("migrate", "baseline", "001", expect=7).err
+    assert f"the database has {missing}, so its migration has not been applied" in refused
+    assert history(database) == []
+    shop.run("migrate", "baseline", "001", "--force")
+    assert history(database) == [("001", "applied")]
+
+
+def test_a_baseline_accepts_what_later_versions_of_the_set_replace(shop: Project, database: Database) -> None:
+    table(shop, 1)
+    shop.migration("002_rename", "ddl:\n  - sql: ALTER TABLE t1 RENAME TO t2\n  - sql: CREATE TEMP TABLE t9 (x int)\n")
+    database.execute("CREATE TABLE t2 (x int)")
+    shop.run("migrate", "baseline", "001:")
+    assert [version for version, _ in history(database)] == ["001", "002"]
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ("", "'' is not a set of versions"),
+        ("001,,002", "'001,,002' is not a set of versions"),
+        ("002:001", "002:001 is an empty range: 001 comes before 002"),
+        ("001:009", "there is no migration 009"),
+        ("x", "there is no migration x"),
+    ],
+)
+def test_sets_of_versions_that_cannot_be_read(shop: Project, versions: str, message: str) -> None:
+    table(shop, 1)
+    table(shop, 2)
+    assert message in shop.run("migrate", "baseline", versions, expect=2).err
+
+
+# --- the down of another migration
+
+
+def test_down_refuses_the_file_of_another_migration(shop: Project, database: Database) -> None:
+    table(shop, 1)
+    shop.migration("002_flag", "ddl:\n  - sql: ALTER TABLE t1 ADD COLUMN flag int\ndown:\n  - sql: SELECT 1\n")
+    migrate_up(shop).expect(0)
+    (shop.root / "migrations/002_flag.yaml").rename(shop.root / "migrations/003_flag.yaml")
+    shop.migration("002_note", "ddl:\n  - sql: ALTER TABLE t1 ADD COLUMN note int\ndown:\n  - sql: DROP TABLE t1\n")
+    for ran in (migrate_down(shop), migrate_down(shop, dry_run=True), migrate_up(shop)):
+        ran.expect(7)
+        assert ran.diagnostic.message == "002 flag is applied here, but 002 note has its version now"
+        assert ran.diagnostic.detail == ("its steps are those of migrations/003_flag.yaml now",)
+    assert tables(database) == ["t1"]
+
+
+def test_down_of_a_file_that_changed_says_so(shop: Project, database: Database) -> None:
+    table(shop, 1, "  - sql: SELECT 1\n")
+    migrate_up(shop).expect(0)
+    table(shop, 1, "  - sql: SELECT 2\n")
+    assert migrate_down(shop).expect(0).notes == (
+        "001 t1 was applied and changed since (ddl: added: SELECT 2; ddl: removed: SELECT 1):"
+        " check that its `down` fits"
+    )
 
 
 def test_a_baseline_over_one_that_stopped_midway_is_refused(shop: Project, database: Database) -> None:

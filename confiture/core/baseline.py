@@ -1,0 +1,206 @@
+"""Record migrations as applied without running them, for a database that already has what they create."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from confiture.core.database_facts import read_facts
+from confiture.core.db.connection import Connection, ConnectionTarget, check_server
+from confiture.core.db.errors import db_error_diagnostic
+from confiture.core.db.history_store import HistoryStore
+from confiture.core.db.history_upgrade import upgrade_history
+from confiture.core.db.migration_lock import acquire_migration_lock
+from confiture.core.db.other_histories import reject_other_history
+from confiture.core.run.runner import last_chain_checksum
+from confiture.errors import DatabaseUnavailable, Diagnostic, Drift, InputError
+from confiture.models.catalog import TEMPORARY
+from confiture.models.history import AppliedMigration, HistoryOrigin, MigrationState
+from confiture.models.plan import PlannedMigration
+from confiture.plan.checksums import CHAIN_START, chain_checksum
+from confiture.plan.migration_order import version_key
+from confiture.plan.project import PlannedProject
+from confiture.plan.version_set import is_exact, parse_version_set
+
+if TYPE_CHECKING:
+    from confiture.models.catalog import Catalog
+    from confiture.models.source import SourceLocation
+
+_PURPOSE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineOptions:
+    """The versions to record, as `parse_version_set` reads them; `lock_wait_ms` is the wait for another run.
+
+    With `force`, objects that the database does not have are accepted. A `dry_run` records nothing.
+    """
+
+    versions: str
+    force: bool = False
+    dry_run: bool = False
+    lock_wait_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """The migrations that a baseline records, and earlier ones that stay `pending`."""
+
+    recorded: tuple[PlannedMigration, ...]
+    pending: tuple[PlannedMigration, ...]
+
+
+def record_baseline(project: PlannedProject, database: ConnectionTarget, options: BaselineOptions) -> Baseline:
+    """Record migrations as applied, all in one transaction.
+
+    A single version stands for all up to it, which is refused if the database has a history and lacks others of them.
+
+    Raises InputError for unknown versions, for pending migrations that a single version would include, for one that
+    stopped midway; Drift if the database does not have the objects; LockHeld, DatabaseUnavailable.
+    """
+    positions = parse_version_set(options.versions, project.migrations)
+    if not is_exact(options.versions):
+        positions = tuple(range(positions[-1] + 1))
+    connection = database.connect(_PURPOSE)
+    try:
+        check_server(connection, database.label)
+        key = project.settings.history
+        with acquire_migration_lock(database, key, _PURPOSE, options.lock_wait_ms, lambda _: None, connection):
+            return _record(project, database, connection, positions, options)
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(db_error_diagnostic(error, "the history cannot be written")) from error
+    finally:
+        connection.close()
+
+
+def _record(
+    project: PlannedProject,
+    database: ConnectionTarget,
+    connection: Connection,
+    positions: Sequence[int],
+    options: BaselineOptions,
+) -> Baseline:
+    store = HistoryStore(connection, project.settings.history)
+    history = store.read_history() if store.is_installed() else ()
+    if not history and store.is_installed():
+        reject_other_history(project, store)
+    _reject_unfinished(history)
+    applied = {version_key(row.version) for row in history}
+    selected = [project.ups[position] for position in positions]
+    recorded = tuple(plan for plan in selected if version_key(plan.version) not in applied)
+    if applied and not is_exact(options.versions):
+        _reject_other_pending(recorded)
+    if not options.force:
+        _require_objects(project, connection, applied, recorded)
+    if not options.dry_run:
+        upgrade_history(database, connection, store, _PURPOSE, options.lock_wait_ms, lambda _: None)
+        _insert_rows(connection, store, history, recorded)
+    last = max(positions)
+    known = applied | {version_key(plan.version) for plan in recorded}
+    pending = tuple(plan for plan in project.ups[:last] if version_key(plan.version) not in known)
+    return Baseline(recorded=recorded, pending=pending)
+
+
+def _insert_rows(
+    connection: Connection,
+    store: HistoryStore,
+    history: Sequence[AppliedMigration],
+    recorded: Sequence[PlannedMigration],
+) -> None:
+    with connection.transaction():
+        if not store.is_current():
+            store.check_privileges()
+            store.install()
+        link = last_chain_checksum(history, CHAIN_START)
+        for plan in recorded:
+            link = chain_checksum(link, plan.version, plan.checksum)
+            store.insert_applied(plan, str(uuid.uuid4()), link, HistoryOrigin.BASELINE, None)
+
+
+def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
+    for row in history:
+        if row.state is not MigrationState.APPLIED:
+            command = "down" if row.state is MigrationState.REVERTING else "up"
+            raise InputError(
+                Diagnostic(
+                    code="unfinished",
+                    message=f"{row.version} {row.name} stopped midway",
+                    hint=f"finish it first: `confiture migrate {command}`",
+                )
+            )
+
+
+def _reject_other_pending(recorded: Sequence[PlannedMigration]) -> None:
+    """Raise InputError if a single version would record more than itself in a database that has a history."""
+    *others, last = recorded or (None,)
+    if not others or last is None:
+        return
+    labels = ", ".join(plan.migration.label for plan in others if plan)
+    first = others[0].version if others[0] else ""
+    raise InputError(
+        Diagnostic(
+            code="baseline-pending",
+            message=f"a baseline at {last.version} would also record {labels}, which this database has not applied",
+            hint=f"record exactly the versions that it has: `confiture migrate baseline {last.version}:{last.version}`"
+            f" for this one, `{first}:{last.version}` for all",
+        )
+    )
+
+
+def _require_objects(
+    project: PlannedProject,
+    connection: Connection,
+    applied: Collection[object],
+    recorded: Sequence[PlannedMigration],
+) -> None:
+    """Raise Drift if the database lacks an object that the migrations create."""
+    from confiture.lint.plan import replay_catalog
+
+    settings = project.settings
+    before = replay_catalog([plan for plan in project.ups if version_key(plan.version) in applied], settings)
+    selected = {version_key(plan.version) for plan in recorded} | set(applied)
+    after = replay_catalog([plan for plan in project.ups if version_key(plan.version) in selected], settings)
+    actual = read_facts(connection).catalog
+    if actual is None:
+        return
+    missing = [_missing_object(*one) for one in _new_objects(before, after, actual)]
+    if missing:
+        raise Drift(*missing)
+
+
+def _missing_object(noun: str, name: str, location: SourceLocation | None) -> Diagnostic:
+    message = f"the database has no {noun} {name}, so its migration has not been applied"
+    hint = "leave its version out; or, if the baseline is right, use --force"
+    if location is None:
+        return Diagnostic(code="baseline-object", message=message, hint=hint)
+    file = location.rendered.source.file
+    return file.diagnostic(location.span, "baseline-object", message, hint=hint)
+
+
+def _new_objects(before: Catalog, after: Catalog, actual: Catalog) -> Iterator[tuple[str, str, SourceLocation | None]]:
+    """Yield the objects of `after` that neither `before` nor the database has, with the location of their SQL."""
+    for noun, old, new, existing in (
+        ("table", before.tables, after.tables, actual.tables),
+        ("view", before.views, after.views, actual.views),
+        ("sequence", before.sequences, after.sequences, actual.sequences),
+        ("type", before.types, after.types, actual.types),
+        ("function", before.functions, after.functions, actual.functions),
+    ):
+        for name, item in new.items():
+            if name not in old and name not in existing and not str(name).startswith(f"{TEMPORARY}."):
+                yield noun, str(name), item.location
+    for name, table in after.tables.items():
+        if name not in actual.tables:
+            continue
+        old_table, actual_table = before.tables.get(name), actual.tables[name]
+        for column in table.columns:
+            is_old = old_table is not None and old_table.column(column.name) is not None
+            if not is_old and actual_table.column(column.name) is None:
+                yield "column", f"{name}.{column.name}", column.location
+    for index, owner in after.index_owners.items():
+        if owner in actual.tables and index not in before.index_owners and index not in actual.index_owners:
+            yield "index", str(index), None
