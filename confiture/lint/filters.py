@@ -12,6 +12,9 @@ from confiture.lint.baseline import Baseline, drop_known
 from confiture.lint.git_changes import Changes, is_changed
 from confiture.models.findings import Finding, LintReport
 
+_PROJECT_WIDE = frozenset({"duplicate-version", "missing-requirement", "circular-requirement"})
+"""Mistakes between files: a change of one file can cause them in another."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FindingFilter:
@@ -33,7 +36,7 @@ class FindingFilter:
         """Whether a finding is in the files and lines that are asked for."""
         if self.paths is not None and not (finding.span and _is_below(finding.span.path, self.paths)):
             return False
-        return self.changes is None or is_changed(finding, self.changes)
+        return self.changes is None or finding.rule in _PROJECT_WIDE or is_changed(finding, self.changes)
 
 
 def _is_below(path: str, folders: Iterable[str]) -> bool:

@@ -63,7 +63,12 @@ def is_changed(finding: Finding, changes: Changes) -> bool:
     if finding.span is None:
         return False
     first, last = finding.lines or (finding.span.line, finding.span.line)
-    return any(first < lines.stop and lines.start <= last for lines in changes.get(finding.span.path, ()))
+    places = [(finding.span.path, first, last)]
+    if finding.also_at is not None:
+        places.append((finding.also_at.path, finding.also_at.line, finding.also_at.line))
+    return any(
+        start < lines.stop and lines.start <= end for path, start, end in places for lines in changes.get(path, ())
+    )
 
 
 def _run_git(root: Path, *arguments: str, revision: str | None = None, may_fail: bool = False) -> str:

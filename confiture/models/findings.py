@@ -50,6 +50,8 @@ class Finding:
     lines: tuple[int, int] | None = field(default=None, compare=False)
     edits: tuple[Edit, ...] = field(default=(), compare=False)
     stable_rule: str | None = field(default=None, compare=False)
+    also_at: Span | None = field(default=None, compare=False)
+    """Another location that the finding is about, such as that of the first of two definitions."""
 
 
 @record(frozen=True, kw_only=True, slots=True)

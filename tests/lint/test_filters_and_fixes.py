@@ -232,6 +232,34 @@ def test_only_what_changed_since_a_revision_is_shown(repository: Project) -> Non
     assert changed(repository, "HEAD") == []
 
 
+_ACROSS_FILES = {
+    "a version twice": ("migrations/001_0.yaml", "ddl:\n  - sql: SELECT 1\n", "duplicate-version"),
+    "a missing requirement": (
+        "migrations/002_b.yaml",
+        "requires: '009'\nddl:\n  - sql: SELECT 1\n",
+        "missing-requirement",
+    ),
+    "a table twice": ("schemas/0.sql", "CREATE TABLE w_a (id int);\n", "duplicate_object"),
+    "a table twice, below": ("schemas/b.sql", "CREATE TABLE w_a (id int);\n", "duplicate_object"),
+}
+
+
+@pytest.mark.parametrize("case", _ACROSS_FILES)
+def test_what_a_new_file_breaks_in_another_is_shown(repository: Project, case: str) -> None:
+    path, text, rule = _ACROSS_FILES[case]
+    repository.write(path, text)
+    result = repository.run("lint", "--format", "json", "--changed-since", "main", expect=1)
+    assert rule in [one["rule"] for one in result.json["findings"]]
+
+
+def test_what_was_twice_before_is_not_shown(repository: Project) -> None:
+    repository.ddl("b.sql", "CREATE TABLE w_a (id int);\n")
+    commit(repository.root)
+    repository.ddl("c.sql", "CREATE TABLE w_c (id int);\n")
+    result = repository.run("lint", "--format", "json", "--changed-since", "main", expect=None)
+    assert "duplicate_object" not in [one["rule"] for one in result.json["findings"]]
+
+
 def test_a_statement_changed_in_any_of_its_lines_is_shown(repository: Project) -> None:
     text = (repository.root / "migrations/001_a.yaml").read_text()
     (repository.root / "migrations/001_a.yaml").write_text(text.replace("ON t (id);", "ON t (id, x);", 1))

@@ -60,6 +60,7 @@ def _to_finding(located: LocatedViolation) -> Finding:
         lines=located.lines,
         edits=() if _is_templated(hit) else hit.edits,
         stable_rule=active.rule.stable_name,
+        also_at=hit.also_at.span if hit.also_at else None,
     )
 
 

@@ -127,6 +127,8 @@ class Violation:
     hint: str | None = None
     severity: Severity | None = None
     edits: tuple[Edit, ...] = ()
+    also_at: SourceLocation | None = None
+    """Another location that the violation is about: `--changed-since` shows it if either of them changed."""
 
 
 _FORMER = {

@@ -12,7 +12,12 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
     for misfit in context.catalog_issues:
         if misfit.code == "duplicate-object":
             where = f": {misfit.first.span} makes it" if misfit.first else ""
-            yield Violation(location=misfit.location, relation=misfit.object, message=f"{misfit.message}{where}")
+            yield Violation(
+                location=misfit.location,
+                relation=misfit.object,
+                message=f"{misfit.message}{where}",
+                also_at=misfit.first,
+            )
 
 
 RULE = SchemaRule(
