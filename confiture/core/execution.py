@@ -29,6 +29,7 @@ from confiture.models.plan import Direction, Plan, PlannedMigration
 from confiture.plan.history import changed_steps
 from confiture.plan.migration_order import version_key
 from confiture.plan.project import PlannedProject
+from confiture.text import pluralize
 
 if TYPE_CHECKING:
     from confiture.lint.plan import PlanLintResult
@@ -98,7 +99,8 @@ class Run:
 
         context = self._context
         pid = fetch_named_row(context.connection, "server")["backend_pid"]
-        with BlockingMonitor(context.target, pid, context.settings.database.max_blocking_ms) as monitor:
+        max_blocking_ms = context.settings.database.max_blocking_ms
+        with self._deadlocks_reported(), BlockingMonitor(context.target, pid, max_blocking_ms) as monitor:
             session = Session(context, monitor)
             # one of them only: what a dry run needs is half of the engine
             if self._mode.dry_run:
@@ -109,6 +111,28 @@ class Run:
                 from confiture.core.run.applier import Applier
 
                 Applier(context, session).run(locked_plan)
+
+    @contextmanager
+    def _deadlocks_reported(self) -> Iterator[None]:
+        """Report the deadlocks of the database inside, as far as PostgreSQL has counted them by then."""
+        before = self._count_deadlocks()
+        try:
+            yield
+        finally:
+            after = self._count_deadlocks()
+            if before is not None and after is not None and after > before:
+                deadlocks = pluralize(after - before, "deadlock")
+                note = (
+                    f"PostgreSQL resolved at least {deadlocks} in this database during the run: it failed a transaction"
+                )
+                self._emit(Notice(text=f"{note} each time, of another session or of this run, which retries"))
+
+    def _count_deadlocks(self) -> int | None:
+        """The number of deadlocks that PostgreSQL has counted in this database; None if it cannot be read."""
+        try:
+            return int(fetch_named_row(self._context.connection, "deadlocks")["deadlocks"])
+        except psycopg.Error:
+            return None
 
     def _lint(self, plan: Plan) -> PlanLintResult | None:
         """What lint says of the plan, None of one that goes down. Raises HazardsFound where that refuses it."""

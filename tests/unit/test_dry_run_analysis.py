@@ -54,6 +54,26 @@ def test_a_short_strong_lock_does_not_hide_a_long_weaker_one() -> None:
     assert worst.mode is LockMode.ACCESS_EXCLUSIVE, "without a threshold the strongest counts"
 
 
+@pytest.mark.parametrize(
+    ("tables", "segments", "mode", "warned"),
+    [
+        (10, 1, LockMode.ACCESS_EXCLUSIVE, True),
+        (10, 1, LockMode.SHARE, True),
+        (9, 1, LockMode.ACCESS_EXCLUSIVE, False),
+        (18, 2, LockMode.ACCESS_EXCLUSIVE, False),
+        (30, 1, LockMode.ROW_EXCLUSIVE, False),
+    ],
+)
+def test_many_strong_locks_in_one_transaction(tables: int, segments: int, mode: LockMode, warned: bool) -> None:
+    traces = [
+        trace(f"DROP TABLE t{n}", lock(f"t{n}", mode, 1), segment=1 + n * segments // tables) for n in range(tables)
+    ]
+    assert [code for code, _ in codes(*traces)] == ["many-locks"] * warned
+    if warned:
+        (warning,) = find_warnings(traces, 500)
+        assert f"blocks 10 tables until it commits ({mode.sql} on 10)" in warning.message
+
+
 @pytest.mark.parametrize("kind", ["table", "partitioned table", "materialized view", "view", "foreign table"])
 def test_all_that_queries_name_is_warned_of(kind: str) -> None:
     refresh = trace("REFRESH MATERIALIZED VIEW m", lock("m", LockMode.ACCESS_EXCLUSIVE, 900, kind))

@@ -562,3 +562,6 @@ LEFT JOIN (
     SELECT u.type, u.base FROM below u JOIN pg_type k ON k.oid = u.base AND k.typtype <> 'd'
 ) AS b ON b.type = t.oid
 WHERE c.type IS NOT NULL OR b.type IS NOT NULL;
+
+-- name: deadlocks
+SELECT pg_stat_get_db_deadlocks(d.oid) AS deadlocks FROM pg_database AS d WHERE d.datname = current_database();

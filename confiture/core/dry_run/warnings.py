@@ -15,6 +15,8 @@ from confiture.text import pluralize
 
 MANY_ROWS = 100_000
 """An UPDATE or DELETE from this many rows on is told to go in batches."""
+MANY_TABLES = 10
+"""A transaction that blocks this many tables causes a warning."""
 _OWN_SHARE = 0.5
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt"})
 
@@ -51,6 +53,7 @@ def find_warnings(
         *_rewrites(traces),
         *_large_writes(traces),
         *_hidden_lock_warnings(traces, known_statements),
+        *_many_locks(traces),
     ]
     return tuple(sorted(found, key=lambda warning: -(warning.measured_ms or 0)))
 
@@ -119,6 +122,24 @@ def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterab
             measured_ms=lock.held_ms,
             span=trace.step.span,
             statement=trace.original_sql or trace.text,
+        )
+
+
+def _many_locks(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
+    """Warn of each transaction of the real run that blocks reads or writes of many tables until it commits."""
+    for _, group in groupby(traces, lambda trace: (trace.step.version, trace.step.segment)):
+        segment = list(group)
+        locks = worst_locks((lock for trace in segment for lock in trace.locks if lock.is_blocking), 0)
+        if len(locks) < MANY_TABLES:
+            continue
+        modes = Counter(lock.effective_mode for lock in locks)
+        counts = ", ".join(f"{mode.sql} on {count}" for mode, count in modes.most_common())
+        yield DryRunWarning(
+            code="many-locks",
+            message=f"one transaction blocks {len(locks)} tables until it commits ({counts}): a session that locks two"
+            " of them in another order deadlocks with it",
+            hint="split the migration, so that each transaction locks a few tables and commits",
+            span=segment[0].step.span,
         )
 
 

@@ -35,8 +35,17 @@ def lock_timeline(report: RunReport, width: int) -> list[Table | CleanText]:
         return []
     parts: list[Table | CleanText] = [_timeline_table(lanes, total_ms, width)]
     if len(lanes) > _MAX_TABLES:
-        parts.append(CleanText(f"... and {len(lanes) - _MAX_TABLES} more with weaker locks"))
+        parts.append(CleanText(f"... and {len(lanes) - _MAX_TABLES} more with {_describe_rest(lanes)}"))
     return [*parts, _legend_text(lanes)]
+
+
+def _describe_rest(lanes: Sequence[LockLane]) -> str:
+    """Compare the locks of the tables that are not shown with the weakest one that is shown."""
+    weakest = lanes[_MAX_TABLES - 1].worst_lock.effective_mode
+    same = sum(lane.worst_lock.effective_mode.strength == weakest.strength for lane in lanes[_MAX_TABLES:])
+    if same == len(lanes) - _MAX_TABLES:
+        return f"the same lock ({weakest.sql})"
+    return "the same or weaker locks" if same else "weaker locks"
 
 
 def _timeline_table(all_lanes: Sequence[LockLane], total_ms: float, width: int) -> Table:
