@@ -50,7 +50,7 @@ def caller_site(*files: str) -> CallSite:
     while frame is not None and frame.f_code.co_filename in (__file__, *files):
         frame = frame.f_back
     if frame is None:
-        raise LookupError("all active calls are in the given files")
+        raise LookupError("no active call is outside these files")
     line, end_line, column, end_column = _instruction_positions(_CodeByIdentity(frame.f_code))[frame.f_lasti // 2]
     return CallSite(
         file=frame.f_code.co_filename,

@@ -118,14 +118,14 @@ class _TaintAnalysis:
         self._outputs = list(_subquery_columns(query))
         self._tainted: dict[int, str] = {}
         while True:
-            found = {
+            reasons = {
                 number: reason
                 for number, output in enumerate(self._outputs)
                 if number not in self._tainted and (reason := self.find_reason(output.value))
             }
-            if not found:
+            if not reasons:
                 break
-            self._tainted |= found
+            self._tainted |= reasons
 
     def find_reason(self, value: Any) -> str | None:
         """Return what makes an expression nondeterministic; None if nothing does."""
@@ -163,8 +163,8 @@ class _TaintAnalysis:
 def _find_volatile_call(node: Any, is_volatile: IsVolatile) -> str | None:
     if node.DESCRIPTOR.name != "FuncCall":
         return None
-    called = _parse_call(node)
-    return f"{called.name}()" if is_volatile(called) else None
+    call = _parse_call(node)
+    return f"{call.name}()" if is_volatile(call) else None
 
 
 def _subquery_columns(query: Any) -> Iterator[_SubqueryColumn]:

@@ -75,8 +75,8 @@ def analyze_view(view: View, facts: TenancyFacts) -> TenancyVerdict:
     work = AnalysisContext(facts, _analyze, views={view.name: None})
     check_calls(work, tree)
     relation = work.query(tree, OuterContext())
-    shown = pb.RangeVar(relname=str(view.name), location=-1)
-    _check_visible_tenant(work, relation, shown, "materialized view" if view.materialized else "view", view.columns)
+    range_var = pb.RangeVar(relname=str(view.name), location=-1)
+    _check_visible_tenant(work, relation, range_var, "materialized view" if view.materialized else "view", view.columns)
     return _build_verdict(work.issues, work.proofs, view.location)
 
 
@@ -86,19 +86,19 @@ def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVer
     A statement that only reads returns to the caller what the caller can read, unless the function is SECURITY DEFINER.
     """
     whole = AnalysisContext(facts, _analyze)
-    is_definer_ = is_security_definer(statement.node)
-    around = OuterContext(has_variables=True, is_trigger=is_trigger_function(statement.node))
+    is_definer = is_security_definer(statement.node)
+    outer = OuterContext(has_variables=True, is_trigger=is_trigger_function(statement.node))
     reasons: list[TenancyIssue] = []
-    keeps = writes = False
+    keeps_results = writes = False
     for one in find_body_statements(whole, statement.text, statement.node, statement.kind):
         is_read = one.kind == "select_stmt"
-        keeps |= one.is_result_kept and (not is_read or _is_reading_tenants(one.node, facts, around))
-        if one.kind in _QUERIES and (is_definer_ or not is_read):
+        keeps_results |= one.is_result_kept and (not is_read or _is_reading_tenants(one.node, facts, outer))
+        if one.kind in _QUERIES and (is_definer or not is_read):
             writes |= not is_read
-            inner = analyze_node(one.kind, one.node, facts, around)
+            inner = analyze_node(one.kind, one.node, facts, outer)
             reasons += (_to_tenancy_issue(issue, _location_in_body(statement, one, issue)) for issue in inner.issues)
             whole.proofs.update(inner.proofs)
-    if keeps and writes:
+    if keeps_results and writes:
         whole.report_unknown("rows of tenants pass through variables, which are not analyzed")
     reasons += (_to_tenancy_issue(issue, statement.location) for issue in whole.issues)
     reasons.sort(key=lambda reason: -_ORDER.index(reason.grade))
@@ -157,8 +157,8 @@ def analyze_node(kind: str, node: Any, facts: TenancyFacts, outer: OuterContext 
         if node.HasField("into_clause"):
             _check_visible_tenant(work, relation, node.into_clause.rel, "new table")
         else:
-            called = [one.name for one in relation.outputs]
-            _check_tenant_named_column(work, relation, called, "result", -1)
+            output_names = [one.name for one in relation.outputs]
+            _check_tenant_named_column(work, relation, output_names, "result", -1)
     elif kind == "create_table_as_stmt":
         if node.query.WhichOneof("node") == "select_stmt":
             relation = work.query(node.query.select_stmt, outer)
@@ -184,16 +184,16 @@ def _check_visible_tenant(
     """Report a view or table that does not return the tenant of its rows."""
     if not relation.has_tenant_rows or relation.has_unknown_tenant:
         return
-    called = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
-    if _check_tenant_named_column(context, relation, called, noun, node.location) or relation.tenant_constants:
+    output_names = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
+    if _check_tenant_named_column(context, relation, output_names, noun, node.location) or relation.tenant_constants:
         return
-    shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
-    grade = TenancyGrade.WARNING if noun == "view" or shown else TenancyGrade.ERROR
-    how = f"returns the tenant of its rows only as {', '.join(sorted(shown))}"
-    if not shown:
+    tenant_names = {output_names[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
+    grade = TenancyGrade.WARNING if noun == "view" or tenant_names else TenancyGrade.ERROR
+    how = f"returns the tenant of its rows only as {', '.join(sorted(tenant_names))}"
+    if not tenant_names:
         how = "does not return the tenant of its rows"
     message = f"the {noun} {node.relname} {how}: it has no column {context.tenant_column}"
-    fix = relation.expose_tenant if not shown and not names else None
+    fix = relation.expose_tenant if not tenant_names and not names else None
     context.report_issue(
         TenancyIssueKind.NO_TENANT_COLUMN, grade, message, node.location, relation=node.relname, fix=fix
     )

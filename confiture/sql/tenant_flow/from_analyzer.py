@@ -106,12 +106,12 @@ class FromAnalyzer:
         link = condition.sub_link
         if link.oper_name and strings(link.oper_name)[-1] != "=":
             return None
-        around = self.outer.nested(self.scope, is_joined=True)
-        relation = self.context.query(link.subselect.select_stmt, around)
+        outer = self.outer.nested(self.scope, is_joined=True)
+        relation = self.context.query(link.subselect.select_stmt, outer)
         source = self.context.add_source("IN", _hide_names(relation), link)
-        tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
+        operands = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
         pairs: list[Pair] = []
-        for expression, key in zip(tested, source.keys, strict=False):
+        for expression, key in zip(operands, source.keys, strict=False):
             node = self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
             if node is not None:
                 pairs.append((node, ColumnRef(source.number, key)))
@@ -142,14 +142,14 @@ class FromAnalyzer:
             reads = self._check_tenants_meet(tree, left, right, inside)
             members = self._after_full(tree, left, right, inside)
         else:
-            kept, added = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
+            preserved, nullable = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
             inside = equal.with_pairs(tree.pairs)
-            left = self._combine(kept, equal, refused)
-            right = self._combine(added, inside, tree.null_rejecting)
+            left = self._combine(preserved, equal, refused)
+            right = self._combine(nullable, inside, tree.null_rejecting)
             inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
-            self.context.nullable.update(added.sources)
+            self.context.nullable.update(nullable.sources)
             reads = self._check_tenants_meet(tree, left, right, inside)
-            members = self._nodes_after_left_join(kept, added, left, right, inside)
+            members = self._nodes_after_left_join(preserved, nullable, left, right, inside)
         if tree.node is not None:
             return self.apply_subqueries(tree.node.quals, TenantState(reads, members), frozenset(), tree.scope)
         return TenantState(reads, members if reads else frozenset())
@@ -221,16 +221,16 @@ class FromAnalyzer:
         scope = self.outer.scope
         if not state.has_tenant_rows or not state.tenant_columns or scope is None or state.is_fixed(self.own):
             return state
-        around = _scope_members(scope, self.context)
-        if not around:
+        outer_members = _scope_members(scope, self.context)
+        if not outer_members:
             return state
-        outside = TenantState(True, around)
+        outside = TenantState(True, outer_members)
         if is_same_tenant(self.context, state, outside, equal):
             return TenantState(True, equal.closure(state.tenant_columns))
         if self.outer.is_joined and (self.is_plain or not self._is_correlated(equal)):
             return state
-        self._report_subquery(state, around, tree, equal)
-        return TenantState(True, state.tenant_columns | around)
+        self._report_subquery(state, outer_members, tree, equal)
+        return TenantState(True, state.tenant_columns | outer_members)
 
     def _check_trigger(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> None:
         """Report a trigger that finds rows by the values of the written row, but not by its tenant."""
@@ -271,14 +271,14 @@ class FromAnalyzer:
         """Analyze the subqueries of an expression that is evaluated for each row of `state`."""
         if not self.context.has_subqueries or expression.WhichOneof("node") is None:
             return state
-        known = set(seen)
+        joined = set(seen)
         for link in find_subqueries(expression):
-            if link.location in known:
+            if link.location in joined:
                 continue
-            around = self.outer.nested(scope or self.scope)
-            if self._is_of_same_tenant(link, around, state):
+            outer = self.outer.nested(scope or self.scope)
+            if self._is_of_same_tenant(link, outer, state):
                 continue
-            relation = self.context.query(link.subselect.select_stmt, around)
+            relation = self.context.query(link.subselect.select_stmt, outer)
             state = self._after_subquery(link, relation, state)
         return state
 
@@ -291,16 +291,16 @@ class FromAnalyzer:
         operator = strings(link.oper_name)[-1] if link.oper_name else "="
         if operators.get(link.sub_link_type) != operator or not state.tenant_columns or around.scope is None:
             return False
-        tested = [link.testexpr]
+        operands = [link.testexpr]
         if link.testexpr.WhichOneof("node") == "row_expr":
-            tested = list(link.testexpr.row_expr.args)
+            operands = list(link.testexpr.row_expr.args)
         inside = self.outer.nested(around.scope, is_joined=True)
         relation = self.context.query(link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
-            if output.is_hidden or number >= len(tested):
+            if output.is_hidden or number >= len(operands):
                 continue
-            node = self.context.expressions.find_node(tested[number], around.scope)
+            node = self.context.expressions.find_node(operands[number], around.scope)
             if node is None or node not in state.tenant_columns:
                 continue
             if output.is_nullable or not null_means_no_tenant(self.context, node):

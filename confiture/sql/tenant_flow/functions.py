@@ -123,8 +123,8 @@ def _plpgsql_statements(context: AnalysisContext, text: str) -> Iterator[BodySta
     for statement, kind, value in _iter_plpgsql_nodes(tree):
         if kind in _DYNAMIC or "dynquery" in value:
             query = value.get("query") or value.get("dynquery") or {}
-            shown = query.get("PLpgSQL_expr", {}).get("query", "")
-            message = f"EXECUTE {cut(shown, 60, mark='')}: dynamic SQL cannot be analyzed"
+            sql = query.get("PLpgSQL_expr", {}).get("query", "")
+            message = f"EXECUTE {cut(sql, 60, mark='')}: dynamic SQL cannot be analyzed"
             context.report_issue(TenancyIssueKind.DYNAMIC, TenancyGrade.UNKNOWN, message.replace("  ", " "))
         elif kind == "PLpgSQL_expr":
             query, mode = value["query"], value.get("parseMode", _EMBEDDED)

@@ -92,7 +92,7 @@ def _make_group_fix(
     if node is None:
         return None
     column = context.make_reference(node)
-    shown = {
+    output_names = {
         one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
         for one in select.target_list
         if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"
@@ -100,7 +100,7 @@ def _make_group_fix(
 
     def write() -> None:
         select.group_clause.insert(0, column)
-        if context.tenant_column not in shown and not select.group_clause[1:]:
+        if context.tenant_column not in output_names and not select.group_clause[1:]:
             select.target_list.append(pb.Node(res_target=pb.ResTarget(name=context.tenant_column, val=column)))
 
     return write

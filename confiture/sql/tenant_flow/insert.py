@@ -136,13 +136,13 @@ class _InsertedTenant:
         )
 
     def _report_no_column(self) -> None:
-        called, tenancy = self._target.name, self._work.facts.tenancy
-        if tenancy.tables and is_tenant_table_name(called, tenancy):
+        name, tenancy = self._target.name, self._work.facts.tenancy
+        if tenancy.tables and is_tenant_table_name(name, tenancy):
             self._work.report_unknown(
-                f"{called} has no {self._work.tenant_column} yet: the tenant of its rows is unknown"
+                f"{name} has no {self._work.tenant_column} yet: the tenant of its rows is unknown"
             )
             return
-        message = f"{called} has no {self._work.tenant_column}: the tenant of the inserted rows is lost"
+        message = f"{name} has no {self._work.tenant_column}: the tenant of the inserted rows is lost"
         self._work.report_issue(
             TenancyIssueKind.NOT_WRITTEN,
             TenancyGrade.WARNING,
@@ -166,17 +166,17 @@ class _InsertedTenant:
             if row.columns.get(tenant) not in members:
                 continue
             if row.table.name == target.name:
-                wanted = referenced_columns(key, target)
+                tenant_key = referenced_columns(key, target)
             elif (other := self._work.facts.tenant_foreign_key(row.table)) and other.target == target.name:
-                wanted = other.columns
+                tenant_key = other.columns
             else:
                 continue
-            nodes = {row.columns.get(one) for one in wanted}
+            nodes = {row.columns.get(one) for one in tenant_key}
             positions = [list(self._columns).index(one) for one in key.columns if one in self._columns]
             written_nodes = {
                 ColumnRef(source.number, source.keys[place]) for place in positions if place < len(source.keys)
             }
-            if written_nodes == nodes and len(written_nodes) == len(wanted):
+            if written_nodes == nodes and len(written_nodes) == len(tenant_key):
                 return
         message = (
             f"{self._target.name} belongs to the tenant of its row of {target.name}: "

@@ -122,8 +122,8 @@ class FromSource:
     @property
     def label(self) -> str:
         """The name in messages."""
-        called = self.table_or_alias or "a subquery"
-        return f"{called} {self.alias}" if self.alias not in ("", called) else called
+        name = self.table_or_alias or "a subquery"
+        return f"{name} {self.alias}" if self.alias not in ("", name) else name
 
 
 class EquivalenceClasses:

@@ -61,7 +61,7 @@ class SelectList:
         """
         outputs: list[RowColumn] = []
         tenants: set[int] = set()
-        shown: set[Node] = set()
+        returned_nodes: set[Node] = set()
         is_complete = True
         for target in self.select.target_list:
             value = target.res_target.val
@@ -77,7 +77,7 @@ class SelectList:
                 output = self._build_column(name, one)
                 if one in state.tenant_columns:
                     tenants.add(len(outputs))
-                    shown.add(one)
+                    returned_nodes.add(one)
                     output = output._replace(can_lack_tenant=not self.proof.null_means_no_tenant(one))
                 elif one is None and self.proof.is_made_of_tenants(value, state, before, is_grouped=is_grouped):
                     tenants.add(len(outputs))
@@ -86,7 +86,7 @@ class SelectList:
                     )
                 outputs.append(output)
         if state.has_tenant_rows:
-            for one in sorted((state.tenant_columns & kept) - shown, key=str):
+            for one in sorted((state.tenant_columns & kept) - returned_nodes, key=str):
                 if isinstance(one, ColumnRef) and one.source in own:
                     tenants.add(len(outputs))
                     outputs.append(
