@@ -230,7 +230,7 @@ Emit = Callable[[Event], None]
 
 
 class Emitter:
-    """Passes each event to every listener, in order.
+    """Forwarder of each event to every listener, in order.
 
     A listener that raises is dropped, since it must not stop a migration; its exception is appended to `failures`.
     """

@@ -1,5 +1,4 @@
-"""Formats expressions of the tree as SQL. Common forms of defaults and checks are formatted here, others by
-libpg_query.
+"""Format expressions of the tree as SQL: common forms of defaults and checks here, other forms by libpg_query.
 
 libpg_query is ten times slower, and a large schema has ten thousand such expressions. A test compares the results of
 both.

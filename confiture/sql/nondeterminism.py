@@ -111,7 +111,7 @@ class _SubqueryColumn:
 
 
 class _TaintAnalysis:
-    """Traces nondeterministic values through a query. `changes` returns the reason for a single node."""
+    """Trace of nondeterministic values through a query. `changes` returns the reason for a single node."""
 
     def __init__(self, query: Any, changes: Callable[[Any], str | None]) -> None:
         self._changes = changes

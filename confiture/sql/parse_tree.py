@@ -46,7 +46,7 @@ _WIDE = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class ByteOffsets:
-    """Converts byte offsets in the UTF-8 form of a text to character offsets.
+    """Converter from byte offsets in the UTF-8 form of a text to character offsets.
 
     `ends` are the byte offsets after each run of multi-byte characters, `extra` the number of bytes that all runs so
     far have in excess of their characters.
@@ -107,7 +107,7 @@ Parse = Callable[[str], Any]
 
 
 class ParseCache:
-    """Keeps the trees of texts that are read more than once. The trees must not be changed."""
+    """Cache of the trees of texts that are read more than once. The trees must not be changed."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse

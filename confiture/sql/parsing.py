@@ -1,4 +1,4 @@
-"""Splits SQL into statements with PostgreSQL's grammar, and determines the transaction mode of each."""
+"""Split SQL into statements with PostgreSQL's grammar, and determine the transaction mode of each."""
 
 from __future__ import annotations
 

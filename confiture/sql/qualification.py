@@ -1,4 +1,4 @@
-"""Qualifies every name in Confiture's own SQL, so that no user-defined object can shadow one of PostgreSQL.
+"""Qualify every name in Confiture's own SQL, so that no user-defined object can shadow an object of PostgreSQL.
 
 A name without a schema is resolved by the search path, and an operator also by its operand types: a user who can create
 objects in a schema on the path can add a better match. `qualify_query` rewrites a query so that each function, type,
@@ -82,7 +82,7 @@ class QueryTemplate:
 
 
 class _QualifyVisitor:
-    """Qualifies the names of one statement in its tree."""
+    """Visitor that qualifies the names of one statement in its tree."""
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement

@@ -53,7 +53,7 @@ def source_tables(statement: ParsedStatement) -> tuple[TableRef, ...]:
 
 
 class _StatementReader:
-    """Reads one statement."""
+    """Reader of one statement."""
 
     def __init__(self, statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef) -> None:
         self._statement = statement

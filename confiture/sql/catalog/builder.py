@@ -123,7 +123,7 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
 
 
 class CatalogBuilder:
-    """Builds a catalog statement by statement, starting empty or from the catalog of a database.
+    """Builder of a catalog, statement by statement, starting empty or from the catalog of a database.
 
     `catalog` is the current state.
     """

@@ -1,4 +1,4 @@
-"""Checks the columns that queries read against the tables and views that they read from."""
+"""Check the columns that queries read against the tables and views that they read from."""
 
 from __future__ import annotations
 

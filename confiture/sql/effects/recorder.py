@@ -1,4 +1,4 @@
-"""Collects the effects of a statement while its tree is read."""
+"""Collect the effects of a statement while its tree is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Effects:
 
 
 class EffectRecorder:
-    """Collects the effects of one statement, given the catalog before it and the server's major version."""
+    """Collector of the effects of one statement, given the catalog before it and the server's major version."""
 
     def __init__(self, catalog: Catalog, version: int) -> None:
         self.catalog = catalog

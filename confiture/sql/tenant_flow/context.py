@@ -46,7 +46,7 @@ class AnalysisContext:
     proofs: dict[str, None] = field(default_factory=dict)
     sources: dict[int, FromSource] = field(default_factory=dict)
     nullable: set[int] = field(default_factory=set)
-    """Sources for which an outer join may have no row."""
+    """Sources that can have no row because of an outer join."""
     views: dict[QualifiedName, RowSet | None] = field(default_factory=dict)
     """The rows of the views read so far, None while a view is being analyzed."""
     has_subqueries: bool = True

@@ -34,7 +34,7 @@ _STRICT_OPERATORS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "~", "~~",
 
 
 class ExpressionReader:
-    """Reads the expressions of one statement, given its sources so far."""
+    """Reader of the expressions of one statement, given its sources so far."""
 
     def __init__(self, catalog: Catalog, sources: dict[int, FromSource]) -> None:
         self._catalog = catalog

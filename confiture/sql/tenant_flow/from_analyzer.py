@@ -45,7 +45,7 @@ class _WhereClause:
 
 @dataclass(slots=True)
 class FromAnalyzer:
-    """Analyzes FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
+    """Analyzer of FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
 
     context: AnalysisContext
     scope: NameScope

@@ -11,7 +11,7 @@ from confiture.sql.tenant_flow.tenant_proof import TenantProof
 
 
 class ItemReferences:
-    """Resolves the items of one SELECT."""
+    """Resolver of the items of one SELECT."""
 
     def __init__(self, select: Any, scope: NameScope, proof: TenantProof) -> None:
         self._select, self._scope, self._proof = select, scope, proof

@@ -12,7 +12,7 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState, is_never_null, n
 
 
 class TenantProof:
-    """Reads the expressions of one query, given the members of its rows."""
+    """Reader of the expressions of one query, given the members of its rows."""
 
     def __init__(self, work: AnalysisContext, scope: NameScope, around: OuterContext) -> None:
         self._work, self._scope, self._around = work, scope, around
