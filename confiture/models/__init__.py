@@ -1,6 +1,6 @@
-"""Frozen values that travel between the layers. They know no file, no database and no terminal.
+"""Frozen data that passes between the layers. It does not depend on files, databases or terminals.
 
-`Migration`, which users write migrations in Python with, is named here too.
+`Migration`, the base class of migrations in Python, can be imported from here too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Folds what is told of a backfill into its report, whose length does not grow with how long it takes."""
+"""Fold the progress events of a backfill into its report. The report's size does not grow with the run time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NUMBER_OUTSIDE_PARENTHESES = re.compile(r"\d[\d.,]*(?![^(]*\))")
 
 
 def record_progress(backfills: Sequence[BackfillReport], event: BackfillProgressed) -> tuple[BackfillReport, ...]:
-    """The backfills of a run after one of them told how far it is."""
+    """Return the backfills of a run after a progress event of one of them."""
     if not any(one.first.step == event.step for one in backfills):
         return (*backfills, BackfillReport(first=event, last=event))
     return tuple(_add_progress(one, event) if one.first.step == event.step else one for one in backfills)
 
 
 def record_retry(backfills: Sequence[BackfillReport], event: BatchRetried) -> tuple[BackfillReport, ...]:
-    """The backfills of a run after one of them tried a batch again."""
+    """Return the backfills of a run after one of them retried a batch."""
     return tuple(
         replace(one, retries=one.retries + 1, unreported_retries=one.unreported_retries + 1)
         if one.first.step == event.step
@@ -35,32 +35,32 @@ def record_retry(backfills: Sequence[BackfillReport], event: BatchRetried) -> tu
 
 def _add_progress(backfill: BackfillReport, event: BackfillProgressed) -> BackfillReport:
     last = backfill.last
-    lasted_s = event.elapsed_s - last.elapsed_s
-    held_back_s = dict(backfill.waiting_s_by_reason)
+    elapsed_s = event.elapsed_s - last.elapsed_s
+    waiting_s_by_reason = dict(backfill.waiting_s_by_reason)
     if last.waiting_for:
         cause = reason_category(last.waiting_for)
-        held_back_s[cause] = held_back_s.get(cause, 0.0) + lasted_s
-    stretch = ProgressInterval(
+        waiting_s_by_reason[cause] = waiting_s_by_reason.get(cause, 0.0) + elapsed_s
+    interval = ProgressInterval(
         start_s=last.elapsed_s,
         end_s=event.elapsed_s,
         source_rows=event.source_rows - last.source_rows,
         batches=event.batches - last.batches,
         batch_rows=event.batch_rows,
         retries=backfill.unreported_retries,
-        waiting_s=lasted_s if last.waiting_for else 0.0,
+        waiting_s=elapsed_s if last.waiting_for else 0.0,
         waiting_for=last.waiting_for,
     )
     return replace(
         backfill,
         last=event,
-        intervals=_limit_intervals((*backfill.intervals, stretch)),
+        intervals=_limit_intervals((*backfill.intervals, interval)),
         unreported_retries=0,
-        waiting_s_by_reason=held_back_s,
+        waiting_s_by_reason=waiting_s_by_reason,
     )
 
 
 def reason_category(reason: str) -> str:
-    """What holds a backfill back, the same from look to look: numbers change, only limits (in parentheses) stay."""
+    """Return a reason for waiting without its numbers, which change from poll to poll. Limits (in parentheses) stay."""
     return _NUMBER_OUTSIDE_PARENTHESES.sub("…", reason)
 
 
@@ -69,14 +69,14 @@ def _limit_intervals(intervals: tuple[ProgressInterval, ...]) -> tuple[ProgressI
 
 
 def downsample(intervals: Sequence[ProgressInterval]) -> tuple[ProgressInterval, ...]:
-    """The same stretches, those that begin within the same cell of time joined: at most half as many as are kept.
+    """Join the intervals that begin in the same cell of time, which leaves at most half of `MAX_INTERVALS`.
 
-    Cells last a power of two, so that those of one thinning fill those of the next.
+    The length of a cell is a power of two, so that the cells of one pass align with those of the next.
     """
     span_s = intervals[-1].end_s - intervals[0].start_s
     cell_s = 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (MAX_INTERVALS / 2)))
-    cells = groupby(intervals, key=lambda stretch: stretch.start_s // cell_s)
-    return tuple(reduce(_join_intervals, within) for _, within in cells)
+    cells = groupby(intervals, key=lambda interval: interval.start_s // cell_s)
+    return tuple(reduce(_join_intervals, cell) for _, cell in cells)
 
 
 def _join_intervals(first: ProgressInterval, second: ProgressInterval) -> ProgressInterval:
@@ -88,5 +88,5 @@ def _join_intervals(first: ProgressInterval, second: ProgressInterval) -> Progre
         batch_rows=second.batch_rows,
         retries=first.retries + second.retries,
         waiting_s=first.waiting_s + second.waiting_s,
-        waiting_for=max(first, second, key=lambda stretch: stretch.waiting_s).waiting_for,
+        waiting_for=max(first, second, key=lambda interval: interval.waiting_s).waiting_for,
     )

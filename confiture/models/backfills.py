@@ -1,4 +1,4 @@
-"""Batched backfills as the database tells of them."""
+"""The state of batched backfills as read from the database."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import datetime
 from confiture.models.records import record
 
 CANCELLED = "cancelled"
-"""The code of the diagnostic that ends a run whose backfill was given up: what it filled stays."""
+"""The code of the diagnostic for a run whose backfill was cancelled. The rows that it filled stay."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillState:
-    """A backfill as the database tells of it.
+    """A backfill as read from the database.
 
-    `state` is `preparing`, `filling`, `draining` or `done`; `is_running` says whether a run gave a sign of life in the
-    last seconds, `control` what it is asked to do. Rows are those of the driving table, `busy_ms` the time of all its
-    batches.
+    `state` is `preparing`, `filling`, `draining` or `done`. `is_running` is whether a run sent a heartbeat within the
+    last seconds; `control` is what the backfill was requested to do. `source_rows` and `estimated_rows` count rows of
+    the driving table; `busy_ms` is the total time of all batches.
     """
 
     attempt: str

@@ -1,4 +1,4 @@
-"""Where in the users' Python something was called."""
+"""Positions of calls in the users' Python code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from confiture.models.records import record
 
 @record(frozen=True, kw_only=True, slots=True)
 class CallSite:
-    """A call: the file of its code (an absolute path), and the lines (from 1) and columns (from 0, in bytes of UTF-8)
-    where it begins and ends.
+    """A call: the absolute path of its file, and the lines (from 1) and columns (from 0, in bytes of UTF-8) where it
+    begins and ends.
     """
 
     file: str
@@ -23,7 +23,7 @@ class CallSite:
 
 
 class _CodeByIdentity:
-    """Code that is equal to itself alone: comparing and hashing code reads all of it."""
+    """A code object that is compared by identity: comparing or hashing code objects by value reads all of it."""
 
     def __init__(self, code: CodeType) -> None:
         self.code = code
@@ -37,17 +37,20 @@ class _CodeByIdentity:
 
 @lru_cache(maxsize=8)
 def _instruction_positions(code_key: _CodeByIdentity) -> list[tuple[int | None, int | None, int | None, int | None]]:
-    """Where each instruction is written. A long `up` asks this for every call in it."""
+    """Return the source position of each instruction. It is cached: a long `up` needs it for each of its calls."""
     return list(code_key.code.co_positions())
 
 
 def caller_site(*files: str) -> CallSite:
-    """The innermost call under way whose code is in none of the files."""
+    """Return the innermost active call whose code is in none of the files.
+
+    Raise LookupError if there is none.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename in (__file__, *files):
         frame = frame.f_back
     if frame is None:
-        raise LookupError("nobody called from outside")
+        raise LookupError("no active call is outside these files")
     line, end_line, column, end_column = _instruction_positions(_CodeByIdentity(frame.f_code))[frame.f_lasti // 2]
     return CallSite(
         file=frame.f_code.co_filename,

@@ -1,4 +1,4 @@
-"""What happens during a run. Events are emitted as it goes; folding them gives the report."""
+"""The events of a run. They are emitted while it runs; folding them gives the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confiture.models.trace import DryRunWarning, Estimate, StatementTrace
 
 
 class Outcome(StrEnum):
-    """How a step, a migration or a run ended."""
+    """The outcome of a step, a migration or a run."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -26,12 +26,14 @@ class Outcome(StrEnum):
 
 
 INTERRUPTED = "interrupted"
-"""The code of the diagnostic of a run that Ctrl-C or SIGTERM ended."""
+"""The code of the diagnostic for a run that Ctrl-C or SIGTERM ended."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Waiter:
-    """A session that waited for a lock of ours: which mode on what, how long, and the beginning of its query."""
+    """A session that waited for one of Confiture's locks: the mode and the relation, how long, and the beginning of its
+    query.
+    """
 
     pid: int
     usename: str | None
@@ -44,7 +46,7 @@ class Waiter:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunStarted:
-    """The run begins: what it is about to do, and where."""
+    """A run begins: its direction, its database and its migrations."""
 
     direction: Direction
     dry_run: bool
@@ -56,21 +58,21 @@ class RunStarted:
 
 @record(frozen=True, kw_only=True, slots=True)
 class LintFinished:
-    """What lint found in the migrations that are about to run."""
+    """Lint has checked the migrations that are about to run."""
 
     findings: tuple[Finding, ...]
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class LockWaiting:
-    """Another run holds the lock; `holder` says who."""
+    """Another run holds the migration lock; `holder` describes it."""
 
     holder: str
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationStarted:
-    """A migration begins, or goes on after its first `resumed_after` segments."""
+    """A migration begins, or is resumed after its first `resumed_after` segments."""
 
     version: str
     name: str
@@ -86,8 +88,10 @@ class StepStarted:
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepFinished:
-    """A step ended. `rows` is how many it wrote, None where it wrote none by its nature (DDL, a check). `stats` is what
-    a hook says of itself.
+    """A step ended.
+
+    `rows` is the number of rows that it wrote, None if it is of a kind that does not write rows (DDL, a check). `stats`
+    are the statistics that a hook returned.
     """
 
     step: StepId
@@ -100,7 +104,7 @@ class StepFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class SegmentRetried:
-    """A segment could not get a lock (or lost a deadlock). It was rolled back and is tried again after a wait."""
+    """A segment did not get a lock, or lost a deadlock. It was rolled back and is retried after a wait."""
 
     version: str
     segment: int
@@ -112,11 +116,11 @@ class SegmentRetried:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillProgressed:
-    """How far a backfill is, told about once a second. Rows are those of the driving table that are committed.
+    """The progress of a backfill, emitted about once a second. Rows are committed rows of the driving table.
 
-    `estimated_rows` is what the planner believes there is in all, None where the table was never analysed;
-    `remaining_s` follows from it and from the rate of this run, waits included. `waiting_for` says why it waits now.
-    `elapsed_s` counts from when this run began to fill.
+    `estimated_rows` is the planner's estimate of all rows, None if the table was never analyzed; `remaining_s` follows
+    from it and from the rate of this run, waits included. `waiting_for` is the reason for the current wait. `elapsed_s`
+    counts from when this run began to fill.
     """
 
     step: StepId
@@ -133,7 +137,7 @@ class BackfillProgressed:
 
 @record(frozen=True, kw_only=True, slots=True)
 class HookProgressed:
-    """How far a hook says that it is: `done` of `total`, in what it counts; None where it does not know the total."""
+    """The progress that a hook reports: `done` of `total`, in its own unit; `total` is None if unknown."""
 
     step: StepId
     done: float
@@ -142,7 +146,7 @@ class HookProgressed:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BatchRetried:
-    """A batch failed and was rolled back. It is tried again, with `rows` rows, after a wait."""
+    """A batch failed and was rolled back. It is retried with `rows` rows after a wait."""
 
     step: StepId
     rows: int
@@ -154,7 +158,9 @@ class BatchRetried:
 
 @record(frozen=True, kw_only=True, slots=True)
 class OthersBlocked:
-    """We made others wait while a segment ran, the longest first. Over budget, it was cancelled and rolled back."""
+    """Other sessions waited for this run's locks during a segment; the longest wait comes first. If `over_budget`, the
+    segment was cancelled and rolled back.
+    """
 
     version: str
     segment: int
@@ -164,10 +170,9 @@ class OthersBlocked:
 
 @record(frozen=True, kw_only=True, slots=True)
 class DryRunFinished:
-    """A dry run ended: what it saw, in its last repetition, and what follows from all of them.
+    """A dry run ended: what its last repetition did, and what follows from all repetitions.
 
-    One that failed on the way has no estimate. `isolation` says whether tenants stay apart, None where that was not
-    proved.
+    A failed dry run has no estimate. `isolation` reports whether tenants are isolated, None if that was not checked.
     """
 
     statements: tuple[StatementTrace, ...]
@@ -179,7 +184,7 @@ class DryRunFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something that people should know; nothing went wrong."""
+    """Information for the user; nothing went wrong."""
 
     text: str
 
@@ -195,7 +200,7 @@ class MigrationFinished:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunFinished:
-    """The run ended; `diagnostics` say why where it did not end well."""
+    """The run ended; `diagnostics` give the reasons if it did not end well."""
 
     outcome: Outcome
     duration_ms: float
@@ -225,8 +230,9 @@ Emit = Callable[[Event], None]
 
 
 class Emitter:
-    """Passes each event to every listener, in order. `failures` holds what listeners raised: a listener that fails is
-    dropped, for it must not stop a migration.
+    """Forwarder of each event to every listener, in order.
+
+    A listener that raises is dropped, since it must not stop a migration; its exception is appended to `failures`.
     """
 
     def __init__(self, *listeners: Emit) -> None:

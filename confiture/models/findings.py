@@ -1,4 +1,4 @@
-"""What lint found."""
+"""The findings of lint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from confiture.models.records import record
 from confiture.models.settings import Severity
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-"""The worst first."""
+"""The severities, the worst first."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """A sure fix: the text from `start` to `end` (characters of the file, from 0) becomes `text`."""
+    """A safe fix: replace the text from `start` to `end` (characters of the file, from 0) by `text`."""
 
     path: str
     start: int
@@ -24,14 +24,14 @@ class Edit:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One place where a rule is broken.
+    """A violation of a rule at one place.
 
-    `message` says what is wrong here, `effect` what happens in production, `hint` what to do instead in words and
-    `remedy` the same as SQL ready to paste. `span` is None for what was found in a live database. `relation` is the
-    table, or other object, that it is about; `migration` the version of the migration that would run it. `lines` are
-    the first and the last line of the statement, None where the finding is about no statement.
+    `message` is what is wrong, `effect` what happens in production, `hint` what to do instead, and `remedy` the same as
+    SQL ready to paste. `span` is None for findings in a live database. `relation` is the table or other object
+    concerned; `migration` is the version of the migration that would run the statement. `lines` are the first and the
+    last line of the statement, None if the finding is not about a statement.
 
-    `subject` tells apart findings of one rule about one relation: the column, index or policy. `stable_rule` is the
+    `subject` distinguishes findings of one rule about one relation: the column, index or policy. `stable_rule` is the
     name of the rule that does not change when the rule is renamed; None if that is `rule`.
     """
 
@@ -56,10 +56,10 @@ class Finding:
 
 @record(frozen=True, kw_only=True, slots=True)
 class LintReport:
-    """All that was found, by file and line, and how much was read.
+    """All findings, by file and line, and the amount of input.
 
-    `suppressed` counts what ignore comments took away, `known` what the baseline did. `notes` are sentences about what
-    was not read.
+    `suppressed` counts the findings that ignore comments removed, `known` those that the baseline removed. `notes` are
+    sentences about what was not read.
     """
 
     findings: tuple[Finding, ...]

@@ -1,4 +1,4 @@
-"""Former names in the API of users' rules: code that uses them keeps working."""
+"""Former names in the API of custom lint rules: code that uses them keeps working."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def former_attributes(**names: str) -> Callable[[_Class], _Class]:
-    """Let instances be read by former names: `former_attributes(place="location")`."""
+    """Make attributes readable by their former names: `former_attributes(place="location")`."""
 
     def decorate(cls: _Class) -> _Class:
         for former, name in names.items():
@@ -22,7 +22,7 @@ def former_attributes(**names: str) -> Callable[[_Class], _Class]:
 
 
 def former_fields(**names: str) -> Callable[[_Class], _Class]:
-    """Let instances also be made with former names of their fields."""
+    """Accept former names of fields in the constructor too."""
 
     def decorate(cls: _Class) -> _Class:
         make: Callable[..., None] = cls.__init__  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What the database remembers of the migrations that ran."""
+"""The history of migrations that a database stores."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from confiture.models.records import record
 
 
 class MigrationState(StrEnum):
-    """How far a migration came."""
+    """The state of a migration in the history."""
 
     APPLIED = "applied"
     RUNNING = "running"
-    """Some of its segments have committed, not all: the next `up` resumes it."""
+    """Some of its segments have committed, but not all: the next `up` resumes it."""
     REVERTING = "reverting"
-    """Its `down` stopped midway: the next `down` resumes it."""
+    """Its `down` was interrupted: the next `down` resumes it."""
 
 
 class HistoryOrigin(StrEnum):
-    """How a migration came into the history."""
+    """The origin of a migration in the history."""
 
     RUN = "run"
     BASELINE = "baseline"
@@ -28,9 +28,9 @@ class HistoryOrigin(StrEnum):
 
 @record(frozen=True, kw_only=True, slots=True)
 class PredictionOutcome:
-    """What a dry run had predicted for a migration, and what its steps then took, in milliseconds.
+    """The time that a dry run predicted for a migration and the time that its steps took, in milliseconds.
 
-    The range is None where one dry run gave none.
+    The range is None if it was predicted from a single dry run.
     """
 
     predicted_ms: float
@@ -40,7 +40,7 @@ class PredictionOutcome:
 
     @property
     def was_within_range(self) -> bool:
-        """Whether the prediction held: the time is in its range, or within 15 % of it where it had none."""
+        """Whether the time is in the predicted range, or within 15 % of the prediction if there is no range."""
         low = self.predicted_ms * 0.85 if self.low_ms is None else self.low_ms
         high = self.predicted_ms * 1.15 if self.high_ms is None else self.high_ms
         return low <= self.measured_ms <= high
@@ -48,20 +48,20 @@ class PredictionOutcome:
 
 @record(frozen=True, kw_only=True, slots=True)
 class HistoryKey:
-    """Whose history it is: that of a project, and of one of its targets. `target` is empty: there are none yet."""
+    """The owner of a history: a project and one of its targets. `target` is always empty: targets do not exist yet."""
 
     project: str
     target: str = ""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The same, for our queries."""
+        """The key as parameters of the internal queries."""
         return {"project": self.project, "target": self.target}
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class OtherHistory:
-    """What a database holds of another project: version and checksum of each row."""
+    """The history of another project in the same database: version and checksum of each row."""
 
     project: str
     rows: tuple[tuple[str, str], ...]
@@ -69,10 +69,10 @@ class OtherHistory:
 
 @record(frozen=True, kw_only=True, slots=True)
 class AppliedMigration:
-    """A row of the history, in the order in which the rows were made (`position`).
+    """A row of the history, in insertion order (`position`).
 
-    `attempt` names the run whose journal tells which segments committed. `duration_ms` is the time that its segments
-    took, None while it is not applied and for a baseline; `prediction_outcome` is None where no dry run predicted it.
+    `attempt` names the run whose journal records which segments committed. `duration_ms` is the time that its segments
+    took, None for a baseline and while it is not applied; `prediction_outcome` is None if no dry run predicted it.
     """
 
     position: int
@@ -91,7 +91,7 @@ class AppliedMigration:
 
 
 class SegmentState(StrEnum):
-    """How far a segment came. Only a statement outside a transaction can be found as an intent."""
+    """The state of a segment. Only a statement outside a transaction can be left as an intent."""
 
     INTENT = "intent"
     DONE = "done"

@@ -1,4 +1,4 @@
-"""Hooks as data: when they run, and what one says that it did."""
+"""Data of hooks: their phases and their results."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 from confiture.models.migration import Phase
 
 HookPhase = Phase
-"""When a hook runs: the phases of a migration. `HookPhase.AFTER_DDL` is once the schema has changed."""
+"""The phases of a migration, as hooks name them. `HookPhase.AFTER_DDL` is after the schema changes."""
 
 TRANSACTION_ENDED = "transaction-ended"
-"""The code of the diagnostic for a hook that ended the transaction which it ran in, past its own connection."""
+"""The code of the diagnostic for a hook that ended its transaction without using its own connection."""
 _UNKNOWN_ROW_COUNT = -1
-"""What the driver says where PostgreSQL tells no number of rows."""
+"""The driver's row count if PostgreSQL reports none."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookResult:
-    """What a hook says that it did.
+    """The result of a hook.
 
-    `phase` is a HookPhase or its name in either case (`AFTER_DDL`, `after_ddl`), `hook_name` what reports call the
-    hook. `rows_affected` counts rows; None, the default, stands for those that its statements were seen to write.
-    `stats` is anything worth keeping, by name: it is shown with the step, and later hooks find it in `context.stats`.
+    `phase` is a HookPhase or its name in either case (`AFTER_DDL`, `after_ddl`); `hook_name` is the name of the hook in
+    reports. `rows_affected` is a number of rows; with None, the default, the rows that its statements wrote are
+    counted. `stats` are arbitrary statistics by name: they are printed with the step, and later hooks can read them
+    from `context.stats`.
 
-    Raises TypeError or ValueError for what none of that is.
+    Raise TypeError or ValueError if an argument is invalid.
 
     Example::
 
@@ -40,27 +41,27 @@ class HookResult:
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", parse_phase(self.phase))
         if not isinstance(self.hook_name, str) or not self.hook_name.strip():
-            raise ValueError(f"hook_name is the hook's name, not {self.hook_name!r}")
+            raise ValueError(f"hook_name must be a non-empty string, not {self.hook_name!r}")
         object.__setattr__(self, "rows_affected", _check_row_count(self.rows_affected))
         if not isinstance(self.stats, Mapping) or not all(isinstance(name, str) for name in self.stats):
-            raise TypeError(f"stats is a mapping from names to values, not {self.stats!r}")
+            raise TypeError(f"stats must be a mapping with string keys, not {self.stats!r}")
         object.__setattr__(self, "stats", dict(self.stats))
 
 
 def parse_phase(name: object) -> Phase:
-    """The phase of a name in either case. Raises ValueError with those that there are."""
+    """Return the phase with this name, in either case. Raise ValueError, with the valid names, if there is none."""
     try:
         return Phase(str(name).lower())
     except ValueError:
-        known = ", ".join(phase.name for phase in Phase)
-        raise ValueError(f"{name!r} is no phase of a migration: {known}") from None
+        phases = ", ".join(phase.name for phase in Phase)
+        raise ValueError(f"{name!r} is not a phase of a migration; the phases are {phases}") from None
 
 
 def _check_row_count(rows: object) -> int | None:
     if rows is None:
         return None
     if isinstance(rows, bool) or not isinstance(rows, int):
-        raise TypeError(f"rows_affected is a number of rows, not {rows!r}")
+        raise TypeError(f"rows_affected must be an integer or None, not {rows!r}")
     if rows < _UNKNOWN_ROW_COUNT:
         raise ValueError(f"rows_affected cannot be {rows}")
     return None if rows == _UNKNOWN_ROW_COUNT else rows

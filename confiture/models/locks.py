@@ -1,4 +1,4 @@
-"""What a running migration holds, whom it blocks, and who blocks it, at one moment."""
+"""A snapshot of a running migration's locks, of the sessions that it blocks and of those that block it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from confiture.models.trace import LockMode
 
 @record(frozen=True, kw_only=True, slots=True)
 class HeldLock:
-    """A lock that a session holds, or waits for (`granted` is false), on a relation."""
+    """A lock on a relation that a session holds, or waits for if not `granted`."""
 
     relation: str
     mode: LockMode
@@ -18,7 +18,7 @@ class HeldLock:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Blocker:
-    """A session that another one waits for, or a prepared transaction, which has no process: its `pid` is None.
+    """A session that another session waits for, or a prepared transaction, which has no process: its `pid` is None.
 
     `transaction_ms` is the age of its transaction.
     """
@@ -33,7 +33,7 @@ class Blocker:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RunningSession:
-    """A session of a run of ours. `transaction_ms` is the age of its transaction, None outside of one."""
+    """A session of one of Confiture's runs. `transaction_ms` is the age of its transaction, None outside of one."""
 
     pid: int
     application_name: str

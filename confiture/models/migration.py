@@ -1,4 +1,4 @@
-"""A migration as its file says it, before anything is rendered."""
+"""A migration as written in its file, before rendering."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MAX_NAME_LENGTH = 60
 
 
 class Phase(StrEnum):
-    """The phases of a migration, in the order in which they run; `on_error` and `down` stand apart.
+    """The phases of a migration, in the order in which they run; `on_error` and `down` are outside this order.
 
     Example::
 
-        HookPhase.AFTER_DDL  # the same class, as hooks know it
+        HookPhase.AFTER_DDL  # an alias of this class, for hooks
     """
 
     BEFORE_VALIDATION = "before_validation"
@@ -50,7 +50,7 @@ UP_PHASES = (
 
 @record(frozen=True, kw_only=True, slots=True)
 class ExpectedValue:
-    """The one value that a check returns, compared with `value`."""
+    """The single value that a check must return, compared with `value`."""
 
     operator: Operator
     value: Scalar
@@ -58,7 +58,7 @@ class ExpectedValue:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ExpectedRows:
-    """The rows that a check returns, in order."""
+    """The rows that a check must return, in order."""
 
     rows: tuple[tuple[Scalar, ...], ...]
 
@@ -68,13 +68,14 @@ Expectation = ExpectedValue | ExpectedRows
 
 @record(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What every step has. `timeout_ms` bounds each of its statements, `lock_timeout_ms` its waits for locks.
+    """Base class of all steps.
 
-    `name` is what the file calls it, None where it does not; `when` a Jinja expression that must hold for the step to
-    run. What holds `once` is not asked again when the migration is verified later.
+    `timeout_ms` limits each statement of the step, `lock_timeout_ms` its waits for locks. `name` is the name in the
+    file, None if it has none; `when` is a Jinja expression that must be true for the step to run. A step with `once` is
+    not run again when the migration is verified later.
 
-    `kind` names the kind of step in checksums. It is stored in the history of every database: it never changes. What
-    else a kind of step is, its StepKind in `plan/step_kinds` says.
+    `kind` names the kind of step in checksums. It is stored in the history of every database and must never change.
+    Everything else about a kind of step is in its StepKind in `plan/step_kinds`.
     """
 
     kind: ClassVar[str]
@@ -88,13 +89,13 @@ class Step:
 
     @property
     def located_source(self) -> LocatedSource:
-        """What the file says that the step runs: its SQL, or the name of its hook."""
+        """The text that defines the step: its SQL, or the name of its hook."""
         raise NotImplementedError
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepWithSql(Step):
-    """What every step has that SQL says."""
+    """A step that is defined by SQL."""
 
     sql: LocatedSource
 
@@ -113,7 +114,7 @@ class SqlStep(StepWithSql):
 
 @record(frozen=True, kw_only=True, slots=True)
 class FileStep(StepWithSql):
-    """A DDL file, taken as it is, or rendered where `is_template`."""
+    """A DDL file, used verbatim, or rendered if `is_template`."""
 
     kind = "FileStep"
 
@@ -122,7 +123,7 @@ class FileStep(StepWithSql):
 
 @record(frozen=True, kw_only=True, slots=True)
 class CheckStep(StepWithSql):
-    """A query (a template) and what it must return."""
+    """A query (a template) and its expected result."""
 
     kind = "CheckStep"
 
@@ -130,20 +131,21 @@ class CheckStep(StepWithSql):
 
 
 class OnConcurrentWrites(StrEnum):
-    """What a backfill does about writes to its tables while it runs."""
+    """The handling of concurrent writes to the tables of a backfill."""
 
     CAPTURE = "capture"
-    """Triggers note the keys that others write; those are filled again before the end."""
+    """Triggers record the keys that other sessions write; those are filled again before the end."""
     IGNORE = "ignore"
-    """Nobody writes: the backfill stops where it sees that somebody does."""
+    """No other session writes: the backfill stops if it detects a write."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ThrottleLimits:
-    """When a backfill slows down, and stops, for others; None for signals that it does not look at.
+    """The limits at which a backfill slows down or stops; None for signals that are not checked.
 
-    `replica_lag_ms` is the longest lag of a streaming replica, `wal_bytes_per_s` the highest rate of the whole server's
-    WAL, `long_transaction_ms` the age of the oldest transaction of others. `query` (a template) returns true to go on.
+    `replica_lag_ms` is the highest lag of a streaming replica, `wal_bytes_per_s` the highest WAL rate of the whole
+    server, `long_transaction_ms` the highest age of the oldest transaction of another session. `query` (a template)
+    must return true for the backfill to continue.
     """
 
     replica_lag_ms: int | None = 10_000
@@ -154,11 +156,10 @@ class ThrottleLimits:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillStep(StepWithSql):
-    """A batched fill. `sql` is a template in which `{{ batch }}` stands for the batch's condition.
+    """A batched backfill. `sql` is a template in which `{{ batch }}` is replaced by the condition of each batch.
 
-    `source` is the driving table and `alias` what the query calls it (default: the table's name). `key` is its batch
-    key; default: its primary key. `captures` says for each other table that the query reads which of its columns hold
-    the key.
+    `source` is the driving table and `alias` its name in the query (default: the table's name). `key` is its batch key;
+    default: its primary key. `captures` maps each other table that the query reads to its columns that hold the key.
     """
 
     kind = "BackfillStep"
@@ -177,11 +178,11 @@ class BackfillStep(StepWithSql):
 
 @record(frozen=True, kw_only=True, slots=True)
 class ReconcileStep(StepWithSql):
-    """Proves that a table equals its defining query (`sql`, a template), key by key.
+    """A check that a table equals its defining query (`sql`, a template), key by key.
 
-    The columns that the query returns are compared, by their names. `key` tells rows apart, by default the table's
-    primary key where the query returns it; `by` is the column by which both sides are compared first, by default the
-    tenant's.
+    The columns that the query returns are compared by name. `key` identifies rows; default: the table's primary key, if
+    the query returns it. `by` is the column by which both sides are first grouped and compared; default: the tenant
+    column.
     """
 
     kind = "ReconcileStep"
@@ -193,9 +194,9 @@ class ReconcileStep(StepWithSql):
 
 @record(frozen=True, kw_only=True, slots=True)
 class HookRegistration:
-    """A hook that can run: its name, its class, and where it was registered.
+    """A registered hook: its name, its class, and where it was registered.
 
-    `phase` is when it runs by itself, None for one that only runs where a step names it. A batched one runs apart from
+    `phase` is when it runs in every migration, None if it only runs in steps that name it. A batched hook runs outside
     the migration's transaction, to fill in batches.
     """
 
@@ -208,10 +209,10 @@ class HookRegistration:
 
 @record(frozen=True, kw_only=True, slots=True)
 class HookStep(Step):
-    """Runs a Python hook: `reference` is its registered name, or `module:Class`.
+    """A step that runs a Python hook: `reference` is its registered name, or `module:Class`.
 
-    `registration` is the hook itself where the migration's own file registers it. `source` is then the class as that
-    file writes it, without comments: it is part of what the migration does.
+    `registration` is the hook itself if the migration's own file registers it. `source` is then the source code of the
+    class without comments: it is part of the migration's content.
     """
 
     kind = "HookStep"
@@ -227,10 +228,10 @@ class HookStep(Step):
 
 
 def default_step_name(sql: str) -> str:
-    """What a step without a name is called: the beginning of its SQL, on one line.
+    """Return the name of a step that has none: the beginning of its SQL, on one line.
 
-    Checksums and the journal know the step by it, so it does not depend on what is secret; `hide_secrets` finds the
-    part of a value that it ends with.
+    Checksums and the journal identify the step by it, so it does not depend on secrets; `hide_secrets` finds the part
+    of a value that it ends with.
     """
     text = " ".join(sql.split())
     return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 1]}…"
@@ -238,7 +239,7 @@ def default_step_name(sql: str) -> str:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Requirement:
-    """A version that must be applied before, and where the file says so."""
+    """A version that must be applied before, and where the file requires it."""
 
     version: str
     span: Span
@@ -246,9 +247,10 @@ class Requirement:
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationFile:
-    """One migration file. `variables` are its own `vars`, not yet merged with those of the settings.
+    """A migration file. `variables` are its own `vars`, not yet merged with those of the settings.
 
-    One that is not `is_complete` has mistakes: it holds what could be read, so that all mistakes are told at once.
+    If not `is_complete`, the file has errors: the object holds what could be read, so that all errors are reported at
+    once.
     """
 
     version: str
@@ -263,9 +265,9 @@ class MigrationFile:
 
     @property
     def label(self) -> str:
-        """How people are shown the migration: its version and its name."""
+        """The migration as displayed: its version and its name."""
         return f"{self.version} {self.name}"
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
-        """The steps of a phase, none where the file does not have it."""
+        """Return the steps of a phase; none if the file does not have it."""
         return self.phases.get(phase, ())

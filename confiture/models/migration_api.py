@@ -1,4 +1,4 @@
-"""Migrations written in Python. What `up` and `down` call is recorded as steps; nothing runs by itself."""
+"""Migrations written in Python. The calls in `up` and `down` are recorded as steps; nothing runs immediately."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
-    """A step as a method of a migration was given it. `fields` are the keys that the step has in YAML."""
+    """A step as recorded by a method of a migration. `fields` are the keys that the step has in YAML."""
 
     phase: Phase
     fields: Mapping[str, Any]
@@ -27,15 +27,16 @@ class RecordedStep:
 
 
 class Migration:
-    """A migration in Python: a subclass says what it is, `up` says what it does, `down` how to undo that.
+    """Base class of migrations in Python: `up` applies the migration and `down` reverts it.
 
-    Both are called once, when the file is read, without a database: the methods they call record steps, which are
-    planned, linted, dry-run and run as those of a YAML file are. What only the data can decide belongs into a hook.
+    Both are called once, when the file is read, without a database. The methods that they call record steps, which are
+    planned, linted, dry-run and run like those of a YAML file. Logic that depends on the data belongs in a hook.
 
-    `version` and `name` default to what the file's name says. `requires` are versions that must be applied before,
-    `vars` variables for the templates of this migration. SQL is rendered with Jinja, as in YAML.
+    `version` and `name` default to those in the file name. `requires` are versions that must be applied before, `vars`
+    variables for the templates of this migration. SQL is rendered with Jinja, as in YAML.
 
-    The connection that it can be made with (`AddTotals(conn)`) must be that of the `Migrator`; recording needs none.
+    If it is constructed with a connection (`AddTotals(conn)`), that must be the connection of the `Migrator`; recording
+    needs none.
 
     Example::
 
@@ -64,33 +65,34 @@ class Migration:
         self._default_phase = Phase.DDL
 
     def up(self) -> None:
-        """Records the steps that apply the migration; a subclass says which. Hooks can be all that there is."""
+        """Record the steps that apply the migration; subclasses override it. A migration can consist of hooks alone."""
 
     def down(self) -> None:
-        """Records the steps that undo the migration. Without any it cannot be undone."""
+        """Record the steps that revert the migration. Without any, it cannot be reverted."""
 
     def load_ddl_files(self, files: Sequence[str], *, phase: str | None = None) -> None:
-        """Records a step for each DDL file, named as in YAML: from the schemas folder, or from the project's root.
+        """Record a step for each DDL file. Paths are as in YAML: relative to the schemas folder, or to the project's
+        root.
 
-        `phase` is where the steps run; by default in `ddl`, or in `down` where `down` records them.
+        `phase` is where the steps run; default: `ddl`, or `down` if called from `down`.
         """
         if isinstance(files, str):
-            raise TypeError("load_ddl_files takes a list of files")
+            raise TypeError("load_ddl_files() takes a list of paths, not a string")
         for file in files:
             self._record(phase, {"file": file})
 
     def execute(self, sql: str, *, phase: str | None = None, **common: Any) -> None:
-        """Records SQL: one statement or several.
+        """Record SQL: one statement or several.
 
-        `common` are the keys that each step may have: `name`, `when`, `once`, `timeout` and `lock_timeout` (such as
-        "5s").
+        `common` are the keys that every step can have: `name`, `when`, `once`, `timeout` and `lock_timeout` (for
+        example "5s").
         """
         self._record(phase, {"sql": sql, **common})
 
     def check(self, query: str, expect: Any = 0, *, phase: str | None = None, **common: Any) -> None:
-        """Records a query and what it must return: a value, a comparison such as `{">": 0}`, or `{"rows": []}`.
+        """Record a query and its expected result: a value, a comparison such as `{">": 0}`, or `{"rows": []}`.
 
-        It runs in `after_validation` unless `phase` says otherwise.
+        It runs in `after_validation` unless `phase` names another phase.
         """
         self._record(phase or self._check_phase, {"check": query, "expect": expect, **common})
 
@@ -105,7 +107,8 @@ class Migration:
         phase: str | None = None,
         **options: Any,
     ) -> None:
-        """Records a batched fill of `into` from the driving table `source`; `{{ batch }}` in `sql` limits it.
+        """Record a batched backfill of `into` from the driving table `source`; `{{ batch }}` in `sql` is the batch's
+        condition.
 
         `options` are the other keys of `backfill:` in YAML (`key`, `batch_rows`, `workers`, ...), in the same units.
         """
@@ -115,15 +118,15 @@ class Migration:
     def reconcile(
         self, *, table: str, sql: str, phase: str | None = None, name: str | None = None, **options: Any
     ) -> None:
-        """Records the proof that `table` equals its defining query. `options` are `key` and `by`.
+        """Record a check that `table` equals its defining query. `options` are `key` and `by`.
 
-        It runs in `after_validation` unless `phase` says otherwise.
+        It runs in `after_validation` unless `phase` names another phase.
         """
         step = {"reconcile": {"table": table, "sql": sql, **options}}
         self._record(phase or self._check_phase, step | _without_none(name=name))
 
     def hook(self, reference: str, *, phase: str | None = None, **common: Any) -> None:
-        """Records that a hook runs here: its registered name, or `module:Class`."""
+        """Record a step that runs a hook: its registered name, or `module:Class`."""
         self._record(phase, {"hook": reference, **common})
 
     @property
@@ -131,8 +134,8 @@ class Migration:
         return self._default_phase if self._default_phase is Phase.DOWN else Phase.AFTER_VALIDATION
 
     def _record(self, phase: str | None, fields: dict[str, Any]) -> None:
-        chosen = self._default_phase if phase is None else parse_phase(phase)
-        self._steps.append(RecordedStep(phase=chosen, fields=fields, call_site=caller_site(__file__)))
+        step_phase = self._default_phase if phase is None else parse_phase(phase)
+        self._steps.append(RecordedStep(phase=step_phase, fields=fields, call_site=caller_site(__file__)))
 
     @contextmanager
     def _default_phase_set(self, phase: Phase) -> Iterator[None]:
@@ -144,7 +147,7 @@ class Migration:
 
 
 def record_steps(migration: Migration) -> tuple[RecordedStep, ...]:
-    """The steps that `up` and `down` of a migration record. Raises whatever these raise."""
+    """Return the steps that `up` and `down` of a migration record. Exceptions of these propagate."""
     migration._steps.clear()
     migration.up()
     with migration._default_phase_set(Phase.DOWN):
@@ -153,7 +156,7 @@ def record_steps(migration: Migration) -> tuple[RecordedStep, ...]:
 
 
 def migration_connection(migration: Migration) -> psycopg.Connection[Any] | None:
-    """The connection that a migration was made with; None where it has none, as where its file is read."""
+    """Return the connection that a migration was constructed with; None if it has none, as when its file is read."""
     return migration._connection
 
 

@@ -1,4 +1,4 @@
-"""What will run: the plan, as data. `migrate show` prints it, run and dry run carry it out."""
+"""The plan as data: what will run. `migrate show` prints it; run and dry run execute it."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from confiture.models.source import RenderedSql
 from confiture.secrets import hide_secrets
 
 BATCH = '"confiture batch"'
-"""Stands in the statement of a backfill where the condition of each batch goes: to the parser it is a column."""
+"""Placeholder for the condition of each batch in the statement of a backfill: to the parser it is a column."""
 
 
 _WRITING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt", "create_table_as_stmt"})
 
 
 class Direction(StrEnum):
-    """Whether migrations are applied or undone."""
+    """Whether migrations are applied or reverted."""
 
     UP = "up"
     DOWN = "down"
 
 
 class TransactionMode(StrEnum):
-    """How a statement behaves towards a transaction."""
+    """The relation of a statement to transactions."""
 
     TRANSACTIONAL = "transactional"
     OUTSIDE = "outside"
-    """PostgreSQL refuses it inside a transaction."""
+    """PostgreSQL rejects it inside a transaction."""
     BATCHED = "batched"
-    """It commits many times by itself, and records how far it came."""
+    """It commits many times and records its progress."""
 
 
 class StepAction(StrEnum):
-    """What is done with the statements of a step. Whoever runs steps has a table with all of these."""
+    """The action for the statements of a step. Every module that runs steps handles all actions in a table."""
 
     EXECUTE = "execute"
-    """They run, one after the other; where they are batched, batch by batch."""
+    """The statements run one after the other; a batched statement runs batch by batch."""
     CHECK = "check"
-    """The one statement is a query that must return what the step expects."""
+    """The single statement is a query that must return what the step expects."""
     RECONCILE = "reconcile"
-    """The one statement is a query that a table must equal."""
+    """The single statement is a query that a table must equal."""
     HOOK = "hook"
-    """There are none: a Python hook runs."""
+    """There are no statements: a Python hook runs."""
 
     @property
     def only_reads(self) -> bool:
-        """Whether it asks what is there, changes nothing, and can be repeated later."""
+        """Whether it only reads, so that it can be repeated later."""
         return self in (StepAction.CHECK, StepAction.RECONCILE)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ConcurrentIndex:
-    """An index built or dropped CONCURRENTLY: what the catalog must say once the statement is done."""
+    """An index built or dropped CONCURRENTLY, as the catalog must show it after the statement."""
 
     name: str
     schema: str | None
@@ -73,11 +73,11 @@ class ConcurrentIndex:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """One SQL statement. `offset` is where it begins (characters, from 0) in its step's rendered text.
+    """An SQL statement. `offset` is its start (characters, from 0) in the rendered text of its step.
 
-    `node_kind` is PostgreSQL's name of the statement's kind (`create_stmt`). `is_concurrent` is whether only
-    CONCURRENTLY keeps it out of transactions, so that it has a form that can run in one; `original_sql` is the
-    statement as written, where this is that form.
+    `node_kind` is PostgreSQL's name for the kind of statement (`create_stmt`). `is_concurrent` is whether only
+    CONCURRENTLY keeps it out of transactions, so that it has a transactional form; if this is that form, `original_sql`
+    is the statement as written.
     """
 
     text: str
@@ -91,17 +91,17 @@ class Statement:
 
     @property
     def has_row_count(self) -> bool:
-        """Whether it is of a kind that writes rows, and tells how many."""
+        """Whether statements of its kind write rows and report how many."""
         return self.node_kind in _WRITING
 
     @property
     def display_text(self) -> str:
-        """The text as people are shown it, without marks of ours."""
+        """The text as displayed, without internal placeholders and without secrets."""
         return hide_secrets(self.text.replace(BATCH, "{{ batch }}"))
 
 
 class TableRef(NamedTuple):
-    """A table as SQL names it: the schema, where it is said, and the name, both unquoted."""
+    """A table as named in SQL: the schema, if given, and the name, both unquoted."""
 
     schema: str | None
     name: str
@@ -112,7 +112,7 @@ class TableRef(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class CaptureSpec:
-    """A table whose writes change what a backfill makes. `columns` hold the batch key, in its order."""
+    """A table whose writes change the result of a backfill. `columns` hold the batch key, in its order."""
 
     table: TableRef
     columns: tuple[str, ...]
@@ -120,11 +120,11 @@ class CaptureSpec:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedBackfill:
-    """How a step is filled in batches. Its one statement has `BATCH` where the batch's condition goes.
+    """The plan of a step that is filled in batches. Its single statement has `BATCH` in place of the batch's condition.
 
-    An empty `key` means the primary key of `source`. `target_columns` says of the columns of `source` that the
-    statement inserts as they are, under which name they reach `into`; None for UPDATE and DELETE. `conflict_columns`
-    are those of its ON CONFLICT, `constants` the columns of `into` that get the same value in each row.
+    An empty `key` means the primary key of `source`. `target_columns` maps columns of `source` that the statement
+    inserts unchanged to their names in `into`; None for UPDATE and DELETE. `conflict_columns` are those of its ON
+    CONFLICT, `constants` the columns of `into` that get the same value in each row.
     """
 
     into: TableRef
@@ -147,9 +147,9 @@ class PlannedBackfill:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedReconcile:
-    """How a table is held against its defining query, the step's one statement.
+    """The plan of comparing a table with its defining query, the step's single statement.
 
-    An empty `key` means the primary key, or what else is unique. Where `by_is_inferred`, the file does not name `by`: a
+    An empty `key` means the primary key, or another unique key. If `by_is_inferred`, the file does not name `by`: a
     query that does not return it is compared as one group.
     """
 
@@ -161,8 +161,8 @@ class PlannedReconcile:
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedHook:
-    """A Python hook that runs as a step, and what it is told: its migration, the direction, the environment's name and
-    the variables that templates see.
+    """A Python hook that runs as a step, and its context: its migration, the direction, the environment's name and the
+    variables of templates.
     """
 
     name: str
@@ -178,11 +178,11 @@ class PlannedHook:
 class PlannedStep:
     """A step, rendered and parsed. `number` counts from 1 within its phase.
 
-    `kind` is the frozen name of its kind, and `content` what that planned beyond the statements.
+    `kind` is the frozen name of its kind, and `content` the part of its plan that is not statements.
 
-    A step whose statements commit apart appears once in each segment, with the statements that run there; `part` and
-    `parts` then tell them apart. `missing_variables` are the variables that its templates lack: it cannot run, and has
-    no statements. `skip_reason` says why a step does not run, `note` what people should know of one that does.
+    A step whose statements commit separately appears once in each segment, with the statements that run there; `part`
+    and `parts` distinguish these. `missing_variables` are the variables that its templates lack: it cannot run and has
+    no statements. `skip_reason` is why a step does not run, `note` is a remark about a step that runs.
     """
 
     phase: Phase
@@ -205,40 +205,40 @@ class PlannedStep:
 
     @property
     def expect(self) -> Expectation | None:
-        """What its query must return, None where it is not a check."""
+        """The expected result of its query, None if it is not a check."""
         return self.content if isinstance(self.content, ExpectedValue | ExpectedRows) else None
 
     @property
     def backfill(self) -> PlannedBackfill | None:
-        """How it is filled in batches, None where it is not a backfill."""
+        """The plan of its batches, None if it is not a backfill."""
         return self.content if isinstance(self.content, PlannedBackfill) else None
 
     @property
     def reconcile(self) -> PlannedReconcile | None:
-        """What its query is compared with, None where it is not a reconcile."""
+        """The table that its query is compared with, None if it is not a reconcile."""
         return self.content if isinstance(self.content, PlannedReconcile) else None
 
     @property
     def hook(self) -> PlannedHook | None:
-        """The hook that it runs, None where it runs none."""
+        """The hook that it runs, None if it is not a hook."""
         return self.content if isinstance(self.content, PlannedHook) else None
 
     @property
     def transaction_mode(self) -> TransactionMode:
-        """How the step behaves towards a transaction; its statements agree, once it is cut."""
+        """The transaction mode of the step; after it is split into segments, all of its statements agree."""
         if self.hook is not None and self.hook.is_batched:
             return TransactionMode.BATCHED
         return self.statements[0].transaction_mode if self.statements else TransactionMode.TRANSACTIONAL
 
     @property
     def label(self) -> str:
-        """How people are shown the step."""
+        """The step as displayed."""
         return self.name if self.parts == 1 else f"{self.name} ({self.part}/{self.parts})"
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepId:
-    """Names a step of a run. `number` counts from 1 within the phase, `part` within a step that was cut."""
+    """The identity of a step in a run. `number` counts from 1 within the phase, `part` within a step that was split."""
 
     version: str
     phase: Phase
@@ -251,7 +251,7 @@ class StepId:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """What commits together. Outside a transaction it is one statement. `number` counts from 1."""
+    """Steps that commit together. Outside a transaction it is a single statement. `number` counts from 1."""
 
     number: int
     steps: tuple[PlannedStep, ...]
@@ -260,7 +260,7 @@ class Segment:
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepChecksum:
-    """The checksum of one step as its file says it, with what people call it, so that drift can be named."""
+    """The checksum of one step as written in its file, with its label, so that drift can be reported by step."""
 
     phase: Phase
     label: str
@@ -268,7 +268,7 @@ class StepChecksum:
 
 
 class MigrationChecksums(NamedTuple):
-    """What identifies the up phases of a migration, blind to white space and comments: as a whole, and step by step."""
+    """The checksums of a migration's up phases, as a whole and step by step. They ignore white space and comments."""
 
     migration: str
     steps: tuple[StepChecksum, ...]
@@ -276,7 +276,7 @@ class MigrationChecksums(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class PlannedMigration:
-    """A migration cut into segments. `checksums` works them out at the first call: not every command needs them."""
+    """A migration split into segments. `checksums` computes them on its first call: not every command needs them."""
 
     migration: MigrationFile
     direction: Direction
@@ -291,7 +291,7 @@ class PlannedMigration:
 
     @property
     def step_checksums(self) -> tuple[StepChecksum, ...]:
-        """The checksum of each step of these."""
+        """The checksum of each step of the up phases."""
         return self.checksums().steps
 
     @property
@@ -306,7 +306,7 @@ class PlannedMigration:
 
     @property
     def missing_variables(self) -> tuple[Diagnostic, ...]:
-        """The variables that keep it from running, in the order in which its steps ask for them."""
+        """The variables that keep it from running, in the order in which its steps need them."""
         segments = (*self.segments, *self.on_error)
         return tuple(
             dict.fromkeys(one for segment in segments for step in segment.steps for one in step.missing_variables)

@@ -1,4 +1,4 @@
-"""What a dry run predicts of a migration."""
+"""The prediction of a dry run for a migration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from confiture.models.trace import Estimate
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """How long a migration was predicted to take on a database, in milliseconds, and from how many dry runs.
+    """The time that a migration is predicted to take on a database, in milliseconds, and the number of dry runs.
 
-    `database` is its label, `checksum` the migration's. The range is None where one run gave none.
+    `database` is its label, `checksum` the migration's. The range is None if there was a single run.
     """
 
     database: str
@@ -24,7 +24,7 @@ class Prediction:
 
     @classmethod
     def of(cls, database: str, version: str, checksum: str, estimate: Estimate) -> Prediction:
-        """The prediction that an estimate makes."""
+        """Return the prediction that follows from an estimate."""
         return cls(
             database=database,
             version=version,

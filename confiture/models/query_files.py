@@ -1,4 +1,4 @@
-"""Files of our own SQL: statements below headings (`-- name: history`), and the qualified text beside them."""
+"""Files of Confiture's own SQL: statements below headings (`-- name: history`), and the qualified text next to them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 
 QUALIFIED = ".qualified.sql"
-"""How the file ends whose text runs; `confiture.sql.qualification` writes it from the `.sql` file beside it."""
+"""The suffix of the file whose text runs; `confiture.sql.qualification` generates it from the `.sql` file next to it.
+"""
 _HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def parse_query_file(text: str) -> Mapping[str, str]:
-    """The statements of a file by name. A file without headings is one text without a name."""
+    """Return the statements of a file by name. A file without headings is one text with an empty name."""
     first, *parts = _HEADING.split(text)
     if not parts:
         return {"": first.strip()}

@@ -1,4 +1,4 @@
-"""What holding a table against its defining query gave, and what verifying applied migrations gave."""
+"""The results of comparing a table with its defining query, and of verifying applied migrations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Values = Mapping[str, str | None]
 
 
 class DifferenceKind(StrEnum):
-    """What is wrong with a row."""
+    """The kind of difference of a row."""
 
     MISSING = "missing"
-    """The query gives it, the table does not have it."""
+    """The query returns the row, the table does not have it."""
     EXTRA = "extra"
-    """The table has it, the query does not give it."""
+    """The table has the row, the query does not return it."""
     CHANGED = "changed"
-    """Both have a row of this key, with other values."""
+    """Both have a row with this key, with different values."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A row that differs: its key, and what each side has; None for the side that has no such row."""
+    """A row that differs: its key and the values of each side; None for a side that has no such row."""
 
     kind: DifferenceKind
     key: Values
@@ -43,9 +43,9 @@ class Difference:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """The rows that differ. Where `is_exact` is false, only a part was looked at: the numbers are the least there are.
+    """The rows that differ. If not `is_exact`, only some groups were compared: the numbers are lower bounds.
 
-    `rows` are the first of them, in the order of the key.
+    `rows` are the first of them, in key order.
     """
 
     missing: int
@@ -57,7 +57,7 @@ class Differences:
 
 @record(frozen=True, kw_only=True, slots=True)
 class SkippedColumn:
-    """A column that was not compared, and why."""
+    """A column that was not compared, and the reason."""
 
     column: str
     reason: str
@@ -65,13 +65,12 @@ class SkippedColumn:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ReconcileResult:
-    """A table held against its defining query.
+    """The result of comparing a table with its defining query.
 
-    `by` is the column by which both sides were put into groups, None where all rows are one group. The hashes are sums
-    over the rows, as text: they do not fit into a bigint. `compared_columns` are the columns,
-    `columns_compared_as_text` those of them whose type has no hash function, so that their text was compared. `key` is
-    empty where nothing tells rows apart. `differing_groups` are the first of those that differ, None for NULL.
-    `differences` is None where both sides equal.
+    `by` is the column by which both sides were grouped, None if all rows are one group. The hashes are sums over the
+    rows, as text: they do not fit into a bigint. `columns_compared_as_text` are those of `compared_columns` whose type
+    has no hash function. `key` is empty if nothing identifies rows. `differing_groups` are the first groups that
+    differ; None stands for NULL. `differences` is None if both sides are equal.
     """
 
     table: str
@@ -97,18 +96,18 @@ class ReconcileResult:
 
 
 class VerifyVerdict(StrEnum):
-    """How a step of an applied migration stands today."""
+    """The current result of a step of an applied migration."""
 
     HOLDS = "holds"
     FAILS = "fails"
     CANNOT_RUN = "cannot run"
-    """What it asks for is not there any more, as a later migration changed it; or it would write."""
+    """An object that it uses no longer exists because a later migration changed it; or the step would write."""
     SKIPPED = "skipped"
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
-    """A check or a reconcile that was run again. `diagnostic` says why it does not hold or cannot run."""
+    """A check or a reconcile that was run again. `diagnostic` is why it does not hold or cannot run."""
 
     migration: str
     step: StepId
@@ -119,13 +118,13 @@ class VerifyResult:
     diagnostic: Diagnostic | None = None
 
     def with_duration(self, duration_ms: float) -> VerifyResult:
-        """The same, with the time that it took."""
+        """Return a copy with the time that it took."""
         return replace(self, duration_ms=duration_ms)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class VerifyReport:
-    """All steps that were run again, in the order of their migrations. `notes` say what was left out."""
+    """All steps that were run again, in the order of their migrations. `notes` list what was left out."""
 
     database: str
     environment: str
@@ -133,5 +132,5 @@ class VerifyReport:
     notes: tuple[str, ...] = ()
 
     def with_verdict(self, verdict: VerifyVerdict) -> tuple[VerifyResult, ...]:
-        """Those with that verdict."""
+        """Return the results with that verdict."""
         return tuple(step for step in self.steps if step.verdict is verdict)

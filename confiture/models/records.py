@@ -1,4 +1,4 @@
-"""Records: classes of data that is never changed. A large schema has a hundred thousand of them."""
+"""Records: immutable data classes. A large schema has a hundred thousand instances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ else:
     from operator import attrgetter
 
     def record(*, frozen, order=False, **options):
-        """A dataclass that only the type checker keeps frozen.
+        """Make a dataclass that only the type checker keeps frozen.
 
-        Python's own guard makes an instance three times as expensive, and a large schema is a hundred thousand. What
-        compares and shows values is not compiled for each class, which would take half of the time of an import.
+        Python's own guard makes creating an instance three times as expensive. The methods that compare and print
+        values are not compiled for each class, which would take half of the import time.
         """
         if order:
             return dataclass(unsafe_hash=frozen, order=True, **options)
@@ -41,7 +41,7 @@ else:
         return f"{type(self).__qualname__}({', '.join(parts)})"
 
     def replace(record, /, **changes):
-        """A copy of a record with other fields, as `dataclasses.replace` makes it, in a quarter of the time."""
+        """Return a copy of a record with changed fields, like `dataclasses.replace`, in a quarter of the time."""
         copy = _copier(type(record))(record)
         for name, new in changes.items():
             setattr(copy, name, new)
@@ -49,7 +49,7 @@ else:
 
     @cache
     def _copier(cls):
-        """A function that copies records of a class, compiled as `dataclasses` does: a loop takes twice as long."""
+        """Return a function that copies records of a class. It is compiled, since a loop takes twice as long."""
         lines = [
             "def copy_record(record):",
             "    copy = new(cls)",
@@ -57,12 +57,12 @@ else:
             "    return copy",
         ]
         names = {"new": object.__new__, "cls": cls}
-        exec("\n".join(lines), names)  # noqa: S102 (the names of our own fields)
+        exec("\n".join(lines), names)  # noqa: S102 (the names are those of internal fields)
         return names["copy_record"]
 
 
 def default_of(cls: type[Any], name: str) -> Any:
-    """The default of a field of a record: what describes or reads the field states no other."""
+    """Return the default of a field of a record, so that defaults are defined in one place."""
     return next(field.default for field in fields(cls) if field.name == name)
 
 

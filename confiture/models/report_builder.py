@@ -1,4 +1,4 @@
-"""Folds the events of a run into its report."""
+"""Fold the events of a run into its report."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from confiture.models.reports import MigrationReport, RunReport, StepReport
 
 
 class ReportBuilder:
-    """A listener whose `report` is always that of the events so far."""
+    """A listener whose `report` reflects the events so far."""
 
     def __init__(self) -> None:
         self.report = RunReport(direction=Direction.UP, dry_run=False, environment="", database="")
 
     def __call__(self, event: Event) -> None:
-        """Takes in one event."""
+        """Apply one event."""
         self.report = apply_event(self.report, event)
 
 
 def apply_event(report: RunReport, event: Event) -> RunReport:
-    """The report after one more event."""
+    """Return the report after one more event."""
     match event:
         case RunStarted():
             return RunReport(
@@ -62,8 +62,8 @@ def apply_event(report: RunReport, event: Event) -> RunReport:
             return _update_migration(report, event.step.version, steps=(*before, step))
         case SegmentRetried():
             migration = _find_migration(report, event.version)
-            kept = tuple(step for step in migration.steps if step.step.segment < event.segment)
-            return _update_migration(report, event.version, steps=kept, retries=migration.retries + 1)
+            steps = tuple(step for step in migration.steps if step.step.segment < event.segment)
+            return _update_migration(report, event.version, steps=steps, retries=migration.retries + 1)
         case MigrationFinished():
             return _update_migration(report, event.version, outcome=event.outcome, duration_ms=event.duration_ms)
         case RunFinished():
@@ -72,7 +72,7 @@ def apply_event(report: RunReport, event: Event) -> RunReport:
 
 
 def _apply_run_event(report: RunReport, event: Event) -> RunReport:
-    """The report after an event that belongs to the run as a whole."""
+    """Return the report after an event that concerns the whole run."""
     match event:
         case OthersBlocked():
             return replace(report, blocked=(*report.blocked, event))
@@ -104,7 +104,7 @@ def _pending_migration(label: str) -> MigrationReport:
 
 
 def _finish_run(report: RunReport, event: RunFinished) -> RunReport:
-    """What was begun and did not end has the run's own outcome."""
+    """Give migrations that began and did not end the outcome of the run."""
     migrations = tuple(
         replace(migration, outcome=event.outcome) if migration.steps and migration.outcome is None else migration
         for migration in report.migrations
@@ -132,6 +132,6 @@ def _find_position(report: RunReport, version: str) -> int:
 
 
 def _update_migration(report: RunReport, version: str, **changes: object) -> RunReport:
-    place, migrations = _find_position(report, version), report.migrations
-    changed = replace(migrations[place], **changes)  # type: ignore[arg-type]
-    return replace(report, migrations=(*migrations[:place], changed, *migrations[place + 1 :]))
+    position, migrations = _find_position(report, version), report.migrations
+    migration = replace(migrations[position], **changes)  # type: ignore[arg-type]
+    return replace(report, migrations=(*migrations[:position], migration, *migrations[position + 1 :]))

@@ -1,4 +1,4 @@
-"""What a run did: the one report that every output format renders."""
+"""The report of a run. Every output format renders this report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.models.trace import DryRunWarning, Estimate, LockTrace, Statement
 
 @record(frozen=True, kw_only=True, slots=True)
 class StepReport:
-    """A step that ran, or was skipped. `duration_ms` is measured; `rows` as in StepFinished."""
+    """A step that ran, or was skipped. `duration_ms` is measured; `rows` is as in StepFinished."""
 
     step: StepId
     outcome: Outcome
@@ -28,15 +28,15 @@ class StepReport:
 
     @property
     def note_and_stats(self) -> str | None:
-        """What people should know of the step: its note, and what a hook says of itself."""
-        told = [self.note] if self.note else []
-        told += [f"{name}: {value}" for name, value in (self.stats or {}).items()]
-        return ", ".join(told) or None
+        """The note of the step and the statistics that a hook returned, as one text."""
+        parts = [self.note] if self.note else []
+        parts += [f"{name}: {value}" for name, value in (self.stats or {}).items()]
+        return ", ".join(parts) or None
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class MigrationReport:
-    """A migration of the run. `outcome` is None for one that the run did not reach."""
+    """A migration of the run. `outcome` is None if the run did not reach it."""
 
     version: str
     name: str
@@ -47,16 +47,16 @@ class MigrationReport:
 
     @property
     def rows(self) -> int:
-        """All rows that its steps wrote."""
+        """The number of rows that all of its steps wrote."""
         return sum(step.rows or 0 for step in self.steps)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ProgressInterval:
-    """What a backfill did between two looks at it, in seconds from when this run began to fill.
+    """The progress of a backfill between two polls, in seconds since this run began to fill.
 
-    `source_rows` of the driving table were committed in `batches`; `batch_rows` is how many the next one was to take at
-    its end, `retries` how many batches were tried again. It was held back for `waiting_s`, the longest by
+    `source_rows` of the driving table were committed in `batches`. `batch_rows` is the size of the next batch at the
+    end of the interval, `retries` the number of retried batches. It waited for `waiting_s`, the longest for the reason
     `waiting_for`.
     """
 
@@ -72,11 +72,10 @@ class ProgressInterval:
 
 @record(frozen=True, kw_only=True, slots=True)
 class BackfillReport:
-    """A batched backfill of the run, up to the `last` that was told of it.
+    """A batched backfill of the run, up to its `last` event.
 
-    `first` says what earlier runs had committed. `intervals` follow each other without gaps; there are few hundred
-    however long it takes. `waiting_s_by_reason` says for how many seconds it was held back (slowed down or stopped) by
-    what.
+    `first` is what earlier runs had committed. `intervals` follow each other without gaps; there are a few hundred,
+    regardless of the run time. `waiting_s_by_reason` is how many seconds it was slowed down or stopped, by reason.
     """
 
     first: BackfillProgressed
@@ -84,20 +83,20 @@ class BackfillReport:
     intervals: tuple[ProgressInterval, ...] = ()
     retries: int = 0
     unreported_retries: int = 0
-    """Those since `last`."""
+    """The retries since `last`."""
     waiting_s_by_reason: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def median_batch_rows(self) -> float | None:
-        """Half of the batches of this run took no more rows of the driving table; None before the first one.
+        """The median size of this run's batches in rows of the driving table; None before the first batch.
 
-        Batches between the same two looks count as equal.
+        Batches between the same two polls count as equal.
         """
-        told = sorted((one.source_rows / one.batches, one.batches) for one in self.intervals if one.batches)
-        half, seen = sum(batches for _, batches in told) / 2, 0
-        for size, batches in told:
-            seen += batches
-            if seen >= half:
+        sizes = sorted((one.source_rows / one.batches, one.batches) for one in self.intervals if one.batches)
+        half, count = sum(batches for _, batches in sizes) / 2, 0
+        for size, batches in sizes:
+            count += batches
+            if count >= half:
                 return size
         return None
 
@@ -115,47 +114,47 @@ class RunReport:
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    """What lint found in the migrations before they ran."""
+    """The findings of lint in the migrations before they ran."""
     diagnostics: tuple[Diagnostic, ...] = ()
     statements: tuple[StatementTrace, ...] = ()
-    """Of a dry run: what each statement was seen to do, in the last repetition."""
+    """Dry run only: what each statement did in the last repetition."""
     warnings: tuple[DryRunWarning, ...] = ()
     leftovers: tuple[str, ...] = ()
-    """What the rollback of a dry run did not take back."""
+    """Effects of a dry run that its rollback did not revert."""
     estimate: Estimate | None = None
     isolation: IsolationReport | None = None
-    """Of a dry run: whether tenants stay apart; None where that was not proved."""
+    """Dry run only: whether tenants are isolated; None if that was not checked."""
     blocked: tuple[OthersBlocked, ...] = ()
     backfills: tuple[BackfillReport, ...] = ()
 
     @property
     def execution_time_ms(self) -> float:
-        """How long the run took, from its first connection, in milliseconds."""
+        """The time that the run took from its first connection, in milliseconds."""
         return self.duration_ms
 
     @property
     def rows_affected(self) -> int:
-        """All rows that the run wrote; of a backfill that was sampled, those of the sample."""
+        """The number of rows that the run wrote; for a sampled backfill, those of the sample."""
         return sum(migration.rows for migration in self.migrations)
 
     @property
     def estimated_production_time_ms(self) -> float | None:
-        """How long the real run will take, by what a dry run measured; None where it is not known."""
+        """The estimated time of the real run, from what a dry run measured; None if unknown."""
         return self.estimate.production_ms if self.estimate else None
 
     @property
     def estimated_range_low_ms(self) -> float | None:
-        """Where the range begins that is meant to hold the real time; None where one run says too little."""
+        """The lower end of the range that is meant to contain the real time; None if a single run is not enough."""
         return self.estimate.low_ms if self.estimate else None
 
     @property
     def estimated_range_high_ms(self) -> float | None:
-        """Where that range ends."""
+        """The upper end of that range."""
         return self.estimate.high_ms if self.estimate else None
 
     @property
     def confidence_percent(self) -> float | None:
-        """The chance that the real time is within 15 % of the estimate; None where one run says too little."""
+        """The probability that the real time is within 15 % of the estimate; None if a single run is not enough."""
         return self.estimate.confidence_percent if self.estimate else None
 
     @property
@@ -170,10 +169,10 @@ class RunReport:
 
     @property
     def sampled_steps(self) -> frozenset[StepId]:
-        """The backfills of a dry run of which only a sample ran: their rows are those of the sample."""
+        """The backfills that a dry run only sampled: their rows are those of the sample."""
         return frozenset(statement.step for statement in self.statements if statement.weight != 1)
 
     @property
     def locked_tables(self) -> tuple[str, ...]:
-        """The tables that a dry run keeps readers or writers out of, the worst first."""
+        """The tables on which a dry run blocks reads or writes, the worst first."""
         return tuple(lock.relation for lock in worst_locks(self.locks))

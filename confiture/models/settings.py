@@ -1,4 +1,4 @@
-"""What confiture.yaml, the environment and the options say, merged."""
+"""The settings, merged from confiture.yaml, the environment and the command line."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from confiture.models.records import record
 from confiture.models.source import LocatedSource, SourceFile
 
 DEFAULT_PROJECT = "default"
-"""The project whose history a database holds if the settings name none. Never a folder's name: a clone has another."""
+"""The project name if the settings give none. It is never a folder's name, since a clone has another one."""
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 PROJECT_NAME_HINT = "use up to 63 letters, digits, `_`, `.` and `-`, and begin with a letter or a digit"
 
 EMBEDDED = "embedded"
-"""The database URL that stands for the project's own embedded server."""
+"""The database URL that selects the project's embedded server."""
 
 OLDEST_LINTED, NEWEST_LINTED = 14, 18
-"""The major versions of PostgreSQL that lint knows."""
+"""The major versions of PostgreSQL that lint supports."""
 
 Severity = Literal["error", "warning", "info"]
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class DatabaseSettings:
-    """Where the database is, and how patient we are.
+    """The database, and how long to wait for its locks.
 
-    `url` may hold a password: it is never printed. `url_from` says which setting gave it. An empty URL leaves all
-    to the PG* variables.
+    `url` can contain a password and is never printed. `url_from` is the setting that it comes from. With an empty URL,
+    the PG* variables apply.
     """
 
     url: str = field(default=EMBEDDED, repr=False)
@@ -45,9 +45,9 @@ class DatabaseSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancySettings:
-    """Which column names the tenant, and which tables (glob patterns) have it.
+    """The tenant column, and the tables (glob patterns) that have it.
 
-    `is_set` is whether the settings say anything of it: rules about tenants are silent where they do not.
+    `is_set` is whether the settings configure tenancy: rules about tenants report nothing otherwise.
     """
 
     column: str = "tenant_id"
@@ -58,9 +58,9 @@ class TenancySettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RuleSettings:
-    """An entry of `linting.rules` as written: the type is that of some rule, which knows what `options` it takes.
+    """An entry of `linting.rules` as written. `type` is the type of a rule, which validates the `options`.
 
-    None stands for what the entry leaves out. `spans` says where its keys stand, `span` where it begins.
+    None stands for what the entry leaves out. `spans` are the positions of its keys, `span` is its start.
     """
 
     type: str
@@ -74,10 +74,10 @@ class RuleSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class LintSettings:
-    """What lint looks for. `file` is the settings file, which the spans of the entries point into.
+    """The configuration of lint. `file` is the settings file that the spans of the entries refer to.
 
-    `postgres_version` is the major version that the migrations are meant for, None for that of the database, or the
-    newest. Findings of `block_migrations` or worse keep migrations from running; None: none do.
+    `postgres_version` is the major version that the migrations target, None for that of the database, or the newest.
+    Findings of severity `block_migrations` or worse keep migrations from running; with None, no findings do.
     """
 
     rules: tuple[RuleSettings, ...] = ()
@@ -90,16 +90,16 @@ class LintSettings:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """A project's settings for one environment. Folders are absolute; `root` is where confiture.yaml stands."""
+    """A project's settings for one environment. Folders are absolute; `root` is the folder of confiture.yaml."""
 
     root: Path
     environment: str
     project: str = DEFAULT_PROJECT
-    """Names the project's history in a database, which may hold those of several projects."""
+    """The name of the project's history in a database, which can hold the histories of several projects."""
     is_named: bool = False
     """Whether the settings name the project."""
     protected: bool = False
-    """Whether a dry run must be asked for twice: it takes real locks and leaves dead rows."""
+    """Whether a dry run must be requested twice: it takes real locks and leaves dead rows."""
     database: DatabaseSettings
     migrations: Path
     schemas: Path
@@ -113,10 +113,10 @@ class Settings:
 
     @property
     def history(self) -> HistoryKey:
-        """Whose history it is that these settings read and write."""
+        """The key of the history that these settings read and write."""
         return HistoryKey(project=self.project)
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders that the project's files lie in."""
+        """The folders that contain the project's files."""
         return (self.root, self.schemas, self.migrations)

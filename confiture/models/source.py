@@ -1,4 +1,4 @@
-"""Text that stands in a file, and where in that file each character of it stands."""
+"""Text from a file, and the position of each of its characters in that file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from confiture.models.records import record
 
 @record(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """A file that was read. `path` is how people are shown it: relative to the project's root.
+    """A file that was read. `path` is how it is displayed: relative to the project's root.
 
-    `shown_text` is as long as the text, without its passwords; None if it has none.
+    `shown_text` is the text with its passwords masked, of the same length; None if it has none.
     """
 
     path: str
@@ -22,14 +22,16 @@ class SourceFile:
     shown_text: str | None = field(default=None, repr=False, compare=False)
 
     def excerpt(self, line: int) -> str | None:
-        """The line (counted from 1) without its end and its passwords, or None where the file has no such line."""
+        """Return the line (counted from 1) without its line end and its passwords, or None if the file has no such
+        line.
+        """
         text = self.text if self.shown_text is None else self.shown_text
         return _line_text(text, line - 1).rstrip("\r") if 0 < line <= len(_line_starts(text)) else None
 
     def diagnostic(
         self, span: Span, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
     ) -> Diagnostic:
-        """A diagnostic at a place in this file, with the line that stands there."""
+        """Return a diagnostic at a place in this file, with that line as its excerpt."""
         return Diagnostic(
             code=code, message=message, span=span, excerpt=self.excerpt(span.line), detail=detail, hint=hint
         )
@@ -39,9 +41,9 @@ class SourceFile:
 class LocatedSource:
     """A piece of text inside a file: a whole DDL file, or a scalar in a YAML file.
 
-    `line` and `column` (from 1) are where its first character stands; `indent` is how many columns of the file
-    precede each following line. Where YAML folded lines or read escapes, `offsets` says of each character where it
-    stands in the file (from 0).
+    `line` and `column` (from 1) are the position of its first character; `indent` is the number of columns of the file
+    before each following line. If YAML folded lines or read escapes, `offsets` has the offset of each character in the
+    file (from 0).
     """
 
     text: str
@@ -53,11 +55,11 @@ class LocatedSource:
 
     @property
     def start(self) -> Span:
-        """Where the text begins."""
+        """The position where the text begins."""
         return Span(path=self.file.path, line=self.line, column=self.column)
 
     def span_at(self, line: int, column: int) -> Span:
-        """The place in the file of a place in this text; both arguments count from 0."""
+        """Return the position in the file of a position in this text; both arguments count from 0."""
         if self.offsets:
             return self._span_by_offsets(line, column)
         skipped = self.indent if line else self.column - 1
@@ -72,10 +74,10 @@ class LocatedSource:
 
 @record(frozen=True, kw_only=True, slots=True)
 class RenderedSql:
-    """What a template became, and which line of the template made which part of it.
+    """The output of a template, and which line of the template produced which part of it.
 
-    `line_marks` are offsets into `text`, each with the template's line (from 0) that made what follows; None where line
-    n came from line n. `private_values` are what the template made of private variables.
+    `line_marks` are offsets into `text`, each with the template's line (from 0) that produced the following text; None
+    if line n came from line n. `private_values` are what the template produced from private variables.
     """
 
     text: str
@@ -84,15 +86,15 @@ class RenderedSql:
     private_values: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def span_at(self, offset: int) -> Span:
-        """The place in the file of the character at `offset` (from 0) of the rendered text.
+        """Return the position in the file of the character at `offset` (from 0) of the rendered text.
 
-        On a line that the template changed, what stands before and behind the change corresponds; where it begins
-        stands for the change itself.
+        On a line that the template changed, the text before and after the change is mapped exactly; the change itself
+        is mapped to its start.
         """
         line = bisect_right(_line_starts(self.text), offset) - 1
         begin = _line_starts(self.text)[line]
         mark, origin = (begin, line) if self.line_marks is None else self._find_mark(offset)
-        # templates also end lines at a lone carriage return
+        # templates also treat a lone carriage return as a line end
         origin = min(origin, len(_line_starts(self.source.text)) - 1)
         written = _line_text(self.source.text, origin)
         piece = self.text[max(mark, begin) : offset + 1]
@@ -108,48 +110,48 @@ class RenderedSql:
     def diagnostic(
         self, offset: int, code: str, message: str, *, detail: tuple[str, ...] = (), hint: str | None = None
     ) -> Diagnostic:
-        """A diagnostic at a character of the rendered text, placed in the file it came from."""
+        """Return a diagnostic at a character of the rendered text, with its position in the source file."""
         return self.source.file.diagnostic(self.span_at(offset), code, message, detail=detail, hint=hint)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class SourceLocation:
-    """A character (from 0) of a rendered text. Where that stands in its file is worked out when somebody asks."""
+    """A character (from 0) of a rendered text. Its position in the file is computed on demand."""
 
     rendered: RenderedSql = field(repr=False)
     offset: int
 
     @property
     def span(self) -> Span:
-        """The place in the file."""
+        """The position in the file."""
         return self.rendered.span_at(self.offset)
 
     def excerpt(self) -> str | None:
-        """The line of the file."""
+        """Return that line of the file."""
         return self.rendered.source.file.excerpt(self.span.line)
 
 
 def _map_column(written: str, rendered: str, column: int) -> int:
-    """The column of a written line that a column of its rendered form comes from."""
+    """Return the column of a source line that a column of its rendered form comes from."""
     if written == rendered:
         return column
-    same, same_behind = _same_ends(written, rendered)
-    if column < same:
+    prefix, suffix = _same_ends(written, rendered)
+    if column < prefix:
         return column
-    behind = len(rendered) - column
-    return len(written) - behind if behind <= same_behind else same
+    remaining = len(rendered) - column
+    return len(written) - remaining if remaining <= suffix else prefix
 
 
-@lru_cache(maxsize=16)  # whoever asks for one place of a long line asks for many
+@lru_cache(maxsize=16)  # a caller that needs one place of a long line needs many
 def _same_ends(one: str, other: str) -> tuple[int, int]:
-    """How many characters are the same at the beginning, and of the rest at the end."""
-    same = _common_prefix_length(one, other)
-    return same, _common_prefix_length(one[same:][::-1], other[same:][::-1])
+    """Return the length of the common prefix, and of the common suffix of the rest."""
+    prefix = _common_prefix_length(one, other)
+    return prefix, _common_prefix_length(one[prefix:][::-1], other[prefix:][::-1])
 
 
 def _common_prefix_length(text: str, other_text: str) -> int:
     pairs = enumerate(zip(text, other_text, strict=False))
-    return next((place for place, (first, second) in pairs if first != second), min(len(text), len(other_text)))
+    return next((index for index, (first, second) in pairs if first != second), min(len(text), len(other_text)))
 
 
 @lru_cache(maxsize=16)  # the diagnostics of a long line share it
@@ -163,8 +165,8 @@ def _line_text(text: str, number: int) -> str:
 
 @lru_cache(maxsize=4)
 def _line_starts(text: str) -> list[int]:
-    """Where each line of a text begins. Whoever asks for one place of a text asks for many."""
+    """Return the offset of each line of a text. It is cached, since a caller that needs one position needs many."""
     starts = [0]
-    while found := text.find("\n", starts[-1]) + 1:
-        starts.append(found)
+    while start := text.find("\n", starts[-1]) + 1:
+        starts.append(start)
     return starts

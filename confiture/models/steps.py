@@ -1,4 +1,4 @@
-"""How a step is named, and what it did."""
+"""The identity of a step and its outcome."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from confiture.models.reconcile_results import ReconcileResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What the journal keeps of a step. `rows` is None where it wrote none by its nature.
+    """A step as the journal stores it. `rows` is None if it is of a kind that does not write rows.
 
-    `proof` is what a reconcile found, which is kept apart; `number` is the step's within its phase.
+    `proof` is the result of a reconcile, which is stored separately; `number` is the step's within its phase.
     """
 
     phase: str
@@ -26,14 +26,14 @@ class StepRecord:
     proof: ReconcileResult | None = None
 
     def to_row(self) -> dict[str, object]:
-        """What goes into the journal."""
+        """Return the step as a row of the journal."""
         return {"phase": self.phase, "name": self.name, "rows": self.rows, "duration_ms": self.duration_ms}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutcome:
-    """What a step did: the rows that it wrote (None where it writes none by its nature), what people should know of it,
-    what it proved, what a hook says of itself.
+    """The outcome of a step: the rows that it wrote (None if it is of a kind that does not write rows), a note for the
+    user, the result of a reconcile, and the statistics of a hook.
     """
 
     rows: int | None
@@ -42,14 +42,14 @@ class StepOutcome:
     stats: Mapping[str, Any] | None = None
 
     def to_event(self, step: StepId, duration_ms: float) -> StepFinished:
-        """The event that tells it."""
+        """Return the event that reports it."""
         return StepFinished(
             step=step, outcome=Outcome.DONE, duration_ms=duration_ms, rows=self.rows, note=self.note, stats=self.stats
         )
 
 
 def build_step_id(version: str, segment: Segment, step: PlannedStep) -> StepId:
-    """How events name a step."""
+    """Return the identity of a step for events."""
     return StepId(
         version=version,
         phase=step.phase,

@@ -1,4 +1,4 @@
-"""What is known of a statement before it runs: whether it can mix tenants, and why."""
+"""The static analysis of a statement: whether it can mix tenants, and why."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from confiture.models.source import SourceLocation
 
 
 class TenancyGrade(StrEnum):
-    """How a statement keeps tenants apart.
+    """The degree to which a statement isolates tenants.
 
-    SAFE: it cannot mix them. WARNING: only keys that the database does not hold together with the tenant keep them
-    apart, or others only decide which of a tenant's own rows come, and in which order (LIMIT, row_number).
-    ERROR: nothing keeps them apart. UNKNOWN: it cannot be told.
+    SAFE: it cannot mix them. WARNING: tenants are isolated only by keys that no constraint binds to the tenant, or
+    other tenants only affect which of a tenant's own rows are returned, and in which order (LIMIT, row_number). ERROR:
+    nothing isolates them. UNKNOWN: the analysis cannot decide.
     """
 
     SAFE = "safe"
@@ -24,37 +24,37 @@ class TenancyGrade(StrEnum):
 
 
 class TenancyIssueKind(StrEnum):
-    """The ways in which a statement can bring rows of one tenant to another."""
+    """The ways in which a statement can leak rows of one tenant to another."""
 
     NOT_WRITTEN = "not written"
     """The tenant column of the target gets no value."""
     WRONG_SOURCE = "wrong source"
-    """The tenant column gets a value that is not the tenant of the rows read."""
+    """The tenant column gets a value that is not the tenant of the source rows."""
     JOIN = "join"
-    """Rows of tenant tables meet without their tenants being equal; subqueries too."""
+    """Rows of tenant tables are joined without a condition that their tenants are equal; subqueries too."""
     GROUPING = "grouping"
-    """An aggregate, a DISTINCT or a window puts rows of several tenants together."""
+    """An aggregate, a DISTINCT or a window combines rows of several tenants."""
     CROSS_WRITE = "reach"
-    """An UPDATE, DELETE, MERGE or ON CONFLICT changes rows by rows of other tenants."""
+    """An UPDATE, DELETE, MERGE or ON CONFLICT changes rows depending on rows of other tenants."""
     BRANCH = "branch"
-    """A branch of a set operation has no tenant where the others have it."""
+    """A branch of a set operation does not return the tenant where the other branches do."""
     NO_TENANT_COLUMN = "hidden"
-    """A view, or a new table, does not show the tenant of its rows."""
+    """A view, or a new table, does not return the tenant of its rows."""
     LIMIT = "limit"
     """LIMIT or OFFSET counts over all tenants."""
     DYNAMIC = "dynamic"
-    """SQL that is put together when it runs."""
+    """SQL is built at run time."""
     UNKNOWN = "unknown"
-    """Something that the analysis does not know: a table, a function, a construct."""
+    """Something that the analysis does not support or does not know: a table, a function, a construct."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancyIssue:
-    """One thing that keeps a statement from being safe. `location` is the offending expression, `relation` the table.
+    """A reason why a statement is not safe. `location` is the offending expression, `relation` the table.
 
-    For a view or a function `location` is where that was defined, None where it was read from a database.
+    For a view or a function, `location` is in its definition, None if the definition was read from a database.
 
-    `fixed_sql` is the statement with all that can be mended mended; None where nothing sure can be written.
+    `fixed_sql` is the statement with every possible fix applied; None if there is no safe fix.
     """
 
     kind: TenancyIssueKind
@@ -67,7 +67,7 @@ class TenancyIssue:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenancyVerdict:
-    """What the analysis says of a statement. `proofs` say which keys make it safe, where keys do."""
+    """The result of the analysis of a statement. `proofs` name the keys that make it safe, if keys do."""
 
     grade: TenancyGrade
     issues: tuple[TenancyIssue, ...] = ()

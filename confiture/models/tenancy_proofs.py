@@ -1,4 +1,4 @@
-"""What proving the isolation of tenants gave: of one query, of a migration; and which tables belong to tenants."""
+"""The results of checking tenant isolation, by query and by migration, and which tables belong to tenants."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ ColumnValues = Mapping[str, str | None]
 """Values by column, as PostgreSQL prints them; None for NULL."""
 
 DEFAULT_TENANTS = 10
-"""At how many tenants a proof looks, unless it is asked for another number."""
+"""The number of tenants that a proof checks by default."""
 
 
 class IsolationVerdict(StrEnum):
-    """How a statement stands."""
+    """The result of checking a statement."""
 
     ISOLATED = "isolated"
-    """No difference for any tenant that was looked at."""
+    """There is no difference for any tenant that was checked."""
     MIXED = "mixed"
-    """Rows of some tenant depend on another's, or reach another."""
+    """Rows of a tenant depend on another tenant's rows, or reach another tenant."""
     NOT_PROVABLE = "not provable"
-    """It cannot be proved: `reason` says why. Not a word about whether it mixes."""
+    """It cannot be proved; `reason` says why. This does not mean that it mixes tenants."""
     NO_TENANTS = "no tenants"
-    """The tables that it reads hold no tenant's rows: there was nothing to look at."""
+    """The tables that it reads hold no tenant's rows: there was nothing to check."""
     NOTHING_READ = "reads no tenant's rows"
 
 
 class TenantLeakKind(StrEnum):
-    """What a difference is."""
+    """The kind of a difference."""
 
     FOREIGN = "foreign"
-    """The tenant gets these rows only because other tenants' rows are there."""
+    """The tenant gets these rows only because of other tenants' rows."""
     LOST = "lost"
-    """The tenant's own rows would make these, which other tenants' rows keep it from getting."""
+    """The tenant's own rows would produce these, but other tenants' rows prevent it."""
     OTHER_TENANT = "astray"
-    """The tenant's own rows make these, which are another tenant's."""
+    """The tenant's own rows produce these, but they belong to another tenant."""
     NO_TENANT = "unowned"
-    """The tenant's own rows make these, which name no tenant."""
+    """The tenant's own rows produce these, but they have no tenant."""
     SHARED = "shared"
-    """Several tenants lay claim to one row: which of them gets it is left to chance."""
+    """Rows of several tenants compete for one row; which one wins is undefined."""
 
     @property
     def description(self) -> str:
-        """What people are told of such rows, behind how many they are."""
+        """The description of such rows, which follows their number."""
         return _LEAK_DESCRIPTIONS[self]
 
 
 _LEAK_DESCRIPTIONS = {
     TenantLeakKind.FOREIGN: "that it gets only because of other tenants' rows",
-    TenantLeakKind.LOST: "that other tenants' rows keep it from getting",
-    TenantLeakKind.OTHER_TENANT: "that are made of its data for somebody else",
-    TenantLeakKind.NO_TENANT: "that are made of its data without a tenant",
-    TenantLeakKind.SHARED: "that other tenants lay claim to as well",
+    TenantLeakKind.LOST: "that it does not get because of other tenants' rows",
+    TenantLeakKind.OTHER_TENANT: "that are derived from its data but belong to another tenant",
+    TenantLeakKind.NO_TENANT: "that are derived from its data but have no tenant",
+    TenantLeakKind.SHARED: "that other tenants compete for",
 }
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenantLeak:
-    """Rows of a tenant that differ: how many, and the first of them."""
+    """Rows of a tenant that differ: their number, and the first of them."""
 
     tenant: str
     kind: TenantLeakKind
@@ -80,7 +80,7 @@ class TenantLeak:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TenantSample:
-    """The tenants that were looked at, of how many, and how they were chosen."""
+    """The tenants that were checked, the total number, and how they were chosen."""
 
     tenants: tuple[str, ...]
     total: int
@@ -88,17 +88,17 @@ class TenantSample:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is all of them."""
+        """Whether all tenants were checked."""
         return len(self.tenants) == self.total
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class IsolationProof:
-    """Whether a statement keeps the tenants apart, by the data that there are.
+    """Whether a statement isolates the tenants, on the present data.
 
-    `rows` are those of the chosen tenants that were compared, `compared_columns` their columns. `proved_parts` is what
-    of the statement was: a MERGE is proved action by action. `sample` is None where it did not come to choosing
-    tenants.
+    `rows` is the number of rows of the chosen tenants that were compared, `compared_columns` their columns.
+    `proved_parts` are the parts of the statement that were checked: a MERGE is checked action by action. `sample` is
+    None if no tenants were chosen.
     """
 
     verdict: IsolationVerdict
@@ -113,13 +113,13 @@ class IsolationProof:
     duration_ms: float = 0.0
 
     def with_duration(self, duration_ms: float) -> IsolationProof:
-        """The same, with the time that it took."""
+        """Return a copy with the time that it took."""
         return replace(self, duration_ms=duration_ms)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ProvedStatement:
-    """A statement of a step, where it begins, the relation that it writes or defines, and its proof."""
+    """A statement of a step, its start, the relation that it writes or defines, and its proof."""
 
     migration: str
     step: StepId
@@ -131,7 +131,7 @@ class ProvedStatement:
 
 @record(frozen=True, kw_only=True, slots=True)
 class IsolationReport:
-    """All statements that were proved, in the order of their migrations."""
+    """All statements that were checked, in the order of their migrations."""
 
     database: str
     environment: str
@@ -140,32 +140,32 @@ class IsolationReport:
 
     @property
     def duration_ms(self) -> float:
-        """How long all proofs took, in milliseconds."""
+        """The total time of all proofs, in milliseconds."""
         return sum(one.proof.duration_ms for one in self.statements)
 
     def with_verdict(self, verdict: IsolationVerdict) -> tuple[ProvedStatement, ...]:
-        """Those that stand so."""
+        """Return the statements with that verdict."""
         return tuple(one for one in self.statements if one.proof.verdict is verdict)
 
 
 class TenantOwnership(StrEnum):
-    """How a table belongs to tenants."""
+    """The way in which a table belongs to tenants."""
 
     TENANT = "tenant"
-    """Each row names its tenant."""
+    """Each row has a tenant column."""
     REGISTRY = "registry"
     """Each row is a tenant: tenant columns refer to it."""
     FOREIGN_KEY = "by foreign key"
-    """Its rows do not name their tenant, but refer to rows that do."""
+    """Its rows have no tenant column, but refer to rows that do."""
     SHARED = "shared"
-    """No tenant's: the same for all."""
+    """It belongs to no tenant: its rows are the same for all."""
     EXEMPT = "left out"
-    """The settings say that it is no tenant's."""
+    """The settings exempt it."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class ForeignKeyHop:
-    """A foreign key on the way to the tenant: these columns of a table refer to those of another."""
+    """A foreign key on the path to the tenant: these columns of a table refer to those of another."""
 
     table: QualifiedName
     columns: tuple[str, ...]

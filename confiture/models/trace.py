@@ -1,4 +1,4 @@
-"""What a statement of a dry run was seen to do (locks, rows, rewrites, scans, WAL), and what follows from it."""
+"""The effects of a statement in a dry run (locks, rows, rewrites, scans, WAL), and the conclusions from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.models.records import record
 
 
 class LockMode(StrEnum):
-    """PostgreSQL's modes of table locks, weakest first; the values are those of pg_locks."""
+    """PostgreSQL's table lock modes, weakest first; the values are those of pg_locks."""
 
     ACCESS_SHARE = "AccessShareLock"
     ROW_SHARE = "RowShareLock"
@@ -24,7 +24,7 @@ class LockMode(StrEnum):
 
     @property
     def sql(self) -> str:
-        """The mode as SQL and the manual write it: `ACCESS EXCLUSIVE`."""
+        """The mode as written in SQL and in the manual: `ACCESS EXCLUSIVE`."""
         return self.name.replace("_", " ")
 
     @property
@@ -34,7 +34,7 @@ class LockMode(StrEnum):
 
     @property
     def blocked_access(self) -> BlockedAccess:
-        """What other sessions cannot do to the table meanwhile (the manual's table of conflicting lock modes)."""
+        """The access that it denies to other sessions (the manual's table of conflicting lock modes)."""
         if self is LockMode.ACCESS_EXCLUSIVE:
             return BlockedAccess.READS
         if self in (LockMode.SHARE, LockMode.SHARE_ROW_EXCLUSIVE, LockMode.EXCLUSIVE):
@@ -43,24 +43,24 @@ class LockMode(StrEnum):
 
 
 class BlockedAccess(StrEnum):
-    """What a lock keeps others from, the worst first; each includes those below it."""
+    """The access that a lock denies to other sessions, the worst first; each includes those below it."""
 
     READS = "reads and writes"
     WRITES = "writes"
     DDL = "DDL and VACUUM"
     STRONGER_DDL = "strong DDL"
-    """Only what needs a stronger lock than any ordinary query takes."""
+    """Only statements that need a stronger lock than any ordinary query takes."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class LockTrace:
     """A lock on a relation that existed before the run.
 
-    `acquired_ms` is when its statement began and `released_ms` when its segment would have committed, both from the
-    start of the run: PostgreSQL does not tell when within a statement a lock is granted, so the time held is an upper
-    bound; a wait for the lock that the server told of is not in it. `real_mode` is the mode that the statement takes as
-    written, where its transactional form ran. A lock `is_inferred` was not seen, as the dry run still held it from an
-    earlier segment: the statement's text says that the real run takes it again.
+    `acquired_ms` is the start of its statement and `released_ms` the time when its segment would have committed, both
+    since the start of the run. PostgreSQL does not report when during a statement a lock is granted, so the time held
+    is an upper bound; it does not include a wait for the lock that the server reported. `real_mode` is the mode that
+    the statement as written takes, if its transactional form ran. A lock that `is_inferred` was not observed, because
+    the dry run still held it from an earlier segment; according to the statement's text, the real run takes it again.
     """
 
     relation: str
@@ -78,7 +78,7 @@ class LockTrace:
 
     @property
     def held_ms(self) -> float:
-        """How long it was held, at the most."""
+        """The time that it was held, an upper bound."""
         return self.released_ms - self.acquired_ms
 
     @property
@@ -88,7 +88,7 @@ class LockTrace:
 
     @property
     def is_blocking(self) -> bool:
-        """Whether queries wait for it in the real run, those that read or those that write."""
+        """Whether reading or writing queries wait for it in the real run."""
         return self.is_queried and self.effective_mode.blocked_access in (BlockedAccess.READS, BlockedAccess.WRITES)
 
 
@@ -96,12 +96,12 @@ _QUERIED = frozenset({"table", "partitioned table", "materialized view", "view",
 
 
 def worst_locks(locks: Iterable[LockTrace], at_least_ms: float = 0.0) -> tuple[LockTrace, ...]:
-    """For each relation that queries are kept out of for `at_least_ms`, its worst such lock; the worst first."""
+    """Return the worst blocking lock of each relation among those held for `at_least_ms`; the worst first."""
     worst: dict[str, LockTrace] = {}
     for lock in locks:
         if lock.is_blocking and lock.held_ms >= at_least_ms:
-            known = worst.get(lock.relation)
-            if known is None or _lock_severity(lock) > _lock_severity(known):
+            former = worst.get(lock.relation)
+            if former is None or _lock_severity(lock) > _lock_severity(former):
                 worst[lock.relation] = lock
     return tuple(sorted(worst.values(), key=_lock_severity, reverse=True))
 
@@ -122,8 +122,10 @@ class TableRows:
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableScan:
-    """Sequential scans of a table that existed before. Rows that parallel workers read are not in `rows`; where there
-    may be such, or the server counts others' reading in their place, `is_lower_bound` says that there may be more.
+    """Sequential scans of a table that existed before.
+
+    Rows that parallel workers read are not in `rows`. If there can be such rows, or if the server counts rows that
+    other sessions read instead, `is_lower_bound` is set: there can be more.
     """
 
     table: str
@@ -136,12 +138,12 @@ class TableScan:
 class StatementTrace:
     """One statement of a dry run.
 
-    `rewrites` are relations that existed before and got a new file: rewritten tables, truncated ones, rebuilt
-    indexes. `wal_bytes` is what the whole server wrote meanwhile: exact where nobody else writes. `temp_bytes` is
-    None where the role may not ask for it. So is `waited_ms`, how long it waited for locks, without waits shorter than
-    the server's `deadlock_timeout`. `original_sql` is the statement as written, where its transactional form ran.
-    A batch of a backfill that was sampled `weight` that many times its work; `is_batch` says that it is one of a
-    backfill, sampled or not.
+    `rewrites` are relations that existed before and got a new file: rewritten tables, truncated tables, rebuilt
+    indexes. `wal_bytes` is what the whole server wrote meanwhile: it is exact if no other session writes. `temp_bytes`
+    is None if the role is not allowed to read it. So is `waited_ms`, the time spent waiting for locks, without waits
+    shorter than the server's `deadlock_timeout`. `original_sql` is the statement as written, if its transactional form
+    ran. A batch of a sampled backfill stands for `weight` times its own work; `is_batch` is whether this is a batch of
+    a backfill, sampled or not.
     """
 
     step: StepId
@@ -165,9 +167,9 @@ class StatementTrace:
 
 @record(frozen=True, kw_only=True, slots=True)
 class DryRunWarning:
-    """Something that production would feel, and the way out. `measured_ms` is None where no time was measured.
+    """Something that would affect production, and how to avoid it. `measured_ms` is None if no time was measured.
 
-    `rule` is the rule of lint that knows of it, and `remedy` its SQL to write instead of the `statement`.
+    `rule` is the lint rule that detects it, and `remedy` its SQL to use instead of the `statement`.
     """
 
     code: str
@@ -183,13 +185,14 @@ class DryRunWarning:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """How long the real run will take, in milliseconds; None where it is not known.
+    """The estimated time of the real run, in milliseconds; None if unknown.
 
-    `confidence_percent` is the chance that the real time is within 15 % of `production_ms`; the range from `low_ms` to
-    `high_ms` is meant to hold the real time in `level_percent` of all cases. `runs` is how many dry runs it rests on;
-    `is_scaled` says that their times were scaled by the row counts of another database: the range is then what scaling
-    was off by, and `level_percent` None, as it is where there is no range. Where not all of it ran `is_representative`
-    runs will (batched backfills, CONCURRENTLY) or at all (VACUUM), neither range nor confidence is known.
+    `confidence_percent` is the probability that the real time is within 15 % of `production_ms`; the range from
+    `low_ms` to `high_ms` is meant to contain the real time in `level_percent` of all cases. `runs` is the number of dry
+    runs. `is_scaled` is whether their times were scaled by the row counts of another database: the range then comes
+    from the errors of earlier scalings, and `level_percent` is None, as it is if there is no range. If not everything
+    ran as the real run will (batched backfills, CONCURRENTLY), or at all (VACUUM), `is_representative` is false, and
+    neither range nor confidence is known.
     """
 
     production_ms: float

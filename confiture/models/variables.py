@@ -1,4 +1,4 @@
-"""Variables of templates: as files write them, and as templates see them."""
+"""Template variables: as written in files, and as seen by templates."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from confiture.models.source import LocatedSource
 
 @record(frozen=True, kw_only=True, slots=True)
 class EnvironmentText:
-    """The text of a variable that takes parts of it from the environment: `{{ env.NAME }}`."""
+    """The text of a variable that takes parts of its value from the environment: `{{ env.NAME }}`."""
 
     source: LocatedSource
 
     def __str__(self) -> str:
-        # as checksums see it: they do not depend on the environment
+        # as used in checksums, which do not depend on the environment
         return self.source.text
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class Variables:
-    """The variables of one migration, merged.
+    """The merged variables of one migration.
 
-    `private` are the texts among them that no file of the project holds, `private_names` the variables that hold one,
-    or whose name says that they are secret. `unset` says what is wrong with those whose environment variables are not
-    set; they have no value.
+    `private` are those texts that no file of the project contains, `private_names` the variables that contain one, or
+    whose name suggests a secret. `unset` are the diagnostics of variables whose environment variables are not set;
+    these have no value.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)

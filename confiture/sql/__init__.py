@@ -1,1 +1,1 @@
-"""The one door to PostgreSQL's parser."""
+"""Parsing and analysis of SQL with PostgreSQL's parser. All other packages reach the parser through this one."""

@@ -1,4 +1,4 @@
-"""What a statement does to tables, in a few words that advice can be given by."""
+"""The actions of a statement on tables, classified for giving advice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.text import double_quote
 
 
 class StatementAction(StrEnum):
-    """What a statement, or a command of an ALTER TABLE, does."""
+    """The action of a statement, or of a command of an ALTER TABLE."""
 
     CREATE_INDEX = "create index"
     ADD_CHECK = "add check"
@@ -56,9 +56,9 @@ _STATEMENTS = {
 
 
 def find_actions(sql: str) -> tuple[StatementAction, ...]:
-    """What one statement does; an ALTER TABLE gives one action for each of its commands.
+    """Return the actions of one statement; an ALTER TABLE has one for each of its commands.
 
-    A constraint that is added NOT VALID, or from an index that exists, reads nothing and counts as `OTHER`.
+    A constraint that is added NOT VALID, or from an existing index, reads no rows and counts as `OTHER`.
     """
     node = parse_sql(sql).stmts[0].stmt
     kind = node.WhichOneof("node")
@@ -70,19 +70,19 @@ def find_actions(sql: str) -> tuple[StatementAction, ...]:
 
 
 def relations_named_in(statements: Iterable[str]) -> tuple[str, ...]:
-    """The tables, views and indexes that statements name, each once, quoted, with their schema where it is said."""
-    found: set[str] = set()
+    """Return the tables, views and indexes that statements name, each once, quoted, with their schema if given."""
+    names: set[str] = set()
     for text in statements:
         tree = parse_sql(text)
         for relation in find_nodes(tree, pb.RangeVar):
-            found.add(_quote_parts([relation.schemaname, relation.relname]))
-        for dropped in tree.stmts[0].stmt.drop_stmt.objects:
-            found.add(_quote_parts([part.string.sval for part in dropped.list.items]))
-    return tuple(sorted(found - {""}))
+            names.add(_quote_parts([relation.schemaname, relation.relname]))
+        for item in tree.stmts[0].stmt.drop_stmt.objects:
+            names.add(_quote_parts([part.string.sval for part in item.list.items]))
+    return tuple(sorted(names - {""}))
 
 
 def is_same_relation(name: str, other_name: str) -> bool:
-    """Whether two names are of one relation, quoted or not, where either may leave out the schema."""
+    """Whether two names refer to one relation, quoted or not, if either can lack the schema."""
     name, other_name = name.replace('"', ""), other_name.replace('"', "")
     return name == other_name or name.endswith(f".{other_name}") or other_name.endswith(f".{name}")
 

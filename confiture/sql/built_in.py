@@ -1,4 +1,6 @@
-"""What PostgreSQL brings along, as `built_in.json` holds it: read off real servers by the queries that stand there."""
+"""Built-in functions and casts of PostgreSQL, from `built_in.json`, which contains the queries that it was generated
+with.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import NamedTuple
 
 
 class BuiltInFunctions(NamedTuple):
-    """Functions by name, and casts that leave a value's bytes as they are (source and target type)."""
+    """Functions by name, and binary-coercible casts (source and target type)."""
 
     volatile: frozenset[str]
     not_volatile: frozenset[str]
@@ -18,7 +20,7 @@ class BuiltInFunctions(NamedTuple):
 
 @cache
 def load_built_in_functions() -> BuiltInFunctions:
-    """Of all servers that were asked together: a name is volatile where one function of that name is."""
+    """Return the functions of all queried server versions; a name is volatile if any function with it is volatile."""
     data = json.loads((files("confiture.sql") / "built_in.json").read_text())
     casts = (cast.split(" -> ") for cast in data["binary_casts"])
     return BuiltInFunctions(

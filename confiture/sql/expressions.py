@@ -1,7 +1,7 @@
-"""Expressions of the tree as SQL. What defaults and checks mostly are is written here; the rest libpg_query writes.
+"""Format expressions of the tree as SQL: common forms of defaults and checks here, other forms by libpg_query.
 
-libpg_query needs ten times as long, and a large schema has ten thousand such expressions. A test holds both against
-each other.
+libpg_query is ten times slower, and a large schema has ten thousand such expressions. A test compares the results of
+both.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from confiture.sql.parser import pb, postgast
 from confiture.text import single_quote
 
-# no keyword has a digit, or more than 20 characters
+# no keyword contains a digit, or has more than 20 characters
 _NO_KEYWORD = re.compile(r"(?=.*[0-9]|.{21})[a-z_][a-z0-9_]*\Z")
 
 
 class _UnsupportedExpression(Exception):
-    """An expression that is not written here."""
+    """An expression that this module does not format."""
 
 
 def format_expression(node: Any) -> str:
-    """An expression of the tree as SQL."""
+    """Return an expression of the tree as SQL."""
     try:
         return _format_node(node)
     except _UnsupportedExpression:
@@ -32,12 +32,12 @@ def format_expression(node: Any) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def quote_identifier(name: str) -> str:
-    """A name as SQL writes it: quoted where it must be."""
+    """Return a name as SQL: quoted if necessary."""
     return name if _NO_KEYWORD.match(name) else _quote_with_parser(name)
 
 
 def quote_names(names: Iterable[str | None]) -> str:
-    """The parts of a qualified name as SQL writes it; what is empty is left out."""
+    """Return a qualified name as SQL; empty parts are omitted."""
     return ".".join(quote_identifier(name) for name in names if name)
 
 
@@ -83,7 +83,7 @@ def _format_node(node: Any) -> str:
 
 
 def _format_leaf(node: Any) -> str:
-    """An expression that needs no parentheses as part of another."""
+    """Format an expression that needs no parentheses as part of another."""
     kind = node.WhichOneof("node")
     if kind not in _LEAVES:
         raise _UnsupportedExpression
@@ -94,7 +94,7 @@ def _format_leaf(node: Any) -> str:
 
 
 def _format_operand(node: Any) -> str:
-    """A side of an operator, in parentheses where it has an operator itself."""
+    """Format an operand, in parentheses if it contains an operator itself."""
     kind = node.WhichOneof("node")
     if kind == "null_test" or (kind == "a_expr" and node.a_expr.kind == pb.AEXPR_OP and node.a_expr.HasField("lexpr")):
         return f"({_format_node(node)})"
@@ -151,7 +151,7 @@ def _format_cast(node: Any) -> str:
 
 
 _SPECIAL_TYPES = ("bool", "bpchar", "interval")
-"""Casts to these are written in other ways, depending on what is cast."""
+"""Casts to these types are formatted differently, depending on the argument."""
 
 
 def _format_operation(node: Any) -> str:
@@ -167,10 +167,10 @@ def _format_operation(node: Any) -> str:
 
 
 def _format_null_test(node: Any) -> str:
-    # libpg_query leaves these parentheses out, which makes another expression of it
+    # libpg_query omits these parentheses, which changes the expression
     is_boolean = node.arg.WhichOneof("node") == "bool_expr"
-    tested = f"({format_expression(node.arg)})" if is_boolean else _format_leaf(node.arg)
-    return f"{tested} IS {'NULL' if node.nulltesttype == pb.IS_NULL else 'NOT NULL'}"
+    argument = f"({format_expression(node.arg)})" if is_boolean else _format_leaf(node.arg)
+    return f"{argument} IS {'NULL' if node.nulltesttype == pb.IS_NULL else 'NOT NULL'}"
 
 
 def _format_boolean(node: Any) -> str:
@@ -198,7 +198,7 @@ def _format_value_function(node: Any) -> str:
 
 
 def _format_subquery(node: Any) -> str:
-    """`(SELECT call())`, as policies have it."""
+    """Format `(SELECT call())`, a form common in policies."""
     select = node.subselect.select_stmt
     if node.sub_link_type != pb.EXPR_SUBLINK or {field.name for field, _ in select.ListFields()} - _BARE_SELECT:
         raise _UnsupportedExpression

@@ -1,8 +1,8 @@
-"""Reads a defining query: which of its columns come out anew each time, and whether the choice of its rows does.
+"""Nondeterminism of defining queries: columns that differ between runs, and row selection that does.
 
-Columns are followed by name through subqueries and common table expressions. Where a name could mean several columns,
-all count: a column left out without need is named in the report, one compared without sense is told as a difference.
-What views and functions do inside is not seen, but for how a function is declared.
+Columns are traced by name through subqueries and common table expressions. If a name can refer to several columns, all
+of them count: a column skipped without need is listed in the report, a column compared in vain is reported as a
+difference. The definitions of views and functions are not analyzed, except for the declared volatility of functions.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _STABLE_BUT_CHANGING = frozenset(
         "txid_current_snapshot",
     }
 )
-"""Stable within a statement, but others in the next transaction or session."""
+"""Stable within a statement, but different in the next transaction or session."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A function as a query calls it, with the number of its arguments."""
+    """A function call in a query, with the number of its arguments."""
 
     schema: str | None
     name: str
@@ -46,7 +46,7 @@ class FunctionCall:
 
     @property
     def is_stable_only(self) -> bool:
-        """Whether PostgreSQL calls it stable, and it gives something else in the next transaction."""
+        """Whether the function is declared stable, but returns another value in the next transaction."""
         if self.schema not in (None, "pg_catalog"):
             return False
         return self.name in _STABLE_BUT_CHANGING or (self.name == "age" and self.argument_count == 1)
@@ -56,12 +56,12 @@ IsVolatile = Callable[[FunctionCall], bool]
 
 
 def find_function_calls(statement: ParsedStatement) -> frozenset[FunctionCall]:
-    """All functions that a query calls."""
+    """Return all functions that a query calls."""
     return frozenset(_parse_call(call) for call in find_nodes(statement.node, pb.FuncCall))
 
 
 def nondeterministic_columns(statement: ParsedStatement, is_volatile: IsVolatile) -> dict[str, str]:
-    """The columns of the result that come out anew each time, by name, each with what it calls."""
+    """Return the columns of the result that differ between runs, by name, each with the function that causes it."""
 
     def changes(node: Any) -> str | None:
         if node.DESCRIPTOR.name == "SQLValueFunction":
@@ -71,22 +71,23 @@ def nondeterministic_columns(statement: ParsedStatement, is_volatile: IsVolatile
     taint = _TaintAnalysis(statement.node, changes)
     first, *others = _set_operation_branches(statement.node)
     outputs = _select_targets(first)
-    found = {name: reason for name, value in outputs if name and (reason := taint.find_reason(value))}
+    reasons = {name: reason for name, value in outputs if name and (reason := taint.find_reason(value))}
     for branch in others:
-        # the names are those of the first SELECT, whatever the others call theirs
+        # the names are those of the first SELECT, whatever the names in the others
         for (name, _), (_, value) in zip(outputs, _select_targets(branch), strict=False):
             reason = taint.find_reason(value)
             if name and reason:
-                found.setdefault(name, reason)
+                reasons.setdefault(name, reason)
     if any(name == _ANY_COLUMN for branch in (first, *others) for name, _ in _select_targets(branch)):
-        found |= taint.tainted_columns()
-    return found
+        reasons |= taint.tainted_columns()
+    return reasons
 
 
 def nondeterministic_filter(statement: ParsedStatement, is_volatile: IsVolatile) -> tuple[str, int] | None:
-    """What makes the query choose other rows each time, with its byte in the text; None where nothing does.
+    """Return what makes the query select different rows in each run, with its byte offset in the text; None if nothing
+    does.
 
-    `placed_at > now() - interval '30 days'` is meant to move, and may stand there.
+    `placed_at > now() - interval '30 days'` is allowed: it is meant to move.
     """
     taint = _TaintAnalysis(statement.node, lambda node: _find_volatile_call(node, is_volatile))
     for node in walk(statement.node):
@@ -94,15 +95,15 @@ def nondeterministic_filter(statement: ParsedStatement, is_volatile: IsVolatile)
             return "TABLESAMPLE", node.location
         if node.DESCRIPTOR.name == "SelectStmt":
             for clause in _row_choosing_parts(node):
-                found = taint.find_first(clause)
-                if found:
-                    return found
+                reason = taint.find_first(clause)
+                if reason:
+                    return reason
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _SubqueryColumn:
-    """A column of a subquery or common table expression; its name is `*` where it stands for several."""
+    """A column of a subquery or common table expression; its name is `*` if it stands for several columns."""
 
     alias: str
     name: str | None
@@ -110,29 +111,29 @@ class _SubqueryColumn:
 
 
 class _TaintAnalysis:
-    """Follows through a query what comes out anew each time. `changes` tells it of single nodes."""
+    """Trace of nondeterministic values through a query. `changes` returns the reason for a single node."""
 
     def __init__(self, query: Any, changes: Callable[[Any], str | None]) -> None:
         self._changes = changes
         self._outputs = list(_subquery_columns(query))
         self._tainted: dict[int, str] = {}
         while True:
-            found = {
+            reasons = {
                 number: reason
                 for number, output in enumerate(self._outputs)
                 if number not in self._tainted and (reason := self.find_reason(output.value))
             }
-            if not found:
+            if not reasons:
                 break
-            self._tainted |= found
+            self._tainted |= reasons
 
     def find_reason(self, value: Any) -> str | None:
-        """What makes an expression come out anew each time; None where nothing does."""
-        found = self.find_first(value)
-        return found[0] if found else None
+        """Return what makes an expression nondeterministic; None if nothing does."""
+        reason = self.find_first(value)
+        return reason[0] if reason else None
 
     def find_first(self, value: Any) -> tuple[str, int] | None:
-        """The same with its byte in the text."""
+        """Return what makes an expression nondeterministic, with its byte offset in the text; None if nothing does."""
         for node in walk(value):
             reason = self._changes(node) or self._column_reason(node)
             if reason:
@@ -140,7 +141,7 @@ class _TaintAnalysis:
         return None
 
     def tainted_columns(self) -> dict[str, str]:
-        """The inner columns that do, by name."""
+        """Return the nondeterministic inner columns, by name, with their reasons."""
         return {name: reason for number, reason in self._tainted.items() if (name := self._outputs[number].name)}
 
     def _column_reason(self, node: Any) -> str | None:
@@ -154,16 +155,16 @@ class _TaintAnalysis:
         return None
 
     def _can_refer_to(self, qualifier: str, alias: str) -> bool:
-        """Whether `qualifier.column` may be a column of `alias`: what a WITH calls it, FROM may call otherwise."""
-        named = [output.name for output in self._outputs if output.alias == qualifier]
-        return qualifier == alias or not named or _ANY_COLUMN in named
+        """Whether `qualifier.column` can be a column of `alias`: a CTE can have another alias in FROM."""
+        names = [output.name for output in self._outputs if output.alias == qualifier]
+        return qualifier == alias or not names or _ANY_COLUMN in names
 
 
 def _find_volatile_call(node: Any, is_volatile: IsVolatile) -> str | None:
     if node.DESCRIPTOR.name != "FuncCall":
         return None
-    called = _parse_call(node)
-    return f"{called.name}()" if is_volatile(called) else None
+    call = _parse_call(node)
+    return f"{call.name}()" if is_volatile(call) else None
 
 
 def _subquery_columns(query: Any) -> Iterator[_SubqueryColumn]:
@@ -185,7 +186,7 @@ def _rename_outputs(query: Any, alias: str, new_names: Sequence[str]) -> Iterato
 
 
 def _set_operation_branches(query: Any) -> Iterator[Any]:
-    """The SELECTs of a UNION, INTERSECT or EXCEPT; else the one there is."""
+    """Return the SELECTs of a UNION, INTERSECT or EXCEPT; otherwise the query itself."""
     if query.op == pb.SETOP_NONE:
         yield query
     else:
@@ -194,7 +195,7 @@ def _set_operation_branches(query: Any) -> Iterator[Any]:
 
 
 def _select_targets(select: Any) -> list[tuple[str | None, Any]]:
-    """The names and expressions of a SELECT's list."""
+    """Return the names and expressions of a SELECT's list."""
     return [(_target_name(item.res_target), item.res_target.val) for item in select.target_list]
 
 
@@ -206,7 +207,7 @@ def _target_name(target: Any) -> str | None:
 
 
 def _row_choosing_parts(select: Any) -> Iterator[Any]:
-    """What of a SELECT decides which rows it gives: all but its list of columns."""
+    """Return the parts of a SELECT that determine which rows it returns: everything except its list of columns."""
     for name in ("where_clause", "having_clause", "limit_count", "limit_offset"):
         if select.HasField(name):
             yield getattr(select, name)
@@ -218,7 +219,7 @@ def _row_choosing_parts(select: Any) -> Iterator[Any]:
 
 
 def _from_conditions(clauses: Any) -> Iterator[Any]:
-    """The conditions of joins, and functions that are read as tables."""
+    """Return the conditions of joins, and the functions in FROM."""
     for item in clauses:
         kind = item.WhichOneof("node")
         if kind == "join_expr":

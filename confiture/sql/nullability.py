@@ -1,4 +1,4 @@
-"""Which columns a condition keeps from being NULL, in the forms from which PostgreSQL itself sees it."""
+"""Columns that a condition proves to be not NULL, in the forms that PostgreSQL itself recognizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from confiture.sql.parse_tree import pb
 
 
 def not_null_columns(condition: Any) -> frozenset[str]:
-    """The columns that are not NULL wherever a condition does not fail."""
+    """Return the columns that are not NULL whenever a condition is not false."""
     if condition.WhichOneof("node") == "bool_expr":
         parts = condition.bool_expr.args
         if condition.bool_expr.boolop == pb.AND_EXPR:
@@ -18,7 +18,7 @@ def not_null_columns(condition: Any) -> frozenset[str]:
 
 
 def _null_columns(condition: Any) -> frozenset[str]:
-    """The columns of which a NULL, of any single one, makes a condition true."""
+    """Return the columns for which a NULL in any single one makes a condition true."""
     if condition.WhichOneof("node") == "bool_expr":
         parts = condition.bool_expr.args
         if condition.bool_expr.boolop == pb.OR_EXPR:
@@ -28,7 +28,7 @@ def _null_columns(condition: Any) -> frozenset[str]:
 
 
 def _tested_column(condition: Any, null_test: Any, comparison: Any) -> frozenset[str]:
-    """The column that `IS [NOT] NULL` or `IS [NOT] DISTINCT FROM NULL` is about; with a cast, it proves nothing."""
+    """Return the column of `IS [NOT] NULL` or `IS [NOT] DISTINCT FROM NULL`; none with a cast, which proves nothing."""
     kind = condition.WhichOneof("node")
     if kind == "null_test" and condition.null_test.nulltesttype == null_test:
         return _column_name(condition.null_test.arg)

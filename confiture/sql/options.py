@@ -8,12 +8,12 @@ from confiture.sql.parse_tree import strings
 
 
 def is_option_enabled(options: Any, name: str) -> bool:
-    """Whether an option of the form `(name)`, `(name true)` or `(name false)` is switched on."""
+    """Whether an option of the form `(name)`, `(name true)` or `(name false)` is enabled."""
     return next((is_true(one.def_elem) for one in options if one.def_elem.defname == name), False)
 
 
 def is_true(option: Any) -> bool:
-    """Whether the value of a DefElem is true; one without a value is."""
+    """Whether the value of a DefElem is true; without a value it is."""
     kind = option.arg.WhichOneof("node") if option.HasField("arg") else None
     if kind is None:
         return True

@@ -1,4 +1,4 @@
-"""Another process parses texts while this one works on, and then does more: parsing is a fifth of what lint does."""
+"""Parse texts in a child process, which then runs a task on the trees: parsing takes a fifth of the time of lint."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from confiture.subprocesses import dump_result, forked_child, load_result
 
 _T = TypeVar("_T")
 _LENGTH_BYTES = 8
-"""Bytes of the number that says how long a tree is, 0 for a text that does not parse."""
+"""The size of the number that gives the length of a tree, 0 for a text that does not parse."""
 
 
 @contextmanager
 def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> Iterator[tuple[Parse, Callable[[], _T]]]:
-    """Has another process parse texts, and do then what is given what parses. Only where `may_fork` says so.
+    """Parse texts in a child process, which then calls `use_trees`. Use it only if `may_fork` allows it.
 
-    Gives what parses as `parse_sql` does: these texts sooner, where it is asked for them in this order. And the
-    function that waits for what `use_trees` returns, which must be picklable; it does that here where the process
-    failed.
+    Yield a function that parses like `parse_sql`, faster for these texts if called in this order; and a function that
+    waits for the result of `use_trees`, which must be picklable. If the child failed, the second function calls
+    `use_trees` in this process.
     """
     here = partial(use_trees, parse_sql)
     try:
-        # through a pipe, which is soon full, both would take turns, a tree at a time, and on one processor
+        # a pipe would soon be full: both processes would then alternate, tree by tree, on a single processor
         trees = TemporaryFile(buffering=0)  # noqa: SIM115 (closed below)
     except OSError:
         yield parse_sql, here
@@ -42,18 +42,18 @@ def parse_in_child(texts: Sequence[str], use_trees: Callable[[Parse], _T]) -> It
 
 
 def _run_child(texts: Sequence[str], use_trees: Callable[[Parse], object], trees: BinaryIO, results: BinaryIO) -> None:
-    """Writes the tree of each text, says each time how long it is, and writes what is made then."""
-    made: dict[str, bytes] = {}
+    """Write the tree of each text and its length, then the result of `use_trees`."""
+    trees_by_text: dict[str, bytes] = {}
     for text in texts:
-        tree = made[text] = _parse_to_bytes(text)
+        tree = trees_by_text[text] = _parse_to_bytes(text)
         trees.write(tree)
         results.write(len(tree).to_bytes(_LENGTH_BYTES, "little"))
         results.flush()
-    results.write(dump_result(partial(use_trees, partial(_tree_from_bytes, made))))
+    results.write(dump_result(partial(use_trees, partial(_tree_from_bytes, trees_by_text))))
 
 
 def _parse_to_bytes(text: str) -> bytes:
-    """The tree of a text as libpg_query gives it; `parse_sql` would make objects of it first."""
+    """Return the tree of a text as serialized by libpg_query; `parse_sql` would convert it into objects first."""
     try:
         check_depth(text)
     except DecodeError:
@@ -67,15 +67,15 @@ def _parse_to_bytes(text: str) -> bytes:
 
 def _tree_from_bytes(trees_by_text: Mapping[str, bytes], text: str) -> Any:
     tree = trees_by_text.get(text)
-    # what does not parse raises its error here, where somebody waits for it
+    # a text that does not parse raises its error here, in the process that handles it
     return pb.ParseResult.FromString(tree) if tree else parse_sql(text)
 
 
 class _ChildResults:
-    """What the other process makes."""
+    """The results of the child process."""
 
     def __init__(self, texts: Sequence[str], trees: int, results: BinaryIO) -> None:
-        self._positions = {text: place for place, text in reversed([*enumerate(texts)])}
+        self._positions = {text: position for position, text in reversed([*enumerate(texts)])}
         self._count = len(texts)
         self._trees = trees
         self._results = results
@@ -83,21 +83,21 @@ class _ChildResults:
         self._end = 0
 
     def parse_text(self, text: str) -> Any:
-        """The tree of a text: the one that was made, or one made now."""
+        """Return the tree of a text: from the child, or parsed here."""
         tree = b""
-        # nobody asks twice for the same tree: those before it are let go
+        # each tree is needed once: skipped trees are dropped
         while self._trees_read <= self._positions.get(text, -1):
             tree = self._read_tree()
         return _tree_from_bytes({text: tree}, text)
 
     def wait_for_result(self, compute_here: Callable[[], _T]) -> _T:
-        """What was made of all texts, or what is made `compute_here`."""
+        """Return the result of the child, or of `compute_here` if it failed."""
         while self._trees_read < self._count:
             self._read_tree()
         return load_result(self._results, compute_here)
 
     def _read_tree(self) -> bytes:
-        """The next tree, empty where there is none, or nobody makes them any more."""
+        """Return the next tree, empty if there is none or the child has ended."""
         self._trees_read += 1
         length = b"" if self._results.closed else self._results.read(_LENGTH_BYTES)
         if len(length) < _LENGTH_BYTES:

@@ -1,4 +1,4 @@
-"""The parse tree of statements: where its nodes stand, and what they name."""
+"""The parse tree of statements: positions and names."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _WIDE = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class ByteOffsets:
-    """Where the characters of a text stand, by their places in its UTF-8 bytes.
+    """Converter from byte offsets in the UTF-8 form of a text to character offsets.
 
-    `ends` are the bytes behind each run of characters that take more than one, `extra` how many bytes all those so
-    far take more than characters.
+    `ends` are the byte offsets after each run of multi-byte characters, `extra` the number of bytes that all runs so
+    far have in excess of their characters.
     """
 
     ends: Sequence[int] = ()
@@ -57,7 +57,7 @@ class ByteOffsets:
 
     @classmethod
     def from_text(cls, text: str) -> ByteOffsets:
-        """Those of a text."""
+        """Return the offsets of a text."""
         if text.isascii():
             return cls()
         ends, extra, more = [], [], 0
@@ -68,7 +68,7 @@ class ByteOffsets:
         return cls(ends, extra)
 
     def to_characters(self, byte: int) -> int:
-        """The number of characters before a byte."""
+        """Return the number of characters before a byte."""
         index = bisect_right(self.ends, byte) if self.ends else 0
         return byte - self.extra[index - 1] if index else byte
 
@@ -77,7 +77,7 @@ class ByteOffsets:
 class ParsedStatement:
     """A statement with its parse tree. `offset` and `end` are characters of the rendered text, from 0.
 
-    `kind` is the tree's name of it (`create_stmt`), `node` the tree below that.
+    `kind` is the parser's name of its kind (`create_stmt`), `node` the tree below that.
     """
 
     rendered: RenderedSql = field(repr=False)
@@ -89,56 +89,57 @@ class ParsedStatement:
 
     @property
     def text(self) -> str:
-        """The statement itself, without its semicolon."""
+        """The statement without its semicolon."""
         return self.rendered.text[self.offset : self.end].rstrip()
 
     @property
     def location(self) -> SourceLocation:
-        """Where it begins."""
+        """The start of the statement."""
         return SourceLocation(rendered=self.rendered, offset=self.offset)
 
     def location_at(self, location: int) -> SourceLocation:
-        """The place of a node's `location`, which the parser counts in bytes of the whole text."""
+        """Return the position of a node's `location`, which the parser counts in bytes of the whole text."""
         return SourceLocation(rendered=self.rendered, offset=self.byte_offsets.to_characters(location))
 
 
 Parse = Callable[[str], Any]
-"""Gives the tree of a text. Raises postgast.PgQueryError or DecodeError where it does not parse."""
+"""Return the tree of a text. Raise postgast.PgQueryError or DecodeError if it does not parse."""
 
 
 class ParseCache:
-    """Keeps the trees of texts that are read more than once. Nobody may change them."""
+    """Cache of the trees of texts that are read more than once. The trees must not be changed."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
         self._trees: dict[str, Any] = {}
 
     def put(self, text: str) -> Any:
-        """The tree of a text that will be asked for again."""
+        """Return the tree of a text, and cache it."""
         tree = self._trees[text] = self.get(text)
         return tree
 
     def get(self, text: str) -> Any:
-        """The tree of a text, parsed now unless it was kept."""
+        """Return the tree of a text, parsed now unless it is cached."""
         return self._trees.get(text) or self._parse(text)
 
 
 def parse_rendered(rendered: RenderedSql, parse: Parse = parse_sql) -> tuple[ParsedStatement, ...]:
-    """The statements of a text. Raises what `parse` raises, and ValueError where the text holds a NUL: the parser would
-    take that for its end.
+    """Return the statements of a text.
+
+    Raise the exceptions of `parse`, and ValueError if the text contains a NUL, which the parser would take for its end.
     """
     text = rendered.text
     if "\0" in text:
-        raise ValueError("SQL cannot hold the character U+0000")
+        raise ValueError("SQL cannot contain the character U+0000")
     positions = ByteOffsets.from_text(text)
     characters = positions.to_characters
-    found = []
+    statements = []
     for raw in parse(text).stmts:
         location, length, node = raw.stmt_location, raw.stmt_len, raw.stmt
         start = characters(location)
         end = characters(location + length) if length else len(text)
         kind = node.WhichOneof("node")
-        found.append(
+        statements.append(
             ParsedStatement(
                 rendered=rendered,
                 offset=start,
@@ -148,33 +149,33 @@ def parse_rendered(rendered: RenderedSql, parse: Parse = parse_sql) -> tuple[Par
                 byte_offsets=positions,
             )
         )
-    return tuple(found)
+    return tuple(statements)
 
 
 def get_definition(node: Any) -> Any:
-    """The field `def` of a node, whose name is a keyword of Python."""
+    """Return the field `def` of a node; its name is a keyword of Python."""
     return getattr(node, "def")
 
 
 def strings(nodes: Any) -> tuple[str, ...]:
-    """The texts of a list of string nodes."""
+    """Return the texts of a list of string nodes."""
     return tuple([node.string.sval for node in nodes])
 
 
 def schema_and_name(nodes: Any) -> tuple[str | None, str]:
-    """Schema, where it is said, and name, from a list of string nodes."""
+    """Return the schema, if given, and the name from a list of string nodes."""
     parts = strings(nodes)
     return (parts[-2] if len(parts) > 1 else None), parts[-1]
 
 
 def alter_commands(node: Any) -> Iterator[Any]:
-    """The commands of an ALTER TABLE (or INDEX, VIEW, ...)."""
+    """Return the commands of an ALTER TABLE (or INDEX, VIEW, ...)."""
     for command in node.cmds:
         yield command.alter_table_cmd
 
 
 def parse_table_ref(text: str) -> TableRef | None:
-    """The table that a text names, as SQL would read it; None where it is no name of a table."""
+    """Return the table that a text names, as in SQL; None if it is not the name of a table."""
     try:
         statements = parse_sql(f"TABLE {text}").stmts
     except (postgast.PgQueryError, DecodeError):
@@ -184,12 +185,12 @@ def parse_table_ref(text: str) -> TableRef | None:
     query = statements[0].stmt.select_stmt
     if len(query.from_clause) != 1 or query.sort_clause or query.HasField("limit_count") or query.locking_clause:
         return None
-    named = query.from_clause[0].range_var
-    return TableRef(named.schemaname or None, named.relname)
+    range_var = query.from_clause[0].range_var
+    return TableRef(range_var.schemaname or None, range_var.relname)
 
 
 def column_result_name(node: Any) -> str | None:
-    """The name that PostgreSQL gives to the column of an expression, None where it has none to give."""
+    """Return the name that PostgreSQL gives to the column of an expression, None if it has no name."""
     return _name_and_strength(node)[0]
 
 
@@ -197,7 +198,7 @@ _NAMELESS: tuple[None, int] = (None, 0)
 
 
 def _name_and_strength(node: Any) -> tuple[str | None, int]:
-    """A name and how good it is: 2 for names that stand there, 1 for those of types and constructs."""
+    """Return a name and its strength: 2 for explicit names, 1 for names of types and constructs."""
     kind = node.WhichOneof("node")
     if kind is None:
         return _NAMELESS
@@ -300,12 +301,12 @@ _READERS: dict[str, Callable[[Any], tuple[str | None, int]]] = {
 
 
 def parse_expression(text: str) -> Any:
-    """The tree of an expression. Raises postgast.PgQueryError where it does not parse."""
+    """Return the tree of an expression. Raise postgast.PgQueryError if it does not parse."""
     return parse_sql(f"SELECT {text}").stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
 def flatten_and(condition: Any) -> Iterator[Any]:
-    """The conditions that a condition joins by AND; none where it is empty."""
+    """Return the conditions that a condition combines by AND; none if it is empty."""
     kind = condition.WhichOneof("node")
     if kind == "bool_expr" and condition.bool_expr.boolop == pb.AND_EXPR:
         for part in condition.bool_expr.args:
@@ -315,12 +316,12 @@ def flatten_and(condition: Any) -> Iterator[Any]:
 
 
 def parse_result_name(text: str) -> str | None:
-    """The same as `result_name` of the text of an expression."""
+    """Return `column_result_name` for the text of an expression."""
     return column_result_name(parse_expression(text)) if text else None
 
 
 def rename_column_in(expression: str, old: str, new: str) -> str:
-    """The text of an expression with a column renamed."""
+    """Return the text of an expression with a column renamed."""
     value = parse_expression(expression)
     for node in find_nodes(value, pb.ColumnRef):
         if node.fields[-1].string.sval == old:
@@ -329,13 +330,13 @@ def rename_column_in(expression: str, old: str, new: str) -> str:
 
 
 def query_tree(view: View) -> Any:
-    """The SELECT of a view. Nobody may change it."""
+    """Return the SELECT of a view. The tree must not be changed."""
     tree = view.query.tree
     return tree if tree is not None else parse_sql(view.query.text).stmts[0].stmt.select_stmt
 
 
 def format_statement(kind: str, node: Any) -> str:
-    """A statement of the tree as SQL, without its semicolon; `kind` is the tree's name of it (`update_stmt`)."""
+    """Return a statement of the tree as SQL, without a semicolon; `kind` is the parser's name of it (`update_stmt`)."""
     tree = pb.ParseResult()
     getattr(tree.stmts.add().stmt, kind).CopyFrom(node)
     return str(postgast.deparse(tree))

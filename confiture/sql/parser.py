@@ -1,7 +1,7 @@
-"""PostgreSQL's own grammar, as postgast has it: `postgast` itself, and `pb`, the messages that trees are made of.
+"""PostgreSQL's parser from postgast: `postgast` itself, and `pb`, the message types of trees.
 
-All others import them from here. The stubs of the trees are no valid Python (PostgreSQL has a field called `def`), so
-whoever checks types against them cannot go on: for type checkers, ours and the users', everything here is Any.
+All other modules import them from here. The stubs of the trees are not valid Python (PostgreSQL has a field named
+`def`), so type checkers stop at them. For type checkers, everything here is therefore Any.
 """
 
 from __future__ import annotations
@@ -27,33 +27,34 @@ else:
 __all__ = ["check_depth", "check_error", "lib", "parse_sql", "pb", "postgast", "scan_tokens"]
 
 _MAX_LINKS = 5_000
-"""How long a chain like `1 + 1 + 1` may be: the parser recurses for each link, and crashes at some ten thousand."""
+"""The maximum length of a chain like `1 + 1 + 1`: the parser recurses for each link, and crashes at about ten thousand.
+"""
 _CHAIN_SIGNS = ("+", "-", "*", "/", "|", "<", ">", "=", "@", "#", "~", "%", "^", "&", "!", "?", "::")
 _MOST_COMMENTS = 500
-"""How deeply they may be nested."""
+"""The maximum nesting depth of comments."""
 _OPENING = re.compile(
     r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'[^']*+'|"[^"]*+"|--[^\n]*+|(?<![\w$])\$(?:[^\W\d]\w*)?\$|/\*""", re.DOTALL
 )
-"""What hides the signs of comments, or begins one."""
+"""Tokens that can hide the signs of comments, or begin a comment."""
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _CHAIN_WORDS = ("is", "isnull", "notnull", "join", "union", "intersect", "except", "collate", "at")
 
 
 def parse_sql(sql: str) -> Any:
-    """The tree of a text. Raises postgast.PgQueryError or DecodeError if it does not parse."""
+    """Return the tree of a text. Raise postgast.PgQueryError or DecodeError if it does not parse."""
     check_depth(sql)
     return postgast.parse(sql)
 
 
 def scan_tokens(sql: str) -> Any:
-    """The tokens of a text. Raises postgast.PgQueryError if it does not scan."""
+    """Return the tokens of a text. Raise postgast.PgQueryError if it cannot be scanned."""
     if _has_deep_comment(sql):
         raise postgast.PgQueryError("comments are nested too deeply")
     return postgast.scan(sql).tokens
 
 
 def check_depth(sql: str) -> None:
-    """Raises DecodeError for a chain that is too long to parse, or a comment that is nested too deeply."""
+    """Raise DecodeError for a chain that is too long to parse, or a comment that is nested too deeply."""
     if _has_deep_comment(sql):
         raise DecodeError
     if len(sql) <= 2 * _MAX_LINKS or _max_links(sql) <= _MAX_LINKS:
@@ -61,13 +62,13 @@ def check_depth(sql: str) -> None:
     try:
         tokens = scan_tokens(sql)
     except postgast.PgQueryError:
-        return  # parsing says what is wrong
+        return  # the parser reports the error
     if _longest_chain([token.token for token in tokens]) > _MAX_LINKS:
         raise DecodeError
 
 
 def _has_deep_comment(sql: str) -> bool:
-    """Whether comments are nested so deeply that the scanner, which takes time with the square of it, takes long."""
+    """Whether comments are nested too deeply for the scanner, whose time grows with the square of the depth."""
     if sql.count("/*") <= _MOST_COMMENTS:
         return False
     position = 0
@@ -95,12 +96,12 @@ def _max_links(sql: str) -> int:
 
 
 def _longest_chain(kinds: list[int]) -> int:
-    """The most links in a chain: of operators between the ends of an expression, of queries or tables in a query."""
-    known = _token_kinds()
+    """Return the longest chain: of operators in an expression part, or of joins and set operations in a query."""
+    roles = _token_kinds()
     longest, outer = 0, list[tuple[int, int]]()
     operators = queries = 0
     for kind in kinds:
-        match known.get(kind):
+        match roles.get(kind):
             case "operator":
                 operators += 1
                 longest = max(longest, operators)
@@ -122,7 +123,7 @@ def _longest_chain(kinds: list[int]) -> int:
 
 @cache
 def _token_kinds() -> Mapping[int, str]:
-    """What the tokens that matter to chains do."""
+    """Return the roles of the tokens that matter for chains."""
     signs = [f"ASCII_{ord(sign)}" for sign in "+-*/<>=%^"]
     words = ("IS", "ISNULL", "NOTNULL", "COLLATE", "AT", "TYPECAST")
     tokens = {

@@ -1,4 +1,4 @@
-"""Cuts SQL into statements with PostgreSQL's own grammar, and says how each behaves towards a transaction."""
+"""Split SQL into statements with PostgreSQL's grammar, and determine the transaction mode of each."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from confiture.sql.transactions import (
     partition_command,
 )
 
-_TOO_DEEP_HINT = "split the statement, or put what is repeated into a list or a table"
+_TOO_DEEP_HINT = "split the statement, or move the repeated part into a list or a table"
 
 
 def _allow_deep_trees() -> None:
-    """Lets the parser's trees be as deep as its grammar allows: 50 terms with `||` pass protobuf's own limit."""
+    """Allow trees as deep as the parser's grammar allows: 50 terms with `||` exceed protobuf's limit."""
     try:
         import_module("google._upb._message").SetAllowOversizeProtos(True)
-    except (ImportError, AttributeError):  # another implementation of protobuf: deep trees are refused, and said to be
+    except (ImportError, AttributeError):  # in other implementations of protobuf, deep trees are reported as errors
         return
 
 
@@ -34,7 +34,7 @@ _COMMENTS = frozenset({pb.Token.SQL_COMMENT, pb.Token.C_COMMENT})
 
 
 class SqlProblem(Exception):
-    """SQL that does not parse or may not stand in a migration. `offset` counts characters from 0."""
+    """SQL that does not parse or is not allowed in a migration. `offset` counts characters from 0."""
 
     def __init__(self, code: str, message: str, offset: int, hint: str) -> None:
         super().__init__(message)
@@ -42,9 +42,9 @@ class SqlProblem(Exception):
 
 
 def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statement, ...], tuple[SqlProblem, ...]]:
-    """The statements of a text, and what is wrong with those that may not stand in a migration.
+    """Return the statements of a text, and the problems of those that are not allowed in a migration.
 
-    Text that does not parse gives no statement and one problem: PostgreSQL stops at the first.
+    Text that does not parse has no statements and one problem: PostgreSQL stops at the first error.
     """
     if "\0" in sql:
         return (), (_bad_character_problem(sql, sql.index("\0")),)
@@ -72,15 +72,15 @@ def parse_statements(sql: str, parse: Parse = parse_sql) -> tuple[tuple[Statemen
 
 
 def _bad_character_problem(sql: str, offset: int) -> SqlProblem:
-    message = f"SQL cannot hold the character U+{ord(sql[offset]):04X}"
+    message = f"SQL cannot contain the character U+{ord(sql[offset]):04X}"
     return SqlProblem("sql-syntax", message, offset, "remove the character")
 
 
 def normalize_sql(sql: str) -> str:
-    """The text without comments, its tokens joined by single spaces: what a checksum is made of.
+    """Return the text without comments, its tokens joined by single spaces, as input for checksums.
 
-    Works on templates too: a comment that holds one stays, as it may make SQL. Text that even the scanner refuses
-    only has its white space folded.
+    Templates are supported: a comment that contains template code stays, as it can produce SQL. In text that cannot be
+    scanned, only white space is normalized.
     """
     try:
         tokens = scan_tokens(sql)
@@ -112,7 +112,7 @@ def _make_statement(text: str, offset: int, node: Any) -> Statement:
 
 
 def _can_run_without_concurrently(node: Any) -> bool:
-    """Whether a statement that cannot run in a transaction could without CONCURRENTLY."""
+    """Whether a statement that cannot run in a transaction could do so without CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "reindex_stmt":
         return node.reindex_stmt.kind in (pb.REINDEX_OBJECT_INDEX, pb.REINDEX_OBJECT_TABLE)
@@ -120,7 +120,7 @@ def _can_run_without_concurrently(node: Any) -> bool:
 
 
 def remove_concurrently(text: str) -> str:
-    """A statement without the word that keeps it out of transactions."""
+    """Return a statement without CONCURRENTLY, which keeps it out of transactions."""
     tree = parse_sql(text)
     node = tree.stmts[0].stmt
     kind = node.WhichOneof("node")
@@ -132,21 +132,21 @@ def remove_concurrently(text: str) -> str:
         for command in node.alter_table_stmt.cmds:
             partition_command(command).concurrent = False
     else:
-        kept = [option for option in node.reindex_stmt.params if option.def_elem.defname != "concurrently"]
+        options = [option for option in node.reindex_stmt.params if option.def_elem.defname != "concurrently"]
         del node.reindex_stmt.params[:]
-        node.reindex_stmt.params.extend(kept)
+        node.reindex_stmt.params.extend(options)
     return str(postgast.deparse(tree))
 
 
 def _syntax_problem(sql: str, error: postgast.PgQueryError) -> SqlProblem:
     offset = min(max(error.cursorpos - 1, 0), max(len(sql.rstrip()) - 1, 0))
-    hint = "look at this place and what comes before it: a comma, a bracket, a quote, the order of words"
+    hint = "check this place and the text before it: a comma, a bracket, a quote, the order of words"
     if "memory exhausted" in error.message:
         return SqlProblem("sql-syntax", "the SQL is nested too deeply", offset, _TOO_DEEP_HINT)
     if sql[offset : offset + 1] == "\\":
-        hint = "psql's commands (\\copy, \\i, ...) are not SQL: use the SQL command"
+        hint = "use an SQL command: psql's commands (\\copy, \\i, ...) are not SQL"
     elif offset + 1 == len(sql.rstrip()) and "end of input" in error.message:
-        hint = "something is missing at the end"
+        hint = "complete the statement: something is missing at the end"
     elif sql[offset : offset + 1] == "{":
-        hint = "templates are rendered only in YAML files and in files that end in .sql.j2"
+        hint = "use a template only in a YAML file or in a file that ends in .sql.j2"
     return SqlProblem("sql-syntax", error.message, offset, hint)

@@ -1,4 +1,4 @@
-"""What CHECK constraints prove, so that PostgreSQL need not read the table."""
+"""Facts that CHECK constraints prove, so that PostgreSQL need not scan the table."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ _KEY = re.compile(r"\s*(list|range|hash)\s*\(\s*(\"[^\"]+\"|[\w$]+)\s*\)\s*", re
 
 
 def is_proved_not_null(table: Table, column: str) -> bool:
-    """Whether a column holds no NULL for sure: it is NOT NULL, or a validated CHECK says so."""
-    found = table.column(column)
-    if found and found.not_null:
+    """Whether a column is certain to have no NULL: it is NOT NULL, or a validated CHECK proves it."""
+    definition = table.column(column)
+    if definition and definition.not_null:
         return True
     return any(column in not_null_columns(conjunct) for conjunct in _find_facts(table))
 
 
 def implies_partition_bound(table: Table, partition_key: str | None, bound: Any) -> Tristate:
-    """Whether the rows of a table fit a partition's bound for sure.
+    """Return whether the rows of a table are certain to be within a partition's bound.
 
-    MAYBE where a validated CHECK reads the key and we cannot follow it: keys of several columns, functions, odd types.
+    UNKNOWN if a validated CHECK reads the key in an unsupported form: keys of several columns, functions, unusual
+    types.
     """
     column = key_column(partition_key)
     if column is None or bound.is_default:
@@ -39,23 +40,23 @@ def implies_partition_bound(table: Table, partition_key: str | None, bound: Any)
         return Tristate.NO
     if not is_proved_not_null(table, column):
         return Tristate.NO
-    found = table.column(column)
-    type_name = found.type if found else ""
+    definition = table.column(column)
+    type_name = definition.type if definition else ""
     facts = [fact for conjunct in _find_facts(table) for fact in _column_facts(conjunct, column, type_name)]
     return Tristate.YES if _is_within(facts, bound, type_name) else Tristate.UNKNOWN
 
 
 def key_column(partition_key: str | None) -> str | None:
-    """The column of a partition key that is a single column."""
+    """Return the column of a partition key that is a single column; otherwise None."""
     match = _KEY.fullmatch(partition_key or "")
     if match is None:
         return None
-    written = match[2]
-    return written[1:-1].replace('""', '"') if written.startswith('"') else written.lower()
+    name = match[2]
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def split_and(expression: str) -> Iterator[Any]:
-    """The parts of a condition that all must hold."""
+    """Return the parts of a condition that must all be true."""
     try:
         condition = parse_expression(expression)
     except postgast.PgQueryError:
@@ -64,7 +65,7 @@ def split_and(expression: str) -> Iterator[Any]:
 
 
 def find_column_name(node: Any) -> str | None:
-    """The column that a node is, through casts; None where it is something else."""
+    """Return the column that a node is, through casts; None if it is something else."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
     if node.WhichOneof("node") != "column_ref" or not node.column_ref.fields:
@@ -73,7 +74,7 @@ def find_column_name(node: Any) -> str | None:
 
 
 def find_constant_text(node: Any) -> str | None:
-    """The text of the constant that a node is, through casts; None where it is something else."""
+    """Return the text of the constant that a node is, through casts; None if it is something else."""
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
     if node.WhichOneof("node") != "a_const" or node.a_const.isnull:
@@ -94,7 +95,7 @@ _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "doubl
 
 
 class _BoundValue(NamedTuple):
-    """A constant: its text, and by what constants of its type are in order; None where that is not known."""
+    """A constant: its text, and its sort key among constants of its type; None if unknown."""
 
     text: str
     rank: Decimal | str | None
@@ -102,7 +103,7 @@ class _BoundValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _KeyFact:
-    """What a condition says of the key: it is `<` (and so on) its only value, or one of its values (`in`)."""
+    """A fact about the key: it is `<` (and so on) a single value, or one of several values (`in`)."""
 
     operator: str
     values: tuple[_BoundValue, ...]
@@ -121,7 +122,7 @@ def _make_value(text: str, type_name: str) -> _BoundValue:
 
 
 def _column_facts(node: Any, column: str, type_name: str) -> Iterator[_KeyFact]:
-    """What a condition says of a column."""
+    """Return the facts that a condition implies for a column."""
     if node.WhichOneof("node") != "a_expr":
         return
     left, right, operator = node.a_expr.lexpr, node.a_expr.rexpr, strings(node.a_expr.name)[-1]
@@ -156,21 +157,21 @@ def _is_within(facts: list[_KeyFact], bound: Any, type_name: str) -> bool:
 
 
 def _range_end(datums: Any, type_name: str) -> _BoundValue | None:
-    """The constant at one end of a range; None where it is open."""
+    """Return the constant at one end of a range; None if it is unbounded."""
     if not datums or find_column_name(datums[0]) in ("minvalue", "maxvalue"):
         return None
     return _make_value(find_constant_text(datums[0]) or "?", type_name)
 
 
 def _is_above(fact: _KeyFact, end: _BoundValue) -> bool:
-    """Whether all that a fact allows is at the lower end of a range or above it."""
+    """Whether all values that a fact allows are at or above the lower end of a range."""
     if fact.operator not in (">", ">=", "in"):
         return False
     return all(value.text == end.text or _compare(value, end) > 0 for value in fact.values)
 
 
 def _is_below(fact: _KeyFact, end: _BoundValue) -> bool:
-    """Whether all that a fact allows is below the upper end of a range."""
+    """Whether all values that a fact allows are below the upper end of a range."""
     if fact.operator not in ("<", "<=", "in"):
         return False
     on_the_end = fact.operator == "<"
@@ -178,7 +179,7 @@ def _is_below(fact: _KeyFact, end: _BoundValue) -> bool:
 
 
 def _compare(value: _BoundValue, other_value: _BoundValue) -> int:
-    """Below 0 or above 0 as one is less or greater than the other; 0 also where nobody knows."""
+    """Return a negative or positive number if the first is less or greater than the other; 0 also if unknown."""
     if isinstance(value.rank, Decimal) and isinstance(other_value.rank, Decimal):
         return int(value.rank > other_value.rank) - int(value.rank < other_value.rank)
     if isinstance(value.rank, str) and isinstance(other_value.rank, str):

@@ -1,12 +1,12 @@
-"""Our own SQL with every name written out, so that no object of a database's users can take the place of PostgreSQL's.
+"""Qualify every name in Confiture's own SQL, so that no user-defined object can shadow an object of PostgreSQL.
 
-A name without a schema is looked up by the search path, and an operator even by the types beside it: whoever may create
-in a schema on the path can offer one that fits better. `qualified` turns a query as people write it into one in which
-each function, type, relation and operator stands with `pg_catalog`, and rewrites what looks an operator up but has no
-room for a schema (IN, BETWEEN, LIKE, IS DISTINCT FROM, CASE x WHEN, NULLIF).
+A name without a schema is resolved by the search path, and an operator also by its operand types: a user who can create
+objects in a schema on the path can add a better match. `qualify_query` rewrites a query so that each function, type,
+relation and operator is qualified with `pg_catalog`, and replaces constructs that look up an operator without a place
+for a schema (IN, BETWEEN, LIKE, IS DISTINCT FROM, CASE x WHEN, NULLIF).
 
-`python -m confiture.sql.qualification` writes the `.qualified.sql` beside each `.sql` file of the package. These run,
-so that no command has to load a parser for our own queries.
+`python -m confiture.sql.qualification` generates the `.qualified.sql` file next to each `.sql` file of the package. The
+generated files run, so that no command must load a parser for internal queries.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ _HOLE = re.compile(r"\{([a-z]\w*)\}")
 _HOLE_NAME = "hole_"
 _REFERENCE_TYPE = re.compile(r"reg(class|collation|config|dictionary|oper|operator|proc|procedure|type)")
 _LOCATION_FIELDS = re.compile(r"(^|_)(location|len|start|end)$")
-_LOOKUP_MESSAGE = "looks an operator up by the search path: write"
+_LOOKUP_MESSAGE = "looks up an operator by the search path: write"
 
 
 class Unqualifiable(ValueError):
-    """A query uses what cannot be qualified; the text says what to write."""
+    """A query uses a construct that cannot be qualified; the message names a replacement."""
 
 
 def qualify_file(text: str) -> str:
-    """A file of queries, or of statements, with all names written out. Raises Unqualifiable."""
-    written = {name: qualify_query(body) for name, body in parse_query_file(text).items()}
-    return "\n".join(f"-- name: {name}\n{body}\n" if name else f"{body}\n" for name, body in written.items())
+    """Return a file of queries, or of statements, with all names qualified. Raise Unqualifiable."""
+    queries = {name: qualify_query(body) for name, body in parse_query_file(text).items()}
+    return "\n".join(f"-- name: {name}\n{body}\n" if name else f"{body}\n" for name, body in queries.items())
 
 
 def qualify_query(text: str) -> str:
-    """A query with all names written out. Parameters (`%(name)s`) and holes (`{name}`) stay. Raises Unqualifiable."""
+    """Return a query with all names qualified. Raise Unqualifiable.
+
+    Parameters (`%(name)s`) and holes (`{name}`) stay.
+    """
     template = QueryTemplate(text)
     tree = postgast.parse(template.sql)
     for statement in tree.stmts:
@@ -56,7 +59,7 @@ def qualify_query(text: str) -> str:
 
 
 class QueryTemplate:
-    """A query whose parameters and holes have become what the grammar accepts in their place."""
+    """A query whose parameters and holes are replaced by placeholders that the grammar accepts."""
 
     def __init__(self, text: str) -> None:
         self._parameters: list[str] = []
@@ -70,7 +73,7 @@ class QueryTemplate:
         return f"${self._parameters.index(match[1]) + 1}"
 
     def restore(self, text: str) -> str:
-        """Puts parameters and holes back."""
+        """Restore parameters and holes."""
         text = re.sub(r"SELECT hole_query_(\w+)", r"{\1}", text)
         text = re.sub(r"\bhole_(\w+)", r"{\1}", text)
         if not self._parameters:
@@ -79,7 +82,7 @@ class QueryTemplate:
 
 
 class _QualifyVisitor:
-    """Writes out the names of one statement, in its tree."""
+    """Visitor that qualifies the names of one statement in its tree."""
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
@@ -98,7 +101,7 @@ class _QualifyVisitor:
         }
 
     def qualify(self) -> None:
-        """Raises Unqualifiable."""
+        """Qualify all names. Raise Unqualifiable."""
         self._qualify_message(self._statement)
 
     def _qualify_message(self, message: Any) -> None:
@@ -117,8 +120,8 @@ class _QualifyVisitor:
                 message.CopyFrom(_make_boolean(message.bool_expr.boolop, message.bool_expr.args))
 
     def _qualify_relation(self, relation: Any) -> None:
-        named = relation.relname
-        if not relation.schemaname and named not in self._queries and not named.startswith(_HOLE_NAME):
+        name = relation.relname
+        if not relation.schemaname and name not in self._queries and not name.startswith(_HOLE_NAME):
             relation.schemaname = _CATALOG
 
 
@@ -142,7 +145,7 @@ def _qualify_comparison(link: Any) -> None:
 
 
 def _qualify_reference(cast: Any) -> None:
-    """Writes out the names that constants of the types regclass, regtype, ... hold."""
+    """Qualify the names in constants of the types regclass, regtype, ..."""
     if not _REFERENCE_TYPE.fullmatch(cast.type_name.names[-1].string.sval):
         return
     is_array = cast.arg.WhichOneof("node") == "a_array_expr"
@@ -152,7 +155,7 @@ def _qualify_reference(cast: Any) -> None:
 
 
 def _keep_unnest(function: Any) -> None:
-    """Leaves `unnest` with several arguments as it is: that is syntax, and PostgreSQL then takes its own."""
+    """Leave `unnest` with several arguments unqualified: it is syntax that always means PostgreSQL's function."""
     for item in function.functions:
         call = item.list.items[0].func_call
         if call.funcname and call.funcname[-1].string.sval == "unnest" and len(call.args) > 1:
@@ -170,7 +173,7 @@ def _require_default_order(order: Any) -> None:
 
 
 def _qualify_operation(expression: Any) -> Any:
-    """An operation whose operator is written out."""
+    """Return an operation with a qualified operator."""
     kind, left, right = expression.kind, expression.lexpr, expression.rexpr
     if kind in (pb.AEXPR_OP, pb.AEXPR_OP_ANY, pb.AEXPR_OP_ALL):
         _qualify_name(expression.name)
@@ -195,7 +198,7 @@ def _qualify_operation(expression: Any) -> Any:
 
 
 def _compare_each(case: Any) -> None:
-    """Turns CASE x WHEN y into CASE WHEN x = y."""
+    """Rewrite CASE x WHEN y as CASE WHEN x = y."""
     if not case.HasField("arg"):
         return
     for one in case.args:
@@ -204,7 +207,7 @@ def _compare_each(case: Any) -> None:
 
 
 def _make_same(left: Any, right: Any) -> Any:
-    """That two values are equal or both NULL; rows by their columns."""
+    """Return the condition that two values are equal or both NULL; rows are compared by column."""
     if left.WhichOneof("node") == right.WhichOneof("node") == "row_expr":
         pairs = zip(left.row_expr.args, right.row_expr.args, strict=True)
         return _make_boolean(pb.AND_EXPR, [_make_same(one, other) for one, other in pairs])
@@ -217,7 +220,7 @@ def _make_null_test(value: Any) -> Any:
 
 
 def _make_comparison(operator: str, left: Any, right: Any) -> Any:
-    """A comparison whose left side is written more than once."""
+    """Return a comparison whose left side occurs more than once."""
     if any(find_nodes(left, pb.SubLink)):
         raise Unqualifiable(f"a subquery before IN, IS DISTINCT FROM or after CASE {_LOOKUP_MESSAGE} it into FROM")
     return _make_operator(operator, left, right)
@@ -230,7 +233,7 @@ def _make_operator(name: str, left: Any, right: Any) -> Any:
 def _make_boolean(kind: Any, parts: Sequence[Any]) -> Any:
     if kind == pb.NOT_EXPR:
         return pb.Node(bool_expr=pb.BoolExpr(boolop=kind, args=parts))
-    # the grammar makes one list of them, too
+    # the grammar flattens them, too
     flat = [inner for part in parts for inner in (part.bool_expr.args if part.bool_expr.boolop == kind else [part])]
     return flat[0] if len(flat) == 1 else pb.Node(bool_expr=pb.BoolExpr(boolop=kind, args=flat))
 
@@ -243,9 +246,9 @@ def _string_nodes(*texts: str) -> list[Any]:
 
 
 def _check_same_tree(expected: Any, actual: Any, text: str) -> None:
-    """Raises Unqualifiable if the written text does not mean what the tree says: OPERATOR() binds unlike operators."""
+    """Raise Unqualifiable if the text does not parse to the same tree: OPERATOR() has a different precedence."""
     if _without_locations(expected) != _without_locations(actual):
-        raise Unqualifiable(f"does not read back as it was written: {text}")
+        raise Unqualifiable(f"does not parse to the same tree: {text}")
 
 
 def _without_locations(tree: Any) -> Any:
@@ -259,18 +262,18 @@ def _without_locations(tree: Any) -> Any:
 
 
 def find_sources() -> list[Path]:
-    """The files of our own SQL, as people write them."""
+    """Return the hand-written files of Confiture's own SQL."""
     package = Path(__file__).parent.parent
     return sorted(path for path in package.rglob("*.sql") if not path.name.endswith(QUALIFIED))
 
 
 def qualified_path(source: Path) -> Path:
-    """Where the qualified text of a file is."""
+    """Return the path of the qualified text of a file."""
     return source.with_name(f"{source.stem}{QUALIFIED}")
 
 
 def main() -> None:
-    """Writes the qualified text of each file."""
+    """Write the qualified text of each file."""
     for source in find_sources():
         try:
             text = qualify_file(source.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Which tables belong to tenants: by a column of their own, as what others refer to, or by foreign keys."""
+"""Tables that belong to tenants: by a tenant column, as the tenant registry, or by foreign keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.models.settings import TenancySettings
 
 
 class ForeignKeyStep(NamedTuple):
-    """A foreign key of a table on the way to the tenant of its rows, and the table that it refers to."""
+    """A foreign key of a table on the path to the tenant of its rows, and the table that it refers to."""
 
     table: Table
     key: Constraint
@@ -20,23 +20,23 @@ class ForeignKeyStep(NamedTuple):
 
 
 def is_tenant_table_name(name: QualifiedName, tenancy: TenancySettings) -> bool:
-    """Whether the settings take a name for that of a tenants' table, if it has the column."""
+    """Whether, by the settings, a table with this name is a tenant table if it has the tenant column."""
     return not find_matching_pattern(name, tenancy.exempt) and bool(
         not tenancy.tables or find_matching_pattern(name, tenancy.tables)
     )
 
 
 def find_matching_pattern(name: QualifiedName, patterns: Iterable[str]) -> str | None:
-    """The first pattern that fits a name, with its schema or without; None where none does."""
+    """Return the first pattern that matches a name, with or without its schema; None if none does."""
     both = (name.name, str(name))
     return next((pattern for pattern in patterns if any(fnmatchcase(one, pattern) for one in both)), None)
 
 
 def tenant_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> str | None:
-    """The column by which the rows of a table name their tenant; None where they do not.
+    """Return the column that holds the tenant of the rows of a table; None if there is none.
 
-    In a table that tenant columns refer to it is the column that they refer to: there each row is a tenant. A
-    temporary table counts where it has the column: it holds what was read elsewhere.
+    In a table that tenant columns refer to, it is the referenced column: there, each row is a tenant. A temporary table
+    counts if it has the column, since it holds rows read from other tables.
     """
     if not table.column(tenancy.column):
         return tenant_registry_column(table, catalog, tenancy)
@@ -46,7 +46,7 @@ def tenant_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> s
 
 
 def tenant_registry_column(table: Table, catalog: Catalog, tenancy: TenancySettings) -> str | None:
-    """The column that tenant columns of other tables refer to; None where none does."""
+    """Return the column that tenant columns of other tables refer to; None if there is none."""
     if table.column(tenancy.column):
         return None
     for other in catalog.tables_referencing(table.name):
@@ -57,40 +57,40 @@ def tenant_registry_column(table: Table, catalog: Catalog, tenancy: TenancySetti
 
 
 def path_to_tenant(table: Table, catalog: Catalog, tenancy: TenancySettings) -> tuple[ForeignKeyStep, ...]:
-    """The shortest way by foreign keys to a table whose rows name their tenant; none where there is none.
+    """Return the shortest path by foreign keys to a table with a tenant column; empty if there is none.
 
-    Keys that may be NULL are followed last of all: a row with NULL there belongs to nobody.
+    Nullable keys are followed last: a row with NULL there belongs to no tenant.
     """
     waiting: deque[tuple[Table, tuple[ForeignKeyStep, ...]]] = deque([(table, ())])
-    seen = {table.name}
+    visited = {table.name}
     while waiting:
-        current, way = waiting.popleft()
+        current, path = waiting.popleft()
         for key in sorted(current.foreign_keys, key=lambda one: not is_never_null(one, current)):
             target = catalog.tables.get(key.target) if key.target else None
-            if target is None or target.name in seen or not referenced_columns(key, target):
+            if target is None or target.name in visited or not referenced_columns(key, target):
                 continue
-            seen.add(target.name)
-            further = (*way, ForeignKeyStep(current, key, target))
+            visited.add(target.name)
+            longer_path = (*path, ForeignKeyStep(current, key, target))
             if target.column(tenancy.column) and is_tenant_table_name(target.name, tenancy):
-                return further
-            waiting.append((target, further))
+                return longer_path
+            waiting.append((target, longer_path))
     return ()
 
 
 def tenant_foreign_key(table: Table, catalog: Catalog, tenancy: TenancySettings) -> Constraint | None:
-    """The foreign key by which a table without a tenant column belongs to tenants; None where it belongs to none."""
+    """Return the foreign key by which a table without a tenant column belongs to tenants; None if there is none."""
     if find_matching_pattern(table.name, tenancy.exempt) or table.column(tenancy.column):
         return None
-    way = path_to_tenant(table, catalog, tenancy)
-    return way[0].key if way else None
+    path = path_to_tenant(table, catalog, tenancy)
+    return path[0].key if path else None
 
 
 def is_never_null(key: Constraint, table: Table) -> bool:
-    """Whether none of the columns of a foreign key may be NULL."""
-    found = [table.column(column) for column in key.columns]
-    return all(column is not None and column.not_null for column in found)
+    """Whether all columns of a foreign key are NOT NULL."""
+    columns = [table.column(column) for column in key.columns]
+    return all(column is not None and column.not_null for column in columns)
 
 
 def referenced_columns(key: Constraint, target: Table) -> tuple[str, ...]:
-    """The columns that a foreign key refers to: those of the primary key where it names none."""
+    """Return the columns that a foreign key refers to: those of the primary key if it names none."""
     return key.target_columns or (target.primary_key.columns if target.primary_key else ())

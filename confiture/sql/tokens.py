@@ -1,4 +1,4 @@
-"""Where the words of a statement stand, for what the parse tree has no location of."""
+"""Positions of the words of a statement, for constructs without a location in the parse tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Token(NamedTuple):
     """A word or sign. `start` and `end` are characters of the rendered text, from 0."""
 
     kind: str
-    """PostgreSQL's name of it: `INDEX`, `NULL_P`, `IDENT`, `ASCII_44` for a comma."""
+    """PostgreSQL's name of the token: `INDEX`, `NULL_P`, `IDENT`, `ASCII_44` for a comma."""
     start: int
     end: int
 
@@ -27,15 +27,15 @@ _COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
 
 
 def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
-    """The words of a statement, in order, without comments."""
+    """Return the tokens of a statement in order, without comments."""
     text, offset = statement.text, statement.offset
     encoded = text.encode()
 
     def character(position: int) -> int:
         return offset + (position if text.isascii() else len(encoded[:position].decode()))
 
-    found = ((pb.Token.Name(one.token), one.start, one.end) for one in scan_tokens(text))
-    return tuple(Token(kind, character(start), character(end)) for kind, start, end in found if kind not in _COMMENTS)
+    tokens = ((pb.Token.Name(one.token), one.start, one.end) for one in scan_tokens(text))
+    return tuple(Token(kind, character(start), character(end)) for kind, start, end in tokens if kind not in _COMMENTS)
 
 
 def line_comments(text: str) -> Iterator[tuple[int, int]]:
@@ -51,7 +51,7 @@ def line_comments(text: str) -> Iterator[tuple[int, int]]:
 
 
 def command_offsets(statement: ParsedStatement) -> tuple[SourceLocation, ...]:
-    """Where each command of an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
+    """Return where each command of an ALTER TABLE (or INDEX, VIEW, ...) begins, in order."""
     words = statement_tokens(statement)
     name = statement.location_at(statement.node.relation.location).offset
     start = next(number for number, word in enumerate(words) if word.start == name) + 1
@@ -64,11 +64,11 @@ def command_offsets(statement: ParsedStatement) -> tuple[SourceLocation, ...]:
 
 
 def _words_after_commas(words: Sequence[Token]) -> list[Token]:
-    """The words behind the commas that stand in no parentheses."""
-    found = []
+    """Return the words that follow commas outside parentheses."""
+    words_after = []
     depth = 0
     for word, following in pairwise(words):
         depth += _DEPTH_CHANGES.get(word.kind, 0)
         if word.kind == _COMMA and depth == 0:
-            found.append(following)
-    return found
+            words_after.append(following)
+    return words_after

@@ -1,4 +1,6 @@
-"""How statements behave towards transactions: which end them, which refuse them, what a rollback leaves done."""
+"""Statements and transactions: which statements end them, which cannot run in them, and effects that rollback does not
+undo.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ _REINDEX_MANY = (pb.REINDEX_OBJECT_SCHEMA, pb.REINDEX_OBJECT_SYSTEM, pb.REINDEX_
 
 
 class Forbidden(NamedTuple):
-    """Why a statement may not stand in a migration."""
+    """Why a statement is not allowed in a migration."""
 
     code: str
     message: str
@@ -30,7 +32,7 @@ class Forbidden(NamedTuple):
 
 
 def cannot_run_in_transaction(node: Any) -> bool:
-    """Whether PostgreSQL refuses the statement inside a transaction (SQLSTATE 25001)."""
+    """Whether PostgreSQL rejects the statement inside a transaction (SQLSTATE 25001)."""
     kind = node.WhichOneof("node")
     statement = getattr(node, kind)
     match kind:
@@ -52,43 +54,43 @@ def cannot_run_in_transaction(node: Any) -> bool:
 
 
 def partition_command(command: Any) -> Any:
-    """What an ALTER TABLE command does with a partition; empty where it does something else."""
+    """Return the partition command of an ALTER TABLE command; empty if it is another command."""
     return getattr(command.alter_table_cmd, "def").partition_cmd  # the field's name is a keyword of Python
 
 
 def forbidden_reason(node: Any) -> Forbidden | None:
-    """Why the statement may not stand in a migration, None where it may."""
+    """Return why the statement is not allowed in a migration, None if it is allowed."""
     kind = node.WhichOneof("node")
     if kind == "transaction_stmt":
         return Forbidden(
             "transaction-control",
-            "a step may not begin, end or mark transactions: confiture commits a migration together with its history",
-            "remove the statement; statements that cannot run in a transaction are found and run apart",
+            "a step cannot begin, end or mark transactions: Confiture commits a migration together with its history",
+            "remove the statement; statements that cannot run in a transaction are detected and run separately",
         )
     if kind == "copy_stmt" and not node.copy_stmt.filename and not node.copy_stmt.is_program:
         return Forbidden(
             "copy-from-client",
-            "COPY ... FROM STDIN and TO STDOUT need a client that sends or takes the data",
-            "write INSERT ... VALUES, or COPY from a file on the server",
+            "COPY ... FROM STDIN and TO STDOUT need a client that sends or receives the data",
+            "use INSERT ... VALUES, or COPY from a file on the server",
         )
     if kind == "index_stmt" and node.index_stmt.concurrent and not node.index_stmt.idxname:
         return Forbidden(
             "unnamed-concurrent-index",
-            "an index built CONCURRENTLY needs a name: without it, what a broken build left cannot be found",
-            "CREATE INDEX CONCURRENTLY a_name ON ...",
+            "an index built CONCURRENTLY needs a name: without it, the invalid index of a failed build cannot be found",
+            "write CREATE INDEX CONCURRENTLY a_name ON ...",
         )
     return None
 
 
 def concurrent_index_targets(node: Any) -> tuple[ConcurrentIndex | None, ConcurrentIndex | None]:
-    """The index that a statement builds, and the one that it drops, CONCURRENTLY."""
+    """Return the index that a statement builds, and the index that it drops, CONCURRENTLY."""
     kind = node.WhichOneof("node")
     if kind == "index_stmt":
         relation = node.index_stmt.relation
-        built = ConcurrentIndex(
+        index = ConcurrentIndex(
             name=node.index_stmt.idxname, schema=relation.schemaname or None, table=relation.relname
         )
-        return built, None
+        return index, None
     if kind == "drop_stmt":
         parts = [item.string.sval for item in node.drop_stmt.objects[0].list.items]
         return None, ConcurrentIndex(name=parts[-1], schema=parts[-2] if len(parts) > 1 else None)
@@ -100,20 +102,20 @@ _OUTSIDE = re.compile(r"(.*\.)?(dblink\w*|http\w*|lo_export|pg_file_\w+|pg_logic
 
 
 def find_non_transactional_effects(sql: str) -> tuple[str, ...]:
-    """What of one statement a rollback leaves done, in words. Function bodies are not looked into."""
+    """Return the effects of a statement that a rollback does not undo, as text. Function bodies are not analyzed."""
     if not _POSSIBLE_EFFECT.search(sql):
         return ()
     tree = parse_sql(sql)
-    found = []
+    effects = []
     node = tree.stmts[0].stmt
     if node.WhichOneof("node") == "copy_stmt" and node.copy_stmt.is_program:
-        found.append("COPY ... PROGRAM runs its program")
+        effects.append("COPY ... PROGRAM runs its program")
     if (
         node.WhichOneof("node") == "copy_stmt"
         and node.copy_stmt.filename
         and not (node.copy_stmt.is_from or node.copy_stmt.is_program)
     ):
-        found.append("COPY ... TO writes its file")
+        effects.append("COPY ... TO writes its file")
     names = sorted(set(postgast.extract_functions(tree)))
-    found += [f"{name}() acts outside of the transaction" for name in names if _OUTSIDE.fullmatch(name)]
-    return tuple(found)
+    effects += [f"{name}() acts outside the transaction" for name in names if _OUTSIDE.fullmatch(name)]
+    return tuple(effects)

@@ -1,4 +1,4 @@
-"""Walks through parse trees: all that is in them, or what is asked for most."""
+"""Traversal of parse trees: all nodes, or the nodes that are needed most."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from confiture.sql.parser import pb
 
 
 def walk(node: Any, without: str = "") -> Iterator[Any]:
-    """A message of the tree and all messages below it, in the order of the tree; wrappers (Node) are left out.
+    """Return a message of the tree and all messages below it, in tree order; wrappers (Node) are omitted.
 
-    `without` is a kind of message to leave out with all that is below it.
+    `without` is a kind of message to omit with everything below it.
     """
     return _walk(node, frozenset([getattr(pb, without)] if without else []))
 
 
 def find_nodes(node: Any, kind: type) -> Iterator[Any]:
-    """The messages of a kind in a tree, in its order."""
+    """Return the messages of a kind in a tree, in tree order."""
     return (one for one in walk(node) if type(one) is kind)
 
 
 def inner_nodes(node: Any, without: str = "") -> Iterator[Any]:
-    """The same, without what holds neither queries nor calls: columns, constants and types."""
+    """Return the same as `walk` without kinds that contain neither queries nor calls: columns, constants and types."""
     return _walk(node, LEAVES | {getattr(pb, without)} if without else LEAVES)
 
 
@@ -50,21 +50,21 @@ def _walk(node: Any, without: frozenset[type[Message]]) -> Iterator[Any]:
 
 @cache
 def _wrapper_names(kinds: frozenset[type[Message]]) -> frozenset[str]:
-    """What wrappers call these kinds of messages."""
-    named = {kind.DESCRIPTOR.full_name for kind in kinds}
-    return frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if field.message_type.full_name in named)
+    """Return the field names of these kinds of messages in wrappers."""
+    names = {kind.DESCRIPTOR.full_name for kind in kinds}
+    return frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if field.message_type.full_name in names)
 
 
 def child_nodes(node: Any) -> list[Any]:
-    """The messages right below one, in the order of the tree, wrappers among them."""
-    found: list[Any] = []
+    """Return the direct children of a message, in tree order, including wrappers."""
+    children: list[Any] = []
     for _, part in node.ListFields():
         kind = type(part)
         if kind is _REPEATED:
-            found += part
+            children += part
         elif kind not in _SCALARS:
-            found.append(part)
-    return found
+            children.append(part)
+    return children
 
 
 _SCALARS = frozenset({bool, float, int, str, type(pb.TableFunc().notnulls)})
@@ -74,10 +74,10 @@ LEAVES = frozenset({pb.ColumnRef, pb.A_Const, pb.TypeName})
 
 
 def column_names(node: Any) -> tuple[str, ...]:
-    """The columns that an expression reads, each once, without the names of their tables."""
-    found: dict[str, None] = {}
-    _collect_columns(node, found)
-    return tuple(found)
+    """Return the columns that an expression reads, each once, without the names of their tables."""
+    names: dict[str, None] = {}
+    _collect_columns(node, names)
+    return tuple(names)
 
 
 def _collect_columns(node: Any, names: dict[str, None]) -> None:
@@ -86,7 +86,7 @@ def _collect_columns(node: Any, names: dict[str, None]) -> None:
         return
     if kind == "column_ref":
         _collect_column(node.column_ref, names)
-    elif kind in _CHILD_READERS:  # what checks mostly are; looking at every field of the tree takes five times as long
+    elif kind in _CHILD_READERS:  # the common forms in checks; reading every field of the tree takes five times as long
         for part in _CHILD_READERS[kind](getattr(node, kind)):
             _collect_columns(part, names)
     else:
@@ -120,9 +120,9 @@ _NOT_RELATIONS = LEAVES | {pb.IntoClause}
 
 
 def find_relations_read(node: Any) -> Iterator[Any]:
-    """The RangeVars that a query reads, without those that name one of its WITH queries."""
+    """Return the RangeVars that a query reads, except those that name one of its CTEs."""
     nodes = list(_walk(node, _NOT_RELATIONS))
-    common = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
+    cte_names = {one.ctename for one in nodes if type(one) is pb.CommonTableExpr}
     for one in nodes:
-        if type(one) is pb.RangeVar and (one.schemaname or one.relname not in common):
+        if type(one) is pb.RangeVar and (one.schemaname or one.relname not in cte_names):
             yield one

@@ -1,4 +1,4 @@
-"""Answers to questions about SQL that has not run."""
+"""Three-valued answers about SQL that has not run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import IntEnum
 
 
 class Tristate(IntEnum):
-    """Of several the greatest counts where one yes is enough."""
+    """A yes, a no, or unknown. Use `max` to combine answers if one yes is enough."""
 
     NO = 0
     UNKNOWN = 1
-    """The text does not tell: it depends on what nobody knows here."""
+    """The text does not decide it."""
     YES = 2

@@ -1,4 +1,4 @@
-"""Whether a column of a new type can hold all that it held."""
+"""Whether a column of a new type can hold all values of the old type."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from confiture.sql.volatility import find_domain_of_type
 
 
 class ValueLoss(StrEnum):
-    """What happens to values that do not fit."""
+    """The effect on values that do not fit."""
 
     FAILS = "fails"
-    """The statement ends with an error."""
+    """The statement fails with an error."""
     TRUNCATES = "cuts"
-    """The values are cut or rounded, and nobody is told."""
+    """The values are truncated or rounded without an error."""
 
 
 _INTEGERS = {"smallint": 5, "integer": 10, "bigint": 19}
-"""The digits that they hold."""
+"""The number of digits of each type."""
 _DIGITS = {"real": 6, "double precision": 15}
-"""The decimal digits that they always keep."""
+"""The number of decimal digits that are always preserved."""
 _NAME_LENGTH = 63
 _TEXT_LENGTHS = {
     "name": _NAME_LENGTH,
@@ -39,14 +39,14 @@ _TEXT_LENGTHS = {
     "timestamp without time zone": 29,
     "timestamp with time zone": 38,
 }
-"""The characters of the longest value of types that become text."""
+"""The length of the longest value, in characters, of types that are converted to text."""
 _FLOATS = {"real": 1, "double precision": 2}
 _TEXTS = frozenset({"text", "character varying", "character", "name"})
 _TIMESTAMP_TYPES = frozenset({"timestamp without time zone", "timestamp with time zone"})
 
 
 def value_loss(old: str, new: str, catalog: Catalog) -> ValueLoss | None:
-    """What a change of type does to values that the new type cannot hold; None where it holds all, or nobody knows."""
+    """Return the effect of a type change on values that do not fit the new type; None if all fit, or if unknown."""
     one, other = (parse_type(_base_type(text, catalog)) for text in (old, new))
     if one.is_array or other.is_array or one == other:
         return None
@@ -75,7 +75,7 @@ def _text_loss(old: SqlType, new: SqlType) -> ValueLoss | None:
 
 
 def _max_length(type_: SqlType) -> int | None:
-    """The characters of the longest value; None where there is no limit, or nobody knows."""
+    """Return the length of the longest value in characters; None if there is no limit, or if unknown."""
     if type_.base in ("character varying", "character") and type_.modifiers:
         return type_.modifiers[0]
     if type_.base == "numeric" and type_.modifiers:
@@ -120,7 +120,7 @@ def _time_loss(old: SqlType, new: SqlType) -> ValueLoss | None:
 
 
 def _fraction_digits(type_: SqlType) -> int | None:
-    """The digits behind the point; None where any number of them is allowed."""
+    """Return the number of fraction digits; None if it is unlimited."""
     if type_.base != "numeric":
         return 0
     return _given_scale(type_) if type_.modifiers else None

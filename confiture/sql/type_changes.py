@@ -1,4 +1,4 @@
-"""Whether ALTER COLUMN ... TYPE leaves the rows as they are, and what is read again for it."""
+"""Whether ALTER COLUMN ... TYPE rewrites the table, and what it scans or rebuilds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _MODIFIERS = re.compile(r"\([^)]*\)")
 _UNITS = ("second", "minute", "hour", "day", "month", "year")
 _TIMESTAMP_TYPES = {"timestamp without time zone", "timestamp with time zone"}
 _SAME_ORDER = ({"character varying", "text"}, {"cidr", "inet"})
-"""Types whose indexes stay when a column goes from one to the other."""
+"""Types whose indexes stay valid when a column changes from one to the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlType:
-    """A type taken apart: `base` without modifiers, of an array its element's."""
+    """A type in its parts: `base` without modifiers; for an array, that of its elements."""
 
     base: str
     modifiers: tuple[int, ...] = ()
@@ -36,10 +36,10 @@ class SqlType:
 
 
 def format_type_name(type_name: Any, catalog: Catalog) -> str:
-    """A type of the tree as `format_type` writes it; a type that the catalog lacks as it is written."""
-    known = types.built_in_type(type_name)
-    if known:
-        return known
+    """Return a type of the tree as PostgreSQL's `format_type` formats it; a type that the catalog lacks, as written."""
+    built_in = types.built_in_type(type_name)
+    if built_in:
+        return built_in
     schema, name = schema_and_name(type_name.names)
     array = "[]" * bool(type_name.array_bounds)
     for candidate in (schema,) if schema else catalog.search_path:
@@ -49,7 +49,7 @@ def format_type_name(type_name: Any, catalog: Catalog) -> str:
 
 
 def parse_type(text: str) -> SqlType:
-    """A type as `format_type` writes it, in its parts."""
+    """Parse a type as formatted by PostgreSQL's `format_type`."""
     match = _TYPE.fullmatch(text)
     if match is None:
         return SqlType(text)
@@ -66,9 +66,10 @@ def parse_type(text: str) -> SqlType:
 
 
 def needs_rewrite(column: str, old: str | None, new: str, using: Any, catalog: Catalog) -> Tristate:
-    """Whether rows are written anew when a column goes from one type to another; `using` is None or an expression.
+    """Return whether changing the type of a column rewrites the table; `using` is None or an expression.
 
-    Between timestamps with and without time zone that depends on the session: only with TimeZone UTC they stay.
+    Between timestamps with and without time zone, that depends on the session: there is no rewrite only if TimeZone is
+    UTC.
     """
     steps = [new] if using is None else _find_casts(column, using, catalog)
     if steps is None:
@@ -83,21 +84,21 @@ def needs_rewrite(column: str, old: str | None, new: str, using: Any, catalog: C
 
 
 def preserves_sort_order(old: str, new: str) -> bool:
-    """Whether indexes fit a column of either type, provided that its rows stay as they are."""
+    """Whether indexes stay valid when the type changes, provided that the rows are not rewritten."""
     one, other = parse_type(old).base, parse_type(new).base
     return one == other or any({one, other} <= same for same in _SAME_ORDER)
 
 
 def _find_casts(column: str, using: Any, catalog: Catalog) -> list[str] | None:
-    """The types through which an expression casts a column, first to last; None where it does more."""
-    found: list[str] = []
+    """Return the types through which an expression casts a column, in order; None if it does more."""
+    casts: list[str] = []
     while using.WhichOneof("node") == "type_cast":
-        found.insert(0, format_type_name(using.type_cast.type_name, catalog))
+        casts.insert(0, format_type_name(using.type_cast.type_name, catalog))
         using = using.type_cast.arg
     if using.WhichOneof("node") != "column_ref":
         return None
     fields = using.column_ref.fields
-    return found if fields and fields[-1].string.sval == column else None
+    return casts if fields and fields[-1].string.sval == column else None
 
 
 def _needs_step_rewrite(old: str, new: str, catalog: Catalog) -> Tristate:
@@ -108,7 +109,7 @@ def _needs_step_rewrite(old: str, new: str, catalog: Catalog) -> Tristate:
         constrained = domain.not_null or domain.checks
         return Tristate.YES if constrained else _needs_step_rewrite(old, domain.type, catalog)
     domain = find_domain_of_type(old, catalog)
-    if domain:  # PostgreSQL does not look at the length that the domain gives to its type
+    if domain:  # PostgreSQL ignores the length that the domain gives to its type
         return _needs_step_rewrite(_MODIFIERS.sub("", domain.type), new, catalog)
     one, other = parse_type(old), parse_type(new)
     if one.is_array or other.is_array:
@@ -120,12 +121,14 @@ def _needs_step_rewrite(old: str, new: str, catalog: Catalog) -> Tristate:
         return Tristate.UNKNOWN if other.modifiers in ((), (6,)) else Tristate.YES
     if (one.base, other.base) in load_built_in_functions().binary_casts:
         return Tristate.NO if not other.modifiers else Tristate.YES
-    known = all(is_known_type(part.base) for part in (one, other))
-    return Tristate.YES if known or _is_user_type(old, catalog) or _is_user_type(new, catalog) else Tristate.UNKNOWN
+    is_built_in = all(is_known_type(part.base) for part in (one, other))
+    return (
+        Tristate.YES if is_built_in or _is_user_type(old, catalog) or _is_user_type(new, catalog) else Tristate.UNKNOWN
+    )
 
 
 def is_known_type(base: str) -> bool:
-    """Whether a type is one of PostgreSQL's own."""
+    """Whether a type is built into PostgreSQL."""
     plain = base.split(" with", 1)[0]
     return plain in types.BUILT_IN or plain in types.ALIASES.values()
 
@@ -135,7 +138,7 @@ def _is_user_type(text: str, catalog: Catalog) -> bool:
 
 
 def _can_hold_all(old: SqlType, new: SqlType) -> bool:
-    """Whether every value of a type fits the same type with other modifiers as it is."""
+    """Whether every value of a type fits unchanged into the same type with other modifiers."""
     if old.base in ("character varying", "bit varying"):
         return not new.modifiers or (bool(old.modifiers) and new.modifiers >= old.modifiers)
     if old.base == "numeric":
@@ -150,32 +153,32 @@ def _can_hold_all(old: SqlType, new: SqlType) -> bool:
 
 
 def time_precision(type_: SqlType) -> int:
-    """The digits of a second that a time keeps."""
+    """Return the number of fractional digits of a second."""
     return type_.modifiers[0] if type_.modifiers else 6
 
 
 def interval_unit(type_: SqlType) -> int:
-    """The finest unit that an interval keeps, 0 for the finest."""
+    """Return the finest unit of an interval, 0 for the finest of all."""
     return _UNITS.index(type_.fields.rsplit(" ", 1)[-1]) if type_.fields else 0
 
 
 def is_timezone_change(old: str, new: str) -> bool:
-    """Whether a timestamp loses or gets its time zone."""
+    """Whether a timestamp loses or gains its time zone."""
     return {parse_type(old).base, parse_type(new).base} == _TIMESTAMP_TYPES
 
 
 def is_index_on_column(index: Index, column: str) -> bool:
-    """Whether an index has a column, or an expression or a WHERE that reads it."""
+    """Whether an index contains a column, or an expression or a WHERE that reads it."""
     word = re.compile(rf"\b{re.escape(column)}\b")
     texts = (*index.expressions, index.predicate or "")
     return column in index.columns or column in index.include_columns or any(map(word.search, texts))
 
 
 def objects_rescanned_for(table: Table, column: str, *, is_order_kept: bool) -> tuple[str, ...]:
-    """The names of indexes, checks and foreign keys for which a table is read again when the type of a column changes.
+    """Return the indexes, checks and foreign keys for which a type change scans the table again.
 
-    `is_order_kept` says that the rows stay as they are, and so does their order: then indexes of plain columns and
-    foreign keys stay as well.
+    `is_order_kept` is whether neither the rows nor their order change: then indexes on plain columns and foreign keys
+    stay.
     """
     indexes = (
         index.name

@@ -1,6 +1,6 @@
-"""Whether an expression gives each row a value of its own, so that adding a column with it rewrites the table.
+"""Whether an expression is volatile, so that adding a column with it rewrites the table.
 
-MAYBE stands for a function that nobody knows, and for one in SQL, which the planner may fold to a constant.
+UNKNOWN stands for an unknown function, and for an SQL function, which the planner can fold to a constant.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from confiture.sql.tristate import Tristate
 
 
 def is_volatile(expression: Any, catalog: Catalog) -> Tristate:
-    """Whether an expression of the tree is volatile."""
+    """Return whether an expression of the tree is volatile."""
     return max((verdict for _, verdict in find_called_functions(expression, catalog)), default=Tristate.NO)
 
 
 def find_called_functions(expression: Any, catalog: Catalog) -> Iterator[tuple[str, Tristate]]:
-    """The functions that an expression calls, by name, each with whether it is volatile."""
+    """Return the functions that an expression calls, by name, each with whether it is volatile."""
     for call in find_nodes(expression, pb.FuncCall):
         schema, name = schema_and_name(call.funcname)
         yield name, _function_volatility(schema, name, catalog)
 
 
 def is_expression_volatile(expression: str | None, catalog: Catalog) -> Tristate:
-    """Whether an expression that is given as SQL is volatile."""
+    """Return whether an expression, given as SQL, is volatile."""
     if expression is None:
         return Tristate.NO
     try:
@@ -40,31 +40,31 @@ def is_expression_volatile(expression: str | None, catalog: Catalog) -> Tristate
 
 
 def find_domain_of_type(type_name: str, catalog: Catalog) -> DomainType | None:
-    """The domain of that name, as types are written."""
-    found = catalog.types.get(parse_type_name(type_name))
-    return found if isinstance(found, DomainType) else None
+    """Return the domain with that name in a catalog; None if the type is not a domain."""
+    type_ = catalog.types.get(parse_type_name(type_name))
+    return type_ if isinstance(type_, DomainType) else None
 
 
 def is_domain_default_volatile(type_name: str, catalog: Catalog) -> Tristate:
-    """Whether the default is volatile that a column of a domain has without one of its own."""
+    """Return whether the default of a domain is volatile, which a column without its own default uses."""
     domain = find_domain_of_type(type_name, catalog)
     return is_expression_volatile(domain.default, catalog) if domain else Tristate.NO
 
 
 def _function_volatility(schema: str | None, name: str, catalog: Catalog) -> Tristate:
     if schema != "pg_catalog":
-        found = [
+        functions = [
             function
             for signature, function in catalog.functions.items()
             if signature.name.name == name and schema in (None, signature.name.schema)
         ]
-        if found:
-            return max(_declared_volatility(function.volatility, function.language) for function in found)
+        if functions:
+            return max(_declared_volatility(function.volatility, function.language) for function in functions)
     if schema in (None, "pg_catalog", "public"):
-        known = load_built_in_functions()
-        if name in known.volatile:
+        built_in = load_built_in_functions()
+        if name in built_in.volatile:
             return Tristate.YES
-        if name in known.not_volatile:
+        if name in built_in.not_volatile:
             return Tristate.NO
     return Tristate.UNKNOWN
 

@@ -111,7 +111,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
         ("context.backfill(into='r_archive', source='w_orders', sql='SELECT 1', worker=2)", "unknown key of backfill"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELEC')", "syntax error"),
         ("context.backfill(into='nowhere', source='w_orders', sql='INSERT INTO nowhere SELECT 1')", "batch"),
-        ("return HookResult('after_ddl', 'x', rows_affected='y')", "rows_affected is a number"),
+        ("return HookResult('after_ddl', 'x', rows_affected='y')", "rows_affected must be an integer"),
     ],
 )
 def test_what_it_may_not_do_is_told_in_its_file(orders, database_18, run, body, message):

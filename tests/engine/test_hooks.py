@@ -459,11 +459,11 @@ def test_a_statement_that_fails_is_told_with_its_line(customers):
     [
         ("5", "execute returns a HookResult or nothing, not 5"),
         ("HookResult(phase='CLEANUP', hook_name='x')", "the result is of cleanup, the hook ran in after_ddl"),
-        ("HookResult(phase='LATER', hook_name='x')", "'LATER' is no phase of a migration"),
-        ("HookResult(phase='AFTER_DDL', hook_name='')", "hook_name is the hook's name"),
-        ("HookResult(phase='AFTER_DDL', hook_name='x', rows_affected='7')", "rows_affected is a number of rows"),
+        ("HookResult(phase='LATER', hook_name='x')", "'LATER' is not a phase of a migration"),
+        ("HookResult(phase='AFTER_DDL', hook_name='')", "hook_name must be a non-empty string"),
+        ("HookResult(phase='AFTER_DDL', hook_name='x', rows_affected='7')", "rows_affected must be an integer"),
         ("HookResult(phase='AFTER_DDL', hook_name='x', rows_affected=-5)", "rows_affected cannot be -5"),
-        ("HookResult(phase='AFTER_DDL', hook_name='x', stats=[1])", "stats is a mapping"),
+        ("HookResult(phase='AFTER_DDL', hook_name='x', stats=[1])", "stats must be a mapping"),
     ],
 )
 def test_results_are_validated(customers, returned, message):

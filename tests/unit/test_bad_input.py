@@ -397,14 +397,14 @@ SQL_MISTAKES = {
         "ddl: [{sql: 'SELECT " + "(" * 20000 + "1" + ")" * 20000 + "'}]\n",
         ["1:10017 sql-syntax: too deeply -> split"],
     ),
-    "BEGIN": ("ddl: [{sql: BEGIN}]\n", ["1:13 transaction-control: may not begin -> remove the statement"]),
+    "BEGIN": ("ddl: [{sql: BEGIN}]\n", ["1:13 transaction-control: cannot begin -> remove the statement"]),
     "COMMIT among others": (
         "ddl:\n  - sql: |\n      SELECT 1;\n      -- done\n      COMMIT;\n",
         ["5:7 transaction-control: commits a migration -> remove the statement"],
     ),
     "all kinds of transaction control": (
         "ddl:\n" + "".join(f"  - sql: {text}\n" for text in ("ROLLBACK", "SAVEPOINT a", "START TRANSACTION", "END")),
-        [f"{line}:10 transaction-control: may not -> remove the statement" for line in (2, 3, 4, 5)],
+        [f"{line}:10 transaction-control: cannot -> remove the statement" for line in (2, 3, 4, 5)],
     ),
     "COPY from the client": ("ddl: [{sql: COPY a FROM STDIN}]\n", ["1:13 copy-from-client: need a client -> INSERT"]),
     "index without a name": (
@@ -469,7 +469,7 @@ DDL_MISTAKES = {
     "Latin-1 behind a mark": (b"\xef\xbb\xbf\n-- \xe9", "schemas/a.sql:2:4 not-utf-8: 0xe9 -> save the file as UTF-8"),
     "UTF-16": ("SELECT 1".encode("utf-16"), "schemas/a.sql:1:1 not-utf-8: 0xff -> save the file as UTF-8"),
     "template in a plain file": ("SELECT {{ a }};\n", 'schemas/a.sql:1:8 sql-syntax: near "{" -> .sql.j2'),
-    "BEGIN": ("BEGIN;\nSELECT 1;\n", "schemas/a.sql:1:1 transaction-control: may not begin -> remove the statement"),
+    "BEGIN": ("BEGIN;\nSELECT 1;\n", "schemas/a.sql:1:1 transaction-control: cannot begin -> remove the statement"),
 }
 
 
@@ -494,7 +494,7 @@ def test_a_mistake_in_a_ddl_template_is_told_in_the_template(tmp_path: Path) -> 
 def test_what_no_sql_can_hold_is_told_where_a_template_writes_it(tmp_path: Path, character: str) -> None:
     template = f"SELECT 1;\nSELECT '{{{{ \"{character}\" }}}}';\n"
     found = mistakes(tmp_path, {"migrations/001_a.yaml": "ddl: [a.sql.j2]\n", "schemas/a.sql.j2": template})
-    assert_told(found, ["2:9 sql-syntax: SQL cannot hold the character U+ -> remove"])
+    assert_told(found, ["2:9 sql-syntax: SQL cannot contain the character U+ -> remove"])
 
 
 @pytest.mark.parametrize("text", ["ddll: []\n", "ddl:\r\n  - sql: |\r\n      SELECT 1;\r\n\r\n      SELEC\r\n"])
@@ -771,7 +771,7 @@ def test_with_a_mistake_nothing_is_touched(project: Project, command: tuple[str,
           --> migrations/002_b.yaml:1:13
          1 | ddl: [{sql: SELEC 1}]
            |             ^
-          next: look at this place and what comes before it: a comma, a bracket, a quote, the order of words
+          next: check this place and the text before it: a comma, a bracket, a quote, the order of words
         """)
     assert sorted(project.root.rglob("*")) == before, "not even the embedded server was made"
 

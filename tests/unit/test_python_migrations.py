@@ -272,13 +272,13 @@ def test_reading_leaves_no_compiled_files(project):
         (
             "class A(Migration):\n    def up(self):\n        self.execute('SELECT 1', phase='later')\n",
             "python-failed",
-            "'later' is no phase of a migration",
+            "'later' is not a phase of a migration",
             6,
         ),
         (
             "class A(Migration):\n    def up(self):\n        self.load_ddl_files('a.sql')\n",
             "python-failed",
-            "load_ddl_files takes a list of files",
+            "load_ddl_files() takes a list of paths",
             6,
         ),
         (

@@ -1,7 +1,7 @@
-"""Statements that run in batches: how they are read, whether batches may cut them, whether they can run again.
+"""Statements that run in batches: reading them, checking that they can be split, and that they can be repeated.
 
-A batch sees only its own rows of the driving table. So whatever the query puts together (groups, DISTINCT, windows)
-must stay within the batch key.
+A batch sees only its own rows of the driving table. Therefore all rows that the query combines (groups, DISTINCT,
+windows) must be in the same batch.
 """
 
 from confiture.sql.batching.groups import batching_problem

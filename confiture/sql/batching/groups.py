@@ -1,4 +1,4 @@
-"""What cutting a statement into batches would break: rows that it puts together, and the key that it walks by."""
+"""Statements that cannot be split into batches: those that combine rows of several batches, or change the batch key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.sql.traversal import find_nodes
 
 
 def batching_problem(statement: ParsedStatement, alias: str, key: Sequence[str]) -> SqlProblem | None:
-    """What of the statement would fall apart if it were cut by this key; None where nothing does."""
+    """Return why the statement cannot be split by this key; None if it can."""
     query = insert_query(statement)
     try:
         if query is not None:
@@ -25,42 +25,46 @@ def batching_problem(statement: ParsedStatement, alias: str, key: Sequence[str])
 
 
 def _check_groups_within_key(statement: ParsedStatement, query: Any, alias: str, key: Sequence[str]) -> None:
-    """Raises SqlProblem where the query puts rows of several batches together."""
+    """Raise SqlProblem if the query combines rows of several batches."""
     outputs = [target.res_target for target in query.target_list]
     if query.group_clause:
         grouped = {driving_column(item, outputs, alias) for item in query.group_clause}
-        _check_clause(statement, grouped, key, "GROUP BY", "a group would be cut in two by a batch")
+        _check_clause(statement, grouped, key, "GROUP BY", "a group could be split between two batches")
     elif any(_is_aggregate(call) for target in outputs for call in find_nodes(target, pb.FuncCall)):
         raise SqlProblem(
             "backfill-groups",
-            "the query aggregates without GROUP BY: it would give a row for each batch",
+            "the query aggregates without GROUP BY: it would return one row per batch",
             statement.offset,
-            f"GROUP BY {', '.join(f'{alias}.{column}' for column in key)}",
+            f"add GROUP BY {', '.join(f'{alias}.{column}' for column in key)}",
         )
     if query.distinct_clause:
         on = [item for item in query.distinct_clause if item.WhichOneof("node")]
         columns = on or [target.val for target in outputs]
         _check_clause(
-            statement, {driving_column(one, outputs, alias) for one in columns}, key, "DISTINCT", "rows would repeat"
+            statement,
+            {driving_column(one, outputs, alias) for one in columns},
+            key,
+            "DISTINCT",
+            "rows of different batches would not be merged",
         )
     if query.HasField("limit_count") or query.HasField("limit_offset"):
-        hint = "remove it"
-        raise SqlProblem("backfill-groups", "LIMIT and OFFSET would count in each batch anew", statement.offset, hint)
+        message = "LIMIT and OFFSET would apply to each batch separately"
+        raise SqlProblem("backfill-groups", message, statement.offset, "remove the clause")
     for window in _iter_windows(query, outputs):
         parts = {driving_column(item, (), alias) for item in window.partition_clause}
-        _check_clause(statement, parts, key, "PARTITION BY", "a window would see only its batch")
+        _check_clause(statement, parts, key, "PARTITION BY", "a window would contain only the rows of its batch")
 
 
 def _check_key_unchanged(statement: ParsedStatement, alias: str, key: Sequence[str]) -> None:
-    """Raises SqlProblem where an UPDATE moves rows along the key by which it walks."""
+    """Raise SqlProblem if an UPDATE changes the key by which it is batched."""
     node = statement.node
-    moved = [target.res_target.name for target in node.target_list if target.res_target.name in key]
-    if moved and alias_in_query(node.relation) == alias:
+    assigned = [target.res_target.name for target in node.target_list if target.res_target.name in key]
+    if assigned and alias_in_query(node.relation) == alias:
         raise SqlProblem(
             "backfill-key-written",
-            f"the UPDATE sets {', '.join(moved)} of the batch key: rows would move before or behind the walk",
+            f"the UPDATE sets {', '.join(assigned)} of the batch key: rows could be skipped or updated twice",
             statement.offset,
-            "batch by another key (`key:`)",
+            "use another batch key (`key:`)",
         )
 
 
@@ -79,9 +83,9 @@ def _check_clause(
     if missing:
         raise SqlProblem(
             "backfill-groups",
-            f"{clause} leaves out {', '.join(missing)} of the batch key: {why}",
+            f"{clause} does not contain {', '.join(missing)} of the batch key: {why}",
             statement.offset,
-            f"add it to {clause}, or batch by a key that is in it (`key:`)",
+            f"add the column to {clause}, or use a batch key that {clause} contains (`key:`)",
         )
 
 

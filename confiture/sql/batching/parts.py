@@ -12,7 +12,7 @@ _MARK = BATCH.strip('"')
 
 
 def insert_query(statement: ParsedStatement) -> Any | None:
-    """The SELECT of an INSERT; None where there is none, or it is VALUES or a set operation."""
+    """Return the SELECT of an INSERT; None if there is none, or if it is VALUES or a set operation."""
     if statement.kind != "insert_stmt" or not statement.node.HasField("select_stmt"):
         return None
     query = statement.node.select_stmt.select_stmt
@@ -25,20 +25,20 @@ def is_batch_condition(column: Any) -> bool:
 
 
 def alias_in_query(table: Any) -> str:
-    """What a statement calls a table."""
+    """Return the alias of a table in a statement, or its name."""
     return str(table.alias.aliasname or table.relname)
 
 
 def driving_column(node: Any, outputs: Sequence[Any], alias: str) -> str | None:
-    """The column of the driving table that an expression is: as it stands, or by its place or name in the output."""
+    """Return the column of the driving table that an expression is: directly, or by position or name in the output."""
     kind = node.WhichOneof("node")
     if kind == "a_const" and node.a_const.HasField("ival"):
-        place = node.a_const.ival.ival
-        return driving_column(outputs[place - 1].val, (), alias) if 0 < place <= len(outputs) else None
+        position = node.a_const.ival.ival
+        return driving_column(outputs[position - 1].val, (), alias) if 0 < position <= len(outputs) else None
     if kind != "column_ref" or any(field.WhichOneof("node") != "string" for field in node.column_ref.fields):
         return None
     parts = strings(node.column_ref.fields)
     if len(parts) == 1:
-        named = next((output for output in outputs if output.name == parts[0]), None)
-        return driving_column(named.val, (), alias) if named is not None else str(parts[0])
+        output_by_name = next((output for output in outputs if output.name == parts[0]), None)
+        return driving_column(output_by_name.val, (), alias) if output_by_name is not None else str(parts[0])
     return str(parts[-1]) if parts[-2] == alias else None

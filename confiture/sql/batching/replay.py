@@ -1,4 +1,4 @@
-"""Whether a statement can run again for rows that others have written meanwhile."""
+"""Whether a statement can be repeated for rows that other sessions have written meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.sql.traversal import find_nodes
 
 
 def replay_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem | None:
-    """Why rows cannot be filled again when others have written them; None where they can."""
+    """Return why rows cannot be filled again after other sessions have written them; None if they can."""
     written = statement.node.relation if statement.kind == "insert_stmt" else None
     reads = [
         table
@@ -23,29 +23,29 @@ def replay_problem(statement: ParsedStatement, source: TableRef) -> SqlProblem |
     if len(reads) > 1:
         return SqlProblem(
             "not-captured",
-            f"the statement reads {source} more than once: a write to one row may change what belongs to other keys",
+            f"the statement reads {source} more than once: a write to one row can affect rows with other keys",
             statement.offset,
-            "`on_writes: ignore` while nobody writes; or two backfills, the first into a table of what the other reads",
+            "use `on_writes: ignore` if no other session writes, or fill a table first and read it in another backfill",
         )
     return _compounding_update_problem(statement) if statement.kind == "update_stmt" else None
 
 
 def _compounding_update_problem(statement: ParsedStatement) -> SqlProblem | None:
-    """An UPDATE whose second run gives something else than the first: it reads what it sets, and does not say where it
-    is done.
+    """Return the problem of an UPDATE that is not idempotent: it reads the column that it sets, and has no condition
+    that excludes finished rows.
     """
     node = statement.node
     assigned = {target.res_target.name for target in node.target_list}
-    read = assigned & {name for target in node.target_list for name in _columns_read(target.res_target.val)}
+    compounding = assigned & {name for target in node.target_list for name in _columns_read(target.res_target.val)}
     rest = [part for part in flatten_and(node.where_clause) if not is_batch_condition(part.column_ref)]
-    if not read or any(assigned & set(_columns_read(part)) for part in rest):
+    if not compounding or any(assigned & set(_columns_read(part)) for part in rest):
         return None
-    names = ", ".join(sorted(read))
+    names = ", ".join(sorted(compounding))
     return SqlProblem(
         "backfill-compounds",
-        f"the UPDATE makes {names} from {names}: a row that others write meanwhile would get it twice",
+        f"the UPDATE computes {names} from {names}: a row that is written concurrently would be updated twice",
         statement.offset,
-        f"say where it is done, WHERE {{{{ batch }}}} AND (... {names} ...); or set another column",
+        f"exclude finished rows with WHERE {{{{ batch }}}} AND (... {names} ...), or set another column",
     )
 
 

@@ -1,4 +1,4 @@
-"""The statement of a backfill: where its batch condition stands, what it reads and what it writes."""
+"""The statement of a backfill: its batch condition, the tables that it reads and the table that it writes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from confiture.sql.traversal import find_nodes
 
 @record(frozen=True, kw_only=True, slots=True)
 class BatchStatement:
-    """The statement of a backfill, understood.
+    """The analyzed statement of a backfill.
 
-    `alias` is what its query calls the driving table. `target_columns` are the columns of that table which an INSERT
-    takes as they are, with their names in the target; None for UPDATE and DELETE. `conflict_columns` are those that its
-    ON CONFLICT names, `constants` the columns of the target that get the same value in each row.
+    `alias` is the name of the driving table in its query. `target_columns` maps the columns of that table that an
+    INSERT inserts unchanged to their names in the target; None for UPDATE and DELETE. `conflict_columns` are the
+    columns of its ON CONFLICT, `constants` the columns of the target that get the same value in each row.
     """
 
     alias: str
@@ -33,7 +33,7 @@ class BatchStatement:
 def read_batch_statement(
     statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef, key: Sequence[str]
 ) -> tuple[BatchStatement | None, tuple[SqlProblem, ...]]:
-    """What the statement does with the driving table, or what is wrong with it. An empty `key` is not yet known."""
+    """Return the analyzed statement, or its problems. An empty `key` means that the key is not known yet."""
     try:
         return _StatementReader(statement, source, alias, into).batch_statement(key), ()
     except SqlProblem as problem:
@@ -41,19 +41,19 @@ def read_batch_statement(
 
 
 def source_tables(statement: ParsedStatement) -> tuple[TableRef, ...]:
-    """The tables and views that the statement reads, each once: what an UPDATE or DELETE writes, too."""
+    """Return the tables and views that the statement reads, each once, including the target of an UPDATE or DELETE."""
     local = {cte.ctename for cte in find_nodes(statement.node, pb.CommonTableExpr)}
     written = statement.node.relation if statement.kind == "insert_stmt" else None
-    found = {
+    tables = {
         TableRef(table.schemaname or None, table.relname)
         for table in find_nodes(statement.node, pb.RangeVar)
         if table is not written and not (table.relname in local and not table.schemaname)
     }
-    return tuple(sorted(found, key=str))
+    return tuple(sorted(tables, key=str))
 
 
 class _StatementReader:
-    """Reads one statement."""
+    """Reader of one statement."""
 
     def __init__(self, statement: ParsedStatement, source: TableRef, alias: str | None, into: TableRef) -> None:
         self._statement = statement
@@ -65,12 +65,16 @@ class _StatementReader:
         statement = self._statement
         if statement.kind not in ("insert_stmt", "update_stmt", "delete_stmt"):
             raise self._problem(
-                "backfill-kind", "a backfill is an INSERT ... SELECT, an UPDATE or a DELETE", "write one of these"
+                "backfill-kind",
+                "a backfill must be an INSERT ... SELECT, an UPDATE or a DELETE",
+                "rewrite the statement",
             )
         self._check_target()
         query = insert_query(statement)
         if statement.kind == "insert_stmt" and query is None:
-            raise self._problem("backfill-kind", "a backfill inserts from a SELECT", "INSERT INTO ... SELECT ... FROM")
+            raise self._problem(
+                "backfill-kind", "a backfill must insert from a SELECT", "write INSERT INTO ... SELECT ... FROM"
+            )
         condition = (query if query is not None else statement.node).where_clause
         self._check_batch_condition(condition)
         alias = self._find_alias(query)
@@ -92,43 +96,43 @@ class _StatementReader:
         if written.name != self._into.name or len(schemas) > 1:
             raise self._problem(
                 "backfill-target",
-                f"the statement writes {written}, `into` names {self._into}",
-                "write the same table in both",
+                f"the statement writes {written}, but `into` is {self._into}",
+                "use the same table in both",
             )
 
     def _check_batch_condition(self, condition: Any) -> None:
         marks = [node for node in find_nodes(self._statement.node, pb.ColumnRef) if is_batch_condition(node)]
         if not marks:
-            raise self._problem("no-batch", "the statement does not say WHERE {{ batch }}", "add it to the WHERE")
+            raise self._problem("no-batch", "the statement does not contain {{ batch }}", "add it to the WHERE")
         if len(marks) > 1:
-            raise self._problem("no-batch", "{{ batch }} stands there more than once", "write it once")
+            raise self._problem("no-batch", "{{ batch }} occurs more than once", "write it once")
         if not any(is_batch_condition(part.column_ref) for part in flatten_and(condition)):
             raise self._problem(
                 "no-batch",
-                "{{ batch }} does not stand in the outermost WHERE, joined to the rest by AND",
-                "WHERE {{ batch }} AND (...)",
+                "{{ batch }} must be in the outermost WHERE, combined with the rest by AND",
+                "write WHERE {{ batch }} AND (...)",
             )
 
     def _find_alias(self, query: Any) -> str:
-        """What the query calls the driving table: it must be in its FROM, or be what is written."""
+        """Return the name of the driving table in the query: it must be in FROM, or be the table that is written."""
         node = self._statement.node
         clauses = query.from_clause if query is not None else _from_clauses(self._statement)
         tables = list(_iter_from_tables(clauses))
         if query is None:
             tables.append(node.relation)
-        asked = self._asked_alias
-        found = [one for one in tables if one.relname == self._source.name and asked in (None, alias_in_query(one))]
-        if len(found) == 1:
-            if any(found[0] == table for table in _iter_nullable_tables(clauses)):
-                message = f"an outer join makes rows without {alias_in_query(found[0])}: these would be in no batch"
-                raise self._problem("backfill-source", message, "drive by the other table, or join the other way round")
-            return alias_in_query(found[0])
-        called = f" AS {asked}" if asked else ""
-        if found:
-            message = f"the statement reads {self._source} more than once: which is read in batches?"
-            raise self._problem("backfill-source", message, "say so with `alias:`")
-        message = f"the statement does not read {self._source}{called}, which `from` names"
-        raise self._problem("backfill-source", message, "write the driving table, and its alias, as the query does")
+        alias = self._asked_alias
+        matches = [one for one in tables if one.relname == self._source.name and alias in (None, alias_in_query(one))]
+        if len(matches) == 1:
+            if any(matches[0] == table for table in _iter_nullable_tables(clauses)):
+                message = f"an outer join returns rows without {alias_in_query(matches[0])}, which are in no batch"
+                raise self._problem("backfill-source", message, "drive by the other table, or reverse the join")
+            return alias_in_query(matches[0])
+        as_alias = f" AS {alias}" if alias else ""
+        if matches:
+            message = f"the statement reads {self._source} more than once, so the driving table is ambiguous"
+            raise self._problem("backfill-source", message, "set `alias:` to the alias of the driving table")
+        message = f"the statement does not read the driving table {self._source}{as_alias} (`from:`)"
+        raise self._problem("backfill-source", message, "set `from:` and `alias:` to a table in the query")
 
     def _problem(self, code: str, message: str, hint: str) -> SqlProblem:
         return SqlProblem(code, message, self._statement.offset, hint)
@@ -139,7 +143,7 @@ def _from_clauses(statement: ParsedStatement) -> Any:
 
 
 def _iter_from_tables(clauses: Iterable[Any]) -> Iterator[Any]:
-    """The tables of a FROM, those in joins included."""
+    """Return the tables of a FROM, including those in joins."""
     for item in clauses:
         kind = item.WhichOneof("node")
         if kind == "range_var":
@@ -149,7 +153,7 @@ def _iter_from_tables(clauses: Iterable[Any]) -> Iterator[Any]:
 
 
 def _iter_nullable_tables(clauses: Iterable[Any]) -> Iterator[Any]:
-    """The tables of a FROM for which an outer join may put NULL."""
+    """Return the tables of a FROM on the nullable side of an outer join."""
     for item in clauses:
         if item.WhichOneof("node") != "join_expr":
             continue
@@ -162,30 +166,32 @@ def _iter_nullable_tables(clauses: Iterable[Any]) -> Iterator[Any]:
 
 
 def _target_columns(insert: Any, query: Any, alias: str) -> dict[str, str]:
-    """Which columns of the driving table reach which columns of the target unchanged, for an INSERT with a list."""
-    found: dict[str, str] = {}
+    """Return which columns of the driving table are inserted unchanged, and their target columns, for an INSERT with a
+    column list.
+    """
+    targets: dict[str, str] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):
         source = driving_column(target.res_target.val, (), alias)
         if source is not None:
-            found.setdefault(source, column.res_target.name)
-    return found
+            targets.setdefault(source, column.res_target.name)
+    return targets
 
 
 def _conflict_columns(insert: Any) -> tuple[str, ...]:
-    """The columns of ON CONFLICT (...); none where it has none, or names expressions."""
+    """Return the columns of ON CONFLICT (...); empty if there is none, or if it names expressions."""
     elements = [element.index_elem for element in insert.on_conflict_clause.infer.index_elems]
     return tuple(element.name for element in elements) if all(element.name for element in elements) else ()
 
 
 def _constant_columns(insert: Any, query: Any) -> dict[str, str | int]:
-    """The columns of the target that an INSERT with a list gives one text or whole number."""
-    found: dict[str, str | int] = {}
+    """Return the columns of the target that an INSERT with a column list sets to a constant text or integer."""
+    constants: dict[str, str | int] = {}
     for column, target in zip(insert.cols, query.target_list, strict=False):
         value = target.res_target.val
         while value.WhichOneof("node") == "type_cast":
             value = value.type_cast.arg
         if value.WhichOneof("node") == "a_const" and value.a_const.HasField("sval"):
-            found[column.res_target.name] = value.a_const.sval.sval
+            constants[column.res_target.name] = value.a_const.sval.sval
         elif value.WhichOneof("node") == "a_const" and value.a_const.HasField("ival"):
-            found[column.res_target.name] = value.a_const.ival.ival
-    return found
+            constants[column.res_target.name] = value.a_const.ival.ival
+    return constants

@@ -1,1 +1,1 @@
-"""Builds a catalog from DDL."""
+"""Build a catalog from DDL."""

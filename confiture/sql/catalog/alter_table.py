@@ -31,18 +31,18 @@ _Handler = Callable[[CatalogState, TableBuilder, Any], None]
 
 
 def alter_table(state: CatalogState, node: Any) -> None:
-    """ALTER TABLE, INDEX, VIEW, TYPE: whatever has commands."""
+    """ALTER TABLE, INDEX, VIEW, TYPE: statements that consist of commands."""
     if node.objtype == pb.OBJECT_TYPE:
         alter_composite(state, node)
         return
-    found = state.names.relation(node.relation)
-    if found is None and state.catalog.find_index(node.relation.schemaname or None, node.relation.relname):
+    relation = state.names.relation(node.relation)
+    if relation is None and state.catalog.find_index(node.relation.schemaname or None, node.relation.relname):
         alter_index(state, node)
-    elif isinstance(found, View):
-        state.views[found.name] = alter_view(state, found, node)
-    elif isinstance(found, Table):
-        _apply_commands(state, found, node)
-    elif found is None and not node.missing_ok:
+    elif isinstance(relation, View):
+        state.views[relation.name] = alter_view(state, relation, node)
+    elif isinstance(relation, Table):
+        _apply_commands(state, relation, node)
+    elif relation is None and not node.missing_ok:
         state.names.report_missing(node.relation)
 
 
@@ -61,7 +61,7 @@ def _apply_commands(state: CatalogState, table: Table, node: Any) -> None:
 
 
 def _command_pass(command: Any) -> int:
-    """In which order PostgreSQL runs the commands of one ALTER TABLE."""
+    """Return the pass in which PostgreSQL runs a command of ALTER TABLE."""
     if command.subtype == pb.AT_ColumnDefault and not command.HasField("def"):
         return 0
     if command.subtype == pb.AT_AddConstraint:
@@ -84,10 +84,10 @@ _PASSES = {
 
 
 def _find_column(state: CatalogState, draft: TableBuilder, command: Any) -> TableColumn | None:
-    found = draft.columns.get(command.name)
-    if found is None and not command.missing_ok:
+    column = draft.columns.get(command.name)
+    if column is None and not command.missing_ok:
         state.issues.report_missing_column(draft.name, command.name)
-    return found
+    return column
 
 
 def _add_column(state: CatalogState, draft: TableBuilder, command: Any) -> None:
@@ -264,8 +264,8 @@ def _detach_partition(state: CatalogState, draft: TableBuilder, command: Any) ->
         return
     for index in child.indexes:
         state.indexes.parents.pop(QualifiedName(child.name.schema, index.name), None)
-    left = tuple(name for name in child.parents if name != draft.name)
-    state.tables[child.name] = replace(child, parents=left, partition_bound=None)
+    parents = tuple(name for name in child.parents if name != draft.name)
+    state.tables[child.name] = replace(child, parents=parents, partition_bound=None)
 
 
 _COMMANDS: dict[int, _Handler] = {

@@ -1,4 +1,4 @@
-"""Applies statements to a catalog, as PostgreSQL would."""
+"""Apply statements to a catalog, as PostgreSQL would."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NONE: frozenset[QualifiedName] = frozenset()
 
 
 def _write(state: CatalogState, node: Any) -> None:
-    """INSERT, UPDATE, DELETE, MERGE and COPY: the catalog stays as it is, but what they name must be there."""
+    """INSERT, UPDATE, DELETE, MERGE and COPY: the catalog does not change, but the relations they name must exist."""
     if not node.HasField("relation"):
         return  # COPY of a query
     relation = state.names.relation(node.relation)
@@ -68,10 +68,10 @@ def _require_columns(state: CatalogState, range_var: Any, targets: Any) -> None:
     table = state.names.relation(range_var)
     if not isinstance(table, Table):
         return
-    known = {column.name for column in table.columns}
+    names = {column.name for column in table.columns}
     for one in targets:
         target = one.res_target
-        if target.name and target.name not in known:
+        if target.name and target.name not in names:
             state.issues.report_missing_column(table.name, target.name, target.location)
 
 
@@ -123,9 +123,9 @@ _HANDLERS: Mapping[str, Callable[[CatalogState, Any], None]] = {
 
 
 class CatalogBuilder:
-    """Builds a catalog statement by statement, from nothing or from what a database holds.
+    """Builder of a catalog, statement by statement, starting empty or from the catalog of a database.
 
-    `catalog` shows what is there at the moment.
+    `catalog` is the current state.
     """
 
     def __init__(self, start: Catalog | None = None) -> None:
@@ -136,11 +136,11 @@ class CatalogBuilder:
 
     @property
     def issues(self) -> list[CatalogIssue]:
-        """What did not fit, in order: made twice, named and not there, or not to be seen."""
+        """The issues in order: duplicate objects, missing objects, and statements with unknown effects."""
         return self._state.issues.issues
 
     def apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
-        """Applies a statement, and returns the relations (indexes too) that it made."""
+        """Apply a statement, and return the relations (including indexes) that it created."""
         handler = _HANDLERS.get(statement.kind)
         if handler is None:
             return _NONE
@@ -149,11 +149,11 @@ class CatalogBuilder:
         if state.created:
             state.created.clear()
         handler(state, statement.node)
-        del state.issues.statement  # it would keep the tree of its whole file
+        del state.issues.statement  # otherwise the tree of the whole file would stay in memory
         return frozenset(state.created) if state.created else _NONE
 
     def reset_session(self) -> None:
-        """Forgets what lasts for a session: each file begins with the search path of the server."""
+        """Reset session settings: each file starts with the default search path of the server."""
         self._state.search_path[:] = [PUBLIC]
 
 
@@ -164,7 +164,7 @@ def _dispatch(state: CatalogState, kind: str, node: Any) -> None:
 
 
 def _load(state: CatalogState, catalog: Catalog) -> None:
-    """Begins with a schema that is there already. What it lacks may be there all the same."""
+    """Start from the catalog of a database. Objects that it lacks can still exist."""
     state.schemas |= catalog.schemas
     state.types |= catalog.types
     state.extensions |= catalog.extensions

@@ -1,4 +1,4 @@
-"""The columns that queries read, held against the tables and views that they read them from."""
+"""Check the columns that queries read against the tables and views that they read from."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from confiture.sql.traversal import child_nodes
 
 _SYSTEM = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _SEPARATE_CLAUSES = frozenset({"with_clause", "larg", "rarg", "into_clause", "locking_clause"})
-"""Parts of a SELECT that name relations and columns which are not those of its FROM."""
+"""Parts of a SELECT whose relations and columns are not those of its FROM."""
 _IGNORED_NODES = frozenset({None, "a_const", "string", "type_name", "sqlvalue_function", "a_star"})
 _ALIASED_ITEMS = frozenset({pb.RangeSubselect, pb.RangeFunction, pb.RangeTableFunc, pb.JsonTable})
 
 
 @dataclass(slots=True)
 class _QueryLevel:
-    """One SELECT: what its FROM names, by alias (None where the columns are not known), and what it reads."""
+    """A SELECT: the items of its FROM by alias (None if their columns are unknown), and the columns that it reads."""
 
     sources: dict[str, tuple[QualifiedName, Set[str]] | None] = field(default_factory=dict)
     references: list[Any] = field(default_factory=list)
     nested: list[Any] = field(default_factory=list)
     outputs: set[str] = field(default_factory=set)
     has_merged_columns: bool = False
-    """Whether a join makes one column of two."""
+    """Whether a join merges two columns into one."""
 
 
 def column_checks(state: CatalogState, query: Any) -> None:
-    """Notes the columns which a query (a Node) reads of tables and views that do not have them.
+    """Report the columns that a query (a Node) reads from tables and views that do not have them.
 
-    Only where that is plain: names with an alias, and any in a query of one table that no other query is around.
+    Only unambiguous references are checked: names with an alias, and unqualified names in a top-level query of a single
+    table.
     """
     if query.WhichOneof("node") == "select_stmt":
         _check_query(state, query.select_stmt, (), frozenset())
@@ -102,8 +103,8 @@ def _resolve_source(state: CatalogState, node: Any, ctes: Set[str]) -> tuple[Qua
     columns = relation_columns(state, relation)
     if relation is None or columns is None or isinstance(relation, Sequence):
         return None
-    renamed = strings(node.alias.colnames)
-    return relation.name, {*renamed, *(one.name for one in columns[len(renamed) :])}
+    column_aliases = strings(node.alias.colnames)
+    return relation.name, {*column_aliases, *(one.name for one in columns[len(column_aliases) :])}
 
 
 def _check_reference(state: CatalogState, reference: Any, levels: tuple[_QueryLevel, ...]) -> None:
@@ -120,7 +121,7 @@ def _find_by_alias(alias: str, levels: tuple[_QueryLevel, ...]) -> tuple[Qualifi
 
 
 def _find_single_source(column: str, levels: tuple[_QueryLevel, ...]) -> tuple[QualifiedName, Set[str]] | None:
-    """What a bare name must be of, where that is sure."""
+    """Return the only source that an unqualified name can refer to, if that is certain."""
     (level, *others) = levels
     if (
         others
@@ -134,5 +135,5 @@ def _find_single_source(column: str, levels: tuple[_QueryLevel, ...]) -> tuple[Q
 
 
 def _can_be_function_call(state: CatalogState, name: str) -> bool:
-    """Whether `alias.name` may be a call of a function with a row of the table."""
+    """Whether `alias.name` can be a function call with a row of the table."""
     return any(one.name == name for one in state.functions.overloads)

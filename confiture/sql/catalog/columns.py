@@ -1,4 +1,4 @@
-"""Columns: as CREATE TABLE and ADD COLUMN define them."""
+"""Columns as defined by CREATE TABLE and ADD COLUMN."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NOT_NULLS = frozenset({pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY})
 
 
 def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged: bool = False) -> list[ConstraintSpec]:
-    """Adds a column, and returns its constraints, which can only be made once all columns are there.
+    """Add a column, and return its constraints, which can only be created after all columns.
 
-    With `is_merged`, a column that is there already was inherited, and the definition adds to it.
+    With `is_merged`, an existing column was inherited, and the definition is merged into it.
     """
     name = node.colname
     old = draft.columns.get(name)
@@ -35,12 +35,12 @@ def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged
     kind, default = _type_and_default(state, draft, node)
     not_null = default is not None
     identity = generated = None
-    wanted: list[ConstraintSpec] = []
+    specs: list[ConstraintSpec] = []
     for item in node.constraints:
         constraint = item.constraint
         what = constraint.contype
         if what in _CONSTRAINTS:
-            wanted.append(ConstraintSpec(constraint, what, name, name=constraint.conname))
+            specs.append(ConstraintSpec(constraint, what, name, name=constraint.conname))
         elif what == pb.CONSTR_DEFAULT:
             default = format_default(state, kind, constraint.raw_expr)
             add_sequence_use(state, draft.name, default)
@@ -51,8 +51,8 @@ def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged
         elif what == pb.CONSTR_GENERATED:
             default = format_expression(constraint.raw_expr)
             generated = _GENERATED.get(constraint.generated_kind, "stored")
-        elif wanted:
-            _apply_attribute(wanted[-1], what)
+        elif specs:
+            _apply_attribute(specs[-1], what)
     collation = strings(node.coll_clause.collname)[-1] if node.HasField("coll_clause") else None
     if old:
         draft.columns[name] = replace(old, default=default or old.default, generated=generated or old.generated)
@@ -66,14 +66,14 @@ def add_column(state: CatalogState, draft: TableBuilder, node: Any, *, is_merged
             collation=collation,
             location=state.issues.location(node.location),
         )
-    if not_null and not any(one.kind in _NOT_NULLS for one in wanted):
+    if not_null and not any(one.kind in _NOT_NULLS for one in specs):
         implied = pb.Constraint(contype=pb.CONSTR_NOTNULL, location=node.location)
-        wanted.append(ConstraintSpec(implied, pb.CONSTR_NOTNULL, name))
-    return wanted
+        specs.append(ConstraintSpec(implied, pb.CONSTR_NOTNULL, name))
+    return specs
 
 
 def _type_and_default(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[str, str | None]:
-    """The type, and the default that a serial type brings along."""
+    """Return the type of a column, and the default that a serial type implies."""
     kind = format_column_type(state, draft, node.type_name) if node.HasField("type_name") else ""
     if kind in types.SERIALS:
         return types.SERIALS[kind], create_owned_sequence(state, draft, node.colname)
@@ -88,7 +88,7 @@ def _apply_attribute(spec: ConstraintSpec, attribute: int) -> None:
 
 
 def format_default(state: CatalogState, kind: str, node: Any) -> str | None:
-    """The text of a default; PostgreSQL keeps none for NULL, which is what columns have without one."""
+    """Return the text of a default. PostgreSQL stores none for NULL, which equals having no default."""
     is_null = node.WhichOneof("node") == "a_const" and node.a_const.isnull
     if (
         is_null
@@ -100,12 +100,12 @@ def format_default(state: CatalogState, kind: str, node: Any) -> str | None:
 
 
 def identity_kind(constraint: Any) -> str:
-    """`always` or `by default`."""
+    """Return `always` or `by default`."""
     return _IDENTITY.get(constraint.generated_when, "always")
 
 
 def create_owned_sequence(state: CatalogState, draft: TableBuilder, column: str) -> str:
-    """Makes the sequence of a serial or identity column; returns the text of the default."""
+    """Create the sequence of a serial or identity column, and return the text of the default."""
     schema = draft.name.schema
     name = QualifiedName(
         schema, state.constraints.free_index_name(schema, draft.name.name, column, "seq", constraint=False)

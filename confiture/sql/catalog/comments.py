@@ -15,7 +15,7 @@ from confiture.sql.parse_tree import pb, schema_and_name, strings
 
 
 def comment(state: CatalogState, node: Any) -> None:
-    """COMMENT ON anything."""
+    """COMMENT ON any object."""
     handler = _HANDLERS.get(node.objtype)
     if handler:
         handler(state, node.object, node.comment or None)
@@ -23,12 +23,12 @@ def comment(state: CatalogState, node: Any) -> None:
 
 def _comment_on_relation(state: CatalogState, node: Any, text: str | None) -> None:
     schema, name = schema_and_name(node.list.items)
-    found = state.catalog.relation(schema, name)
-    if isinstance(found, Table):
-        state.tables[found.name] = replace(found, comment=text)
-    elif isinstance(found, View):
-        state.views[found.name] = replace(found, comment=text)
-    elif found is None:
+    relation = state.catalog.relation(schema, name)
+    if isinstance(relation, Table):
+        state.tables[relation.name] = replace(relation, comment=text)
+    elif isinstance(relation, View):
+        state.views[relation.name] = replace(relation, comment=text)
+    elif relation is None:
         _report_missing(state, "relation", schema, name)
 
 
@@ -42,29 +42,29 @@ def _comment_on_column(state: CatalogState, node: Any, text: str | None) -> None
     if len(parts) < 2:
         return
     schema, name = (parts[-3] if len(parts) > 2 else None), parts[-2]
-    found = state.catalog.relation(schema, name)
-    if isinstance(found, Table):
-        column = found.column(parts[-1])
+    relation = state.catalog.relation(schema, name)
+    if isinstance(relation, Table):
+        column = relation.column(parts[-1])
         if column is None:
-            state.issues.report_missing_column(found.name, parts[-1])
+            state.issues.report_missing_column(relation.name, parts[-1])
             return
         commented = replace(column, comment=text)
-        columns = tuple([commented if one is column else one for one in found.columns])
-        state.tables[found.name] = replace(found, columns=columns)
-    elif isinstance(found, View):
-        if found.columns and parts[-1] not in found.columns:
-            state.issues.report_missing_column(found.name, parts[-1])
-    elif found is None and resolve_type(state, node.list.items[:-1], missing_ok=True) is None:
+        columns = tuple([commented if one is column else one for one in relation.columns])
+        state.tables[relation.name] = replace(relation, columns=columns)
+    elif isinstance(relation, View):
+        if relation.columns and parts[-1] not in relation.columns:
+            state.issues.report_missing_column(relation.name, parts[-1])
+    elif relation is None and resolve_type(state, node.list.items[:-1], missing_ok=True) is None:
         _report_missing(state, "relation", schema, name)
 
 
 def _comment_on_index(state: CatalogState, node: Any, text: str | None) -> None:
     schema, name = schema_and_name(node.list.items)
-    found = state.catalog.find_index(schema, name)
-    if found is None:
+    relation_and_index = state.catalog.find_index(schema, name)
+    if relation_and_index is None:
         _report_missing(state, "index", schema, name)
         return
-    relation, index = found
+    relation, index = relation_and_index
     indexes = tuple(replace(one, comment=text) if one is index else one for one in relation.indexes)
     if isinstance(relation, Table):
         state.tables[relation.name] = replace(relation, indexes=indexes)
@@ -73,13 +73,13 @@ def _comment_on_index(state: CatalogState, node: Any, text: str | None) -> None:
 
 
 def _find_table_object(state: CatalogState, node: Any) -> tuple[Table | None, str]:
-    """The table and the name of the object of it that a list of strings names."""
+    """Return the table and the name of the object on it that a list of strings names."""
     parts = strings(node.list.items)
     schema, name = schema_and_name(node.list.items[:-1])
-    found = state.catalog.relation(schema, name)
-    if found is None:
+    relation = state.catalog.relation(schema, name)
+    if relation is None:
         _report_missing(state, "relation", schema, name)
-    return (found if isinstance(found, Table) else None), parts[-1]
+    return (relation if isinstance(relation, Table) else None), parts[-1]
 
 
 def _comment_on_constraint(state: CatalogState, node: Any, text: str | None) -> None:
@@ -107,9 +107,9 @@ def _comment_on_trigger(state: CatalogState, node: Any, text: str | None) -> Non
 
 
 def _comment_on_function(state: CatalogState, node: Any, text: str | None) -> None:
-    found = find_function(state, node.object_with_args)
-    if found:
-        state.functions.all[found.signature] = replace(found, comment=text)
+    function = find_function(state, node.object_with_args)
+    if function:
+        state.functions.all[function.signature] = replace(function, comment=text)
 
 
 def _comment_on_type(state: CatalogState, node: Any, text: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Constraints of tables: CREATE TABLE's and those that ALTER TABLE adds."""
+"""Constraints of tables, from CREATE TABLE and ALTER TABLE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", Con
 
 @dataclass(slots=True)
 class ConstraintSpec:
-    """A constraint of the tree, with the column it was written at, and what the attributes behind it say."""
+    """A constraint of the tree, with the column that it was written at, and the attributes that follow it."""
 
     node: Any
     kind: int
@@ -38,12 +38,12 @@ class ConstraintSpec:
 
     @classmethod
     def from_node(cls, node: Any, column: str | None = None) -> ConstraintSpec:
-        """The constraint of a node of the tree."""
+        """Return the spec of a constraint node."""
         return cls(node, node.contype, column, name=node.conname)
 
     @property
     def is_enforced(self) -> bool:
-        """Whether it is checked at all."""
+        """Whether it is enforced."""
         return self.enforced and bool(self.node.is_enforced)
 
     @property
@@ -55,13 +55,13 @@ class ConstraintSpec:
 def add_constraints(
     state: CatalogState, draft: TableBuilder, specs: Sequence[ConstraintSpec], *, is_new_table: bool = False
 ) -> None:
-    """Adds constraints in the order in which PostgreSQL does, which decides about their names."""
-    seen: dict[tuple[object, ...], ConstraintSpec] = {}
+    """Add constraints in PostgreSQL's order, which determines their generated names."""
+    specs_by_index: dict[tuple[object, ...], ConstraintSpec] = {}
     ordered = sorted(specs, key=_creation_order)
     for one in ordered:
         if one.kind not in INDEX_CONSTRAINTS or one.node.indexname:
             continue
-        prior = seen.setdefault(_index_identity(one), one)
+        prior = specs_by_index.setdefault(_index_identity(one), one)
         if prior is not one and one.kind != pb.CONSTR_PRIMARY:
             prior.name = prior.name or one.name
             one.is_redundant = True
@@ -71,13 +71,13 @@ def add_constraints(
 
 
 def _index_identity(spec: ConstraintSpec) -> tuple[object, ...]:
-    """Constraints that have the same need one index only, as UNIQUE and PRIMARY KEY of one column."""
+    """Return a key that is equal for constraints that can share an index, like UNIQUE and PRIMARY KEY of one column."""
     node = spec.node
     pairs = [one.list.items for one in node.exclusions]
     exclusions = [(pair[0].index_elem.name or None, strings(pair[1].list.items)) for pair in pairs]
     unlike = id(spec) if any(name is None for name, _ in exclusions) or node.HasField("where_clause") else 0
-    said = (node.deferrable or spec.deferrable, node.nulls_not_distinct, node.without_overlaps, unlike)
-    return (*spec.columns, "", *strings(node.including), *exclusions, said)
+    attributes = (node.deferrable or spec.deferrable, node.nulls_not_distinct, node.without_overlaps, unlike)
+    return (*spec.columns, "", *strings(node.including), *exclusions, attributes)
 
 
 _ORDER = {pb.CONSTR_CHECK: 0, pb.CONSTR_NOTNULL: 1, pb.CONSTR_PRIMARY: 2, pb.CONSTR_FOREIGN: 4}
@@ -90,7 +90,7 @@ def _creation_order(spec: ConstraintSpec) -> int:
 def add_constraint(
     state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, *, is_new_table: bool = False
 ) -> None:
-    """Adds a constraint to a table that is `is_new_table`, or that existed."""
+    """Add a constraint to a table, which is new or exists."""
     kind, name = spec.kind, spec.name
     if name and name in draft.constraints:
         state.issues.report_duplicate("constraint", name, draft.constraints[name].location, spec.node.location)
@@ -106,7 +106,7 @@ def add_constraint(
 
 
 def add_not_null(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec) -> None:
-    """NOT NULL at a column, or as a table constraint of PostgreSQL 18."""
+    """NOT NULL on a column, or as a table constraint of PostgreSQL 18."""
     node = spec.node
     name = spec.column or next(iter(strings(node.keys)), "")
     column = draft.columns.get(name)
@@ -123,7 +123,7 @@ def add_not_null(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec)
 
 
 def choose_not_null_name(state: CatalogState, draft: TableBuilder, column: str, requested_name: str = "") -> str:
-    """The name of a column's NOT NULL constraint, which is noted as taken."""
+    """Return the name of a column's NOT NULL constraint, and reserve it."""
     schema, table = draft.name
     name = requested_name or state.constraints.free_name(schema, table, column, "not_null")
     state.constraints.reserve(schema, name)
@@ -175,31 +175,31 @@ def _add_foreign_key(state: CatalogState, draft: TableBuilder, spec: ConstraintS
 
 
 def _resolve_target(state: CatalogState, draft: TableBuilder, node: Any) -> tuple[QualifiedName, tuple[str, ...]]:
-    """The table and columns that a foreign key refers to."""
+    """Return the table and columns that a foreign key refers to."""
     columns = strings(node.pk_attrs)
-    asked = node.pktable
-    if _is_same_table(state, draft, asked):
+    range_var = node.pktable
+    if _is_same_table(state, draft, range_var):
         key = draft.constraints.get(draft.key_name or "")
         _require_columns(state, draft, columns, node.location)
         if key is None and not columns:
-            state.issues.report_missing("primary key of", draft.name, asked.location)
+            state.issues.report_missing("primary key of", draft.name, range_var.location)
         return draft.name, columns or (key.columns if key else ())
-    found = state.names.relation(asked)
-    if not isinstance(found, Table):
-        if found is None:
-            state.names.report_missing(asked, "table")
-        return found.name if found else state.names.new_name(asked), columns
+    relation = state.names.relation(range_var)
+    if not isinstance(relation, Table):
+        if relation is None:
+            state.names.report_missing(range_var, "table")
+        return relation.name if relation else state.names.new_name(range_var), columns
     for column in columns:
-        if found.column(column) is None:
-            state.issues.report_missing_column(found.name, column, node.location)
-    key = found.primary_key
+        if relation.column(column) is None:
+            state.issues.report_missing_column(relation.name, column, node.location)
+    key = relation.primary_key
     if key is None and not columns:
-        state.issues.report_missing("primary key of", found.name, asked.location)
-    return found.name, columns or (key.columns if key else ())
+        state.issues.report_missing("primary key of", relation.name, range_var.location)
+    return relation.name, columns or (key.columns if key else ())
 
 
 def _is_same_table(state: CatalogState, draft: TableBuilder, node: Any) -> bool:
-    """Whether a name means the table itself, which may not be in the catalog yet."""
+    """Whether a name refers to the table itself, which may not be in the catalog yet."""
     if node.relname != draft.name.name:
         return False
     if node.schemaname:
@@ -240,9 +240,11 @@ def _add_index_constraint(state: CatalogState, draft: TableBuilder, spec: Constr
         )
         return
     state.created.add(QualifiedName(schema, name))
-    place = state.issues.location(node.location)
+    location = state.issues.location(node.location)
     deferrable = node.deferrable or spec.deferrable
-    state.constraints.add(draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, location=place))
+    state.constraints.add(
+        draft, Constraint(name=name, kind=kind, columns=plain, deferrable=deferrable, location=location)
+    )
     state.indexes.add(
         draft,
         Index(
@@ -257,13 +259,13 @@ def _add_index_constraint(state: CatalogState, draft: TableBuilder, spec: Constr
             predicate=format_expression(node.where_clause) if node.HasField("where_clause") else None,
             expression_columns=keys.expression_columns or plain,
             constraint=name,
-            location=place,
+            location=location,
         ),
     )
 
 
 class _IndexKeys(NamedTuple):
-    """The keys of an index: their columns, what they are called in generated names, and what else an Index holds."""
+    """The keys of an index: columns, their names in generated names, and the other key fields of an Index."""
 
     columns: tuple[str | None, ...]
     names: tuple[str, ...]
@@ -286,7 +288,7 @@ def _exclusion_keys(draft: TableBuilder, node: Any) -> _IndexKeys:
 
 
 def _use_index(state: CatalogState, draft: TableBuilder, spec: ConstraintSpec, kind: ConstraintKind) -> None:
-    """ADD CONSTRAINT ... USING INDEX: the index gets the name of the constraint."""
+    """ADD CONSTRAINT ... USING INDEX: the index is renamed to the constraint."""
     node = spec.node
     index = draft.indexes.get(node.indexname)
     if index is None:
@@ -321,12 +323,12 @@ def _make_columns_not_null(state: CatalogState, draft: TableBuilder, columns: It
     for name in columns:
         column = draft.columns.get(name)
         if column and not column.not_null:
-            named = column.not_null_constraint or choose_not_null_name(state, draft, name)
-            draft.columns[name] = replace(column, not_null=True, not_null_constraint=named)
+            constraint_name = column.not_null_constraint or choose_not_null_name(state, draft, name)
+            draft.columns[name] = replace(column, not_null=True, not_null_constraint=constraint_name)
 
 
 def _require_columns(state: CatalogState, draft: TableBuilder, columns: Iterable[str], location: int) -> None:
-    """Notes which columns are not there."""
+    """Report columns that do not exist."""
     for column in columns:
         if column not in draft.columns and column not in SYSTEM_COLUMNS:
             state.issues.report_missing_column(draft.name, column, location)

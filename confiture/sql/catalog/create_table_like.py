@@ -18,14 +18,14 @@ _COMMENTS, _CONSTRAINTS, _DEFAULTS, _GENERATED, _IDENTITY, _INDEXES = 1, 4, 8, 1
 
 
 class LikeClause(NamedTuple):
-    """A table to copy, and what of it, as bits."""
+    """A table to copy, and the LIKE options as bits."""
 
     source: Table
     options: int
 
 
 def copy_columns(state: CatalogState, draft: TableBuilder, node: Any) -> list[LikeClause]:
-    """Copies the columns of the source; returns what is to be copied once all columns are there."""
+    """Copy the columns of the source, and return what must be copied after all columns exist."""
     source = state.names.relation(node.relation)
     if source is None:
         attributes = state.types.get(
@@ -55,31 +55,31 @@ def _copy_column(state: CatalogState, draft: TableBuilder, column: TableColumn, 
     if column.name in draft.columns:
         state.issues.report_duplicate("column", f"{draft.name}.{column.name}", draft.columns[column.name].location)
         return
-    kept = options & (_GENERATED if column.generated else _DEFAULTS)
-    fresh = replace(
+    is_copied = options & (_GENERATED if column.generated else _DEFAULTS)
+    copy = replace(
         column,
-        default=column.default if kept else None,
-        generated=column.generated if kept else None,
+        default=column.default if is_copied else None,
+        generated=column.generated if is_copied else None,
         identity=column.identity if options & _IDENTITY else None,
         comment=column.comment if options & _COMMENTS else None,
         location=draft.location,
     )
-    draft.columns[column.name] = fresh
-    add_sequence_use(state, draft.name, fresh.default)
+    draft.columns[column.name] = copy
+    add_sequence_use(state, draft.name, copy.default)
     if column.not_null_constraint:
         state.constraints.reserve(draft.name.schema, column.not_null_constraint)
-    if fresh.identity:
+    if copy.identity:
         create_owned_sequence(state, draft, column.name)
 
 
 def copy_constraints_and_indexes(state: CatalogState, draft: TableBuilder, like_clause: LikeClause) -> None:
-    """Copies constraints and indexes."""
-    commented = bool(like_clause.options & _COMMENTS)
+    """Copy constraints and indexes, as the LIKE options require."""
+    has_comments = bool(like_clause.options & _COMMENTS)
     if like_clause.options & _CONSTRAINTS:
         for one in like_clause.source.constraints:
             if one.kind is ConstraintKind.CHECK:
-                copied = replace(one, comment=one.comment if commented else None, location=draft.location)
+                copied = replace(one, comment=one.comment if has_comments else None, location=draft.location)
                 state.constraints.add(draft, copied)
     if like_clause.options & _INDEXES:
         for index in like_clause.source.indexes:
-            clone_index(state, like_clause.source, index, draft, has_comment=commented)
+            clone_index(state, like_clause.source, index, draft, has_comment=has_comments)

@@ -20,7 +20,7 @@ from confiture.sql.traversal import walk
 
 
 def drop(state: CatalogState, node: Any) -> None:
-    """DROP of anything."""
+    """DROP of any object."""
     dropper = _DROPPERS.get(node.remove_type)
     for item in node.objects:
         if dropper:
@@ -41,7 +41,7 @@ def _drop_relation(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def _is_kind(relation: Relation, kind: int) -> bool:
-    """Whether it is what DROP says; otherwise PostgreSQL refuses."""
+    """Whether the relation is of the kind that DROP names; otherwise PostgreSQL rejects the statement."""
     own = pb.OBJECT_SEQUENCE
     if isinstance(relation, View):
         own = pb.OBJECT_MATVIEW if relation.materialized else pb.OBJECT_VIEW
@@ -59,17 +59,17 @@ def _report_missing(state: CatalogState, node: Any, schema: str | None, name: st
 
 def _drop_index(state: CatalogState, item: Any, node: Any) -> None:
     schema, name = schema_and_name(item.list.items)
-    found = state.catalog.find_index(schema, name)
-    if found is None:
+    relation_and_index = state.catalog.find_index(schema, name)
+    if relation_and_index is None:
         _report_missing(state, node, schema, name)
         return
-    relation, index = found
+    relation, index = relation_and_index
     if index.constraint:
-        return  # PostgreSQL refuses
+        return  # PostgreSQL rejects it
     if isinstance(relation, View):
         state.indexes.release(QualifiedName(relation.name.schema, index.name))
-        left = tuple(one for one in relation.indexes if one is not index)
-        state.views[relation.name] = replace(relation, indexes=left)
+        indexes = tuple(one for one in relation.indexes if one is not index)
+        state.views[relation.name] = replace(relation, indexes=indexes)
         return
     draft = TableBuilder.from_table(relation)
     state.indexes.remove(draft, index.name)
@@ -82,13 +82,13 @@ def _drop_partition_indexes(state: CatalogState, parent: Table, removed: set[str
         part = TableBuilder.from_table(child)
         drop_partition_indexes(state, removed, parent, part)
         state.put_table(part)
-        lost = {index.name for index in child.indexes} - set(part.indexes)
-        if lost:
-            _drop_partition_indexes(state, child, lost)
+        removed_here = {index.name for index in child.indexes} - set(part.indexes)
+        if removed_here:
+            _drop_partition_indexes(state, child, removed_here)
 
 
 def remove_relation(state: CatalogState, name: QualifiedName, *, cascade: bool) -> None:
-    """Takes a table, view or sequence away with all that is part of it; with CASCADE what depends on it too."""
+    """Remove a table, view or sequence and its parts; with CASCADE also the objects that depend on it."""
     table, view = state.tables.pop(name, None), state.views.pop(name, None)
     state.sequences.remove(name)
     relation = table or view
@@ -116,7 +116,7 @@ def _free_names(state: CatalogState, table: Table, *, cascade: bool) -> None:
 
 
 def _remove_dependency(state: CatalogState, dependent: QualifiedName, name: QualifiedName, *, cascade: bool) -> None:
-    """Ends a dependency: a partition goes with its parent; foreign keys and views only with CASCADE."""
+    """Remove a dependency: partitions are dropped with their parent; foreign keys and views only with CASCADE."""
     view = state.views.get(dependent)
     if view and name in view.relations and cascade:
         remove_relation(state, dependent, cascade=True)
@@ -131,16 +131,16 @@ def _remove_dependency(state: CatalogState, dependent: QualifiedName, name: Qual
 
 
 def _remove_foreign_keys(state: CatalogState, table: Table, is_affected: Callable[[Constraint], bool]) -> None:
-    gone = [key.name for key in table.foreign_keys if is_affected(key)]
-    if gone:
+    names = [key.name for key in table.foreign_keys if is_affected(key)]
+    if names:
         draft = TableBuilder.from_table(table)
-        for key in gone:
+        for key in names:
             state.constraints.remove(draft, key)
         state.put_table(draft)
 
 
 def cascade_key(state: CatalogState, draft: TableBuilder, removed: Constraint) -> None:
-    """Takes the foreign keys away that refer to a key that went."""
+    """Remove the foreign keys that refer to a removed key."""
     for table in state.catalog.tables_referencing(draft.name):
         _remove_foreign_keys(
             state, table, lambda key: key.target == draft.name and sorted(key.target_columns) == sorted(removed.columns)
@@ -148,7 +148,7 @@ def cascade_key(state: CatalogState, draft: TableBuilder, removed: Constraint) -
 
 
 def cascade_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
-    """Takes the foreign keys, views, generated columns and policies away that depend on a column that went."""
+    """Remove the foreign keys, views, generated columns and policies that depend on a removed column."""
     for table in state.catalog.tables_referencing(draft.name):
         _remove_foreign_keys(state, table, lambda key: key.target == draft.name and name in key.target_columns)
     for key in list(draft.constraints.values()):
@@ -166,7 +166,7 @@ def cascade_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
 
 
 def _is_column_read(query: str, column: str, known_columns: Sequence[str] = ()) -> bool:
-    """Whether a query names a column, or reads all of them; `known_columns` are those it has, where they are known."""
+    """Whether a query names a column, or reads all columns; `known_columns` are its columns, if known."""
     for node in walk(parse_expression(f"({query})")):
         if node.DESCRIPTOR.name == "A_Star" and (not known_columns or column in known_columns):
             return True
@@ -186,7 +186,7 @@ def _drop_type(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def remove_type(state: CatalogState, name: QualifiedName, *, cascade: bool) -> None:
-    """Takes a type away; with CASCADE the columns of it go too."""
+    """Remove a type; with CASCADE also the columns of that type."""
     type_ = state.types.pop(name, None)
     for check in type_.checks if isinstance(type_, DomainType) else ():
         state.constraints.release(name.schema, check[0])
@@ -194,13 +194,13 @@ def remove_type(state: CatalogState, name: QualifiedName, *, cascade: bool) -> N
     users = state.dependencies.pop(name)
     if not cascade:
         return
-    spelled = format_type(name)
+    type_text = format_type(name)
     for user in sorted(users):
         table = state.tables.get(user)
         if table:
             draft = TableBuilder.from_table(table)
             for column in table.columns:
-                if column.type.removesuffix("[]") == spelled:
+                if column.type.removesuffix("[]") == type_text:
                     remove_column(state, draft, column.name)
                     cascade_column(state, draft, column.name)
             state.put_table(draft)
@@ -226,7 +226,7 @@ def _drop_schema(state: CatalogState, item: Any, node: Any) -> None:
     owned = [one for one in (*state.tables, *state.views, *state.sequences.all, *state.types) if one.schema == name]
     functions = [one for one in state.functions.all if one.name.schema == name]
     if (owned or functions) and not _is_cascade(node):
-        return  # PostgreSQL refuses
+        return  # PostgreSQL rejects it
     for one in owned:
         if one in state.types:
             remove_type(state, one, cascade=True)
@@ -249,7 +249,7 @@ def _drop_extension(state: CatalogState, item: Any, node: Any) -> None:
 
 
 def _make_table_object_dropper(kind: str) -> Callable[[CatalogState, Any, Any], None]:
-    """Drops what is named on a table."""
+    """Return a handler that drops an object of a table, like a policy."""
 
     def dropper(state: CatalogState, item: Any, node: Any) -> None:
         parts = strings(item.list.items)
@@ -260,11 +260,11 @@ def _make_table_object_dropper(kind: str) -> Callable[[CatalogState, Any, Any], 
             return
         if not isinstance(table, Table):
             return
-        found = getattr(table, kind)
-        left = tuple(one for one in found if one.name != parts[-1])
-        if len(left) == len(found) and not node.missing_ok:
+        objects = getattr(table, kind)
+        remaining = tuple(one for one in objects if one.name != parts[-1])
+        if len(remaining) == len(objects) and not node.missing_ok:
             state.issues.report_missing(_KIND_NAMES[node.remove_type], f"{parts[-1]} of {table.name}")
-        changes: dict[str, Any] = {kind: left}
+        changes: dict[str, Any] = {kind: remaining}
         state.tables[table.name] = replace(table, **changes)
         if kind == "triggers":
             propagate_to_children(state, table, state.tables[table.name])
@@ -274,7 +274,7 @@ def _make_table_object_dropper(kind: str) -> Callable[[CatalogState, Any, Any], 
 
 def drop_owned(state: CatalogState, node: Any) -> None:
     """DROP OWNED."""
-    state.issues.mark_unknown("what this drops is not known", "DROP OWNED")
+    state.issues.mark_unknown("the objects that this drops are unknown", "DROP OWNED")
 
 
 _KIND_NAMES = {

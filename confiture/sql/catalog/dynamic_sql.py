@@ -1,7 +1,7 @@
-"""What may make or drop anything: DO, CALL, SELECT of functions, IMPORT FOREIGN SCHEMA.
+"""Statements that can create or drop anything: DO, CALL, SELECT of functions, IMPORT FOREIGN SCHEMA.
 
-The statements of a DO block that stand there as they are, or in a constant string, are applied as if they ran: blocks
-mostly say IF NOT EXISTS with them. What a block puts together as it runs cannot be seen.
+Static statements in a DO block, and constant strings that it executes, are applied as if they ran: most blocks use them
+with IF NOT EXISTS. Dynamic SQL in a block cannot be analyzed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AGGREGATES = frozenset(
     regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_number stddev stddev_pop stddev_samp
     string_agg sum var_pop var_samp variance xmlagg""".split()  # noqa: SIM905 - a list of them is sixty lines
 )
-"""Aggregate and window functions of PostgreSQL."""
+"""Built-in aggregate and window functions."""
 _DDL_WORDS = re.compile(r"\b(create|alter|drop|rename|execute)\b", re.IGNORECASE)
 
 
@@ -40,24 +40,24 @@ def do_block(state: CatalogState, node: Any) -> None:
     body = options.get("as", "")
     if options.get("language", "plpgsql").lower() != "plpgsql":
         if _DDL_WORDS.search(body):
-            state.issues.mark_unknown("what this block makes cannot be seen", "DO")
+            state.issues.mark_unknown("the objects that this block creates or drops are unknown", "DO")
         return
-    found, dynamic = _find_statements(body)
+    texts, dynamic = _find_statements(body)
     outer = state.issues.fixed_location
     state.issues.fixed_location = outer or state.issues.location(-1)
-    for text in found:
+    for text in texts:
         for kind, inner in _parse_statements(text):
             state.nested(kind, inner)
     state.issues.fixed_location = outer
     if dynamic:
-        state.issues.mark_unknown("what this block makes cannot be seen", "DO")
+        state.issues.mark_unknown("the objects that this block creates or drops are unknown", "DO")
 
 
 def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
     try:
         statements = parse_sql(text).stmts
     except (postgast.PgQueryError, DecodeError):
-        return  # PL/pgSQL's own forms, as SELECT ... INTO a variable of several parts
+        return  # forms of PL/pgSQL, like SELECT ... INTO a variable of several parts
     for raw in statements:
         kind = raw.stmt.WhichOneof("node")
         if kind and not (kind == "select_stmt" and raw.stmt.select_stmt.HasField("into_clause")):
@@ -65,7 +65,7 @@ def _parse_statements(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _find_statements(body: str) -> tuple[list[str], bool]:
-    """The SQL statements of a block that make or change objects; and whether it runs others that are put together."""
+    """Return the DDL statements of a block, and whether it also executes dynamic SQL."""
     if not _DDL_WORDS.search(body):
         return [], False
     tag = "$confiture_block$"
@@ -73,7 +73,7 @@ def _find_statements(body: str) -> tuple[list[str], bool]:
         tree = postgast.parse_plpgsql(f"DO {tag}{body}{tag}")
     except (postgast.PgQueryError, ValueError):
         return [], True
-    found: list[str] = []
+    texts: list[str] = []
     dynamic = False
     for node in _iter_objects(tree):
         for kind, value in node.items():
@@ -85,12 +85,12 @@ def _find_statements(body: str) -> tuple[list[str], bool]:
             else:
                 continue
             if text and (kind == "PLpgSQL_stmt_perform" or _DDL_WORDS.search(text)):
-                found.append(text)
-    return found, dynamic
+                texts.append(text)
+    return texts, dynamic
 
 
 def _iter_objects(tree: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a JSON tree, in order."""
+    """Return all objects of a JSON tree, in order."""
     waiting = [tree]
     while waiting:
         one = waiting.pop()
@@ -107,7 +107,7 @@ def _query_text(value: Any) -> str:
 
 
 def _parse_string_constant(text: str) -> str | None:
-    """The string that an expression is, where it is nothing but a string."""
+    """Return the value of an expression that is a string constant; otherwise None."""
     for _, select in _parse_statements(f"SELECT {text}"):
         targets: Any = getattr(select, "target_list", ())
         if len(targets) == 1 and targets[0].res_target.val.WhichOneof("node") == "a_const":
@@ -116,7 +116,7 @@ def _parse_string_constant(text: str) -> str | None:
 
 
 def apply_select(state: CatalogState, node: Any) -> None:
-    """SELECT: INTO makes a table, set_config may set the search path, functions of users may do anything."""
+    """SELECT: INTO creates a table, set_config can set the search path, user functions can do anything."""
     if node.HasField("into_clause"):
         create_table_from_query(state, node.into_clause, pb.Node(select_stmt=node))
         return
@@ -137,15 +137,17 @@ def _apply_function_call(state: CatalogState, node: Any) -> None:
     bodies = _find_bodies(state, schema, name)
     if bodies:
         if any(_DDL_WORDS.search(body) for body in bodies):
-            state.issues.mark_unknown(f"what {name}() makes cannot be seen", name)
+            state.issues.mark_unknown(f"the objects that {name}() creates or drops are unknown", name)
         return
     if schema != "pg_catalog" and not (schema is None and _is_built_in(name)):
-        state.issues.mark_unknown(f"what {name}() makes cannot be seen", ".".join(strings(node.funcname)))
+        state.issues.mark_unknown(
+            f"the objects that {name}() creates or drops are unknown", ".".join(strings(node.funcname))
+        )
 
 
 def _is_built_in(name: str) -> bool:
-    known = load_built_in_functions()
-    return name in known.volatile or name in known.not_volatile or name in _AGGREGATES
+    functions = load_built_in_functions()
+    return name in functions.volatile or name in functions.not_volatile or name in _AGGREGATES
 
 
 def _find_bodies(state: CatalogState, schema: str | None, name: str) -> list[str]:
@@ -164,4 +166,4 @@ def _apply_set_config(state: CatalogState, node: Any) -> None:
 
 def import_foreign_schema(state: CatalogState, node: Any) -> None:
     """IMPORT FOREIGN SCHEMA."""
-    state.issues.mark_unknown("the tables that this makes are not known", node.remote_schema)
+    state.issues.mark_unknown("the tables that this creates are unknown", node.remote_schema)

@@ -55,7 +55,7 @@ def create_function(state: CatalogState, node: Any) -> None:
 
 
 def _sql_body(node: Any) -> str | None:
-    """The text of a body that is SQL, not a string: RETURN, or BEGIN ATOMIC."""
+    """Return the text of an SQL body that is not a string: RETURN, or BEGIN ATOMIC."""
     kind = node.WhichOneof("node")
     if kind is None:
         return None
@@ -67,7 +67,7 @@ def _sql_body(node: Any) -> str | None:
 
 
 def _result_text(state: CatalogState, node: Any, parameters: Sequence[Any]) -> str:
-    """The result as `pg_get_function_result` writes it."""
+    """Return the result type as `pg_get_function_result` formats it."""
     table = [one for one in parameters if one.mode == pb.FUNC_PARAM_TABLE]
     if table:
         columns = (f"{quote_identifier(one.name)} {format_argument_type(state, one.arg_type)}" for one in table)
@@ -123,25 +123,25 @@ def _setting_text(node: Any) -> str:
 
 
 def alter_function(state: CatalogState, node: Any) -> None:
-    """ALTER FUNCTION and ALTER PROCEDURE: their settings, volatility and security."""
+    """ALTER FUNCTION and ALTER PROCEDURE: settings, volatility and security."""
     function = find_function(state, node.func)
     if function:
         state.functions.all[function.signature] = _apply_options(state, function, node.actions)
 
 
 def find_function(state: CatalogState, node: Any, *, missing_ok: bool = False) -> Function | None:
-    """The function that an ObjectWithArgs means, noted as missing where there is none."""
+    """Return the function that an ObjectWithArgs names; report it as missing if there is none."""
     signature = resolve_signature(state, node)
-    found = state.functions.all.get(signature)
-    if found is None and not missing_ok and not can_have_unknown_functions(state):
+    function = state.functions.all.get(signature)
+    if function is None and not missing_ok and not can_have_unknown_functions(state):
         schema = schema_and_name(node.objname)[0]
         if schema != "pg_catalog":
             state.issues.report_missing("function", signature if not node.args_unspecified else signature.name)
-    return found
+    return function
 
 
 def resolve_signature(state: CatalogState, node: Any) -> Signature:
-    """What an ObjectWithArgs names, found through the search path where it is there."""
+    """Return the signature that an ObjectWithArgs names, looked up in the search path."""
     schema, text = schema_and_name(node.objname)
     if node.objfuncargs:
         parameters = [one.function_parameter for one in node.objfuncargs]
@@ -160,7 +160,7 @@ def resolve_signature(state: CatalogState, node: Any) -> Signature:
 
 
 def rename_function(state: CatalogState, function: Function, new: QualifiedName) -> None:
-    """Gives a function another name or schema, also in the triggers that call it."""
+    """Change the name or schema of a function, also in the triggers that call it."""
     old = function.signature.name
     signature = Signature(new, function.signature.arguments)
     other = state.functions.all.get(signature)
@@ -183,7 +183,7 @@ def rename_function(state: CatalogState, function: Function, new: QualifiedName)
 
 
 def rename_argument_type(state: CatalogState, before: str, after: str) -> None:
-    """Functions keep the types of their arguments and results under a new name."""
+    """Rename a type in the arguments and results of functions."""
     spellings = {before: after, f"{before}[]": f"{after}[]", f"SETOF {before}": f"SETOF {after}"}
     if before not in state.functions.types:
         return
@@ -199,5 +199,5 @@ def rename_argument_type(state: CatalogState, before: str, after: str) -> None:
 
 
 def format_function(signature: Signature) -> str:
-    """A function as `regprocedure` writes it."""
+    """Return a function as `regprocedure` formats it."""
     return f"{signature.name}({','.join(signature.arguments)})"

@@ -1,4 +1,4 @@
-"""The keys of indexes: what they read, and what they say besides their columns."""
+"""The keys of indexes: the columns that they read, and their options."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ _DEFAULT_CLASSES = frozenset(
         "box_ops",
     ]
 )
-"""Operator classes that are the default of their type: said or not, the index is the same."""
+"""Operator classes that are the default of their type: naming them does not change the index."""
 
 
 _Column = Callable[[str], TableColumn | None]
 
 
 def find_expression_columns(elements: Iterable[Any], predicate: Any = None) -> tuple[str, ...]:
-    """The columns that index elements and a predicate read, each once."""
-    found: dict[str, None] = {}
+    """Return the columns that index elements and a predicate read, each once."""
+    names: dict[str, None] = {}
     for one in elements:
-        found.update(dict.fromkeys((one.name,) if one.name else column_names(one.expr)))
+        names.update(dict.fromkeys((one.name,) if one.name else column_names(one.expr)))
     if predicate is not None:
-        found.update(dict.fromkeys(column_names(predicate)))
-    return tuple(found)
+        names.update(dict.fromkeys(column_names(predicate)))
+    return tuple(names)
 
 
 def format_key_options(method: str, column: _Column, elements: Iterable[Any]) -> tuple[str, ...]:
-    """What each key says besides its column or expression and is not the default; empty where none says anything.
+    """Return the options of each key that are not the default; empty if no key has any.
 
-    `column` gives the columns by their names.
+    `column` returns a column by its name.
     """
     options = tuple([_format_options(method, column, element) for element in elements])
     return options if any(options) else ()
@@ -71,8 +71,8 @@ def _format_options(method: str, column: _Column, element: Any) -> str:
     words: list[str] = []
     if element.collation:
         collation = strings(element.collation)[-1]
-        keyed = column(element.name)
-        if collation != ((keyed and keyed.collation) or "default").rpartition(".")[2]:
+        key_column = column(element.name)
+        if collation != ((key_column and key_column.collation) or "default").rpartition(".")[2]:
             words += ["COLLATE", quote_identifier(collation)]
     if element.opclass and not _is_default_operator_class(method, strings(element.opclass)[-1]):
         words.append(quote_identifier(strings(element.opclass)[-1]))

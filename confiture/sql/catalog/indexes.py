@@ -20,7 +20,7 @@ def create_index(state: CatalogState, node: Any) -> None:
     if not isinstance(relation, Table | View):
         if relation is None:
             state.names.report_missing(node.relation)
-            if node.idxname:  # the table may be in the database all the same
+            if node.idxname:  # the table can still exist in the database
                 state.created.add(QualifiedName(node.relation.schemaname or state.names.creation_schema, node.idxname))
         return
     name = QualifiedName(relation.name.schema, node.idxname or generate_index_name(state, relation, node))
@@ -44,15 +44,15 @@ def create_index(state: CatalogState, node: Any) -> None:
 
 
 def _require_columns(state: CatalogState, relation: Table | View, index: Index) -> None:
-    """Notes which columns are not there, where all that are there are known."""
-    known = {column.name for column in relation.columns} if isinstance(relation, Table) else set(relation.columns)
-    for column in (*index.expression_columns, *index.include_columns) if known else ():
-        if column not in known and column not in SYSTEM_COLUMNS:
+    """Report columns that do not exist, if all columns of the relation are known."""
+    names = {column.name for column in relation.columns} if isinstance(relation, Table) else set(relation.columns)
+    for column in (*index.expression_columns, *index.include_columns) if names else ():
+        if column not in names and column not in SYSTEM_COLUMNS:
             state.issues.report_missing_column(relation.name, column)
 
 
 def build_index(state: CatalogState, relation: Table | View, node: Any, name: str) -> Index:
-    """The index of an IndexStmt."""
+    """Return the index of an IndexStmt."""
     elements = [one.index_elem for one in node.index_params]
     included = tuple([one.index_elem.name for one in node.index_including_params])
     column = relation.column if isinstance(relation, Table) else _find_no_column
@@ -73,11 +73,11 @@ def build_index(state: CatalogState, relation: Table | View, node: Any, name: st
 
 
 def _find_no_column(name: str) -> None:
-    """The columns of views have no collations of their own."""
+    """Return None for any name: columns of views have no collations."""
 
 
 def generate_index_name(state: CatalogState, relation: Table | View, node: Any) -> str:
-    """The name that PostgreSQL gives to an index without one."""
+    """Return the name that PostgreSQL generates for an index without a name."""
     parameters = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
     columns = [one.name or one.indexcolname or column_result_name(one.expr) or "expr" for one in parameters]
     second = index_name_columns(dedupe_column_names(columns))
@@ -85,7 +85,7 @@ def generate_index_name(state: CatalogState, relation: Table | View, node: Any) 
 
 
 def alter_index(state: CatalogState, node: Any) -> None:
-    """ALTER INDEX ... ATTACH PARTITION: the index is valid once each partition has its part."""
+    """ALTER INDEX ... ATTACH PARTITION: the index becomes valid when each partition has an attached index."""
     for item in node.cmds:
         command = item.alter_table_cmd
         if command.subtype == pb.AT_AttachPartition:
@@ -94,11 +94,11 @@ def alter_index(state: CatalogState, node: Any) -> None:
 
 
 def _index_name(state: CatalogState, node: Any) -> QualifiedName | None:
-    found = state.catalog.find_index(node.schemaname or None, node.relname)
-    if found is None:
+    relation_and_index = state.catalog.find_index(node.schemaname or None, node.relname)
+    if relation_and_index is None:
         state.names.report_missing(node, "index")
         return None
-    return QualifiedName(found[0].name.schema, found[1].name)
+    return QualifiedName(relation_and_index[0].name.schema, relation_and_index[1].name)
 
 
 def _attach_index(state: CatalogState, parent: QualifiedName | None, child: QualifiedName | None) -> None:

@@ -1,4 +1,4 @@
-"""Inheritance and partitions: what of a parent its children have too."""
+"""Inheritance and partitions: what children get from their parent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LABELS = {ConstraintKind.PRIMARY_KEY: "pkey", ConstraintKind.UNIQUE: "key", Con
 
 
 def inherit(state: CatalogState, parent: Table, draft: TableBuilder, *, partition: bool) -> None:
-    """Gives a new child the columns and checks of a parent."""
+    """Add the columns and checks of a parent to a new child."""
     draft.parents.append(parent.name)
     state.dependencies.add(draft.name, (parent.name,))
     if parent.name in state.issues.partial:
@@ -27,7 +27,7 @@ def inherit(state: CatalogState, parent: Table, draft: TableBuilder, *, partitio
 
 
 def _inherit_column(state: CatalogState, draft: TableBuilder, column: TableColumn, *, partition: bool) -> None:
-    """A column of the parent; one of that name that is there already is merged with it."""
+    """Add a column of the parent, or merge it with an existing column of that name."""
     state.dependencies.add(draft.name, [one for one in find_user_types(column.type) if one in state.types])
     add_sequence_use(state, draft.name, column.default)
     old = draft.columns.get(column.name)
@@ -52,7 +52,7 @@ def _inherit_check(state: CatalogState, draft: TableBuilder, constraint: Constra
 
 
 def is_descendant(state: CatalogState, name: QualifiedName, ancestor: QualifiedName) -> bool:
-    """Whether a table is another one, or descends from it."""
+    """Whether a table is `ancestor`, or descends from it."""
     if name == ancestor:
         return True
     table = state.tables.get(name)
@@ -60,7 +60,7 @@ def is_descendant(state: CatalogState, name: QualifiedName, ancestor: QualifiedN
 
 
 def clone_indexes_and_keys(state: CatalogState, parent: Table, draft: TableBuilder) -> None:
-    """Gives a partition the indexes and foreign keys of the partitioned table."""
+    """Add the indexes, foreign keys and row triggers of the partitioned table to a partition."""
     for index in parent.indexes:
         attach_or_clone_index(state, parent, index, draft)
     for key in parent.foreign_keys:
@@ -70,14 +70,14 @@ def clone_indexes_and_keys(state: CatalogState, parent: Table, draft: TableBuild
 
 
 def _clone_trigger(state: CatalogState, trigger: Trigger, draft: TableBuilder) -> None:
-    """Partitions have the row triggers of the partitioned table."""
+    """Add a row trigger of the partitioned table to a partition."""
     if trigger.for_each_row:
         draft.triggers.setdefault(trigger.name, trigger)
         state.dependencies.add_trigger(trigger.function, draft.name)
 
 
 def attach_or_clone_index(state: CatalogState, parent: Table, index: Index, draft: TableBuilder) -> None:
-    """An index of the partition becomes part of the parent's; it is made where there is none like it."""
+    """Attach an equal index of the partition to the parent's index, or create one."""
     whole = QualifiedName(parent.name.schema, index.name)
     for own in draft.indexes.values():
         key = QualifiedName(draft.name.schema, own.name)
@@ -88,8 +88,8 @@ def attach_or_clone_index(state: CatalogState, parent: Table, index: Index, draf
         ):
             state.indexes.parents[key] = whole
             return
-    made = clone_index(state, parent, index, draft)
-    state.indexes.parents[QualifiedName(draft.name.schema, made.name)] = whole
+    clone = clone_index(state, parent, index, draft)
+    state.indexes.parents[QualifiedName(draft.name.schema, clone.name)] = whole
 
 
 def _is_same_index(index: Index, other_index: Index) -> bool:
@@ -106,7 +106,7 @@ def _is_same_index(index: Index, other_index: Index) -> bool:
 def clone_index(
     state: CatalogState, source: Table, index: Index, draft: TableBuilder, *, has_comment: bool = False
 ) -> Index:
-    """Gives a table an index like one of another table, with the constraint that it serves."""
+    """Add to a table a copy of another table's index, with the constraint that it backs."""
     constraint = source.constraint(index.constraint) if index.constraint else None
     label = _LABELS[constraint.kind] if constraint else "idx"
     expressions = iter(index.expressions)
@@ -114,7 +114,7 @@ def clone_index(
     second = None if label == "pkey" else index_name_columns(dedupe_column_names([*columns, *index.include_columns]))
     schema = draft.name.schema
     name = state.constraints.free_index_name(schema, draft.name.name, second, label, constraint=constraint is not None)
-    made = replace(
+    clone = replace(
         index,
         name=name,
         constraint=name if constraint else None,
@@ -124,13 +124,13 @@ def clone_index(
     )
     if constraint:
         state.constraints.add(draft, replace(constraint, name=name, location=draft.location, comment=None))
-    state.indexes.add(draft, made)
+    state.indexes.add(draft, clone)
     state.created.add(QualifiedName(schema, name))
-    return made
+    return clone
 
 
 def clone_foreign_key(state: CatalogState, key: Constraint, draft: TableBuilder) -> None:
-    """Gives a partition a foreign key of the partitioned table, unless it has one like it."""
+    """Add a foreign key of the partitioned table to a partition, unless it has an equal one."""
     for own in draft.constraints.values():
         if _is_same_foreign_key(own, key) and (draft.name, own.name) not in state.constraints.key_parents:
             state.constraints.key_parents[draft.name, own.name] = key.name
@@ -152,7 +152,7 @@ def _is_same_foreign_key(key: Constraint, other_key: Constraint) -> bool:
 
 
 def propagate_to_children(state: CatalogState, before: Table, after: Table) -> None:
-    """Does to the children of a table what was done to it."""
+    """Apply the changes of a table to its children."""
     for child in state.catalog.partitions(after.name):
         draft = TableBuilder.from_table(child)
         _propagate_columns(state, before, after, draft)
@@ -209,17 +209,17 @@ def _propagate_constraints(state: CatalogState, before: Table, after: Table, dra
         elif earlier.validated != one.validated and one.name in draft.constraints:
             draft.constraints[one.name] = replace(draft.constraints[one.name], validated=one.validated)
     if partition:
-        known = {index.name for index in before.indexes}
+        index_names = {index.name for index in before.indexes}
         for index in after.indexes:
-            if index.name not in known:
+            if index.name not in index_names:
                 attach_or_clone_index(state, after, index, draft)
-        drop_partition_indexes(state, known - {index.name for index in after.indexes}, after, draft)
+        drop_partition_indexes(state, index_names - {index.name for index in after.indexes}, after, draft)
 
 
 def _propagate_triggers(state: CatalogState, before: Table, after: Table, draft: TableBuilder) -> None:
-    kept = {one.name for one in after.triggers}
+    names = {one.name for one in after.triggers}
     for trigger in before.triggers:
-        if trigger.name not in kept and trigger.for_each_row:
+        if trigger.name not in names and trigger.for_each_row:
             draft.triggers.pop(trigger.name, None)
     for trigger in after.triggers:
         if trigger not in before.triggers:
@@ -236,7 +236,7 @@ def _drop_inherited_constraint(state: CatalogState, draft: TableBuilder, removed
 
 
 def drop_partition_indexes(state: CatalogState, removed: set[str], parent: Table, draft: TableBuilder) -> None:
-    """Takes the indexes of a partition away that were part of indexes of the parent that are gone."""
+    """Remove the indexes of a partition that are attached to removed indexes of the parent."""
     for index in list(draft.indexes.values()):
         whole = state.indexes.parents.get(QualifiedName(draft.name.schema, index.name))
         if whole and whole.schema == parent.name.schema and whole.name in removed:
@@ -244,7 +244,7 @@ def drop_partition_indexes(state: CatalogState, removed: set[str], parent: Table
 
 
 def remove_index(state: CatalogState, draft: TableBuilder, index: Index) -> None:
-    """Takes an index away with the constraint that it serves."""
+    """Remove an index with the constraint that it backs."""
     if index.constraint and index.constraint in draft.constraints:
         state.constraints.remove(draft, index.constraint)
     elif index.name in draft.indexes:
@@ -252,7 +252,7 @@ def remove_index(state: CatalogState, draft: TableBuilder, index: Index) -> None
 
 
 def remove_column(state: CatalogState, draft: TableBuilder, name: str) -> None:
-    """Takes a column away with the constraints, indexes and sequences that are about it."""
+    """Remove a column with the constraints, indexes and sequences that use it."""
     column = draft.columns.pop(name)
     for constraint in list(draft.constraints.values()):
         if name in constraint.columns:

@@ -1,4 +1,4 @@
-"""The names that PostgreSQL gives to constraints, indexes and sequences that were made without one."""
+"""The names that PostgreSQL generates for constraints, indexes and sequences."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 MAX_NAME_BYTES = 63
-"""Bytes that PostgreSQL keeps of a name."""
+"""The length of a name in PostgreSQL, in bytes."""
 
 
 def truncate_identifier(name: str, length: int = MAX_NAME_BYTES) -> str:
-    """A name cut to a number of bytes, never in the middle of a character."""
+    """Return a name cut to a number of bytes, never in the middle of a character."""
     if len(name) * 4 <= length or len(name.encode()) <= length:
         return name
     return name.encode()[:length].decode(errors="ignore")
 
 
 def make_object_name(first: str, second: str | None, label: str) -> str:
-    """`first_second_label`: the longer of both parts is shortened until the name fits."""
+    """Return `first_second_label`: the longer of both parts is shortened until the name fits."""
     plain = f"{first}_{second}_{label}" if second else f"{first}_{label}"
     if (len(plain) if plain.isascii() else len(plain.encode())) <= MAX_NAME_BYTES:
         return plain
@@ -33,7 +33,7 @@ def make_object_name(first: str, second: str | None, label: str) -> str:
 
 
 def choose_relation_name(first: str, second: str | None, label: str, is_taken: Callable[[str], bool]) -> str:
-    """The first free name of `first_second_label`, `..._label1`, `..._label2`."""
+    """Return the first free name of `first_second_label`, `..._label1`, `..._label2`."""
     name = make_object_name(first, second, label)
     if not is_taken(name):
         return name
@@ -42,7 +42,7 @@ def choose_relation_name(first: str, second: str | None, label: str, is_taken: C
 
 
 def index_name_columns(columns: Iterable[str]) -> str:
-    """The part of a name that lists columns; PostgreSQL stops at the column that makes it too long."""
+    """Return the part of a name that lists columns; PostgreSQL stops at the column that makes it too long."""
     text = ""
     for column in columns:
         text = f"{text}_{column}" if text else column
@@ -52,13 +52,13 @@ def index_name_columns(columns: Iterable[str]) -> str:
 
 
 def dedupe_column_names(columns: Iterable[str]) -> tuple[str, ...]:
-    """The names of an index's columns: `expr`, `expr1`, `expr2` where several are called the same."""
-    found: list[str] = []
+    """Return the unique names of an index's columns: `expr`, `expr1`, `expr2` for equal names."""
+    names: list[str] = []
     for column in columns:
         name = column
         numbers = count(1)
-        while name in found:
+        while name in names:
             number = str(next(numbers))
             name = truncate_identifier(column, MAX_NAME_BYTES - len(number)) + number
-        found.append(name)
-    return tuple(found)
+        names.append(name)
+    return tuple(names)

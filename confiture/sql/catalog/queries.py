@@ -1,4 +1,4 @@
-"""The columns of a query: their names, and their types as far as they are plain to see."""
+"""The columns of a query: their names, and their types if they are obvious."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.sql.parse_tree import column_result_name, pb, strings
 
 
 class QueryColumn(NamedTuple):
-    """A column of a query; the type is empty where it is not known."""
+    """A column of a query; the type is empty if unknown."""
 
     name: str
     type: str = ""
@@ -24,9 +24,9 @@ Columns = Sequence[QueryColumn]
 
 @dataclass(slots=True)
 class FromItem:
-    """Something that FROM names.
+    """An item of FROM.
 
-    `columns` is None where they are not known; `merged_columns` are those that a join merged.
+    `columns` is None if they are unknown; `merged_columns` are those that a join merged.
     """
 
     alias: str
@@ -38,7 +38,7 @@ _Ctes = Mapping[str, Columns | None]
 
 
 def find_query_columns(state: CatalogState, query: Any, ctes: _Ctes | None = None) -> Columns | None:
-    """The columns of a query (a Node), None where not all of them are known."""
+    """Return the columns of a query (a Node), None if some of them are unknown."""
     if query.WhichOneof("node") != "select_stmt":
         return None
     return _select_columns(state, query.select_stmt, ctes or {})
@@ -56,29 +56,29 @@ def _select_columns(state: CatalogState, select: Any, ctes: _Ctes) -> Columns | 
     sources: list[FromItem] = []
     for node in select.from_clause:
         sources += _from_items(state, node, ctes)
-    found: list[QueryColumn] = []
+    outputs: list[QueryColumn] = []
     for target in select.target_list:
         columns = _target_columns(state, target.res_target, sources)
         if columns is None:
             return None
-        found += columns
-    return found
+        outputs += columns
+    return outputs
 
 
 def _with_ctes(state: CatalogState, select: Any, ctes: _Ctes) -> _Ctes:
-    """The WITH queries that are known inside of a query."""
+    """Return the CTEs that a query can refer to."""
     if not select.HasField("with_clause"):
         return ctes
-    known = dict(ctes)
+    ctes_here = dict(ctes)
     for item in select.with_clause.ctes:
         expression = item.common_table_expr
-        columns = find_query_columns(state, expression.ctequery, known)
-        known[expression.ctename] = _rename_columns(columns, strings(expression.aliascolnames))
-    return known
+        columns = find_query_columns(state, expression.ctequery, ctes_here)
+        ctes_here[expression.ctename] = _rename_columns(columns, strings(expression.aliascolnames))
+    return ctes_here
 
 
 def _rename_columns(columns: Columns | None, names: Sequence[str]) -> Columns | None:
-    """Columns with those names, as far as the names reach."""
+    """Return the columns with these names; columns without a new name keep theirs."""
     if columns is None:
         return None
     return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]
@@ -113,7 +113,7 @@ def _relation_item(state: CatalogState, node: Any, ctes: _Ctes) -> FromItem:
 
 
 def relation_columns(state: CatalogState, relation: object) -> Columns | None:
-    """The columns of a table or view, None where they are not known."""
+    """Return the columns of a table or view, None if they are unknown."""
     if isinstance(relation, Table):
         if relation.name in state.issues.partial:
             return None
@@ -126,7 +126,7 @@ def relation_columns(state: CatalogState, relation: object) -> Columns | None:
 
 
 def _function_item(state: CatalogState, node: Any) -> FromItem:
-    """A function in FROM: its column is called as the function, unless the function makes several."""
+    """Return the item of a function in FROM: its column has the name of the function, unless it returns several."""
     names = strings(node.alias.colnames)
     if node.coldeflist:
         columns = [
@@ -149,9 +149,9 @@ def _join_items(state: CatalogState, node: Any, ctes: _Ctes) -> list[FromItem]:
         merged = [one.name for one in here if any(one.name == other.name for other in there)]
     if merged:
         outer = right if node.jointype == pb.JOIN_RIGHT else left
-        shown = _star_columns(outer)
-        known = None if shown is None else {one.name: one for one in reversed(shown)}
-        columns = None if known is None else [known.get(name, QueryColumn(name)) for name in merged]
+        outer_columns = _star_columns(outer)
+        columns_by_name = None if outer_columns is None else {one.name: one for one in reversed(outer_columns)}
+        columns = None if columns_by_name is None else [columns_by_name.get(name, QueryColumn(name)) for name in merged]
         for one in (*left, *right):
             one.merged_columns = one.merged_columns | frozenset(merged)
         left = [FromItem("", columns), *left]
@@ -161,13 +161,13 @@ def _join_items(state: CatalogState, node: Any, ctes: _Ctes) -> list[FromItem]:
 
 
 def _star_columns(sources: Sequence[FromItem]) -> Columns | None:
-    """What `*` means."""
-    found: list[QueryColumn] = []
+    """Return the columns that `*` expands to."""
+    columns: list[QueryColumn] = []
     for source in sources:
         if source.columns is None:
             return None
-        found += [one for one in source.columns if one.name not in source.merged_columns]
-    return found
+        columns += [one for one in source.columns if one.name not in source.merged_columns]
+    return columns
 
 
 def _target_columns(state: CatalogState, target: Any, sources: Sequence[FromItem]) -> Columns | None:
@@ -212,7 +212,7 @@ _SAME_TYPE_FUNCTIONS = frozenset({"min", "max"})
 
 
 def _expression_type(state: CatalogState, node: Any, sources: Sequence[FromItem]) -> str:
-    """The type of an expression, empty where it takes more than a look to know it."""
+    """Return the type of an expression, empty if it is not obvious."""
     kind = node.WhichOneof("node")
     if kind == "type_cast":
         return format_type_node(state, node.type_cast.type_name)
@@ -241,13 +241,13 @@ def _column_type(node: Any, sources: Sequence[FromItem]) -> str:
 
 
 def resolve_relations(state: CatalogState, nodes: Any) -> tuple[QualifiedName, ...]:
-    """The relations that RangeVars mean; those that are not there are noted as missing."""
-    found: dict[QualifiedName, None] = {}
+    """Return the relations that RangeVars name; report those that do not exist."""
+    names: dict[QualifiedName, None] = {}
     for node in nodes:
         relation = state.names.relation(node)
         if relation:
-            found[relation.name] = None
+            names[relation.name] = None
         else:
             state.names.report_missing(node)
-            found[QualifiedName(node.schemaname or state.names.creation_schema, node.relname)] = None
-    return tuple(found)
+            names[QualifiedName(node.schemaname or state.names.creation_schema, node.relname)] = None
+    return tuple(names)

@@ -1,4 +1,4 @@
-"""The names of relations: what they mean, where they were made, and which are free."""
+"""The names of relations: resolution, definitions, and availability."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from confiture.sql.catalog.issues import SYSTEM, IssueLog
 
 
 class RelationNames:
-    """The names of a catalog under construction. Tables, views, sequences and indexes share one name space."""
+    """The names of a catalog under construction. Tables, views, sequences and indexes share a namespace."""
 
     def __init__(self, catalog: Catalog, issues: IssueLog) -> None:
         self._catalog = catalog
         self._issues = issues
 
     def relation(self, node: Any) -> Relation | None:
-        """The table, view or sequence that a RangeVar means."""
+        """Return the table, view or sequence that a RangeVar names."""
         return self._catalog.relation(node.schemaname or None, node.relname)
 
     def table(self, node: Any, *, missing_ok: bool = False) -> Table | None:
-        """The table that a RangeVar means; it is reported as missing where there is no relation of that name."""
-        found = self.relation(node)
-        if found is None and not missing_ok:
+        """Return the table that a RangeVar names; report it as missing if no relation has that name."""
+        relation = self.relation(node)
+        if relation is None and not missing_ok:
             self.report_missing(node)
-        return found if isinstance(found, Table) else None
+        return relation if isinstance(relation, Table) else None
 
     def report_missing(self, node: Any, what: str = "relation") -> None:
-        """Reports that the relation of a RangeVar is not there, unless it may be the system's or an extension's."""
+        """Report that the relation of a RangeVar does not exist, unless the system or an extension can have it."""
         schema, name = node.schemaname, node.relname
         if schema in SYSTEM or (not schema and name.startswith("pg_")) or self._issues.has_unknown_extension:
             return
         self._issues.report_missing(what, QualifiedName(schema or self.creation_schema, name), node.location)
 
     def new_name(self, node: Any) -> QualifiedName:
-        """The name of a relation that a RangeVar asks for."""
+        """Return the qualified name of a relation that a RangeVar creates."""
         if node.relpersistence == "t":
             return QualifiedName(TEMPORARY, node.relname)
         return QualifiedName(node.schemaname or self.creation_schema, node.relname)
 
     @property
     def creation_schema(self) -> str:
-        """Where objects without a schema are made."""
+        """The schema in which objects without a schema are created."""
         schemas: Mapping[str, SourceLocation | None] = self._catalog.schemas
         return next((schema for schema in self._catalog.search_path if schema in schemas), PUBLIC)
 
     def require_schema(self, schema: str, location: int = -1) -> None:
-        """Reports a schema that is not there."""
+        """Report a schema that does not exist."""
         if schema not in self._catalog.schemas and schema not in SYSTEM and not schema.startswith("pg_"):
             self._issues.report_missing("schema", schema, location, once=True)
 
@@ -60,16 +60,16 @@ class RelationNames:
         )
 
     def find_definition(self, name: QualifiedName) -> SourceLocation | bool | None:
-        """Where a relation or index of that name was made (None: not known), False where there is none."""
+        """Return where a relation or index with that name was created (None if unknown), False if there is none."""
         catalog = self._catalog
-        found = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)
-        if found:
-            return found.location
+        relation = catalog.tables.get(name) or catalog.views.get(name) or catalog.sequences.get(name)
+        if relation:
+            return relation.location
         owner = catalog.index_owners.get(name)
         if owner:
             return next(index.location for index in self._indexes_of(owner) if index.name == name.name)
         return False
 
     def _indexes_of(self, owner: QualifiedName) -> tuple[Index, ...]:
-        found = self._catalog.tables.get(owner) or self._catalog.views.get(owner)
-        return found.indexes if found else ()
+        relation = self._catalog.tables.get(owner) or self._catalog.views.get(owner)
+        return relation.indexes if relation else ()

@@ -18,39 +18,39 @@ from confiture.sql.parse_tree import pb
 
 
 def rename(state: CatalogState, node: Any) -> None:
-    """RENAME of anything."""
+    """RENAME of any object."""
     handler = _HANDLERS.get(node.rename_type)
     if handler:
         handler(state, node)
 
 
 def _rename_relation(state: CatalogState, node: Any) -> None:
-    found = state.names.relation(node.relation)
-    if found is None:
+    relation = state.names.relation(node.relation)
+    if relation is None:
         if state.catalog.find_index(node.relation.schemaname or None, node.relation.relname):
             _rename_index(state, node)
         elif not node.missing_ok:
             state.names.report_missing(node.relation, "relation")
         return
-    if found.name.name == node.newname:
-        state.issues.report_duplicate("relation", found.name, found.location)
-    set_name_or_schema(state, found.name, QualifiedName(found.name.schema, node.newname))
+    if relation.name.name == node.newname:
+        state.issues.report_duplicate("relation", relation.name, relation.location)
+    set_name_or_schema(state, relation.name, QualifiedName(relation.name.schema, node.newname))
 
 
 def _rename_index(state: CatalogState, node: Any) -> None:
-    found = state.catalog.find_index(node.relation.schemaname or None, node.relation.relname)
-    if found is None:
+    relation_and_index = state.catalog.find_index(node.relation.schemaname or None, node.relation.relname)
+    if relation_and_index is None:
         if state.names.relation(node.relation):
             _rename_relation(state, node)
         elif not node.missing_ok:
             state.names.report_missing(node.relation, "index")
         return
-    relation, index = found
+    relation, index = relation_and_index
     rename_index(state, relation, index.name, node.newname)
 
 
 def rename_index(state: CatalogState, relation: Table | View, old: str, new: str) -> None:
-    """Renames an index, and the constraint that it serves."""
+    """Rename an index, and the constraint that it backs."""
     key = QualifiedName(relation.name.schema, new)
     if state.names.is_taken(key):
         state.issues.report_duplicate("relation", key, state.names.find_definition(key))
@@ -144,23 +144,23 @@ def _rename_column(state: CatalogState, node: Any) -> None:
 
 def _rename_attribute(state: CatalogState, node: Any) -> None:
     parts = [pb.Node(string=pb.String(sval=one)) for one in (node.relation.schemaname, node.relation.relname) if one]
-    found = resolve_type(state, parts)
-    if isinstance(found, CompositeType):
-        attributes = tuple((node.newname if one == node.subname else one, kind) for one, kind in found.attributes)
-        state.types[found.name] = replace(found, attributes=attributes)
+    type_ = resolve_type(state, parts)
+    if isinstance(type_, CompositeType):
+        attributes = tuple((node.newname if one == node.subname else one, kind) for one, kind in type_.attributes)
+        state.types[type_.name] = replace(type_, attributes=attributes)
 
 
 def _rename_type(state: CatalogState, node: Any) -> None:
-    found = resolve_type(state, node.object.list.items)
-    if found:
-        rename_type(state, found, QualifiedName(found.name.schema, node.newname))
+    type_ = resolve_type(state, node.object.list.items)
+    if type_:
+        rename_type(state, type_, QualifiedName(type_.name.schema, node.newname))
 
 
 def _rename_domain_constraint(state: CatalogState, node: Any) -> None:
-    found = resolve_type(state, node.object.list.items)
-    if isinstance(found, DomainType):
-        checks = tuple((node.newname if one == node.subname else one, text, ok) for one, text, ok in found.checks)
-        state.types[found.name] = replace(found, checks=checks)
+    domain = resolve_type(state, node.object.list.items)
+    if isinstance(domain, DomainType):
+        checks = tuple((node.newname if one == node.subname else one, text, ok) for one, text, ok in domain.checks)
+        state.types[domain.name] = replace(domain, checks=checks)
 
 
 def _rename_function(state: CatalogState, node: Any) -> None:
@@ -191,17 +191,17 @@ def _rename_schema(state: CatalogState, node: Any) -> None:
 
 
 def _make_table_object_renamer(kind: str, noun: str) -> Callable[[CatalogState, Any], None]:
-    """Renames what is named on a table: a policy or a trigger."""
+    """Return a handler that renames an object of a table: a policy or a trigger."""
 
     def handler(state: CatalogState, node: Any) -> None:
         table = state.names.table(node.relation, missing_ok=node.missing_ok)
         if table is None:
             return
-        found = getattr(table, kind)
-        if not any(one.name == node.subname for one in found):
+        objects = getattr(table, kind)
+        if not any(one.name == node.subname for one in objects):
             state.issues.report_missing(noun, f"{node.subname} of {table.name}")
             return
-        renamed = tuple(replace(one, name=node.newname) if one.name == node.subname else one for one in found)
+        renamed = tuple(replace(one, name=node.newname) if one.name == node.subname else one for one in objects)
         changes: dict[str, Any] = {kind: renamed}
         state.tables[table.name] = replace(table, **changes)
         if kind == "triggers":

@@ -12,7 +12,7 @@ from confiture.sql.parse_tree import rename_column_in
 
 
 def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None:
-    """Renames a column of a table and of its children, and wherever it is referred to."""
+    """Rename a column of a table and of its children, with all references to it."""
     draft = TableBuilder.from_table(table)
     _rename_in_draft(draft, old, new)
     state.put_table(draft)
@@ -26,7 +26,7 @@ def rename_column(state: CatalogState, table: Table, old: str, new: str) -> None
 
 
 def _rename_in_draft(draft: TableBuilder, old: str, new: str) -> None:
-    """Renames a column in a table and in all that its constraints and indexes say."""
+    """Rename a column in a table and in its constraints, indexes and policies."""
 
     def replace_name(names: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(new if name == old else name for name in names)
@@ -36,19 +36,21 @@ def _rename_in_draft(draft: TableBuilder, old: str, new: str) -> None:
 
     columns = {}
     for column in draft.columns.values():
-        fresh = replace(column, name=new) if column.name == old else column
+        changed = replace(column, name=new) if column.name == old else column
         if column.generated:
-            fresh = replace(fresh, default=text(column.default))
-        columns[fresh.name] = fresh
+            changed = replace(changed, default=text(column.default))
+        columns[changed.name] = changed
     draft.columns = columns
     for constraint in draft.constraints.values():
         if old in constraint.columns or (constraint.target == draft.name and old in constraint.target_columns):
-            own = constraint.target == draft.name
+            is_self_reference = constraint.target == draft.name
             draft.constraints[constraint.name] = replace(
                 constraint,
                 columns=replace_name(constraint.columns),
                 expression=text(constraint.expression),
-                target_columns=replace_name(constraint.target_columns) if own else constraint.target_columns,
+                target_columns=replace_name(constraint.target_columns)
+                if is_self_reference
+                else constraint.target_columns,
             )
     for index in draft.indexes.values():
         draft.indexes[index.name] = replace(

@@ -35,15 +35,15 @@ _EXTENSION_TYPES: Mapping[str, tuple[str, ...]] = {
     "pg_buffercache": _NO_TYPES,
     "pgstattuple": _NO_TYPES,
 }
-"""The types that extensions make, of those that make no tables and no functions for triggers."""
+"""The types of known extensions that create no tables and no trigger functions."""
 _ELEMENT_ORDER = {"create_stmt": 1, "view_stmt": 2, "index_stmt": 3, "create_trig_stmt": 4, "grant_stmt": 5}
-"""In which order PostgreSQL makes what CREATE SCHEMA has in it; sequences come first."""
+"""The order in which PostgreSQL creates the elements of CREATE SCHEMA; sequences come first."""
 EXTENSIONS_WITHOUT_FUNCTIONS = frozenset({"plpgsql"})
-"""Extensions that bring no functions that users would name in DDL."""
+"""Extensions without functions that users would name in DDL."""
 
 
 def create_schema(state: CatalogState, node: Any) -> None:
-    """CREATE SCHEMA, with the objects that it makes in it."""
+    """CREATE SCHEMA, with the objects that it creates in the schema."""
     name = node.schemaname or node.authrole.rolename
     if name in state.schemas and not node.if_not_exists and state.schemas[name] is not None:
         state.issues.report_duplicate("schema", name, state.schemas[name])
@@ -60,7 +60,7 @@ def create_schema(state: CatalogState, node: Any) -> None:
 
 
 def create_extension(state: CatalogState, node: Any) -> None:
-    """CREATE EXTENSION, with the types of those that are widely used."""
+    """CREATE EXTENSION, with the types of widely used extensions."""
     name = node.extname
     if name in state.extensions:
         if not node.if_not_exists:
@@ -79,14 +79,14 @@ def create_extension(state: CatalogState, node: Any) -> None:
 
 
 def can_have_unknown_functions(state: CatalogState) -> bool:
-    """Whether functions may be there that the statements did not make."""
+    """Whether functions can exist that the statements did not create."""
     return state.issues.has_unknown_extension or any(
         name not in EXTENSIONS_WITHOUT_FUNCTIONS for name in state.extensions
     )
 
 
 def set_variable(state: CatalogState, node: Any) -> None:
-    """SET search_path and SET SCHEMA; other settings do not matter here."""
+    """SET search_path and SET SCHEMA; other settings are ignored."""
     if node.kind == pb.VAR_RESET_ALL:
         state.search_path[:] = [PUBLIC]
     elif node.name == "search_path":
@@ -97,7 +97,7 @@ def set_variable(state: CatalogState, node: Any) -> None:
 
 
 def set_search_path(state: CatalogState, names: list[str]) -> None:
-    """Sets the search path; `$user` and what the server searches anyway are left out."""
+    """Set the search path without `$user` and the system schemas, which are always searched."""
     state.search_path[:] = [name for name in names if name and name != "$user" and name not in SYSTEM]
 
 

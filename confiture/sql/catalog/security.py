@@ -42,9 +42,9 @@ def create_policy(state: CatalogState, node: Any) -> None:
     table = state.names.table(node.table)
     if table is None:
         return
-    found = next((one for one in table.policies if one.name == node.policy_name), None)
-    if found:
-        state.issues.report_duplicate("policy", f"{node.policy_name} of {table.name}", found.location)
+    old = next((one for one in table.policies if one.name == node.policy_name), None)
+    if old:
+        state.issues.report_duplicate("policy", f"{node.policy_name} of {table.name}", old.location)
         return
     _require_columns(state, table, node)
     policy = Policy(
@@ -80,19 +80,19 @@ def alter_policy(state: CatalogState, node: Any) -> None:
 
 
 def _require_columns(state: CatalogState, table: Table, node: Any) -> None:
-    """Notes which columns are not there, unless the expression has queries with columns of their own."""
-    known = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
+    """Report columns that do not exist, unless the expression has subqueries with their own columns."""
+    names = {table.name.name, *(column.name for column in table.columns), *SYSTEM_COLUMNS}
     for expression in [getattr(node, name) for name in ("qual", "with_check") if node.HasField(name)]:
-        unknown = [column for column in column_names(expression) if column not in known]
+        unknown = [column for column in column_names(expression) if column not in names]
         if unknown and not any(True for _ in find_nodes(expression, pb.SubLink)):
             for column in unknown:
                 state.issues.report_missing_column(table.name, column)
 
 
 def _role_names(nodes: Any) -> tuple[str, ...]:
-    """Names of roles, none where PUBLIC is among them."""
-    found = [_role_name(one.role_spec) for one in nodes]
-    return () if "public" in found else tuple(found)
+    """Return the names of roles, none if PUBLIC is among them."""
+    names = [_role_name(one.role_spec) for one in nodes]
+    return () if "public" in names else tuple(names)
 
 
 def _role_name(node: Any) -> str:
@@ -122,7 +122,7 @@ def grant(state: CatalogState, node: Any) -> None:
 
 
 def _is_grant_option_only(node: Any) -> bool:
-    """Whether only the right to pass the privilege on is revoked."""
+    """Whether only the grant option is revoked."""
     return not node.is_grant and node.grant_option
 
 
@@ -136,7 +136,7 @@ def _grant_or_revoke(
 
 
 def _find_objects(state: CatalogState, node: Any, kind: str) -> Iterator[tuple[str, str, Function | None]]:
-    """The kind and text of each object, with the function where it is one."""
+    """Return the kind and text of each object, with the function if it is one."""
     if node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
         for item in node.objects:
             yield from _find_all_in_schema(state, kind, item.string.sval)
@@ -160,11 +160,11 @@ def _find_objects(state: CatalogState, node: Any, kind: str) -> Iterator[tuple[s
 
 
 def _find_relation(state: CatalogState, node: Any) -> Iterator[tuple[str, str, None]]:
-    found = state.names.relation(node)
-    if found is None:
+    relation = state.names.relation(node)
+    if relation is None:
         state.names.report_missing(node)
         return
-    yield "sequence" if isinstance(found, Sequence) else "table", str(found.name), None
+    yield "sequence" if isinstance(relation, Sequence) else "table", str(relation.name), None
 
 
 def _find_all_in_schema(state: CatalogState, kind: str, schema: str) -> Iterator[tuple[str, str, Function | None]]:
@@ -200,7 +200,7 @@ def _find_privileges(node: Any, kind: str) -> Iterator[str]:
 
 
 def alter_default_privileges(state: CatalogState, node: Any) -> None:
-    """ALTER DEFAULT PRIVILEGES; those FOR another role do not concern what the files make."""
+    """ALTER DEFAULT PRIVILEGES; entries FOR another role do not apply to objects that the files create."""
     options = {one.def_elem.defname: one.def_elem.arg for one in node.options}
     if "roles" in options:
         return

@@ -30,15 +30,15 @@ def create_sequence(state: CatalogState, node: Any) -> None:
 
 def alter_sequence(state: CatalogState, node: Any) -> None:
     """ALTER SEQUENCE ... OWNED BY."""
-    found = state.names.relation(node.sequence)
-    if not isinstance(found, Sequence):
-        if found is None and not node.missing_ok:
+    sequence = state.names.relation(node.sequence)
+    if not isinstance(sequence, Sequence):
+        if sequence is None and not node.missing_ok:
             state.names.report_missing(node.sequence, "sequence")
         return
     if any(one.def_elem.defname == "owned_by" for one in node.options):
         owner = _find_owner(state, node)
-        state.sequences.remove(found.name)
-        state.sequences.add(replace(found, owner=owner))
+        state.sequences.remove(sequence.name)
+        state.sequences.add(replace(sequence, owner=owner))
 
 
 def _find_owner(state: CatalogState, node: Any) -> tuple[QualifiedName, str] | None:
@@ -58,35 +58,35 @@ def _find_owner(state: CatalogState, node: Any) -> tuple[QualifiedName, str] | N
 
 
 def nextval_text(sequence: QualifiedName) -> str:
-    """The text of the default."""
+    """Return the text of the default."""
     text = format_type(sequence).replace("'", "''")
     return f"nextval('{text}'::regclass)"
 
 
 def add_sequence_use(state: CatalogState, table: QualifiedName, default: str | None) -> None:
-    """Notes that a table depends on the sequence of a default."""
-    named = _find_sequence_name(default)
-    found = state.catalog.relation(*named) if named else None
-    if isinstance(found, Sequence):
-        state.dependencies.add(table, (found.name,))
+    """Record that a table depends on the sequence of a default."""
+    name_parts = _find_sequence_name(default)
+    sequence = state.catalog.relation(*name_parts) if name_parts else None
+    if isinstance(sequence, Sequence):
+        state.dependencies.add(table, (sequence.name,))
 
 
 def remove_sequence_use(state: CatalogState, table: QualifiedName, sequence: QualifiedName) -> None:
-    """Takes the defaults away that use a sequence that went."""
+    """Remove the defaults that use a removed sequence."""
     _replace_defaults(state, table, sequence, None)
 
 
 def update_sequence_use(state: CatalogState, table: QualifiedName, old: QualifiedName, new: QualifiedName) -> None:
-    """Writes the new name of a sequence into the defaults that use it."""
+    """Update the name of a sequence in the defaults that use it."""
     _replace_defaults(state, table, old, new)
 
 
 def _find_sequence_name(default: str | None) -> tuple[str | None, str] | None:
-    """Schema, where it is said, and name of the sequence of a default."""
-    found = _NEXTVAL.search(default) if default and "nextval(" in default else None
-    if found is None:
+    """Return the schema, if given, and the name of the sequence of a default."""
+    match = _NEXTVAL.search(default) if default and "nextval(" in default else None
+    if match is None:
         return None
-    parts = [part.strip('"') for part in found[2].replace("''", "'").split(".")]
+    parts = [part.strip('"') for part in match[2].replace("''", "'").split(".")]
     return (parts[-2] if len(parts) > 1 else None), parts[-1]
 
 
@@ -107,5 +107,5 @@ def _replace_defaults(state: CatalogState, name: QualifiedName, old: QualifiedNa
 def _rename_default(default: str, new: QualifiedName | None) -> str | None:
     if new is None:
         return None
-    spelled = format_type(new).replace("'", "''")
-    return _NEXTVAL.sub(lambda found: f"{found[1]}{spelled}{found[3]}", default)
+    type_text = format_type(new).replace("'", "''")
+    return _NEXTVAL.sub(lambda match: f"{match[1]}{type_text}{match[3]}", default)

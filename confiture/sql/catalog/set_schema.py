@@ -1,4 +1,4 @@
-"""Other names and schemas for relations and types: whatever refers to them follows."""
+"""Changes of the name or schema of relations and types, with all references to them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def set_schema(state: CatalogState, node: Any) -> None:
     """ALTER ... SET SCHEMA."""
     state.names.require_schema(node.newschema)
     if node.object_type in _RELATIONS:
-        found = state.names.relation(node.relation)
-        if found:
-            set_name_or_schema(state, found.name, QualifiedName(node.newschema, found.name.name))
+        relation = state.names.relation(node.relation)
+        if relation:
+            set_name_or_schema(state, relation.name, QualifiedName(node.newschema, relation.name.name))
         elif not node.missing_ok:
             state.names.report_missing(node.relation)
     elif node.object_type in _FUNCTIONS:
@@ -40,7 +40,7 @@ def set_schema(state: CatalogState, node: Any) -> None:
 
 
 def set_name_or_schema(state: CatalogState, old: QualifiedName, new: QualifiedName) -> None:
-    """Gives a relation another name or schema, everywhere."""
+    """Change the name or schema of a relation, with all references to it."""
     if old == new:
         return
     if state.names.is_taken(new):
@@ -86,12 +86,14 @@ def _rename_table(state: CatalogState, old: QualifiedName, new: QualifiedName) -
                 state.constraints.reserve(new.schema, name)
     for sequence in state.sequences.find_owned(old):
         state.sequences.remove(sequence.name)
-        moved = QualifiedName(new.schema, sequence.name.name)
-        state.sequences.add(replace(sequence, name=moved, owner=(new, sequence.owner[1] if sequence.owner else "")))
-        users = {new if user == old else user for user in state.dependencies.pop(sequence.name)}
-        state.dependencies.extend(moved, users)
-        for user in users if moved != sequence.name else ():
-            update_sequence_use(state, user, sequence.name, moved)
+        new_sequence_name = QualifiedName(new.schema, sequence.name.name)
+        state.sequences.add(
+            replace(sequence, name=new_sequence_name, owner=(new, sequence.owner[1] if sequence.owner else ""))
+        )
+        tables = {new if user == old else user for user in state.dependencies.pop(sequence.name)}
+        state.dependencies.extend(new_sequence_name, tables)
+        for user in tables if new_sequence_name != sequence.name else ():
+            update_sequence_use(state, user, sequence.name, new_sequence_name)
     for trigger in table.triggers:
         state.dependencies.add_trigger(trigger.function, new)
     _rename_row_type(state, old, new)
@@ -100,7 +102,7 @@ def _rename_table(state: CatalogState, old: QualifiedName, new: QualifiedName) -
 
 
 def _rename_row_type(state: CatalogState, old: QualifiedName, new: QualifiedName) -> None:
-    """A table's columns keep their types."""
+    """Move the dependencies of a table's columns on types to its new name."""
     for column in state.tables[new].columns:
         for name in find_user_types(column.type):
             if old in state.dependencies.dependents.get(name, ()):
@@ -130,7 +132,7 @@ def _update_references(state: CatalogState, dependent: QualifiedName, old: Quali
 
 
 def rename_type(state: CatalogState, type_: UserType, new: QualifiedName) -> None:
-    """Gives a type another name or schema; the columns of that type follow."""
+    """Change the name or schema of a type, also in the columns of that type."""
     other = state.types.get(new)
     if other is type_:
         return
@@ -150,7 +152,7 @@ def rename_type(state: CatalogState, type_: UserType, new: QualifiedName) -> Non
 
 
 def _update_column_types(state: CatalogState, user: QualifiedName, before: str, after: str) -> None:
-    """Columns keep their type under its new name."""
+    """Update the name of a type in the columns of a relation."""
     table = state.tables.get(user)
     if table and any(one.type in (before, f"{before}[]") for one in table.columns):
         columns = tuple(

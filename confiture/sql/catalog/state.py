@@ -1,4 +1,4 @@
-"""The catalog under construction: its objects, which the builder may change, and what the statements said of them."""
+"""The catalog under construction: its objects, which the builder can change, and bookkeeping about the statements."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class CatalogState:
         self.search_path: list[str] = [PUBLIC]
 
         self.other_types: set[QualifiedName] = set()
-        """Types whose nature the catalog does not hold: base types, shell types and those of extensions."""
+        """Types whose definition is not in the catalog: base types, shell types and types of extensions."""
         self.view_types: dict[QualifiedName, tuple[str, ...]] = {}
-        """The types of the columns of views, empty where they are not known."""
+        """The types of the columns of views, empty if unknown."""
         self.extension_types: dict[str, QualifiedName] = {}
-        """Types of extensions; they are found in any schema, for a role may have a search path of its own."""
+        """Types of extensions. They are found in any schema, since a role can have its own search path."""
         self.created: set[QualifiedName] = set()
-        """The relations that the present statement made."""
+        """The relations that the current statement created."""
 
         self.issues = IssueLog()
         self.dependencies = Dependencies()
@@ -69,15 +69,15 @@ class CatalogState:
         self.constraints = ConstraintRegistry(self.names, self.indexes, self.dependencies)
 
     def nested(self, kind: str, node: Any) -> None:
-        """Applies a statement that is part of the present one."""
+        """Apply a statement that is part of the current statement."""
         self._apply(self, kind, node)
 
     def put_table(self, table: TableBuilder) -> None:
-        """Puts a changed or new table into the catalog."""
+        """Store a changed or new table in the catalog."""
         self.tables[table.name] = table.to_table()
 
     def require_partitioned(self, table: Table, location: int = -1) -> None:
-        """Reports a table that is to have a partition, and cannot."""
+        """Report a table that gets a partition, but is not partitioned."""
         if table.kind is not TableKind.PARTITIONED and not self.issues.has_unknown_objects:
             message = f"table {table.name} is not partitioned"
             self.issues.report("not-partitioned", message, table.name, location)

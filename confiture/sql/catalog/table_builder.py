@@ -1,4 +1,4 @@
-"""A table while a statement changes it."""
+"""A mutable table, for statements that change it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.models.source import SourceLocation
 
 @dataclass(slots=True)
 class TableBuilder:
-    """The fields of a table, with what has a name by that name."""
+    """The fields of a table, with named objects by name."""
 
     name: QualifiedName
     kind: TableKind = TableKind.TABLE
@@ -47,7 +47,7 @@ class TableBuilder:
 
     @classmethod
     def from_table(cls, table: Table) -> TableBuilder:
-        """A table to change."""
+        """Return a mutable copy of a table."""
         return cls(
             name=table.name,
             kind=table.kind,
@@ -68,7 +68,7 @@ class TableBuilder:
         )
 
     def to_table(self) -> Table:
-        """The table that it became."""
+        """Return the resulting table."""
         return Table(
             name=self.name,
             kind=self.kind,

@@ -36,20 +36,20 @@ def create_foreign_table(state: CatalogState, node: Any) -> None:
 
 
 def _create(state: CatalogState, node: Any, kind: TableKind) -> None:
-    """Makes the table of a CreateStmt, unless there is one of that name."""
+    """Create the table of a CreateStmt, unless the name is taken."""
     draft = _new_draft(state, node.relation, kind, if_not_exists=node.if_not_exists)
     if draft is None:
         return
     if node.HasField("of_typename"):
         _add_attributes(state, draft, node.of_typename)
     parents = _find_parents(state, draft, node)
-    wanted, likes = _add_elements(state, draft, node.table_elts)
+    specs, likes = _add_elements(state, draft, node.table_elts)
     if node.HasField("partspec"):
         draft.kind = TableKind.PARTITIONED
         draft.partition_key = format_partition_key(node.partspec)
     if node.HasField("partbound"):
         draft.partition_bound = format_partition_bound(node.partbound)
-    add_constraints(state, draft, wanted, is_new_table=True)
+    add_constraints(state, draft, specs, is_new_table=True)
     for like in likes:
         copy_constraints_and_indexes(state, draft, like)
     if draft.partition_bound:
@@ -61,19 +61,19 @@ def _create(state: CatalogState, node: Any, kind: TableKind) -> None:
 def _add_elements(
     state: CatalogState, draft: TableBuilder, nodes: Any
 ) -> tuple[list[ConstraintSpec], list[LikeClause]]:
-    """Adds the columns; returns what is to be made once all of them are there."""
-    wanted: list[ConstraintSpec] = []
+    """Add the columns, and return what must be created after all columns exist."""
+    specs: list[ConstraintSpec] = []
     likes: list[LikeClause] = []
     inherited = bool(draft.columns)
     for element in nodes:
         which = element.WhichOneof("node")
         if which == "column_def":
-            wanted += add_column(state, draft, element.column_def, is_merged=inherited)
+            specs += add_column(state, draft, element.column_def, is_merged=inherited)
         elif which == "constraint":
-            wanted.append(ConstraintSpec.from_node(element.constraint))
+            specs.append(ConstraintSpec.from_node(element.constraint))
         elif which == "table_like_clause":
             likes += copy_columns(state, draft, element.table_like_clause)
-    return wanted, likes
+    return specs, likes
 
 
 def _new_draft(state: CatalogState, relation: Any, kind: TableKind, *, if_not_exists: bool) -> TableBuilder | None:
@@ -82,9 +82,9 @@ def _new_draft(state: CatalogState, relation: Any, kind: TableKind, *, if_not_ex
         if not if_not_exists:
             state.issues.report_duplicate("relation", name, state.names.find_definition(name), relation.location)
         return None
-    found = state.types.get(name)
-    if found:
-        state.issues.report_duplicate("type", name, found.location, relation.location)
+    type_ = state.types.get(name)
+    if type_:
+        state.issues.report_duplicate("type", name, type_.location, relation.location)
         return None
     state.names.require_schema(name.schema, relation.location)
     state.created.add(name)
@@ -99,33 +99,33 @@ def _new_draft(state: CatalogState, relation: Any, kind: TableKind, *, if_not_ex
 
 
 def _add_attributes(state: CatalogState, draft: TableBuilder, node: Any) -> None:
-    """The columns of CREATE TABLE ... OF a type."""
-    found = resolve_type(state, node.names)
-    if isinstance(found, CompositeType):
+    """Add the columns of CREATE TABLE ... OF a type."""
+    type_ = resolve_type(state, node.names)
+    if isinstance(type_, CompositeType):
         draft.columns = {
-            name: TableColumn(name=name, type=kind, location=found.location) for name, kind in found.attributes
+            name: TableColumn(name=name, type=kind, location=type_.location) for name, kind in type_.attributes
         }
-        state.dependencies.add(draft.name, (found.name,))
+        state.dependencies.add(draft.name, (type_.name,))
     else:
         state.issues.partial.add(draft.name)
 
 
 def _find_parents(state: CatalogState, draft: TableBuilder, node: Any) -> list[Table]:
-    found = []
+    parents = []
     for item in node.inh_relations:
         parent = state.names.table(item.range_var)
         if parent:
             if node.HasField("partbound"):
                 state.require_partitioned(parent, item.range_var.location)
             inherit(state, parent, draft, partition=node.HasField("partbound"))
-            found.append(parent)
+            parents.append(parent)
         else:
             state.issues.partial.add(draft.name)
-    return found
+    return parents
 
 
 def format_partition_key(node: Any) -> str:
-    """The text of PARTITION BY without these words."""
+    """Return the text that follows PARTITION BY."""
     parts = []
     for item in node.part_params:
         element = item.partition_elem
@@ -139,7 +139,7 @@ def format_partition_key(node: Any) -> str:
 
 
 def format_partition_bound(node: Any) -> str:
-    """The text of FOR VALUES or DEFAULT."""
+    """Return the text of FOR VALUES or DEFAULT."""
     bare = pb.CreateStmt(
         relation=pb.RangeVar(relname="a", inh=True, relpersistence="p"),
         inh_relations=[pb.Node(range_var=pb.RangeVar(relname="b", inh=True, relpersistence="p"))],
@@ -166,7 +166,7 @@ def create_table_as(state: CatalogState, node: Any) -> None:
 
 
 def create_table_from_query(state: CatalogState, into: Any, query: Any, *, if_not_exists: bool = False) -> None:
-    """Makes a table with the columns of a query."""
+    """Create a table with the columns of a query."""
     resolve_relations(state, find_relations_read(query))
     columns = find_query_columns(state, query)
     draft = _new_draft(state, into.rel, TableKind.TABLE, if_not_exists=if_not_exists)

@@ -1,4 +1,4 @@
-"""Triggers, rules and statistics: what else hangs on a table."""
+"""Triggers, rules and statistics of tables."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _BUILT_IN = frozenset(
 
 def create_trigger(state: CatalogState, node: Any) -> None:
     """CREATE TRIGGER."""
-    found = state.names.relation(node.relation)
-    if found is None:
+    relation = state.names.relation(node.relation)
+    if relation is None:
         state.names.report_missing(node.relation)
     function = _find_trigger_function(state, node)
-    if not isinstance(found, Table):
+    if not isinstance(relation, Table):
         return
-    draft = TableBuilder.from_table(found)
+    draft = TableBuilder.from_table(relation)
     old = draft.triggers.get(node.trigname)
     if old and not node.replace:
-        state.issues.report_duplicate("trigger", f"{node.trigname} of {found.name}", old.location)
+        state.issues.report_duplicate("trigger", f"{node.trigname} of {relation.name}", old.location)
         return
     if node.isconstraint:
-        state.constraints.reserve(found.name.schema, node.trigname)
+        state.constraints.reserve(relation.name.schema, node.trigname)
     draft.triggers[node.trigname] = Trigger(
         name=node.trigname,
         function=function,
@@ -42,10 +42,10 @@ def create_trigger(state: CatalogState, node: Any) -> None:
         for_each_row=node.row,
         location=state.issues.location(-1),
     )
-    state.dependencies.add_trigger(function, found.name)
+    state.dependencies.add_trigger(function, relation.name)
     state.put_table(draft)
-    if found.kind is TableKind.PARTITIONED:
-        propagate_to_children(state, found, state.tables[found.name])
+    if relation.kind is TableKind.PARTITIONED:
+        propagate_to_children(state, relation, state.tables[relation.name])
 
 
 def _find_trigger_function(state: CatalogState, node: Any) -> QualifiedName:
@@ -60,22 +60,22 @@ def _find_trigger_function(state: CatalogState, node: Any) -> QualifiedName:
 
 
 def create_rule(state: CatalogState, node: Any) -> None:
-    """CREATE RULE, which the catalog does not hold."""
+    """CREATE RULE; the catalog does not contain rules."""
     if state.names.relation(node.relation) is None:
         state.names.report_missing(node.relation)
 
 
 def create_statistics(state: CatalogState, node: Any) -> None:
-    """CREATE STATISTICS, which the catalog does not hold."""
+    """CREATE STATISTICS; the catalog does not contain statistics."""
     for item in node.relations:
         if item.WhichOneof("node") == "range_var" and state.names.relation(item.range_var) is None:
             state.names.report_missing(item.range_var)
 
 
 def remove_triggers(state: CatalogState, function: QualifiedName) -> None:
-    """Takes the triggers away that call a function."""
+    """Remove the triggers that call a function."""
     for name in state.dependencies.trigger_tables.pop(function, ()):
         table = state.tables.get(name)
         if table:
-            left = tuple(one for one in table.triggers if one.function != function)
-            state.tables[name] = replace(table, triggers=left)
+            triggers = tuple(one for one in table.triggers if one.function != function)
+            state.tables[name] = replace(table, triggers=triggers)

@@ -1,4 +1,4 @@
-"""Types as `format_type` writes them."""
+"""Types as PostgreSQL's `format_type` formats them."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ _FORMATTED = {
 
 
 def built_in_type(type_name: Any, *, bare: bool = False) -> str | None:
-    """The spelling of a type of PostgreSQL's own, None for all others; `bare` is without modifiers."""
+    """Return the name of a built-in type, None for all others; `bare` omits modifiers."""
     names = type_name.names
     if not names:
         return None
@@ -175,12 +175,12 @@ def is_serial(column: Any) -> bool:
 
 
 def strip_modifiers(name: str) -> str:
-    """A type of PostgreSQL's own as functions have it, which know no modifiers."""
+    """Return a built-in type without modifiers, as in function signatures."""
     return "character" if name == "bpchar" else format_with_modifiers(name, ())
 
 
 def format_with_modifiers(name: str, nodes: Any) -> str:
-    """A type of PostgreSQL's own with its modifiers, by its name in pg_type."""
+    """Return a built-in type with its modifiers, given its name in pg_type."""
     if not nodes and name in _FORMATTED:
         return _FORMATTED[name]
     modifiers = tuple([_format_modifier(node) for node in nodes])
@@ -194,8 +194,8 @@ def format_with_modifiers(name: str, nodes: Any) -> str:
         return "bpchar"
     if name == "numeric" and len(modifiers) == 1:
         modifiers = (*modifiers, "0")
-    spelled = ALIASES.get(name, name)
-    return f"{spelled}({','.join(modifiers)})" if modifiers else spelled
+    type_text = ALIASES.get(name, name)
+    return f"{type_text}({','.join(modifiers)})" if modifiers else type_text
 
 
 def _format_interval(modifiers: tuple[str, ...]) -> str:

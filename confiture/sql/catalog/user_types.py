@@ -15,12 +15,12 @@ _DEFAULT, _SET_NOT_NULL, _DROP_NOT_NULL, _ADD, _DROP, _VALIDATE = "T", "O", "N",
 
 
 def _choose_type_name(state: CatalogState, nodes: Any, location: int = -1) -> QualifiedName | None:
-    """The name of a type to make, None (noted as a duplicate) where there is one."""
+    """Return the name of a type to create, None (reported as a duplicate) if it exists."""
     schema, text = schema_and_name(nodes)
     name = QualifiedName(schema or state.names.creation_schema, text)
-    found = state.types.get(name) or state.tables.get(name) or state.views.get(name)
-    if found:
-        state.issues.report_duplicate("type", name, found.location, location)
+    existing = state.types.get(name) or state.tables.get(name) or state.views.get(name)
+    if existing:
+        state.issues.report_duplicate("type", name, existing.location, location)
         return None
     state.names.require_schema(name.schema)
     state.other_types.discard(name)  # a shell type becomes a real one
@@ -40,23 +40,23 @@ def create_enum(state: CatalogState, node: Any) -> None:
 
 def alter_enum(state: CatalogState, node: Any) -> None:
     """ALTER TYPE ... ADD VALUE and RENAME VALUE."""
-    found = resolve_type(state, node.type_name)
-    if not isinstance(found, EnumType):
+    enum = resolve_type(state, node.type_name)
+    if not isinstance(enum, EnumType):
         return
-    labels = list(found.labels)
+    labels = list(enum.labels)
     if node.old_val:
         if node.old_val in labels:
             labels[labels.index(node.old_val)] = node.new_val
         else:
-            state.issues.report_missing("label", f"{node.old_val} of {found.name}")
+            state.issues.report_missing("label", f"{node.old_val} of {enum.name}")
     elif node.new_val in labels:
         if not node.skip_if_new_val_exists:
-            state.issues.report_duplicate("label", f"{node.new_val} of {found.name}", found.location)
+            state.issues.report_duplicate("label", f"{node.new_val} of {enum.name}", enum.location)
     elif node.new_val_neighbor in labels:
         labels.insert(labels.index(node.new_val_neighbor) + node.new_val_is_after, node.new_val)
     else:
         labels.append(node.new_val)
-    _put_type(state, replace(found, labels=tuple(labels)))
+    _put_type(state, replace(enum, labels=tuple(labels)))
 
 
 def create_domain(state: CatalogState, node: Any) -> None:
@@ -72,32 +72,32 @@ def create_domain(state: CatalogState, node: Any) -> None:
 
 def alter_domain(state: CatalogState, node: Any) -> None:
     """ALTER DOMAIN."""
-    found = resolve_type(state, node.type_name)
-    if not isinstance(found, DomainType):
+    domain = resolve_type(state, node.type_name)
+    if not isinstance(domain, DomainType):
         return
     if node.subtype == _DEFAULT:
-        found = replace(found, default=format_expression(get_definition(node)) if node.HasField("def") else None)
+        domain = replace(domain, default=format_expression(get_definition(node)) if node.HasField("def") else None)
     elif node.subtype in (_SET_NOT_NULL, _DROP_NOT_NULL):
-        found = replace(found, not_null=node.subtype == _SET_NOT_NULL)
+        domain = replace(domain, not_null=node.subtype == _SET_NOT_NULL)
     elif node.subtype == _ADD:
-        found = _add_domain_constraint(state, found, get_definition(node).constraint)
+        domain = _add_domain_constraint(state, domain, get_definition(node).constraint)
     elif node.subtype == _DROP:
-        found = _drop_domain_constraint(state, found, node)
+        domain = _drop_domain_constraint(state, domain, node)
     elif node.subtype == _VALIDATE:
-        checks = tuple((one, text, proven or one == node.name) for one, text, proven in found.checks)
-        found = replace(found, checks=checks)
-    _put_type(state, found)
+        checks = tuple((one, text, proven or one == node.name) for one, text, proven in domain.checks)
+        domain = replace(domain, checks=checks)
+    _put_type(state, domain)
 
 
 def _drop_domain_constraint(state: CatalogState, domain: DomainType, node: Any) -> DomainType:
-    left = tuple(check for check in domain.checks if check[0] != node.name)
-    if len(left) < len(domain.checks):
+    checks = tuple(check for check in domain.checks if check[0] != node.name)
+    if len(checks) < len(domain.checks):
         state.constraints.release(domain.name.schema, node.name)
     elif node.name == f"{domain.name.name}_not_null":
         return replace(domain, not_null=False)
     elif not node.missing_ok:
         state.issues.report_missing("constraint", node.name)
-    return replace(domain, checks=left)
+    return replace(domain, checks=checks)
 
 
 def _add_domain_constraint(state: CatalogState, domain: DomainType, node: Any) -> DomainType:
@@ -121,9 +121,11 @@ def create_composite(state: CatalogState, node: Any) -> None:
     """CREATE TYPE ... AS (...)."""
     schema, text = node.typevar.schemaname or state.names.creation_schema, node.typevar.relname
     name = QualifiedName(schema, text)
-    found = state.types.get(name)
-    if found or state.names.is_taken(name):
-        state.issues.report_duplicate("type", name, found.location if found else state.names.find_definition(name))
+    existing = state.types.get(name)
+    if existing or state.names.is_taken(name):
+        state.issues.report_duplicate(
+            "type", name, existing.location if existing else state.names.find_definition(name)
+        )
         return
     state.names.require_schema(schema)
     attributes = tuple(
@@ -135,10 +137,10 @@ def create_composite(state: CatalogState, node: Any) -> None:
 def alter_composite(state: CatalogState, node: Any) -> None:
     """ALTER TYPE ... ADD, DROP and ALTER ATTRIBUTE."""
     relation = node.relation
-    found = resolve_type(state, [*_name_nodes(relation)])
-    if not isinstance(found, CompositeType):
+    composite = resolve_type(state, [*_name_nodes(relation)])
+    if not isinstance(composite, CompositeType):
         return
-    attributes = dict(found.attributes)
+    attributes = dict(composite.attributes)
     for item in node.cmds:
         command = item.alter_table_cmd
         column = get_definition(command).column_def
@@ -148,7 +150,7 @@ def alter_composite(state: CatalogState, node: Any) -> None:
             attributes.pop(command.name, None)
         elif command.subtype == pb.AT_AlterColumnType and command.name in attributes:
             attributes[command.name] = format_type_node(state, column.type_name)
-    _put_type(state, replace(found, attributes=tuple(attributes.items())))
+    _put_type(state, replace(composite, attributes=tuple(attributes.items())))
 
 
 def _name_nodes(relation: Any) -> list[Any]:
@@ -174,7 +176,7 @@ def create_range(state: CatalogState, node: Any) -> None:
 
 
 def create_base_type(state: CatalogState, node: Any) -> None:
-    """CREATE TYPE of a base or shell type; what else DefineStmt makes is not held."""
+    """CREATE TYPE of a base or shell type; the catalog does not contain the other objects of DefineStmt."""
     if node.kind == pb.OBJECT_TYPE:
         schema, name = schema_and_name(node.defnames)
         state.other_types.add(QualifiedName(schema or state.names.creation_schema, name))

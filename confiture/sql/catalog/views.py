@@ -1,4 +1,4 @@
-"""Views, materialized views, and the queries that they and CREATE TABLE AS hold."""
+"""Views, materialized views, and the queries of these and of CREATE TABLE AS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def put_view(
     materialized: bool = False,
     comment: str | None = None,
 ) -> None:
-    """Puts the view of a query into the catalog."""
+    """Store the view of a query in the catalog."""
     column_checks(state, query)
     columns = rename_columns(find_query_columns(state, query), aliases)
     relations = tuple(one for one in resolve_relations(state, find_relations_read(query)) if one != name)
@@ -64,7 +64,7 @@ def _view_query(node: Any) -> ViewQuery:
 
 
 def rename_columns(columns: Sequence[QueryColumn] | None, names: Sequence[str]) -> list[QueryColumn]:
-    """The columns of a query under other names; none where they are not known."""
+    """Return the columns of a query with other names; none if they are unknown."""
     if columns is None:
         return []
     return [QueryColumn(names[number], one.type) if number < len(names) else one for number, one in enumerate(columns)]

@@ -1,4 +1,4 @@
-"""What a statement locks, scans and rewrites, as far as its text and the catalog tell."""
+"""The locks, scans and rewrites of a statement, as far as its text and the catalog determine them."""
 
 from __future__ import annotations
 
@@ -51,18 +51,20 @@ _KINDS: Mapping[str, Callable[[Any, EffectRecorder], None]] = {
     "vacuum_stmt": maintenance.vacuum,
     "view_stmt": create.create_view,
 }
-"""All other statements (DO, CALL, CREATE FUNCTION, SET, ...) lock no relation, or nobody knows from here which."""
+"""The analyzers by kind of statement. All other statements (DO, CALL, CREATE FUNCTION, SET, ...) lock no relation, or
+their locks are unknown.
+"""
 
 
 def has_known_effects(kind: str) -> bool:
-    """Whether the effects of a kind of statement are known from its text."""
+    """Whether the effects of a kind of statement can be determined from its text."""
     return kind in _KINDS
 
 
 def find_effects(statement: ParsedStatement, catalog: Catalog, version: int) -> Effects:
-    """The effects of a statement on a server of that major version, with the catalog as it is before."""
+    """Return the effects of a statement on a server of that major version, given the catalog before it."""
     recorder = EffectRecorder(catalog, version)
-    note = _KINDS.get(statement.kind)
-    if note:
-        note(statement.node, recorder)
+    record_effects = _KINDS.get(statement.kind)
+    if record_effects:
+        record_effects(statement.node, recorder)
     return recorder.effects

@@ -1,4 +1,4 @@
-"""What ALTER TABLE and its kin lock, scan and rewrite."""
+"""Locks, scans and rewrites of ALTER TABLE and related statements."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ _TRIGGERS = frozenset(
 _PARTITIONS_ONLY = _TRIGGERS | {pb.AT_AlterConstraint}
 _IDENTITY = frozenset((pb.AT_AddIdentity, pb.AT_SetIdentity, pb.AT_DropIdentity))
 _IDENTITY_OF_PARTITIONS = 17
-"""The version since which partitions have the identity columns of their parent."""
+"""The version since which partitions inherit the identity columns of their parent."""
 
 
 _NOT_NULL_IS_A_CONSTRAINT = 18
-"""The version since which it is in a catalog of its own kind, and handed down as a CHECK is."""
+"""The version since which NOT NULL is stored as a constraint, and inherited like a CHECK."""
 
 
 def alter_table(node: Any, recorder: EffectRecorder) -> None:
@@ -104,7 +104,7 @@ def alter_table(node: Any, recorder: EffectRecorder) -> None:
 
 
 def move_all(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER TABLE ALL IN TABLESPACE, taken to be all there are."""
+    """ALTER TABLE ALL IN TABLESPACE; all relations are assumed to be in that tablespace."""
     catalog = recorder.catalog
     if node.objtype == pb.OBJECT_INDEX:
         recorder.lock(catalog.index_owners, LockMode.ACCESS_EXCLUSIVE)
@@ -133,19 +133,19 @@ def _lock_mode(command: Any) -> LockMode:
 def _affected_tables(
     command: Any, name: QualifiedName, recorder: EffectRecorder, *, only: bool
 ) -> tuple[QualifiedName, ...]:
-    """The table, and those below it that the command reaches."""
+    """Return the table, and those of its descendants that the command affects."""
     partitioned = recorder.is_partitioned(name)
     reaches = command.subtype in _ALL_DESCENDANTS
     if command.subtype == pb.AT_AddConstraint:
         constraint = get_definition(command).constraint
         inherited = constraint.contype in (pb.CONSTR_CHECK, pb.CONSTR_NOTNULL)
-        # before, the children are not opened where nothing is to be inherited
-        apart = constraint.is_no_inherit and recorder.version < _NOT_NULL_IS_A_CONSTRAINT
-        reaches = (inherited and not apart) or partitioned
+        # before that version, the children are not opened if nothing is inherited
+        is_local_only = constraint.is_no_inherit and recorder.version < _NOT_NULL_IS_A_CONSTRAINT
+        reaches = (inherited and not is_local_only) or partitioned
     elif command.subtype == pb.AT_DropConstraint:
         table = recorder.find_table(name)
-        found = table.constraint(command.name) if table else None
-        reaches = found is None or found.kind is ConstraintKind.CHECK or partitioned
+        constraint_in_catalog = table.constraint(command.name) if table else None
+        reaches = constraint_in_catalog is None or constraint_in_catalog.kind is ConstraintKind.CHECK or partitioned
     elif command.subtype in _PARTITIONS_ONLY:
         reaches = partitioned
     elif command.subtype in _IDENTITY:
@@ -154,7 +154,7 @@ def _affected_tables(
 
 
 def _needs_null_check(command: Any, version: int) -> bool:
-    """Whether a command opens the partitions to see that they are NOT NULL, whatever it says of ONLY."""
+    """Whether a command opens the partitions to check that they are NOT NULL, even with ONLY."""
     if command.subtype == pb.AT_AddConstraint:
         return bool(get_definition(command).constraint.contype == pb.CONSTR_PRIMARY)
     return bool(command.subtype == pb.AT_DropNotNull) and version >= _NOT_NULL_IS_A_CONSTRAINT
@@ -180,7 +180,7 @@ def _change_storage(command: Any, members: tuple[QualifiedName, ...], recorder: 
 
 
 def is_storage_change(command: Any, table: Table | None) -> bool:
-    """Whether SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD means anything but what is so already."""
+    """Whether SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD changes the present state."""
     persistence = table.persistence if table else None
     if command.subtype == pb.AT_SetLogged:
         return persistence is not Persistence.PERMANENT

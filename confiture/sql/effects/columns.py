@@ -1,4 +1,4 @@
-"""What commands of ALTER TABLE that work on a column lock, scan and rewrite."""
+"""Locks, scans and rewrites of the commands of ALTER TABLE that change a column."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_column(command: Any, members: tuple[QualifiedName, ...], recorder: Effec
 
 
 def needs_column_rewrite(column: Any, recorder: EffectRecorder) -> Tristate:
-    """Whether adding a column (a ColumnDef of the tree) writes a value into each row."""
+    """Return whether adding a column (a ColumnDef of the tree) writes a value into each row."""
     catalog = recorder.catalog
     kinds = {one.constraint.contype: one.constraint for one in column.constraints}
     if is_virtual(column):
@@ -60,7 +60,7 @@ def needs_column_rewrite(column: Any, recorder: EffectRecorder) -> Tristate:
 
 
 def is_virtual(column: Any) -> bool:
-    """Whether a ColumnDef of the tree is of a generated column that is computed when it is read."""
+    """Whether a ColumnDef of the tree defines a virtual generated column."""
     return any(
         one.constraint.contype == pb.CONSTR_GENERATED and one.constraint.generated_kind == "v"
         for one in column.constraints
@@ -93,24 +93,29 @@ def alter_type(command: Any, members: tuple[QualifiedName, ...], recorder: Effec
     new = format_type_name(column.type_name, recorder.catalog)
     for name in members:
         table = recorder.find_table(name)
-        known = table.column(command.name) if table else None
-        stays = needs_rewrite(command.name, known.type if known else None, new, using, recorder.catalog) is Tristate.NO
+        column_in_catalog = table.column(command.name) if table else None
+        stays = (
+            needs_rewrite(
+                command.name, column_in_catalog.type if column_in_catalog else None, new, using, recorder.catalog
+            )
+            is Tristate.NO
+        )
         if not stays:
             recorder.rewrite([name])
-        if table and known and known.identity:
+        if table and column_in_catalog and column_in_catalog.identity:
             lock_sequences(name, recorder, column=command.name, mode=LockMode.SHARE_ROW_EXCLUSIVE)
-        if table and known:
+        if table and column_in_catalog:
             collates = column.HasField("coll_clause")
             _rebuild_dependents(
                 table,
                 command.name,
                 recorder,
-                is_order_kept=stays and preserves_sort_order(known.type, new) and not collates,
+                is_order_kept=stays and preserves_sort_order(column_in_catalog.type, new) and not collates,
             )
 
 
 def _rebuild_dependents(table: Table, column: str, recorder: EffectRecorder, *, is_order_kept: bool) -> None:
-    """Indexes, checks and foreign keys on a column are made anew when its type changes."""
+    """Record the rebuild of the indexes, checks and foreign keys on a column whose type changes."""
     if objects_rescanned_for(table, column, is_order_kept=is_order_kept):
         recorder.scan([table.name])
     indexes = [index.name for index in table.indexes if is_index_on_column(index, column)]
@@ -124,9 +129,9 @@ def _rebuild_dependents(table: Table, column: str, recorder: EffectRecorder, *, 
 
 
 def change_identity(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """SET GENERATED and DROP IDENTITY: an identity column has a sequence."""
-    goes = command.subtype == pb.AT_DropIdentity
-    mode = LockMode.ACCESS_EXCLUSIVE if goes else LockMode.SHARE_ROW_EXCLUSIVE
+    """SET GENERATED and DROP IDENTITY, which also lock the sequence of the identity column."""
+    is_drop = command.subtype == pb.AT_DropIdentity
+    mode = LockMode.ACCESS_EXCLUSIVE if is_drop else LockMode.SHARE_ROW_EXCLUSIVE
     lock_sequences(members[0], recorder, column=command.name, mode=mode)
 
 

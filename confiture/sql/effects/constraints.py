@@ -1,4 +1,4 @@
-"""What commands of ALTER TABLE that work on a constraint lock and scan."""
+"""Locks and scans of the commands of ALTER TABLE that change a constraint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from confiture.sql.proofs import is_proved_not_null
 
 
 def scan_for_nulls(columns: Iterable[str], members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """Columns become NOT NULL: tables are read where nothing proves it."""
-    wanted = tuple(columns)
+    """Record the scans for columns that become NOT NULL: each table is scanned unless a constraint proves it."""
+    required_columns = tuple(columns)
     for name in members:
         table = recorder.find_table(name)
-        if table is None or not all(is_proved_not_null(table, column) for column in wanted):
+        if table is None or not all(is_proved_not_null(table, column) for column in required_columns):
             recorder.scan([name])
 
 
@@ -40,13 +40,13 @@ def add_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: E
 
 
 def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """A key over an index that exists; a primary key also looks for NULL where the columns allow it."""
+    """A key that uses an existing index; a primary key also scans for NULL if the columns are nullable."""
     index = QualifiedName(members[0].schema, constraint.indexname)
     renamed = constraint.conname not in ("", constraint.indexname)
     recorder.lock([index], LockMode.SHARE_UPDATE_EXCLUSIVE if renamed else LockMode.ACCESS_SHARE)
-    found = recorder.catalog.find_index(*index)
+    table_and_index = recorder.catalog.find_index(*index)
     if constraint.contype == pb.CONSTR_PRIMARY:
-        columns = [column for column in found[1].columns if column] if found else []
+        columns = [column for column in table_and_index[1].columns if column] if table_and_index else []
         if columns:
             scan_for_nulls(columns, members, recorder)
         else:
@@ -56,7 +56,7 @@ def _use_index(constraint: Any, members: tuple[QualifiedName, ...], recorder: Ef
 def add_foreign_key(
     constraint: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder, *, is_validated: bool
 ) -> None:
-    """A new foreign key; `is_validated` says whether it reads both tables."""
+    """A new foreign key; with `is_validated`, both tables are scanned."""
     parents = recorder.with_partitions(recorder.resolve_range_var(constraint.pktable))
     recorder.lock(parents, LockMode.SHARE_ROW_EXCLUSIVE)
     if is_validated:
@@ -67,28 +67,28 @@ def add_foreign_key(
 def validate_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """VALIDATE CONSTRAINT."""
     table = recorder.find_table(members[0])
-    found = table.constraint(command.name) if table else None
-    if found is None:
+    constraint = table.constraint(command.name) if table else None
+    if constraint is None:
         recorder.scan(members)
-    elif not found.validated:
+    elif not constraint.validated:
         recorder.scan(members)
-        if found.target:
-            parents = recorder.with_partitions(found.target)
+        if constraint.target:
+            parents = recorder.with_partitions(constraint.target)
             recorder.lock(parents, LockMode.ACCESS_SHARE)
-            recorder.lock([found.target], LockMode.ROW_SHARE)
+            recorder.lock([constraint.target], LockMode.ROW_SHARE)
             recorder.scan(parents)
 
 
 def drop_constraint(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
     """DROP CONSTRAINT."""
     table = recorder.find_table(members[0])
-    found = table.constraint(command.name) if table else None
-    if table is None or found is None:
+    constraint = table.constraint(command.name) if table else None
+    if table is None or constraint is None:
         return
-    lock_referenced_tables([found], recorder)
+    lock_referenced_tables([constraint], recorder)
     recorder.lock(
-        [QualifiedName(table.name.schema, one.name) for one in table.indexes if one.constraint == found.name],
+        [QualifiedName(table.name.schema, one.name) for one in table.indexes if one.constraint == constraint.name],
         LockMode.ACCESS_EXCLUSIVE,
     )
-    if command.behavior == pb.DROP_CASCADE and found.kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE):
-        lock_referencing(table.name, recorder, columns=found.columns)
+    if command.behavior == pb.DROP_CASCADE and constraint.kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE):
+        lock_referencing(table.name, recorder, columns=constraint.columns)

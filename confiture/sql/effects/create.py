@@ -1,4 +1,4 @@
-"""What CREATE, RENAME, COMMENT, GRANT, ALTER DOMAIN and their kin lock and scan."""
+"""Locks and scans of CREATE, RENAME, COMMENT, GRANT, ALTER DOMAIN and related statements."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from confiture.sql.parse_tree import get_definition, pb, strings
 _AX = LockMode.ACCESS_EXCLUSIVE
 _RELATIONS = (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE, pb.OBJECT_SEQUENCE)
 _PARTS = (pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
-"""What belongs to a table, whose name comes last in its own."""
+"""Objects that belong to a table and whose qualified name ends with their own name after the table's."""
 _GRANT_OPENS_TABLE = 18
-"""The version since which GRANT on a table takes a lock of it."""
+"""The version since which GRANT on a table locks it."""
 
 
 def create_table(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE TABLE: locks those that it refers to, inherits from, or becomes a partition of."""
+    """CREATE TABLE: locks the tables that it refers to, inherits from, or becomes a partition of."""
     if node.if_not_exists and recorder.catalog.relation(node.relation.schemaname or None, node.relation.relname):
         return
     constraints = [one.constraint for one in node.constraints]
@@ -53,7 +53,7 @@ def create_foreign_table(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_index(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE INDEX: of a partitioned table, on all its partitions."""
+    """CREATE INDEX: on a partitioned table, on all its partitions."""
     name = recorder.resolve_range_var(node.relation)
     members = recorder.with_partitions(name) if node.relation.inh else (name,)
     recorder.lock(members, LockMode.SHARE_UPDATE_EXCLUSIVE if node.concurrent else LockMode.SHARE)
@@ -62,7 +62,7 @@ def create_index(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_view(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE VIEW; OR REPLACE locks the one that is there."""
+    """CREATE VIEW; OR REPLACE locks the existing view."""
     analyze_query(node.query, recorder, QueryUse.DEFINED)
     if node.replace and recorder.resolve_range_var(node.view) in recorder.catalog.views:
         recorder.lock([recorder.resolve_range_var(node.view)], _AX)
@@ -74,7 +74,7 @@ def prepare(node: Any, recorder: EffectRecorder) -> None:
 
 
 def declare_cursor(node: Any, recorder: EffectRecorder) -> None:
-    """DECLARE CURSOR, which reads nothing yet."""
+    """DECLARE CURSOR, which does not read rows yet."""
     analyze_query(node.query, recorder, QueryUse.PLANNED)
 
 
@@ -84,7 +84,7 @@ def create_table_as(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_trigger(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE TRIGGER: of a partitioned table, on all its partitions."""
+    """CREATE TRIGGER: on a partitioned table, on all its partitions."""
     name = recorder.resolve_range_var(node.relation)
     recorder.lock(recorder.with_partitions(name) if node.row else (name,), LockMode.SHARE_ROW_EXCLUSIVE)
     if node.HasField("constrrel"):
@@ -97,7 +97,7 @@ def create_or_alter_policy(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_rule(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE RULE; what its actions name is opened as well."""
+    """CREATE RULE; the relations that its actions name are opened as well."""
     recorder.lock([recorder.resolve_range_var(node.relation)], _AX)
     for action in node.actions:
         analyze_query(action, recorder, QueryUse.DEFINED)
@@ -109,14 +109,14 @@ def create_statistics(node: Any, recorder: EffectRecorder) -> None:
 
 
 def create_or_alter_publication(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE and ALTER PUBLICATION, where they name tables."""
+    """CREATE and ALTER PUBLICATION, if they name tables."""
     tables = [one.publication_obj_spec.pubtable.relation for one in node.pubobjects]
-    named = [recorder.resolve_range_var(table) for table in tables if table.relname]
-    recorder.lock(named, LockMode.SHARE_UPDATE_EXCLUSIVE)
+    names = [recorder.resolve_range_var(table) for table in tables if table.relname]
+    recorder.lock(names, LockMode.SHARE_UPDATE_EXCLUSIVE)
 
 
 def create_sequence(node: Any, recorder: EffectRecorder) -> None:
-    """CREATE SEQUENCE: locks the table that is to own it."""
+    """CREATE SEQUENCE: locks the table that will own it."""
     _lock_sequence_owner(node, recorder)
 
 
@@ -155,7 +155,7 @@ def set_schema(node: Any, recorder: EffectRecorder) -> None:
 
 
 def comment(node: Any, recorder: EffectRecorder) -> None:
-    """COMMENT ON a relation, a column, an index, or something that belongs to a table."""
+    """COMMENT ON a relation, a column, an index, or an object that belongs to a table."""
     parts = strings(node.object.list.items)
     if node.objtype in (pb.OBJECT_COLUMN, *_PARTS):
         parts = parts[:-1]
@@ -166,9 +166,11 @@ def comment(node: Any, recorder: EffectRecorder) -> None:
 
 
 def grant(node: Any, recorder: EffectRecorder) -> None:
-    """GRANT and REVOKE on relations that are named."""
-    named = node.objtype in (pb.OBJECT_TABLE, pb.OBJECT_SEQUENCE) and node.targtype == pb.ACL_TARGET_OBJECT
-    if named and recorder.version >= _GRANT_OPENS_TABLE:
+    """GRANT and REVOKE on named relations."""
+    is_on_named_relations = (
+        node.objtype in (pb.OBJECT_TABLE, pb.OBJECT_SEQUENCE) and node.targtype == pb.ACL_TARGET_OBJECT
+    )
+    if is_on_named_relations and recorder.version >= _GRANT_OPENS_TABLE:
         recorder.lock(_range_var_names(node.objects, recorder), LockMode.ACCESS_SHARE)
 
 
@@ -182,7 +184,7 @@ def _existing_sequences(range_var: Any, missing_ok: bool, recorder: EffectRecord
 
 
 def alter_domain(node: Any, recorder: EffectRecorder) -> None:
-    """ALTER DOMAIN: a stricter one reads every table that has a column of it."""
+    """ALTER DOMAIN: a stricter domain scans every table that has a column of it."""
     kind, constraint = node.subtype, get_definition(node).constraint
     proves = kind in ("O", "V") or (kind == "C" and not constraint.skip_validation)
     if not proves:
@@ -192,9 +194,9 @@ def alter_domain(node: Any, recorder: EffectRecorder) -> None:
         (recorder.catalog.types.get(QualifiedName(schema, names[-1])) for schema in _schemas_of(names, recorder)), None
     )
     if isinstance(domain, DomainType):
-        users = [table.name for table in recorder.catalog.tables.values() if _has_column_of(table, domain)]
-        recorder.lock(users, LockMode.SHARE)
-        recorder.scan(users)
+        tables = [table.name for table in recorder.catalog.tables.values() if _has_column_of(table, domain)]
+        recorder.lock(tables, LockMode.SHARE)
+        recorder.scan(tables)
 
 
 def _schemas_of(names: tuple[str, ...], recorder: EffectRecorder) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What goes with an object that is dropped, and what dropping locks."""
+"""Objects that are dropped along with another, and the locks of DROP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ON_TABLES = (pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
 
 
 def drop(node: Any, recorder: EffectRecorder) -> None:
-    """DROP of anything."""
+    """DROP of any object."""
     cascade = node.behavior == pb.DROP_CASCADE
     for item in node.objects:
         parts = _name_parts(item)
@@ -34,7 +34,7 @@ def drop(node: Any, recorder: EffectRecorder) -> None:
 
 
 def lock_referenced_tables(constraints: Iterable[Constraint], recorder: EffectRecorder) -> None:
-    """Dropping a foreign key takes its triggers off the table that it refers to."""
+    """Lock the tables that foreign keys refer to: dropping a foreign key removes its triggers from there."""
     for constraint in constraints:
         if constraint.target:
             recorder.lock(recorder.with_partitions(constraint.target), _AX)
@@ -43,20 +43,20 @@ def lock_referenced_tables(constraints: Iterable[Constraint], recorder: EffectRe
 def lock_referencing(
     name: QualifiedName, recorder: EffectRecorder, *, columns: tuple[str, ...] = ()
 ) -> tuple[QualifiedName, ...]:
-    """Locks the tables whose foreign keys refer to a table (to one of these columns), and returns them."""
-    found = tuple(
+    """Lock the tables whose foreign keys refer to a table (to one of these columns), and return them."""
+    tables = tuple(
         part
         for other in find_referencing_tables(name, recorder, columns=columns)
         for part in recorder.with_partitions(other)
     )
-    recorder.lock(found, _AX)
-    return found
+    recorder.lock(tables, _AX)
+    return tables
 
 
 def find_referencing_tables(
     name: QualifiedName, recorder: EffectRecorder, *, columns: tuple[str, ...] = ()
 ) -> tuple[QualifiedName, ...]:
-    """The tables whose foreign keys refer to a table, or one that it is a part of (to one of these columns)."""
+    """Return the tables whose foreign keys refer to a table or to one of its ancestors (to one of these columns)."""
     targets = (name, *recorder.find_ancestors(name))
     return tuple(
         table.name
@@ -69,7 +69,7 @@ def find_referencing_tables(
 def lock_sequences(
     table: QualifiedName, recorder: EffectRecorder, *, column: str | None = None, mode: LockMode = _AX
 ) -> None:
-    """Locks the sequences that belong to a table, or to one of its columns."""
+    """Lock the sequences that belong to a table, or to one of its columns."""
     for sequence in recorder.catalog.sequences.values():
         if sequence.owner and sequence.owner[0] == table and column in (None, sequence.owner[1]):
             recorder.lock([sequence.name], mode)
@@ -78,7 +78,7 @@ def lock_sequences(
 def find_own_foreign_keys(
     table: Table, recorder: EffectRecorder, *, without: Collection[QualifiedName] = ()
 ) -> tuple[Constraint, ...]:
-    """The foreign keys of a table, less those that it has from a partitioned parent which is not among `without`."""
+    """Return the foreign keys of a table, except those inherited from a partitioned parent that is not in `without`."""
     parents = [recorder.find_table(parent) for parent in table.parents if table.is_partition and parent not in without]
     inherited = {(key.columns, key.target) for parent in parents if parent for key in parent.foreign_keys}
     return tuple(key for key in table.foreign_keys if (key.columns, key.target) not in inherited)
@@ -98,9 +98,9 @@ def _name_parts(item: Any) -> tuple[str, ...]:
 
 
 def _drop_relation(name: QualifiedName, recorder: EffectRecorder, *, cascade: bool) -> None:
-    doomed = _find_dropped_relations(name, recorder, cascade=cascade)
-    recorder.lock(doomed, _AX)
-    for one in doomed:
+    relations = _find_dropped_relations(name, recorder, cascade=cascade)
+    recorder.lock(relations, _AX)
+    for one in relations:
         recorder.lock(recorder.find_indexes(one), _AX)
         sequence = recorder.catalog.sequences.get(one)
         if sequence and sequence.owner and cascade:
@@ -109,7 +109,7 @@ def _drop_relation(name: QualifiedName, recorder: EffectRecorder, *, cascade: bo
         if table is None:
             continue
         lock_sequences(one, recorder)
-        lock_referenced_tables(find_own_foreign_keys(table, recorder, without=doomed), recorder)
+        lock_referenced_tables(find_own_foreign_keys(table, recorder, without=relations), recorder)
         if cascade:
             lock_referencing(one, recorder)
         if table.is_partition:
@@ -118,16 +118,16 @@ def _drop_relation(name: QualifiedName, recorder: EffectRecorder, *, cascade: bo
 
 
 def _find_dropped_relations(name: QualifiedName, recorder: EffectRecorder, *, cascade: bool) -> list[QualifiedName]:
-    """A relation and those that go with it: partitions always; views and what inherits from it by CASCADE."""
-    found = [name]
-    for one in found:
+    """Return a relation and those dropped with it: partitions always; views and inheritance children with CASCADE."""
+    relations = [name]
+    for one in relations:
         table = recorder.find_table(one)
         if table and (cascade or table.partition_key):
-            found.extend(child for child in recorder.with_descendants(one) if child not in found)
+            relations.extend(child for child in recorder.with_descendants(one) if child not in relations)
         if cascade:
             views = recorder.catalog.views.values()
-            found.extend(view.name for view in views if one in view.relations and view.name not in found)
-    return found
+            relations.extend(view.name for view in views if one in view.relations and view.name not in relations)
+    return relations
 
 
 def _drop_index(name: QualifiedName, node: Any, recorder: EffectRecorder) -> None:
@@ -139,18 +139,18 @@ def _drop_index(name: QualifiedName, node: Any, recorder: EffectRecorder) -> Non
 
 
 def _with_partition_triggers(table: QualifiedName, node: Any, recorder: EffectRecorder) -> tuple[QualifiedName, ...]:
-    """Row triggers of partitioned tables have clones on each partition."""
+    """Return the table, and its partitions for DROP TRIGGER: row triggers are cloned to partitions."""
     return recorder.with_partitions(table) if node.remove_type == pb.OBJECT_TRIGGER else (table,)
 
 
 def _drop_dependents(kind: int, parts: tuple[str, ...], recorder: EffectRecorder) -> None:
-    """CASCADE from a schema, type or function to the tables that have or use it."""
+    """Record CASCADE from a schema, type or function to the tables that contain or use it."""
     tables = recorder.catalog.tables.values()
     if kind == pb.OBJECT_SCHEMA:
         catalog = recorder.catalog
-        known = (*catalog.tables, *catalog.views, *catalog.sequences)
-        inside = [name for name in known if name.schema == parts[-1]]
-        for name in inside:
+        relations = (*catalog.tables, *catalog.views, *catalog.sequences)
+        names = [name for name in relations if name.schema == parts[-1]]
+        for name in names:
             _drop_relation(name, recorder, cascade=True)
     elif kind in (pb.OBJECT_TYPE, pb.OBJECT_DOMAIN):
         types = {str(name) for name in recorder.catalog.types if name.name == parts[-1]}

@@ -1,4 +1,4 @@
-"""What VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH, TRUNCATE, LOCK and COPY lock, scan and rewrite."""
+"""Locks, scans and rewrites of VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH, TRUNCATE, LOCK and COPY."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MODES = list(LockMode)
 
 
 def vacuum(node: Any, recorder: EffectRecorder) -> None:
-    """VACUUM and ANALYZE, of the tables that are named, or of all."""
+    """VACUUM and ANALYZE of the named tables, or of all."""
     full = bool(node.is_vacuumcmd) and is_option_enabled(node.options, "full")
-    named = [one.vacuum_relation.relation for one in node.rels]
-    families = [recorder.with_descendants(recorder.resolve_range_var(one), only=not one.inh) for one in named]
-    members = [name for family in families for name in family] if named else _all_relations(recorder)
+    range_vars = [one.vacuum_relation.relation for one in node.rels]
+    families = [recorder.with_descendants(recorder.resolve_range_var(one), only=not one.inh) for one in range_vars]
+    members = [name for family in families for name in family] if range_vars else _all_relations(recorder)
     recorder.lock(members, _AX if full else LockMode.SHARE_UPDATE_EXCLUSIVE)
     if full:
         recorder.rewrite(members)
 
 
 def cluster(node: Any, recorder: EffectRecorder) -> None:
-    """CLUSTER of a table; without a name, of those that were clustered before, which nobody knows here."""
+    """CLUSTER of a table; without a name, it clusters all tables clustered before, which are unknown here."""
     if node.HasField("relation"):
         members = recorder.with_descendants(recorder.resolve_range_var(node.relation))
         recorder.lock(members, _AX)
@@ -37,7 +37,7 @@ def cluster(node: Any, recorder: EffectRecorder) -> None:
 
 
 def reindex(node: Any, recorder: EffectRecorder) -> None:
-    """REINDEX: the table can be read, unless a plan wants the index."""
+    """REINDEX: the table can be read, unless a plan uses the index."""
     concurrently = is_option_enabled(node.params, "concurrently")
     on_table = LockMode.SHARE_UPDATE_EXCLUSIVE if concurrently else LockMode.SHARE
     on_index = LockMode.SHARE_UPDATE_EXCLUSIVE if concurrently else _AX
@@ -63,7 +63,7 @@ def _find_reindexed(node: Any, recorder: EffectRecorder) -> tuple[QualifiedName,
 
 
 def refresh(node: Any, recorder: EffectRecorder) -> None:
-    """REFRESH MATERIALIZED VIEW: reads all that its query reads."""
+    """REFRESH MATERIALIZED VIEW: reads everything that its query reads."""
     name = recorder.resolve_range_var(node.relation)
     recorder.lock([name], LockMode.EXCLUSIVE if node.concurrent else _AX)
     recorder.scan([name])
@@ -77,16 +77,16 @@ def refresh(node: Any, recorder: EffectRecorder) -> None:
 
 
 def apply_truncate(node: Any, recorder: EffectRecorder) -> None:
-    """TRUNCATE: by CASCADE also what refers to the tables."""
-    found = [name for one in node.relations for name in _find_truncated(one.range_var, recorder)]
+    """TRUNCATE: with CASCADE also the tables that refer to the table."""
+    names = [name for one in node.relations for name in _find_truncated(one.range_var, recorder)]
     if node.behavior == pb.DROP_CASCADE:
-        for name in found:
+        for name in names:
             others = [
                 part for other in find_referencing_tables(name, recorder) for part in recorder.with_descendants(other)
             ]
-            found.extend(other for other in others if other not in found)
-    recorder.lock(found, _AX)
-    for name in found:
+            names.extend(other for other in others if other not in names)
+    recorder.lock(names, _AX)
+    for name in names:
         if recorder.has_own_rows(name):
             recorder.lock(recorder.find_indexes(name), _AX)
         if node.restart_seqs:
@@ -98,7 +98,7 @@ def _find_truncated(range_var: Any, recorder: EffectRecorder) -> tuple[Qualified
 
 
 def lock_table(node: Any, recorder: EffectRecorder) -> None:
-    """LOCK TABLE: also what inherits, and what a view reads."""
+    """LOCK TABLE: also locks inheritance children, and the relations that a view reads."""
     for one in node.relations:
         names = locked_relations(recorder.resolve_range_var(one.range_var), recorder, only=not one.range_var.inh)
         recorder.lock(names, _MODES[node.mode - 1])

@@ -1,4 +1,4 @@
-"""What attaching and detaching partitions locks and scans."""
+"""Locks and scans of attaching and detaching partitions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def attach_partition(command: Any, members: tuple[QualifiedName, ...], recorder:
 
 
 def lock_partition_relatives(parent: QualifiedName, recorder: EffectRecorder) -> None:
-    """What any new partition opens: its parent's indexes and default partition, and the other side of foreign keys."""
+    """Record the relations that any new partition opens.
+
+    These are the parent's indexes and default partition, and the tables at the other end of foreign keys.
+    """
     recorder.lock(recorder.find_indexes(parent), LockMode.SHARE_UPDATE_EXCLUSIVE)
     default = [part for name in recorder.find_default_partition(parent) for part in recorder.with_descendants(name)]
     recorder.lock(default, _AX)
@@ -53,7 +56,7 @@ def lock_partition_relatives(parent: QualifiedName, recorder: EffectRecorder) ->
 
 
 def detach_partition(command: Any, members: tuple[QualifiedName, ...], recorder: EffectRecorder) -> None:
-    """DETACH PARTITION. What refers to the parent is read for rows that refer to the partition."""
+    """DETACH PARTITION. Tables that refer to the parent are scanned for rows that refer to the partition."""
     partition = get_definition(command).partition_cmd
     child = recorder.resolve_range_var(partition.name)
     recorder.lock(recorder.with_descendants(child), _AX)

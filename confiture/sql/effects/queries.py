@@ -1,4 +1,4 @@
-"""What queries and changes of rows lock and scan."""
+"""Locks and scans of queries, INSERT, UPDATE, DELETE and MERGE."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _LEVELS = frozenset((pb.SelectStmt, pb.UpdateStmt, pb.DeleteStmt, pb.InsertStmt,
 
 
 class QueryUse(Enum):
-    """How far a statement takes a query that it holds."""
+    """The use that a statement makes of a query that it contains."""
 
     DEFINED = 1
     """Only the relations that it names are opened, as for a view."""
     PLANNED = 2
-    """Also what lies below these, as for EXPLAIN."""
+    """Their partitions, inheritance children and view sources are opened as well, as for EXPLAIN."""
     RUN = 3
 
 
 def analyze_query(query: Any, recorder: EffectRecorder, use: QueryUse = QueryUse.RUN) -> None:
-    """A SELECT, INSERT, UPDATE, DELETE or MERGE, or a node that holds some."""
-    for level, known in _iter_query_levels(query):
-        _analyze_level(level, known, recorder, use)
+    """Record the effects of a SELECT, INSERT, UPDATE, DELETE or MERGE, or of those inside a node."""
+    for level, cte_names in _iter_query_levels(query):
+        _analyze_level(level, cte_names, recorder, use)
 
 
 def locked_relations(name: QualifiedName, recorder: EffectRecorder, *, only: bool = False) -> tuple[QualifiedName, ...]:
-    """What is locked with a relation that a query names: its partitions, and what a view reads."""
-    found = [name]
-    for one in found:
+    """Return a relation that a query names and those locked with it: its partitions and children, and view sources."""
+    relations = [name]
+    for one in relations:
         view = recorder.find_view(one)
         below = view.relations if view and not view.materialized else recorder.with_descendants(one, only=only)
-        found.extend(other for other in below if other not in found)
-    return tuple(found)
+        relations.extend(other for other in below if other not in relations)
+    return tuple(relations)
 
 
 def _iter_query_levels(query: Any) -> Iterator[tuple[Any, frozenset[str]]]:
-    """The queries in a tree, each with the names of the common table expressions that it sees."""
+    """Return the queries in a tree, each with the names of the CTEs visible to it."""
     waiting: list[tuple[Any, frozenset[str]]] = [(query, frozenset())]
     while waiting:
-        node, known = waiting.pop()
+        node, cte_names = waiting.pop()
         if type(node) is pb.Node:
             kind = node.WhichOneof("node")
             if kind is None:
@@ -56,10 +56,10 @@ def _iter_query_levels(query: Any) -> Iterator[tuple[Any, frozenset[str]]]:
             node = getattr(node, kind)
         if type(node) in _LEVELS:
             if node.HasField("with_clause"):
-                known |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}
-            yield node, known
+                cte_names |= {cte.common_table_expr.ctename for cte in node.with_clause.ctes}
+            yield node, cte_names
         if type(node) not in LEAVES:
-            waiting += [(child, known) for child in reversed(child_nodes(node))]
+            waiting += [(child, cte_names) for child in reversed(child_nodes(node))]
 
 
 def _analyze_level(node: Any, cte_names: frozenset[str], recorder: EffectRecorder, use: QueryUse) -> None:
@@ -87,7 +87,7 @@ def _analyze_level(node: Any, cte_names: frozenset[str], recorder: EffectRecorde
 
 
 def _find_range_vars(node: Any, cte_names: frozenset[str]) -> Iterator[Any]:
-    """The relations in FROM or USING."""
+    """Return the relations in FROM or USING."""
     if isinstance(node, pb.DeleteStmt):
         nodes: Iterable[Any] = node.using_clause
     elif isinstance(node, pb.MergeStmt):
@@ -113,11 +113,11 @@ def _range_vars_in(node: Any, cte_names: frozenset[str]) -> Iterator[Any]:
 
 
 def _lock_rows(node: Any, sources: list[Any], recorder: EffectRecorder) -> None:
-    """FOR UPDATE and its kin, of all sources or of those that it names."""
+    """Record FOR UPDATE and the other locking clauses, for the sources that they name or for all."""
     for clause in node.locking_clause:
-        wanted = {one.range_var.relname for one in clause.locking_clause.locked_rels}
+        aliases = {one.range_var.relname for one in clause.locking_clause.locked_rels}
         for source in sources:
-            if not wanted or (source.alias.aliasname or source.relname) in wanted:
+            if not aliases or (source.alias.aliasname or source.relname) in aliases:
                 recorder.lock(
                     locked_relations(recorder.resolve_range_var(source), recorder, only=not source.inh),
                     LockMode.ROW_SHARE,
@@ -125,13 +125,13 @@ def _lock_rows(node: Any, sources: list[Any], recorder: EffectRecorder) -> None:
 
 
 def _lock_sequences(node: Any, recorder: EffectRecorder) -> None:
-    """nextval() and its kin lock the sequence; which, is known where the name is a constant."""
+    """Record the locks of nextval() and related functions, if the name of the sequence is a constant."""
     for call in inner_nodes(node):
         if isinstance(call, pb.FuncCall) and strings(call.funcname)[-1] in _SEQUENCES and call.args:
             schema, _, name = (find_constant_text(call.args[0]) or "").rpartition(".")
-            found = recorder.catalog.relation(schema or None, name)
-            if isinstance(found, Sequence):
-                recorder.lock([found.name], LockMode.ROW_EXCLUSIVE)
+            sequence = recorder.catalog.relation(schema or None, name)
+            if isinstance(sequence, Sequence):
+                recorder.lock([sequence.name], LockMode.ROW_EXCLUSIVE)
 
 
 def _analyze_change(node: Any, recorder: EffectRecorder) -> None:
@@ -148,7 +148,7 @@ def _analyze_change(node: Any, recorder: EffectRecorder) -> None:
 
 
 def _check_foreign_keys(name: QualifiedName, node: Any, recorder: EffectRecorder) -> None:
-    """Rows that refer to others lock these; rows that go are looked for where they are referred to."""
+    """Record the locks of foreign key checks: on referenced tables, and on referencing tables if rows are deleted."""
     table = recorder.find_table(name)
     if table is None:
         return
@@ -173,7 +173,7 @@ def _has_delete(node: Any) -> bool:
 
 
 def _has_limit(node: Any) -> bool:
-    """Whether a LIMIT ends a query before it has read all."""
+    """Whether a LIMIT can end a query before it has read everything."""
     return (
         isinstance(node, pb.SelectStmt)
         and node.HasField("limit_count")
@@ -187,7 +187,7 @@ def _split_conditions(node: Any) -> Iterator[Any]:
 
 
 def _is_key_lookup(source: Any, conditions: list[Any], is_only_source: bool, recorder: EffectRecorder) -> bool:
-    """Whether a condition compares the first column of an index with values that the query does not read."""
+    """Whether a condition compares the first column of an index with values that are not read by the query."""
     table = recorder.find_table(recorder.resolve_range_var(source))
     if table is None:
         return False
@@ -198,19 +198,19 @@ def _is_key_lookup(source: Any, conditions: list[Any], is_only_source: bool, rec
 
 
 def _find_equal_column(node: Any, label: str, is_only_source: bool) -> str | None:
-    """The column of a source that a condition sets equal to something without columns."""
+    """Return the column of a source that a condition sets equal to an expression without columns."""
     if node.WhichOneof("node") != "a_expr" or strings(node.a_expr.name)[-1] != "=":
         return None
     if node.a_expr.kind not in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY):
         return None
     for one, other in ((node.a_expr.lexpr, node.a_expr.rexpr), (node.a_expr.rexpr, node.a_expr.lexpr)):
         fields = strings(one.column_ref.fields) if one.WhichOneof("node") == "column_ref" else ()
-        ours = (len(fields) == 1 and is_only_source) or (len(fields) > 1 and fields[-2] == label)
-        if ours and not _has_columns_or_queries(other):
+        is_of_source = (len(fields) == 1 and is_only_source) or (len(fields) > 1 and fields[-2] == label)
+        if is_of_source and not _has_columns_or_queries(other):
             return find_column_name(one)
     return None
 
 
 def _has_columns_or_queries(node: Any) -> bool:
-    """Whether an expression has columns or queries in it."""
+    """Whether an expression contains columns or subqueries."""
     return any(isinstance(part, (pb.ColumnRef, pb.SubLink)) for part in walk(node))

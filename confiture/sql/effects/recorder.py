@@ -1,4 +1,4 @@
-"""What is noted of a statement's effects while its tree is read."""
+"""Collect the effects of a statement while its tree is read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from confiture.models.trace import LockMode
 
 @record(frozen=True, kw_only=True, slots=True)
 class Effects:
-    """Of relations that existed before: the strongest lock on each, those read from end to end, those rewritten.
+    """The effects on relations that existed before: the strongest lock on each, sequential scans, and rewrites.
 
-    Where text and catalog do not tell, the worse is taken: a default whose function nobody knows rewrites, and a query
-    reads each of its tables from end to end unless it picks rows by a constant key of an index.
+    If text and catalog do not decide, the worse effect is assumed: a default that calls an unknown function rewrites
+    the table, and a query scans each of its tables unless it selects rows by a constant key of an index.
     """
 
     locks: Mapping[QualifiedName, LockMode] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Effects:
 
 
 class EffectRecorder:
-    """Collects the effects of one statement. `catalog` is as it is before, `version` the server's major version."""
+    """Collector of the effects of one statement, given the catalog before it and the server's major version."""
 
     def __init__(self, catalog: Catalog, version: int) -> None:
         self.catalog = catalog
@@ -36,34 +36,34 @@ class EffectRecorder:
 
     @property
     def effects(self) -> Effects:
-        """All that was noted so far."""
+        """The effects recorded so far."""
         return Effects(locks=self._locks, scans=frozenset(self._scans), rewrites=frozenset(self._rewrites))
 
     def resolve_range_var(self, range_var: Any) -> QualifiedName:
-        """The relation or index that a name in the tree means; one that the catalog lacks is in `public`."""
+        """Return the relation or index that a name in the tree refers to; if the catalog lacks it, assume `public`."""
         return self.resolve(range_var.schemaname or None, range_var.relname)
 
     def resolve(self, schema: str | None, name: str) -> QualifiedName:
-        """The relation or index of that name; one that the catalog lacks is in `public`."""
-        found = self.catalog.relation(schema, name)
-        if found:
-            return found.name
+        """Return the relation or index with that name; if the catalog lacks it, assume `public`."""
+        relation = self.catalog.relation(schema, name)
+        if relation:
+            return relation.name
         indexed = self.catalog.find_index(schema, name)
         return QualifiedName(schema or (indexed[0].name.schema if indexed else PUBLIC), name)
 
     def lock(self, names: Iterable[QualifiedName], mode: LockMode) -> None:
-        """Notes a lock on each, unless a stronger one is known."""
+        """Record a lock on each relation, unless a stronger lock is already recorded."""
         for name in names:
-            known = self._locks.get(name)
-            if known is None or known.strength < mode.strength:
+            current = self._locks.get(name)
+            if current is None or current.strength < mode.strength:
                 self._locks[name] = mode
 
     def scan(self, names: Iterable[QualifiedName]) -> None:
-        """Notes that those which have rows of their own are read from end to end."""
+        """Record a sequential scan of those relations that store rows."""
         self._scans.update(name for name in names if self.has_own_rows(name))
 
     def rewrite(self, names: Iterable[QualifiedName]) -> None:
-        """Notes that those which have rows of their own are written anew, with their indexes."""
+        """Record a rewrite, with indexes, of those relations that store rows."""
         for name in names:
             if self.has_own_rows(name):
                 self._scans.add(name)
@@ -71,51 +71,51 @@ class EffectRecorder:
                 self.lock(self.find_indexes(name), LockMode.ACCESS_EXCLUSIVE)
 
     def rewrite_files(self, names: Iterable[QualifiedName]) -> None:
-        """Notes that the files of those which have rows of their own are copied, without their indexes."""
+        """Record a file copy, without indexes, of those relations that store rows."""
         self._rewrites.update(name for name in names if self.has_own_rows(name))
 
     def find_table(self, name: QualifiedName) -> Table | None:
-        """The table of that name, where the catalog has it."""
+        """Return the table with that name, if it is in the catalog."""
         return self.catalog.tables.get(name)
 
     def find_view(self, name: QualifiedName) -> View | None:
-        """The view of that name, where the catalog has it."""
+        """Return the view with that name, if it is in the catalog."""
         return self.catalog.views.get(name)
 
     def has_own_rows(self, name: QualifiedName) -> bool:
-        """Whether rows lie in the relation itself: not so of partitioned tables, views, sequences, foreign tables."""
+        """Whether the relation itself stores rows, unlike partitioned tables, views, sequences and foreign tables."""
         table, view = self.find_table(name), self.find_view(name)
         if table:
             return table.kind is TableKind.TABLE
         return view.materialized if view else name not in self.catalog.sequences
 
     def with_descendants(self, name: QualifiedName, *, only: bool = False) -> tuple[QualifiedName, ...]:
-        """The table with all its partitions and what inherits from it; itself alone where the statement says ONLY."""
+        """Return the table with all its partitions and inheritance children; only the table if `only`."""
         return (name,) if only else (name, *dict.fromkeys(self._iter_descendants(name)))
 
     def is_partitioned(self, name: QualifiedName) -> bool:
-        """Whether the catalog knows that it is a partitioned table."""
+        """Whether it is a partitioned table according to the catalog."""
         table = self.find_table(name)
         return table is not None and table.kind is TableKind.PARTITIONED
 
     def find_ancestors(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """The partitioned tables that a table is a part of, the nearest first."""
+        """Return the partitioned tables that a table is a partition of, the nearest first."""
         table = self.find_table(name)
         if table is None or not table.is_partition:
             return ()
         return tuple(one for parent in table.parents for one in (parent, *self.find_ancestors(parent)))
 
     def with_partitions(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """The table with its partitions, but without what inherits from it."""
+        """Return the table with its partitions, but without inheritance children."""
         return self.with_descendants(name, only=not self.is_partitioned(name))
 
     def find_indexes(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """The indexes of a table or materialized view."""
+        """Return the indexes of a table or materialized view."""
         relation = self.find_table(name) or self.find_view(name)
         return tuple(QualifiedName(name.schema, index.name) for index in relation.indexes) if relation else ()
 
     def find_default_partition(self, name: QualifiedName) -> tuple[QualifiedName, ...]:
-        """The partition that takes the rows that fit no other; nothing where there is none."""
+        """Return the default partition, if there is one."""
         return tuple(child.name for child in self.catalog.partitions(name) if child.partition_bound == "DEFAULT")
 
     def _iter_descendants(self, name: QualifiedName) -> Iterator[QualifiedName]:

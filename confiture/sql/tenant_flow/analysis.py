@@ -1,4 +1,4 @@
-"""The door to the analysis: a statement and a catalog to a verdict."""
+"""Entry points of the analysis: from a statement and a catalog to a verdict."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from confiture.sql.tenant_flow.scopes import OuterContext
 _QUERIES = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "select_stmt"})
 _BODIES = frozenset({"do_stmt", "create_function_stmt"})
 ANALYZED_KINDS = _QUERIES | _BODIES | {"view_stmt"}
-"""The kinds of statements that are analysed; all others are safe by what they are."""
+"""The kinds of statements that are analyzed; all other kinds are safe."""
 _WRAPPER_STATEMENTS = {"explain_stmt": "EXPLAIN", "prepare_stmt": "PREPARE", "rule_stmt": "CREATE RULE"}
-"""Statements with others inside, which nobody needs in a migration."""
+"""Statements that contain other statements. They are not analyzed, since migrations do not need them."""
 _NO_OUTER = OuterContext()
 _MAX_FIX_ROUNDS = 12
 _ORDER = (TenancyGrade.SAFE, TenancyGrade.UNKNOWN, TenancyGrade.WARNING, TenancyGrade.ERROR)
 
 
 def analyze(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
-    """Whether a statement can bring rows of one tenant to another, given the facts as they are before it runs.
+    """Return whether a statement can leak rows of one tenant to another, given the facts before it runs.
 
-    It is safe where for every tenant the rows that it makes for it from all data are the ones that it makes from the
-    tenant's data alone. Tables that are no tenants' count as the same for all.
+    It is safe if the rows that it produces for each tenant from all data are the same as those that it produces from
+    the tenant's data alone. Tables that do not belong to tenants count as the same for all.
     """
     if statement.kind in _WRAPPER_STATEMENTS:
         work = AnalysisContext(facts, _analyze)
-        work.report_unknown(f"{_WRAPPER_STATEMENTS[statement.kind]} is not followed")
+        work.report_unknown(f"{_WRAPPER_STATEMENTS[statement.kind]} is not analyzed")
         return _build_verdict(work.issues, (), statement.location)
     if statement.kind not in ANALYZED_KINDS:
         return TenancyVerdict(grade=TenancyGrade.SAFE)
@@ -70,36 +70,36 @@ def analyze(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
 
 
 def analyze_view(view: View, facts: TenancyFacts) -> TenancyVerdict:
-    """Whether a view brings rows of one tenant to another, or hides whose they are."""
+    """Return whether a view leaks rows of one tenant to another, or does not return the tenant of its rows."""
     tree = query_tree(view)
     work = AnalysisContext(facts, _analyze, views={view.name: None})
     check_calls(work, tree)
     relation = work.query(tree, OuterContext())
-    shown = pb.RangeVar(relname=str(view.name), location=-1)
-    _check_visible_tenant(work, relation, shown, "materialized view" if view.materialized else "view", view.columns)
+    range_var = pb.RangeVar(relname=str(view.name), location=-1)
+    _check_visible_tenant(work, relation, range_var, "materialized view" if view.materialized else "view", view.columns)
     return _build_verdict(work.issues, work.proofs, view.location)
 
 
 def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVerdict:
-    """The verdict on a function or DO block: that on each statement in it that changes rows.
+    """Return the verdict on a function or DO block, from the verdicts on those of its statements that change rows.
 
-    One that only reads gives its caller what the caller may see, unless it reads with the rights of its owner.
+    A statement that only reads returns to the caller what the caller can read, unless the function is SECURITY DEFINER.
     """
     whole = AnalysisContext(facts, _analyze)
-    is_definer_ = is_security_definer(statement.node)
-    around = OuterContext(has_variables=True, is_trigger=is_trigger_function(statement.node))
+    is_definer = is_security_definer(statement.node)
+    outer = OuterContext(has_variables=True, is_trigger=is_trigger_function(statement.node))
     reasons: list[TenancyIssue] = []
-    keeps = writes = False
+    keeps_results = writes = False
     for one in find_body_statements(whole, statement.text, statement.node, statement.kind):
         is_read = one.kind == "select_stmt"
-        keeps |= one.is_result_kept and (not is_read or _is_reading_tenants(one.node, facts, around))
-        if one.kind in _QUERIES and (is_definer_ or not is_read):
+        keeps_results |= one.is_result_kept and (not is_read or _is_reading_tenants(one.node, facts, outer))
+        if one.kind in _QUERIES and (is_definer or not is_read):
             writes |= not is_read
-            inner = analyze_node(one.kind, one.node, facts, around)
+            inner = analyze_node(one.kind, one.node, facts, outer)
             reasons += (_to_tenancy_issue(issue, _location_in_body(statement, one, issue)) for issue in inner.issues)
             whole.proofs.update(inner.proofs)
-    if keeps and writes:
-        whole.report_unknown("rows of tenants go through variables, which are not followed")
+    if keeps_results and writes:
+        whole.report_unknown("rows of tenants pass through variables, which are not analyzed")
     reasons += (_to_tenancy_issue(issue, statement.location) for issue in whole.issues)
     reasons.sort(key=lambda reason: -_ORDER.index(reason.grade))
     grade = max((reason.grade for reason in reasons), key=_ORDER.index, default=TenancyGrade.SAFE)
@@ -107,13 +107,13 @@ def _analyze_body(statement: ParsedStatement, facts: TenancyFacts) -> TenancyVer
 
 
 def _is_reading_tenants(select: Any, facts: TenancyFacts, outer: OuterContext) -> bool:
-    """Whether a query reads rows of tenants, itself or in subqueries whose tenants are lost."""
+    """Whether a query reads rows of tenants, also in subqueries that do not return the tenant."""
     work = AnalysisContext(facts, _analyze)
     return work.query(select, outer).has_tenant_rows or bool(work.issues)
 
 
 def _location_in_body(statement: ParsedStatement, body_statement: BodyStatement, issue: FlowIssue) -> SourceLocation:
-    """Where an issue in a body is: in the statement of the body, or at least where that begins."""
+    """Return the location of an issue in a body: inside the statement of the body, or at least its start."""
     if body_statement.offset is None:
         is_atomic = statement.kind == "create_function_stmt" and statement.node.HasField("sql_body")
         return _issue_location(statement, issue) if is_atomic else statement.location
@@ -140,7 +140,7 @@ def _to_tenancy_issue(issue: FlowIssue, location: SourceLocation | None) -> Tena
 
 
 def worst_issue(issues: Sequence[FlowIssue]) -> TenancyGrade:
-    """The grade of all of them together."""
+    """Return the grade of all issues together."""
     return max((issue.grade for issue in issues), key=_ORDER.index, default=TenancyGrade.SAFE)
 
 
@@ -149,7 +149,7 @@ def _issue_location(statement: ParsedStatement, issue: FlowIssue) -> SourceLocat
 
 
 def analyze_node(kind: str, node: Any, facts: TenancyFacts, outer: OuterContext = _NO_OUTER) -> AnalysisContext:
-    """What was found in the tree of a statement."""
+    """Analyze the tree of a statement and return the context with its issues."""
     work = AnalysisContext(facts, _analyze)
     check_calls(work, node)
     if kind == "select_stmt":
@@ -157,14 +157,14 @@ def analyze_node(kind: str, node: Any, facts: TenancyFacts, outer: OuterContext 
         if node.HasField("into_clause"):
             _check_visible_tenant(work, relation, node.into_clause.rel, "new table")
         else:
-            called = [one.name for one in relation.outputs]
-            _check_tenant_named_column(work, relation, called, "result", -1)
+            output_names = [one.name for one in relation.outputs]
+            _check_tenant_named_column(work, relation, output_names, "result", -1)
     elif kind == "create_table_as_stmt":
         if node.query.WhichOneof("node") == "select_stmt":
             relation = work.query(node.query.select_stmt, outer)
             _check_visible_tenant(work, relation, node.into.rel, "new table")
         else:
-            work.report_unknown("CREATE TABLE AS EXECUTE is not followed")
+            work.report_unknown("CREATE TABLE AS EXECUTE is not analyzed")
     elif kind == "view_stmt":
         relation = work.query(node.query.select_stmt, outer)
         names = strings(node.aliases)
@@ -181,19 +181,19 @@ def _analyze(work: AnalysisContext, kind: str, node: Any, around: OuterContext) 
 def _check_visible_tenant(
     context: AnalysisContext, relation: RowSet, node: Any, noun: str, names: Sequence[str] = ()
 ) -> None:
-    """Reports a view or table whose rows do not say whose they are."""
+    """Report a view or table that does not return the tenant of its rows."""
     if not relation.has_tenant_rows or relation.has_unknown_tenant:
         return
-    called = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
-    if _check_tenant_named_column(context, relation, called, noun, node.location) or relation.tenant_constants:
+    output_names = [names[number] if number < len(names) else one.name for number, one in enumerate(relation.outputs)]
+    if _check_tenant_named_column(context, relation, output_names, noun, node.location) or relation.tenant_constants:
         return
-    shown = {called[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
-    grade = TenancyGrade.WARNING if noun == "view" or shown else TenancyGrade.ERROR
-    how = f"shows the tenant of its rows only as {', '.join(sorted(shown))}"
-    if not shown:
-        how = "does not show the tenant of its rows"
+    tenant_names = {output_names[number] for number in relation.tenants if not relation.outputs[number].is_hidden}
+    grade = TenancyGrade.WARNING if noun == "view" or tenant_names else TenancyGrade.ERROR
+    how = f"returns the tenant of its rows only as {', '.join(sorted(tenant_names))}"
+    if not tenant_names:
+        how = "does not return the tenant of its rows"
     message = f"the {noun} {node.relname} {how}: it has no column {context.tenant_column}"
-    fix = relation.expose_tenant if not shown and not names else None
+    fix = relation.expose_tenant if not tenant_names and not names else None
     context.report_issue(
         TenancyIssueKind.NO_TENANT_COLUMN, grade, message, node.location, relation=node.relname, fix=fix
     )
@@ -202,7 +202,10 @@ def _check_visible_tenant(
 def _check_tenant_named_column(
     context: AnalysisContext, relation: RowSet, alias: Sequence[str], noun: str, location: int
 ) -> bool:
-    """Reports a column that is called as the tenant's but does not hold the tenant; False where none is called so."""
+    """Report a column that has the name of the tenant column but does not hold the tenant.
+
+    Return False if no column has that name.
+    """
     if not relation.has_tenant_rows or relation.has_unknown_tenant or context.tenant_column not in alias:
         return False
     place = alias.index(context.tenant_column)
@@ -211,7 +214,7 @@ def _check_tenant_named_column(
     if place in relation.tenants:
         check_nullable_tenant(context, relation.outputs[place], f"{context.tenant_column} of the {noun}", location)
         return True
-    message = f"{context.tenant_column} of the {noun} is not the tenant of the rows read"
+    message = f"{context.tenant_column} of the {noun} is not the tenant of the source rows"
     retarget = relation.use_as_tenant
     fix = (lambda: retarget(place)) if retarget else None
     context.report_issue(TenancyIssueKind.WRONG_SOURCE, TenancyGrade.ERROR, message, location, fix=fix)
@@ -219,7 +222,7 @@ def _check_tenant_named_column(
 
 
 def _fix_statement(statement: ParsedStatement, facts: TenancyFacts) -> str | None:
-    """The statement with all that can be mended mended, None where that does not make it safe."""
+    """Return the statement with every possible fix applied, None if that does not make it safe."""
     node = type(statement.node)()
     node.CopyFrom(statement.node)
     work = analyze_node(statement.kind, node, facts)

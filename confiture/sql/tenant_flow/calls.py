@@ -1,4 +1,4 @@
-"""What the functions that a statement calls may read, and what of it changes from run to run."""
+"""Calls of functions: the tables that they can read, and results that change from run to run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READING_FUNCTIONS = re.compile(
 
 
 def check_calls(context: AnalysisContext, node: Any) -> None:
-    """Reports calls of functions that may read tables, or that nobody knows, and conditions that are left to chance."""
+    """Report calls of functions that can read tables or are unknown, and conditions on random values."""
     context.has_subqueries = context.has_windows = False
     nodes = list(inner_nodes(node))
     has_chance = any(type(one) is pb.FuncCall and _is_random(one) for one in nodes)
@@ -47,16 +47,16 @@ def _check_call(context: AnalysisContext, call: Any) -> None:
     own = _find_definitions(context.facts, schema, name)
     if own:
         if any(_can_read_tables(function) for function in own):
-            context.report_unknown(f"what {name}() reads is not followed", call.location)
+            context.report_unknown(f"the reads of {name}() are not analyzed", call.location)
         return
     if schema in (None, "pg_catalog", "public"):
-        known = load_built_in_functions()
+        built_in = load_built_in_functions()
         if _READING_FUNCTIONS.match(name):
             context.report_unknown(f"{name}() reads more than its arguments", call.location)
             return
-        if is_known_function(name) or name in known.volatile or name in known.not_volatile:
+        if is_known_function(name) or name in built_in.volatile or name in built_in.not_volatile:
             return
-    context.report_unknown(f"{name}() is not known: what it reads cannot be told", call.location)
+    context.report_unknown(f"{name}() is not a known function: it can read anything", call.location)
 
 
 def _find_definitions(facts: TenancyFacts, schema: str | None, name: str) -> list[Function]:
@@ -66,7 +66,7 @@ def _find_definitions(facts: TenancyFacts, schema: str | None, name: str) -> lis
 
 
 def _can_read_tables(function: Function) -> bool:
-    """Whether a function may read tables: SQL and PL/pgSQL need words for that."""
+    """Whether a function can read tables: in SQL and PL/pgSQL that needs certain keywords."""
     if function.language not in ("sql", "plpgsql") or function.body is None:
         return True
     return bool(_READING_WORDS.search(function.body))
@@ -76,7 +76,7 @@ def _check_random(context: AnalysisContext, condition: Any) -> None:
     for one in inner_nodes(condition, without="SelectStmt"):
         if type(one) is pb.FuncCall and _is_random(one):
             name = schema_and_name(one.funcname)[1]
-            context.report_unknown(f"a condition with {name}() takes other rows each time", one.location)
+            context.report_unknown(f"a condition with {name}() selects different rows each time", one.location)
 
 
 def _is_random(call: Any) -> bool:

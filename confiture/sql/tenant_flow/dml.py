@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, DELETE and MERGE: what they write, and by which rows."""
+"""INSERT, UPDATE, DELETE and MERGE: which rows they write, depending on which other rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.tenant_flow.update_delete import analyze_delete, analyze_upda
 
 
 def analyze_dml(context: AnalysisContext, kind: str, node: Any, outer: OuterContext) -> RowSet:
-    """Goes through a statement that changes rows, and gives what its RETURNING gives."""
+    """Analyze a statement that changes rows, and return the rows of its RETURNING."""
     outer = analyze_ctes(context, node, outer)
     if kind == "insert_stmt":
         return analyze_insert(context, node, outer)
@@ -24,5 +24,5 @@ def analyze_dml(context: AnalysisContext, kind: str, node: Any, outer: OuterCont
         return analyze_delete(context, node, outer)
     if kind == "merge_stmt":
         return analyze_merge(context, node, outer)
-    context.report_unknown(f"{kind} is not followed")
+    context.report_unknown(f"{kind} is not analyzed")
     return RowSet(is_complete=False)

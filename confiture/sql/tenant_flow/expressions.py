@@ -1,4 +1,4 @@
-"""Expressions as nodes: columns and constants, seen through casts; the equalities that conditions say."""
+"""Expressions as nodes: columns and constants, also behind casts; and the equalities in conditions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOSSLESS_CASTS = {
     **dict.fromkeys(_TEXT_TYPES, _TEXT_TYPES),
     "uuid": frozenset({"uuid", "text", "character varying"}),
 }
-"""Casts that keep different values different, by the type that is cast."""
+"""Casts that keep different values different, by source type."""
 _TYPE_NAMES = {
     "int2": "smallint",
     "int4": "integer",
@@ -34,24 +34,24 @@ _STRICT_OPERATORS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "~", "~~",
 
 
 class ExpressionReader:
-    """Reads expressions of one statement, given the sources that it has so far."""
+    """Reader of the expressions of one statement, given its sources so far."""
 
     def __init__(self, catalog: Catalog, sources: dict[int, FromSource]) -> None:
         self._catalog = catalog
         self._sources = sources
         self.scalars: dict[int, Node] = {}
-        """Subqueries that stand for a tenant, by their place."""
+        """Subqueries that return a tenant, by location."""
 
     def find_node(self, expression: Any, scope: NameScope, *, has_variables: bool = False) -> Node | None:
-        """The column or constant that an expression is, None where it is something else."""
+        """Return the column or constant that an expression is, None if it is something else."""
         kind = expression.WhichOneof("node")
         if kind == "column_ref":
             return self._find_column(expression.column_ref, scope, has_variables)
         if kind == "type_cast":
-            found = self.find_node(expression.type_cast.arg, scope, has_variables=has_variables)
-            if isinstance(found, ColumnRef) and not self._is_lossless_cast(found, expression.type_cast.type_name):
+            node = self.find_node(expression.type_cast.arg, scope, has_variables=has_variables)
+            if isinstance(node, ColumnRef) and not self._is_lossless_cast(node, expression.type_cast.type_name):
                 return None
-            return found
+            return node
         if kind == "a_const":
             return _parse_constant(expression.a_const)
         if kind == "param_ref":
@@ -63,7 +63,7 @@ class ExpressionReader:
         return None
 
     def find_type(self, node: Node) -> str:
-        """The type of a column, empty where it is not known."""
+        """Return the type of a column, empty if unknown."""
         if isinstance(node, ColumnRef) and node.source in self._sources:
             output = self._sources[node.source].find_output(node.key)
             return output.type if output else ""
@@ -72,9 +72,9 @@ class ExpressionReader:
     def equal_pairs(
         self, condition: Any, scope: NameScope, *, has_variables: bool = False, with_nulls: bool = False
     ) -> Iterator[Pair]:
-        """The equalities that hold where a condition (one of several joined by AND) is true.
+        """Return the equalities that hold if a condition (one of several joined by AND) is true.
 
-        Or those of IS NOT DISTINCT FROM (`with_nulls`), where two that are NULL count as equal.
+        With `with_nulls`, return those of IS NOT DISTINCT FROM instead, for which two NULLs are equal.
         """
         kind = condition.WhichOneof("node")
         if kind == "bool_expr" and condition.bool_expr.boolop == pb.OR_EXPR:
@@ -92,18 +92,18 @@ class ExpressionReader:
         else:
             sides = [(node.lexpr, right)]
         for one, other in sides:
-            found = (
+            nodes = (
                 self.find_node(one, scope, has_variables=has_variables),
                 self.find_node(other, scope, has_variables=has_variables),
             )
-            if found[0] is not None and found[1] is not None and self._can_compare(found[0], found[1]):
-                yield found[0], found[1]
+            if nodes[0] is not None and nodes[1] is not None and self._can_compare(nodes[0], nodes[1]):
+                yield nodes[0], nodes[1]
 
     def _pairs_in_all(
         self, alternatives: Sequence[Any], scope: NameScope, has_variables: bool, with_nulls: bool
     ) -> Iterator[Pair]:
-        """The equalities that hold whichever of some conditions is true."""
-        found = [
+        """Return the equalities that hold whichever of the alternatives is true."""
+        pairs_by_alternative = [
             [
                 pair
                 for part in flatten_and(one)
@@ -111,11 +111,11 @@ class ExpressionReader:
             ]
             for one in alternatives
         ]
-        others = [{frozenset(pair) for pair in pairs} for pairs in found[1:]]
-        return (pair for pair in found[0] if all(frozenset(pair) in pairs for pairs in others))
+        others = [{frozenset(pair) for pair in pairs} for pairs in pairs_by_alternative[1:]]
+        return (pair for pair in pairs_by_alternative[0] if all(frozenset(pair) in pairs for pairs in others))
 
     def null_rejecting_sources(self, condition: Any, scope: NameScope) -> Iterator[int]:
-        """The sources without whose row a condition (one of several joined by AND) cannot be true."""
+        """Return the sources that must have a row for a condition (one of several joined by AND) to be true."""
         kind = condition.WhichOneof("node")
         sides: list[Any] = []
         if kind == "a_expr" and condition.a_expr.kind in (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_LIKE):
@@ -125,28 +125,28 @@ class ExpressionReader:
             sides = [condition.null_test.arg]
         for side in sides:
             if side.WhichOneof("node") in ("column_ref", "type_cast"):
-                found = self.find_node(side, scope)
-                if isinstance(found, ColumnRef):
-                    yield found.source
+                node = self.find_node(side, scope)
+                if isinstance(node, ColumnRef):
+                    yield node.source
 
     def _find_column(self, node: Any, scope: NameScope, has_variables: bool) -> Node | None:
         if any(part.WhichOneof("node") != "string" for part in node.fields):
             return None
         parts = strings(node.fields)
-        found = scope.resolve(parts)
-        if found is None and has_variables and scope.find_item(parts[0]) is None:
+        column = scope.resolve(parts)
+        if column is None and has_variables and scope.find_item(parts[0]) is None:
             return TenantConstant(f"variable {'.'.join(parts)}")
-        return found
+        return column
 
     def _is_lossless_cast(self, column: ColumnRef, type_name: Any) -> bool:
         if type_name.typmods or type_name.array_bounds:
             return False
         name = strings(type_name.names)[-1]
-        known = self.find_type(column)
-        return _TYPE_NAMES.get(name, name) in _LOSSLESS_CASTS.get(known.split("(")[0], {known})
+        source_type = self.find_type(column)
+        return _TYPE_NAMES.get(name, name) in _LOSSLESS_CASTS.get(source_type.split("(")[0], {source_type})
 
     def _can_compare(self, left: Node, right: Node) -> bool:
-        """Whether equality of the two says that the values are the same, not only alike."""
+        """Whether equality of the two means identical values, not only values that compare equal."""
         types = [self.find_type(node).split("(")[0] for node in (left, right)]
         if "" in types or types[0] == types[1]:
             return True
@@ -191,12 +191,12 @@ def _parse_constant(node: Any) -> TenantConstant | None:
 
 
 def find_subqueries(expression: Any) -> Iterator[Any]:
-    """The SubLinks of an expression, without those inside of others."""
+    """Return the SubLinks of an expression, without those nested in others."""
     return (one for one in inner_nodes(expression, without="SelectStmt") if isinstance(one, pb.SubLink))
 
 
 def find_aggregates(expression: Any) -> Iterator[Any]:
-    """The calls of aggregates in an expression, without those in subqueries."""
+    """Return the calls of aggregates in an expression, without those in subqueries."""
     for one in inner_nodes(expression, without="SelectStmt"):
         if type(one) is pb.FuncCall and not one.HasField("over") and is_aggregate(one):
             yield one
@@ -205,7 +205,7 @@ def find_aggregates(expression: Any) -> Iterator[Any]:
 
 
 def is_aggregate(call: Any) -> bool:
-    """Whether a FuncCall is one of an aggregate that comes with PostgreSQL."""
+    """Whether a FuncCall calls a built-in aggregate."""
     return bool(call.agg_star or call.agg_within_group or strings(call.funcname)[-1] in _AGGREGATES)
 
 
@@ -231,5 +231,5 @@ _WINDOWS = frozenset(
 
 
 def is_known_function(name: str) -> bool:
-    """Whether a name is that of an aggregate or window function that comes with PostgreSQL."""
+    """Whether a name is that of a built-in aggregate or window function."""
     return name in _AGGREGATES or name in _WINDOWS

@@ -1,4 +1,4 @@
-"""What the catalog and the settings say of tables and functions, looked up once."""
+"""Facts about tables and functions from the catalog and the settings, computed once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Fact = TypeVar("_Fact")
 
 @dataclass(slots=True)
 class TenancyFacts:
-    """Which tables are tenants', which keys they have, which functions a name means. The catalog must stay as it is."""
+    """Facts about tables and functions: tenant columns, keys and definitions. The catalog must not change."""
 
     catalog: Catalog
     tenancy: TenancySettings
@@ -27,27 +27,27 @@ class TenancyFacts:
     _functions: dict[str, list[Function]] | None = None
 
     def tenant_column(self, table: Table) -> str | None:
-        """The column by which its rows name their tenant."""
+        """Return the tenant column of a table, None if it has none."""
         return _compute_once(self._columns, table, lambda: tenant_column(table, self.catalog, self.tenancy))
 
     def tenant_foreign_key(self, table: Table) -> Constraint | None:
-        """The foreign key by which it belongs to tenants where it has no such column."""
+        """Return the foreign key by which a table without tenant column belongs to tenants."""
         return _compute_once(
             self._tenant_foreign_keys, table, lambda: tenant_foreign_key(table, self.catalog, self.tenancy)
         )
 
     def unique_keys(self, table: Table) -> tuple[frozenset[str], ...]:
-        """Its unique keys."""
+        """Return the unique keys of a table."""
         return _compute_once(
             self._keys, table, lambda: () if self.catalog.has_inheritance_children(table) else table.unique_keys()
         )
 
     def foreign_keys(self, table: Table) -> tuple[Constraint, ...]:
-        """The foreign keys that hold for all of its rows."""
+        """Return the foreign keys that hold for all rows of a table."""
         return () if self.catalog.has_inheritance_children(table) else table.foreign_keys
 
     def rows(self, table: Table) -> RowSet:
-        """Its rows, as queries read them."""
+        """Return the rows of a table as queries read them."""
         return _compute_once(self._rows, table, lambda: self._make_rows(table))
 
     def _make_rows(self, table: Table) -> RowSet:
@@ -62,15 +62,15 @@ class TenancyFacts:
         ]
         tenant = self.tenant_column(table)
         if tenant is not None:
-            place = [column.name for column in table.columns].index(tenant)
-            return RowSet(outputs=tuple(outputs), has_tenant_rows=True, tenants=frozenset({place}))
+            position = [column.name for column in table.columns].index(tenant)
+            return RowSet(outputs=tuple(outputs), has_tenant_rows=True, tenants=frozenset({position}))
         if self.tenant_foreign_key(table):
             outputs.append(RowColumn(name=VIRTUAL, origin=ColumnOrigin((), table.name, VIRTUAL), is_hidden=True))
             return RowSet(outputs=tuple(outputs), has_tenant_rows=True, tenants=frozenset({len(outputs) - 1}))
         return RowSet(outputs=tuple(outputs))
 
     def functions(self, name: str) -> list[Function]:
-        """The functions of that name, in whatever schema."""
+        """Return the functions with that name, in all schemas."""
         if self._functions is None:
             self._functions = {}
             for signature, function in self.catalog.functions.items():

@@ -1,7 +1,8 @@
-"""Whether tenants stay apart where relations meet: joins, WHERE, and the subqueries in expressions.
+"""Tenant isolation where relations are combined: joins, WHERE, and subqueries in expressions.
 
-Of the rows that come out of a join it is known which nodes hold the tenant of a row, or NULL (the members). All that
-do hold one in a row hold the same, and the rows of a tenant are the same whether other tenants have rows or not.
+For the rows of a join, the analysis knows the nodes that hold the tenant of the row, or NULL (the members). All members
+that are not NULL in a row have the same value, and the rows of a tenant do not depend on whether other tenants have
+rows.
 """
 
 from __future__ import annotations
@@ -33,36 +34,38 @@ _ROW = re.compile(r"variable (?:new|old)\.")
 
 @dataclass(frozen=True, slots=True)
 class _WhereClause:
-    """What WHERE says. `as_joins` are the locations of the subqueries that `memberships` join."""
+    """The conditions of WHERE. `as_joins` are the locations of the subqueries that `memberships` join."""
 
     memberships: Sequence[FromLeaf]
     pairs: Sequence[Pair]
     null_rejecting: frozenset[int]
-    """The sources without whose row it is not true."""
+    """The sources that must have a row for the WHERE to be true."""
     as_joins: frozenset[int]
 
 
 @dataclass(slots=True)
 class FromAnalyzer:
-    """FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
+    """Analyzer of FROM and WHERE of a query, UPDATE or DELETE. `holder` is the node of the tree that has the WHERE."""
 
     context: AnalysisContext
     scope: NameScope
     outer: OuterContext
     holder: Any
     is_plain: bool = True
-    """Whether each of its rows comes out as a row of its own: conditions from around then come in time."""
+    """Whether each row is returned as its own row, so that conditions of the outer query still apply to it."""
     own: frozenset[int] = frozenset()
     null_safe_pairs: list[Pair] = field(default_factory=list)
     correction: tuple[Any, str] | None = None
-    """The node and its field that get a missing condition; None for the WHERE of `holder`."""
+    """The node and the field that get a missing condition; None for the WHERE of `holder`."""
 
     def node(self, expression: Any) -> Node | None:
-        """The column or constant that an expression is."""
+        """Return the column or constant that an expression is."""
         return self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
 
     def run(self, trees: Sequence[Tree], leak: TenancyIssueKind = TenancyIssueKind.JOIN) -> TenantState:
-        """What comes out of FROM and WHERE. `leak` is what a missing equality with the first tree is."""
+        """Analyze FROM and WHERE and return the state of their rows. `leak` is the issue kind of a missing equality
+        with the first tree.
+        """
         where = self._read_where()
         trees = [*trees, *where.memberships]
         if not trees:
@@ -77,7 +80,7 @@ class FromAnalyzer:
         return self.apply_subqueries(self.holder.where_clause, state, where.as_joins)
 
     def _read_where(self) -> _WhereClause:
-        """Reads the conditions of WHERE. Adds to `null_safe_pairs`."""
+        """Return the conditions of WHERE. Extend `null_safe_pairs`."""
         expressions, scope = self.context.expressions, self.scope
         memberships: list[FromLeaf] = []
         pairs: list[Pair] = []
@@ -92,30 +95,30 @@ class FromAnalyzer:
                 as_joins.add(condition.sub_link.location)
                 memberships.append(member_of[0])
                 pairs += member_of[1]
-        # an equality of NULL is not true
+        # an equality with NULL is not true
         refused.update(side.source for pair in pairs for side in pair if isinstance(side, ColumnRef))
         return _WhereClause(memberships, pairs, frozenset(refused), frozenset(as_joins))
 
     def _parse_membership(self, condition: Any) -> tuple[FromLeaf, list[Pair]] | None:
-        """`x IN (SELECT ...)` as a join; None for other conditions."""
+        """Return `x IN (SELECT ...)` as a join; None for other conditions."""
         if condition.WhichOneof("node") != "sub_link" or condition.sub_link.sub_link_type != pb.ANY_SUBLINK:
             return None
         link = condition.sub_link
         if link.oper_name and strings(link.oper_name)[-1] != "=":
             return None
-        around = self.outer.nested(self.scope, is_joined=True)
-        relation = self.context.query(link.subselect.select_stmt, around)
+        outer = self.outer.nested(self.scope, is_joined=True)
+        relation = self.context.query(link.subselect.select_stmt, outer)
         source = self.context.add_source("IN", _hide_names(relation), link)
-        tested = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
+        operands = link.testexpr.row_expr.args if link.testexpr.WhichOneof("node") == "row_expr" else [link.testexpr]
         pairs: list[Pair] = []
-        for expression, key in zip(tested, source.keys, strict=False):
+        for expression, key in zip(operands, source.keys, strict=False):
             node = self.context.expressions.find_node(expression, self.scope, has_variables=self.outer.has_variables)
             if node is not None:
                 pairs.append((node, ColumnRef(source.number, key)))
         return FromLeaf(source), pairs
 
     def _combine(self, tree: Tree, equal: EquivalenceClasses, refused: frozenset[int]) -> TenantState:
-        """What comes out of a tree, of the rows for which `equal` holds and that have a row of each of `refused`."""
+        """Return the state of the rows of a tree for which `equal` holds and that have a row of each of `refused`."""
         if isinstance(tree, FromLeaf):
             relation = tree.source.relation
             return TenantState(
@@ -139,20 +142,22 @@ class FromAnalyzer:
             reads = self._check_tenants_meet(tree, left, right, inside)
             members = self._after_full(tree, left, right, inside)
         else:
-            kept, added = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
+            preserved, nullable = (tree.left, tree.right) if kind == "left" else (tree.right, tree.left)
             inside = equal.with_pairs(tree.pairs)
-            left = self._combine(kept, equal, refused)
-            right = self._combine(added, inside, tree.null_rejecting)
+            left = self._combine(preserved, equal, refused)
+            right = self._combine(nullable, inside, tree.null_rejecting)
             inside = inside.with_pairs(self._null_safe_tenant_pairs(tree))
-            self.context.nullable.update(added.sources)
+            self.context.nullable.update(nullable.sources)
             reads = self._check_tenants_meet(tree, left, right, inside)
-            members = self._nodes_after_left_join(kept, added, left, right, inside)
+            members = self._nodes_after_left_join(preserved, nullable, left, right, inside)
         if tree.node is not None:
             return self.apply_subqueries(tree.node.quals, TenantState(reads, members), frozenset(), tree.scope)
         return TenantState(reads, members if reads else frozenset())
 
     def _null_safe_tenant_pairs(self, tree: FromJoin) -> list[Pair]:
-        """The equalities by IS NOT DISTINCT FROM that tie tenants: where both are NULL the rows are no tenant's."""
+        """Return the equalities by IS NOT DISTINCT FROM that bind tenants: rows for which both sides are NULL belong to
+        no tenant.
+        """
         loose = tree.null_safe_pairs if tree.node is not None else self.null_safe_pairs
         return [
             pair
@@ -184,12 +189,12 @@ class FromAnalyzer:
         for one, other, side in ((left, right, tree.right), (right, left, tree.left)):
             if one.has_tenant_rows and not other.has_tenant_rows:
                 members = one.tenant_columns | _single_node(inside.closure(one.tenant_columns), side.sources)
-        found = [
+        merged_nodes = [
             merged
             for merged, one, other in tree.merged
             if _has_member(one, left, members) and _has_member(other, right, members)
         ]
-        return members | frozenset(found)
+        return members | frozenset(merged_nodes)
 
     def _leaves(self, tree: Tree) -> Iterable[Any]:
         return (self.context.sources[number] for number in tree.sources if number in self.context.sources)
@@ -197,7 +202,7 @@ class FromAnalyzer:
     def _check_tenants_meet(
         self, tree: FromJoin, left: TenantState, right: TenantState, equal: EquivalenceClasses
     ) -> bool:
-        """Whether tenants' rows are in a join; reports it where nothing keeps them apart."""
+        """Return whether a join reads tenants' rows; report it if nothing isolates the tenants."""
         if (
             left.has_tenant_rows
             and right.has_tenant_rows
@@ -212,23 +217,23 @@ class FromAnalyzer:
         add_condition(*(self.correction or (self.holder, "where_clause")), condition)
 
     def _within_outer_query(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> TenantState:
-        """The same for a subquery that must belong to the tenant of the rows of the query around it."""
+        """Return the state of a subquery, which must match the tenant of the rows of the outer query."""
         scope = self.outer.scope
         if not state.has_tenant_rows or not state.tenant_columns or scope is None or state.is_fixed(self.own):
             return state
-        around = _scope_members(scope, self.context)
-        if not around:
+        outer_members = _scope_members(scope, self.context)
+        if not outer_members:
             return state
-        outside = TenantState(True, around)
+        outside = TenantState(True, outer_members)
         if is_same_tenant(self.context, state, outside, equal):
             return TenantState(True, equal.closure(state.tenant_columns))
         if self.outer.is_joined and (self.is_plain or not self._is_correlated(equal)):
             return state
-        self._report_subquery(state, around, tree, equal)
-        return TenantState(True, state.tenant_columns | around)
+        self._report_subquery(state, outer_members, tree, equal)
+        return TenantState(True, state.tenant_columns | outer_members)
 
     def _check_trigger(self, state: TenantState, tree: Tree, equal: EquivalenceClasses) -> None:
-        """Reports what a trigger finds by the row that was written, but not by the tenant of that row."""
+        """Report a trigger that finds rows by the values of the written row, but not by its tenant."""
         if not self.outer.is_trigger:
             return
         by_row = [one for one in equal.nodes() if isinstance(one, TenantConstant) and _ROW.match(one.text)]
@@ -236,7 +241,7 @@ class FromAnalyzer:
             return
         source = representative_source(self.context, tree, state)
         grade, how = mismatch_grade(self.context, equal, self.own, frozenset())
-        message = f"the trigger finds rows of {source.label} without the {self.context.tenant_column} of its row: {how}"
+        message = f"the trigger reads {source.label} without the {self.context.tenant_column} of its row: {how}"
         self.context.report_issue(TenancyIssueKind.CROSS_WRITE, grade, message, relation=source.table_or_alias)
 
     def _is_correlated(self, equal: EquivalenceClasses) -> bool:
@@ -263,43 +268,43 @@ class FromAnalyzer:
     def apply_subqueries(
         self, expression: Any, state: TenantState, seen: Iterable[int] = (), scope: NameScope | None = None
     ) -> TenantState:
-        """Goes through the subqueries of an expression that is evaluated for each row of `state`."""
+        """Analyze the subqueries of an expression that is evaluated for each row of `state`."""
         if not self.context.has_subqueries or expression.WhichOneof("node") is None:
             return state
-        known = set(seen)
+        joined = set(seen)
         for link in find_subqueries(expression):
-            if link.location in known:
+            if link.location in joined:
                 continue
-            around = self.outer.nested(scope or self.scope)
-            if self._is_of_same_tenant(link, around, state):
+            outer = self.outer.nested(scope or self.scope)
+            if self._is_of_same_tenant(link, outer, state):
                 continue
-            relation = self.context.query(link.subselect.select_stmt, around)
+            relation = self.context.query(link.subselect.select_stmt, outer)
             state = self._after_subquery(link, relation, state)
         return state
 
     def _is_of_same_tenant(self, link: Any, around: OuterContext, state: TenantState) -> bool:
         """Whether a test such as `(tenant_id, id) NOT IN (SELECT tenant_id, ...)` compares the tenants of rows.
 
-        A tenant that is NULL makes the test unknown, so there must be none.
+        If a tenant is NULL, the test is unknown, so that must be excluded.
         """
         operators = {pb.ANY_SUBLINK: "=", pb.ALL_SUBLINK: "<>"}
         operator = strings(link.oper_name)[-1] if link.oper_name else "="
         if operators.get(link.sub_link_type) != operator or not state.tenant_columns or around.scope is None:
             return False
-        tested = [link.testexpr]
+        operands = [link.testexpr]
         if link.testexpr.WhichOneof("node") == "row_expr":
-            tested = list(link.testexpr.row_expr.args)
+            operands = list(link.testexpr.row_expr.args)
         inside = self.outer.nested(around.scope, is_joined=True)
         relation = self.context.query(link.subselect.select_stmt, inside)
         for number in sorted(relation.tenants):
             output = relation.outputs[number]
-            if output.is_hidden or number >= len(tested):
+            if output.is_hidden or number >= len(operands):
                 continue
-            node = self.context.expressions.find_node(tested[number], around.scope)
+            node = self.context.expressions.find_node(operands[number], around.scope)
             if node is None or node not in state.tenant_columns:
                 continue
             if output.is_nullable or not null_means_no_tenant(self.context, node):
-                message = f"where {self.context.tenant_column} is NULL, NOT IN depends on the rows of other tenants"
+                message = f"if {self.context.tenant_column} is NULL, NOT IN depends on the rows of other tenants"
                 self.context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.WARNING, message, link.location)
             return True
         return False
@@ -321,13 +326,13 @@ class FromAnalyzer:
             return TenantState(True, frozenset({node}))
         if state.has_tenant_rows and not state.tenant_columns:
             return state
-        message = "the subquery reads rows of all tenants, or of another than the query around it"
+        message = "the subquery reads rows of all tenants, or of another tenant than the outer query"
         self.context.report_issue(TenancyIssueKind.JOIN, TenancyGrade.ERROR, message, link.location)
         return TenantState(True, state.tenant_columns)
 
 
 def _join_from_items(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
-    """The items of FROM as one tree."""
+    """Return the items of FROM as one tree."""
     tree = trees[0]
     for other in trees[1:]:
         tree = FromJoin("inner", tree, other, issue_kind=leak)
@@ -335,17 +340,17 @@ def _join_from_items(trees: Sequence[Tree], leak: TenancyIssueKind) -> Tree:
 
 
 def _add_equal_members(state: TenantState, equal: EquivalenceClasses) -> TenantState:
-    """The same rows: what equals one of their members is one too."""
+    """Add the nodes that equal a member to the members: the rows are the same."""
     return TenantState(state.has_tenant_rows, equal.closure(state.tenant_columns)) if state.has_tenant_rows else state
 
 
 def _hide_names(relation: RowSet) -> RowSet:
-    """A relation whose columns no name reaches, as those of a subquery in an expression."""
+    """Return a relation whose columns cannot be named, like those of a subquery in an expression."""
     return replace(relation, expose_tenant=None)
 
 
 def _reduce_join_kind(tree: FromJoin, refused: frozenset[int]) -> str:
-    """The kind of a join, given that rows must have a row of each of `refused`."""
+    """Return the effective kind of a join if its rows must have a row of each of `refused`."""
     keeps_left = tree.kind in ("left", "full") and not refused & tree.right.sources
     keeps_right = tree.kind in ("right", "full") and not refused & tree.left.sources
     if keeps_left and keeps_right:
@@ -360,9 +365,9 @@ def _columns(members: Iterable[Node], sources: frozenset[int]) -> frozenset[Node
 
 
 def _single_node(nodes: Iterable[Node], sources: frozenset[int]) -> frozenset[Node]:
-    """The one node of these sources; none where there are several, which rows without a match may have different."""
-    found = _columns(nodes, sources)
-    return found if len(found) == 1 else frozenset()
+    """Return the only node of these sources; none if there are several, whose values can differ in unmatched rows."""
+    columns = _columns(nodes, sources)
+    return columns if len(columns) == 1 else frozenset()
 
 
 def _has_member(node: Node, side: TenantState, members: frozenset[Node]) -> bool:
@@ -370,9 +375,11 @@ def _has_member(node: Node, side: TenantState, members: frozenset[Node]) -> bool
 
 
 def _scope_members(scope: NameScope, work: AnalysisContext) -> frozenset[Node]:
-    """The tenants of what a scope names; where that reads none, of the scope around it."""
-    found = [work.sources[number] for number in scope.sources() if number in work.sources]
-    members = frozenset(node for source in found if source.relation.has_tenant_rows for node in source.tenant_columns())
+    """Return the tenant nodes of the relations of a scope, or of the outer scope if these read none."""
+    sources = [work.sources[number] for number in scope.sources() if number in work.sources]
+    members = frozenset(
+        node for source in sources if source.relation.has_tenant_rows for node in source.tenant_columns()
+    )
     if members or scope.outer is None:
         return members
     return _scope_members(scope.outer, work)

@@ -1,4 +1,4 @@
-"""FROM: the relations that it names, as a tree of joins."""
+"""The relations of FROM, as a tree of joins."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from confiture.sql.tenant_tables import find_matching_pattern, is_tenant_table_n
 
 @dataclass(slots=True)
 class FromLeaf:
-    """A relation."""
+    """A leaf of the tree: one relation."""
 
     source: FromSource
 
     @property
     def sources(self) -> frozenset[int]:
-        """Its number."""
+        """The number of the source."""
         return frozenset({self.source.number})
 
 
 @dataclass(slots=True)
 class FromJoin:
-    """Two trees joined. `kind` is `inner`, `left`, `right` or `full`, `node` the JoinExpr, None for a comma.
+    """A join of two trees. `kind` is `inner`, `left`, `right` or `full`; `node` is the JoinExpr, None for a comma.
 
-    `merged` are columns of USING or NATURAL in a full join: the column, and what it is of either side.
+    `merged` are the columns of USING or NATURAL in a full join: the merged column, and the columns of both sides.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class FromJoin:
     merged: Sequence[tuple[Node, Node, Node]] = ()
     issue_kind: TenancyIssueKind = TenancyIssueKind.JOIN
     null_safe_pairs: Sequence[Pair] = ()
-    """The equalities where two that are NULL count as equal."""
+    """The equalities for which two NULLs are equal."""
     sources: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,12 +61,14 @@ _KINDS = {pb.JOIN_INNER: "inner", pb.JOIN_LEFT: "left", pb.JOIN_RIGHT: "right", 
 def build_from_tree(
     context: AnalysisContext, node: Any, before: Sequence[ScopeItem], outer: OuterContext
 ) -> tuple[Tree, list[ScopeItem]]:
-    """The tree of one item of FROM, and what its names offer. `before` are the items that LATERAL sees."""
+    """Return the tree of an item of FROM, and the names that it defines. `before` are the items that LATERAL can refer
+    to.
+    """
     kind = node.WhichOneof("node")
     if kind == "join_expr":
         return _build_join(context, node.join_expr, before, outer)
     if kind == "range_table_sample":
-        context.report_unknown("TABLESAMPLE picks rows at random", node.range_table_sample.location)
+        context.report_unknown("TABLESAMPLE selects random rows", node.range_table_sample.location)
         return build_from_tree(context, node.range_table_sample.relation, before, outer)
     if kind == "range_var":
         source = resolve_range_var(context, node.range_var, outer)
@@ -84,7 +86,7 @@ def build_from_tree(
 
 
 def with_column_names(relation: RowSet, names: Sequence[str]) -> RowSet:
-    """A relation with its columns called so, as far as the names reach."""
+    """Return a relation with its columns renamed; columns without a new name keep theirs."""
     if not names:
         return relation
     outputs = [
@@ -95,25 +97,27 @@ def with_column_names(relation: RowSet, names: Sequence[str]) -> RowSet:
 
 
 def resolve_range_var(context: AnalysisContext, node: Any, outer: OuterContext) -> FromSource:
-    """What a RangeVar names: a WITH query, a table or a view."""
+    """Return the relation that a RangeVar names: a CTE, a table or a view."""
     alias = node.alias.aliasname or node.relname
     columns = strings(node.alias.colnames)
     if not node.schemaname and node.relname in outer.ctes:
         return context.add_source(alias, with_column_names(outer.ctes[node.relname], columns), node)
-    found = context.facts.catalog.relation(node.schemaname or None, node.relname)
-    if isinstance(found, Table):
-        return context.add_source(alias, with_column_names(context.facts.rows(found), columns), node, found)
-    if isinstance(found, View):
-        return context.add_source(alias, with_column_names(_view_rows(context, found, node), columns), node)
+    relation = context.facts.catalog.relation(node.schemaname or None, node.relname)
+    if isinstance(relation, Table):
+        return context.add_source(alias, with_column_names(context.facts.rows(relation), columns), node, relation)
+    if isinstance(relation, View):
+        return context.add_source(alias, with_column_names(_view_rows(context, relation, node), columns), node)
     return context.add_source(alias, with_column_names(_unknown_relation(context, node), columns), node)
 
 
 def _unknown_relation(context: AnalysisContext, node: Any) -> RowSet:
-    """A relation that the catalog does not have. Where the patterns fit its name, it is a tenants' table."""
+    """Return a relation that is not in the catalog. If the patterns of tenant tables match its name, it is a tenant
+    table.
+    """
     if node.schemaname in ("pg_catalog", "information_schema") or node.relname.startswith("pg_"):
         return RowSet(is_complete=False)
     name = QualifiedName(node.schemaname or "public", node.relname)
-    context.report_unknown(f"{name} is not in the DDL: its columns and keys are not known", node.location, str(name))
+    context.report_unknown(f"{name} is not in the DDL: its columns and keys are unknown", node.location, str(name))
     if context.facts.tenancy.tables and is_tenant_table_name(name, context.facts.tenancy):
         outputs = (RowColumn(name=context.tenant_column),)
         return RowSet(outputs=outputs, is_complete=False, has_tenant_rows=True, tenants=frozenset({0}))
@@ -121,7 +125,7 @@ def _unknown_relation(context: AnalysisContext, node: Any) -> RowSet:
 
 
 def _view_rows(context: AnalysisContext, view: View, node: Any) -> RowSet:
-    """The rows of a view, by its query; those of a materialized one that shows the tenant, by that column."""
+    """Return the rows of a view by its query, or of a materialized view by its tenant column, if it has one."""
     column = context.tenant_column
     if (
         view.materialized
@@ -135,27 +139,29 @@ def _view_rows(context: AnalysisContext, view: View, node: Any) -> RowSet:
         inner = context.of_view()
         tree = query_tree(view)
         check_calls(inner, tree)
-        found = with_column_names(inner.query(tree, OuterContext()), view.columns)
-        context.views[view.name] = replace(found, expose_tenant=None, use_as_tenant=None)
+        relation = with_column_names(inner.query(tree, OuterContext()), view.columns)
+        context.views[view.name] = replace(relation, expose_tenant=None, use_as_tenant=None)
         worst = [issue for issue in inner.issues if issue.grade is TenancyGrade.ERROR] or inner.issues
         for issue in worst[:1]:
             context.report_issue(
                 issue.kind, issue.grade, f"view {view.name}: {issue.message}", node.location, relation=str(view.name)
             )
         context.proofs.update(inner.proofs)
-    known = context.views[view.name]
-    if known is None:
-        context.report_unknown(f"view {view.name} reads itself", node.location)
+    rows = context.views[view.name]
+    if rows is None:
+        context.report_unknown(f"view {view.name} refers to itself", node.location)
         return RowSet(is_complete=False)
-    return known
+    return rows
 
 
 def _function_source(context: AnalysisContext, node: Any) -> FromSource:
-    """Functions in FROM make rows of what they are given, nothing of tenants; what they call is looked at elsewhere."""
+    """Return the rows of a function in FROM: they derive from its arguments, not from tenants. Its calls are checked
+    elsewhere.
+    """
     kind = node.WhichOneof("node")
     inner = getattr(node, kind)
     if any(True for _ in find_subqueries(inner)):
-        context.report_unknown("a subquery within a function of FROM")
+        context.report_unknown("a subquery inside a function in FROM is not analyzed")
     alias, names = inner.alias.aliasname, strings(inner.alias.colnames)
     if kind == "range_function":
         if inner.coldeflist:
@@ -177,7 +183,7 @@ def _build_join(
         other = {name for name, _ in NameScope(there).expand_star()}
         names = tuple(name for name, _ in NameScope(here).expand_star() if name in other)
         if not (NameScope(here).is_star_complete() and NameScope(there).is_star_complete()):
-            context.report_unknown("NATURAL JOIN of relations whose columns are not known")
+            context.report_unknown("NATURAL JOIN of relations whose columns are unknown")
     shared = [(name, NameScope(here).resolve((name,)), NameScope(there).resolve((name,))) for name in names]
     using = [(name, one, other) for name, one, other in shared if one is not None and other is not None]
     pairs: list[Pair] = [(one, other) for _, one, other in using]
@@ -198,7 +204,7 @@ def _build_join(
 def _merge_using_columns(
     context: AnalysisContext, kind: str, using: Sequence[tuple[str, Node, Node]], items: list[ScopeItem]
 ) -> tuple[list[ScopeItem], list[tuple[Node, Node, Node]]]:
-    """The items of a join by USING: in front the columns that it made of two, which bare names then mean."""
+    """Return the items of a join by USING, preceded by the merged columns, which unqualified names refer to."""
     if not using:
         return items, []
     merged: list[tuple[Node, Node, Node]] = []

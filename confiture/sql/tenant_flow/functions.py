@@ -1,4 +1,4 @@
-"""The bodies of functions and DO blocks: the statements in them, and SQL that is put together when they run."""
+"""The bodies of functions and DO blocks: their statements, and dynamic SQL."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from confiture.sql.tenant_flow.context import AnalysisContext
 from confiture.text import cut
 
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
-# the parser writes the two rows of a trigger with brackets too many
+# the parser closes too many brackets after the NEW and OLD rows of a trigger
 _BROKEN_JSON = re.compile(r",\{\}\}(?=[,\]])")
 _EMBEDDED, _EXPRESSION = 0, 2
-"""The parse modes of statements and of expressions; those above are of assignments."""
+"""The parse modes of statements and of expressions; higher numbers are assignments."""
 _STATEMENTS_WITHOUT_RESULT = frozenset(
     {
         "PLpgSQL_stmt_execsql",
@@ -29,14 +29,14 @@ _STATEMENTS_WITHOUT_RESULT = frozenset(
         "PLpgSQL_stmt_return_query",
     }
 )
-"""The statements that neither put rows into variables nor choose by them what to do."""
+"""The statements that neither assign rows to variables nor branch on them."""
 
 
 class BodyStatement(NamedTuple):
-    """A statement of a body, or a query in one of its expressions, as a tree of that kind.
+    """A statement of a body, or a query in one of its expressions, as a parsed tree.
 
-    `offset` is where the text that its locations count in begins (in characters of the statement that has the body);
-    None where that is not known. Rows that it `is_result_kept` go into variables, or decide what the body does.
+    `offset` is the start of the text that its locations refer to (in characters of the statement that has the body);
+    None if unknown. `is_result_kept` is whether its rows are assigned to variables, or decide what the body does.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class BodyStatement(NamedTuple):
 
 
 def find_body_statements(context: AnalysisContext, text: str, node: Any, kind: str) -> Iterator[BodyStatement]:
-    """What is in the body of CREATE FUNCTION or DO, in order; reports what cannot be looked into."""
+    """Return the statements in the body of CREATE FUNCTION or DO, in order; report what cannot be analyzed."""
     language, body = _language_and_body(node.options if kind == "create_function_stmt" else node.args)
     if kind == "do_stmt":
         language = language or "plpgsql"
@@ -57,16 +57,16 @@ def find_body_statements(context: AnalysisContext, text: str, node: Any, kind: s
     elif language == "plpgsql":
         yield from _plpgsql_statements(context, text)
     else:
-        context.report_unknown(f"the body is in {language or 'a language that is not named'}, which is not followed")
+        context.report_unknown(f"the body is in {language or 'an unnamed language'}, which is not analyzed")
 
 
 def is_trigger_function(node: Any) -> bool:
-    """Whether CREATE FUNCTION makes a trigger function."""
+    """Whether CREATE FUNCTION creates a trigger function."""
     return node.DESCRIPTOR.name == "CreateFunctionStmt" and strings(node.return_type.names)[-1:] == ("trigger",)
 
 
 def is_security_definer(node: Any) -> bool:
-    """Whether CREATE FUNCTION makes one that reads with the rights of its owner."""
+    """Whether CREATE FUNCTION creates a SECURITY DEFINER function."""
     return any(
         item.def_elem.defname == "security" and item.def_elem.arg.boolean.boolval
         for item in getattr(node, "options", ())
@@ -86,7 +86,7 @@ def _language_and_body(items: Any) -> tuple[str, str]:
 
 
 def _atomic_statements(body: Any) -> Iterator[BodyStatement]:
-    """The statements of RETURN or BEGIN ATOMIC, which are parsed with the statement around them."""
+    """Return the statements of RETURN or BEGIN ATOMIC, which are parsed together with CREATE FUNCTION."""
     if body.WhichOneof("node") == "list":
         for group in body.list.items:
             for item in group.list.items:
@@ -100,7 +100,7 @@ def _parse_body(
     try:
         statements = parse_sql(text).stmts
     except (postgast.PgQueryError, DecodeError):
-        context.report_unknown("a statement of the body does not parse by itself")
+        context.report_unknown("a statement of the body cannot be parsed")
         return
     for raw in statements:
         kind = raw.stmt.WhichOneof("node")
@@ -109,32 +109,32 @@ def _parse_body(
 
 
 def _find_offset(text: str, part: str, start: int = 0) -> int | None:
-    place = text.find(part, start)
-    return place if place >= 0 else None
+    position = text.find(part, start)
+    return position if position >= 0 else None
 
 
 def _plpgsql_statements(context: AnalysisContext, text: str) -> Iterator[BodyStatement]:
     try:
         tree = _parse_plpgsql(text)
     except (postgast.PgQueryError, ValueError):
-        context.report_unknown("the body is not followed")
+        context.report_unknown("the body cannot be parsed")
         return
-    passed = 0
+    position = 0
     for statement, kind, value in _iter_plpgsql_nodes(tree):
         if kind in _DYNAMIC or "dynquery" in value:
             query = value.get("query") or value.get("dynquery") or {}
-            shown = query.get("PLpgSQL_expr", {}).get("query", "")
-            message = f"EXECUTE {cut(shown, 60, mark='')}: SQL that is put together when it runs cannot be analysed"
+            sql = query.get("PLpgSQL_expr", {}).get("query", "")
+            message = f"EXECUTE {cut(sql, 60, mark='')}: dynamic SQL cannot be analyzed"
             context.report_issue(TenancyIssueKind.DYNAMIC, TenancyGrade.UNKNOWN, message.replace("  ", " "))
         elif kind == "PLpgSQL_expr":
             query, mode = value["query"], value.get("parseMode", _EMBEDDED)
-            offset = _find_offset(text, query, passed)
-            passed = passed if offset is None else offset
+            offset = _find_offset(text, query, position)
+            position = position if offset is None else offset
             keeps = statement not in _STATEMENTS_WITHOUT_RESULT
             if mode == _EMBEDDED:
                 yield from _parse_body(context, query, offset, is_result_kept=keeps)
             elif re.search(r"\bSELECT\b", query, re.IGNORECASE):
-                # as a query, its places are not those of the text any more
+                # as a query, its locations differ from those in the text
                 expression = query if mode == _EXPRESSION else re.split(":?=", query, maxsplit=1)[-1]
                 yield from _parse_body(context, f"SELECT {expression}", None, is_result_kept=keeps)
 
@@ -149,7 +149,7 @@ def _parse_plpgsql(text: str) -> Any:
 
 
 def _iter_plpgsql_nodes(value: Any, statement: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The nodes of the tree of a body, by kind, with the kind of the statement that each stands in."""
+    """Return the nodes of the tree of a body by kind, with the kind of the enclosing statement."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, dict):

@@ -1,4 +1,4 @@
-"""Where rows are put together: GROUP BY and aggregates, DISTINCT, windows."""
+"""Clauses that combine rows: GROUP BY and aggregates, DISTINCT, windows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 def apply_group_by(
     context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> TenantState:
-    """The groups of rows: each must be of one tenant."""
+    """Return the state of the groups; report groups that can have rows of several tenants."""
     if not state.has_tenant_rows or not state.tenant_columns:
         return state
     always, sets = _group_nodes(targets, select.group_clause)
     always |= _tenants_in_items(targets, select.group_clause, state)
-    kept = (
+    members = (
         state.tenant_constants(own_sources)
         | (always & state.tenant_columns)
         | _determined_tenants(context, always, state, own_sources)
     )
-    if kept:
-        return TenantState(True, kept)
+    if members:
+        return TenantState(True, members)
     for alternatives in sets:
         if alternatives and all(one & state.tenant_columns for one in alternatives):
             return TenantState(True, frozenset().union(*alternatives) & state.tenant_columns)
@@ -45,22 +45,22 @@ def apply_group_by(
 
 
 def _tenants_in_items(targets: SelectList, clause: Sequence[Any], state: TenantState) -> frozenset[Node]:
-    """The members in items such as `coalesce(a.tenant_id, b.tenant_id)`, which all rows of a group have or have not."""
-    found: set[Node] = set()
+    """Return the members in items such as `coalesce(a.tenant_id, b.tenant_id)`: the rows of a group agree on these."""
+    members: set[Node] = set()
     for item in map(targets.references.expression, clause):
         kind = item.WhichOneof("node")
         is_coalesce = kind == "coalesce_expr" and targets.proof.holds_tenant(
             item, state, state.tenant_columns, is_grouped=False
         )
         if is_coalesce or (kind == "case_expr" and targets.proof.distinguishes_tenants(item, state)):
-            found |= {
+            members |= {
                 node for one in _possible_results(item) if (node := targets.proof.node(one)) in state.tenant_columns
             }
-    return frozenset(found)
+    return frozenset(members)
 
 
 def _possible_results(item: Any) -> Iterable[Any]:
-    """The results that COALESCE or CASE may have."""
+    """Return the possible results of COALESCE or CASE."""
     if item.WhichOneof("node") == "coalesce_expr":
         return list(item.coalesce_expr.args)
     return [one.case_when.result for one in item.case_expr.args] + [item.case_expr.defresult]
@@ -68,10 +68,10 @@ def _possible_results(item: Any) -> Iterable[Any]:
 
 def _grouping_message(context: AnalysisContext, select: Any) -> str:
     if any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
-        return f"a grouping set leaves out {context.tenant_column}: its groups have rows of all tenants"
+        return f"a grouping set does not contain {context.tenant_column}: its groups combine rows of all tenants"
     if select.group_clause:
-        return f"GROUP BY leaves out {context.tenant_column}: a group can have rows of several tenants"
-    return "the aggregate is over the rows of all tenants"
+        return f"GROUP BY does not contain {context.tenant_column}: a group can combine rows of several tenants"
+    return "the aggregate combines rows of all tenants"
 
 
 def _grouping_location(select: Any) -> int:
@@ -92,7 +92,7 @@ def _make_group_fix(
     if node is None:
         return None
     column = context.make_reference(node)
-    shown = {
+    output_names = {
         one.res_target.name or one.res_target.val.column_ref.fields[-1].string.sval
         for one in select.target_list
         if one.res_target.name or one.res_target.val.WhichOneof("node") == "column_ref"
@@ -100,14 +100,14 @@ def _make_group_fix(
 
     def write() -> None:
         select.group_clause.insert(0, column)
-        if context.tenant_column not in shown and not select.group_clause[1:]:
+        if context.tenant_column not in output_names and not select.group_clause[1:]:
             select.target_list.append(pb.Node(res_target=pb.ResTarget(name=context.tenant_column, val=column)))
 
     return write
 
 
 def _group_nodes(targets: SelectList, clause: Sequence[Any]) -> tuple[frozenset[Node], list[list[frozenset[Node]]]]:
-    """The nodes that all groups have, and of each list of grouping sets the nodes of each set."""
+    """Return the nodes that all groups have, and for each list of grouping sets the nodes of each set."""
     always: set[Node] = set()
     sets: list[list[frozenset[Node]]] = []
     for item in clause:
@@ -120,7 +120,7 @@ def _group_nodes(targets: SelectList, clause: Sequence[Any]) -> tuple[frozenset[
 
 def _grouping_sets(targets: SelectList, node: Any) -> Iterable[frozenset[Node]]:
     if node.kind != pb.GROUPING_SET_SETS:
-        # ROLLUP and CUBE have the group of all rows among theirs
+        # ROLLUP and CUBE include the group of all rows
         yield frozenset()
         return
     for item in node.content:
@@ -137,15 +137,15 @@ def _item_nodes(targets: SelectList, items: Iterable[Any]) -> Iterable[Node]:
         elif item.WhichOneof("node") == "list":
             yield from _item_nodes(targets, item.list.items)
         else:
-            found = targets.references.node(item)
-            if found is not None:
-                yield found
+            node = targets.references.node(item)
+            if node is not None:
+                yield node
 
 
 def _determined_tenants(
     context: AnalysisContext, nodes: Iterable[Node], state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
-    """The members that are settled by a key among the nodes `nodes`."""
+    """Return the members that are determined by a key among `nodes`."""
     sources = [
         context.sources[number]
         for number in own_sources
@@ -160,7 +160,7 @@ def _determined_tenants(
 def _is_tenant_kept_apart(
     context: AnalysisContext, targets: SelectList, items: Sequence[Any], state: TenantState, own_sources: frozenset[int]
 ) -> bool:
-    """Whether rows that are the same in these expressions are of one tenant."""
+    """Whether rows that are equal in these expressions are of one tenant."""
     nodes = frozenset(_item_nodes(targets, items))
     if any(targets.proof.distinguishes_tenants(item, state) for item in items):
         return True
@@ -172,7 +172,7 @@ def _is_tenant_kept_apart(
 def constant_within_distinct(
     context: AnalysisContext, select: Any, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> frozenset[Node]:
-    """The members that are the same in all rows that DISTINCT makes one; all where it only leaves rows out."""
+    """Return the members that are equal in all rows that DISTINCT merges; all members if it merges none."""
     if not select.distinct_clause or any(item.WhichOneof("node") for item in select.distinct_clause):
         return state.tenant_columns
     nodes = (targets.proof.node(item.res_target.val) for item in select.target_list)
@@ -187,7 +187,7 @@ def apply_distinct(
     state: TenantState,
     own_sources: frozenset[int],
 ) -> RowSet:
-    """The rows of DISTINCT: rows of several tenants must not become one."""
+    """Return the rows of DISTINCT; report a DISTINCT that can merge rows of several tenants."""
     if relation.tenant_constants or (relation.has_unknown_tenant and not state.tenant_columns):
         return relation
     on = [item for item in select.distinct_clause if item.WhichOneof("node")]
@@ -196,7 +196,7 @@ def apply_distinct(
             return relation
     elif relation.tenants:
         return relation
-    message = f"DISTINCT leaves out {context.tenant_column}: rows of several tenants become one"
+    message = f"DISTINCT does not contain {context.tenant_column}: it can merge rows of several tenants"
     context.report_issue(
         TenancyIssueKind.GROUPING,
         TenancyGrade.ERROR,
@@ -236,20 +236,20 @@ def _make_distinct_fix(
 
 
 _NUMBERING_FUNCTIONS = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"})
-"""What gives rows numbers: they depend on the rows of other tenants, but hold nothing of them."""
+"""The functions that number rows: the numbers depend on rows of other tenants, but contain no data of these."""
 
 
 def check_windows(
     context: AnalysisContext, targets: SelectList, state: TenantState, own_sources: frozenset[int]
 ) -> None:
-    """Reports windows over rows of several tenants."""
+    """Report windows over rows of several tenants."""
     if not state.has_tenant_rows or not state.tenant_columns or state.tenant_constants(own_sources):
         return
     for call, window in targets.windows:
         if _is_tenant_kept_apart(context, targets, window.partition_clause, state, own_sources):
             continue
         name = strings(call.funcname)[-1] if hasattr(call, "funcname") else "the aggregate"
-        message = f"the window of {name} is not partitioned by {context.tenant_column}: it has rows of all tenants"
+        message = f"the window of {name} is not partitioned by {context.tenant_column}: it contains rows of all tenants"
         location = int(getattr(call, "location", -1))
         grade = TenancyGrade.WARNING if name in _NUMBERING_FUNCTIONS else TenancyGrade.ERROR
         context.report_issue(

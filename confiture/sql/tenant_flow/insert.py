@@ -1,4 +1,4 @@
-"""INSERT: whether the rows that it writes get the tenant that they belong to."""
+"""INSERT: whether the rows that it writes get the correct tenant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from confiture.sql.tenant_tables import is_tenant_table_name, referenced_columns
 
 
 def analyze_insert(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Goes through an INSERT, and gives what its RETURNING gives."""
+    """Analyze an INSERT, and return the rows of its RETURNING."""
     target = WriteTarget.from_range_var(context, node.relation)
     has_query = node.HasField("select_stmt")
     relation = context.query(node.select_stmt.select_stmt, outer) if has_query else RowSet()
@@ -47,7 +47,7 @@ class _InsertedTenant:
         self._relation, self._columns = relation, columns
 
     def check(self) -> None:
-        """Reports where rows do not get the tenant that they belong to."""
+        """Report an INSERT whose rows do not get the correct tenant."""
         work, target, relation = self._work, self._target, self._relation
         if relation.has_unknown_tenant:
             return
@@ -58,25 +58,23 @@ class _InsertedTenant:
             elif relation.has_tenant_rows and (target.is_known or target.columns):
                 self._report_no_column()
             elif relation.has_tenant_rows and not relation.tenant_constants:
-                work.report_unknown(
-                    f"{target.name} is not in the DDL: whether it has {work.tenant_column} is not known"
-                )
+                work.report_unknown(f"{target.name} is not in the DDL: it may or may not have {work.tenant_column}")
             return
         if name not in self._columns:
             self._check_default(name)
             return
-        place = list(self._columns).index(name)
+        position = list(self._columns).index(name)
         if not relation.has_tenant_rows:
             return
-        if place in relation.tenants:
-            check_nullable_tenant(work, relation.outputs[place], f"{target.name}.{name}", self._node.relation.location)
-            return
-        if not relation.is_complete and place >= len(relation.outputs):
-            work.report_unknown(
-                f"the columns of the query are not known: what {target.name}.{name} gets cannot be told"
+        if position in relation.tenants:
+            check_nullable_tenant(
+                work, relation.outputs[position], f"{target.name}.{name}", self._node.relation.location
             )
             return
-        self._report_wrong_source(name, place)
+        if not relation.is_complete and position >= len(relation.outputs):
+            work.report_unknown(f"the columns of the query are unknown, and so is the value of {target.name}.{name}")
+            return
+        self._report_wrong_source(name, position)
 
     def _check_default(self, name: str) -> None:
         column = self._target.find_column(name)
@@ -89,9 +87,9 @@ class _InsertedTenant:
             if default is not None and default in self._relation.tenant_constants:
                 return
         if not self._columns and not self._relation.is_complete:
-            self._work.report_unknown(f"the columns of {self._target.name} are not known")
+            self._work.report_unknown(f"the columns of {self._target.name} are unknown")
             return
-        message = f"INSERT INTO {self._target.name} does not write {name}"
+        message = f"INSERT INTO {self._target.name} does not set {name}"
         location = self._node.relation.location
         self._work.report_issue(
             TenancyIssueKind.NOT_WRITTEN,
@@ -126,7 +124,7 @@ class _InsertedTenant:
         values = self._node.select_stmt.select_stmt.target_list
         value = values[position].res_target.val if position < len(values) else None
         location = find_location(value) if value is not None else self._node.relation.location
-        message = f"{self._target.name}.{name} gets a value that is not the tenant of the rows read"
+        message = f"{self._target.name}.{name} is not set to the tenant of the source rows"
         retarget = relation.use_as_tenant
         self._work.report_issue(
             TenancyIssueKind.WRONG_SOURCE,
@@ -138,13 +136,13 @@ class _InsertedTenant:
         )
 
     def _report_no_column(self) -> None:
-        called, tenancy = self._target.name, self._work.facts.tenancy
-        if tenancy.tables and is_tenant_table_name(called, tenancy):
+        name, tenancy = self._target.name, self._work.facts.tenancy
+        if tenancy.tables and is_tenant_table_name(name, tenancy):
             self._work.report_unknown(
-                f"{called} has no {self._work.tenant_column} yet: whose its rows are is not known"
+                f"{name} has no {self._work.tenant_column} yet: the tenant of its rows is unknown"
             )
             return
-        message = f"{called} has no {self._work.tenant_column}: rows of tenants go into a table that does not say whose"
+        message = f"{name} has no {self._work.tenant_column}: the tenant of the inserted rows is lost"
         self._work.report_issue(
             TenancyIssueKind.NOT_WRITTEN,
             TenancyGrade.WARNING,
@@ -154,7 +152,9 @@ class _InsertedTenant:
         )
 
     def _check_owner(self) -> None:
-        """The table belongs to tenants by a foreign key: what is written there must be of a row of the same tenant."""
+        """Check an INSERT into a table that belongs to tenants by a foreign key: it must refer to a row of the same
+        tenant.
+        """
         key, relation = self._target.tenant_foreign_key, self._relation
         if not relation.has_tenant_rows or key is None or key.target is None:
             return
@@ -166,19 +166,21 @@ class _InsertedTenant:
             if row.columns.get(tenant) not in members:
                 continue
             if row.table.name == target.name:
-                wanted = referenced_columns(key, target)
+                tenant_key = referenced_columns(key, target)
             elif (other := self._work.facts.tenant_foreign_key(row.table)) and other.target == target.name:
-                wanted = other.columns
+                tenant_key = other.columns
             else:
                 continue
-            nodes = {row.columns.get(one) for one in wanted}
-            places = [list(self._columns).index(one) for one in key.columns if one in self._columns]
-            found = {ColumnRef(source.number, source.keys[place]) for place in places if place < len(source.keys)}
-            if found == nodes and len(found) == len(wanted):
+            nodes = {row.columns.get(one) for one in tenant_key}
+            positions = [list(self._columns).index(one) for one in key.columns if one in self._columns]
+            written_nodes = {
+                ColumnRef(source.number, source.keys[place]) for place in positions if place < len(source.keys)
+            }
+            if written_nodes == nodes and len(written_nodes) == len(tenant_key):
                 return
         message = (
             f"{self._target.name} belongs to the tenant of its row of {target.name}: "
-            "that this is the tenant of the rows read is not seen"
+            "it is not proved that this is the tenant of the source rows"
         )
         self._work.report_issue(
             TenancyIssueKind.WRONG_SOURCE,

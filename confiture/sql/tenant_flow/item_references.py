@@ -1,4 +1,4 @@
-"""What the items of GROUP BY, DISTINCT ON and ORDER BY mean: an output by its number or name, or an expression."""
+"""Items of GROUP BY, DISTINCT ON and ORDER BY: an output by its number or name, or an expression."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from confiture.sql.tenant_flow.tenant_proof import TenantProof
 
 
 class ItemReferences:
-    """Resolves the items of one SELECT."""
+    """Resolver of the items of one SELECT."""
 
     def __init__(self, select: Any, scope: NameScope, proof: TenantProof) -> None:
         self._select, self._scope, self._proof = select, scope, proof
 
     def node(self, expression: Any) -> Node | None:
-        """The column or constant that an item is: a number or a name may stand for an output."""
+        """Return the column or constant that an item is; a number or a name can refer to an output."""
         kind = expression.WhichOneof("node")
         if kind == "a_const" and expression.a_const.WhichOneof("val") == "ival":
             return self._output_node(expression.a_const.ival.ival)
-        found = self._proof.node(expression)
-        if found is None and kind == "column_ref" and len(expression.column_ref.fields) == 1:
+        node = self._proof.node(expression)
+        if node is None and kind == "column_ref" and len(expression.column_ref.fields) == 1:
             name = expression.column_ref.fields[0].string.sval
             for target in self._select.target_list:
                 value = target.res_target
                 if (value.name or column_result_name(value.val)) == name and not is_star(value.val):
                     return self._proof.node(value.val)
-        return found
+        return node
 
     def expression(self, expression: Any) -> Any:
-        """The output's expression where an item of GROUP BY is its number; else the item."""
+        """Return the expression of the output if an item of GROUP BY is its number; otherwise the item."""
         if expression.WhichOneof("node") != "a_const" or expression.a_const.WhichOneof("val") != "ival":
             return expression
-        place, targets = expression.a_const.ival.ival, self._select.target_list
-        if any(is_star(one.res_target.val) for one in targets) or not 0 < place <= len(targets):
+        position, targets = expression.a_const.ival.ival, self._select.target_list
+        if any(is_star(one.res_target.val) for one in targets) or not 0 < position <= len(targets):
             return expression
-        return targets[place - 1].res_target.val
+        return targets[position - 1].res_target.val
 
     def _output_node(self, number: int) -> Node | None:
-        """The output of that number (from 1)."""
+        """Return the output with that number (from 1)."""
         nodes: list[Node | None] = []
         for target in self._select.target_list:
             value = target.res_target.val
@@ -61,14 +61,14 @@ def is_star(value: Any) -> bool:
 
 
 def star_columns(value: Any, scope: NameScope) -> tuple[list[tuple[str, Node]], bool]:
-    """The columns that `*` stands for, and whether these are all."""
+    """Return the columns that `*` expands to, and whether these are all."""
     if value.WhichOneof("node") != "column_ref":
         return [], False
     fields = value.column_ref.fields
     alias = fields[-2].string.sval if len(fields) > 1 else None
-    found: NameScope | None = scope
-    while found is not None and alias is not None and all(item.alias != alias for item in found.items):
-        found = found.outer
-    if found is None:
+    owner: NameScope | None = scope
+    while owner is not None and alias is not None and all(item.alias != alias for item in owner.items):
+        owner = owner.outer
+    if owner is None:
         return [], False
-    return list(found.expand_star(alias)), found.is_star_complete(alias)
+    return list(owner.expand_star(alias)), owner.is_star_complete(alias)

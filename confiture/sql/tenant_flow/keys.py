@@ -1,4 +1,4 @@
-"""What keys prove: that two rows have the same tenant, or that a value picks one row."""
+"""Proofs by keys: that two rows have the same tenant, or that a value identifies one row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.sql.tenant_tables import referenced_columns
 
 @record(frozen=True, kw_only=True, slots=True)
 class TableRow:
-    """A row of a table that flows through a query: those of its columns that are there, by name."""
+    """A row of a table in a query, with those of its columns that are available, by name."""
 
     table: Table
     columns: Mapping[str, Node]
@@ -31,7 +31,7 @@ class TableRow:
 
 @record(frozen=True, kw_only=True, slots=True)
 class _ForeignKeyPointer:
-    """That the values of some nodes pick a row of `target`, which has the tenant of `tenant`."""
+    """The values of some nodes identify a row of `target`, which has the tenant of `tenant`."""
 
     target: tuple[QualifiedName, frozenset[str]]
     nodes: Mapping[str, Node]
@@ -40,16 +40,16 @@ class _ForeignKeyPointer:
 
 
 def find_table_rows(sources: Iterable[FromSource], facts: TenancyFacts) -> Iterator[TableRow]:
-    """The rows of tables whose columns some sources have."""
-    found: dict[tuple[int, tuple[int, ...]], tuple[QualifiedName, dict[str, Node], dict[str, RowColumn]]] = {}
+    """Return the rows of tables whose columns some sources have."""
+    rows: dict[tuple[int, tuple[int, ...]], tuple[QualifiedName, dict[str, Node], dict[str, RowColumn]]] = {}
     for source in sources:
         for node, output in source.nodes():
             origin = output.origin
             if isinstance(origin, ColumnOrigin):
-                row = found.setdefault((source.number, origin.row), (origin.table, {}, {}))
+                row = rows.setdefault((source.number, origin.row), (origin.table, {}, {}))
                 row[1].setdefault(origin.column, node)
                 row[2].setdefault(origin.column, output)
-    for (number, _), (name, columns, outputs) in found.items():
+    for (number, _), (name, columns, outputs) in rows.items():
         table = facts.catalog.tables.get(name)
         if table:
             yield TableRow(table=table, columns=columns, outputs=outputs, sources=frozenset({number}))
@@ -58,7 +58,7 @@ def find_table_rows(sources: Iterable[FromSource], facts: TenancyFacts) -> Itera
 def prove_equal_tenants(
     rows: Iterable[TableRow], equalities: EquivalenceClasses, facts: TenancyFacts
 ) -> Iterator[tuple[Node, Node, str]]:
-    """The pairs of tenants that keys prove to be the same, with the reason."""
+    """Return the pairs of tenants that keys prove to be equal, with the reason."""
     pointers = [pointer for row in rows for pointer in _find_pointers(row, facts)]
     for number, one in enumerate(pointers):
         for other in pointers[number + 1 :]:
@@ -111,9 +111,9 @@ def _foreign_key_pointers(
 
 
 def is_never_null_except(foreign: Constraint, table: Table, compared_columns: Set[str | None]) -> bool:
-    """Whether the columns of a key are never NULL, but those that are compared: equality says that of them."""
+    """Whether the columns of a foreign key are never NULL, except those compared: equality excludes NULL there."""
     return all(
-        column in compared_columns or ((found := table.column(column)) is not None and found.not_null)
+        column in compared_columns or ((definition := table.column(column)) is not None and definition.not_null)
         for column in foreign.columns
     )
 
@@ -121,7 +121,7 @@ def is_never_null_except(foreign: Constraint, table: Table, compared_columns: Se
 def row_pinned_by_key(
     rows: Iterable[TableRow], equalities: EquivalenceClasses, own_sources: frozenset[int], facts: TenancyFacts
 ) -> TableRow | None:
-    """A row of the sources `own_sources` that values from elsewhere pick by a unique key without its tenant."""
+    """Return a row of `own_sources` that values from other sources identify by a unique key without the tenant."""
     for row in rows:
         if not row.sources <= own_sources:
             continue
@@ -141,7 +141,7 @@ def _is_from_elsewhere(node: Node, equalities: EquivalenceClasses, own_sources: 
 
 
 def tenants_determined_by(rows: Iterable[TableRow], nodes: frozenset[Node], facts: TenancyFacts) -> Iterator[Node]:
-    """The tenants that are settled where the nodes `nodes` are: those of rows that they pick, never of no row."""
+    """Return the tenants that `nodes` determine: those of rows that they identify, but not those of missing rows."""
     for row in rows:
         tenant = row.columns.get(facts.tenant_column(row.table) or VIRTUAL)
         if tenant is None:

@@ -1,4 +1,4 @@
-"""MERGE: what each of its actions writes, and by which rows."""
+"""MERGE: what each of its actions writes, depending on which rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.sql.tenant_flow.write_target import WriteTarget
 
 
 def analyze_merge(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Goes through a MERGE, and gives what its RETURNING gives."""
+    """Analyze a MERGE, and return the rows of its RETURNING."""
     target = WriteTarget.from_range_var(context, node.relation)
     into = resolve_range_var(context, node.relation, OuterContext())
     tree, items = build_from_tree(context, node.source_relation, [], outer)
@@ -43,7 +43,7 @@ def analyze_merge(context: AnalysisContext, node: Any, outer: OuterContext) -> R
         _check_action(context, item.merge_when_clause, target, flow, state)
     if not returning_items(node):
         return RowSet()
-    context.report_unknown("RETURNING of MERGE is not followed")
+    context.report_unknown("RETURNING of MERGE is not analyzed")
     return RowSet(is_complete=False)
 
 
@@ -62,7 +62,7 @@ def _check_action(
                 _check_written_tenant(context, target, item.res_target.val, flow, state)
     elif action.command_type == pb.CMD_INSERT and values:
         if target.tenant not in names:
-            message = f"MERGE INTO {target.name} does not write {target.tenant}"
+            message = f"MERGE INTO {target.name} does not set {target.tenant}"
             fix = _make_action_fix(context, action, target, flow, state)
             context.report_issue(
                 TenancyIssueKind.NOT_WRITTEN,
@@ -101,7 +101,7 @@ def _check_written_tenant(
         if output is not None:
             check_nullable_tenant(context, output, f"{target.name}.{target.tenant}", find_location(value))
     if node not in state.tenant_columns:
-        message = f"{target.name}.{target.tenant} gets a value that is not the tenant of the rows read"
+        message = f"{target.name}.{target.tenant} is not set to the tenant of the source rows"
         others = flow.scope.sources() - {min(flow.scope.sources())}
         right = context.find_reachable(state.tenant_columns, others)
         column = context.make_reference(right) if right is not None else None

@@ -1,4 +1,4 @@
-"""ON CONFLICT: by which key rows meet those that are there, and what it does to these."""
+"""ON CONFLICT: the keys by which rows conflict, and what happens to the existing rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_conflict(
     source: FromSource,
     outer: OuterContext,
 ) -> None:
-    """Reports an ON CONFLICT by which rows of one tenant meet, or get values of, those of another.
+    """Report an ON CONFLICT by which rows of one tenant conflict with, or get values of, those of another.
 
     `source` is the target as a relation, `written_columns` its columns that the INSERT writes.
     """
@@ -39,15 +39,15 @@ def check_conflict(
 def _check_conflict_keys(
     context: AnalysisContext, clause: Any, target: WriteTarget, written_columns: Sequence[str]
 ) -> None:
-    """The row that is met by a key without the tenant may be another tenant's."""
+    """Report conflict keys without the tenant: the existing row can belong to another tenant."""
     wrong = [key for key in _conflict_keys(context, clause, target, written_columns) if target.tenant not in key]
     if not wrong:
         return
     changes = clause.action == pb.ONCONFLICT_UPDATE and not _is_tied_to_tenant(clause.where_clause, target.tenant)
-    does = "changes the row that has the same key, whosever it is"
+    does = "updates the row with the same key even if it belongs to another tenant"
     if not changes:
-        does = "drops the row where another tenant has the same key"
-    message = f"ON CONFLICT ({', '.join(sorted(wrong[0]))}) leaves out {target.tenant}: it {does}"
+        does = "discards the new row if another tenant has the same key"
+    message = f"ON CONFLICT ({', '.join(sorted(wrong[0]))}) does not contain {target.tenant}: it {does}"
     context.report_issue(
         TenancyIssueKind.CROSS_WRITE, TenancyGrade.WARNING, message, clause.location, relation=str(target.name)
     )
@@ -56,7 +56,7 @@ def _check_conflict_keys(
 def _check_do_update(
     context: AnalysisContext, clause: Any, target: WriteTarget, source: FromSource, outer: OuterContext
 ) -> None:
-    """What DO UPDATE sets, and by which subqueries; `excluded` is the new row, which is of the same tenant."""
+    """Check what DO UPDATE sets and its subqueries; `excluded` is the new row, which is of the same tenant."""
     excluded = context.add_source("excluded", source.relation, clause)
     scope = NameScope((ScopeItem.from_source(source), ScopeItem.from_source(excluded)), outer.scope)
     flow = FromAnalyzer(context, scope, outer, pb.SelectStmt())
@@ -66,7 +66,7 @@ def _check_do_update(
         state = flow.apply_subqueries(item, state)
         value = item.res_target.val
         if target.tenant and item.res_target.name == target.tenant and flow.node(value) not in state.tenant_columns:
-            message = f"ON CONFLICT gives {target.name}.{target.tenant} another value than the tenant of the row"
+            message = f"ON CONFLICT does not set {target.name}.{target.tenant} to the tenant of the row"
             context.report_issue(
                 TenancyIssueKind.WRONG_SOURCE,
                 TenancyGrade.ERROR,
@@ -80,11 +80,11 @@ def _check_do_update(
 def _conflict_keys(
     context: AnalysisContext, clause: Any, target: WriteTarget, written_columns: Sequence[str]
 ) -> list[frozenset[str]]:
-    """The keys by which rows can conflict; without a named one, those whose columns the statement writes."""
+    """Return the keys by which rows can conflict; if none is named, those whose columns the statement writes."""
     if clause.HasField("infer"):
         if clause.infer.conname and target.table:
-            found = target.table.constraint(clause.infer.conname)
-            return [frozenset(found.columns)] if found else []
+            constraint = target.table.constraint(clause.infer.conname)
+            return [frozenset(constraint.columns)] if constraint else []
         if clause.infer.index_elems:
             return [frozenset(item.index_elem.name for item in clause.infer.index_elems)]
     if target.table is None:
@@ -93,7 +93,7 @@ def _conflict_keys(
 
 
 def _is_tied_to_tenant(condition: Any, column: str | None) -> bool:
-    """Whether a WHERE says that the row there is of the tenant of the new one."""
+    """Whether a WHERE requires the existing row to have the tenant of the new row."""
     for part in flatten_and(condition):
         if part.WhichOneof("node") != "a_expr" or strings(part.a_expr.name)[-1] != "=":
             continue

@@ -1,4 +1,4 @@
-"""Queries: what each gives, and whose rows that are."""
+"""Queries: the rows that they return, and the tenants of these."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
 def analyze_query(context: AnalysisContext, select: Any, outer: OuterContext) -> RowSet:
-    """What a SELECT, VALUES or set operation gives."""
+    """Return the rows of a SELECT, VALUES or set operation."""
     relation = _analyze_any(context, select, analyze_ctes(context, select, outer))
     if relation.has_unknown_tenant and not context.issues:
-        # it is reported where tenants are lost; if ever it is not, nothing may be called safe
-        context.report_unknown("whose the rows of a query are is lost on the way")
+        # losing the tenant is reported where it happens; should that ever be missing, the query must not count as safe
+        context.report_unknown("the tenant of the rows of a query is lost")
     return relation
 
 
@@ -38,7 +38,7 @@ def _analyze_any(context: AnalysisContext, select: Any, outer: OuterContext) -> 
 
 
 def _apply_limit(context: AnalysisContext, select: Any, relation: RowSet, outer: OuterContext) -> RowSet:
-    """What LIMIT and ORDER BY leave of VALUES or a set operation."""
+    """Return the rows of VALUES or a set operation after LIMIT and ORDER BY."""
     flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     for expression in (*select.sort_clause, select.limit_count, select.limit_offset):
         if flow.apply_subqueries(expression, TenantState()).has_tenant_rows:
@@ -50,7 +50,7 @@ def _apply_limit(context: AnalysisContext, select: Any, relation: RowSet, outer:
 
 
 def analyze_ctes(context: AnalysisContext, node: Any, outer: OuterContext) -> OuterContext:
-    """What is around the rest of a statement that has a WITH clause."""
+    """Return the outer context for the rest of a statement that has a WITH clause."""
     if not node.HasField("with_clause"):
         return outer
     for item in node.with_clause.ctes:
@@ -59,41 +59,41 @@ def analyze_ctes(context: AnalysisContext, node: Any, outer: OuterContext) -> Ou
         kind = one.ctequery.WhichOneof("node")
         inner = getattr(one.ctequery, kind)
         if one.HasField("search_clause") or one.HasField("cycle_clause"):
-            context.report_unknown("SEARCH and CYCLE are not followed", one.location)
+            context.report_unknown("SEARCH and CYCLE are not analyzed", one.location)
         if kind == "select_stmt" and node.with_clause.recursive and inner.HasField("larg"):
             relation = _analyze_recursive(context, one, inner, inside)
         else:
             relation = context.nested(kind, inner, inside)
-        known = {**outer.ctes, one.ctename: with_column_names(relation, strings(one.aliascolnames))}
-        outer = replace(outer, ctes=known)
+        ctes = {**outer.ctes, one.ctename: with_column_names(relation, strings(one.aliascolnames))}
+        outer = replace(outer, ctes=ctes)
     return outer
 
 
 def _analyze_recursive(context: AnalysisContext, cte: Any, select: Any, outer: OuterContext) -> RowSet:
-    """A recursive query: what it gives when its own rows are of the tenants that come out again."""
+    """Return the rows of a recursive query: repeat the analysis until the tenants no longer change."""
     outer = analyze_ctes(context, select, outer)
     names = strings(cte.aliascolnames)
     base = analyze_query(context, select.larg, outer)
-    found = replace(base, outputs=tuple(output._replace(origin=None) for output in base.outputs), expose_tenant=None)
-    found = _first_round(base, found)
+    relation = replace(base, outputs=tuple(output._replace(origin=None) for output in base.outputs), expose_tenant=None)
+    relation = _first_round(base, relation)
     for _ in range(8):
         before = len(context.issues)
-        inside = replace(outer, ctes={**outer.ctes, cte.ctename: with_column_names(found, names)})
-        again = _combine_branches(context, select, base, analyze_query(context, select.rarg, inside))
-        if (again.tenants, again.tenant_constants, again.has_tenant_rows) == (
-            found.tenants,
-            found.tenant_constants,
-            found.has_tenant_rows,
+        inside = replace(outer, ctes={**outer.ctes, cte.ctename: with_column_names(relation, names)})
+        combined = _combine_branches(context, select, base, analyze_query(context, select.rarg, inside))
+        if (combined.tenants, combined.tenant_constants, combined.has_tenant_rows) == (
+            relation.tenants,
+            relation.tenant_constants,
+            relation.has_tenant_rows,
         ):
-            return again
+            return combined
         del context.issues[before:]
-        found = replace(again, expose_tenant=None)
-    context.report_unknown("the recursion is not followed to its end", cte.location)
-    return found
+        relation = replace(combined, expose_tenant=None)
+    context.report_unknown("the analysis of the recursion does not converge", cte.location)
+    return relation
 
 
 def _first_round(base: RowSet, without: RowSet) -> RowSet:
-    """What the recursive part sees at first: columns keep what they are taken from, which the union then narrows."""
+    """Return the input of the recursive part in the first round: columns keep their origin; the union narrows it."""
     visible = tuple(one for one in base.outputs if not one.is_hidden)
     tenants = frozenset(number for number in base.tenants if number < len(visible))
     return replace(without, outputs=visible, tenants=tenants)
@@ -106,7 +106,7 @@ def _analyze_set_operation(context: AnalysisContext, select: Any, outer: OuterCo
 
 
 def _combine_branches(context: AnalysisContext, select: Any, left: RowSet, right: RowSet) -> RowSet:
-    """Both branches together: a column holds the tenant where it does in each branch that reads tenants' rows."""
+    """Return the rows of both branches. A column holds the tenant if it does in each branch with tenants' rows."""
     outputs = _align_columns(left, right)
     complete = left.is_complete and right.is_complete
     if not (left.has_tenant_rows or right.has_tenant_rows):
@@ -114,7 +114,7 @@ def _combine_branches(context: AnalysisContext, select: Any, left: RowSet, right
     reading = [one for one in (left, right) if one.has_tenant_rows]
     tenants = frozenset(range(len(outputs))).intersection(*(one.tenants for one in reading))
     if len(reading) == 1 and len(tenants) > 1:
-        # rows that are no tenant's may have different values in them
+        # rows that belong to no tenant can have different values in them
         tenants = frozenset({min(tenants, key=lambda number: (outputs[number].name != context.tenant_column, number))})
     fixed = reading[0].tenant_constants.intersection(*(one.tenant_constants for one in reading))
     if not tenants and not fixed and not any(one.has_unknown_tenant for one in reading):
@@ -149,12 +149,12 @@ def _report_branch(context: AnalysisContext, select: Any, left: RowSet, right: R
     branch = (select.larg, select.rarg)[wrong]
     relation = (left, right)[wrong]
     location = find_location(branch)
-    kept = (visible[1 - wrong] or {0}) if visible[1 - wrong] else None
+    candidates = (visible[1 - wrong] or {0}) if visible[1 - wrong] else None
     fix = None
-    if kept and relation.use_as_tenant:
-        place = min(kept)
+    if candidates and relation.use_as_tenant:
+        position = min(candidates)
         retarget = relation.use_as_tenant
-        fix = lambda: retarget(place)  # noqa: E731 - bound to this branch
+        fix = lambda: retarget(position)  # noqa: E731 - bound to this branch
     elif not any(visible) and left.expose_tenant and right.expose_tenant:
         exposes = (left.expose_tenant, right.expose_tenant)
 
@@ -162,14 +162,14 @@ def _report_branch(context: AnalysisContext, select: Any, left: RowSet, right: R
             for write in exposes:
                 write()
 
-    message = f"this branch of {kind} does not give {context.tenant_column} where the other does"
+    message = f"this branch of {kind} does not return {context.tenant_column} in the column in which the other does"
     if not any(visible):
-        message = f"neither branch of {kind} gives {context.tenant_column}"
+        message = f"neither branch of {kind} returns {context.tenant_column}"
     context.report_issue(TenancyIssueKind.BRANCH, TenancyGrade.ERROR, message, location, fix=fix)
 
 
 def _align_columns(left: RowSet, right: RowSet) -> tuple[RowColumn, ...]:
-    """The columns of two branches: those of the first, taken from the same column of a table or from none."""
+    """Return the columns of two branches: those of the first, with an origin only if both have the same."""
     here = [one for one in left.outputs if not one.is_hidden]
     there = [one for one in right.outputs if not one.is_hidden]
     outputs = []
@@ -186,7 +186,7 @@ def _align_columns(left: RowSet, right: RowSet) -> tuple[RowColumn, ...]:
 
 
 def _analyze_values(context: AnalysisContext, select: Any, outer: OuterContext) -> RowSet:
-    """VALUES: rows of no tenant, but for what subqueries in them read."""
+    """Return the rows of VALUES: they belong to no tenant, except for the rows that their subqueries read."""
     flow = FromAnalyzer(context, NameScope((), outer.scope), outer, select)
     state = TenantState()
     for row in select.values_lists:
@@ -214,9 +214,9 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
     trees: list[Tree] = []
     items: list[ScopeItem] = []
     for node in select.from_clause:
-        tree, found = build_from_tree(context, node, items, outer)
+        tree, new_items = build_from_tree(context, node, items, outer)
         trees.append(tree)
-        items += found
+        items += new_items
     scope = NameScope(tuple(items), outer.scope)
     targets = SelectList(context, select, scope, outer)
     is_grouped = bool(select.group_clause) or select.HasField("having_clause") or targets.has_aggregates()
@@ -238,8 +238,8 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
     if is_grouped:
         state = apply_group_by(context, select, targets, state, flow.own)
     check_windows(context, targets, state, flow.own)
-    kept = constant_within_distinct(context, select, targets, state, flow.own)
-    relation = targets.row_set(state, rows.tenant_columns, flow.own, kept, is_grouped=is_grouped)
+    unmerged_members = constant_within_distinct(context, select, targets, state, flow.own)
+    relation = targets.row_set(state, rows.tenant_columns, flow.own, unmerged_members, is_grouped=is_grouped)
     if select.distinct_clause and relation.has_tenant_rows:
         relation = apply_distinct(context, select, targets, relation, state, flow.own)
     if (
@@ -253,7 +253,7 @@ def _analyze_select(context: AnalysisContext, select: Any, outer: OuterContext) 
 
 
 def has_limit(select: Any) -> bool:
-    """Whether LIMIT, FETCH or OFFSET leave rows out."""
+    """Whether LIMIT, FETCH or OFFSET omit rows."""
     limits = [getattr(select, name) for name in ("limit_count", "limit_offset") if select.HasField(name)]
     return any(not (one.WhichOneof("node") == "a_const" and one.a_const.isnull) for one in limits)
 

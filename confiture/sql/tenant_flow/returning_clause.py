@@ -1,4 +1,4 @@
-"""What statements that change rows leave behind: the columns of RETURNING, and tenants that may be missing."""
+"""The results of statements that change rows: the columns of RETURNING, and tenants that can be missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState
 
 
 def analyze_returning(context: AnalysisContext, node: Any, flow: FromAnalyzer, state: TenantState) -> RowSet:
-    """What RETURNING gives. `flow` has the names that it can use, `state` says whose the rows are."""
+    """Return the rows of RETURNING. `flow` has the names that it can use, `state` the tenants of the rows."""
     items = returning_items(node)
     if not items:
         return RowSet()
@@ -27,14 +27,14 @@ def analyze_returning(context: AnalysisContext, node: Any, flow: FromAnalyzer, s
 
 
 def returning_items(node: Any) -> list[Any]:
-    """The items of RETURNING."""
-    # PostgreSQL 18 has more in this clause than a list
+    """Return the items of RETURNING."""
+    # in PostgreSQL 18, this clause is not only a list
     is_clause = "returning_clause" in node.DESCRIPTOR.fields_by_name
     return list(node.returning_clause.exprs if is_clause else node.returning_list)
 
 
 def check_nullable_tenant(context: AnalysisContext, output: RowColumn, alias: str, location: int) -> None:
-    """Reports a tenant column that an outer join may leave NULL in rows of tenants."""
+    """Report a tenant column that an outer join can leave NULL in rows of tenants."""
     if output.can_lack_tenant:
-        message = f"{alias} may be NULL in rows of tenants: an outer join does not always have the row it is taken from"
+        message = f"{alias} can be NULL in rows of tenants: it comes from the nullable side of an outer join"
         context.report_issue(TenancyIssueKind.WRONG_SOURCE, TenancyGrade.WARNING, message, location)

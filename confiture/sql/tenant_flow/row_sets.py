@@ -1,4 +1,4 @@
-"""What flows: nodes (columns and constants), equalities between them, and relations with their tenants."""
+"""The data of the analysis: nodes (columns and constants), their equalities, and relations with tenants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from confiture.models.records import record
 
 
 class ColumnRef(NamedTuple):
-    """A column of something that FROM names, by the number of that source."""
+    """A column of an item of FROM, by the number of that source."""
 
     source: int
     key: str
 
 
 class TenantConstant(NamedTuple):
-    """A value that is the same for all rows of a query: a literal, a parameter, a setting. Known by its SQL."""
+    """A value that is the same for all rows: a literal, a parameter, a setting. It is identified by its SQL."""
 
     text: str
 
@@ -27,11 +27,11 @@ Node = ColumnRef | TenantConstant
 
 
 VIRTUAL = ""
-"""The name of the tenant column of tables that have none of their own, but a foreign key to one that has."""
+"""The name of the virtual tenant column of tables that have none, but a foreign key to a table that has one."""
 
 
 class ColumnOrigin(NamedTuple):
-    """The column of a table that a value was taken from unchanged. Those of one row have the same `row`."""
+    """The table column that a value comes from unchanged. Values from the same row have the same `row`."""
 
     row: tuple[int, ...]
     table: QualifiedName
@@ -39,9 +39,9 @@ class ColumnOrigin(NamedTuple):
 
 
 class RowColumn(NamedTuple):
-    """A column of a relation. `is_hidden`: no name reaches it, but the rows have it, so keys can prove with it.
+    """A column of a relation. `is_hidden` is whether no name refers to it; keys can still use it in proofs.
 
-    One that holds the tenant `can_lack_tenant` it where it is NULL in some rows that are a tenant's.
+    `can_lack_tenant` is whether a column that holds the tenant is NULL in some rows that belong to a tenant.
     """
 
     name: str
@@ -54,12 +54,12 @@ class RowColumn(NamedTuple):
 
 @record(frozen=True, kw_only=True, slots=True)
 class RowSet:
-    """The rows that a table or a query gives.
+    """The rows of a table or a query.
 
-    `has_tenant_rows` is whether tenants' rows are in it. Then `tenants` are the outputs (by number) that hold the
-    tenant of each row, or NULL, and `tenant_constants` are nodes from around it that the tenant of all its rows equals.
-    With neither, the tenants are lost, which has been reported. `is_complete` is False where it has columns that are
-    not known.
+    `has_tenant_rows` is whether it contains tenants' rows. Then `tenants` are the outputs (by number) that hold the
+    tenant of each row, or NULL, and `tenant_constants` are nodes of the outer query that equal the tenant of all rows.
+    If both are empty, the tenants are lost, which has been reported. `is_complete` is False if some of its columns are
+    unknown.
     """
 
     outputs: tuple[RowColumn, ...] = ()
@@ -68,19 +68,19 @@ class RowSet:
     tenants: frozenset[int] = frozenset()
     tenant_constants: frozenset[Node] = frozenset()
     expose_tenant: Callable[[], None] | None = field(default=None, compare=False)
-    """Writes the tenant's column into the query's output, where that can be done."""
+    """Add the tenant column to the query's output, if possible."""
     use_as_tenant: Callable[[int], None] | None = field(default=None, compare=False)
-    """Makes an output of the query (by number) the tenant's column."""
+    """Replace an output of the query (by number) by the tenant column."""
 
     @property
     def has_unknown_tenant(self) -> bool:
-        """Whether it has tenants' rows without saying whose."""
+        """Whether it has tenants' rows without their tenants."""
         return self.has_tenant_rows and not self.tenants and not self.tenant_constants
 
 
 @dataclass(slots=True)
 class FromSource:
-    """Something that FROM names: a relation under an alias. `node` is where it stands in the tree."""
+    """An item of FROM: a relation with an alias. `node` is its node in the tree."""
 
     number: int
     alias: str
@@ -88,46 +88,46 @@ class FromSource:
     node: Any
     table: Table | None = None
     keys: tuple[str, ...] = ()
-    """What its outputs are called in nodes: their names, made different where two are the same."""
+    """The names of its outputs in nodes: their names, made unique."""
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
+        used: set[str] = set()
         keys = []
         for number, output in enumerate(self.relation.outputs):
-            taken = output.is_hidden or output.name in seen
-            key = f"{output.name} {number}" if taken else output.name
-            seen.add(key)
+            is_taken = output.is_hidden or output.name in used
+            key = f"{output.name} {number}" if is_taken else output.name
+            used.add(key)
             keys.append(key)
         self.keys = tuple(keys)
 
     def tenant_columns(self) -> frozenset[Node]:
-        """The nodes that hold the tenant of its rows."""
+        """Return the nodes that hold the tenant of its rows."""
         own = {ColumnRef(self.number, self.keys[number]) for number in self.relation.tenants}
         return frozenset(own) | self.relation.tenant_constants
 
     def find_output(self, key: str) -> RowColumn | None:
-        """The output behind a node."""
+        """Return the output of a node."""
         return self.relation.outputs[self.keys.index(key)] if key in self.keys else None
 
     def nodes(self) -> Iterator[tuple[ColumnRef, RowColumn]]:
-        """Its columns, hidden ones too."""
+        """Return its columns, including hidden ones."""
         for key, output in zip(self.keys, self.relation.outputs, strict=True):
             yield ColumnRef(self.number, key), output
 
     @property
     def table_or_alias(self) -> str | None:
-        """The table that it is, or its alias; None for a subquery or a join that has none."""
+        """The name of the table, or the alias; None for a subquery or a join without alias."""
         return str(self.table.name) if self.table else self.alias or None
 
     @property
     def label(self) -> str:
-        """How people are shown it."""
-        called = self.table_or_alias or "a subquery"
-        return f"{called} {self.alias}" if self.alias not in ("", called) else called
+        """The name in messages."""
+        name = self.table_or_alias or "a subquery"
+        return f"{name} {self.alias}" if self.alias not in ("", name) else name
 
 
 class EquivalenceClasses:
-    """Nodes that are equal in all rows that matter."""
+    """Nodes that are equal in all relevant rows."""
 
     def __init__(self, pairs: Iterable[tuple[Node, Node]] = ()) -> None:
         self._parents: dict[Node, Node] = {}
@@ -135,31 +135,31 @@ class EquivalenceClasses:
             self.add_equality(one, other)
 
     def add_equality(self, left: Node, right: Node) -> None:
-        """Notes that two are equal."""
+        """Record that two nodes are equal."""
         self._parents.setdefault(left, left)
         self._parents.setdefault(right, right)
         self._parents[self._find_root(left)] = self._find_root(right)
 
     def are_equal(self, left: Node, right: Node) -> bool:
-        """Whether two are known to be equal."""
+        """Whether two nodes are known to be equal."""
         return left == right or self._find_root(left) == self._find_root(right)
 
     def with_pairs(self, pairs: Iterable[tuple[Node, Node]]) -> EquivalenceClasses:
-        """These and more."""
-        found = EquivalenceClasses()
-        found._parents = dict(self._parents)
+        """Return a copy with more equalities."""
+        copy = EquivalenceClasses()
+        copy._parents = dict(self._parents)
         for one, other in pairs:
-            found.add_equality(one, other)
-        return found
+            copy.add_equality(one, other)
+        return copy
 
     def closure(self, nodes: Iterable[Node]) -> frozenset[Node]:
-        """The nodes and all that equal one of them."""
+        """Return the nodes and all nodes that equal one of them."""
         start = set(nodes)
         roots = {self._find_root(one) for one in start}
         return frozenset(start | {one for one in self._parents if self._find_root(one) in roots})
 
     def nodes(self) -> Iterable[Node]:
-        """All nodes that equal some other."""
+        """Return all nodes that equal some other node."""
         return tuple(self._parents)
 
     def _find_root(self, node: Node) -> Node:

@@ -1,4 +1,4 @@
-"""Names in a query: what its columns mean, and the queries around it."""
+"""Name resolution in a query: its columns, and the outer queries."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from confiture.sql.tenant_flow.row_sets import ColumnRef, FromSource, Node, RowS
 
 @dataclass(slots=True)
 class ScopeItem:
-    """What a name of FROM offers.
+    """The columns that a name of FROM defines.
 
-    `merged_columns` are columns that USING or NATURAL made one with those of another item.
+    `merged_columns` are columns that USING or NATURAL merged with those of another item.
     """
 
     alias: str
@@ -23,7 +23,7 @@ class ScopeItem:
 
     @classmethod
     def from_source(cls, source: FromSource) -> ScopeItem:
-        """That of a source."""
+        """Return the scope item of a source."""
         columns: dict[str, Node] = {}
         for node, output in source.nodes():
             if not output.is_hidden:
@@ -31,34 +31,34 @@ class ScopeItem:
         return cls(source.alias, columns, source.relation.is_complete, source.number)
 
     def find_column(self, name: str) -> Node | None:
-        """The column of that name; of a relation that is not known, any."""
-        found = self.columns.get(name)
-        if found is None and not self.is_complete and self.source is not None:
+        """Return the column with that name; for a relation whose columns are unknown, any name."""
+        column = self.columns.get(name)
+        if column is None and not self.is_complete and self.source is not None:
             return ColumnRef(self.source, name)
-        return found
+        return column
 
 
 @dataclass(frozen=True, slots=True)
 class NameScope:
-    """The items that a query's expressions can name, and the scope of the query around it."""
+    """The items that a query's expressions can name, and the scope of the outer query."""
 
     items: Sequence[ScopeItem]
     outer: NameScope | None = None
 
     def resolve(self, parts: Sequence[str]) -> Node | None:
-        """The column that a name means, None where nothing has it."""
-        found = self._resolve_qualified(parts[-2], parts[-1]) if len(parts) > 1 else self._resolve_bare(parts[-1])
-        if found is None and self.outer is not None:
+        """Return the column that a name refers to, None if there is none."""
+        column = self._resolve_qualified(parts[-2], parts[-1]) if len(parts) > 1 else self._resolve_bare(parts[-1])
+        if column is None and self.outer is not None:
             return self.outer.resolve(parts)
-        return found
+        return column
 
     def find_item(self, alias: str) -> ScopeItem | None:
-        """The item of that name, in this query or one around it."""
-        found = next((item for item in self.items if item.alias == alias), None)
-        return found or (self.outer.find_item(alias) if self.outer else None)
+        """Return the item with that name, in this query or an outer query."""
+        match = next((item for item in self.items if item.alias == alias), None)
+        return match or (self.outer.find_item(alias) if self.outer else None)
 
     def expand_star(self, alias: str | None = None) -> Iterator[tuple[str, Node]]:
-        """What `*`, or `alias.*`, stands for."""
+        """Return the columns that `*`, or `alias.*`, expands to."""
         for item in self.items:
             if alias is None or item.alias == alias:
                 for name, node in item.columns.items():
@@ -70,7 +70,7 @@ class NameScope:
         return all(item.is_complete for item in self.items if alias is None or item.alias == alias)
 
     def sources(self) -> frozenset[int]:
-        """The numbers of this query's own sources."""
+        """Return the numbers of this query's own sources."""
         return frozenset(
             node.source for item in self.items for node in item.columns.values() if isinstance(node, ColumnRef)
         ) | {item.source for item in self.items if item.source is not None}
@@ -90,11 +90,11 @@ class NameScope:
 
 @dataclass(frozen=True, slots=True)
 class OuterContext:
-    """What surrounds a query: the WITH queries it can name, and the scope of the query it stands in.
+    """The context of a query: the CTEs that it can refer to, and the scope of the outer query.
 
-    Where `has_variables`, names that no table has are variables of a function, and in one of a trigger (`is_trigger`)
-    those of the row that was written. A query that `is_joined` stands in FROM,
-    or behind IN: conditions outside of it may still tie its tenants.
+    If `has_variables`, names that no table has are variables of a function; in a trigger function (`is_trigger`), also
+    the written row. A query that `is_joined` is in FROM or after IN: conditions outside of it can still bind its
+    tenants.
     """
 
     ctes: Mapping[str, RowSet] = field(default_factory=dict)
@@ -104,5 +104,5 @@ class OuterContext:
     is_joined: bool = False
 
     def nested(self, scope: NameScope | None, *, is_joined: bool = False) -> OuterContext:
-        """What surrounds a query that stands in this one, with this scope."""
+        """Return the context of a query nested in this one, with this scope."""
         return replace(self, scope=scope, is_joined=is_joined)

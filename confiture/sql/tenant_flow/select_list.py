@@ -1,4 +1,4 @@
-"""The columns that a SELECT gives, and which of them hold the tenant."""
+"""The columns that a SELECT returns, and which of them hold the tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OVER_WINDOWS = frozenset({pb.FuncCall, pb.JsonAggConstructor})
 
 
 class SelectList:
-    """The output list of one SELECT. `proof` reads its expressions, `references` the items that may mean outputs."""
+    """The output list of a SELECT. `proof` reads its expressions, `references` the items that can refer to outputs."""
 
     def __init__(self, work: AnalysisContext, select: Any, scope: NameScope, around: OuterContext) -> None:
         self.work, self.select, self.scope = work, select, scope
@@ -28,12 +28,12 @@ class SelectList:
         self.references = ItemReferences(select, scope, self.proof)
 
     def has_aggregates(self) -> bool:
-        """Whether the output list, or the order of rows, aggregates."""
+        """Whether the output list or ORDER BY contains aggregates."""
         return any(True for one in (*self.select.target_list, *self.select.sort_clause) for _ in find_aggregates(one))
 
     @cached_property
     def windows(self) -> Sequence[tuple[Any, Any]]:
-        """The calls over windows, each with the definition of its window."""
+        """The window function calls, each with the definition of its window."""
         return tuple(self._iter_windows()) if self.work.has_windows else ()
 
     def _iter_windows(self) -> Iterator[tuple[Any, Any]]:
@@ -55,28 +55,29 @@ class SelectList:
         *,
         is_grouped: bool,
     ) -> RowSet:
-        """What the SELECT gives. `before` are the members before rows were grouped, `kept` those that each row still
-        has where it does not show them.
+        """Return the rows of the SELECT.
+
+        `before` are the members before grouping, `kept` those that each row still has even if it does not return them.
         """
         outputs: list[RowColumn] = []
         tenants: set[int] = set()
-        shown: set[Node] = set()
+        returned_nodes: set[Node] = set()
         is_complete = True
         for target in self.select.target_list:
             value = target.res_target.val
-            found: list[tuple[str, Node | None]]
+            named_nodes: list[tuple[str, Node | None]]
             if is_star(value):
                 columns, complete = star_columns(value, self.scope)
-                found = list(columns)
+                named_nodes = list(columns)
                 is_complete = is_complete and complete
             else:
                 name = target.res_target.name or column_result_name(value) or "?column?"
-                found = [(name, self.proof.node(value))]
-            for name, one in found:
+                named_nodes = [(name, self.proof.node(value))]
+            for name, one in named_nodes:
                 output = self._build_column(name, one)
                 if one in state.tenant_columns:
                     tenants.add(len(outputs))
-                    shown.add(one)
+                    returned_nodes.add(one)
                     output = output._replace(can_lack_tenant=not self.proof.null_means_no_tenant(one))
                 elif one is None and self.proof.is_made_of_tenants(value, state, before, is_grouped=is_grouped):
                     tenants.add(len(outputs))
@@ -85,7 +86,7 @@ class SelectList:
                     )
                 outputs.append(output)
         if state.has_tenant_rows:
-            for one in sorted((state.tenant_columns & kept) - shown, key=str):
+            for one in sorted((state.tenant_columns & kept) - returned_nodes, key=str):
                 if isinstance(one, ColumnRef) and one.source in own:
                     tenants.add(len(outputs))
                     outputs.append(

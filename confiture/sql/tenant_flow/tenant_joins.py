@@ -1,4 +1,4 @@
-"""Where two sides meet that both have tenants' rows: whether their tenants are equal, and what is told where not."""
+"""Joins of two sides that both have tenants' rows: whether their tenants are equal, and the issue if not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.tenant_flow.keys import TableRow, find_table_rows, prove_equa
 from confiture.sql.tenant_flow.row_sets import ColumnRef, EquivalenceClasses, FromSource, Node, TenantConstant
 
 AddCondition = Callable[[Any], None]
-"""Adds a condition to the statement, where the rows of FROM are chosen."""
+"""Add a condition to the statement, where the rows of FROM are filtered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class TenantState:
     tenant_columns: frozenset[Node] = frozenset()
 
     def is_fixed(self, own_sources: frozenset[int]) -> bool:
-        """Whether all rows are those of one tenant, which a constant or a query around this one names."""
+        """Whether all rows are of one tenant, given by a constant or by an outer query."""
         return any(isinstance(one, TenantConstant) or one.source not in own_sources for one in self.tenant_columns)
 
     def tenant_constants(self, own_sources: frozenset[int]) -> frozenset[Node]:
-        """The members that name that tenant."""
+        """Return the members that give that tenant."""
         return frozenset(
             one for one in self.tenant_columns if isinstance(one, TenantConstant) or one.source not in own_sources
         )
@@ -38,9 +38,9 @@ class TenantState:
 def is_same_tenant(
     context: AnalysisContext, left: TenantState, right: TenantState, equalities: EquivalenceClasses
 ) -> bool:
-    """Whether equalities, or keys together with them, say that the tenants of both are the same.
+    """Return whether the equalities, or keys together with them, imply that the tenants of both sides are equal.
 
-    What keys prove is added to `equalities`.
+    Equalities that keys prove are added to `equalities`.
     """
     if equalities.closure(left.tenant_columns) & equalities.closure(right.tenant_columns):
         return True
@@ -57,17 +57,17 @@ def mismatch_grade(
     left_sources: frozenset[int],
     right_sources: frozenset[int],
 ) -> tuple[TenancyGrade, str]:
-    """How bad it is where two sides, given by their sources, meet without their tenants being equal, and why."""
+    """Return how severe it is that two sides, given by their sources, are combined without equal tenants, and why."""
     rows = _rows_in_equalities(context, equalities)
     for side in (left_sources, right_sources):
         row = row_pinned_by_key(rows, equalities, side, context.facts)
         if row:
-            why = f"the key picks one row of {row.table.name}, but the other side may be of another tenant"
+            why = f"the key identifies one row of {row.table.name}, but the other side can be of another tenant"
             return TenancyGrade.WARNING, why
     sources = [context.sources[number] for number in left_sources | right_sources if number in context.sources]
     if any(source.table is None and not source.relation.is_complete for source in sources):
-        return TenancyGrade.WARNING, "its keys are not known"
-    return TenancyGrade.ERROR, "rows of different tenants meet"
+        return TenancyGrade.WARNING, "its keys are unknown"
+    return TenancyGrade.ERROR, "rows of different tenants are combined"
 
 
 def _rows_in_equalities(context: AnalysisContext, equalities: EquivalenceClasses) -> list[TableRow]:
@@ -78,10 +78,10 @@ def _rows_in_equalities(context: AnalysisContext, equalities: EquivalenceClasses
 
 
 def representative_source(context: AnalysisContext, tree: Tree, state: TenantState) -> FromSource:
-    """The source of a tree that a message names: one with tenants."""
+    """Return the source of a tree for messages: preferably one with tenants."""
     members = {one.source for one in state.tenant_columns if isinstance(one, ColumnRef)}
-    found = [context.sources[one] for one in sorted(tree.sources) if one in members]
-    return found[0] if found else context.sources[min(tree.sources)]
+    sources = [context.sources[one] for one in sorted(tree.sources) if one in members]
+    return sources[0] if sources else context.sources[min(tree.sources)]
 
 
 def report_join(
@@ -92,7 +92,7 @@ def report_join(
     equalities: EquivalenceClasses,
     add_condition_to: AddCondition,
 ) -> None:
-    """Reports a join of tenants' rows that nothing keeps apart."""
+    """Report a join of tenants' rows that nothing isolates."""
     here, there = representative_source(context, tree.left, left), representative_source(context, tree.right, right)
     grade, how = mismatch_grade(context, equalities, tree.left.sources, tree.right.sources)
     quals = tree.node.quals if tree.node is not None and tree.node.HasField("quals") else None
@@ -130,7 +130,7 @@ def _make_join_fix(
 
 
 def null_means_no_tenant(context: AnalysisContext, node: Node) -> bool:
-    """Whether a row in which this node, which holds the tenant, is NULL is no tenant's."""
+    """Whether a row for which this tenant node is NULL belongs to no tenant."""
     if not isinstance(node, ColumnRef):
         return True
     output = context.sources[node.source].find_output(node.key) if node.source in context.sources else None

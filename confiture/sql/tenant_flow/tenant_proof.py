@@ -1,4 +1,4 @@
-"""Whether an expression of a query holds the tenant of the row, and whether NULL in it means that there is none."""
+"""Whether an expression of a query holds the tenant of the row, and whether NULL means that there is none."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from confiture.sql.tenant_flow.tenant_joins import TenantState, is_never_null, n
 
 
 class TenantProof:
-    """Reads the expressions of one query, given the members that its rows have."""
+    """Reader of the expressions of one query, given the members of its rows."""
 
     def __init__(self, work: AnalysisContext, scope: NameScope, around: OuterContext) -> None:
         self._work, self._scope, self._around = work, scope, around
 
     def node(self, expression: Any) -> Node | None:
-        """The column or constant that an expression is."""
+        """Return the column or constant that an expression is."""
         return self._work.expressions.find_node(expression, self._scope, has_variables=self._around.has_variables)
 
     def holds_tenant(self, value: Any, state: TenantState, before: frozenset[Node], *, is_grouped: bool) -> bool:
         """Whether an expression is the tenant of the row, or NULL.
 
-        All members that a row has are the same. So are those of the rows of a group, where the group has a member.
+        All members of a row are equal. So are those of the rows of a group, if the group has a member.
         """
-        found = self.node(value)
-        if found is not None:
-            return found in state.tenant_columns
+        node = self.node(value)
+        if node is not None:
+            return node in state.tenant_columns
         return self.is_made_of_tenants(value, state, before, is_grouped=is_grouped)
 
     def is_made_of_tenants(self, value: Any, state: TenantState, before: frozenset[Node], *, is_grouped: bool) -> bool:
@@ -54,18 +54,18 @@ class TenantProof:
         return bool(parts) and all(self.holds_tenant(one, state, before, is_grouped=is_grouped) for one in parts)
 
     def null_means_no_tenant(self, node: Node | None) -> bool:
-        """Whether a row in which this member is NULL is no tenant's."""
+        """Whether a row for which this member is NULL belongs to no tenant."""
         if not isinstance(node, ColumnRef) or node.source not in self._scope.sources():
             return True
         return null_means_no_tenant(self._work, node)
 
     def distinguishes_tenants(self, value: Any, state: TenantState) -> bool:
-        """Whether rows in which an expression is the same are of one tenant, or of none."""
+        """Whether rows for which an expression is equal are of one tenant, or of none."""
         holds = self.holds_tenant(value, state, state.tenant_columns, is_grouped=False)
         return holds and self.null_of_value_means_no_tenant(value, state.tenant_columns)
 
     def null_of_value_means_no_tenant(self, value: Any, members: frozenset[Node]) -> bool:
-        """Whether a row in which an expression that holds the tenant is NULL is no tenant's."""
+        """Whether a row for which an expression that holds the tenant is NULL belongs to no tenant."""
         node = self.node(value)
         kind = value.WhichOneof("node")
         if node is not None:
@@ -83,7 +83,7 @@ class TenantProof:
         args = value.coalesce_expr.args if kind == "coalesce_expr" else value.min_max_expr.args
         nodes = [self.node(one) for one in args]
         covered = {one.source for one in nodes if isinstance(one, ColumnRef) and not self._can_lack_tenant(one)}
-        # what USING merged is NULL only where both sides are
+        # a column merged by USING is NULL only if both sides are
         sources = {one.source for one in members if isinstance(one, ColumnRef) and self._work.sources[one.source].alias}
         return sources <= covered or any(self.null_of_value_means_no_tenant(one, members) for one in args)
 

@@ -1,4 +1,4 @@
-"""UPDATE and DELETE: which rows they change, by which others, and whose these are."""
+"""UPDATE and DELETE: which rows they change, depending on which other rows, and the tenants of these."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from confiture.sql.tenant_flow.write_target import WriteTarget
 
 
 def analyze_delete(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Goes through a DELETE, and gives what its RETURNING gives."""
+    """Analyze a DELETE, and return the rows of its RETURNING."""
     changed = _ChangedTable.from_statement(context, node, node.using_clause, outer)
     state = changed.flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
     return analyze_returning(context, node, changed.flow, state)
 
 
 def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> RowSet:
-    """Goes through an UPDATE, and gives what its RETURNING gives."""
+    """Analyze an UPDATE, and return the rows of its RETURNING."""
     changed = _ChangedTable.from_statement(context, node, node.from_clause, outer)
     target, source, flow = changed.target, changed.source, changed.flow
     assigned = _assigned_tenant(node, target.tenant)
     settles = assigned is not None and not changed.is_tied_to_tenant()
     if settles:
-        # rows that get their tenant only now are nobody's yet
+        # rows that get their tenant only now belong to no tenant yet
         source.relation = replace(source.relation, has_tenant_rows=False, tenants=frozenset())
     state = flow.run(changed.trees, TenancyIssueKind.CROSS_WRITE)
     for item in node.target_list:
@@ -49,7 +49,7 @@ def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> 
     elif settles:
         changed.check_tenant_assignment(state, assigned)
     elif state.has_tenant_rows and state.tenant_columns and flow.node(assigned) not in state.tenant_columns:
-        message = f"{target.name}.{target.tenant} gets a value that is not the tenant of the row"
+        message = f"{target.name}.{target.tenant} is not set to the tenant of the row"
         context.report_issue(
             TenancyIssueKind.WRONG_SOURCE,
             TenancyGrade.ERROR,
@@ -58,20 +58,20 @@ def analyze_update(context: AnalysisContext, node: Any, outer: OuterContext) -> 
             relation=str(target.name),
         )
     if assigned is not None and returning_items(node):
-        context.report_unknown(f"RETURNING of an UPDATE that sets {target.tenant} is not followed")
+        context.report_unknown(f"RETURNING of an UPDATE that sets {target.tenant} is not analyzed")
     return analyze_returning(context, node, flow, state)
 
 
 def report_shared_target(context: AnalysisContext, target: WriteTarget, node: Any) -> None:
-    """Reports a table that is no tenant's and is changed by rows of tenants."""
-    message = f"{target.name} is no tenant's, and gets values of rows of tenants"
+    """Report a table that belongs to no tenant and is changed depending on rows of tenants."""
+    message = f"{target.name} belongs to no tenant, but gets values from rows of tenants"
     context.report_issue(
         TenancyIssueKind.CROSS_WRITE, TenancyGrade.WARNING, message, node.relation.location, relation=str(target.name)
     )
 
 
 def _assigned_tenant(node: Any, column: str | None) -> Any | None:
-    """What an UPDATE sets the tenant column to, None where it does not set it."""
+    """Return the value that an UPDATE sets the tenant column to, None if it does not set it."""
     for item in node.target_list:
         if column is not None and item.res_target.name == column:
             value = item.res_target.val
@@ -86,7 +86,7 @@ def _assigned_tenant(node: Any, column: str | None) -> Any | None:
 
 @dataclass(frozen=True, slots=True)
 class _ChangedTable:
-    """A table whose rows are changed, `source` as a relation, and what else the statement reads."""
+    """A table whose rows are changed, `source` as a relation, and the other relations that the statement reads."""
 
     context: AnalysisContext
     node: Any
@@ -99,24 +99,24 @@ class _ChangedTable:
     def from_statement(
         cls, context: AnalysisContext, node: Any, others: Sequence[Any], outer: OuterContext
     ) -> _ChangedTable:
-        """`others` is FROM or USING."""
+        """Return the table that a statement changes. `others` is FROM or USING."""
         source = resolve_range_var(context, node.relation, OuterContext())
         trees: list[Tree] = [FromLeaf(source)]
         items = [ScopeItem.from_source(source)]
         for clause in others:
-            tree, found = build_from_tree(context, clause, items, outer)
+            tree, new_items = build_from_tree(context, clause, items, outer)
             trees.append(tree)
-            items += found
+            items += new_items
         flow = FromAnalyzer(context, NameScope(tuple(items), outer.scope), outer, node)
         return cls(context, node, WriteTarget.from_range_var(context, node.relation), source, trees, flow)
 
     @property
     def tenant(self) -> ColumnRef:
-        """The tenant of the rows before."""
+        """The tenant of the rows before the change."""
         return ColumnRef(self.source.number, self.target.tenant or "")
 
     def is_tied_to_tenant(self) -> bool:
-        """Whether WHERE compares the tenant of the rows with something: then they have one already."""
+        """Whether WHERE compares the tenant of the rows with something: then they already have one."""
         return any(
             self.tenant in pair
             for condition in flatten_and(self.node.where_clause)
@@ -125,19 +125,21 @@ class _ChangedTable:
         )
 
     def check_tenant_assignment(self, state: TenantState, assigned: Any) -> None:
-        """Where rows are given their tenant: it must be the one of a single row, and of rows that have none yet."""
+        """Check an UPDATE that assigns tenants: the tenant must come from a single row, and the rows must not have one
+        yet.
+        """
         value, name = self.flow.node(assigned), str(self.target.name)
         if state.has_tenant_rows and not state.tenant_columns:
             return
         if state.has_tenant_rows and value not in state.tenant_columns:
-            message = f"{name}.{self.target.tenant} gets a value that is not the tenant of the rows read"
+            message = f"{name}.{self.target.tenant} is not set to the tenant of the source rows"
             self.context.report_issue(
                 TenancyIssueKind.WRONG_SOURCE, TenancyGrade.ERROR, message, find_location(assigned), relation=name
             )
             return
         is_single = value in self.context.expressions.scalars.values() or bool(state.tenant_constants(self.flow.own))
         if state.has_tenant_rows and not is_single and not self._is_single_row():
-            message = f"several rows can give {name} its {self.target.tenant}: which of them does is left to chance"
+            message = f"several rows can set {self.target.tenant} of {name}; which one wins is undefined"
             self.context.report_issue(
                 TenancyIssueKind.WRONG_SOURCE, TenancyGrade.ERROR, message, find_location(assigned), relation=name
             )
@@ -146,7 +148,7 @@ class _ChangedTable:
             self._report_moved_rows(find_location(assigned))
 
     def _is_single_row(self) -> bool:
-        """Whether a key picks the one row that a row gets its tenant of."""
+        """Whether a key identifies the single row that determines the tenant of a row."""
         work, flow = self.context, self.flow
         pairs = [
             pair
@@ -159,11 +161,13 @@ class _ChangedTable:
         if row is None or len(others) > 1:
             return False
         name = self.target.name
-        work.proofs[f"a unique key picks the row of {row.table.name} that gives {name} its {self.target.tenant}"] = None
+        work.proofs[f"a unique key identifies the row of {row.table.name} that sets {self.target.tenant} of {name}"] = (
+            None
+        )
         return True
 
     def _is_without_tenant_before(self) -> bool:
-        """Whether WHERE takes only rows that have no tenant."""
+        """Whether WHERE selects only rows that have no tenant."""
         for part in flatten_and(self.node.where_clause):
             if part.WhichOneof("node") == "null_test" and part.null_test.nulltesttype == pb.IS_NULL:
                 arg = part.null_test.arg
@@ -172,7 +176,9 @@ class _ChangedTable:
         return False
 
     def _is_tenant_kept(self, assigned: Any) -> bool:
-        """Whether a row that has a tenant keeps it: the column itself, or COALESCE of that and something else."""
+        """Whether a row that has a tenant keeps it: the value is the column itself, or COALESCE of it and something
+        else.
+        """
         if assigned.WhichOneof("node") == "coalesce_expr":
             assigned = assigned.coalesce_expr.args[0]
         return self.flow.node(assigned) == self.tenant
@@ -181,12 +187,12 @@ class _ChangedTable:
         name, tenant = self.target.name, self.target.tenant
         column = self.target.find_column(tenant or "")
         if column is not None and column.not_null:
-            message = f"rows of {name} have a {tenant}, and get another"
+            message = f"rows of {name} already have a {tenant}, and are moved to another tenant"
             self.context.report_issue(
                 TenancyIssueKind.CROSS_WRITE, TenancyGrade.ERROR, message, location, relation=str(name)
             )
             return
-        message = f"rows of {name} that have a {tenant} already can get another"
+        message = f"rows of {name} that already have a {tenant} can be moved to another tenant"
         test = pb.NullTest(arg=self.context.make_reference(self.tenant), nulltesttype=pb.IS_NULL)
         condition = pb.Node(null_test=test)
         fix = lambda: add_condition(self.node, "where_clause", condition)  # noqa: E731 - bound to this statement

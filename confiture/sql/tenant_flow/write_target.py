@@ -14,7 +14,7 @@ from confiture.sql.tenant_tables import is_tenant_table_name
 class WriteTarget:
     """A table that is written.
 
-    `tenant` is its tenant column, `tenant_foreign_key` the foreign key by which it belongs to one.
+    `tenant` is its tenant column, `tenant_foreign_key` the foreign key by which it belongs to a tenant.
     """
 
     name: QualifiedName
@@ -26,25 +26,25 @@ class WriteTarget:
 
     @classmethod
     def from_range_var(cls, context: AnalysisContext, node: Any) -> WriteTarget:
-        """What a RangeVar names."""
-        found = context.facts.catalog.relation(node.schemaname or None, node.relname)
-        if isinstance(found, Table):
+        """Return the table that a RangeVar names."""
+        relation = context.facts.catalog.relation(node.schemaname or None, node.relname)
+        if isinstance(relation, Table):
             return cls(
-                name=found.name,
+                name=relation.name,
                 is_known=True,
-                columns=tuple(column.name for column in found.columns),
-                tenant=context.facts.tenant_column(found),
-                tenant_foreign_key=context.facts.tenant_foreign_key(found),
-                table=found,
+                columns=tuple(column.name for column in relation.columns),
+                tenant=context.facts.tenant_column(relation),
+                tenant_foreign_key=context.facts.tenant_foreign_key(relation),
+                table=relation,
             )
         name = QualifiedName(node.schemaname or PUBLIC, node.relname)
         tenancy = context.facts.tenancy
-        if isinstance(found, View):
-            tenant = tenancy.column if tenancy.column in found.columns else None
-            return cls(name=found.name, is_known=False, columns=found.columns, tenant=tenant)
+        if isinstance(relation, View):
+            tenant = tenancy.column if tenancy.column in relation.columns else None
+            return cls(name=relation.name, is_known=False, columns=relation.columns, tenant=tenant)
         tenant = tenancy.column if tenancy.tables and is_tenant_table_name(name, tenancy) else None
         return cls(name=name, is_known=False, tenant=tenant)
 
     def find_column(self, name: str) -> TableColumn | None:
-        """The column of that name."""
+        """Return the column with that name."""
         return self.table.column(name) if self.table else None
