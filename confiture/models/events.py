@@ -183,6 +183,17 @@ class DryRunFinished:
 
 
 @record(frozen=True, kw_only=True, slots=True)
+class ServerMessage:
+    """PostgreSQL sent a message while a step ran. `severity` is `NOTICE`, `WARNING` or `INFO`."""
+
+    step: StepId
+    severity: str
+    message: str
+    detail: str | None = None
+    sqlstate: str | None = None
+
+
+@record(frozen=True, kw_only=True, slots=True)
 class Notice:
     """Information for the user; nothing went wrong."""
 
@@ -220,6 +231,7 @@ Event = (
     | BatchRetried
     | OthersBlocked
     | DryRunFinished
+    | ServerMessage
     | Notice
     | MigrationFinished
     | RunFinished

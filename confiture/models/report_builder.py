@@ -18,9 +18,10 @@ from confiture.models.events import (
     RunFinished,
     RunStarted,
     SegmentRetried,
+    ServerMessage,
     StepFinished,
 )
-from confiture.models.plan import Direction
+from confiture.models.plan import Direction, StepId
 from confiture.models.records import replace
 from confiture.models.reports import MigrationReport, RunReport, StepReport
 
@@ -63,6 +64,8 @@ def apply_event(report: RunReport, event: Event) -> RunReport:
         case SegmentRetried():
             migration = _find_migration(report, event.version)
             steps = tuple(step for step in migration.steps if step.step.segment < event.segment)
+            messages = tuple(one for one in report.server_messages if not _is_retried(one.step, event))
+            report = replace(report, server_messages=messages)
             return _update_migration(report, event.version, steps=steps, retries=migration.retries + 1)
         case MigrationFinished():
             return _update_migration(report, event.version, outcome=event.outcome, duration_ms=event.duration_ms)
@@ -91,11 +94,17 @@ def _apply_run_event(report: RunReport, event: Event) -> RunReport:
             )
         case LintFinished():
             return replace(report, findings=event.findings)
+        case ServerMessage() if event not in report.server_messages:
+            return replace(report, server_messages=(*report.server_messages, event))
         case Notice():
             return replace(report, notes=(*report.notes, event.text))
         case LockWaiting():
             return replace(report, notes=(*report.notes, f"waited for the lock, held by {event.holder}"))
     return report
+
+
+def _is_retried(step: StepId, event: SegmentRetried) -> bool:
+    return step.version == event.version and step.segment == event.segment
 
 
 def _pending_migration(label: str) -> MigrationReport:

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from confiture.errors import Diagnostic
-from confiture.models.events import BackfillProgressed, OthersBlocked, Outcome
+from confiture.models.events import BackfillProgressed, OthersBlocked, Outcome, ServerMessage
 from confiture.models.findings import Finding
 from confiture.models.plan import Direction, StepId
 from confiture.models.records import record
@@ -113,6 +113,8 @@ class RunReport:
     outcome: Outcome | None = None
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
+    server_messages: tuple[ServerMessage, ...] = ()
+    """The messages that PostgreSQL sent, each once per step."""
     findings: tuple[Finding, ...] = ()
     """The findings of lint in the migrations before they ran."""
     diagnostics: tuple[Diagnostic, ...] = ()

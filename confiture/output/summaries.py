@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confiture.durations import format_duration_long
 from confiture.models.backfills import CANCELLED
-from confiture.models.events import INTERRUPTED, Outcome
+from confiture.models.events import INTERRUPTED, Outcome, ServerMessage
 from confiture.models.hooks import TRANSACTION_ENDED
 from confiture.models.plan import Direction
 from confiture.models.reports import MigrationReport, RunReport
@@ -107,6 +107,17 @@ def retry_summary(report: RunReport) -> list[str]:
         for migration in report.migrations
         if migration.retries
     ]
+
+
+def server_messages_summary(report: RunReport) -> list[str]:
+    """Describe the messages that PostgreSQL sent, each with its step."""
+    return [f"{message.step.version} {server_message_text(message)}" for message in report.server_messages]
+
+
+def server_message_text(message: ServerMessage) -> str:
+    """Describe a message of the server with the name of its step."""
+    detail = f" ({message.detail})" if message.detail else ""
+    return f"{message.step.name}: {message.severity}: {message.message}{detail}"
 
 
 def blocked_summary(report: RunReport) -> list[str]:

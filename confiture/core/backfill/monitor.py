@@ -18,8 +18,10 @@ from confiture.core.backfill.worker import (
     WorkerMessage,
     WorkerMonitorLost,
     WorkerRetry,
+    WorkerServerMessage,
 )
 from confiture.core.backfill.worker_gate import WorkerGate
+from confiture.core.db.server_messages import StepMessages
 from confiture.models.events import BackfillProgressed, BatchRetried, Notice, OthersBlocked
 
 
@@ -36,6 +38,7 @@ class BackfillMonitor:
     ) -> None:
         self._emit = context.emit
         self._identity = context.identity
+        self._messages = StepMessages(context.identity, context.emit)
         self._gate = gate
         self._outbox = outbox
         self._workers = workers
@@ -73,10 +76,15 @@ class BackfillMonitor:
             else:
                 self._handle_message(message)
         self._emit_progress()
+        self._messages.finish()
         return errors
 
-    def _handle_message(self, message: Batch | WorkerRetry | WorkerBlockedOthers | WorkerMonitorLost) -> None:
+    def _handle_message(
+        self, message: WorkerServerMessage | Batch | WorkerRetry | WorkerBlockedOthers | WorkerMonitorLost
+    ) -> None:
         match message:
+            case WorkerServerMessage():
+                self._messages.add(message.message)
             case Batch():
                 self._batches += 1
                 self._source_rows += message.source_rows

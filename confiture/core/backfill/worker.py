@@ -27,6 +27,7 @@ from confiture.core.db.errors import (
     db_error_diagnostic,
 )
 from confiture.core.db.retry import RetryPolicy
+from confiture.core.db.server_messages import MessageFields, read_message
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 from confiture.models.plan import PlannedStep
@@ -69,7 +70,14 @@ class WorkerExited:
     error: BaseException | None
 
 
-WorkerMessage = Batch | WorkerRetry | WorkerBlockedOthers | WorkerMonitorLost | WorkerExited
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerServerMessage:
+    """PostgreSQL sent a message to a worker."""
+
+    message: MessageFields
+
+
+WorkerMessage = WorkerServerMessage | Batch | WorkerRetry | WorkerBlockedOthers | WorkerMonitorLost | WorkerExited
 
 
 class Worker:
@@ -146,6 +154,7 @@ class Worker:
             _configure_session(connection, config.step, config.settings)
             pid = int(fetch_named_row(connection, "server")["backend_pid"])
             watch = stack.enter_context(BlockingMonitor(config.database, pid, config.settings.max_blocking_ms))
+            connection.add_notice_handler(self._forward_server_message)
             self._connection = connection
             try:
                 runner = BatchRunner(connection, config, watch)
@@ -174,6 +183,11 @@ class Worker:
             yield batch
             if batch.is_last:
                 return
+
+    def _forward_server_message(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        message = read_message(diagnostic)
+        if message is not None:
+            self._outbox.put(WorkerServerMessage(message=message))
 
     def _report_waiters(self, monitor: BlockingMonitor) -> None:
         """Tells who waited; workers of the same run that waited for each other are no one's loss."""
@@ -249,7 +263,7 @@ def _configure_session(connection: Connection, step: PlannedStep, settings: Data
     set_lock_timeout(connection, lock_timeout)
     connection.execute(
         f"SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
-        " SET idle_session_timeout = 0; SET confiture.filling = 'on'".encode()
+        " SET idle_session_timeout = 0; SET client_min_messages = notice; SET confiture.filling = 'on'".encode()
     )
     prepare_session(connection)
     enable_client_check(connection)

@@ -8,7 +8,7 @@ DEALLOCATE ALL;
 SELECT pg_advisory_unlock_all();
 DISCARD TEMP;
 DISCARD SEQUENCES;
-SET client_min_messages = warning;
+SET client_min_messages = notice;
 SET client_connection_check_interval = {client_check_ms};
 SET idle_session_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;

@@ -29,6 +29,7 @@ from confiture.core.backfill.keyset_cursor import (
 from confiture.core.backfill.plan_check import check_batch_plan
 from confiture.core.backfill.source_tables import resolve_table, tables_to_capture
 from confiture.core.db.errors import StepFailed
+from confiture.core.db.server_messages import server_messages_reported
 from confiture.core.dry_run.estimates import LEVEL_PERCENT, student_quantile
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.run.context import RunContext
@@ -89,7 +90,8 @@ class BackfillSampler:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did, sampled = self._run_step(step, identity, ignore_reads, observer)
+            with server_messages_reported(self._connection, identity, self._emit):
+                did, sampled = self._run_step(step, identity, ignore_reads, observer)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))

@@ -11,6 +11,7 @@ import psycopg
 
 from confiture.core.db.checks import CURSOR_PREFIX, run_check
 from confiture.core.db.errors import CheckNotSatisfied, StepFailed, statement_diagnostic
+from confiture.core.db.server_messages import server_messages_reported
 from confiture.core.hooks.hook_runner import HookRunner
 from confiture.core.reconcile.errors import NotComparable
 from confiture.core.reconcile.reconciliation import reconcile
@@ -66,7 +67,8 @@ class StepRunner:
         timer = _Timer()
         try:
             self.set_timeouts(segment, step)
-            did = self._run(identity, step, observer, timer)
+            with server_messages_reported(self._connection, identity, self._emit):
+                did = self._run(identity, step, observer, timer)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=timer.elapsed_ms))

@@ -16,7 +16,13 @@ from confiture.models.trace import DryRunWarning
 from confiture.output.lock_lanes import lock_lanes
 from confiture.output.numbers import format_rows, severity_counts
 from confiture.output.statement_cost import describe_cost, group_batches, is_notable
-from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
+from confiture.output.summaries import (
+    blocked_summary,
+    estimate_summary,
+    retry_summary,
+    run_summary,
+    server_messages_summary,
+)
 from confiture.output.terminal.tenancy_proofs import MOST_LEAKS, dry_run_summary, reason_text, row_text, tenants_text
 from confiture.output.writer import LintSummary, Writer
 from confiture.text import escape_lines, pluralize
@@ -50,6 +56,8 @@ def run_markdown(report: RunReport) -> str:
     parts += _section("Steps", _step_table(report))
     parts += _section("Work", _statement_costs(report))
     parts += _section("Tenants", _tenant_isolation(report))
+    messages = server_messages_summary(report)
+    parts += _section("Messages of PostgreSQL", [f"- {_table_cell(line)}" for line in messages])
     parts += _section("Notes", [f"- {_table_cell(line)}" for line in [*retry_summary(report), *report.notes]])
     parts += _section("Left behind by the dry run", [f"- {_table_cell(line)}" for line in report.leftovers])
     return "\n\n".join(parts) + "\n"

@@ -14,7 +14,13 @@ from confiture.output.html.backfill_chart import LEFT, RIGHT, draw_chart
 from confiture.output.lock_lanes import LockLane, lock_lanes, run_end_ms
 from confiture.output.numbers import format_bytes, format_rows
 from confiture.output.statement_cost import group_batches
-from confiture.output.summaries import blocked_summary, estimate_summary, retry_summary, run_summary
+from confiture.output.summaries import (
+    blocked_summary,
+    estimate_summary,
+    retry_summary,
+    run_summary,
+    server_messages_summary,
+)
 from confiture.output.terminal.tenancy_proofs import (
     dry_run_summary,
     reason_text,
@@ -47,6 +53,7 @@ def run_page(report: RunReport) -> str:
         works=group_batches(report.statements),
         blocked=blocked_summary(report),
         notes=[*retry_summary(report), *report.notes],
+        server_messages=server_messages_summary(report),
         held=found,
         lanes=[_lane_object(index, lane, total_ms) for index, lane in enumerate(found)],
         legend=_legend_entries(found),

@@ -25,6 +25,7 @@ from confiture.output.json.objects import (
     finding_object,
     proved_statement_object,
     round_to_microseconds,
+    server_message_fields,
     statement_object,
     stats_object,
     step_object,
@@ -199,6 +200,10 @@ def _isolation(report: IsolationReport) -> dict[str, Any]:
     }
 
 
+def _server_message(event: events.ServerMessage) -> dict[str, Any]:
+    return {"step": step_object(event.step)} | server_message_fields(event)
+
+
 def _notice(event: events.Notice) -> dict[str, Any]:
     return {"text": event.text}
 
@@ -232,6 +237,7 @@ EVENT_NAMES_AND_FIELDS: Mapping[type, tuple[str, Callable[[Any], dict[str, Any]]
     events.BatchRetried: ("batch_retried", _batch_retried),
     events.OthersBlocked: ("blocked", _others_blocked),
     events.DryRunFinished: ("rehearsed", _dry_run_finished),
+    events.ServerMessage: ("server_message", _server_message),
     events.Notice: ("noted", _notice),
     events.MigrationFinished: ("migration_finished", _migration_finished),
     events.RunFinished: ("run_finished", _run_finished),

@@ -11,7 +11,7 @@ from typing import Any
 
 from confiture.errors import Diagnostic
 from confiture.lint.fingerprints import fingerprint_v1, fingerprint_v2
-from confiture.models.events import Waiter
+from confiture.models.events import ServerMessage, Waiter
 from confiture.models.findings import Finding
 from confiture.models.plan import StepId
 from confiture.models.reconcile_results import Difference, Differences, ReconcileResult
@@ -31,6 +31,16 @@ def step_object(step: StepId) -> dict[str, Any]:
         "name": step.name,
         "file": step.span.path,
         "line": step.span.line,
+    }
+
+
+def server_message_fields(message: ServerMessage) -> dict[str, Any]:
+    """Describe a message of the server, without its step."""
+    return {
+        "severity": message.severity,
+        "message": message.message,
+        "detail": message.detail,
+        "sqlstate": message.sqlstate,
     }
 
 

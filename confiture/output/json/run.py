@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from confiture.models.events import OthersBlocked
+from confiture.models.events import OthersBlocked, ServerMessage
 from confiture.models.plan import StepId
 from confiture.models.reports import BackfillReport, MigrationReport, RunReport
 from confiture.output.json.document import with_schema_version
@@ -15,6 +15,7 @@ from confiture.output.json.objects import (
     lock_object,
     proved_statement_object,
     round_to_microseconds,
+    server_message_fields,
     statement_object,
     stats_object,
     waiter_object,
@@ -37,6 +38,7 @@ def run_document(report: RunReport) -> dict[str, Any]:
             "rows_affected_sampled": bool(report.sampled_steps),
             "migrations": [_migration_object(migration, report.sampled_steps) for migration in report.migrations],
             "notes": list(report.notes),
+            "server_messages": [_server_message_object(message) for message in report.server_messages],
             "findings": [finding_object(finding) for finding in report.findings],
             "blocked": [_blocked_object(blocked) for blocked in report.blocked],
             "backfills": [_backfill_object(backfill) for backfill in report.backfills],
@@ -119,6 +121,11 @@ def _backfill_object(backfill: BackfillReport) -> dict[str, Any]:
             {"reason": reason, "seconds": round(seconds, 3)} for reason, seconds in backfill.waiting_s_by_reason.items()
         ],
     }
+
+
+def _server_message_object(message: ServerMessage) -> dict[str, Any]:
+    step = message.step
+    return {"version": step.version, "phase": step.phase.value, "step": step.name} | server_message_fields(message)
 
 
 def _blocked_object(event: OthersBlocked) -> dict[str, Any]:

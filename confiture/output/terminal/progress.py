@@ -23,10 +23,12 @@ from confiture.models.events import (
     Outcome,
     RunStarted,
     SegmentRetried,
+    ServerMessage,
     StepFinished,
     StepStarted,
 )
 from confiture.models.findings import Finding
+from confiture.output.summaries import server_message_text
 from confiture.output.terminal.console import escape_markup
 from confiture.text import escape_line, pluralize
 
@@ -199,6 +201,8 @@ def _notice_text(event: Event) -> str | None:
             )
         case Notice():
             return event.text
+        case ServerMessage():
+            return f"{event.step.version} {server_message_text(event)}"
         case MigrationStarted() if event.resumed_after:
             done = pluralize(event.resumed_after, "segment")
             return f"{event.version} {event.name}: goes on after {done} that an earlier run committed"
