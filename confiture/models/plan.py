@@ -256,6 +256,8 @@ class Segment:
     number: int
     steps: tuple[PlannedStep, ...]
     transaction_mode: TransactionMode
+    settings: tuple[str, ...] = ()
+    """The statements of earlier segments whose settings of the session are made again before the steps."""
 
 
 @record(frozen=True, kw_only=True, slots=True)

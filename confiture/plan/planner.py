@@ -23,6 +23,7 @@ from confiture.models.settings import Settings
 from confiture.plan.checksums import compute_checksums
 from confiture.plan.hooks import HookResolver, find_phase_problem
 from confiture.plan.rendering import RenderContext
+from confiture.plan.session_state import add_session_state
 from confiture.plan.steps import StepPlanner
 from confiture.plan.variables import merge_variables
 from confiture.sql.parse_tree import Parse
@@ -131,10 +132,11 @@ def split_into_segments(steps: Iterable[PlannedStep]) -> tuple[Segment, ...]:
                 groups[-1][1].append(piece)
             else:
                 groups.append((isolation, [piece]))
-    return tuple(
+    segments = [
         Segment(number=number, steps=tuple(group), transaction_mode=isolation)
         for number, (isolation, group) in enumerate(groups, start=1)
-    )
+    ]
+    return add_session_state(segments)
 
 
 def _split_step(step: PlannedStep) -> list[PlannedStep]:

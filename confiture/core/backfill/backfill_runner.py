@@ -51,7 +51,8 @@ class BackfillRunner:
         self._emit(StepStarted(step=identity))
         started = time.perf_counter()
         try:
-            did = self._run_step(connection, identity, step, self._build_id(attempt, segment.number))
+            backfill_id = self._build_id(attempt, segment.number)
+            did = self._run_step(connection, identity, step, backfill_id, segment.settings)
         except BaseException:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
             raise
@@ -64,16 +65,21 @@ class BackfillRunner:
         return BackfillStore(connection, self._build_id(attempt, segment.number)).load() is not None
 
     def _run_step(
-        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        backfill_id: BackfillId,
+        settings: tuple[str, ...],
     ) -> StepOutcome:
         if step.hook is None:
-            return self._run_backfill(connection, identity, step, backfill_id)
+            return self._run_backfill(connection, identity, step, backfill_id, settings)
         notes: list[str] = []
         asked: list[PlannedStep] = []
 
         def fill_for_hook(planned: PlannedStep) -> int:
             asked.append(planned)
-            did = self._run_backfill(connection, identity, planned, backfill_id)
+            did = self._run_backfill(connection, identity, planned, backfill_id, settings)
             notes.extend([did.note] if did.note else [])
             return did.rows or 0
 
@@ -86,19 +92,29 @@ class BackfillRunner:
         return StepOutcome(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
 
     def _run_backfill(
-        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        backfill_id: BackfillId,
+        settings: tuple[str, ...],
     ) -> StepOutcome:
-        backfill_run = BackfillRun(self._open(connection, identity, step, backfill_id))
+        backfill_run = BackfillRun(self._open(connection, identity, step, backfill_id, settings))
         return StepOutcome(rows=backfill_run.run(), note=backfill_run.note)
 
     def _open(
-        self, connection: Connection, identity: StepId, step: PlannedStep, backfill_id: BackfillId
+        self,
+        connection: Connection,
+        identity: StepId,
+        step: PlannedStep,
+        backfill_id: BackfillId,
+        settings: tuple[str, ...],
     ) -> BackfillContext:
         """Opens the backfill of a step: the stored one, or a new one. Raises StepFailed."""
         backfill = step.backfill
         if backfill is None:
             raise ValueError(step.name)
-        prepare_session(connection)
+        prepare_session(connection, settings)
         source = find_source(connection, step, backfill)
         fingerprint = _fingerprint(step, backfill, source)
         store = BackfillStore(connection, backfill_id)
@@ -140,6 +156,7 @@ class BackfillRunner:
             number=number,
             state=stored.state if stored else "preparing",
             estimated_rows=source.estimated_rows,
+            session_settings=settings,
         )
 
     def abandon(self, connection: Connection, version: str) -> None:

@@ -32,6 +32,8 @@ class WorkerConfig:
     key: BatchKey
     backfill_id: BackfillId
     clear_factory: ClearFactory | None
+    session_settings: tuple[str, ...] = ()
+    """Statements that set what earlier segments of the migration set for the session."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,7 @@ class BackfillContext:
     number: int
     state: str
     estimated_rows: int | None
+    session_settings: tuple[str, ...] = ()
 
     @property
     def target_key(self) -> list[str] | None:
@@ -73,4 +76,5 @@ class BackfillContext:
             key=self.key,
             backfill_id=self.store.backfill_id,
             clear_factory=clear_factory,
+            session_settings=self.session_settings,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -31,7 +31,6 @@ from confiture.core.db.server_messages import MessageFields, read_message
 from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 from confiture.models.plan import PlannedStep
-from confiture.models.settings import DatabaseSettings
 
 _RETRYABLE = RETRYABLE | TOO_LARGE | SERVER_UNAVAILABLE
 _BAD_DATA = ("22", "23")
@@ -151,7 +150,7 @@ class Worker:
         config = self._config
         with ExitStack() as stack:
             connection = stack.enter_context(config.database.connect("backfill"))
-            _configure_session(connection, config.step, config.settings)
+            _configure_session(connection, config)
             pid = int(fetch_named_row(connection, "server")["backend_pid"])
             watch = stack.enter_context(BlockingMonitor(config.database, pid, config.settings.max_blocking_ms))
             connection.add_notice_handler(self._forward_server_message)
@@ -258,21 +257,25 @@ def to_step_failure(failure: BatchFailed | psycopg.Error, step: PlannedStep, key
     return StepFailed(told, failure.sqlstate)
 
 
-def _configure_session(connection: Connection, step: PlannedStep, settings: DatabaseSettings) -> None:
-    lock_timeout = settings.lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
+def _configure_session(connection: Connection, config: WorkerConfig) -> None:
+    step = config.step
+    lock_timeout = config.settings.lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
     set_lock_timeout(connection, lock_timeout)
     connection.execute(
         f"SET statement_timeout = {step.timeout_ms or 0}; SET jit = off;"
         " SET idle_session_timeout = 0; SET client_min_messages = notice; SET confiture.filling = 'on'".encode()
     )
-    prepare_session(connection)
+    prepare_session(connection, config.session_settings)
     enable_client_check(connection)
 
 
-def prepare_session(connection: Connection) -> None:
-    """Settings of every session that fills. Without row security a policy is an error: with it, the rows that it hides
-    would silently be left out.
+def prepare_session(connection: Connection, session_settings: Iterable[str]) -> None:
+    """Make the settings of earlier segments and those of every session that fills.
+
+    With `row_security` off, a policy causes an error; otherwise the rows that it hides would silently be left out.
     """
+    for setting in session_settings:
+        connection.execute(setting.encode())
     connection.execute(
         "SET row_security = off; SET extra_float_digits = 1; SET idle_in_transaction_session_timeout = 0;"
         " SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"

@@ -102,6 +102,7 @@ class DryRunTransaction:
             if not self._installed or self._content is None:
                 self._content = read_content(self._connection)
             tracer.begin_segment()
+            self._session.apply_settings(segment)
             intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[done]
             if not self._is_already_done(segment, has_intent=intended):
                 if segment.transaction_mode is TransactionMode.BATCHED:

@@ -11,6 +11,7 @@ from confiture.models.history import AppliedMigration, JournalEntry, MigrationSt
 from confiture.models.plan import Direction, PlannedMigration, PlannedStep, Segment, TransactionMode
 from confiture.plan.checksums import segment_fingerprint
 from confiture.plan.migration_order import VersionKey, version_key
+from confiture.plan.session_state import add_session_state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> 
             raise Drift(_drift_diagnostic(plan, number, entry))
         segments[number - 1 : number] = cut
         segments = [replace(segment, number=position) for position, segment in enumerate(segments, start=1)]
-    return replace(plan, segments=tuple(segments))
+    return replace(plan, segments=add_session_state(segments))
 
 
 def _split_segment(segment: Segment) -> Iterator[tuple[Segment, Segment]]:

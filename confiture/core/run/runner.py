@@ -186,6 +186,7 @@ class MigrationRunner:
         except BaseException as failure:
             self._clean_up_failure(progress, segment, was_rejected=isinstance(failure, StepFailed))
             raise
+        self._reset_role(segment)
         with self._connection.transaction(), _history_errors_translated():
             duration_ms = (time.perf_counter() - started) * 1000
             if progress.has_intent:
@@ -233,8 +234,11 @@ class MigrationRunner:
     def _needs_intent(self, segment: Segment) -> bool:
         (step,) = segment.steps
         (statement,) = step.statements
+        self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
-        return needs_intent(self._connection, statement, self._emit)
+        is_needed = needs_intent(self._connection, statement, self._emit)
+        self._reset_role(segment)
+        return is_needed
 
     def _record_intent(self, progress: MigrationProgress, segment: Segment) -> None:
         with self._connection.transaction(), _history_errors_translated():
@@ -248,6 +252,7 @@ class MigrationRunner:
     def _run_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> list[StepRecord]:
         (step,) = segment.steps
         (statement,) = step.statements
+        self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
         if is_already_done(self._connection, statement, has_intent=progress.has_intent, emit=self._emit):
             self._emit(Notice(text=f"an earlier run had already done: {_first_line(statement.text)}"))
@@ -265,7 +270,9 @@ class MigrationRunner:
             return
         try:
             self._session.reset()
+            self._session.apply_settings(segment)
             if clean_up_failed_statement(self._connection, statement, was_rejected=was_rejected, emit=self._emit):
+                self._reset_role(segment)
                 with self._connection.transaction():
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.withdraw_intent()
@@ -273,7 +280,7 @@ class MigrationRunner:
             self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
 
     def _reset_role(self, segment: Segment) -> None:
-        texts = (statement.text for step in segment.steps for statement in step.statements)
+        texts = [*segment.settings, *(statement.text for step in segment.steps for statement in step.statements)]
         if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
             # the history is ours to write, whatever role the migration took on, also from inside a DO block or a hook
             self._connection.execute("RESET SESSION AUTHORIZATION")

@@ -53,6 +53,11 @@ class Session:
         settings = {"lock_timeout": self._settings.lock_timeout_ms, "client_check_ms": self._client_check_ms}
         self.connection.execute(text.format(**settings).encode())
 
+    def apply_settings(self, segment: Segment) -> None:
+        """Make the settings of earlier segments again."""
+        for setting in segment.settings:
+            self.connection.execute(setting.encode())
+
     def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
         """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
         records = []
@@ -60,6 +65,7 @@ class Session:
         observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
+                self.apply_settings(segment)
                 for step in segment.steps:
                     self._note_lost_monitor()
                     records.append(self.step_runner.run(version, segment, step, observers))

@@ -20,7 +20,7 @@ from confiture.lint.engine.ignores import IgnoreComment, find_ignores, has_ignor
 from confiture.lint.engine.qualify_names import qualify_fix
 from confiture.lint.engine.rule import SchemaRule, StatementRule, Violation
 from confiture.models.catalog import Catalog, QualifiedName
-from confiture.models.plan import PlannedMigration
+from confiture.models.plan import PlannedMigration, Segment
 from confiture.models.records import record
 from confiture.models.source import RenderedSql, SourceLocation
 from confiture.models.trace import LockMode
@@ -140,7 +140,7 @@ class MigrationReplay(_CatalogTracker):
     def apply(self, migration: PlannedMigration) -> None:
         """Applies a migration without judging it."""
         for segment in migration.segments:
-            self._builder.reset_session()
+            self._begin_segment(segment)
             transaction = SegmentStatements(segment, self._texts)
             for number in range(len(transaction)):
                 self._apply(transaction.statement(number))
@@ -155,7 +155,7 @@ class MigrationReplay(_CatalogTracker):
         created = set() if created is None else created
         noted = _CommentedStatements()
         for segment in migration.segments:
-            self._builder.reset_session()
+            self._begin_segment(segment)
             transaction = SegmentStatements(segment, self._texts)
             for number in range(len(transaction)):
                 subject = self._make_context(migration, transaction, number, created)
@@ -169,6 +169,14 @@ class MigrationReplay(_CatalogTracker):
                 self.statements += 1
             transaction.release()
         self.ignores += noted.ignores()
+
+    def _begin_segment(self, segment: Segment) -> None:
+        """Begin a session with the settings of earlier segments."""
+        self._builder.reset_session()
+        for setting in segment.settings:
+            rendered = RenderedSql(text=setting, source=segment.steps[0].rendered.source)
+            for statement in parse_rendered(rendered):
+                self._apply(statement)
 
     def _make_context(
         self, migration: PlannedMigration, transaction: SegmentStatements, number: int, created: Set[QualifiedName]

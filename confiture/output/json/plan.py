@@ -8,6 +8,7 @@ from confiture.models.plan import PlannedMigration, PlannedStep, Segment
 from confiture.output.json.document import with_schema_version
 from confiture.output.json.step_details import step_details
 from confiture.plan.checksums import segment_fingerprint
+from confiture.secrets import hide_secrets
 
 
 def plan_document(plan: PlannedMigration) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def _segment_object(segment: Segment) -> dict[str, Any]:
         "number": segment.number,
         "isolation": segment.transaction_mode.value,
         "fingerprint": segment_fingerprint(segment.steps),
+        "settings": [hide_secrets(setting) for setting in segment.settings],
         "steps": [_step_object(step) for step in segment.steps],
     }
 

@@ -34,6 +34,8 @@ def print_plan(console: Console, plan: PlannedMigration) -> None:
 def _print_segment(console: Console, segment: Segment, title: str) -> None:
     console.print()
     console.print(f"[bold cyan]{title}[/bold cyan] [dim]({_HOW[segment.transaction_mode]})[/dim]")
+    for setting in segment.settings:
+        console.print(f"  [dim]set again:[/dim] {escape_markup(' '.join(setting.split()))}")
     for step in segment.steps:
         _print_step(console, step)
 
