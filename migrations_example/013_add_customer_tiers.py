@@ -1,8 +1,8 @@
 """Sort the customers of each shop into tiers.
 
 A tier ends if the next customer has spent much less: at the two largest jumps, by ratio, among the better half of a
-shop's customers. SQL would need several passes; a hook needs a few lines. It runs as a step, in the same transaction, and
-dry runs measure it and roll it back like any other step.
+shop's customers. SQL would need several passes; a hook needs a few lines. It runs as a step, in the same transaction,
+and dry runs measure it and roll it back like any other step.
 """
 
 from decimal import Decimal
