@@ -18,7 +18,7 @@ from confiture.models.findings import Finding
 from confiture.models.records import replace
 from confiture.output.ci.gitlab import code_quality
 from confiture.output.ci.sarif import sarif_document
-from confiture.output.json.documents import finding_object
+from confiture.output.json.objects import finding_object
 from tests.support.linting import INDEX, KEY, lint, settings
 from tests.support.projects import Project
 
