@@ -23,8 +23,8 @@ TERMS = {term for entry in ENTRIES for term in _terms(entry)}
 PROGRAMMING = """
 access analysis analyzer applier band bar budget builder cache call change chart choice code collector config console
 constant content context controller cursor deadline dependencies description document duration emitter entry error
-factory facts fields file filter flags folders forbidden format gate group id info inputs interval item key kind lane leaf
-limit limits list literals log machine map messages migrator mode monitor name names not observation observer of
+factory facts fields file filter flags folders forbidden format gate group id info inputs interval item key kind lane
+leaf limit limits list literals log machine map messages migrator mode monitor name names not observation observer of
 offsets on operators options others overrides panel path persistence planner point policy problem process prover query
 range reader record recorder ref references resolver result row sampler satisfied scope server set signature site size
 sizer source spec state store stream summary text token totals tracer transition tristate type unqualifiable use user
