@@ -1,8 +1,8 @@
-"""Sorts each shop's customers into tiers.
+"""Sort the customers of each shop into tiers.
 
-A tier ends where the next customer has spent much less: at the two largest jumps, by ratio, among a shop's better
-half. What SQL would need several passes for is a few lines here, in a hook: Python that runs as a step, in the same
-transaction, and is rehearsed, timed and rolled back like any other step.
+A tier ends if the next customer has spent much less: at the two largest jumps, by ratio, among the better half of a
+shop's customers. SQL would need several passes; a hook needs a few lines. It runs as a step, in the same transaction,
+and dry runs measure it and roll it back like any other step.
 """
 
 from decimal import Decimal
@@ -38,7 +38,7 @@ class SortIntoTiers(Hook):
 
 
 def least_of_tiers(spent: list[Decimal]) -> tuple[Decimal, Decimal]:
-    """What a gold and a silver customer have spent at least; `spent` is in descending order."""
+    """Return the least that a gold and a silver customer have spent; `spent` is in descending order."""
     better_half = spent[: max(len(spent) // 2, 3)]
     jumps = sorted((high / low, high) for high, low in pairwise(better_half))
     silver, gold = sorted(high for _, high in jumps[-2:])
@@ -56,7 +56,7 @@ class AddCustomerTiers(Migration):
         self.load_ddl_files(["02_query_side/011_customer_lifetime_value_add_tier.sql"])
         self.check(
             "SELECT count(*) FROM r_customer_lifetime_value WHERE tier <> 'bronze' AND total_spent = 0",
-            name="nobody is silver for nothing",
+            name="every customer above bronze has spent something",
         )
         self.execute("ANALYZE r_customer_lifetime_value", phase="cleanup")
 

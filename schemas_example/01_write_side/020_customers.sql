@@ -5,8 +5,8 @@ CREATE TABLE w_customers (
     email       text        NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT w_customers_pkey PRIMARY KEY (id),
-    -- What other tables refer to: with the tenant in the key, a row cannot
-    -- point to another tenant's customer.
+    -- Other tables refer to this key: with the tenant in it, a row cannot
+    -- refer to another tenant's customer.
     CONSTRAINT w_customers_tenant_id_id_key UNIQUE (tenant_id, id),
     -- One account per address and shop.
     CONSTRAINT w_customers_tenant_id_email_key UNIQUE (tenant_id, email)

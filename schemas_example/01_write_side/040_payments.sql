@@ -1,4 +1,4 @@
--- An order has none (not yet paid), one, or two (deposit and rest) of these.
+-- An order has no payment (not yet paid), one, or two (deposit and rest).
 CREATE TABLE w_payments (
     id               bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id        bigint         NOT NULL,

@@ -1,5 +1,5 @@
--- order_ref is what the first label printer called the order's id. A file that
--- an applied migration uses stays as it is; 090 gives the column its new name.
+-- The first label printer called the order's id order_ref. A file of an applied
+-- migration must not change; 090 renames the column.
 CREATE TABLE w_shipments (
     id             bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id      bigint      NOT NULL,

@@ -1,5 +1,5 @@
--- The oldest table: it came from a tool for one shop, so it knows no tenant,
--- and nothing ties a note to an order that exists. 100 to 120 put that right.
+-- The oldest table. It came from a tool for one shop, so it has no tenant column
+-- and no foreign key to the orders. 100 to 120 add them.
 CREATE TABLE w_order_notes (
     id          bigint GENERATED ALWAYS AS IDENTITY,
     order_id    bigint      NOT NULL,

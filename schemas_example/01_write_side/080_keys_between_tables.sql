@@ -1,8 +1,8 @@
--- The tenant is part of every key: a row that pointed to another tenant's
--- customer or order could not be written at all.
+-- The tenant is part of every key, so a row cannot refer to another tenant's
+-- customer or order.
 --
--- PostgreSQL does not index the referring side of a foreign key by itself.
--- Without an index, deleting one order would read all payments.
+-- PostgreSQL does not create an index on the referring side of a foreign key.
+-- Without an index, deleting an order would scan all payments.
 
 -- The index of UNIQUE (tenant_id, id) serves this one.
 ALTER TABLE w_customers

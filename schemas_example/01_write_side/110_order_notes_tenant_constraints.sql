@@ -1,5 +1,5 @@
--- NOT VALID: from now on every new or changed row is checked; the old rows are
--- not read while the lock is held. 120 does that under a lock that lets writes pass.
+-- NOT VALID: only new and changed rows are checked, so the table is not read while
+-- the lock is held. 120 checks the old rows under a lock that allows writes.
 ALTER TABLE w_order_notes
     ADD CONSTRAINT w_order_notes_tenant_id_check CHECK (tenant_id IS NOT NULL) NOT VALID;
 ALTER TABLE w_order_notes

@@ -1,4 +1,4 @@
--- The same for every shop, hence r_static_ and no tenant_id.
+-- Shared by all shops, so the prefix is r_static_ and there is no tenant_id.
 CREATE TABLE r_static_order_statuses (
     status    text        NOT NULL,
     stage     order_stage NOT NULL,

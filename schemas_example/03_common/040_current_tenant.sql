@@ -1,5 +1,5 @@
--- The application sets app.tenant_id when it takes a connection. Unset, this is
--- NULL, which equals nothing: a forgotten setting shows no rows, never all rows.
+-- The application sets app.tenant_id when it takes a connection. If it is not set,
+-- this is NULL, which equals nothing: a forgotten setting never shows all rows.
 CREATE FUNCTION current_tenant() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN NULLIF(current_setting('app.tenant_id', true), '')::bigint;

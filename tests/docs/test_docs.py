@@ -23,6 +23,8 @@ from tests.support.servers import Database
 
 DOCS = {path.name: path.read_text() for path in [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]}
 COMMANDS = typer.main.get_command(app)
+_CELL_LENGTH = 100
+"""The longest cell of a table in characters, without names in code."""
 
 
 def _commands(group: object, prefix: str = "confiture") -> dict[str, object]:
@@ -62,11 +64,38 @@ def test_every_key_is_documented() -> None:
         assert f"{key}:" in DOCS["settings.md"], key
 
 
-def test_links_lead_somewhere() -> None:
-    for name, text in DOCS.items():
-        folder = REPOSITORY if name == "README.md" else REPOSITORY / "docs"
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
-            assert target.startswith("http") or (folder / target).exists(), f"{name}: {target}"
+PAGES = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md"), REPOSITORY / "benchmarks" / "README.md"]
+
+
+def _without_code(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", _without_code(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", _without_code(page)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert path.startswith("http") or target.exists(), link
+        assert not anchor or path.startswith("http") or anchor in _anchors(target), link
+
+
+@pytest.mark.parametrize("name", sorted(DOCS))
+def test_a_table_cell_holds_one_clause(name: str) -> None:
+    rows = [line for line in _without_links(DOCS[name]).splitlines() if line.startswith("|")]
+    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", re.sub(r"[,() ]*`[^`]*`", "", row))]
+    assert [cell for cell in cells if len(cell) > _CELL_LENGTH or re.search(r"[a-z]\. [A-Z]", cell)] == []
+
+
+def _without_links(text: str) -> str:
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
 @pytest.mark.parametrize("name", ["README.md", "settings.md"])
