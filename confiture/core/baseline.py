@@ -47,14 +47,14 @@ class BaselineOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Baseline:
+class BaselineResult:
     """The migrations that a baseline records, and earlier ones that stay `pending`."""
 
     recorded: tuple[PlannedMigration, ...]
     pending: tuple[PlannedMigration, ...]
 
 
-def record_baseline(project: PlannedProject, database: ConnectionTarget, options: BaselineOptions) -> Baseline:
+def record_baseline(project: PlannedProject, database: ConnectionTarget, options: BaselineOptions) -> BaselineResult:
     """Record migrations as applied, all in one transaction.
 
     A single version stands for all up to it, which is refused if the database has a history and lacks others of them.
@@ -83,7 +83,7 @@ def _record(
     connection: Connection,
     positions: Sequence[int],
     options: BaselineOptions,
-) -> Baseline:
+) -> BaselineResult:
     store = HistoryStore(connection, project.settings.history)
     history = store.read_history() if store.is_installed() else ()
     if not history and store.is_installed():
@@ -102,7 +102,7 @@ def _record(
     last = max(positions)
     known = applied | {version_key(plan.version) for plan in recorded}
     pending = tuple(plan for plan in project.ups[:last] if version_key(plan.version) not in known)
-    return Baseline(recorded=recorded, pending=pending)
+    return BaselineResult(recorded=recorded, pending=pending)
 
 
 def _insert_rows(

@@ -268,6 +268,7 @@ _EVENTS: tuple[Event, ...] = (
         estimate=_ESTIMATE,
         isolation=IsolationReport(database="db", environment="staging", column="tenant_id", statements=(_PROVED,)),
     ),
+    events.ServerMessage(step=_STEP, severity="NOTICE", message="the message", detail="the detail", sqlstate="00000"),
     events.Notice(text="the text"),
     events.MigrationFinished(version="007", outcome=Outcome.ROLLED_BACK, duration_ms=1.5),
     events.RunFinished(outcome=Outcome.STOPPED, duration_ms=2.5, diagnostics=(_DIAGNOSTIC,)),
