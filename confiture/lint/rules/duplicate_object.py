@@ -1,4 +1,4 @@
-"""Objects that are made twice."""
+"""Objects that are created twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.lint.engine.rule import Example, ExpectedEffects, Group, SchemaRu
 def _check(context: SchemaContext) -> Iterable[Violation]:
     for misfit in context.catalog_issues:
         if misfit.code == "duplicate-object":
-            where = f": {misfit.first.span} makes it" if misfit.first else ""
+            where = f": {misfit.first.span} creates it" if misfit.first else ""
             yield Violation(location=misfit.location, relation=misfit.object, message=f"{misfit.message}{where}")
 
 
@@ -19,9 +19,9 @@ RULE = SchemaRule(
     name="duplicate_object",
     group=Group.SCHEMA,
     severity="error",
-    summary="Objects that are made twice",
-    impact="Whichever of both statements runs second fails.",
-    fix_hint="keep one of both, or give the other a name of its own",
+    summary="An object is created twice",
+    impact="The second of the two statements to run fails.",
+    fix_hint="keep one of them, or rename the other",
     check=_check,
     expected_effects=ExpectedEffects(error="42P07"),
     bad=Example(

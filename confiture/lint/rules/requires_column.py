@@ -1,4 +1,4 @@
-"""Tables have a column."""
+"""Tables without a column that the settings require."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Violation]:
-    """What is wrong with the column that is there."""
+    """Report differences of an existing column from the settings."""
     wanted, not_null = context.options["column_type"], context.options["not_null"]
     has_type = not wanted or is_of_type(context.catalog, column.type, wanted)
     may_be_null = not_null and not _is_not_null(context.catalog, column)
-    wrong = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["may be NULL"] if may_be_null else [])]
-    if wrong:
+    problems = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["is nullable"] if may_be_null else [])]
+    if problems:
         change = f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {quote_identifier(column.name)}"
         yield Violation(
             location=column.location or table.location,
             relation=str(table.name),
             subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
-            message=f"{table.name}.{column.name} {' and '.join(wrong)}",
-            hint=f"make the column {wanted}" if not has_type else "make the column NOT NULL",
+            message=f"{table.name}.{column.name} {' and '.join(problems)}",
+            hint=f"change the column to {wanted}" if not has_type else "make the column NOT NULL",
             remedy=f"{change} SET NOT NULL;" if has_type else None,
         )
 
@@ -58,13 +58,13 @@ RULE = SchemaRule(
     name="requires_column",
     group=Group.SCHEMA,
     severity="error",
-    summary="Tables have a column that the settings ask for",
-    impact="What relies on the column in every table fails on this one.",
-    fix_hint="add the column, or take the table out with `except`",
+    summary="A table lacks a column that the settings require",
+    impact="Code that relies on the column in every table fails on this one.",
+    fix_hint="add the column, or exclude the table with `except`",
     options={
-        "column": Option(description="The column's name.", required=True),
-        "column_type": Option(description="The column's type, in any of PostgreSQL's spellings."),
-        "not_null": Option(description="Whether it must be NOT NULL.", kind=bool, default=False),
+        "column": Option(description="The name of the column.", required=True),
+        "column_type": Option(description="The type of the column, in any spelling that PostgreSQL accepts."),
+        "not_null": Option(description="Whether the column must be NOT NULL.", kind=bool, default=False),
     },
     off_by_default=True,
     check=_check,
