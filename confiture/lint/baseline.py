@@ -68,9 +68,9 @@ def baseline_text(findings: Iterable[Finding]) -> str:
 
     It does not contain line numbers, so edits elsewhere in a file do not invalidate it.
     """
-    alike: dict[str, list[Finding]] = {}
+    by_fingerprint: dict[str, list[Finding]] = {}
     for finding in findings:
-        alike.setdefault(fingerprint_v2(finding), []).append(finding)
+        by_fingerprint.setdefault(fingerprint_v2(finding), []).append(finding)
     entries = [
         {
             "fingerprint": fingerprint,
@@ -81,7 +81,7 @@ def baseline_text(findings: Iterable[Finding]) -> str:
             "subject": same[0].subject,
             "message": same[0].message,
         }
-        for fingerprint, same in alike.items()
+        for fingerprint, same in by_fingerprint.items()
     ]
     document = {"format": _FORMAT, "version": _VERSION, "findings": entries}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

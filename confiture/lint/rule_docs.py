@@ -41,10 +41,10 @@ def _facts_text(rule: Rule) -> str:
 def _example_lines(title: str, example: Example, options: Mapping[str, Option], each: str) -> Iterable[str]:
     yield f"## {title}"
     if example.options:
-        shown = ", ".join(
+        option_text = ", ".join(
             f"`{name}: {_format_value(value)}`" for name, value in example.options.items() if name in options
         )
-        yield f"With {shown}."
+        yield f"With {option_text}."
     if example.before:
         yield f"With this schema:\n\n{_sql_block([example.before])}"
     if len(example.sql) > 1:

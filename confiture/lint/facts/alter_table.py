@@ -102,8 +102,8 @@ def is_existing_column(command: Any, table: Table | None) -> bool:
 
 
 def _column_constraints(context: StatementContext, number: int, column: Any) -> Iterator[AddedConstraint]:
-    written = [item.constraint for item in column.constraints]
-    for constraint, following in zip_longest(written, written[1:]):
+    definitions = [item.constraint for item in column.constraints]
+    for constraint, following in zip_longest(definitions, definitions[1:]):
         unenforced = following is not None and following.contype == pb.CONSTR_ATTR_NOT_ENFORCED
         if constraint.contype in _CONSTRAINTS and not unenforced:
             place = context.statement.location_at(constraint.location)

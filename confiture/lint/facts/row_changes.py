@@ -61,7 +61,7 @@ def is_unbounded(change: RowChange, context: StatementContext) -> bool:
     if has_no_users(context, target) or (not _is_view(context, target) and not has_concurrent_users(context, target)):
         return False
     if table and table.kind is TableKind.PARTITIONED and not target.inh:
-        return False  # ONLY: a partitioned table has no rows of its own
+        return False  # ONLY: a partitioned table itself has no rows
     if change.kind == "merge_stmt":
         return _is_delete_of_unmatched(node) or not is_bounded(node.join_condition, _query_scope(change, context))
     return not node.HasField("where_clause") or not is_bounded(node.where_clause, _query_scope(change, context))

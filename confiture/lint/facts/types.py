@@ -46,8 +46,8 @@ def is_of_type(catalog: Catalog, type_: str, expected: str) -> bool:
 
     An expected type without length or precision matches any length.
     """
-    wanted = canonical_type(expected)
+    expected_type = canonical_type(expected)
     spellings = {type_, base_type(catalog, type_)}
-    if wanted == without_typmod(wanted):
+    if expected_type == without_typmod(expected_type):
         spellings |= {without_typmod(one) for one in spellings}
-    return wanted in spellings
+    return expected_type in spellings

@@ -44,13 +44,13 @@ def find_type_changes(context: StatementContext) -> Iterator[TypeChange]:
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AlterColumnType:
             places = places or command_offsets(context.statement)
-            wanted = get_definition(command).column_def
+            definition = get_definition(command).column_def
             known = table.column(command.name) if table else None
             yield TypeChange(
                 column=command.name,
                 old_type=known.type if known else None,
-                new_type=format_type_name(wanted.type_name, context.catalog),
-                using=wanted.raw_default if wanted.HasField("raw_default") else None,
-                has_collation=wanted.HasField("coll_clause"),
+                new_type=format_type_name(definition.type_name, context.catalog),
+                using=definition.raw_default if definition.HasField("raw_default") else None,
+                has_collation=definition.HasField("coll_clause"),
                 location=places[number],
             )

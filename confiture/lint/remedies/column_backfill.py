@@ -29,7 +29,7 @@ def fill_trigger_sql(table: QualifiedName, column: str, expression: Any) -> tupl
 def backfill_sql(table: QualifiedName, column: str, value: str) -> str:
     """Return a comment with the UPDATE that fills existing rows; as a single statement it would lock them all."""
     target, name = qualified_name(table), quote_identifier(column)
-    update = f"UPDATE {target} SET {name} = {value} WHERE {name} IS NULL AND"  # noqa: S608 - text for people
+    update = f"UPDATE {target} SET {name} = {value} WHERE {name} IS NULL AND"  # noqa: S608 - text for users
     return f"-- in a backfill step: {update} {{{{ batch }}}}"
 
 

@@ -134,8 +134,8 @@ def drop_concurrently_sql(context: StatementContext, names: Iterable[QualifiedNa
 
 
 def _object_node(name: QualifiedName) -> Any:
-    shown = make_range_var(name)
-    parts = [part for part in (shown.schemaname, shown.relname) if part]
+    range_var = make_range_var(name)
+    parts = [part for part in (range_var.schemaname, range_var.relname) if part]
     return pb.Node(list=pb.List(items=[pb.Node(string=pb.String(sval=part)) for part in parts]))
 
 

@@ -48,13 +48,13 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 def _check_create_partition(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if is_create_partition(context, node) and not node.partbound.is_default:
-        made = create_and_attach(context)
+        statements = create_and_attach(context)
         yield from _check_default_partition(
             context,
             node.inh_relations[0].range_var,
             node.relation,
             node.partbound,
-            made,
+            statements,
             effect=_PARTITIONED_TABLE_IMPACT,
         )
 

@@ -77,14 +77,14 @@ def _check_alter_cascade(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation):
         return
-    called = context.name(node.relation)
+    table_name = context.name(node.relation)
     for number, command in enumerate(alter_commands(node)):
         if command.behavior == pb.DROP_CASCADE and command.subtype in _DROP_COMMANDS:
             what = "column" if command.subtype == pb.AT_DropColumn else "constraint"
             yield Violation(
                 location=command_offsets(context.statement)[number],
-                relation=called,
-                message=_cascade_message(f"{what} {command.name} of {called}", []),
+                relation=table_name,
+                message=_cascade_message(f"{what} {command.name} of {table_name}", []),
             )
 
 
@@ -124,13 +124,15 @@ def _check_truncate(context: StatementContext) -> Iterator[Violation]:
         range_var = one.range_var
         if has_no_users(context, range_var):
             continue
-        called = context.name(range_var)
+        table_name = context.name(range_var)
         more = " and every table with a foreign key to it" if node.behavior == pb.DROP_CASCADE else ""
-        is_refilled = any(context.name(later.node.relation) == called for later in context.later_of_kind("insert_stmt"))
+        is_refilled = any(
+            context.name(later.node.relation) == table_name for later in context.later_of_kind("insert_stmt")
+        )
         yield Violation(
             location=context.statement.location_at(range_var.location),
-            relation=called,
-            message=f"TRUNCATE empties {called}{more}",
+            relation=table_name,
+            message=f"TRUNCATE empties {table_name}{more}",
             effect=_TRUNCATE_IMPACT,
             hint=_REFILL_HINT if is_refilled else _TRUNCATE_HINT,
             severity="warning" if is_refilled else None,
@@ -154,8 +156,8 @@ RULE = StatementRule(
     group=Group.DATA,
     severity="error",
     summary="CASCADE drops objects that the statement does not name, or TRUNCATE empties a table",
-    impact="The target database decides what is dropped, not the reviewed migration: views, foreign keys and triggers"
-    " that the migration does not name are lost, each under an ACCESS EXCLUSIVE lock.",
+    impact="What is dropped depends on the target database, not on the reviewed migration: views, foreign keys and"
+    " triggers that the migration does not name are lost, each under an ACCESS EXCLUSIVE lock.",
     fix_hint="first drop dependent objects by name; without CASCADE, PostgreSQL lists the remaining ones",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "truncate_stmt", "drop_owned_stmt"}),
     check=_check,

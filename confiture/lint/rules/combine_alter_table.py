@@ -42,8 +42,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             or resolve_relation_name(earlier, earlier.node.relation) != table
         ):
             continue
-        alike = earlier.node.relation.inh == node.relation.inh
-        if alike and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
+        has_same_scope = earlier.node.relation.inh == node.relation.inh
+        if has_same_scope and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
             yield Violation(
                 location=context.location,
                 relation=str(table),
@@ -112,7 +112,7 @@ RULE = StatementRule(
     group=Group.TRANSACTIONS,
     severity="warning",
     summary="Several ALTER TABLE statements each scan or rewrite the whole table",
-    impact="Each statement makes its own pass over the table, and the locks are held for the sum of them.",
+    impact="Each statement makes its own pass over the table, and the locks are held for all of them.",
     fix_hint="combine them into one ALTER TABLE with several commands: PostgreSQL then makes a single pass",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

@@ -56,7 +56,7 @@ RULE = StatementRule(
     severity="error",
     summary="CREATE or DROP INDEX CONCURRENTLY is used on a partitioned table",
     impact="The statement fails (0A000); what the migration committed before it is not rolled back.",
-    fix_hint="create it ON ONLY the partitioned table, build one CONCURRENTLY on each partition, and ATTACH those",
+    fix_hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
     kinds=frozenset({"index_stmt", "drop_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="0A000"),

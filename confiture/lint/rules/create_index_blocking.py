@@ -56,7 +56,7 @@ def _partitioned_table_violation(context: StatementContext) -> Violation:
         relation=table,
         message=f"{table} and its partitions cannot be written to until the indexes of all partitions are built",
         remedy=build_per_partition(context),
-        hint="create it ON ONLY the partitioned table, build one CONCURRENTLY on each partition, and ATTACH those",
+        hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
     )
 
 

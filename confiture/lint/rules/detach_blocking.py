@@ -43,10 +43,10 @@ def _find_default_partition(context: StatementContext) -> Table | None:
 
 
 def _detach_concurrently_sql(node: Any, partition: Any) -> str:
-    wanted = pb.PartitionCmd(name=partition.name, concurrent=True)
+    command = pb.PartitionCmd(name=partition.name, concurrent=True)
     return (
         alter_table_sql(
-            node.relation, make_command(pb.AT_DetachPartition, definition={"partition_cmd": wanted}), like=node
+            node.relation, make_command(pb.AT_DetachPartition, definition={"partition_cmd": command}), like=node
         )
         + ";"
     )

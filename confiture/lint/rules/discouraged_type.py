@@ -104,13 +104,13 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 def _find_weak_columns(context: SchemaContext) -> Mapping[str, Sequence[tuple[Table, TableColumn]]]:
     """Return the columns by kind of problem."""
-    wanted = set(context.options[_KINDS_OPTION])
+    enabled_kinds = set(context.options[_KINDS_OPTION])
     columns: dict[str, list[tuple[Table, TableColumn]]] = defaultdict(list)
     for table in non_partition_tables(context.catalog):
         inherited = _inherited_columns(context.catalog, table)
         for column in table.columns:
             if column.name not in inherited:
-                for kind in wanted.intersection(_find_kinds(column)):
+                for kind in enabled_kinds.intersection(_find_kinds(column)):
                     if kind != "integer_key" or not is_small_table(context, table.name):
                         columns[kind].append((table, column))
     return columns
@@ -168,7 +168,7 @@ RULE = SchemaRule(
     group=Group.TYPES,
     severity="warning",
     summary="A column has a type that can overflow or lose information",
-    impact="The type does not fit all the values it will need to hold; changing it later rewrites the table.",
+    impact="The type is too limited for its values; changing it later rewrites the table.",
     fix_hint="use bigint, text, numeric, timestamptz and jsonb",
     options={
         _KINDS_OPTION: Option(

@@ -73,13 +73,13 @@ def _check_alter_domain(context: StatementContext) -> Iterable[Violation]:
     if domain and not uses:
         return
     tables = list(dict.fromkeys(str(table.name) for table, _ in uses))
-    shown = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
-    scanned = ", ".join(tables) or f"every table with a column of type {shown}"
+    domain_name = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
+    scanned = ", ".join(tables) or f"every table with a column of type {domain_name}"
     location = get_definition(node).constraint.location if node.subtype == _ADD else -1
     yield Violation(
         location=context.statement.location_at(location) if location > 0 else context.location,
-        relation=shown,
-        message=f"all rows of {scanned} are checked against the domain {shown}, which blocks writes meanwhile",
+        relation=domain_name,
+        message=f"all rows of {scanned} are checked against the domain {domain_name}, which blocks writes meanwhile",
         remedy=_remedy(uses, get_definition(node).constraint) if uses and node.subtype != _VALIDATE else None,
     )
 

@@ -69,7 +69,7 @@ def _describe_lost_not_null(context: StatementContext, column: str) -> str | Non
 
 def _describe_lost_constraint(context: StatementContext, command: Any) -> str | None:
     """Return what is no longer guaranteed; None if the same, or a new, constraint still applies to the rows."""
-    shown = context.name(context.node.relation)
+    table_name = context.name(context.node.relation)
     table = context.table(context.node.relation)
     constraint = table.constraint(command.name) if table else None
     if table is None or constraint is None:
@@ -80,14 +80,14 @@ def _describe_lost_constraint(context: StatementContext, command: Any) -> str | 
             return _describe_lost_not_null(context, column)
         if any(one.constraint.conname == command.name for one in _added_later(context)):
             return None
-        return f"{command.name} no longer applies to {shown}"
+        return f"{command.name} no longer applies to {table_name}"
     if _is_still_guaranteed(context, table, constraint) or any(
         _is_replacement(one, constraint) for one in _added_later(context)
     ):
         return None
     if constraint.columns and _dropped_columns(context) & set(constraint.columns):
         return None
-    return f"{_describe_constraint(constraint)} no longer applies to {shown}"
+    return f"{_describe_constraint(constraint)} no longer applies to {table_name}"
 
 
 def _not_null_column(table: Table | None, constraint: str) -> str | None:
@@ -166,9 +166,9 @@ def _later_statements(context: StatementContext) -> Iterator[ParsedStatement]:
     """Return the statements of the migration that run after this one."""
     is_later = False
     for step in context.migration.steps:
-        wanted = {statement.offset for statement in step.statements}
-        for statement in _parse_text(step.rendered) if wanted else ():
-            if is_later and statement.offset in wanted:
+        offsets = {statement.offset for statement in step.statements}
+        for statement in _parse_text(step.rendered) if offsets else ():
+            if is_later and statement.offset in offsets:
                 yield statement
             is_this = step.rendered is context.statement.rendered and statement.offset == context.statement.offset
             is_later = is_later or is_this

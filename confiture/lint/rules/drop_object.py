@@ -53,15 +53,15 @@ def _check_drop(context: StatementContext) -> Iterable[Violation]:
             message = f"DROP SCHEMA deletes {schema} with every object in it"
             yield Violation(location=context.location, relation=schema, message=message)
     else:
-        missed = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
-        called = [str(resolve_name(context, *one)) for one in missed]
-        if called:
+        dropped = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
+        names = [str(resolve_name(context, *one)) for one in dropped]
+        if names:
             yield Violation(
                 location=context.location,
-                relation=called[0],
-                message=f"{kind} {called[0]} is dropped, although clients may still use it"
-                if len(called) == 1
-                else f"{join_and_truncate(called)} are dropped, although clients may still use them",
+                relation=names[0],
+                message=f"{kind} {names[0]} is dropped, although clients may still use it"
+                if len(names) == 1
+                else f"{join_and_truncate(names)} are dropped, although clients may still use them",
                 effect=_CLIENT_IMPACT,
                 severity="warning",
             )
@@ -83,7 +83,7 @@ def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
     if isinstance(context.relation(node.relation), View):
         return
     table = context.table(node.relation)
-    called = context.name(node.relation)
+    table_name = context.name(node.relation)
     for number, command in enumerate(alter_commands(node)):
         if command.subtype != pb.AT_DropColumn or _is_new_column(context, command.name):
             continue
@@ -100,8 +100,8 @@ def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
             )
         yield Violation(
             location=command_offsets(context.statement)[number],
-            relation=called,
-            message=f"DROP COLUMN deletes {called}.{command.name} with all its values",
+            relation=table_name,
+            message=f"DROP COLUMN deletes {table_name}.{command.name} with all its values",
             remedy=remedy,
         )
 

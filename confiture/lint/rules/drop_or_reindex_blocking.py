@@ -36,11 +36,11 @@ def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
             by_owner.setdefault(str(owner.name) if owner else "", []).append(name)
     remedy = drop_concurrently_sql(context, [QualifiedName(schema or PUBLIC, name) for schema, name in indexes])
     for owner_name, dropped in by_owner.items():
-        shown = ", ".join(dropped)
+        index_names = ", ".join(dropped)
         yield Violation(
             location=context.location,
             relation=owner_name or dropped[0],
-            message=f"{owner_name or f'the table of {shown}'} cannot be read or written while {shown} "
+            message=f"{owner_name or f'the table of {index_names}'} cannot be read or written while {index_names} "
             f"{'is' if len(dropped) == 1 else 'are'} dropped",
             remedy=None if context.node.behavior == pb.DROP_CASCADE else remedy,
             edits=_edits(context) if owner_name and len(indexes) == 1 else (),
@@ -54,8 +54,9 @@ def _find_owner(context: StatementContext, schema: str | None, name: str) -> Tab
 
 
 def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
-    """Whether dropping an index makes others wait for no need: not if the table is new, nor if it is partitioned, since
-    its indexes cannot be dropped CONCURRENTLY.
+    """Whether CONCURRENTLY would avoid blocking: not if the table is new or partitioned.
+
+    An index of a partitioned table cannot be dropped CONCURRENTLY.
     """
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     return not is_whole and not context.is_new(make_range_var(owner.name))

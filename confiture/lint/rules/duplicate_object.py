@@ -9,10 +9,10 @@ from confiture.lint.engine.rule import Example, ExpectedEffects, Group, SchemaRu
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    for misfit in context.catalog_issues:
-        if misfit.code == "duplicate-object":
-            where = f": {misfit.first.span} creates it" if misfit.first else ""
-            yield Violation(location=misfit.location, relation=misfit.object, message=f"{misfit.message}{where}")
+    for issue in context.catalog_issues:
+        if issue.code == "duplicate-object":
+            where = f": {issue.first.span} creates it" if issue.first else ""
+            yield Violation(location=issue.location, relation=issue.object, message=f"{issue.message}{where}")
 
 
 RULE = SchemaRule(

@@ -24,9 +24,9 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(location=context.location, message=f"the statement of {node.name} was prepared elsewhere")
         case "call_stmt":
             schema, name = schema_and_name(node.funccall.funcname)
-            called = f"{schema}.{name}" if schema else name
-            message = f"the effects of procedure {called} are unknown until it runs"
-            yield Violation(location=context.location, relation=called, message=message)
+            procedure = f"{schema}.{name}" if schema else name
+            message = f"the effects of procedure {procedure} are unknown until it runs"
+            yield Violation(location=context.location, relation=procedure, message=message)
         case _:
             yield from _check_function_calls(context, node)
 

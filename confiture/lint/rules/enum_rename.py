@@ -14,12 +14,12 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if not node.old_val or _is_made_in_transaction(context):
         return
-    written = quote_names(strings(node.type_name))
+    enum_name = quote_names(strings(node.type_name))
     yield Violation(
         location=context.location,
         relation=".".join(strings(node.type_name)),
-        message=f"'{node.old_val}' is no longer a label of {written}",
-        remedy=f"ALTER TYPE {written} ADD VALUE {single_quote(node.new_val)} AFTER {single_quote(node.old_val)};",
+        message=f"'{node.old_val}' is no longer a label of {enum_name}",
+        remedy=f"ALTER TYPE {enum_name} ADD VALUE {single_quote(node.new_val)} AFTER {single_quote(node.old_val)};",
     )
 
 

@@ -127,8 +127,8 @@ def _other_commands(context: StatementContext, column: Any) -> tuple[str, ...]:
 
 def _add_column_sql(context: StatementContext, column: Any) -> str:
     """Return ADD COLUMN with only the name and the type."""
-    written = strings(column.type_name.names)[-1]
-    type_name = SERIALS.get(written) if is_serial(column) else format_type_name(column.type_name, context.catalog)
+    type_word = strings(column.type_name.names)[-1]
+    type_name = SERIALS.get(type_word) if is_serial(column) else format_type_name(column.type_name, context.catalog)
     table = qualified_name(resolve_relation_name(context, context.node.relation))
     return f"ALTER TABLE {table} ADD COLUMN {quote_identifier(column.colname)} {type_name}"
 

@@ -23,10 +23,10 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
         if grant.grantee == _PUBLIC_ROLE and not _is_default_privilege(grant):
             by_object.setdefault((grant.kind, grant.object), []).append(grant)
     relations = (*context.catalog.tables, *context.catalog.views) if by_object else ()
-    written = {str(one): qualified_name(one) for one in relations}
+    quoted_names = {str(one): qualified_name(one) for one in relations}
     for (kind, name), grants in by_object.items():
         privileges = ", ".join(_privilege_sql(grant.privilege) for grant in grants)
-        on = ("" if kind == "table" else f"{kind.upper()} ") + written.get(name, name)
+        on = ("" if kind == "table" else f"{kind.upper()} ") + quoted_names.get(name, name)
         yield Violation(
             location=grants[0].location,
             relation=name,

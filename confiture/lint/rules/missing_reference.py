@@ -11,28 +11,28 @@ from confiture.sql.catalog.builder import CatalogIssue
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    for misfit in context.catalog_issues:
-        if misfit.code == "not-partitioned":
+    for issue in context.catalog_issues:
+        if issue.code == "not-partitioned":
             yield Violation(
-                location=misfit.location,
-                relation=misfit.object,
+                location=issue.location,
+                relation=issue.object,
                 subject="not partitioned",
-                message=misfit.message,
+                message=issue.message,
                 hint=_PARTITION_BY_HINT,
             )
-        elif misfit.code != "missing-object":
+        elif issue.code != "missing-object":
             continue
-        elif misfit.message == f"schema {misfit.object} does not exist":
-            if misfit.object not in context.catalog.schemas:
+        elif issue.message == f"schema {issue.object} does not exist":
+            if issue.object not in context.catalog.schemas:
                 yield Violation(
-                    location=misfit.location,
-                    subject=misfit.object,
-                    message=f"{misfit.message} in these files",
+                    location=issue.location,
+                    subject=issue.object,
+                    message=f"{issue.message} in these files",
                     severity="warning",
                     hint=_SCHEMA_HINT,
                 )
-        elif not _is_in_unknown_schema(context.catalog, misfit) and not _is_known_name(context.catalog, misfit.object):
-            yield Violation(location=misfit.location, relation=misfit.object, message=misfit.message)
+        elif not _is_in_unknown_schema(context.catalog, issue) and not _is_known_name(context.catalog, issue.object):
+            yield Violation(location=issue.location, relation=issue.object, message=issue.message)
 
 
 def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:

@@ -107,12 +107,12 @@ def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation) or _is_new_column(context):
         return
-    called = context.name(node.relation)
+    old_name = context.name(node.relation)
     relation = context.relation(node.relation)
     yield Violation(
         location=_old_name_location(context),
-        relation=called,
-        message=f"{called}.{node.subname} is renamed to {node.newname}: clients that still use {node.subname} fail",
+        relation=old_name,
+        message=f"{old_name}.{node.subname} is renamed to {node.newname}: clients that still use {node.subname} fail",
         hint=_COLUMN_HINT if not isinstance(relation, View) else "recreate the view with both names",
         remedy=_add_new_column_sql(relation, node) if isinstance(relation, Table) else None,
     )
@@ -155,12 +155,13 @@ def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Violat
     schema, name = _find_object_name(node)
     if is_new_object(context, schema, name):
         return
-    called = f"{schema}.{name}" if schema else name
+    old_name = f"{schema}.{name}" if schema else name
     new = f"{node.newschema}.{name}" if moves else node.newname
     yield Violation(
         location=context.location,
-        relation=called,
-        message=f"{kind} {called} is {'moved' if moves else 'renamed'} to {new}: clients that still use {called} fail",
+        relation=old_name,
+        message=f"{kind} {old_name} is {'moved' if moves else 'renamed'} to {new}:"
+        f" clients that still use {old_name} fail",
         effect="Clients that still use the old name fail from the commit until they are replaced.",
         hint=f"create a {kind} with the new name next to it, and drop the old one once no release uses it",
     )

@@ -43,18 +43,18 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 def _check_new_identity(
     context: StatementContext, table: Table | None, location: SourceLocation, identity: str
 ) -> Iterator[Violation]:
-    called = context.name(context.node.relation)
+    table_name = context.name(context.node.relation)
     default = (
         f"ALTER TABLE {qualified_name(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
     )
     if identity == _NOTHING:
-        message = f"logical replication can no longer identify rows of {called}"
-        yield Violation(location=location, relation=called, message=message, remedy=default)
+        message = f"logical replication can no longer identify rows of {table_name}"
+        yield Violation(location=location, relation=table_name, message=message, remedy=default)
     elif identity == _FULL and (table is None or table.primary_key):
         yield Violation(
             location=location,
-            relation=called,
-            message=f"logical replication identifies rows of {called} by all their columns",
+            relation=table_name,
+            message=f"logical replication identifies rows of {table_name} by all their columns",
             effect=_FULL_EFFECT,
             remedy=default,
         )
@@ -83,8 +83,8 @@ def _lost_identity_violation(table: Table, location: SourceLocation) -> Violatio
 def _is_identity_dropped(table: Table, command: Any) -> bool:
     """Whether a command drops the key or index of the replica identity, or a column of it."""
     key = table.primary_key.name if table.primary_key else None
-    wanted = f"index {key}" if table.replica_identity == "default" else table.replica_identity
-    index = next((one for one in table.indexes if wanted == f"index {one.name}"), None)
+    identity_index = f"index {key}" if table.replica_identity == "default" else table.replica_identity
+    index = next((one for one in table.indexes if identity_index == f"index {one.name}"), None)
     if index is None:
         return False
     if command.subtype == pb.AT_DropColumn:
@@ -94,9 +94,9 @@ def _is_identity_dropped(table: Table, command: Any) -> bool:
 
 def _has_replacement(context: StatementContext) -> bool:
     """Whether the same transaction adds a primary key or sets another replica identity."""
-    called = context.name(context.node.relation)
+    table_name = context.name(context.node.relation)
     following = [
-        one.node for one in context.later_of_kind("alter_table_stmt") if context.name(one.node.relation) == called
+        one.node for one in context.later_of_kind("alter_table_stmt") if context.name(one.node.relation) == table_name
     ]
     return any(
         command.subtype == pb.AT_ReplicaIdentity

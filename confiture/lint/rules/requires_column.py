@@ -14,28 +14,31 @@ from confiture.sql.parse_tree import quote_identifier
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    name, wanted = context.options["column"], context.options["column_type"]
+    name, column_type = context.options["column"], context.options["column_type"]
     for table in non_partition_tables(context.catalog):
         column = table.column(name)
         if column:
             yield from _compare_column(context, table, column)
         elif table.columns:
-            addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {wanted};"
+            addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {column_type};"
             yield Violation(
                 location=table.location,
                 relation=str(table.name),
                 subject=name,
                 message=f"{table.name} has no column {name}",
-                remedy=addition if wanted else None,
+                remedy=addition if column_type else None,
             )
 
 
 def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Violation]:
     """Report differences of an existing column from the settings."""
-    wanted, not_null = context.options["column_type"], context.options["not_null"]
-    has_type = not wanted or is_of_type(context.catalog, column.type, wanted)
+    column_type, not_null = context.options["column_type"], context.options["not_null"]
+    has_type = not column_type or is_of_type(context.catalog, column.type, column_type)
     may_be_null = not_null and not _is_not_null(context.catalog, column)
-    problems = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["is nullable"] if may_be_null else [])]
+    problems = [
+        *([] if has_type else [f"is {column.type}, not {column_type}"]),
+        *(["is nullable"] if may_be_null else []),
+    ]
     if problems:
         change = f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {quote_identifier(column.name)}"
         yield Violation(
@@ -43,7 +46,7 @@ def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -
             relation=str(table.name),
             subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
             message=f"{table.name}.{column.name} {' and '.join(problems)}",
-            hint=f"change the column to {wanted}" if not has_type else "make the column NOT NULL",
+            hint=f"change the column to {column_type}" if not has_type else "make the column NOT NULL",
             remedy=f"{change} SET NOT NULL;" if has_type else None,
         )
 

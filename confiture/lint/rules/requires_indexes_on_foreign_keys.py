@@ -81,8 +81,8 @@ def _find_index_behind_tenant(context: SchemaContext, table: Table, key: Constra
     tenant = context.target.settings.tenancy.column
     if tenant in key.columns:
         return None
-    wanted = {tenant, *key.columns}
-    return next((index for index in table.indexes if set(usable_prefix(index, wanted)) == wanted), None)
+    prefix_columns = {tenant, *key.columns}
+    return next((index for index in table.indexes if set(usable_prefix(index, prefix_columns)) == prefix_columns), None)
 
 
 def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:

@@ -144,7 +144,7 @@ RULE = StatementRule(
     severity="error",
     summary="SET NOT NULL scans the whole table",
     impact="All reads and writes of the table wait until every row is checked for nulls (ACCESS EXCLUSIVE lock).",
-    fix_hint="first add a constraint that proves it: NOT NULL ... NOT VALID (PostgreSQL 18), or CHECK (... IS NOT"
+    fix_hint="first add a constraint that rules out nulls: NOT NULL ... NOT VALID (PostgreSQL 18), or CHECK (... IS NOT"
     " NULL) NOT VALID, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

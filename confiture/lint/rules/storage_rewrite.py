@@ -27,8 +27,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield from _check_all_in_tablespace(context)
         return
     node = context.node
-    wanted = [one for one in alter_commands(node) if one.subtype in _COMMANDS]
-    if not wanted:
+    storage_commands = [one for one in alter_commands(node) if one.subtype in _COMMANDS]
+    if not storage_commands:
         return
     if node.objtype == pb.OBJECT_INDEX:
         yield from _check_index(context)

@@ -45,9 +45,9 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alone: bool) -> Violation:
     target = change.node.relation
-    called = context.name(target)
+    table_name = context.name(target)
     rows = context.rows(resolve_relation_name(context, target))
-    whole = f"all rows of {called}" + (f" (about {rows:,})" if rows else "")
+    whole = f"all rows of {table_name}" + (f" (about {rows:,})" if rows else "")
     if change.kind == "merge_stmt":
         message = f"MERGE may change {whole} in one transaction"
     elif change.node.HasField("where_clause"):
@@ -56,7 +56,7 @@ def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alo
         message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
     return Violation(
         location=context.statement.location_at(target.location),
-        relation=called,
+        relation=table_name,
         message=message,
         remedy=_first_batch_sql(context, change) if is_alone else None,
     )
