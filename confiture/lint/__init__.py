@@ -1,1 +1,1 @@
-"""Finds what is wrong with a schema and dangerous in migrations, before anything runs."""
+"""Lint: finds problems in schemas and hazards in migrations before anything runs."""

@@ -1,7 +1,7 @@
-"""The baseline: findings of an old project that are known, and not shown again.
+"""The baseline: known findings of an existing project, which are not reported again.
 
-A file of version 2 is written: it knows findings by their fingerprints. One of version 1 is read as well: its
-fingerprints contain messages, so it knows findings by rule, file and relation.
+Files are written in version 2, which identifies findings by their fingerprints. Version 1 can be read too: its
+fingerprints contain messages, so its findings are identified by rule, file and relation.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from confiture.models.findings import Finding
 
 DEFAULT_NAME = "confiture-baseline.json"
 _FORMAT, _VERSION = "confiture.baseline", 2
-_HINT = "`confiture lint --write-baseline` writes a new one"
+_HINT = "write a new one with `confiture lint --write-baseline`"
 
 
 class Baseline(ABC):
-    """How often each finding is known."""
+    """The known findings, with their counts."""
 
     counts: Mapping[Hashable, int]
 
     @abstractmethod
     def key(self, finding: Finding) -> Hashable:
-        """What `counts` knows the finding by."""
+        """Return the key of a finding in `counts`."""
 
     def is_known(self, finding: Finding) -> bool:
-        """Whether the finding, of several with one key, is surely one of those that are known."""
+        """Whether the finding is certain to be known. Among findings with the same key, these are dropped first."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineV1(Baseline):
-    """A file of version 1. Of several findings with one key, those whose messages it has are known first."""
+    """A baseline of version 1. Among findings with the same key, those with a known message are dropped first."""
 
     counts: Mapping[Hashable, int]
     messages: frozenset[tuple[Hashable, str]]
@@ -55,7 +55,7 @@ class BaselineV1(Baseline):
 
 @dataclass(frozen=True, slots=True)
 class BaselineV2(Baseline):
-    """A file of version 2."""
+    """A baseline of version 2."""
 
     counts: Mapping[Hashable, int]
 
@@ -64,10 +64,13 @@ class BaselineV2(Baseline):
 
 
 def baseline_text(findings: Iterable[Finding]) -> str:
-    """The file that makes these findings known. Lines do not matter in it, so it outlives edits elsewhere in a file."""
-    alike: dict[str, list[Finding]] = {}
+    """Return the text of a baseline with these findings.
+
+    It does not contain line numbers, so edits elsewhere in a file do not invalidate it.
+    """
+    by_fingerprint: dict[str, list[Finding]] = {}
     for finding in findings:
-        alike.setdefault(fingerprint_v2(finding), []).append(finding)
+        by_fingerprint.setdefault(fingerprint_v2(finding), []).append(finding)
     entries = [
         {
             "fingerprint": fingerprint,
@@ -78,14 +81,14 @@ def baseline_text(findings: Iterable[Finding]) -> str:
             "subject": same[0].subject,
             "message": same[0].message,
         }
-        for fingerprint, same in alike.items()
+        for fingerprint, same in by_fingerprint.items()
     ]
     document = {"format": _FORMAT, "version": _VERSION, "findings": entries}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_baseline(path: Path, root: Path, within: Sequence[Path] | None, rules: Mapping[str, Rule]) -> Baseline:
-    """What a baseline file below one of the folders `within` knows. Raises InputError if it is not a baseline."""
+    """Read a baseline file below one of the folders `within`. Raises InputError if it is not a baseline."""
     file = read_source_file(path, root, within)
     try:
         return _parse_baseline(json.loads(file.text), rules)
@@ -128,13 +131,13 @@ def _count_entries(entries: Iterable[tuple[Hashable, Mapping[str, Any]]]) -> Cou
 
 
 def drop_known(findings: Sequence[Finding], baseline: Baseline) -> tuple[Finding, ...]:
-    """The findings that the baseline does not know. Of several alike, as many are known as it counts."""
-    left = dict(baseline.counts)
-    shown = set()
+    """Return the findings that are not in the baseline. It drops at most as many findings per key as it counts."""
+    remaining = dict(baseline.counts)
+    new = set()
     for number in sorted(range(len(findings)), key=lambda number: not baseline.is_known(findings[number])):
         key = baseline.key(findings[number])
-        if left.get(key, 0) > 0:
-            left[key] -= 1
+        if remaining.get(key, 0) > 0:
+            remaining[key] -= 1
         else:
-            shown.add(number)
-    return tuple(findings[number] for number in sorted(shown))
+            new.add(number)
+    return tuple(findings[number] for number in sorted(new))

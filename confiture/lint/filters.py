@@ -1,4 +1,4 @@
-"""Which findings are shown: those in some files, in changed lines, those that no baseline knows."""
+"""Filters of findings: by path, by changed lines, and by baseline."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ _PROJECT_WIDE = frozenset({"duplicate-version", "missing-requirement", "circular
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FindingFilter:
-    """What is asked for; None for what is not narrowed. `paths` are files and folders, from the project's root."""
+    """The requested filters; None for a filter that is not set.
+
+    `paths` are files and folders, relative to the project's root.
+    """
 
     paths: tuple[str, ...] | None = None
     changes: Changes | None = None
     baseline: Baseline | None = None
 
     def apply(self, report: LintReport) -> LintReport:
-        """The report with what is left of its findings."""
+        """Return the report with only the matching findings."""
         findings = report.findings
         if self.baseline is not None:
             findings = drop_known(findings, self.baseline)
@@ -33,7 +36,7 @@ class FindingFilter:
         return replace(report, findings=tuple(filter(self.matches, findings)), known=report.known + known)
 
     def matches(self, finding: Finding) -> bool:
-        """Whether a finding is in the files and lines that are asked for."""
+        """Whether a finding is in the requested files and lines."""
         if self.paths is not None and not (finding.span and _is_below(finding.span.path, self.paths)):
             return False
         return self.changes is None or finding.rule in _PROJECT_WIDE or is_changed(finding, self.changes)
@@ -44,15 +47,16 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
 
 
 def to_finding_paths(paths: Iterable[Path], root: Path) -> tuple[str, ...] | None:
-    """Paths from the working directory as findings have them, None where there are none. Raises InputError."""
-    given = list(paths)
-    missing = [path for path in given if not path.exists()]
+    """Convert paths relative to the working directory to those of findings.
+
+    Return None if there are no paths. Raises InputError if a path does not exist.
+    """
+    selected = list(paths)
+    missing = [path for path in selected if not path.exists()]
     if missing:
         problems = (
-            Diagnostic(
-                code="bad-option", message=f"there is no file {path}", hint="name files or folders of the project"
-            )
+            Diagnostic(code="bad-option", message=f"{path} does not exist", hint="name files or folders of the project")
             for path in missing
         )
         raise InputError(*problems)
-    return tuple(display_path(path.resolve(), root.resolve()) for path in given) or None
+    return tuple(display_path(path.resolve(), root.resolve()) for path in selected) or None

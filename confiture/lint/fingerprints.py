@@ -1,7 +1,7 @@
-"""Fingerprints: what stays the same of a finding from run to run. Baselines, SARIF, GitLab and JSON carry them.
+"""Fingerprints: identify a finding from run to run, in baselines, SARIF, GitLab and JSON.
 
-They are a wire form: each version gives the same values forever. A change of the parts, of their order or of the
-digest is a new version. Rules stand in them by their stable names, so a rename changes none.
+They are a wire format: each version gives the same values forever. A change of the parts, their order or the digest
+needs a new version. They contain the stable names of rules, so renaming a rule does not change them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ _DIGITS = 16
 
 
 def fingerprint_v1(finding: Finding) -> str:
-    """Version 1: rule, file, relation and message. Changes when a message is reworded."""
+    """Return the version 1 fingerprint, of rule, file, relation and message. It changes if a message is reworded."""
     return _digest(
         "\0".join((stable_rule(finding), finding_path(finding) or "", finding.relation or "", finding.message))
     )
 
 
 def fingerprint_v2(finding: Finding) -> str:
-    """Version 2: rule, file, relation, subject and the statement, blind to its white space and comments."""
+    """Return the version 2 fingerprint, of rule, file, relation, subject and statement.
+
+    White space and comments of the statement do not matter.
+    """
     statement = None if finding.statement is None else normalize_sql(finding.statement)
     parts = ["v2", stable_rule(finding), finding_path(finding), finding.relation, finding.subject, statement]
     return _digest(json.dumps(parts))
 
 
 def stable_rule(finding: Finding) -> str:
-    """The name of its rule that does not change when the rule is renamed."""
+    """Return the rule name of a finding that does not change when the rule is renamed."""
     return finding.stable_rule or finding.rule
 
 
 def finding_path(finding: Finding) -> str | None:
-    """The path of its file, None for what was found in a database."""
+    """Return the file path of a finding; None for a finding in a database."""
     return finding.span.path if finding.span else None
 
 

@@ -1,4 +1,4 @@
-"""Applies the fixes that findings carry, and takes back those that do not stand the test."""
+"""Applies the fixes of findings, and reverts those that do not pass a new lint run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from confiture.models.findings import Edit, Finding, LintReport
 from confiture.models.settings import Settings
 
 _MOST_PASSES = 10
-_UNWRITABLE = "make the file and its folder writable, or leave --fix out"
+_UNWRITABLE = "make the file and its folder writable, or omit --fix"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixResult:
-    """What was fixed, what was not although it could have been, and the report of what is left."""
+    """The fixed findings, the findings whose fixes were rejected, and the report of the remaining findings."""
 
     fixed: tuple[Finding, ...]
     rejected: tuple[Finding, ...]
@@ -27,31 +27,31 @@ class FixResult:
 def apply_fixes(
     settings: Settings, lint: Callable[[], LintReport], is_selected: Callable[[Finding], bool]
 ) -> FixResult:
-    """Applies the fixes of the wanted findings, file by file, and lints again.
+    """Apply the fixes of the selected findings, file by file, and lint again.
 
-    A file keeps a fix only if its finding is gone then, nothing new is found, and its comments are as before. Raises
-    InputError where a file cannot be written.
+    A file keeps a fix only if its finding disappears, no new finding appears, and its comments are unchanged. Raises
+    InputError if a file cannot be written.
     """
     report = lint()
     fixed: list[Finding] = []
-    refused: list[Finding] = []
+    rejected: list[Finding] = []
     for _ in range(_MOST_PASSES):
         by_path = _group_by_path(
-            finding for finding in report.findings if is_selected(finding) and finding not in refused
+            finding for finding in report.findings if is_selected(finding) and finding not in rejected
         )
         if not by_path:
             break
         for path, findings in by_path.items():
-            tried, report = _fix_file(_EditableFile(settings, path), findings, report, lint)
-            if tried:
-                fixed += tried
+            applied, report = _fix_file(_EditableFile(settings, path), findings, report, lint)
+            if applied:
+                fixed += applied
             else:
-                refused += findings
-    return FixResult(fixed=tuple(fixed), rejected=tuple(refused), report=report)
+                rejected += findings
+    return FixResult(fixed=tuple(fixed), rejected=tuple(rejected), report=report)
 
 
 def _group_by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
-    """The findings with a fix, by the one file that the fix changes."""
+    """Return the findings with a fix, by the single file that the fix changes."""
     by_path: dict[str, list[Finding]] = {}
     for finding in findings:
         paths = {edit.path for edit in finding.edits}
@@ -61,7 +61,7 @@ def _group_by_path(findings: Iterable[Finding]) -> Mapping[str, list[Finding]]:
 
 
 class _EditableFile:
-    """A file that is fixed. Raises InputError if it cannot be read or written."""
+    """A file to fix. Its methods raise InputError if it cannot be read or written."""
 
     def __init__(self, settings: Settings, display_path: str) -> None:
         self._path = settings.root / display_path
@@ -72,18 +72,18 @@ class _EditableFile:
         return read_file(self._path, self._display_path, self._folders)
 
     def write(self, content: bytes) -> None:
-        """Writes the file whole or not at all, with its permissions."""
+        """Write the file atomically, and keep its permissions."""
         write_file(self._path, self._display_path, content, self._folders)
 
 
 def _fix_file(
     file: _EditableFile, findings: Sequence[Finding], before: LintReport, lint: Callable[[], LintReport]
 ) -> tuple[tuple[Finding, ...], LintReport]:
-    """Fixes as much of a file as fits together. Gives the findings that are gone, none where the file is as it was."""
+    """Apply as many fixes to a file as are compatible. Return the fixed findings; none if the file is unchanged."""
     content = file.read()
     text = content.decode("utf-8-sig").replace("\r\n", "\n")
     if _encode_like(content, text) != content:
-        # of mixed line ends: the fix would change them all
+        # with mixed line endings, the fix would change all of them
         return (), before
     chosen = _select_non_overlapping(findings)
     changed = _apply_edits(text, [edit for finding in chosen for edit in finding.edits])
@@ -98,22 +98,22 @@ def _fix_file(
     if _is_clean_fix(before, after, chosen):
         return chosen, after
     file.write(content)
-    # perhaps one of them is at fault
+    # perhaps only one of them is to blame
     if len(chosen) > 1:
         for finding in chosen:
-            gone, report = _fix_file(file, [finding], before, lint)
-            if gone:
-                return gone, report
+            applied, report = _fix_file(file, [finding], before, lint)
+            if applied:
+                return applied, report
     return (), before
 
 
 def _select_non_overlapping(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings whose edits do not touch each other, the first ones first."""
-    taken: list[Edit] = []
+    """Return findings whose edits neither overlap nor touch; earlier ones take precedence."""
+    edits: list[Edit] = []
     chosen = []
     for finding in findings:
-        if all(edit.end < other.start or other.end < edit.start for edit in finding.edits for other in taken):
-            taken += finding.edits
+        if all(edit.end < other.start or other.end < edit.start for edit in finding.edits for other in edits):
+            edits += finding.edits
             chosen.append(finding)
     return tuple(chosen)
 
@@ -125,13 +125,13 @@ def _apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def _encode_like(content: bytes, text: str) -> bytes:
-    """The text with the byte order mark and the line ends that the file had."""
+    """Return the text with the byte order mark and line endings of the original content."""
     mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
     return mark + (text.replace("\n", "\r\n") if b"\r\n" in content else text).encode()
 
 
 def _find_comments(text: str) -> list[str]:
-    """The comments of an SQL file, or of the SQL and the YAML of a migration as far as a scanner of SQL sees them."""
+    """Return the comments of an SQL file, or of the SQL and YAML of a migration as far as an SQL scanner sees them."""
     from confiture.sql.parser import pb, postgast, scan_tokens
 
     encoded = text.encode()
@@ -144,7 +144,7 @@ def _find_comments(text: str) -> list[str]:
 
 
 def _is_clean_fix(before: LintReport, after: LintReport, fixed: Sequence[Finding]) -> bool:
-    """Whether what was to be fixed is gone, and nothing else has come."""
-    # by messages: a fix changes the statement, and with it the newer fingerprints of what else is wrong there
-    old, gone, new = (Counter(map(fingerprint_v1, one)) for one in (before.findings, fixed, after.findings))
-    return new <= old - gone
+    """Whether the fixed findings disappeared and no new findings appeared."""
+    # version 1, of messages: a fix changes the statement, and so the version 2 fingerprints of its other findings
+    old, removed, new = (Counter(map(fingerprint_v1, one)) for one in (before.findings, fixed, after.findings))
+    return new <= old - removed

@@ -1,4 +1,4 @@
-"""What git says has changed since a revision."""
+"""Changed files and lines since a git revision."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ _HUNK = re.compile(r"@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 _EVERY_LINE = range(1, 2**31)
 
 Changes = Mapping[str, tuple[range, ...]]
-"""The changed lines of each changed file, by its path from the project's root."""
+"""The changed lines of each changed file, by its path relative to the project's root."""
 
 
 def changed_files(revision: str, root: Path) -> Changes:
-    """What differs between the working tree and the revision, or where the two branches parted; new files as well.
+    """Return what differs between the working tree and the merge base with a revision, including untracked files.
 
-    Raises InputError where this is no work tree of git, or git does not know the revision.
+    Without a merge base, the revision itself is compared. Raises InputError if this is not a git work tree, or if git
+    does not know the revision.
     """
     if revision.startswith("-") or not revision.strip():
-        raise _option_error(f"--changed-since {revision!r} is no revision", "name a branch, a tag or a commit")
+        raise _option_error(f"--changed-since {revision!r} is not a revision", "name a branch, tag or commit")
     base = _run_git(root, "merge-base", revision, "HEAD", may_fail=True).strip() or revision
     _run_git(root, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", revision=revision)
     options = ("--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--relative", "--src-prefix=a/")
     diff = _run_git(root, "-c", "core.quotePath=false", "diff", *options, "--dst-prefix=b/", base, "--", ".")
-    found = dict(_parse_diff(diff))
+    changes = dict(_parse_diff(diff))
     for path in _run_git(root, "diff", "--name-only", "-z", "--relative", base, "--", ".").split("\0"):
-        # of what git shows no lines, such as a name that it quotes, all may have changed
+        # if git shows no lines, such as for a name that it quotes, all may have changed
         if path:
-            found.setdefault(path, (_EVERY_LINE,))
+            changes.setdefault(path, (_EVERY_LINE,))
     for path in _run_git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
         if path:
-            found[path] = (_EVERY_LINE,)
-    return found
+            changes[path] = (_EVERY_LINE,)
+    return changes
 
 
 def _parse_diff(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
@@ -52,14 +53,14 @@ def _parse_diff(diff: str) -> Iterable[tuple[str, tuple[range, ...]]]:
             path = line.removeprefix("+++ b/").rstrip("\t")
         elif hunk and path:
             first, count = int(hunk["first"]), int(hunk["count"] or 1)
-            # where lines went away, the statement around them changed
+            # if lines were removed, the statement around them changed
             lines.append(range(first, first + count) if count else range(first, first + 2))
     if path and lines:
         yield path, tuple(lines)
 
 
 def is_changed(finding: Finding, changes: Changes) -> bool:
-    """Whether a finding's statement, or its line where it is about none, is among the changes."""
+    """Whether the statement of a finding, or its line if it has no statement, is among the changes."""
     if finding.span is None:
         return False
     first, last = finding.lines or (finding.span.line, finding.span.line)
@@ -72,24 +73,24 @@ def is_changed(finding: Finding, changes: Changes) -> bool:
 
 
 def _run_git(root: Path, *arguments: str, revision: str | None = None, may_fail: bool = False) -> str:
-    kept = {
+    environment = {
         name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     }
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, env=kept, capture_output=True, check=False)
+        result = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, check=False)
     except OSError as error:
         raise _option_error(
-            "--changed-since needs git, which cannot be run", "install git, or leave the option out"
+            "--changed-since needs git, which cannot be run", "install git, or omit the option"
         ) from error
-    if done.returncode and not may_fail:
-        told = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        if "not a git repository" in told:
-            raise _option_error("--changed-since: the project is in no git repository", "leave the option out")
-        hint = "fetch it first: CI often clones one commit only (actions/checkout: fetch-depth: 0)"
+    if result.returncode and not may_fail:
+        error_line = result.stderr.decode("utf-8", "replace").strip().split("\n")[0]
+        if "not a git repository" in error_line:
+            raise _option_error("--changed-since: the project is not in a git repository", "omit the option")
+        hint = "fetch it first: CI often clones only one commit (actions/checkout: fetch-depth: 0)"
         raise _option_error(
-            f"--changed-since: git does not know {revision!r}" if revision else f"git failed: {told}", hint
+            f"--changed-since: git does not know {revision!r}" if revision else f"git failed: {error_line}", hint
         )
-    return "" if done.returncode else done.stdout.decode("utf-8", "replace")
+    return "" if result.returncode else result.stdout.decode("utf-8", "replace")
 
 
 def _option_error(message: str, hint: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Lints the migrations of a project."""
+"""Linting of the migrations of a project."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from confiture.sql.parse_tree import Parse, ParseCache
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MigrationLintResult:
-    """What lint says of a project's migrations, before ignore comments are heeded. All of it can be pickled.
+    """The lint result of a project's migrations, before ignore comments are applied. It can be pickled.
 
-    `catalog` is what they make, over the schema of the database where there is one. `problems` are what could not be
-    read or followed. `files` is how many there are, None where there is no folder of them. `executed_paths` are the
+    `catalog` is the schema that they create, on top of that of the database if there is one. `problems` are the errors
+    in reading or following them. `files` is their number, None without a migrations folder. `executed_paths` are the
     paths of all files whose SQL they run.
     """
 
@@ -51,13 +51,13 @@ def lint_migrations(
     *,
     is_required: bool,
 ) -> MigrationLintResult:
-    """Reads a project's migrations, and lets the rules judge those that the database has not.
+    """Read a project's migrations, and check those that the database has not applied.
 
-    `overrides` are variables that win over all others, `parse` gives the trees of texts. Raises InputError where there
-    is no folder of migrations and they are `is_required`.
+    `overrides` are variables that take precedence over all others, `parse` parses SQL. Raises InputError if the
+    migrations folder does not exist and `is_required` is true.
     """
     problems = DiagnosticCollector()
-    trees = ParseCache(parse)  # of what is planned first and judged then
+    trees = ParseCache(parse)  # shared by planning and linting
     exists = is_required or settings.migrations.exists()
     project = read_project(settings, overrides, problems, trees.put) if exists else None
     problems.extend(project.missing() if project else ())

@@ -1,4 +1,4 @@
-"""Lints migrations that are about to run, by what the database says where they will."""
+"""Linting of migrations that are about to run, with facts from their target database."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from confiture.models.trace import LockMode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanLintResult:
-    """What lint says of a plan: its findings, and what each statement (by its text) locks by what is known of it.
+    """The lint result of a plan: its findings, and the expected locks of each statement, by its text.
 
-    Statements whose locks nobody knows from their text, such as DO, are not in `locks`.
+    `locks` omits statements whose locks cannot be known from their text, such as DO.
     """
 
     report: LintReport
@@ -31,20 +31,20 @@ class PlanLintResult:
 
 
 def lint_plan(migrations: Sequence[PlannedMigration], settings: Settings, facts: DatabaseFacts) -> PlanLintResult:
-    """What is dangerous in migrations that are about to run on a database, and what they lock there.
+    """Return the hazards of migrations that are about to run on a database, and their expected locks.
 
-    What the project's baseline knows is not told. Raises InputError where the settings are wrong, or the baseline
-    cannot be read.
+    Findings in the project's baseline are not reported. Raises InputError if the settings are invalid, or if the
+    baseline cannot be read.
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
     replay = MigrationReplay(actives, lint_target(settings, facts))
     if facts.catalog is not None:
         replay.start_from(facts.catalog)
-    # what this run makes has no rows that anybody waits for, also in the migrations after
+    # no other session uses relations that this run creates, even in later migrations
     created: set[QualifiedName] = set()
-    judged: list[LocatedViolation] = [one for plan in migrations for one in replay.check(plan, created)]
-    findings, suppressed = apply_ignores(to_findings(judged), replay.ignores, actives, known, all_rules_ran=False)
+    violations: list[LocatedViolation] = [one for plan in migrations for one in replay.check(plan, created)]
+    findings, suppressed = apply_ignores(to_findings(violations), replay.ignores, actives, known, all_rules_ran=False)
     baseline = settings.linting.baseline
     within = (settings.root,)
     new = drop_known(findings, read_baseline(baseline, settings.root, within, known)) if baseline else findings
@@ -69,13 +69,13 @@ def replay_catalog(migrations: Iterable[PlannedMigration], settings: Settings) -
 
 
 def raise_on_hazards(findings: Sequence[Finding], threshold: Severity | None) -> None:
-    """Raises HazardsFound with the findings of that severity or worse; does nothing without a threshold."""
+    """Raise HazardsFound with the findings of that severity or worse; do nothing without a threshold."""
     if threshold is None:
         return
-    refused = SEVERITIES[: SEVERITIES.index(threshold) + 1]
-    told = tuple(_to_diagnostic(finding) for finding in findings if finding.severity in refused)
-    if told:
-        raise HazardsFound(*told)
+    rejected = SEVERITIES[: SEVERITIES.index(threshold) + 1]
+    hazards = tuple(_to_diagnostic(finding) for finding in findings if finding.severity in rejected)
+    if hazards:
+        raise HazardsFound(*hazards)
 
 
 def _to_diagnostic(finding: Finding) -> Diagnostic:
@@ -86,5 +86,5 @@ def _to_diagnostic(finding: Finding) -> Diagnostic:
         span=finding.span,
         excerpt=finding.excerpt,
         detail=(finding.effect, *(("instead:", *remedy) if remedy else ())),
-        hint=f"{finding.hint}; or `-- confiture: ignore {finding.rule} -- reason` where it is meant",
+        hint=f"{finding.hint}; or, if it is intended, add `-- confiture: ignore {finding.rule} -- reason`",
     )

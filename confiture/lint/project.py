@@ -1,4 +1,4 @@
-"""Lints a project."""
+"""Linting of a whole project."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _LARGE = 200_000
-"""Characters of DDL from which on other processes are no loss: about there, it takes the same time."""
+"""The size of DDL, in characters, from which other processes are worth their start-up time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LintOptions:
-    """What the command line says. `rules` are the only ones to judge; `variables` win over all others."""
+    """Options of the command line. Only `rules` run, if any; `variables` take precedence over all others."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
 
 
 def check_rule_settings(settings: Settings) -> None:
-    """Raises InputError where the settings name rules, or keys of rules, that do not exist."""
+    """Raise InputError if the settings name rules, or keys of rules, that do not exist."""
     active_rules(settings.linting, known_rules(settings.linting, settings.root))
 
 
 def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts | None = None) -> LintReport:
-    """Everything that is wrong with the schema and the migrations of a project.
+    """Lint the schema and the migrations of a project.
 
-    The schema is that of the DDL files, or of the database where `facts` has one; of its migrations, those that it has
-    not are judged then. Files that cannot be read are findings. Raises InputError where the settings are wrong, or
-    there is nothing to read.
+    The schema is that of the DDL files, or of the database if `facts` has one; then only migrations that it has not
+    applied are checked. Files that cannot be read are reported as findings. Raises InputError if the settings are
+    invalid, or if there is nothing to read.
     """
     known = known_rules(settings.linting, settings.root)
     actives = active_rules(settings.linting, known)
@@ -69,24 +69,24 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
     needed = live is None and not files.paths
 
     def lint_in_child(parse: Parse) -> MigrationLintResult:
-        # what it takes to run migrations is loaded by the process that judges them
+        # only the process that lints migrations loads the modules to run them
         from confiture.lint.migrations import lint_migrations
 
         return lint_migrations(settings, options.variables, actives, facts, parse, is_required=needed)
 
     texts = [one.text for one in files.texts]
     is_large = sum(map(len, texts)) >= _LARGE
-    with _parse_ahead(texts, lint_in_child, is_large=is_large) as (parse, judged_migrations):
+    with _parse_ahead(texts, lint_in_child, is_large=is_large) as (parse, migrations_result):
         schema = build_schema(files.texts, problems, parse)
-        migrations = judged_migrations()
+        migrations = migrations_result()
         catalog = live or merge_catalogs(schema.catalog, migrations.catalog)
-        broken = [*problems, *schema.failures, *migrations.problems]
-        # what is not there may be what could not be read
-        misfits = [one for one in schema.catalog_issues if not broken or one.code != "missing-object"]
-        judge = partial(_lint_schema, catalog, misfits, lint_target(settings, facts))
+        failures = [*problems, *schema.failures, *migrations.problems]
+        # a missing object may be in a file that could not be read
+        issues = [one for one in schema.catalog_issues if not failures or one.code != "missing-object"]
+        lint_schema = partial(_lint_schema, catalog, issues, lint_target(settings, facts))
         tenancy, others = _split_tenancy_rules(actives)
-        with _run_in_background(partial(judge, tenancy), is_large=is_large) as judged_tenancy:
-            in_schema = [*judge(others), *judged_tenancy()]
+        with _run_in_background(partial(lint_schema, tenancy), is_large=is_large) as tenancy_result:
+            in_schema = [*lint_schema(others), *tenancy_result()]
     findings, suppressed = apply_ignores(
         dedupe_findings([*migrations.findings, *in_schema]),
         [*schema.ignores, *migrations.ignores],
@@ -95,7 +95,7 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
         all_rules_ran=live is None,
     )
     return LintReport(
-        findings=sort_findings([*parse_error_findings(broken), *findings]),
+        findings=sort_findings([*parse_error_findings(failures), *findings]),
         files=len(files.paths) + (migrations.files or 0),
         statements=schema.statements + migrations.statements,
         tables=len(catalog.tables),
@@ -109,14 +109,14 @@ def lint_project(settings: Settings, options: LintOptions, facts: DatabaseFacts 
 def _parse_ahead(
     texts: Sequence[str], task: Callable[[Parse], _T], *, is_large: bool
 ) -> AbstractContextManager[tuple[Parse, Callable[[], _T]]]:
-    """What parses the texts, and what gives the result of work: in another process where that is a gain."""
+    """Return a parser of the texts and a getter of the task's result; both use other processes for large projects."""
     if is_large and can_fork():
         return parse_in_child(texts, task)
     return nullcontext((parse_sql, partial(task, parse_sql)))
 
 
 def _run_in_background(task: Callable[[], _T], *, is_large: bool) -> AbstractContextManager[Callable[[], _T]]:
-    """What gives the result of work: done in another process where that is a gain, else here once it is asked for."""
+    """Return a getter of the task's result. It runs in another process for large projects, else when called."""
     return run_in_child(task) if is_large and can_fork() else nullcontext(task)
 
 
@@ -127,16 +127,16 @@ def _lint_schema(
 
 
 def _split_tenancy_rules(actives: Iterable[ActiveRule]) -> tuple[list[ActiveRule], list[ActiveRule]]:
-    """The rules of tenancy, which take longer than all others together, and those."""
+    """Return the tenancy rules, which take longer than all others together, and the other rules."""
     tenancy = [active for active in actives if active.rule.group is Group.TENANCY]
     return tenancy, [active for active in actives if active.rule.group is not Group.TENANCY]
 
 
 def _unchecked_notes(settings: Settings, files: SchemaFiles, migrations: MigrationLintResult) -> Iterator[str]:
-    """What nobody judged: migrations that are not there, and templates that no migration renders."""
+    """Return notes about what was not linted: a missing migrations folder, and templates that no migration renders."""
     if migrations.files is None:
-        yield f"there is no folder {display_path(settings.migrations, settings.root)}, so only the schema is judged"
+        yield f"folder {display_path(settings.migrations, settings.root)} does not exist: only the schema was linted"
     yield from migrations.unread_files
     for path in (display_path(path, settings.root) for path in files.templates):
         if path not in migrations.executed_paths:
-            yield f"{path} is not judged: it needs variables that only a migration can give, and no migration runs it"
+            yield f"{path} was not linted: it needs variables that only a migration can set, and no migration runs it"

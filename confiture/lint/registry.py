@@ -1,4 +1,4 @@
-"""Finds the rules: those of `confiture.lint.rules`, one a file, and those of users."""
+"""The registry of rules: those in `confiture.lint.rules`, one per file, and custom rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from confiture.models.settings import LintSettings
 from confiture.models.source import LocatedSource
 
 ENTRY_POINTS = "confiture.rules"
-"""The group of entry points by which packages offer rules: each a rule, or a module with some."""
+"""The entry point group of packages with rules: each entry point is a rule, or a module with rules."""
 
 
 class RulesByName(Mapping[str, Rule]):
-    """Rules by name. A former name of a rule gives it, too, but only present names are listed."""
+    """Rules by name. Lookups accept former names too; iteration gives only current names."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
@@ -40,77 +40,77 @@ class RulesByName(Mapping[str, Rule]):
         return len(self._rules)
 
     def add(self, rule: Rule) -> None:
-        """Adds a rule. Raises ValueError for a name, present or former, that another rule has."""
+        """Add a rule. Raises ValueError if another rule has one of its names, current or former."""
         for name in (rule.name, *rule.aliases):
             if name in self:
                 other = self[name]
-                whose = "" if name == other.name else f": it is a former name of {other.name!r}"
-                raise ValueError(f"there is already a rule {name!r}{whose}")
+                detail = "" if name == other.name else f", as a former name of {other.name!r}"
+                raise ValueError(f"rule {name!r} already exists{detail}")
         self._rules[rule.name] = rule
         self._aliases |= dict.fromkeys(rule.aliases, rule)
 
 
 @cache
 def built_in_rules() -> RulesByName:
-    """The rules that come with Confiture, by name."""
+    """Return the rules that come with Confiture, by name."""
     modules = (import_module(f"{rules.__name__}.{module.name}") for module in iter_modules(rules.__path__))
     return RulesByName(module.RULE for module in modules)
 
 
 def known_rules(settings: LintSettings, root: Path | None) -> RulesByName:
-    """The built-in rules, those of installed packages, and those of the modules that the settings name.
+    """Return the built-in rules, those of installed packages, and those of the modules that the settings name.
 
-    Modules are also looked for in the project's folder `root`. Raises InputError for what cannot be loaded, and for a
-    name that two rules have.
+    Modules are also searched in the project's folder `root`. Raises InputError if a module or rule cannot be loaded, or
+    if two rules have the same name.
     """
     known = RulesByName(built_in_rules().values())
     for source, rule, origin in (*_entry_point_rules(), *_settings_rules(settings, root)):
         try:
             known.add(rule)
         except ValueError as error:
-            hint = "give one of the two another name, and no alias that the other has"
+            hint = "rename one of the two, or remove the shared alias"
             raise _rule_module_error(settings, source, f"{origin}: {error}", hint) from None
     return known
 
 
-_Found = tuple[LocatedSource | None, Rule, str]
+_LoadedRule = tuple[LocatedSource | None, Rule, str]
 
 
-def _entry_point_rules() -> Iterator[_Found]:
+def _entry_point_rules() -> Iterator[_LoadedRule]:
     for entry in entry_points(group=ENTRY_POINTS):
-        origin = f"the entry point {entry.name!r}"
+        origin = f"entry point {entry.name!r}"
         try:
             loaded = entry.load()
         except Exception as error:
             message = f"{origin} of {ENTRY_POINTS} cannot be loaded: {type(error).__name__}: {error}"
-            hint = "mend or remove the package that offers it"
+            hint = "fix or remove the package that provides it"
             raise InputError(Diagnostic(code="bad-plugin", message=message, hint=hint)) from error
         for rule in [loaded] if isinstance(loaded, Rule) else _module_rules(loaded):
             yield None, rule, origin
 
 
-def _settings_rules(settings: LintSettings, root: Path | None) -> Iterator[_Found]:
+def _settings_rules(settings: LintSettings, root: Path | None) -> Iterator[_LoadedRule]:
     for source in settings.plugins:
         name = source.text.strip()
         try:
             with extended_sys_path(root):
                 module = import_module(name)
         except Exception as error:
-            message = f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
-            hint = "name a module that Python finds, or one in the project's folder"
+            message = f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
+            hint = "name an importable module, or one in the project's folder"
             raise _rule_module_error(settings, source, message, hint) from error
-        found = list(_module_rules(module))
-        if not found:
+        module_rules = list(_module_rules(module))
+        if not module_rules:
             raise _rule_module_error(
-                settings, source, f"the module {name!r} has no rules", "give it a RULE, or a list RULES"
+                settings, source, f"module {name!r} has no rules", "define RULE or a list RULES in it"
             )
-        yield from ((source, rule, f"the module {name!r}") for rule in found)
+        yield from ((source, rule, f"module {name!r}") for rule in module_rules)
 
 
 def _module_rules(module: ModuleType) -> Iterator[Rule]:
-    """The rules of a module: its RULE, and those of its RULES."""
-    offered = [getattr(module, "RULE", None), *getattr(module, "RULES", ())]
-    return (rule for rule in offered if isinstance(rule, Rule))
+    """Return the rules of a module: its RULE, and those in its RULES."""
+    rules_ = [getattr(module, "RULE", None), *getattr(module, "RULES", ())]
+    return (rule for rule in rules_ if isinstance(rule, Rule))
 
 
 def _rule_module_error(settings: LintSettings, source: LocatedSource | None, message: str, hint: str) -> InputError:

@@ -1,4 +1,4 @@
-"""The names with which users write rules of their own: `from confiture.lint.rule import SchemaRule`."""
+"""The public names for writing custom rules: `from confiture.lint.rule import SchemaRule`."""
 
 from confiture.lint.engine.rule import (
     Example,
@@ -14,7 +14,7 @@ from confiture.lint.engine.rule import (
 
 Claims = ExpectedEffects
 Hit = Violation
-"""Their former names."""
+"""Former names of the two classes."""
 
 __all__ = [
     "Claims",

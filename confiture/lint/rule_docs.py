@@ -1,4 +1,4 @@
-"""The documentation of rules, made from their metadata. `python -m confiture.lint.rule_docs FOLDER` writes it."""
+"""The documentation of rules, generated from their metadata by `python -m confiture.lint.rule_docs FOLDER`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from confiture.lint.engine.rule import Example, Group, IgnoreCommentRule, Option, Rule, SchemaRule
 
-_KINDS = {str: "text", int: "number", bool: "true or false"}
+_KINDS = {str: "string", int: "number", bool: "true or false"}
 
 
 def render_page(rule: Rule) -> str:
-    """A rule's page: what it finds, what happens, what to do, both examples."""
-    parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**What happens.** {rule.impact}"]
-    parts.append(f"**What to do.** {rule.fix_hint[:1].upper()}{rule.fix_hint[1:]}.")
-    each = f"Each in a {'file' if isinstance(rule, SchemaRule) else 'migration'} of its own:"
-    parts += _example_lines("Found", rule.bad, rule.options, each)
-    parts += _example_lines("Not found", rule.good, rule.options, each)
+    """Return the page of a rule: summary, impact, fix, and both examples."""
+    parts = [f"# {rule.name}", f"{rule.summary}.", _facts_text(rule), f"**Impact.** {rule.impact}"]
+    parts.append(f"**Fix.** {rule.fix_hint[:1].upper()}{rule.fix_hint[1:]}.")
+    each = f"Each in a separate {'file' if isinstance(rule, SchemaRule) else 'migration'}:"
+    parts += _example_lines("Reported", rule.bad, rule.options, each)
+    parts += _example_lines("Not reported", rule.good, rule.options, each)
     if rule.options:
         parts.append("## Settings")
         parts.append("\n".join(["| key | value | meaning |", "|---|---|---|", *_options_lines(rule.options)]))
@@ -25,14 +25,14 @@ def render_page(rule: Rule) -> str:
 
 
 def _facts_text(rule: Rule) -> str:
-    judges = "migrations"
+    target = "migrations"
     if isinstance(rule, SchemaRule):
-        judges = "the schema"
+        target = "the schema"
     elif isinstance(rule, IgnoreCommentRule):
-        judges = "ignore comments"
-    facts = [f"Severity: {rule.severity}", f"judges {judges}", rule.group.value]
+        target = "ignore comments"
+    facts = [f"Severity: {rule.severity}", f"checks {target}", rule.group.value]
     if rule.off_by_default:
-        facts.append("off until the settings name it")
+        facts.append("off by default")
     if rule.aliases:
         facts.append(f"formerly {', '.join(rule.aliases)}")
     return " · ".join(facts)
@@ -41,12 +41,12 @@ def _facts_text(rule: Rule) -> str:
 def _example_lines(title: str, example: Example, options: Mapping[str, Option], each: str) -> Iterable[str]:
     yield f"## {title}"
     if example.options:
-        shown = ", ".join(
+        option_text = ", ".join(
             f"`{name}: {_format_value(value)}`" for name, value in example.options.items() if name in options
         )
-        yield f"With {shown}."
+        yield f"With {option_text}."
     if example.before:
-        yield f"Where this is there already:\n\n{_sql_block([example.before])}"
+        yield f"With this schema:\n\n{_sql_block([example.before])}"
     if len(example.sql) > 1:
         yield each
     yield "\n\n".join(_sql_block([text]) for text in example.sql)
@@ -62,9 +62,9 @@ def _sql_block(texts: Iterable[str]) -> str:
 
 def _options_lines(options: Mapping[str, Option]) -> Iterable[str]:
     for name, option in options.items():
-        need = " (needed)" if option.required else ""
+        need = " (required)" if option.required else ""
         default = f"; default: `{_format_value(option.default)}`" if option.default not in (None, "", []) else ""
-        kind = _KINDS.get(option.kind, "list of texts")
+        kind = _KINDS.get(option.kind, "list of strings")
         yield f"| `{name}` | {kind}{need} | {option.description.rstrip('.')}{default} |"
 
 
@@ -75,17 +75,17 @@ def _format_value(value: object) -> str:
 
 
 def render_index(rules: Mapping[str, Rule]) -> str:
-    """The list of all rules by group, with links to their pages."""
+    """Return the list of all rules by group, with links to their pages."""
     parts = [
-        "# The rules of lint",
-        "[lint](../lint.md) says how to set them. `confiture lint --explain RULE` prints a page.",
+        "# Lint rules",
+        "[lint](../lint.md) describes their settings. `confiture lint --explain RULE` prints the page of a rule.",
     ]
     for group in Group:
         here = sorted((rule for rule in rules.values() if rule.group is group), key=lambda rule: rule.name)
         if here:
             parts.append(f"## {group.value}")
             rows = (f"| [{rule.name}]({rule.name}.md) | {_severity_text(rule)} | {rule.summary} |" for rule in here)
-            parts.append("\n".join(["| rule | severity | what it finds |", "|---|---|---|", *rows]))
+            parts.append("\n".join(["| rule | severity | finding |", "|---|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -94,14 +94,14 @@ def _severity_text(rule: Rule) -> str:
 
 
 def all_pages(rules: Mapping[str, Rule]) -> dict[str, str]:
-    """Every page by its file's name."""
+    """Return every page by file name."""
     return {"README.md": render_index(rules)} | {
         f"{name}.md": render_page(rule) for name, rule in sorted(rules.items())
     }
 
 
 def write_pages(folder: Path, rules: Mapping[str, Rule]) -> None:
-    """Writes all pages into a folder, and removes those of rules that are gone."""
+    """Write all pages to a folder, and remove pages of rules that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = all_pages(rules)
     for path in folder.glob("*.md"):

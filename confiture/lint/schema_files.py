@@ -1,4 +1,4 @@
-"""The schema that a project's files make: its DDL files, and its migrations."""
+"""The schema that a project's DDL files and migrations create."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from confiture.sql.parsing import parse_statements
 class SchemaFiles:
     """The DDL files below the schemas folder, in path order.
 
-    `texts` are what they say. `templates` are those that are left to the migrations that run them: they ask for names
-    that the settings do not know.
+    `texts` are their rendered contents. `templates` are files that only the migrations that run them can render,
+    because they use variables that the settings do not set.
     """
 
     paths: tuple[Path, ...] = ()
@@ -37,7 +37,7 @@ class SchemaFiles:
 
 
 def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems: DiagnosticCollector) -> SchemaFiles:
-    """Reads them, and adds what is wrong to `problems`. `overrides` are variables that win over all others."""
+    """Read the DDL files, and add errors to `problems`. `overrides` take precedence over all other variables."""
     paths = tuple(Path(path) for path in _find_sql_files(settings.schemas))
     within = (settings.root, settings.schemas)
     texts, templates = [], []
@@ -47,15 +47,15 @@ def read_schema_files(settings: Settings, overrides: Mapping[str, Any], problems
         except InputError as error:
             problems.extend(error.diagnostics)
         except TemplateProblem as problem:
-            wrong = [one for one in problem.diagnostics if one.code not in MISSING_VALUE_CODES]
-            problems.extend(wrong)
-            if not wrong:
+            errors = [one for one in problem.diagnostics if one.code not in MISSING_VALUE_CODES]
+            problems.extend(errors)
+            if not errors:
                 templates.append(path)
     return SchemaFiles(paths=paths, texts=tuple(texts), templates=tuple(templates))
 
 
 def build_schema(texts: Iterable[RenderedSql], problems: DiagnosticCollector, parse: Parse) -> SchemaReader:
-    """The schema that the texts make, one after the other; what does not parse is added to `problems`."""
+    """Build the schema from the texts, one after the other, and add syntax errors to `problems`."""
     schema = SchemaReader(parse)
     for rendered in texts:
         _read_file(rendered, schema, problems)
@@ -63,18 +63,18 @@ def build_schema(texts: Iterable[RenderedSql], problems: DiagnosticCollector, pa
 
 
 def _find_sql_files(folder: Path) -> Iterator[str]:
-    """The DDL files below a folder in path order, hidden ones left out."""
-    todo = _list_folder(folder)
-    while todo:
-        entry = todo.pop()
+    """Return the DDL files below a folder in path order, without hidden ones."""
+    pending = _list_folder(folder)
+    while pending:
+        entry = pending.pop()
         if entry.is_dir(follow_symlinks=False):
-            todo += _list_folder(entry.path)
+            pending += _list_folder(entry.path)
         elif entry.name.endswith((".sql", TEMPLATE_SUFFIX)) and not os.path.isdir(entry):  # noqa: PTH112 - may raise
             yield entry.path
 
 
 def _list_folder(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, the last first; nothing if the folder is not there or may not be read."""
+    """Return the entries of a folder that are not hidden, last first; none if the folder cannot be read."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
@@ -83,7 +83,7 @@ def _list_folder(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Catalog:
-    """The schema that the DDL files and the migrations make. Raises InputError with every mistake in them."""
+    """Return the schema that the DDL files and migrations create. Raises InputError with all errors in them."""
     from confiture.plan.project import read_project
 
     problems = DiagnosticCollector()
@@ -100,7 +100,7 @@ def catalog_from_files(settings: Settings, overrides: Mapping[str, Any]) -> Cata
 
 
 class _SchemaRenderContext(RenderContext):
-    """What templates below the schemas folder see: no migration runs them here."""
+    """The context of templates below the schemas folder, which no migration runs here."""
 
     __slots__ = ()
 
@@ -126,11 +126,11 @@ def _render_file(file: SourceFile, settings: Settings, overrides: Mapping[str, A
 
 
 def _read_file(rendered: RenderedSql, schema: SchemaReader, problems: DiagnosticCollector) -> None:
-    """Adds a DDL file, or what is wrong with it."""
+    """Apply a DDL file to the schema, or add its errors to `problems`."""
     try:
         schema.read(rendered)
     except Exception:
-        _, wrong = parse_statements(rendered.text)
-        if not wrong:
+        _, errors = parse_statements(rendered.text)
+        if not errors:
             raise
-        problems.extend(rendered.diagnostic(one.offset, one.code, one.message, hint=one.hint) for one in wrong)
+        problems.extend(rendered.diagnostic(one.offset, one.code, one.message, hint=one.hint) for one in errors)

@@ -80,9 +80,9 @@ def test_comments_that_are_wrong_are_told(project: Project) -> None:
     project.ddl("a.sql", text)
     found = lint(project, KEY, INDEX, *IGNORES).findings
     assert [(one.span.line, one.rule, one.message) for one in found if one.span] == [
-        (1, "ignore_without_reason", f"the comment does not say why {KEY} does not matter here"),
-        (3, "unused_ignore", "there is no rule 'requires_primary_kez'"),
-        (5, "unused_ignore", "the comment names no rule"),
+        (1, "ignore_without_reason", f"the ignore comment gives no reason for {KEY}"),
+        (3, "unused_ignore", "rule 'requires_primary_kez' does not exist"),
+        (5, "unused_ignore", "the ignore comment does not name a rule"),
         (7, "unused_ignore", f"{INDEX} finds nothing here"),
         (7, "unused_ignore", f"{KEY} finds nothing here"),
     ]
@@ -133,7 +133,7 @@ def test_comments_around_the_sql_are_told_to_ignore_nothing(project: Project) ->
         "migrations/001_a.yaml:3:13 unused_ignore None",
         f"migrations/001_a.yaml:4:7 {INDEX} t",
     ]
-    assert "outside of the SQL" in findings[0].message
+    assert "outside the SQL" in findings[0].message
 
 
 # the baseline
@@ -292,12 +292,12 @@ def test_revisions_that_git_does_not_know_and_folders_without_git_are_refused(
 ) -> None:
     for revision, message in {
         "nowhere": "does not know 'nowhere'",
-        "--help": "is no revision",
-        "": "is no revision",
+        "--help": "is not a revision",
+        "": "is not a revision",
     }.items():
         with pytest.raises(InputError, match=message):
             changed_files(revision, repository.root)
-    with pytest.raises(InputError, match="no git repository"):
+    with pytest.raises(InputError, match="not in a git repository"):
         changed_files("main", tmp_path_factory.mktemp("plain"))
     repository.environ["PATH"] = ""
     assert "needs git" in repository.run("lint", "--changed-since", "main", expect=2).err
@@ -423,7 +423,7 @@ def test_paths_restrict_what_is_shown(project: Project) -> None:
     assert shown("schemas/a/y.sql", str(project.root / "schemas/ab")) == ["schemas/a/y.sql", "schemas/ab/x.sql"]
     assert len(shown(".")) == len(shown()) == 3
     assert shown("migrations") == []
-    assert "there is no file nowhere" in project.run("lint", "nowhere", expect=2).err
+    assert "nowhere does not exist" in project.run("lint", "nowhere", expect=2).err
 
 
 def test_rules_are_listed_and_explained_anywhere(tmp_path: Path) -> None:

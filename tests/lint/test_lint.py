@@ -106,12 +106,12 @@ def test_what_is_not_read_is_noted(project: Project) -> None:
     project.ddl("a.sql.j2", "CREATE TABLE {{ table }} (id int PRIMARY KEY)")
     project.ddl("b.sql.j2", "CREATE TABLE {{ table }} (id int PRIMARY KEY)")
     project.migration("001_a", "vars: {table: w_a}\nddl: [a.sql.j2]")
-    note = "schemas/b.sql.j2 is not judged: it needs variables that only a migration can give, and no migration runs it"
+    note = "schemas/b.sql.j2 was not linted: it needs variables that only a migration can set, and no migration runs it"
     assert lint(project).notes == (note,)
     assert f"note: {note}\n" in project.run("lint", "--rule", KEY).out
     assert project.run("lint", "--rule", KEY, "--format", "json").json["notes"] == [note]
     project.write("confiture.yaml", "migrations: migratons\n")
-    assert lint(project, table="w_a").notes == ("there is no folder migratons, so only the schema is judged",)
+    assert lint(project, table="w_a").notes == ("folder migratons does not exist: only the schema was linted",)
 
 
 def test_templates_are_rendered_as_far_as_the_settings_go(project: Project) -> None:
@@ -289,7 +289,7 @@ RULE = SchemaRule(name="waiting", check=waits, **COMMON)
 def test_two_rules_of_one_name_are_refused(project: Project) -> None:
     project.write("team_rules_c.py", PLUGIN + f"RULE = SchemaRule(name='{KEY}', check=fails, **COMMON)")
     settings(project, "{plugins: team_rules_c}")
-    with pytest.raises(InputError, match=f"there is already a rule '{KEY}'"):
+    with pytest.raises(InputError, match=f"rule '{KEY}' already exists"):
         lint(project)
 
 
@@ -302,7 +302,7 @@ def test_installed_packages_offer_rules(project: Project) -> None:
     assert "A word" in project.process("lint", "--explain", "versions").out
     project.write("site/offered/__init__.py", "import nothing_of_that_name")
     failed = project.process("lint", expect=2)
-    assert "error[bad-plugin]: the entry point 'all' of confiture.rules cannot be loaded" in failed.err
+    assert "error[bad-plugin]: entry point 'all' of confiture.rules cannot be loaded" in failed.err
 
 
 def test_a_file_with_a_nul_is_not_taken_for_its_beginning(project: Project) -> None:

@@ -100,13 +100,13 @@ def test_fingerprints_stay_and_baselines_hold(named: Project, number: int) -> No
 
 
 CLASHES = {
-    "a former name that a rule has": ("'new'", f"('{KEY}',)", f"there is already a rule '{KEY}'"),
+    "a former name that a rule has": ("'new'", f"('{KEY}',)", f"rule '{KEY}' already exists"),
     "a name that a rule had": (
         "'no_tmp'",
         "()",
-        f"there is already a rule 'no_tmp': it is a former name of '{NAMES[2]}'",
+        f"rule 'no_tmp' already exists, as a former name of '{NAMES[2]}'",
     ),
-    "two former names": ("'new'", "('x', 'no_tmp')", "there is already a rule 'no_tmp': it is a former name"),
+    "two former names": ("'new'", "('x', 'no_tmp')", "rule 'no_tmp' already exists, as a former name"),
 }
 
 
@@ -118,7 +118,7 @@ def test_names_that_clash_are_refused(named: Project, name: str, aliases: str, m
     with pytest.raises(InputError) as refused:
         lint(named)
     (told,) = refused.value.diagnostics
-    assert (told.code, f"the module '{module}': {message}" in told.message) == ("bad-plugin", True), told
+    assert (told.code, f"module '{module}': {message}" in told.message) == ("bad-plugin", True), told
     assert told.span is not None
 
 

@@ -648,7 +648,7 @@ SETTINGS_MISTAKES = {
         "linting: {rules: [{type: requires_column, colum: x}]}\n",
         [
             "1:19 missing-key: needs the key 'column' -> add",
-            "1:43 unknown-key: key of requires_column 'colum' -> 'column'?",
+            "1:43 unknown-key: key 'colum' of requires_column -> 'column'?",
         ],
     ),
     "rule with a key twice": (
@@ -677,7 +677,7 @@ SETTINGS_MISTAKES = {
     ),
     "plugin that is not there": (
         "linting: {plugins: no.such_module}\n",
-        ["1:20 bad-plugin: 'no.such_module' cannot be imported -> a module that Python finds"],
+        ["1:20 bad-plugin: 'no.such_module' cannot be imported -> an importable module"],
     ),
     "plugin without rules": ("linting: {plugins: [json]}\n", ["1:21 bad-plugin: 'json' has no rules -> RULE"]),
     "severity": (

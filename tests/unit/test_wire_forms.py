@@ -66,6 +66,7 @@ _TEXTS = {
     "how",
     "why",
     "text",
+    "body",
     "description",
 }
 # made of such texts, or of how fast this machine is

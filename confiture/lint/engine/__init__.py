@@ -1,1 +1,1 @@
-"""The engine of lint: what rules are, what they judge, and how their violations become findings."""
+"""The lint engine: rules, the contexts that they check, and the conversion of violations to findings."""

@@ -1,4 +1,4 @@
-"""Which rules judge, and how they are set: what the settings say of them, resolved against the registry."""
+"""The active rules and their options: the settings, resolved against the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.text import did_you_mean
 
 @record(frozen=True, kw_only=True, slots=True)
 class ActiveRule:
-    """A rule as it is set: its severity (None: as the rule says), its options, and the tables that it judges."""
+    """A configured rule: its severity (None: the default of the rule), its options, and the tables that it checks."""
 
     rule: Rule
     severity: Severity | None = None
@@ -27,11 +27,11 @@ class ActiveRule:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def severity_for(self, violation: Violation) -> Severity:
-        """How bad a hit is: what the settings say wins, then the hit, then the rule."""
+        """Return the severity from the settings, else from the violation, else from the rule."""
         return self.severity or violation.severity or self.rule.severity
 
     def applies_to(self, relation: str | None) -> bool:
-        """Whether its patterns let it judge what is called so; they are held against the bare name and the full one."""
+        """Whether the patterns select a relation. They are matched against the bare and the qualified name."""
         if self.tables == ("*",) and not self.exempt:
             return True
         names = () if relation is None else (relation, relation.rpartition(".")[2])
@@ -43,26 +43,26 @@ def _matches(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 def active_rules(settings: LintSettings, rules: Mapping[str, Rule]) -> tuple[ActiveRule, ...]:
-    """The rules that judge: each that is not optional, and what the settings say of any.
+    """Return the rules that are on by default and those that the settings enable, with their configuration.
 
-    Several entries of one rule each judge. Raises InputError with every mistake in the entries.
+    A rule with several entries runs once for each of them. Raises InputError with all errors in the entries.
     """
     problems = DiagnosticCollector()
     entries = [_resolve_entry(entry, rules, _make_reporter(settings, problems)) for entry in settings.rules]
     problems.raise_if_any()
     named = {rules[entry.type].name for entry in settings.rules}
     unnamed = [rule for rule in rules.values() if rule.name not in named and not rule.off_by_default]
-    set_so = [active for active in entries if active is not None]
-    return (*(default_active_rule(rule) for rule in unnamed), *set_so)
+    enabled = [active for active in entries if active is not None]
+    return (*(default_active_rule(rule) for rule in unnamed), *enabled)
 
 
 def default_active_rule(rule: Rule, options: Mapping[str, Any] | None = None) -> ActiveRule:
-    """A rule as it is where the settings do not name it."""
+    """Return a rule with its default configuration and the given options."""
     return ActiveRule(rule=rule, options=default_options(rule) | dict(options or {}))
 
 
 def default_options(rule: Rule) -> dict[str, Any]:
-    """The options of a rule where none is set."""
+    """Return the default options of a rule."""
     return {name: option.default for name, option in rule.options.items()}
 
 
@@ -80,30 +80,30 @@ def _make_reporter(settings: LintSettings, problems: DiagnosticCollector) -> _Re
 
 
 def _resolve_entry(entry: RuleSettings, rules: Mapping[str, Rule], report: _Report) -> ActiveRule | None:
-    """The entry's rule as it is set; None where it is off, or after reporting what is wrong."""
+    """Return the configured rule of an entry; None if it is off, or after reporting errors."""
     rule = rules.get(entry.type)
     if rule is None:
-        hint = did_you_mean(entry.type, rules) or "`confiture lint --list-rules` shows all"
+        hint = did_you_mean(entry.type, rules) or "list all rules with `confiture lint --list-rules`"
         report(entry.spans.get("type", entry.span), "unknown-rule", f"unknown rule {shorten(entry.type)!r}", hint)
         return None
     options = default_options(rule)
-    for name, given in entry.options.items():
+    for name, value in entry.options.items():
         span = entry.spans.get(name, entry.span)
         option = rule.options.get(name)
         if option is None:
             keys = ("type", "tables", "except", "severity", *rule.options)
             hint = did_you_mean(name, keys) or f"known keys: {', '.join(keys)}"
-            report(span, "unknown-key", f"unknown key of {rule.name} {shorten(name)!r}", hint)
-        elif (read := _read_option(given, option)) is None:
+            report(span, "unknown-key", f"unknown key {shorten(name)!r} of {rule.name}", hint)
+        elif (read := _read_option(value, option)) is None:
             report(
                 span,
                 "wrong-type",
                 f"{name!r} must be {_OPTION_TYPES[option.kind]}",
                 f"write {_OPTION_TYPES[option.kind]}",
             )
-        elif option.choices and (wrong := _find_invalid_choice(read, option.choices)):
-            hint = did_you_mean(wrong, option.choices) or f"one of {', '.join(option.choices)}"
-            report(span, "wrong-value", f"{name!r} cannot be {wrong!r}", hint)
+        elif option.choices and (invalid := _find_invalid_choice(read, option.choices)):
+            hint = did_you_mean(invalid, option.choices) or f"use one of {', '.join(option.choices)}"
+            report(span, "wrong-value", f"{name!r} cannot be {invalid!r}", hint)
         else:
             options[name] = read
     for name, option in rule.options.items():
@@ -116,7 +116,7 @@ def _resolve_entry(entry: RuleSettings, rules: Mapping[str, Rule], report: _Repo
 
 
 def _find_invalid_choice(value: str | list[str], choices: Iterable[str]) -> str | None:
-    """The first text that is none of the choices."""
+    """Return the first text that is not one of the choices; None if all are."""
     texts = [value] if isinstance(value, str) else value
     return next((text for text in texts if text not in choices), None)
 
@@ -130,7 +130,7 @@ _OPTION_TYPES: Mapping[Any, str] = {
 
 
 def _read_option(value: Any, option: Option) -> Any:
-    """The value of an option, None where it is of another type."""
+    """Return the value of an option; None if it has the wrong type."""
     if option.kind == list[str]:
         texts = [value] if isinstance(value, str) else value
         return list(texts) if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else None
@@ -138,7 +138,7 @@ def _read_option(value: Any, option: Option) -> Any:
 
 
 def rule_settings_schemas(rules: Iterable[Rule]) -> list[dict[str, Any]]:
-    """The JSON Schemas of the settings' entries, one for each rule."""
+    """Return the JSON Schemas of the settings entries, one per rule."""
     return [
         rule_settings_schema(
             (rule.name, *rule.aliases),
@@ -162,27 +162,27 @@ _JSON_TYPES: Mapping[Any, str] = {str: "string", int: "integer", bool: "boolean"
 def select_rules(
     actives: Iterable[ActiveRule], names: Iterable[str], rules: Mapping[str, Rule]
 ) -> tuple[ActiveRule, ...]:
-    """Only the rules of these names; one that is not active judges as it does by default.
+    """Return only the rules of these names; a rule that is not active gets its default configuration.
 
-    Raises InputError for names that no rule has, and for a rule that needs options which the settings do not give.
+    Raises InputError if a rule does not exist, or if it requires options that the settings do not set.
     """
     by_name: dict[str, list[ActiveRule]] = {}
     for active in actives:
         by_name.setdefault(active.rule.name, []).append(active)
-    found: list[ActiveRule] = []
+    selected: list[ActiveRule] = []
     for rule in {(rule := find_rule(name, rules)).name: rule for name in names}.values():
         missing = [key for key, option in rule.options.items() if option.required]
         if rule.name not in by_name and missing:
             message = f"{rule.name} needs {' and '.join(missing)}"
-            hint = "enter it below `linting: rules:` in confiture.yaml"
+            hint = "configure the rule below `linting: rules:` in confiture.yaml"
             raise InputError(Diagnostic(code="bad-option", message=message, hint=hint))
-        found += by_name.get(rule.name) or [default_active_rule(rule)]
-    return tuple(found)
+        selected += by_name.get(rule.name) or [default_active_rule(rule)]
+    return tuple(selected)
 
 
 def find_rule(name: str, rules: Mapping[str, Rule]) -> Rule:
-    """The rule of that name. Raises InputError, with the nearest one, where there is none."""
+    """Return the rule of that name. Raises InputError, which suggests the closest name, if there is none."""
     if name not in rules:
-        hint = did_you_mean(name, rules) or "`confiture lint --list-rules` shows all"
+        hint = did_you_mean(name, rules) or "list all rules with `confiture lint --list-rules`"
         raise InputError(Diagnostic(code="unknown-rule", message=f"unknown rule {name!r}", hint=hint))
     return rules[name]

@@ -1,4 +1,4 @@
-"""What rules judge: a schema, or one statement of a migration in its place; and what a database says of it."""
+"""The contexts that rules check: a schema, or a statement of a migration, with facts from a database."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from confiture.sql.tenant_flow import TenancyFacts, analyze
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseFacts:
-    """What a database says that files do not.
+    """Facts from a database that files do not have.
 
-    Its major version, the estimated row counts of its tables, and for `confiture lint --live` its schema, the
-    versions of the migrations that it has, and how people call it.
+    The major version of the server and the estimated row counts of its tables; for `confiture lint --live` also the
+    schema, the versions of the applied migrations, and a label for the database.
     """
 
     version: int
@@ -41,10 +41,10 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LintTarget:
-    """What is the same for all that is judged in one run of lint.
+    """The target of a lint run, common to all contexts.
 
-    `postgres_version` is the major version of the server that the migrations are meant for. `table_rows` are the
-    row counts of its tables as the planner estimates them, empty where no database was asked.
+    `postgres_version` is the major version of the server that the migrations are written for. `table_rows` are the row
+    counts of its tables as estimated by the planner, empty if no database was queried.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class LintTarget:
 
 
 def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
-    """What rules know besides the SQL. The version is that of the settings, or the server's, or the newest known."""
+    """Return the target of lint. Its version is that of the settings, else of the server, else the newest known."""
     version = settings.linting.postgres_version or (facts.version if facts else NEWEST_LINTED)
     return LintTarget(settings=settings, postgres_version=version, table_rows=facts.table_rows if facts else {})
 
@@ -61,10 +61,10 @@ def lint_target(settings: Settings, facts: DatabaseFacts | None) -> LintTarget:
 @former_attributes(surroundings="target", misfits="catalog_issues")
 @dataclass(frozen=True, kw_only=True)
 class SchemaContext:
-    """A schema. `options` are those of the rule that judges it.
+    """A schema to check. `options` are those of the rule that checks it.
 
-    `catalog_issues` are the statements of the DDL files that did not fit: objects made twice, or named and not there.
-    The catalog may have what is named all the same: made by a migration, or further below.
+    `catalog_issues` are the problems of statements in the DDL files: objects that are created twice, or that do not
+    exist. The catalog may still have such a missing object, from a migration or from a later statement.
     """
 
     catalog: Catalog
@@ -74,12 +74,12 @@ class SchemaContext:
 
     @cached_property
     def facts(self) -> TenancyFacts:
-        """What the analysis of queries knows of it."""
+        """The facts for the tenancy analysis of queries."""
         return TenancyFacts(self.catalog, self.target.settings.tenancy)
 
 
 class StatementCache:
-    """The statements of texts with their trees. Only those of the last text are kept, so ask in order."""
+    """A cache of parsed statements. It keeps only those of the last text, so use texts in order."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
@@ -87,7 +87,7 @@ class StatementCache:
         self._by_offset: Mapping[int, ParsedStatement] = {}
 
     def statements_by_offset(self, rendered: RenderedSql) -> Mapping[int, ParsedStatement]:
-        """The statements of a text by their places in it."""
+        """Return the statements of a text by offset."""
         if self._rendered is not rendered:
             self._rendered, self._by_offset = (
                 rendered,
@@ -97,9 +97,9 @@ class StatementCache:
 
 
 class SegmentStatements:
-    """The statements of one segment: those that were judged, and those that are still to come.
+    """The statements of one segment: those that were checked, and those that are still to come.
 
-    A statement's number is its place among them, from 0.
+    Statements are numbered from 0.
     """
 
     def __init__(self, segment: Segment, statements: StatementCache) -> None:
@@ -108,7 +108,7 @@ class SegmentStatements:
         self._numbers: dict[str, list[int]] = {}
         for number, kind in enumerate(kinds):
             self._numbers.setdefault(kind, []).append(number)
-        self._judged: list[StatementContext] = []
+        self._checked: list[StatementContext] = []
         self._exclusive: list[int] = []
         self._statements = statements
 
@@ -116,40 +116,40 @@ class SegmentStatements:
         return len(self._planned)
 
     def step(self, number: int) -> PlannedStep:
-        """The step that a statement belongs to."""
+        """Return the step that a statement belongs to."""
         return self._planned[number][0]
 
     def statement(self, number: int) -> ParsedStatement:
-        """A statement with its tree."""
+        """Return a statement with its parse tree."""
         step, offset = self._planned[number]
         return self._statements.statements_by_offset(step.rendered)[offset]
 
     def add_checked(self, context: StatementContext) -> None:
-        """Notes that a statement was judged."""
+        """Add a statement that was checked."""
         if LockMode.ACCESS_EXCLUSIVE in context.effects.locks.values():
-            self._exclusive.append(len(self._judged))
-        self._judged.append(context)
+            self._exclusive.append(len(self._checked))
+        self._checked.append(context)
 
     def release(self) -> None:
-        """Lets go of what was judged: each of them holds on to the transaction, and to its tree."""
-        self._judged.clear()
+        """Release the checked statements: each references the transaction and its parse tree."""
+        self._checked.clear()
 
     def statements_before(self, number: int) -> Sequence[StatementContext]:
-        """The statements before one, in order."""
-        return _ListPrefix(self._judged, number)
+        """Return the checked statements before a number, in order."""
+        return _ListPrefix(self._checked, number)
 
     def exclusive_numbers(self, stop: int) -> Iterator[int]:
-        """The numbers of the statements before `stop` that lock something in ACCESS EXCLUSIVE mode, in order."""
+        """Return the numbers of statements before `stop` that take an ACCESS EXCLUSIVE lock, in order."""
         return iter(self._exclusive[: bisect_left(self._exclusive, stop)])
 
     def numbers_of_kind(self, kinds: Iterable[str], start: int, stop: int) -> Iterator[int]:
-        """The numbers of the statements of some kinds from `start` to before `stop`, in order."""
+        """Return the numbers of statements of these kinds from `start` to before `stop`, in order."""
         lists = (self._numbers.get(kind, []) for kind in kinds)
         return merge(*(numbers[bisect_left(numbers, start) : bisect_left(numbers, stop)] for numbers in lists))
 
 
 class _ListPrefix(Sequence["StatementContext"]):
-    """The first items of a list that goes on growing."""
+    """The first items of a list that continues to grow."""
 
     def __init__(self, items: list[StatementContext], length: int) -> None:
         self._items, self._length = items, length
@@ -171,7 +171,7 @@ class _ListPrefix(Sequence["StatementContext"]):
 
 
 class StatementAnalysis:
-    """What is worked out of a statement once, for all rules that judge it."""
+    """Lazily computed facts about a statement, shared by all rules that check it."""
 
     def __init__(self, statement: ParsedStatement, catalog: Catalog, target: LintTarget) -> None:
         self._statement = statement
@@ -180,16 +180,16 @@ class StatementAnalysis:
 
     @cached_property
     def effects(self) -> Effects:
-        """What the statement locks, scans and rewrites."""
+        """The locks, scans and rewrites of the statement."""
         return find_effects(self._statement, self._catalog, self._target.postgres_version)
 
     @cached_property
     def tenancy(self) -> TenancyVerdict:
-        """Whether it can bring rows of one tenant to another."""
+        """The verdict on whether it can leak rows of one tenant to another."""
         return analyze(self._statement, TenancyFacts(self._catalog, self._target.settings.tenancy))
 
     def assume_no_effects(self) -> None:
-        """Takes the statement for one without effects: working them out failed."""
+        """Treat the statement as one without effects, because computing them failed."""
         self.effects = Effects()
 
 
@@ -198,8 +198,8 @@ class StatementAnalysis:
 class StatementContext:
     """A statement of a migration, with the catalog as it is before it runs.
 
-    `created` are the relations that the same migration made: nobody uses them yet. `transaction` holds the statements
-    that run in the same transaction; this one has the number `number` there.
+    `created` are the relations that the same migration created, which no other session uses yet. `transaction` has the
+    statements that run in the same transaction, `number` is the number of this one.
     """
 
     statement: ParsedStatement
@@ -215,70 +215,70 @@ class StatementContext:
 
     @property
     def earlier(self) -> Sequence[StatementContext]:
-        """The statements that run before it in the same transaction. `earlier_of_kind` finds those of a kind faster."""
+        """The statements that run before it in the same transaction. `earlier_of_kind` is faster for a single kind."""
         return self.transaction.statements_before(self.number)
 
     def earlier_of_kind(self, *kinds: str) -> Iterator[StatementContext]:
-        """The statements of these kinds among them, in order."""
+        """Return the earlier statements of these kinds, in order."""
         earlier = self.earlier
         return (earlier[number] for number in self.transaction.numbers_of_kind(kinds, 0, self.number))
 
     def earlier_exclusive(self) -> Iterator[StatementContext]:
-        """The statements among them that lock something in ACCESS EXCLUSIVE mode, in order."""
+        """Return the earlier statements that take an ACCESS EXCLUSIVE lock, in order."""
         earlier = self.earlier
         return (earlier[number] for number in self.transaction.exclusive_numbers(self.number))
 
     def later_of_kind(self, *kinds: str) -> Iterator[ParsedStatement]:
-        """The statements of these kinds that run after it in the same transaction, in order."""
+        """Return the statements of these kinds that run after it in the same transaction, in order."""
         numbers = self.transaction.numbers_of_kind(kinds, self.number + 1, len(self.transaction))
         return (self.transaction.statement(number) for number in numbers)
 
     @property
     def node(self) -> Any:
-        """The tree of the statement, of the kind that the rule asked for."""
+        """The parse tree of the statement, of one of the kinds of the rule."""
         return self.statement.node
 
     @property
     def location(self) -> SourceLocation:
-        """Where the statement begins."""
+        """The location of the statement's first character."""
         return self.statement.location
 
     @property
     def version(self) -> int:
-        """The major version of PostgreSQL that it is meant for."""
+        """The major version of the target server."""
         return self.target.postgres_version
 
     @property
     def effects(self) -> Effects:
-        """What the statement locks, scans and rewrites, as far as that is known without running it."""
+        """The locks, scans and rewrites of the statement, as far as they are known without running it."""
         return self.analysis.effects
 
     @property
     def tenancy(self) -> TenancyVerdict:
-        """Whether the statement can bring rows of one tenant to another."""
+        """The verdict on whether the statement can leak rows of one tenant to another."""
         return self.analysis.tenancy
 
     def relation(self, range_var: Any) -> Relation | None:
-        """What a name in the tree means, as far as the catalog knows it."""
+        """Return the relation that a name in the parse tree refers to, if the catalog knows it."""
         return self.catalog.relation(range_var.schemaname or None, range_var.relname)
 
     def table(self, range_var: Any) -> Table | None:
-        """The table that a name in the tree means."""
-        found = self.relation(range_var)
-        return found if isinstance(found, Table) else None
+        """Return the table that a name in the parse tree refers to, if the catalog knows it."""
+        relation = self.relation(range_var)
+        return relation if isinstance(relation, Table) else None
 
     def name(self, range_var: Any) -> str:
-        """How people are shown a name of the tree: with its schema unless that is `public`."""
-        found = self.relation(range_var)
-        return str(found.name if found else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname))
+        """Return a name in the parse tree for messages, with its schema unless that is `public`."""
+        relation = self.relation(range_var)
+        return str(relation.name if relation else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname))
 
     def is_new(self, range_var: Any) -> bool:
-        """Whether the relation of that name is temporary, or was made by this migration: no one can wait for it."""
-        found = self.relation(range_var)
-        return found is not None and (found.name in self.created or _is_temporary(found))
+        """Whether the relation is temporary or was created by this migration, so that no other session waits for it."""
+        relation = self.relation(range_var)
+        return relation is not None and (relation.name in self.created or _is_temporary(relation))
 
     def rows(self, name: QualifiedName) -> int | None:
-        """The number of rows of a table in the database that was asked, None where it is not known."""
+        """Return the number of rows of a table in the queried database; None if it is unknown."""
         return self.target.table_rows.get(name)
 
 

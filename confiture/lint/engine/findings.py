@@ -1,4 +1,4 @@
-"""Makes findings of what rules hit: places worked out, ignore comments heeded, what was found twice merged."""
+"""Conversion of violations to findings: adds locations, applies ignore comments and removes duplicates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from confiture.models.findings import SEVERITIES, Finding
 
 
 def to_findings(violations: Iterable[LocatedViolation]) -> tuple[Finding, ...]:
-    """The findings of what rules hit, each once, by file and line."""
+    """Return the findings of violations, without duplicates, by file and line."""
     return dedupe_findings(map(_to_finding, violations))
 
 
 def dedupe_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Each finding once, by file and line. The one that knows its migration wins over its twin."""
+    """Return findings without duplicates, by file and line. Of duplicates, the one with a migration is kept."""
     once: dict[object, Finding] = {}
     for finding in findings:
-        # one migration may run a file that is also read as schema, or that another runs again
+        # a migration may run a file that is also read as schema, or that another migration runs too
         key = (finding.rule, finding.span, finding.relation, finding.subject, finding.message, finding.severity)
         known = once.get(key)
         if known is None or (finding.migration and not known.migration):
@@ -31,7 +31,7 @@ def dedupe_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """By file and line, the worst first in one place."""
+    """Sort findings by file and line, and by severity at the same location, the worst first."""
     return tuple(sorted(findings, key=_sort_key))
 
 
@@ -42,30 +42,30 @@ def _sort_key(finding: Finding) -> tuple[object, ...]:
 
 
 def _to_finding(located: LocatedViolation) -> Finding:
-    active, hit = located.active_rule, located.violation
-    span = hit.location.span if hit.location else None
+    active, violation = located.active_rule, located.violation
+    span = violation.location.span if violation.location else None
     return Finding(
         rule=active.rule.name,
-        severity=active.severity_for(hit),
-        message=hit.message,
-        effect=hit.effect or active.rule.impact,
-        hint=hit.hint or active.rule.fix_hint,
-        remedy=hit.remedy,
+        severity=active.severity_for(violation),
+        message=violation.message,
+        effect=violation.effect or active.rule.impact,
+        hint=violation.hint or active.rule.fix_hint,
+        remedy=violation.remedy,
         span=span,
-        excerpt=hit.location.rendered.source.file.excerpt(span.line) if hit.location and span else None,
-        relation=hit.relation,
-        subject=hit.subject,
-        statement=located.statement if hit.statement is None else hit.statement,
+        excerpt=violation.location.rendered.source.file.excerpt(span.line) if violation.location and span else None,
+        relation=violation.relation,
+        subject=violation.subject,
+        statement=located.statement if violation.statement is None else violation.statement,
         migration=located.migration,
         lines=located.lines,
-        edits=() if _is_templated(hit) else hit.edits,
+        edits=() if _is_templated(violation) else violation.edits,
         stable_rule=active.rule.stable_name,
         also_at=hit.also_at.span if hit.also_at else None,
     )
 
 
 def _is_templated(violation: Violation) -> bool:
-    """Whether a template made the text: other renderings of it may need no change, or another one."""
+    """Whether a template rendered the text: other renderings may need a different change, or none."""
     return violation.location is None or violation.location.rendered.text != violation.location.rendered.source.text
 
 
@@ -77,25 +77,25 @@ def apply_ignores(
     *,
     all_rules_ran: bool = True,
 ) -> tuple[tuple[Finding, ...], int]:
-    """The findings that no ignore comment takes away, those about the comments, and how many were taken away.
+    """Return the findings that no ignore comment suppresses, with those about the comments, and the suppressed number.
 
-    Without `all_rules_ran`, rules may have found nothing because they were not asked: no comment counts as unused.
+    Without `all_rules_ran`, a rule may have found nothing because it did not run: comments are not reported as unused.
     """
     comments = {ignore.span: ignore for ignore in ignores}.values()
     by_path: dict[str, list[IgnoreComment]] = {}
     for ignore in comments:
         by_path.setdefault(ignore.span.path, []).append(ignore)
     used: set[tuple[object, str]] = set()
-    kept = []
+    remaining = []
     for finding in findings:
         here = by_path.get(finding.span.path, ()) if finding.span else ()
         covering = [ignore for ignore in here if finding.span and ignore.covers(rules[finding.rule], finding.span)]
         used |= {(ignore.span, finding.rule) for ignore in covering}
         if not covering:
-            kept.append(finding)
-    judging = {active.rule.name for active in active_rules}
-    about = to_findings(_check_comments(comments, used, active_rules, judging, rules, all_rules_ran=all_rules_ran))
-    return sort_findings([*kept, *about]), len(findings) - len(kept)
+            remaining.append(finding)
+    active_names = {active.rule.name for active in active_rules}
+    about = to_findings(_check_comments(comments, used, active_rules, active_names, rules, all_rules_ran=all_rules_ran))
+    return sort_findings([*remaining, *about]), len(findings) - len(remaining)
 
 
 def _check_comments(
@@ -117,18 +117,18 @@ def _check_comments(
         ]
         if UNUSED in by_name:
             yield from (
-                LocatedViolation(active_rule=by_name[UNUSED], violation=hit)
-                for hit in unused_ignores(ignore, unused, rules)
+                LocatedViolation(active_rule=by_name[UNUSED], violation=violation)
+                for violation in unused_ignores(ignore, unused, rules)
             )
         if WITHOUT_REASON in by_name:
             yield from (
-                LocatedViolation(active_rule=by_name[WITHOUT_REASON], violation=hit)
-                for hit in ignores_without_reason(ignore)
+                LocatedViolation(active_rule=by_name[WITHOUT_REASON], violation=violation)
+                for violation in ignores_without_reason(ignore)
             )
 
 
 def parse_error_findings(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
-    """What cannot be read, as findings; a file that several migrations run is told once."""
+    """Return the errors in reading files as findings; a file that several migrations run is reported once."""
     for problem in {(one.code, one.span, one.message): one for one in problems}.values():
         yield Finding(
             rule=problem.code,
@@ -142,11 +142,11 @@ def parse_error_findings(problems: Iterable[Diagnostic]) -> Iterator[Finding]:
         )
 
 
-@lru_cache(maxsize=16)  # the mistakes of a long line share it
+@lru_cache(maxsize=16)  # errors in the same long line share it
 def _words(line: str) -> str:
     return " ".join(line.split())
 
 
 def is_parse_error(finding: Finding) -> bool:
-    """Whether the finding is that a file cannot be read. The codes of such have dashes, the names of rules have not."""
+    """Whether a finding is an error in reading a file: its code has a dash, unlike the names of rules."""
     return "-" in finding.rule

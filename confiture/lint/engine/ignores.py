@@ -13,7 +13,7 @@ from confiture.sql.parse_tree import ParsedStatement
 from confiture.text import did_you_mean
 
 UNUSED, WITHOUT_REASON = "unused_ignore", "ignore_without_reason"
-"""The rules that judge the comments themselves."""
+"""The rules that check the comments themselves."""
 
 _SIGN = "confiture:"
 _COMMENT = re.compile(r"--\s*confiture:\s*ignore\b(?P<rules>.*?)(?:--(?P<reason>.*))?$")
@@ -22,10 +22,10 @@ _NON_TRANSACTIONAL_FUNCTION = re.compile(r"(?:^|(?<=\s))#\s*confiture:\s*ignore\
 
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreComment:
-    """An ignore comment: where it stands, and the range of the statement that it is for, in places of its file.
+    """An ignore comment, with its location and the range of the statement that it covers, as positions in its file.
 
-    `first_span` and `last_span` are None where there is no statement. `is_misplaced` is whether it is a comment of the
-    file around the SQL, which ignores nothing.
+    `first_span` and `last_span` are None if there is no statement. `is_misplaced` is whether it is a comment of the
+    file outside the SQL, which has no effect.
     """
 
     rules: tuple[str, ...]
@@ -37,21 +37,21 @@ class IgnoreComment:
     is_misplaced: bool = False
 
     def covers(self, rule: Rule, span: Span) -> bool:
-        """Whether it is meant for a finding of that rule, by any of its names, at that place."""
+        """Whether it covers a finding of that rule, under any of its names, at that position."""
         if self.first_span is None or self.last_span is None or span.path != self.first_span.path:
             return False
         return self.first_span <= span <= self.last_span and not {rule.name, *rule.aliases}.isdisjoint(self.rules)
 
 
 def has_ignores(rendered: RenderedSql) -> bool:
-    """Whether a text may have ignore comments; false is sure."""
+    """Whether a text may have ignore comments; false is certain."""
     return _SIGN in rendered.text
 
 
 def find_ignores(rendered: RenderedSql, statements: Sequence[ParsedStatement]) -> Iterable[IgnoreComment]:
-    """The ignore comments of a text, with the statements that they are for.
+    """Return the ignore comments of a text, with the statements that they cover.
 
-    That is the statement around the comment, or the one that ends before it on its line, or the next one.
+    That is the statement around the comment, else the statement that ends before it on its line, else the next one.
     """
     if not has_ignores(rendered):
         return
@@ -69,7 +69,7 @@ def find_ignores(rendered: RenderedSql, statements: Sequence[ParsedStatement]) -
 
 
 def misplaced_ignores(rendered: RenderedSql) -> Iterator[IgnoreComment]:
-    """The comments of a migration's file, in the way of YAML and Python, that would be ignore comments in its SQL."""
+    """Return the YAML and Python comments of a migration file that would be ignore comments in its SQL."""
     for match in _NON_TRANSACTIONAL_FUNCTION.finditer(rendered.text) if has_ignores(rendered) else ():
         place = SourceLocation(rendered=rendered, offset=match.start())
         yield IgnoreComment(
@@ -78,7 +78,7 @@ def misplaced_ignores(rendered: RenderedSql) -> Iterator[IgnoreComment]:
 
 
 def _scan_comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """The ignore comments and where they begin. The scanner tells them from text in quotes."""
+    """Return the ignore comments with their offsets. The scanner distinguishes them from quoted text."""
     from confiture.sql.parser import pb, scan_tokens
 
     encoded = text.encode()
@@ -92,19 +92,21 @@ def _scan_comments(text: str) -> Iterator[tuple[int, re.Match[str]]]:
 def _find_statement(text: str, offset: int, statements: Sequence[ParsedStatement]) -> ParsedStatement | None:
     around = next((one for one in statements if one.offset <= offset < one.end), None)
     before = [one for one in statements if one.end <= offset and "\n" not in text[one.end : offset]]
-    behind = (one for one in statements if one.offset > offset)
-    return around or (before[-1] if before else next(behind, None))
+    after = (one for one in statements if one.offset > offset)
+    return around or (before[-1] if before else next(after, None))
 
 
 def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[str, Rule]) -> Iterator[Violation]:
-    """What is wrong with an ignore comment whose rules `unused` found nothing where it stands."""
+    """Report a misplaced or empty ignore comment, and its `unused` rules."""
     if ignore.is_misplaced:
-        message = "the comment stands outside of the SQL, where nobody heeds it"
-        hint = "write it into the SQL itself, before the statement: `-- confiture: ignore RULE -- reason`"
+        message = "the ignore comment is outside the SQL, where it has no effect"
+        hint = "move it into the SQL, before the statement: `-- confiture: ignore RULE -- reason`"
         yield Violation(location=ignore.location, message=message, hint=hint, subject="outside")
     elif not ignore.rules:
         yield Violation(
-            location=ignore.location, message="the comment names no rule", hint="write `-- confiture: ignore RULE`"
+            location=ignore.location,
+            message="the ignore comment does not name a rule",
+            hint="write `-- confiture: ignore RULE`",
         )
     for name in unused:
         if name in rules:
@@ -112,13 +114,13 @@ def unused_ignores(ignore: IgnoreComment, unused: Sequence[str], rules: Mapping[
                 location=ignore.location, message=f"{name} finds nothing here", subject=rules[name].stable_name
             )
             continue
-        hint = did_you_mean(name, list(rules)) or "`confiture lint --list-rules` shows all"
-        yield Violation(location=ignore.location, message=f"there is no rule {name!r}", hint=hint, subject=name)
+        hint = did_you_mean(name, list(rules)) or "list all rules with `confiture lint --list-rules`"
+        yield Violation(location=ignore.location, message=f"rule {name!r} does not exist", hint=hint, subject=name)
 
 
 def ignores_without_reason(ignore: IgnoreComment) -> Iterator[Violation]:
-    """What is wrong with an ignore comment that does not say why."""
+    """Report an ignore comment without a reason."""
     if ignore.rules and not ignore.reason:
         names = ", ".join(ignore.rules)
-        message = f"the comment does not say why {names} does not matter here"
+        message = f"the ignore comment gives no reason for {names}"
         yield Violation(location=ignore.location, message=message, subject=names)

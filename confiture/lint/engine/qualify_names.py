@@ -1,4 +1,4 @@
-"""Writes the schemas into a remedy that a search path leaves out of its statement."""
+"""Qualifies names in a remedy with the schemas that its statement omits because of a search path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMMENTS = (pb.Token.SQL_COMMENT, pb.Token.C_COMMENT)
 
 
 class _ByteEdit(NamedTuple):
-    """Bytes of the text that become others."""
+    """A replacement of a range of bytes."""
 
     start: int
     end: int
@@ -28,8 +28,10 @@ class _ByteEdit(NamedTuple):
 
 
 def qualify_fix(remedy: str, catalog: Catalog) -> str:
-    """The same statements with the schema of each relation that the search path finds, where that is not the server's
-    own: part of a remedy runs in another migration, which has another search path.
+    """Return the statements of a remedy with the schema of each relation that a changed search path resolves.
+
+    A part of the remedy runs in another migration, which has a different search path. With the default search path, the
+    remedy is unchanged.
     """
     if list(catalog.search_path) == [PUBLIC]:
         return remedy
@@ -59,7 +61,7 @@ def _statement_edits(raw: Any, encoded: bytes, catalog: Catalog) -> Iterator[_By
 
 
 def _drop_edit(raw: Any, node: Any, encoded: bytes, catalog: Catalog) -> _ByteEdit:
-    """Names in a DROP have no location: it is written anew."""
+    """Return an edit that replaces a whole DROP, because its names have no locations."""
     for one in node.objects:
         items = one.list.items
         schema = _find_schema(catalog, items[0].string.sval) if len(items) == 1 else None
@@ -72,9 +74,9 @@ def _drop_edit(raw: Any, node: Any, encoded: bytes, catalog: Catalog) -> _ByteEd
 
 
 def _find_schema(catalog: Catalog, name: str) -> str | None:
-    """The schema of the relation or index that a bare name means; None where it is temporary, or not known."""
-    found = catalog.relation(None, name) or catalog.relation(PUBLIC, name)
-    if found is None:
+    """Return the schema of the relation or index that a bare name refers to; None if it is temporary or unknown."""
+    relation = catalog.relation(None, name) or catalog.relation(PUBLIC, name)
+    if relation is None:
         indexed = catalog.find_index(None, name)
-        found = indexed[0] if indexed else None
-    return found.name.schema if found and found.name.schema != TEMPORARY else None
+        relation = indexed[0] if indexed else None
+    return relation.name.schema if relation and relation.name.schema != TEMPORARY else None

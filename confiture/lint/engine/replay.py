@@ -1,4 +1,4 @@
-"""Builds the catalog from DDL files, replays migrations over another one, and lets the rules judge both."""
+"""Builds a catalog from DDL files, replays migrations on another one, and runs the rules on both."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from confiture.sql.effects import has_known_effects
 from confiture.sql.parse_tree import Parse, ParsedStatement, parse_rendered
 from confiture.sql.parser import parse_sql
 
-RULE_FAILED, NOT_FOLLOWED = "the rule itself failed", "not-followed"
+RULE_FAILED, NOT_FOLLOWED = "the rule failed", "not-followed"
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class LocatedViolation:
-    """A hit of a rule, and what it was found in: a statement of a migration, or a schema."""
+    """A violation of a rule, and where it was found: in a statement of a migration, or in a schema."""
 
     active_rule: ActiveRule
     violation: Violation
@@ -44,27 +44,27 @@ class LocatedViolation:
 
     @property
     def lines(self) -> tuple[int, int] | None:
-        """The first and the last line of the statement, None where it is about none."""
+        """The first and the last line of the statement; None without a statement."""
         return (self.statement_range[0].span.line, self.statement_range[1].span.line) if self.statement_range else None
 
 
 class _CatalogTracker:
-    """Builds a catalog statement by statement, and outlives statements that cannot be followed."""
+    """Builds a catalog statement by statement, and continues after statements that cannot be followed."""
 
     def __init__(self) -> None:
         self._builder = CatalogBuilder()
         self.ignores: list[IgnoreComment] = []
         self.failures: list[Diagnostic] = []
-        """Statements that lint failed on: not what they are, but what it makes of them, is wrong."""
+        """Statements on which lint failed, because of an error in lint and not in the statements."""
         self.statements = 0
 
     @property
     def catalog(self) -> Catalog:
-        """What is there at the moment."""
+        """The current catalog."""
         return self._builder.catalog
 
     def _apply(self, statement: ParsedStatement) -> frozenset[QualifiedName]:
-        """Applies a statement, and returns the relations that it made."""
+        """Apply a statement, and return the relations that it created."""
         try:
             return self._builder.apply(statement)
         except Exception as error:
@@ -73,7 +73,7 @@ class _CatalogTracker:
 
     def _report_failure(self, statement: ParsedStatement, error: Exception) -> None:
         message = f"lint cannot follow this statement: {type(error).__name__}: {error}"
-        hint = "report it together with the SQL; the rules do not know what it changes"
+        hint = "report this error together with the SQL; the rules do not know what the statement changes"
         self.failures.append(statement.rendered.diagnostic(statement.offset, NOT_FOLLOWED, message, hint=hint))
 
 
@@ -86,11 +86,11 @@ class SchemaReader(_CatalogTracker):
 
     @property
     def catalog_issues(self) -> Sequence[CatalogIssue]:
-        """What did not fit: made twice, or named and not there."""
+        """The problems of statements: objects that are created twice, or that do not exist."""
         return self._builder.issues
 
     def read(self, rendered: RenderedSql) -> None:
-        """Applies a file. Raises what `parsed` raises."""
+        """Apply a file. Raises the errors of the parser."""
         statements = parse_rendered(rendered, self._parse)
         self._builder.reset_session()
         for statement in statements:
@@ -100,7 +100,7 @@ class SchemaReader(_CatalogTracker):
 
 
 class _CommentedStatements:
-    """The statements of those texts that may have ignore comments; others are let go."""
+    """The statements of texts that may have ignore comments; others are not kept."""
 
     def __init__(self) -> None:
         self._rendered: RenderedSql | None = None
@@ -109,7 +109,7 @@ class _CommentedStatements:
 
     def add(self, statement: ParsedStatement) -> None:
         if statement.rendered is not self._rendered:
-            # a text is searched once, not for each of its statements
+            # search each text once, not once per statement
             self._rendered, self._current = statement.rendered, None
             if has_ignores(statement.rendered):
                 key = id(statement.rendered)
@@ -123,7 +123,7 @@ class _CommentedStatements:
 
 
 class MigrationReplay(_CatalogTracker):
-    """Replays migrations over a catalog of their own, and lets the statement rules judge them."""
+    """Replays migrations on a separate catalog, and runs the statement rules on them."""
 
     def __init__(self, active_rules: Iterable[ActiveRule], target: LintTarget, parse: Parse = parse_sql) -> None:
         super().__init__()
@@ -131,14 +131,14 @@ class MigrationReplay(_CatalogTracker):
         self._by_kind = _rules_by_kind(active_rules)
         self._texts = StatementCache(parse)
         self.locks: dict[str, Mapping[QualifiedName, LockMode]] = {}
-        """What the judged statements lock by their texts, those left out of which nobody knows from here."""
+        """The locks of checked statements, by text. Statements whose locks cannot be known are omitted."""
 
     def start_from(self, catalog: Catalog) -> None:
-        """Begins with the schema of a database, which the migrations that it has made."""
+        """Start from the schema of a database, which the applied migrations created."""
         self._builder = CatalogBuilder(catalog)
 
     def apply(self, migration: PlannedMigration) -> None:
-        """Applies a migration without judging it."""
+        """Apply a migration without checking it."""
         for segment in migration.segments:
             self._begin_segment(segment)
             transaction = SegmentStatements(segment, self._texts)
@@ -148,27 +148,27 @@ class MigrationReplay(_CatalogTracker):
     def check(
         self, migration: PlannedMigration, created: set[QualifiedName] | None = None
     ) -> Iterator[LocatedViolation]:
-        """Applies a migration, and gives what rules find in each of its statements.
+        """Apply a migration, and return the violations in each of its statements.
 
-        `created` are relations that nobody uses yet; those that the migration makes are added.
+        `created` are relations that no other session uses yet; those that the migration creates are added.
         """
         created = set() if created is None else created
-        noted = _CommentedStatements()
+        commented = _CommentedStatements()
         for segment in migration.segments:
             self._begin_segment(segment)
             transaction = SegmentStatements(segment, self._texts)
             for number in range(len(transaction)):
-                subject = self._make_context(migration, transaction, number, created)
-                self._compute_effects(subject)
-                yield from self._check_statement(subject)
-                transaction.add_checked(subject)
-                renamed = _rename_in_default(subject)
-                created |= self._apply(subject.statement)
+                context = self._make_context(migration, transaction, number, created)
+                self._compute_effects(context)
+                yield from self._check_statement(context)
+                transaction.add_checked(context)
+                renamed = _rename_in_default(context)
+                created |= self._apply(context.statement)
                 _apply_rename(renamed, created)
-                noted.add(subject.statement)
+                commented.add(context.statement)
                 self.statements += 1
             transaction.release()
-        self.ignores += noted.ignores()
+        self.ignores += commented.ignores()
 
     def _begin_segment(self, segment: Segment) -> None:
         """Begin a session with the settings of earlier segments."""
@@ -195,7 +195,7 @@ class MigrationReplay(_CatalogTracker):
         )
 
     def _compute_effects(self, context: StatementContext) -> None:
-        """Works out what later statements ask of this one: the catalog will have changed by then."""
+        """Compute the effects that rules for later statements need, before the catalog changes."""
         try:
             locks = context.effects.locks
             if has_known_effects(context.statement.kind):
@@ -207,13 +207,13 @@ class MigrationReplay(_CatalogTracker):
     def _check_statement(self, context: StatementContext) -> Iterator[LocatedViolation]:
         for active in self._by_kind.get(context.statement.kind, ()):
             rule = cast(StatementRule, active.rule)
-            for hit in _run_check(active, rule.check, _with_options(context, active.options), context.location):
-                if hit.remedy is not None:
-                    hit = replace(hit, remedy=qualify_fix(hit.remedy, context.catalog))
-                # not the tree: that would outlive its use
+            for violation in _run_check(active, rule.check, _with_options(context, active.options), context.location):
+                if violation.remedy is not None:
+                    violation = replace(violation, remedy=qualify_fix(violation.remedy, context.catalog))
+                # without the parse tree, which would be kept alive
                 yield LocatedViolation(
                     active_rule=active,
-                    violation=hit,
+                    violation=violation,
                     statement=context.statement.text,
                     statement_range=_statement_range(context.statement),
                     migration=context.migration.version,
@@ -221,20 +221,23 @@ class MigrationReplay(_CatalogTracker):
 
 
 def _rename_in_default(context: StatementContext) -> tuple[QualifiedName, QualifiedName] | None:
-    """The relation that a statement gives another name or schema, and that; None where it does not."""
+    """Return the old and new name of a relation that a statement renames or moves; None if it does neither."""
     kind, node = context.statement.kind, context.node
     is_moved = kind == "alter_object_schema_stmt"
     if not is_moved and (kind != "rename_stmt" or node.subname or not node.HasField("relation")):
         return None
-    found = context.relation(node.relation)
-    if found is None:
+    relation = context.relation(node.relation)
+    if relation is None:
         return None
-    old = found.name
+    old = relation.name
     return old, QualifiedName(node.newschema, old.name) if is_moved else QualifiedName(old.schema, node.newname)
 
 
 def _apply_rename(renamed: tuple[QualifiedName, QualifiedName] | None, created: set[QualifiedName]) -> None:
-    """What is new stays new by its other name, and what is old does not become new by the name of something new."""
+    """Update `created` after a rename.
+
+    A renamed new relation is still new. An existing relation that takes the name of a new one is not.
+    """
     if renamed:
         old, new = renamed
         created.discard(new)
@@ -257,24 +260,27 @@ def _run_check(
     context: _Context,
     location: SourceLocation | None,
 ) -> Iterator[Violation]:
-    """The hits on tables that the rule is to judge. A rule that fails is a hit too: one must not end lint."""
+    """Return the violations on tables that the rule applies to.
+
+    A rule that fails is reported as a violation too, so that it does not end lint.
+    """
     try:
-        for hit in check(context):
-            if active_rule.applies_to(hit.relation):
-                yield hit
+        for violation in check(context):
+            if active_rule.applies_to(violation.relation):
+                yield violation
     except Exception as error:
         yield Violation(
             location=location,
             severity="error",
             subject="failed",
             message=f"{RULE_FAILED}: {type(error).__name__}: {error}",
-            effect="Whether this is safe is not known.",
-            hint="report it together with the SQL; `severity: off` in the settings switches the rule off",
+            effect="It is unknown whether this is safe.",
+            hint="report this error together with the SQL; `severity: off` in the settings disables the rule",
         )
 
 
 def _with_options(context: StatementContext, options: Mapping[str, Any]) -> StatementContext:
-    """The subject for a rule with options; what was worked out for it stays worked out."""
+    """Return the context with the options of a rule; computed facts are shared."""
     return replace(context, options=options) if options else context
 
 
@@ -290,20 +296,20 @@ def _rules_by_kind(active_rules: Iterable[ActiveRule]) -> Mapping[str, Sequence[
 def check_schema(
     active_rules: Iterable[ActiveRule], catalog: Catalog, catalog_issues: Sequence[CatalogIssue], target: LintTarget
 ) -> Iterator[LocatedViolation]:
-    """What the schema rules find in a catalog."""
+    """Return the violations of the schema rules in a catalog."""
     for active in active_rules:
         if isinstance(active.rule, SchemaRule):
-            subject = SchemaContext(
+            context = SchemaContext(
                 catalog=catalog, target=target, options=active.options, catalog_issues=tuple(catalog_issues)
             )
-            for hit in _run_check(active, active.rule.check, subject, None):
-                yield LocatedViolation(active_rule=active, violation=hit)
+            for violation in _run_check(active, active.rule.check, context, None):
+                yield LocatedViolation(active_rule=active, violation=violation)
 
 
 def merge_catalogs(files: Catalog, migrations: Catalog) -> Catalog:
-    """The schema of the files, and what only the migrations make. Where both know an object, the files do.
+    """Return the schema of the files, with objects that only the migrations create. For other objects, the files win.
 
-    Temporary tables are gone when their migration ends.
+    Temporary tables are omitted, because they end with their migration.
     """
     lasting = {name: table for name, table in migrations.tables.items() if table.persistence != "temporary"}
     return replace(

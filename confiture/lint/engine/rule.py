@@ -1,7 +1,7 @@
-"""What a rule is: its metadata, its function, and the examples that prove it.
+"""The definition of a rule: its metadata, its check function, and the examples that prove it.
 
-Each rule is one file in `confiture.lint.rules` with a `RULE`. The registry, `--explain`, its page in docs/rules and
-its tests come from that.
+Each rule is a module in `confiture.lint.rules` with a `RULE`. The registry, `--explain`, its page in docs/rules and
+its tests use it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Group(StrEnum):
-    """What a rule is about; the headings of its documentation.
+    """The topic of a rule, used as a heading in the documentation.
 
     Example::
 
@@ -44,11 +44,11 @@ class Group(StrEnum):
 
 @record(frozen=True, kw_only=True, slots=True)
 class Option:
-    """A key that a rule takes in the settings. `kind` is the type of its value, `choices` the texts that it may be.
+    """An option of a rule in the settings. `kind` is the type of its value, `choices` are the allowed strings.
 
     Example::
 
-        SchemaRule(options={"suffix": Option(description="What the names end in.", default="_tmp")}, ...)
+        SchemaRule(options={"suffix": Option(description="The suffix of the names.", default="_tmp")}, ...)
     """
 
     description: str
@@ -60,10 +60,10 @@ class Option:
 
 @record(frozen=True, kw_only=True, slots=True)
 class ExpectedEffects:
-    """What the bad example does on a server and the good one does not.
+    """The effects on a server that the bad example has and the good one does not.
 
-    `locks` are modes on tables that existed before, `scans` tables read from end to end, `rewrites` tables rewritten,
-    `error` the SQLSTATE that ends it.
+    `locks` are lock modes on existing tables, `scans` are tables that are scanned completely, `rewrites` are tables
+    that are rewritten, `error` is the SQLSTATE with which the example fails.
 
     Example::
 
@@ -78,10 +78,10 @@ class ExpectedEffects:
 
 @record(frozen=True, kw_only=True, slots=True)
 class Example:
-    """SQL that shows a rule. `before` is what exists already; each text of `sql` is a migration of its own.
+    """SQL that demonstrates a rule. `before` creates the existing schema; each text of `sql` is a separate migration.
 
-    `options` are those of the rule, for rules that need some. `versions` bounds the PostgreSQL versions on which it
-    runs and shows what it claims: the first, and the last (None: all later ones).
+    `options` are the options of the rule, if it needs any. `versions` are the first and last PostgreSQL versions on
+    which the example runs and has the expected effects (None: no last version).
 
     Example::
 
@@ -97,15 +97,15 @@ class Example:
 @former_fields(place="location")
 @record(frozen=True, kw_only=True, slots=True)
 class Violation:
-    """A place where a rule is broken. `message` says what is wrong here, `remedy` is SQL to paste instead.
+    """A violation of a rule. `message` describes the problem, `remedy` is SQL to use instead.
 
-    `relation` is the name of the table, or other object, that it is about: patterns of the settings are matched with
-    it. `effect`, `hint` and `severity` replace the rule's own where the case is special; a severity that the settings
-    give to the rule wins.
+    `relation` is the name of the affected table or other object, which the patterns in the settings are matched
+    against. `effect`, `hint` and `severity` override those of the rule in special cases; a severity in the settings
+    takes precedence.
 
-    `subject` tells apart violations of a SchemaRule on one relation: the name of the column, index or policy, and what
-    is wrong if that can be several things. It is part of fingerprints, so it must not change with wordings.
-    `statement` is the SQL that a SchemaRule judged, such as that of a view.
+    `subject` distinguishes violations of a SchemaRule on the same relation: the name of the column, index or policy,
+    and the kind of problem if there are several. It is part of fingerprints, so it must not depend on wording.
+    `statement` is the SQL that a SchemaRule checked, such as that of a view.
 
     Example::
 
@@ -142,11 +142,11 @@ _FORMER = {
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """What all rules have.
+    """The base class of all rules.
 
-    `summary` says in a line what it finds, `impact` in a sentence what happens in production, `fix_hint` what to do
-    instead. A rule that is `off_by_default` is silent until the settings name it. `aliases` are former names, the
-    oldest first: settings, ignore comments, options and baselines that use one mean this rule.
+    `summary` names the violation in one line, `impact` describes the effect in production, `fix_hint` is an imperative
+    that says what to do instead. A rule that is `off_by_default` runs only if the settings name it. `aliases` are
+    former names, oldest first, which settings, ignore comments, options and baselines can still use.
 
     Example::
 
@@ -169,14 +169,14 @@ class Rule:
 
     @property
     def stable_name(self) -> str:
-        """The oldest of its names, which fingerprints use: it stays when the rule is renamed."""
+        """The oldest name, used in fingerprints: it does not change when the rule is renamed."""
         return self.aliases[0] if self.aliases else self.name
 
 
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class SchemaRule(Rule):
-    """Judges a catalog, whether it was read from files or from a database.
+    """A rule that checks a catalog, read from files or from a database.
 
     Example::
 
@@ -195,7 +195,7 @@ class SchemaRule(Rule):
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class StatementRule(Rule):
-    """Judges each statement of a migration of the kinds in `kinds` (names of the parse tree, such as `index_stmt`).
+    """A rule that checks each migration statement of `kinds`, which are parse tree names such as `index_stmt`.
 
     Example::
 
@@ -213,4 +213,4 @@ class StatementRule(Rule):
 @former_fields(**_FORMER)
 @record(frozen=True, kw_only=True, slots=True)
 class IgnoreCommentRule(Rule):
-    """Judges ignore comments; the engine holds them against what all other rules found."""
+    """A rule about ignore comments, which the engine compares with the findings of all other rules."""

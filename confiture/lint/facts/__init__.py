@@ -1,1 +1,1 @@
-"""What rules ask of a statement and its schema."""
+"""Facts about a statement and its schema that rules use."""

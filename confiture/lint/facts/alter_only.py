@@ -1,4 +1,4 @@
-"""ALTER TABLE ONLY that PostgreSQL refuses, since the partitions, or what inherits, must follow."""
+"""ALTER TABLE ONLY commands that PostgreSQL rejects because partitions or child tables must change too."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from confiture.models.catalog import ConstraintKind, Table, TableKind
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, strings
 
 _DROPS_ALONE = 18
-"""The first version that drops CHECK and NOT NULL of a partitioned table and leaves them to its partitions, and whose
-NOT NULL is a constraint that partitions cannot have of their own beforehand."""
+"""The first version that can drop CHECK and NOT NULL from a partitioned table and keep them on its partitions.
+
+From this version on, NOT NULL is a constraint, which partitions cannot have beforehand on their own.
+"""
 
 
 class OnlyError(NamedTuple):
-    """A command (its number, from 0) that fails: what it would do, and the SQLSTATE."""
+    """A command that fails: its number (from 0), what it would do, and its SQLSTATE.
+
+    `action` completes "ALTER TABLE ONLY t cannot ...".
+    """
 
     command_number: int
     action: str
@@ -23,16 +28,16 @@ class OnlyError(NamedTuple):
 
 
 def only_errors(context: StatementContext) -> Iterator[OnlyError]:
-    """The commands of an ALTER TABLE ONLY that fail, as far as the catalog knows the table and its children."""
+    """Return the commands of an ALTER TABLE ONLY that fail, as far as the catalog knows the table and its children."""
     node = context.node
     table = context.table(node.relation)
     if node.relation.inh or table is None or node.objtype != pb.OBJECT_TABLE:
         return
     children = context.catalog.partitions(table.name)
     for number, command in enumerate(alter_commands(node)):
-        refusal = _find_error(context, number, command, table, children)
-        if refusal:
-            yield refusal
+        error = _find_error(context, number, command, table, children)
+        if error:
+            yield error
 
 
 def _find_error(
@@ -47,35 +52,35 @@ def _find_error(
         case pb.AT_AddColumn:
             column = get_definition(command).column_def.colname
             is_there = command.missing_ok and table.column(column)
-            return None if is_there else OnlyError(number, f"a column {column}")
+            return None if is_there else OnlyError(number, f"add column {column}")
         case pb.AT_AlterColumnType:
-            return OnlyError(number, f"another type of {command.name}")
+            return OnlyError(number, f"change the type of {command.name}")
         case pb.AT_DropColumn if partitioned and table.column(command.name):
-            return OnlyError(number, f"the end of {command.name}")
+            return OnlyError(number, f"drop column {command.name}")
         case pb.AT_SetNotNull if partitioned and _needs_not_null(context.version, command.name, table, children):
-            return OnlyError(number, f"NOT NULL of {command.name}")
+            return OnlyError(number, f"set NOT NULL for {command.name}")
         case pb.AT_DropNotNull if partitioned and context.version < _DROPS_ALONE:
-            return OnlyError(number, f"the end of NOT NULL of {command.name}")
+            return OnlyError(number, f"drop NOT NULL of {command.name}")
         case pb.AT_DropConstraint if partitioned and context.version < _DROPS_ALONE:
-            found = table.constraint(command.name)
-            is_check = found is not None and found.kind is ConstraintKind.CHECK
-            return OnlyError(number, f"the end of {command.name}") if is_check else None
+            constraint = table.constraint(command.name)
+            is_check = constraint is not None and constraint.kind is ConstraintKind.CHECK
+            return OnlyError(number, f"drop constraint {command.name}") if is_check else None
     return None
 
 
 def _constraint_error(number: int, constraint: Any, partitioned: bool, has_children: bool) -> OnlyError | None:
     match constraint.contype:
         case pb.CONSTR_FOREIGN if partitioned:
-            return OnlyError(number, "a foreign key", "42809")
+            return OnlyError(number, "add a foreign key", "42809")
         case pb.CONSTR_CHECK if has_children and not constraint.is_no_inherit:
-            return OnlyError(number, "a CHECK")
+            return OnlyError(number, "add a CHECK constraint")
         case pb.CONSTR_NOTNULL if has_children and not constraint.is_no_inherit:
-            return OnlyError(number, f"NOT NULL of {strings(constraint.keys)[0]}")
+            return OnlyError(number, f"add NOT NULL for {strings(constraint.keys)[0]}")
     return None
 
 
 def _needs_not_null(version: int, name: str, table: Table, children: tuple[Table, ...]) -> bool:
-    """Whether SET NOT NULL is not there yet, and would have to be made in partitions as well."""
+    """Whether the column is not NOT NULL yet, so that SET NOT NULL would have to change partitions as well."""
     own = table.column(name)
     if own and own.not_null:
         return False

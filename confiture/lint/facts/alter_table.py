@@ -1,4 +1,4 @@
-"""What an ALTER TABLE adds and takes away, and whether anybody has to wait for it."""
+"""Facts about an ALTER TABLE: what it adds and drops, and whether it can make other sessions wait."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from confiture.sql.catalog.types import is_serial
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, schema_and_name, strings
 
 KEYS: Mapping[Any, str] = {pb.CONSTR_UNIQUE: "UNIQUE", pb.CONSTR_PRIMARY: "PRIMARY KEY"}
-"""The constraints that are unique indexes, by the tree's name of them."""
+"""The constraints that are backed by a unique index, by their kind in the parse tree."""
 _FIRST_VERSION_WITH_NOT_VALID_FK = 18
-"""The first version that adds NOT VALID foreign keys to partitioned tables."""
+"""The first version that can add NOT VALID foreign keys to partitioned tables."""
 _CONSTRAINTS = (*KEYS, pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_NOTNULL, pb.CONSTR_EXCLUSION)
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class AddedConstraint:
-    """A constraint that a command of an ALTER TABLE adds, `column` where it does so with a new column."""
+    """A constraint that an ALTER TABLE command adds; `column` is set if it is part of a new column."""
 
     command_number: int
-    """Which of the commands, from 0."""
+    """The number of the command, from 0."""
     constraint: Any
     column: Any = None
     location: SourceLocation
 
     @property
     def kind(self) -> Any:
-        """The tree's name of the constraint's kind."""
+        """The kind of the constraint in the parse tree."""
         return self.constraint.contype
 
     @property
@@ -47,8 +47,9 @@ class AddedConstraint:
 
 
 def can_reach_rows(context: StatementContext) -> bool:
-    """Whether the ALTER may reach rows: not so of foreign tables, of a partitioned table without its partitions, and
-    where PostgreSQL refuses ONLY.
+    """Whether the ALTER may reach rows.
+
+    False for foreign tables, for a partitioned table without its partitions, and if PostgreSQL rejects ONLY.
     """
     node = context.node
     table = context.table(node.relation)
@@ -60,7 +61,7 @@ def can_reach_rows(context: StatementContext) -> bool:
 
 
 def has_concurrent_users(context: StatementContext, range_var: Any) -> bool:
-    """Whether others wait for work on all of a table: it is neither new nor known to be small."""
+    """Whether work on a whole table makes other sessions wait: the table is neither new nor known to be small."""
     if context.is_new(range_var):
         return False
     rows = total_rows(context, resolve_relation_name(context, range_var))
@@ -68,7 +69,7 @@ def has_concurrent_users(context: StatementContext, range_var: Any) -> bool:
 
 
 def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
-    """The rows of a table and all its partitions; None where that is not known of each."""
+    """Return the number of rows of a table and all its partitions; None unless it is known for all of them."""
     if not context.target.table_rows:
         return None
     table = context.catalog.tables.get(name)
@@ -81,7 +82,7 @@ def total_rows(context: StatementContext, name: QualifiedName) -> int | None:
 
 
 def added_constraints(context: StatementContext) -> Iterator[AddedConstraint]:
-    """The constraints that an ALTER TABLE adds, in order; none where IF NOT EXISTS finds the column."""
+    """Return the constraints that an ALTER TABLE adds, in order; none for a column that IF NOT EXISTS finds."""
     table = context.table(context.node.relation)
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AddConstraint:
@@ -96,13 +97,13 @@ def added_constraints(context: StatementContext) -> Iterator[AddedConstraint]:
 
 
 def is_existing_column(command: Any, table: Table | None) -> bool:
-    """Whether ADD COLUMN IF NOT EXISTS does nothing, since the column exists."""
+    """Whether ADD COLUMN IF NOT EXISTS does nothing because the column exists."""
     return bool(command.missing_ok and table and table.column(get_definition(command).column_def.colname))
 
 
 def _column_constraints(context: StatementContext, number: int, column: Any) -> Iterator[AddedConstraint]:
-    written = [item.constraint for item in column.constraints]
-    for constraint, following in zip_longest(written, written[1:]):
+    definitions = [item.constraint for item in column.constraints]
+    for constraint, following in zip_longest(definitions, definitions[1:]):
         unenforced = following is not None and following.contype == pb.CONSTR_ATTR_NOT_ENFORCED
         if constraint.contype in _CONSTRAINTS and not unenforced:
             place = context.statement.location_at(constraint.location)
@@ -110,7 +111,7 @@ def _column_constraints(context: StatementContext, number: int, column: Any) -> 
 
 
 def new_columns(context: StatementContext) -> Mapping[str, Any]:
-    """The columns that an ALTER TABLE adds, by name."""
+    """Return the columns that an ALTER TABLE adds, by name."""
     table = context.table(context.node.relation)
     commands = (one for one in alter_commands(context.node) if one.subtype == pb.AT_AddColumn)
     columns = (get_definition(one).column_def for one in commands if not is_existing_column(one, table))
@@ -118,7 +119,7 @@ def new_columns(context: StatementContext) -> Mapping[str, Any]:
 
 
 def columns_set_not_null(context: StatementContext) -> Iterator[tuple[int, str]]:
-    """The commands (from 0) that declare a column NOT NULL and prove it, and the column; not those of new columns."""
+    """Return the commands (from 0) that make a column NOT NULL and verify it, and the column; not ADD COLUMN."""
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_SetNotNull:
             yield number, command.name
@@ -129,9 +130,9 @@ def columns_set_not_null(context: StatementContext) -> Iterator[tuple[int, str]]
 
 
 def is_validated_immediately(added: AddedConstraint) -> bool:
-    """Whether a CHECK or a foreign key is held against all rows now, and could be later.
+    """Whether a CHECK or foreign key is verified against all rows immediately, and could be verified later.
 
-    PostgreSQL looks nothing up for a new column without a value, NULL in all rows.
+    PostgreSQL does not check a foreign key of a new column without a default, which is NULL in all rows.
     """
     constraint = added.constraint
     if constraint.skip_validation or not constraint.is_enforced:
@@ -142,23 +143,23 @@ def is_validated_immediately(added: AddedConstraint) -> bool:
 
 
 def rejects_not_valid_fk(context: StatementContext) -> bool:
-    """Whether the server adds no NOT VALID foreign key to the table, since that is partitioned."""
+    """Whether the server cannot add a NOT VALID foreign key to the table, because it is partitioned."""
     return context.version < _FIRST_VERSION_WITH_NOT_VALID_FK and is_partitioned(context, context.node.relation)
 
 
 def dropped_constraints(node: Any) -> frozenset[str]:
-    """The names of the constraints that an ALTER TABLE drops. PostgreSQL does that before all other commands."""
+    """Return the names of the constraints that an ALTER TABLE drops, which PostgreSQL does before other commands."""
     return frozenset(one.name for one in alter_commands(node) if one.subtype == pb.AT_DropConstraint)
 
 
 def has_default_clause(column: Any) -> bool:
-    """Whether a new column is defined with a value, be it NULL: DEFAULT, GENERATED ... AS (...), or serial."""
+    """Whether a new column is defined with a value, possibly NULL: DEFAULT, GENERATED ... AS (...), or serial."""
     kinds = {item.constraint.contype for item in column.constraints}
     return is_serial(column) or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED})
 
 
 def has_value_for_existing_rows(context: StatementContext, column: Any) -> bool:
-    """Whether a new column has a value in the rows that exist: by a default, its own or its domain's, or generated."""
+    """Whether a new column has a value in existing rows: from its default, its domain's default, or generated."""
     constraints = [item.constraint for item in column.constraints]
     if any(one.contype in (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED) for one in constraints) or is_serial(column):
         return True
@@ -170,7 +171,7 @@ def has_value_for_existing_rows(context: StatementContext, column: Any) -> bool:
 
 
 def find_column_domain(context: StatementContext, column: Any) -> DomainType | None:
-    """The domain that is the type of a new column."""
+    """Return the domain that is the type of a new column, if it is one."""
     if not column.type_name.names or column.type_name.array_bounds:
         return None
     schema, name = schema_and_name(column.type_name.names)
@@ -184,22 +185,22 @@ def is_not_null_domain(context: StatementContext, column: Any) -> bool:
 
 
 def is_constrained_domain(context: StatementContext, column: Any) -> bool:
-    """Whether the type of a new column is a domain with constraints, its own or those of domains below it."""
+    """Whether the type of a new column is a domain with constraints, including those of its base domains."""
     domain = find_column_domain(context, column)
     return domain is not None and any(one.checks or one.not_null for one in domain_chain(context, domain))
 
 
 def find_domain(context: StatementContext, schema: str | None, name: str) -> DomainType | None:
-    """The domain that a name means, as far as the catalog knows it."""
+    """Return the domain that a name refers to, if the catalog knows it."""
     for candidate in (schema,) if schema else context.catalog.search_path:
-        found = context.catalog.types.get(QualifiedName(candidate, name))
-        if found:
-            return found if isinstance(found, DomainType) else None
+        match = context.catalog.types.get(QualifiedName(candidate, name))
+        if match:
+            return match if isinstance(match, DomainType) else None
     return None
 
 
 def domain_chain(context: StatementContext, domain: DomainType) -> tuple[DomainType, ...]:
-    """A domain, and those below it that it is made of."""
+    """Return a domain and its base domains, outermost first."""
     chain: list[DomainType] = []
     below: Any = domain
     while isinstance(below, DomainType) and below not in chain:
@@ -215,9 +216,9 @@ def _is_null(expression: Any) -> bool:
 
 
 def affected_tables(context: StatementContext, range_var: Any) -> tuple[Table, ...]:
-    """The tables with rows that an ALTER of a table is about: itself, its partitions and heirs unless it says ONLY.
+    """Return the tables with rows that an ALTER changes: the table, and its partitions and children unless it is ONLY.
 
-    Empty where the catalog does not know the table.
+    Empty if the catalog does not know the table.
     """
     table = context.table(range_var)
     if table is None:
@@ -234,19 +235,19 @@ def _tables_with_rows(context: StatementContext, table: Table) -> Iterator[Table
 
 
 def descendant_partitions(context: StatementContext, range_var: Any) -> tuple[Table, ...]:
-    """The partitions with rows that an ALTER of a partitioned table is about, as far as the catalog knows them."""
+    """Return the known partitions with rows that an ALTER of a partitioned table changes."""
     table = context.table(range_var)
     return tuple(one for one in affected_tables(context, range_var) if one is not table)
 
 
 def has_constraint_on_partitions(context: StatementContext, name: str) -> bool:
-    """Whether each partition has a valid constraint of that name: PostgreSQL takes it over and reads nothing."""
+    """Whether every partition has a valid constraint of that name: PostgreSQL adopts it and scans nothing."""
     parts = descendant_partitions(context, context.node.relation)
-    found = [part.constraint(name) for part in parts if is_partitioned(context, context.node.relation)]
-    return bool(found) and all(one is not None and one.validated for one in found)
+    constraints = [part.constraint(name) for part in parts if is_partitioned(context, context.node.relation)]
+    return bool(constraints) and all(one is not None and one.validated for one in constraints)
 
 
 def is_partitioned(context: StatementContext, range_var: Any) -> bool:
-    """Whether the catalog knows that a table is partitioned."""
+    """Whether the table is known to be partitioned."""
     table = context.table(range_var)
     return table is not None and table.kind is TableKind.PARTITIONED

@@ -1,4 +1,4 @@
-"""Whether an index serves to look rows up by columns."""
+"""Whether an index can be used to look up rows by columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOR_EQUALITY = ("btree", "hash", "gist", "spgist")
 
 
 def can_look_up_by(index: Index, columns: Collection[str]) -> bool:
-    """Whether the index finds rows by values of these columns: they lead its keys, in any order."""
+    """Whether the index finds rows by values of these columns: they are its leading keys, in any order."""
     return (
         _is_usable(index, columns)
         and set(index.columns[: len(columns)]) == set(columns)
@@ -21,14 +21,14 @@ def can_look_up_by(index: Index, columns: Collection[str]) -> bool:
 
 
 def usable_prefix(index: Index, columns: Collection[str]) -> tuple[str, ...]:
-    """Those of the columns that lead the keys of the index, in their order."""
-    found: list[str] = []
+    """Return those of the columns that are leading keys of the index, in index order."""
+    prefix: list[str] = []
     if _is_usable(index, columns):
         for column in index.columns:
             if column is None or column not in columns:
                 break
-            found.append(column)
-    return tuple(found)
+            prefix.append(column)
+    return tuple(prefix)
 
 
 def is_indexed(parts: Parts, table: Table, columns: Collection[str]) -> bool:
@@ -46,7 +46,7 @@ def _is_usable(index: Index, columns: Collection[str]) -> bool:
 
 
 def _is_not_null_predicate(predicate: str, columns: Collection[str]) -> bool:
-    """Whether a partial index has all rows in which these columns are not NULL: no value finds the others."""
+    """Whether a partial index contains all rows in which these columns are not NULL: no lookup needs the others."""
     return all(
         term.HasField("null_test")
         and term.null_test.nulltesttype == pb.IS_NOT_NULL

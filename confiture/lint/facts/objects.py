@@ -1,4 +1,4 @@
-"""What DROP, RENAME and SET SCHEMA name: which object, and what people call its kind."""
+"""The objects that DROP, RENAME and SET SCHEMA name, and words for their kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_OBJECTS: Mapping[int, str] = {
     pb.OBJECT_DOMAIN: "domain",
     pb.OBJECT_EXTENSION: "extension",
 }
-"""What is not a relation, but named by clients as well."""
+"""Objects other than relations that clients name."""
 
 _CREATE_NAME_FIELDS: Mapping[str, str] = {
     "create_stmt": "relation",
@@ -43,11 +43,11 @@ _CREATE_NAME_FIELDS: Mapping[str, str] = {
     "create_schema_stmt": "schemaname",
     "create_extension_stmt": "extname",
 }
-"""The statements that make objects, and where each has the name of what it makes."""
+"""The statements that create objects, and the field with the name of the object."""
 
 
 def dropped_objects(node: Any) -> Iterator[tuple[str | None, str]]:
-    """Schema, where it is said, and name of each object of a DROP."""
+    """Return the schema, if written, and the name of each object of a DROP."""
     for item in node.objects:
         match item.WhichOneof("node"):
             case "string":
@@ -61,13 +61,13 @@ def dropped_objects(node: Any) -> Iterator[tuple[str | None, str]]:
 
 
 def resolve_name(context: StatementContext, schema: str | None, name: str) -> QualifiedName:
-    """The relation that a name means; one that the catalog lacks is in `public`."""
-    found = context.catalog.relation(schema, name)
-    return found.name if found else QualifiedName(schema or PUBLIC, name)
+    """Return the relation that a name refers to; in `public` if the catalog does not know it."""
+    relation = context.catalog.relation(schema, name)
+    return relation.name if relation else QualifiedName(schema or PUBLIC, name)
 
 
 def is_new_object(context: StatementContext, schema: str | None, name: str) -> bool:
-    """Whether an object was made by this migration: a relation, or what else the same transaction makes."""
+    """Whether this migration created the relation, or the same transaction created the object."""
     if is_new_name(context, resolve_name(context, schema, name)):
         return True
     return any(
@@ -77,7 +77,7 @@ def is_new_object(context: StatementContext, schema: str | None, name: str) -> b
 
 
 def is_recreated(context: StatementContext, schema: str | None, name: str) -> bool:
-    """Whether the same transaction makes an object of that name after the statement."""
+    """Whether the same transaction creates an object of that name after the statement."""
     return any(_is_create_of(one.kind, one.node, schema, name) for one in context.later_of_kind(*_CREATE_NAME_FIELDS))
 
 
@@ -87,5 +87,5 @@ def _is_create_of(kind: str, node: Any, schema: str | None, name: str) -> bool:
         value = getattr(value, part)
     if isinstance(value, str):
         return value == name
-    made = (value.schemaname or None, value.relname) if isinstance(value, pb.RangeVar) else schema_and_name(value)
-    return made[1] == name and (made[0] or PUBLIC) == (schema or PUBLIC)
+    created = (value.schemaname or None, value.relname) if isinstance(value, pb.RangeVar) else schema_and_name(value)
+    return created[1] == name and (created[0] or PUBLIC) == (schema or PUBLIC)

@@ -1,7 +1,7 @@
-"""Which conditions bound the number of rows that a query returns, or that a statement changes.
+"""Conditions that bound the number of rows that a query returns or a statement changes.
 
-A bound is an equality or a two-sided range over a whole unique key, or a LIMIT. How selective any other condition is,
-only the data know.
+A bound is an equality or a two-sided range over a whole unique key, or a LIMIT. The selectivity of any other condition
+depends on the data.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ _LOWER, _UPPER = (">", ">="), ("<", "<=")
 
 @dataclass(frozen=True, kw_only=True)
 class QueryScope:
-    """What conditions are about: the relation `target` of the tree, joined to `sources`.
+    """The scope of a condition: the relation `target` of the parse tree, joined to `sources`.
 
-    `common` are the WITH queries that may be named, by name; `sources` says of each joined item whether it returns few
-    rows.
+    `common` are the visible WITH queries by name. `sources` maps each joined item to whether it returns few rows.
     """
 
     subject: StatementContext
@@ -34,25 +33,25 @@ class QueryScope:
 
     @property
     def keys(self) -> tuple[frozenset[str], ...]:
-        """The unique keys of the target, in columns; of a table that the catalog lacks, `id` is taken for one."""
+        """The unique keys of the target as columns; for an unknown table, `id` is assumed to be one."""
         table = self.subject.table(self.target)
         keys = table.unique_keys(deferrable=True) if table else (frozenset({"id"}),)
         return (*keys, _ROW_ADDRESS)
 
     @property
     def target_alias(self) -> str:
-        """What conditions call the target."""
+        """The name of the target in conditions."""
         return str(self.target.alias.aliasname or self.target.relname)
 
     def target_column(self, node: Any) -> str | None:
-        """The column of the target that an expression is, None where it is something else."""
+        """Return the column of the target if an expression is one; else None."""
         if node.WhichOneof("node") != "column_ref":
             return None
         parts = [part.string.sval for part in node.column_ref.fields]
         return parts[-1] if len(parts) == 1 or parts[-2] == self.target_alias else None
 
     def is_fixed(self, node: Any) -> bool:
-        """Whether an expression has few values: it reads no column, or only columns of joined items with few rows."""
+        """Whether an expression has few values: it uses no columns, or only columns of joined items with few rows."""
         if node.WhichOneof("node") == "sub_link" and node.sub_link.sub_link_type != pb.EXPR_SUBLINK:
             return has_few_rows(node.sub_link.subselect.select_stmt, self.subject, self.common)
         owners = [one.fields[-2].string.sval if len(one.fields) > 1 else None for one in _column_references(node)]
@@ -62,19 +61,19 @@ class QueryScope:
 
 
 def is_bounded(condition: Any, scope: QueryScope) -> bool:
-    """Whether few rows of the scope's target fulfil a condition."""
+    """Whether few rows of the scope's target satisfy a condition."""
     conditions = list(flatten_and(condition))
     if any(_is_false(one) or one.WhichOneof("node") == "current_of_expr" for one in conditions):
         return True
     if any(_split_or(one) and all(is_bounded(branch, scope) for branch in _split_or(one)) for one in conditions):
         return True
-    settled = {column for one in conditions for column in _fixed_columns(one, scope)}
-    settled |= _range_bound_columns(conditions, scope)
-    return any(key <= settled for key in scope.keys)
+    bounded = {column for one in conditions for column in _fixed_columns(one, scope)}
+    bounded |= _range_bound_columns(conditions, scope)
+    return any(key <= bounded for key in scope.keys)
 
 
 def has_few_rows(select: Any, context: StatementContext, ctes: Mapping[str, Any]) -> bool:
-    """Whether a query returns few rows: it has a LIMIT, lists its values, reads no table, or one by a unique key."""
+    """Whether a query returns few rows: it has a LIMIT, lists values, reads no table, or reads one by a unique key."""
     if select.HasField("limit_count"):
         return _is_small_limit(select.limit_count)
     if select.op != pb.SETOP_NONE:
@@ -91,13 +90,13 @@ def has_few_rows(select: Any, context: StatementContext, ctes: Mapping[str, Any]
 
 
 def collect_ctes(node: Any) -> dict[str, Any]:
-    """The WITH queries of a statement by name."""
+    """Return the WITH queries of a statement by name."""
     expressions = (one.common_table_expr for one in node.with_clause.ctes)
     return {one.ctename: one.ctequery for one in expressions}
 
 
 def iter_from_items(items: Iterable[Any]) -> Iterator[Any]:
-    """The tables, subqueries and functions of a FROM clause, joins taken apart."""
+    """Return the tables, subqueries and functions of a FROM clause, with joins flattened."""
     for item in items:
         if item.WhichOneof("node") == "join_expr":
             yield from iter_from_items((item.join_expr.larg, item.join_expr.rarg))
@@ -106,7 +105,7 @@ def iter_from_items(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def find_sources(items: Iterable[Any], context: StatementContext, ctes: Mapping[str, Any]) -> dict[str, bool]:
-    """What the items of a FROM clause are called, and whether each has few rows."""
+    """Return the items of a FROM clause by alias, with whether each has few rows."""
     return {_item_alias(item): _item_has_few_rows(item, context, ctes) for item in iter_from_items(items)}
 
 
@@ -126,7 +125,7 @@ def _item_has_few_rows(item: Any, context: StatementContext, ctes: Mapping[str, 
         return query.WhichOneof("node") == "select_stmt" and has_few_rows(query.select_stmt, context, others)
     if kind == "range_subselect":
         return has_few_rows(item.range_subselect.subquery.select_stmt, context, ctes)
-    # unnest('{...}'), jsonb_to_recordset('[...]'): what stands in the text
+    # unnest('{...}'), jsonb_to_recordset('[...]'): values in the statement itself
     return kind == "range_function" and not _column_references(item)
 
 
@@ -146,7 +145,7 @@ def _is_false(condition: Any) -> bool:
 
 
 def _fixed_columns(condition: Any, scope: QueryScope) -> frozenset[str]:
-    """The columns of the target that a condition allows few values."""
+    """Return the columns of the target that a condition limits to few values."""
     if condition.WhichOneof("node") == "sub_link":
         link = condition.sub_link
         if link.sub_link_type == pb.ANY_SUBLINK and strings(link.oper_name) in ((), ("=",)):
@@ -179,7 +178,7 @@ def _target_columns(node: Any, scope: QueryScope) -> frozenset[str]:
 
 
 def _range_bound_columns(conditions: Iterable[Any], scope: QueryScope) -> frozenset[str]:
-    """The columns of the target that conditions bound on both sides."""
+    """Return the columns of the target that conditions bound on both sides."""
     lower: dict[str, Any] = {}
     upper: dict[str, Any] = {}
     for condition in conditions:

@@ -1,4 +1,4 @@
-"""The UPDATE, DELETE and MERGE that a statement is or has inside, and whether they change few rows."""
+"""The UPDATE, DELETE and MERGE in a statement, and whether they change few rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from confiture.sql.traversal import find_relations_read
 
 _VERBS = {"update_stmt": "UPDATE", "delete_stmt": "DELETE", "merge_stmt": "MERGE"}
 CHANGING = frozenset({*_VERBS, "insert_stmt", "select_stmt"})
-"""The kinds of statements that can change rows; a SELECT does where one of its WITH queries does."""
+"""The kinds of statements that can change rows; a SELECT can through its WITH queries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowChange:
-    """An UPDATE, DELETE or MERGE. `common` are the WITH queries that it can name."""
+    """An UPDATE, DELETE or MERGE. `common` are the visible WITH queries by name."""
 
     kind: str
     node: Any
@@ -29,17 +29,17 @@ class RowChange:
 
     @property
     def verb(self) -> str:
-        """The SQL word for it."""
+        """The SQL keyword."""
         return _VERBS[self.kind]
 
     @property
     def effect_text(self) -> str:
-        """What it does to rows."""
+        """The verb for its effect on rows."""
         return "remove" if self.kind == "delete_stmt" else "change"
 
 
 def find_row_changes(kind: str, node: Any, ctes: Mapping[str, Any] | None = None) -> Iterator[RowChange]:
-    """The changes that a statement makes, those of its WITH queries first."""
+    """Return the changes that a statement makes, those of its WITH queries first."""
     if kind not in CHANGING:
         return
     queries = collect_ctes(node)
@@ -55,13 +55,13 @@ def find_row_changes(kind: str, node: Any, ctes: Mapping[str, Any] | None = None
 
 
 def is_unbounded(change: RowChange, context: StatementContext) -> bool:
-    """Whether a change of a table that others use has no bound on its rows that its text would tell."""
+    """Whether a change of a table in use has no bound on its rows in its text."""
     node, target = change.node, change.node.relation
     table = context.table(target)
     if has_no_users(context, target) or (not _is_view(context, target) and not has_concurrent_users(context, target)):
         return False
     if table and table.kind is TableKind.PARTITIONED and not target.inh:
-        return False  # ONLY: a partitioned table has no rows of its own
+        return False  # ONLY: a partitioned table itself has no rows
     if change.kind == "merge_stmt":
         return _is_delete_of_unmatched(node) or not is_bounded(node.join_condition, _query_scope(change, context))
     return not node.HasField("where_clause") or not is_bounded(node.where_clause, _query_scope(change, context))
@@ -72,45 +72,45 @@ def _is_view(context: StatementContext, range_var: Any) -> bool:
 
 
 def has_no_users(context: StatementContext, range_var: Any) -> bool:
-    """Whether nobody else uses a relation: it is new or temporary, a view of nothing but such, or PostgreSQL's own."""
-    found = context.relation(range_var)
-    if found is None:
+    """Whether no other session uses a relation: it is new or temporary, a view of only such, or a system table."""
+    relation = context.relation(range_var)
+    if relation is None:
         return is_system_table(resolve_relation_name(context, range_var))
-    if isinstance(found, View) and not found.materialized:
-        return bool(found.relations) and all(is_new_name(context, name) for name in found.relations)
+    if isinstance(relation, View) and not relation.materialized:
+        return bool(relation.relations) and all(is_new_name(context, name) for name in relation.relations)
     return context.is_new(range_var)
 
 
 def is_system_table(name: QualifiedName) -> bool:
-    """Whether it is the name of one of PostgreSQL's own tables, which begin with `pg_`."""
+    """Whether a name is that of a PostgreSQL system table, which begins with `pg_`."""
     return name.schema in ("pg_catalog", "information_schema") or name.name.startswith("pg_")
 
 
 def is_new_name(context: StatementContext, name: QualifiedName) -> bool:
-    """Whether the relation of that name is temporary, or was made by this migration."""
+    """Whether the relation of that name is temporary or was created by this migration."""
     table = context.catalog.tables.get(name)
     return name in context.created or bool(table and table.persistence == "temporary")
 
 
 def find_read_tables(select: Any, context: StatementContext) -> tuple[QualifiedName, ...]:
-    """The tables that others use and that a query reads, each once; of views, those that they read."""
-    found: dict[QualifiedName, None] = {}
+    """Return the tables in use that a query reads, each once; for a view, the tables that it reads."""
+    tables: dict[QualifiedName, None] = {}
     for range_var in find_relations_read(select):
         relation = context.relation(range_var)
         below = relation.relations if isinstance(relation, View) and not relation.materialized else ()
         for name in below or (resolve_relation_name(context, range_var),):
             if not is_new_name(context, name) and not is_system_table(name):
-                found[name] = None
-    return tuple(found)
+                tables[name] = None
+    return tuple(tables)
 
 
 def is_large_read(select: Any, context: StatementContext) -> bool:
-    """Whether a query may read many rows of tables that others use."""
+    """Whether a query may read many rows of tables in use."""
     return bool(find_read_tables(select, context)) and not has_few_rows(select, context, {})
 
 
 def integer_primary_key(table: Table | None) -> str | None:
-    """The single column of whole numbers that is a table's primary key."""
+    """Return the primary key of a table if it is a single integer column; else None."""
     key = table.primary_key if table else None
     if table is None or key is None or len(key.columns) != 1:
         return None

@@ -1,4 +1,4 @@
-"""Tables: how large they are, where a database was asked, which are partitions, and where they are defined."""
+"""Facts about tables: their size, if it was read from a database, their partitions, and their definitions."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from confiture.models.catalog import PUBLIC, Catalog, Persistence, QualifiedName
 from confiture.models.source import SourceLocation
 
 SMALL_ROWS = 1_000
-"""Below this, whatever a statement does to a table is over at once."""
+"""Below this number, any statement on a table finishes quickly."""
 LARGE_ROWS = 100_000
-"""From this on, reading or writing all of a table is work that others notice."""
+"""From this number on, other sessions notice a read or write of the whole table."""
 
 
 Parts = Mapping[QualifiedName, list[Table]]
-"""The tables that have a table as a parent: its partitions, or what inherits from it."""
+"""The child tables of each parent: its partitions, or tables that inherit from it."""
 
 
 def resolve_relation_name(context: StatementContext, range_var: Any) -> QualifiedName:
-    """The name of the relation that a name in the tree means; one that the catalog lacks is in `public`."""
-    found = context.relation(range_var)
-    return found.name if found else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname)
+    """Return the relation that a name in the parse tree refers to; in `public` if the catalog does not know it."""
+    relation = context.relation(range_var)
+    return relation.name if relation else QualifiedName(range_var.schemaname or PUBLIC, range_var.relname)
 
 
 def is_small_table(context: SchemaContext | StatementContext, name: QualifiedName) -> bool:
-    """Whether the table is known to be small; one that nobody counted is not."""
+    """Whether the table is known to be small; false if its size is unknown."""
     rows = context.target.table_rows.get(name)
     return rows is not None and rows < SMALL_ROWS
 
@@ -38,25 +38,25 @@ def is_large(context: StatementContext, name: QualifiedName) -> bool:
 
 
 def children_by_parent(catalog: Catalog) -> Parts:
-    """Of each table that is a parent, its children."""
-    found: dict[QualifiedName, list[Table]] = {}
+    """Return the children of each parent table."""
+    children: dict[QualifiedName, list[Table]] = {}
     for table in catalog.tables.values():
         for parent in table.parents:
-            found.setdefault(parent, []).append(table)
-    return found
+            children.setdefault(parent, []).append(table)
+    return children
 
 
 def permanent_tables(catalog: Catalog) -> Iterator[Table]:
-    """All tables but temporary ones."""
+    """Return all tables except temporary ones."""
     return (table for table in catalog.tables.values() if table.persistence is not Persistence.TEMPORARY)
 
 
 def non_partition_tables(catalog: Catalog) -> Iterator[Table]:
-    """All tables but temporary ones and partitions, which are as the table that they are part of."""
+    """Return all tables except temporary ones and partitions, which are covered by their parent."""
     return (table for table in permanent_tables(catalog) if not table.is_partition)
 
 
 def column_location(table: Table, column: str) -> SourceLocation | None:
-    """Where a column was defined, or else its table."""
-    found = table.column(column)
-    return (found.location if found else None) or table.location
+    """Return the location of a column's definition, or else of its table's."""
+    definition = table.column(column)
+    return (definition.location if definition else None) or table.location

@@ -1,4 +1,4 @@
-"""What rules about tenants share: they tell the reasons of the analysis, each rule those of its kind."""
+"""Helpers of the tenancy rules: each rule reports the issues of one kind that the analysis finds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.parse_tree import ParsedStatement, parse_rendered
 from confiture.sql.tenant_tables import tenant_column
 
 CHANGING = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "create_table_as_stmt", "do_stmt"})
-"""The statements of migrations whose flow is judged."""
+"""The kinds of migration statements whose data flow is analyzed."""
 
 BEFORE = """CREATE TABLE w_customers (
     id bigint PRIMARY KEY, tenant_id bigint NOT NULL, name text NOT NULL, UNIQUE (tenant_id, id));
@@ -29,16 +29,16 @@ _SEVERITIES: dict[TenancyGrade, Severity] = {TenancyGrade.ERROR: "error", Tenanc
 
 
 def tenancy_violations(context: StatementContext, *leaks: TenancyIssueKind) -> Iterator[Violation]:
-    """What the analysis of a statement says of these kinds; nothing where the settings name no tenants."""
+    """Return the issues of these kinds in a statement; none if the settings do not configure tenancy."""
     if not context.target.settings.tenancy.is_set:
         return
-    for reason in context.tenancy.issues:
-        if reason.kind in leaks:
-            yield to_violation(reason)
+    for issue in context.tenancy.issues:
+        if issue.kind in leaks:
+            yield to_violation(issue)
 
 
 def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Violation:
-    """A reason as a hit, with the corrected statement to paste."""
+    """Return an issue as a violation, with the corrected statement to paste."""
     return Violation(
         location=issue.location,
         relation=issue.relation,
@@ -49,15 +49,17 @@ def to_violation(issue: TenancyIssue, severity: Severity | None = None) -> Viola
 
 
 def find_statement(location: SourceLocation | None, *kinds: str) -> ParsedStatement | None:
-    """The statement of these kinds that begins there, None where there is none."""
+    """Return the statement of one of these kinds that begins at a location; None if there is none."""
     if location is None:
         return None
-    found = (one for one in parse_rendered(location.rendered) if one.offset == location.offset and one.kind in kinds)
-    return next(found, None)
+    statements = (
+        one for one in parse_rendered(location.rendered) if one.offset == location.offset and one.kind in kinds
+    )
+    return next(statements, None)
 
 
 def tenant_tables(context: SchemaContext) -> Iterable[tuple[Table, str]]:
-    """The tables whose rows name their tenant, each with that column; none where the settings name no tenants."""
+    """Return the tables with a tenant column, and that column; none if the settings do not configure tenancy."""
     settings = context.target.settings.tenancy
     if not settings.is_set:
         return
@@ -69,6 +71,6 @@ def tenant_tables(context: SchemaContext) -> Iterable[tuple[Table, str]]:
 
 
 def find_tenant_column(context: SchemaContext, name: QualifiedName) -> str | None:
-    """The tenant column of the table of that name, None where it has none or is not known."""
+    """Return the tenant column of the table of that name; None if it has none or is unknown."""
     table = context.catalog.tables.get(name)
     return tenant_column(table, context.catalog, context.target.settings.tenancy) if table else None

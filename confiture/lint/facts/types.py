@@ -1,4 +1,4 @@
-"""Types of columns, as PostgreSQL means them."""
+"""Column types as PostgreSQL resolves them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _MODIFIER = re.compile(r"\([^)]*\)")
 
 
 def without_typmod(type_: str) -> str:
-    """A type without its length or precision."""
+    """Return a type without its length or precision."""
     return _MODIFIER.sub("", type_)
 
 
 def base_type(catalog: Catalog, type_: str) -> str:
-    """The type that a domain is over, however many lie between; any other type as it is."""
-    seen: set[QualifiedName] = set()
+    """Return the base type of a domain, through any number of domains; other types unchanged."""
+    visited: set[QualifiedName] = set()
     while True:
         key = parse_type_name(without_typmod(type_))
         domain = catalog.types.get(key)
-        if not isinstance(domain, DomainType) or key in seen:
+        if not isinstance(domain, DomainType) or key in visited:
             return type_
-        seen.add(key)
+        visited.add(key)
         type_ = domain.type
 
 
 def canonical_type(text: str) -> str:
-    """A type as people write it, spelled as the catalog has it (`int8` is `bigint`); what is no type stays as it is."""
+    """Return a type in the spelling of the catalog (`int8` is `bigint`); text that is not a type is unchanged."""
     try:
         node = parse_expression(f"NULL::{text}")
     except postgast.PgQueryError:
@@ -42,12 +42,12 @@ def canonical_type(text: str) -> str:
 
 
 def is_of_type(catalog: Catalog, type_: str, expected: str) -> bool:
-    """Whether a column of a type is what is wanted: the same type, or a domain over it.
+    """Whether a column type is the expected type or a domain over it.
 
-    What is wanted without length or precision, any length will do for.
+    An expected type without length or precision matches any length.
     """
-    asked = canonical_type(expected)
-    found = {type_, base_type(catalog, type_)}
-    if asked == without_typmod(asked):
-        found |= {without_typmod(one) for one in found}
-    return asked in found
+    expected_type = canonical_type(expected)
+    spellings = {type_, base_type(catalog, type_)}
+    if expected_type == without_typmod(expected_type):
+        spellings |= {without_typmod(one) for one in spellings}
+    return expected_type in spellings

@@ -1,1 +1,1 @@
-"""The SQL that rules propose instead."""
+"""The replacement SQL that rules suggest."""

@@ -1,4 +1,4 @@
-"""The columns that an ALTER TABLE gives another type."""
+"""The column type changes of an ALTER TABLE."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from confiture.sql.type_changes import format_type_name
 
 @record(frozen=True, kw_only=True, slots=True)
 class TypeChange:
-    """ALTER COLUMN ... TYPE.
+    """An ALTER COLUMN ... TYPE.
 
-    `old_type` is None where the catalog does not know the column, `using` where it says none.
+    `old_type` is None if the catalog does not know the column. `using` is None without a USING clause.
     """
 
     column: str
@@ -32,25 +32,25 @@ _WITH_TYPE = frozenset({pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropNo
 
 
 def default_commands(context: StatementContext, column: str) -> Sequence[int]:
-    """The commands (from 0) that belong to a change of a column's type: its default has to follow."""
+    """Return the commands (from 0) that belong to a type change: those for the default must stay with it."""
     commands = enumerate(alter_commands(context.node))
     return [number for number, one in commands if one.name == column and one.subtype in _WITH_TYPE]
 
 
 def find_type_changes(context: StatementContext) -> Iterator[TypeChange]:
-    """Those of an ALTER TABLE, in order."""
+    """Return the type changes of an ALTER TABLE, in order."""
     table = context.table(context.node.relation)
     places = None
     for number, command in enumerate(alter_commands(context.node)):
         if command.subtype == pb.AT_AlterColumnType:
             places = places or command_offsets(context.statement)
-            wanted = get_definition(command).column_def
+            definition = get_definition(command).column_def
             known = table.column(command.name) if table else None
             yield TypeChange(
                 column=command.name,
                 old_type=known.type if known else None,
-                new_type=format_type_name(wanted.type_name, context.catalog),
-                using=wanted.raw_default if wanted.HasField("raw_default") else None,
-                has_collation=wanted.HasField("coll_clause"),
+                new_type=format_type_name(definition.type_name, context.catalog),
+                using=definition.raw_default if definition.HasField("raw_default") else None,
+                has_collation=definition.HasField("coll_clause"),
                 location=places[number],
             )

@@ -1,4 +1,4 @@
-"""Writes how a column is filled beside what is in use: a trigger for new rows, a backfill for those that exist."""
+"""SQL that fills a column of a table in use: a trigger for new rows, a backfill for existing rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confiture.sql.traversal import find_nodes
 
 
 def fill_trigger_sql(table: QualifiedName, column: str, expression: Any) -> tuple[str, ...]:
-    """The function and the trigger that give a column its value in each row that is written."""
+    """Return the function and the trigger that set a column in every written row."""
     name = make_object_name(table.name, column, "fill")
     function = qualified_name(QualifiedName(table.schema, name))
     body = (
@@ -27,14 +27,14 @@ def fill_trigger_sql(table: QualifiedName, column: str, expression: Any) -> tupl
 
 
 def backfill_sql(table: QualifiedName, column: str, value: str) -> str:
-    """A comment with the UPDATE that fills the rows which exist; in one piece it would lock them all."""
+    """Return a comment with the UPDATE that fills existing rows; as a single statement it would lock them all."""
     target, name = qualified_name(table), quote_identifier(column)
-    update = f"UPDATE {target} SET {name} = {value} WHERE {name} IS NULL AND"  # noqa: S608 - text for people
+    update = f"UPDATE {target} SET {name} = {value} WHERE {name} IS NULL AND"  # noqa: S608 - text for users
     return f"-- in a backfill step: {update} {{{{ batch }}}}"
 
 
 def as_new_row_expression(expression: Any) -> Any:
-    """An expression over a table's columns, as a trigger function writes it: over those of NEW."""
+    """Return an expression over columns of a table as a trigger function needs it: over columns of NEW."""
     copied = pb.Node()
     copied.CopyFrom(expression)
     for reference in find_nodes(copied, pb.ColumnRef):

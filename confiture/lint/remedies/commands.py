@@ -1,4 +1,4 @@
-"""Writes the statements that do without long locks what an ALTER TABLE does with them."""
+"""Statements that have the effect of an ALTER TABLE without its long locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.sql.effects import find_effects
 from confiture.sql.parse_tree import alter_commands, format_statement, get_definition, pb, strings
 from confiture.sql.traversal import column_names
 
-LATER = "-- in a migration of its own, since the locks taken above last until the end of this one:"
+LATER = "-- in a separate migration, because the locks taken above are held until this one ends:"
 _LABELS = {
     pb.CONSTR_CHECK: "check",
     pb.CONSTR_FOREIGN: "fkey",
@@ -31,23 +31,23 @@ _LABELS = {
     pb.CONSTR_PRIMARY: "pkey",
 }
 NOT_NULL_WITHOUT_CHECK = 18
-"""The first version whose NOT NULL can be NOT VALID."""
+"""The first version with NOT NULL ... NOT VALID."""
 
 
 def join_lines(*statements: str) -> str:
-    """Statements and comments as a text to paste."""
+    """Return statements and comments as text to paste."""
     return "\n".join(one if one.startswith("--") or one.endswith(";") else f"{one};" for one in statements)
 
 
 def make_range_var(name: QualifiedName) -> Any:
-    """The table of that name, as statements name it."""
+    """Return the parse node of a table name."""
     return pb.RangeVar(
         schemaname="" if name.schema == PUBLIC else name.schema, relname=name.name, inh=True, relpersistence="p"
     )
 
 
 def alter_table_sql(relation: Any, *commands: Any, like: Any = None) -> str:
-    """An ALTER TABLE of a table with these commands; `like` another statement, IF EXISTS and all."""
+    """Return an ALTER TABLE with these commands; `like` is a statement whose IF EXISTS it copies."""
     return format_statement("alter_table_stmt", _alter_table_node(relation, commands, like))
 
 
@@ -60,35 +60,35 @@ def _alter_table_node(relation: Any, commands: Iterable[Any], like: Any) -> Any:
 
 
 def make_command(subtype: Any, name: str = "", definition: Any = None) -> Any:
-    """A command of an ALTER TABLE; `definition` is what it adds."""
-    made = pb.AlterTableCmd(subtype=subtype, name=name, behavior=pb.DROP_RESTRICT)
+    """Return an ALTER TABLE command; `definition` is the node that it adds."""
+    command = pb.AlterTableCmd(subtype=subtype, name=name, behavior=pb.DROP_RESTRICT)
     if definition is not None:
-        getattr(made, "def").CopyFrom(pb.Node(**definition))
-    return made
+        getattr(command, "def").CopyFrom(pb.Node(**definition))
+    return command
 
 
 def validate_constraint_sql(relation: Any, name: str) -> str:
-    """ALTER TABLE ... VALIDATE CONSTRAINT."""
+    """Return ALTER TABLE ... VALIDATE CONSTRAINT."""
     return alter_table_sql(relation, make_command(pb.AT_ValidateConstraint, name))
 
 
 def new_constraint_name(context: StatementContext, added: AddedConstraint) -> str:
-    """The name of a constraint that is about to be added: its own, or the one that PostgreSQL gives to it."""
+    """Return the name of a constraint to be added: the written name, or the one that PostgreSQL chooses."""
     return constraint_name_for(context, added, context.table(context.node.relation))
 
 
 def constraint_name_for(
     context: StatementContext, added: AddedConstraint, table: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """The name of a constraint that is added to a table, beside the names that the table, where `table`, has."""
+    """Return the name of an added constraint, given the names in use in `table`, if any, and `others`."""
     own = str(added.constraint.conname)
     columns = _name_columns(added)
-    left = _drop_dropped_constraints(context.node, table) if table else None
-    return own or default_constraint_name(context.node.relation.relname, added.kind, columns, left, others)
+    remaining = _drop_dropped_constraints(context.node, table) if table else None
+    return own or default_constraint_name(context.node.relation.relname, added.kind, columns, remaining, others)
 
 
 def _drop_dropped_constraints(node: Any, table: Table) -> Table:
-    """A table without the constraints and indexes that an ALTER TABLE drops, which PostgreSQL does first."""
+    """Return a table without the constraints and indexes that an ALTER TABLE drops: PostgreSQL drops them first."""
     commands = list(alter_commands(node))
     names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
@@ -106,7 +106,7 @@ def _drop_dropped_constraints(node: Any, table: Table) -> Table:
 def constraint_names_by_location(
     context: StatementContext, added_constraints: Iterable[AddedConstraint]
 ) -> Mapping[SourceLocation, str]:
-    """The names of constraints that one statement adds, by their places."""
+    """Return the names of the constraints that one statement adds, by location."""
     names: dict[SourceLocation, str] = {}
     table = context.table(context.node.relation)
     for addition in added_constraints:
@@ -117,7 +117,7 @@ def constraint_names_by_location(
 def default_constraint_name(
     table: str, kind: Any, columns: Sequence[str], existing: Table | None, others: Set[str] = frozenset()
 ) -> str:
-    """The name that PostgreSQL gives to a constraint of a table, where `existing`, beside `others`."""
+    """Return the name that PostgreSQL chooses, given the names in use in the table, if it exists, and `others`."""
 
     def is_taken(name: str) -> bool:
         if existing and (existing.constraint(name) or any(index.name == name for index in existing.indexes)):
@@ -139,57 +139,60 @@ def _name_columns(added: AddedConstraint) -> Sequence[str]:
 
 
 def add_not_valid(context: StatementContext) -> str:
-    """The statement with each CHECK and foreign key added NOT VALID, and the statements that prove them later.
+    """Return the statement with each CHECK and foreign key NOT VALID, and the statements that validate them later.
 
-    Constraints written at a new column become commands of their own: only those can be NOT VALID.
+    Constraints of a new column become separate commands: only those can be NOT VALID.
     """
-    chosen_ones = [one for one in added_constraints(context) if _can_wait(context, one)]
-    names = constraint_names_by_location(context, chosen_ones)
+    deferred = [one for one in added_constraints(context) if _can_wait(context, one)]
+    names = constraint_names_by_location(context, deferred)
     commands = []
     for number, original in enumerate(alter_commands(context.node)):
-        here = [one for one in chosen_ones if one.command_number == number]
+        here = [one for one in deferred if one.command_number == number]
         if not here or here[0].column is not None:
             commands.append(strip_constraints(original, [one.constraint for one in here]))
         commands += [_as_not_valid(one, names[one.location]) for one in here]
     return join_lines(
         *cheap_commands(context, commands),
         LATER,
-        *(validate_constraint_sql(context.node.relation, names[one.location]) for one in chosen_ones),
+        *(validate_constraint_sql(context.node.relation, names[one.location]) for one in deferred),
     )
 
 
 def remaining_commands(context: StatementContext, handled: Iterable[AddedConstraint | int]) -> tuple[str, ...]:
-    """The statement without the commands (numbers, from 0) and constraints that a remedy sees to: see `quick`."""
+    """Return the statement without the commands (from 0) and constraints that a remedy handles.
+
+    See `cheap_commands` for expensive commands.
+    """
     numbers = {one for one in handled if isinstance(one, int)}
-    kept = []
+    commands = []
     for number, original in enumerate(alter_commands(context.node)):
         here = [one for one in handled if isinstance(one, AddedConstraint) and one.command_number == number]
         if number not in numbers and (not here or here[0].column is not None):
-            kept.append(strip_constraints(original, [one.constraint for one in here]))
-    return cheap_commands(context, kept)
+            commands.append(strip_constraints(original, [one.constraint for one in here]))
+    return cheap_commands(context, commands)
 
 
 def cheap_commands(
     context: StatementContext, commands: Iterable[Any], handled: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The statement with those of the commands that do not go through the table, if any, and a comment for each that
-    does: it has a finding of its own, and what that says is to be done, too.
+    """Return the statement with the commands that neither scan nor rewrite the table, if any.
 
-    New columns of names in `handled` are added in any case, without the constraints that would go through the table.
+    Each other command becomes a comment that points to its own finding, which must be resolved too. New columns named
+    in `handled` are always added, without the constraints that would scan the table.
     """
-    kept, notes = [], []
+    cheap, notes = [], []
     for one in commands:
         node = _alter_table_node(context.node.relation, [one], context.node)
         is_heavy = _is_heavy(context, node)
         if is_heavy:
-            notes.append(f"-- apart from this, as the finding on it says: {format_statement('alter_table_stmt', node)}")
+            notes.append(f"-- in addition, see the separate finding for: {format_statement('alter_table_stmt', node)}")
         column = get_definition(one).column_def
         if one.subtype == pb.AT_AddColumn and column.colname in handled:
             proven = [item.constraint for item in column.constraints if item.constraint.contype in _LABELS]
-            kept.append(strip_constraints(one, proven) if is_heavy else one)
+            cheap.append(strip_constraints(one, proven) if is_heavy else one)
         elif not is_heavy:
-            kept.append(one)
-    return (*notes, *([alter_table_sql(context.node.relation, *kept, like=context.node)] if kept else ()))
+            cheap.append(one)
+    return (*notes, *([alter_table_sql(context.node.relation, *cheap, like=context.node)] if cheap else ()))
 
 
 def _is_heavy(context: StatementContext, node: Any) -> bool:
@@ -203,16 +206,16 @@ def _can_wait(context: StatementContext, added: AddedConstraint) -> bool:
 
 
 def strip_constraints(original: Any, constraints: Iterable[Any]) -> Any:
-    """A command ADD COLUMN without some of the column's constraints."""
-    gone = list(constraints)
-    if not gone:
+    """Return an ADD COLUMN command without some of its constraints."""
+    removed = list(constraints)
+    if not removed:
         return original
     changed = pb.AlterTableCmd()
     changed.CopyFrom(original)
     column = get_definition(changed).column_def
-    kept = [item for item in get_definition(original).column_def.constraints if item.constraint not in gone]
+    remaining = [item for item in get_definition(original).column_def.constraints if item.constraint not in removed]
     del column.constraints[:]
-    column.constraints.extend(kept)
+    column.constraints.extend(remaining)
     return changed
 
 
@@ -228,7 +231,7 @@ def _as_not_valid(added: AddedConstraint, name: str) -> Any:
 
 
 def not_null_statements(context: StatementContext, column: str) -> tuple[str, ...]:
-    """The statements that make a column NOT NULL without reading the table under a strong lock, as texts and LATER."""
+    """Return statements, with LATER between them, that make a column NOT NULL without a scan under a strong lock."""
     relation = context.node.relation
     kind = pb.CONSTR_NOTNULL
     known = context.table(relation)
@@ -252,7 +255,7 @@ def not_null_statements(context: StatementContext, column: str) -> tuple[str, ..
 
 
 def set_not_null_sql(relation: Any, column: str) -> str:
-    """ALTER TABLE ... ALTER COLUMN ... SET NOT NULL."""
+    """Return ALTER TABLE ... ALTER COLUMN ... SET NOT NULL."""
     return alter_table_sql(relation, make_command(pb.AT_SetNotNull, column))
 
 
@@ -265,7 +268,7 @@ def _not_null_test(name: str, column: str) -> Any:
 
 
 def key_from_index(relation: Any, constraint: Any, columns: Sequence[str], name: str) -> tuple[str, str]:
-    """A unique index built CONCURRENTLY, and the key made of it: the statements."""
+    """Return the statements that build a unique index CONCURRENTLY and make it a key."""
     index = pb.IndexStmt(
         idxname=name,
         relation=relation,
@@ -298,7 +301,7 @@ def _index_column(name: str) -> Any:
 
 
 def attach_index_sql(parent: QualifiedName, part: QualifiedName) -> str:
-    """ALTER INDEX ... ATTACH PARTITION."""
+    """Return ALTER INDEX ... ATTACH PARTITION."""
     attached = pb.PartitionCmd(name=make_range_var(part))
     node = pb.AlterTableStmt(relation=make_range_var(parent), objtype=pb.OBJECT_INDEX)
     node.cmds.append(
@@ -308,5 +311,5 @@ def attach_index_sql(parent: QualifiedName, part: QualifiedName) -> str:
 
 
 def qualify_with_table_schema(context: StatementContext, name: str) -> QualifiedName:
-    """The name of an index or constraint of the table that a statement is about, with the table's schema."""
+    """Return the name of an index or constraint, qualified with the schema of the statement's table."""
     return QualifiedName(resolve_relation_name(context, context.node.relation).schema, name)

@@ -1,4 +1,4 @@
-"""What rules about building and dropping indexes share."""
+"""Helpers of the rules about building and dropping indexes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TARGETS = frozenset({"INDEX", "TABLE", "SCHEMA", "DATABASE"})
 
 
 def find_concurrently_position(statement: ParsedStatement) -> tuple[int, str]:
-    """Where CONCURRENTLY goes (a character of the rendered text), and the word with its space, in the same case.
+    """Return the position of CONCURRENTLY in the rendered text (from 0), and the word with a space in matching case.
 
-    It goes behind the word for what is built, built anew, or dropped.
+    It follows the keyword for the kind of object that is built, rebuilt or dropped.
     """
     word = next(word for word in statement_tokens(statement) if word.kind in _TARGETS)
     is_small = statement.rendered.text[word.start : word.end].islower()
@@ -31,25 +31,25 @@ def find_concurrently_position(statement: ParsedStatement) -> tuple[int, str]:
 
 
 def add_concurrently(statement: ParsedStatement, name: str = "") -> str:
-    """The statement with CONCURRENTLY, and with a name for its index where one is given."""
+    """Return the statement with CONCURRENTLY, and with `name` for its index if it is set."""
     position, word = find_concurrently_position(statement)
     position -= statement.offset
     return f"{statement.text[:position]}{f'{word} {name}'.rstrip()}{statement.text[position:]};"
 
 
 def concurrently_edit(statement: ParsedStatement) -> tuple[Edit, ...]:
-    """The change of the file that makes a statement CONCURRENTLY; none where that is not sure."""
+    """Return the file edit that adds CONCURRENTLY; empty if it is not certain to be correct."""
     return insert_text(statement, *find_concurrently_position(statement))
 
 
 def created_index_name(context: StatementContext) -> str:
-    """The name of the index that a CREATE INDEX builds: its own, or the one that PostgreSQL gives to it."""
+    """Return the name of the index that a CREATE INDEX builds: the written name, or the one that PostgreSQL chooses."""
     node = context.node
     return node.idxname or default_index_name(context, resolve_relation_name(context, node.relation), node)
 
 
 def default_index_name(context: StatementContext, table: QualifiedName, node: Any) -> str:
-    """The name that PostgreSQL gives to such an index of a table."""
+    """Return the name that PostgreSQL chooses for such an index of a table."""
     elements = [one.index_elem for one in (*node.index_params, *node.index_including_params)]
     columns = dedupe_column_names(one.name or column_result_name(one.expr) or "expr" for one in elements)
 
@@ -60,14 +60,15 @@ def default_index_name(context: StatementContext, table: QualifiedName, node: An
 
 
 def exists_on_every_partition(context: StatementContext) -> bool:
-    """Whether each partition has the index that a CREATE INDEX makes: PostgreSQL attaches those and builds none."""
+    """Whether every partition has the index of a CREATE INDEX: PostgreSQL attaches those and builds none."""
     parts = descendant_partitions(context, context.node.relation)
     return bool(parts) and all(any(_is_same_index(one, context.node) for one in part.indexes) for part in parts)
 
 
 def _is_same_index(index: Index, node: Any) -> bool:
-    """Whether PostgreSQL takes an index for the one that a CREATE INDEX makes, whatever its order; where it has more
-    to it than columns, it counts as not.
+    """Whether PostgreSQL accepts an existing index as the one that a CREATE INDEX would build, in any sort order.
+
+    False if the index has more than plain columns.
     """
     elements = [one.index_elem for one in node.index_params]
     is_plain = all(one.name and not one.opclass and not one.collation for one in elements)
@@ -86,14 +87,14 @@ def _is_same_index(index: Index, node: Any) -> bool:
 
 
 def build_per_partition(context: StatementContext) -> str:
-    """The statements that build the index of a partitioned table partition by partition."""
+    """Return statements that build the index of a partitioned table one partition at a time."""
     table = context.table(context.node.relation)
     name = created_index_name(context)
     whole = _copy_statement(context.node, context.node.relation, name)
     whole.relation.inh = False
     parts = list(_partition_index_statements(context, table, name)) if table else []
     if not parts:
-        parts = ["-- then, for each partition: CREATE INDEX CONCURRENTLY, and ALTER INDEX ... ATTACH PARTITION"]
+        parts = ["-- then, for each partition: CREATE INDEX CONCURRENTLY and ALTER INDEX ... ATTACH PARTITION"]
     return join_lines(format_statement("index_stmt", whole), *parts)
 
 
@@ -112,48 +113,48 @@ def _partition_index_statements(context: StatementContext, table: Table, index: 
 
 
 def _copy_statement(node: Any, relation: Any, name: str) -> Any:
-    made = pb.IndexStmt()
-    made.CopyFrom(node)
-    made.relation.CopyFrom(relation)
-    made.idxname, made.concurrent, made.if_not_exists = name, False, False
-    if made.access_method == "btree":
-        made.access_method = ""
-    return made
+    index = pb.IndexStmt()
+    index.CopyFrom(node)
+    index.relation.CopyFrom(relation)
+    index.idxname, index.concurrent, index.if_not_exists = name, False, False
+    if index.access_method == "btree":
+        index.access_method = ""
+    return index
 
 
 def drop_concurrently_sql(context: StatementContext, names: Iterable[QualifiedName]) -> str:
-    """DROP INDEX CONCURRENTLY for each of these, which takes one at a time."""
-    made = []
+    """Return one DROP INDEX CONCURRENTLY per index: the command drops only one at a time."""
+    statements = []
     for name in names:
         node = pb.DropStmt(remove_type=pb.OBJECT_INDEX, behavior=pb.DROP_RESTRICT, concurrent=True)
         node.missing_ok = context.node.missing_ok
         node.objects.append(_object_node(name))
-        made.append(format_statement("drop_stmt", node))
-    return join_lines(*made)
+        statements.append(format_statement("drop_stmt", node))
+    return join_lines(*statements)
 
 
 def _object_node(name: QualifiedName) -> Any:
-    shown = make_range_var(name)
-    parts = [part for part in (shown.schemaname, shown.relname) if part]
+    range_var = make_range_var(name)
+    parts = [part for part in (range_var.schemaname, range_var.relname) if part]
     return pb.Node(list=pb.List(items=[pb.Node(string=pb.String(sval=part)) for part in parts]))
 
 
 def insert_text(statement: ParsedStatement, position: int, text: str) -> tuple[Edit, ...]:
-    """Puts text into a statement behind the character before `position` (of the rendered text, from 0).
+    """Return the edit that inserts text into a statement at `position` (a character of the rendered text, from 0).
 
-    None where the file has another text for the statement: a template made it, and a change would not be sure.
+    Empty if the file has different text for the statement, because a template renders it: the edit might be wrong.
     """
     rendered = statement.rendered
     file = rendered.source.file
     begin = _file_offset(file.text, SourceLocation(rendered=rendered, offset=statement.offset))
-    behind = _file_offset(file.text, SourceLocation(rendered=rendered, offset=position - 1)) + 1
-    if file.text[begin:behind] != rendered.text[statement.offset : position]:
+    end = _file_offset(file.text, SourceLocation(rendered=rendered, offset=position - 1)) + 1
+    if file.text[begin:end] != rendered.text[statement.offset : position]:
         return ()
-    return (Edit(path=file.path, start=behind, end=behind, text=text),)
+    return (Edit(path=file.path, start=end, end=end, text=text),)
 
 
 def _file_offset(text: str, location: SourceLocation) -> int:
-    """The character of a file (from 0) that a place is at."""
+    """Return the offset of a location in its file, in characters."""
     span = location.span
     begin = 0
     for _ in range(span.line - 1):

@@ -1,4 +1,4 @@
-"""How a partition is made beside a partitioned table that goes on being used, and what spares its default partition."""
+"""SQL that creates a partition while its table is in use, without a locked scan of the default partition."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from confiture.sql.catalog.tables import format_partition_bound
 from confiture.sql.parse_tree import format_expression, format_statement, pb, quote_identifier
 from confiture.sql.proofs import key_column
 
-NO_LONGER_NEEDED = "can go later: then the bound says the same"
+NO_LONGER_NEEDED = "can be dropped later: the partition bound then implies it"
 _EVERYTHING = 2**31 - 1
-"""INCLUDING ALL, as the tree has it."""
+"""INCLUDING ALL in the parse tree."""
 
 
 def is_create_partition(context: StatementContext, node: Any) -> bool:
-    """Whether a CREATE TABLE (a CreateStmt of the tree) makes a partition."""
+    """Whether a CREATE TABLE (a CreateStmt node) creates a partition."""
     is_there = node.if_not_exists and context.relation(node.relation) is not None
     return bool(node.HasField("partbound")) and not is_there
 
 
 def default_without_check(context: StatementContext, whole: Any) -> Table | None:
-    """The default partition of a partitioned table that is read for rows of a new partition; None where there is none,
-    or a CHECK of its may leave them out.
+    """Return the default partition that PostgreSQL scans for rows of a new partition.
+
+    None if there is none, or if one of its CHECK constraints may exclude such rows.
     """
     parent = context.table(whole)
     for child in context.catalog.partitions(parent.name) if parent else ():
@@ -40,12 +41,13 @@ def default_without_check(context: StatementContext, whole: Any) -> Table | None
 
 
 def create_and_attach(context: StatementContext) -> tuple[str, ...]:
-    """CREATE TABLE and ATTACH PARTITION instead of a CREATE TABLE ... PARTITION OF; nothing where that says more of
-    columns than LIKE can.
+    """Return CREATE TABLE and ATTACH PARTITION to use instead of CREATE TABLE ... PARTITION OF.
+
+    Empty if the statement defines columns in a way that LIKE cannot express.
     """
     node = context.node
     is_plain = all(one.WhichOneof("node") == "constraint" for one in node.table_elts)
-    if not is_plain or (node.access_method and node.options):  # what is written of both together does not parse
+    if not is_plain or (node.access_method and node.options):  # the formatter writes both together as invalid SQL
         return ()
     parent = node.inh_relations[0].range_var
     table = pb.CreateStmt()
@@ -55,22 +57,22 @@ def create_and_attach(context: StatementContext) -> tuple[str, ...]:
     del table.table_elts[:]
     table.table_elts.append(pb.Node(table_like_clause=pb.TableLikeClause(relation=parent, options=_EVERYTHING)))
     table.table_elts.extend(node.table_elts)
-    made = format_statement("create_stmt", table)
+    created = format_statement("create_stmt", table)
     if _can_have_identity(context, parent):
-        made = made.replace("INCLUDING ALL", "INCLUDING ALL EXCLUDING IDENTITY", 1)
+        created = created.replace("INCLUDING ALL", "INCLUDING ALL EXCLUDING IDENTITY", 1)
     whole, part = (qualified_name(resolve_relation_name(context, one)) for one in (parent, node.relation))
-    return made, f"ALTER TABLE {whole} ATTACH PARTITION {part} {format_partition_bound(node.partbound)}"
+    return created, f"ALTER TABLE {whole} ATTACH PARTITION {part} {format_partition_bound(node.partbound)}"
 
 
 def _can_have_identity(context: StatementContext, parent: Any) -> bool:
-    """Since PostgreSQL 17 nothing that has an identity column of its own can be attached."""
+    """Whether the partition might get an identity column: PostgreSQL 17 and later cannot attach a table with one."""
     table = context.table(parent)
     return table is None or any(column.identity for column in table.columns)
 
 
 def with_default_check(context: StatementContext, default: Table, bound: Any, *then: str) -> str | None:
-    """The statements that make a new partition, between those that prove that the default partition has none of its
-    rows; None where we cannot write that condition.
+    """Return the statements that create a partition, after statements that prove the default partition has none of its
+    rows; None if the condition of the bound cannot be written.
     """
     parent = context.catalog.tables.get(default.parents[0])
     condition = bound_condition(parent.partition_key if parent else None, bound)
@@ -82,14 +84,14 @@ def with_default_check(context: StatementContext, default: Table, bound: Any, *t
         f"{altered} ADD CONSTRAINT {quote_identifier(name)} CHECK (NOT ({condition})) NOT VALID",
         LATER,
         validate_constraint_sql(make_range_var(default.name), name),
-        "-- and then:",
+        "-- then:",
         *then,
         f"-- {quote_identifier(name)} {NO_LONGER_NEEDED}",
     )
 
 
 def bound_condition(key: str | None, bound: Any) -> str | None:
-    """What the rows of a bound have in common, for a key of one column and a bound by list or range."""
+    """Return the condition for rows within a bound, for a single-column key and a list or range bound; else None."""
     name = key_column(key)
     if name is None or bound.is_default:
         return None

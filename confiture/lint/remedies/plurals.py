@@ -1,4 +1,4 @@
-"""Singular and plural of words that tables are called by. Words that are not listed may be either."""
+"""Singular and plural of common table names. Words that are not listed may be either."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _SINGULARS = {plural: word for word, plural in _PLURALS.items()}
 
 
 def to_plural(word: str) -> str | None:
-    """The plural of a word that is surely in the singular."""
+    """Return the plural of a word that is known to be singular; None for other words."""
     return _PLURALS.get(word)
 
 
 def to_singular(word: str) -> str | None:
-    """The singular of a word that is surely in the plural."""
+    """Return the singular of a word that is known to be plural; None for other words."""
     return _SINGULARS.get(word)

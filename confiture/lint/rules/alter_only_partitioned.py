@@ -1,4 +1,4 @@
-"""ALTER TABLE ONLY of a table with partitions, or with tables that inherit, where PostgreSQL wants all of them."""
+"""ALTER TABLE ONLY on a table whose partitions or child tables PostgreSQL requires to change too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=places[one.command_number],
             relation=context.name(context.node.relation),
-            message=f"{context.name(context.node.relation)} cannot have {one.action} without {_children_text(table)}",
+            message=f"ALTER TABLE ONLY {context.name(context.node.relation)} cannot {one.action} without"
+            f" {_children_text(table)}",
             effect=f"The statement fails ({one.sqlstate}).",
         )
 
@@ -37,12 +38,12 @@ def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
         yield Violation(
             location=context.location,
             relation=str(table.name),
-            message=f"{table.name} cannot have another name for {node.subname} without {_children_text(table)}",
+            message=f"ALTER TABLE ONLY {table.name} cannot rename {node.subname} without {_children_text(table)}",
         )
 
 
 def _children_text(table: Table | None) -> str:
-    return "its partitions" if table and table.kind is TableKind.PARTITIONED else "the tables that inherit from it"
+    return "its partitions" if table and table.kind is TableKind.PARTITIONED else "its child tables"
 
 
 _BEFORE = (
@@ -55,10 +56,10 @@ RULE = StatementRule(
     aliases=("only_on_parent",),
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="ALTER TABLE ONLY of what the partitions must have as well",
+    summary="ALTER TABLE ONLY skips partitions or child tables that must change too",
     impact="The statement fails (42P16).",
-    fix_hint="leave out ONLY: then the partitions change along, and lint says what that locks and reads; or change the"
-    " partitions first, one by one, where the parent takes over what they have",
+    fix_hint="remove ONLY, so that the partitions change too and lint reports what that locks and scans; or, if the"
+    " parent adopts what its partitions already have, change the partitions first, one by one",
     kinds=frozenset({"alter_table_stmt", "rename_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="42P16"),

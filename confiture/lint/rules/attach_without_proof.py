@@ -1,4 +1,4 @@
-"""ATTACH PARTITION of a table whose rows no CHECK proves to fit, and new partitions beside an unproven DEFAULT."""
+"""ATTACH PARTITION without a CHECK that proves the bound, and new partitions next to an unproven DEFAULT."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 def _check_create_partition(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if is_create_partition(context, node) and not node.partbound.is_default:
-        made = create_and_attach(context)
+        statements = create_and_attach(context)
         yield from _check_default_partition(
             context,
             node.inh_relations[0].range_var,
             node.relation,
             node.partbound,
-            made,
+            statements,
             effect=_PARTITIONED_TABLE_IMPACT,
         )
 
@@ -71,10 +71,11 @@ def _check_attached_table(context: StatementContext, partition: Any) -> Iterator
         location=context.statement.location_at(partition.name.location),
         relation=name,
         severity=None if child else "warning",
-        message=f"{name} is read from end to end while it is locked: no valid CHECK "
-        + ("proves that its rows fit" if child else "is known that proves its rows to fit"),
+        message=f"ATTACH PARTITION scans all of {name} under its lock: no valid CHECK "
+        + ("proves that its rows fit" if child else "is known to prove that its rows fit"),
         remedy=_remedy(context, partition, key),
-        hint="only a table that is empty attaches at once to a partitioned table by hash: attach it before it is filled"
+        hint="attach the table before filling it: only an empty table attaches without a scan to a hash partitioned"
+        " table"
         if partition.bound.strategy == "h"
         else None,
     )
@@ -88,15 +89,15 @@ def _check_default_partition(
         yield Violation(
             location=context.statement.location_at(part.location),
             relation=str(default.name),
-            message=f"{default.name} is read while it is locked: rows of the new partition may be in it",
+            message=f"{default.name} is scanned under its lock, because it may contain rows of the new partition",
             effect=effect,
-            hint="first give the default partition a CHECK that leaves out the new bound, and VALIDATE it",
+            hint="first add a CHECK that excludes the new bound to the default partition, and VALIDATE it",
             remedy=with_default_check(context, default, bound, *next_action) if next_action else None,
         )
 
 
 def _remedy(context: StatementContext, partition: Any, key: str | None) -> str | None:
-    """A CHECK of the bound, proven before the partition is attached."""
+    """Return SQL that adds and validates a CHECK of the bound before it attaches the partition."""
     condition = bound_condition(key, partition.bound)
     if condition is None:
         return None
@@ -106,15 +107,15 @@ def _remedy(context: StatementContext, partition: Any, key: str | None) -> str |
         f"ALTER TABLE {qualified_name(table)} ADD CONSTRAINT {quote_identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
         validate_constraint_sql(partition.name, name),
-        "-- and then:",
+        "-- then:",
         context.statement.text,
         f"-- {quote_identifier(name)} {NO_LONGER_NEEDED}",
     )
 
 
-_DEFAULT_PARTITION_IMPACT = "Nobody can read or write the default partition until it was read (ACCESS EXCLUSIVE lock)."
+_DEFAULT_PARTITION_IMPACT = "All reads and writes of the default partition wait for its scan (ACCESS EXCLUSIVE lock)."
 _PARTITIONED_TABLE_IMPACT = (
-    "Nobody can read or write the partitioned table, with all its partitions, until the default partition was read"
+    "All reads and writes of the partitioned table and its partitions wait for the scan of the default partition"
     " (ACCESS EXCLUSIVE lock)."
 )
 _BEFORE = (
@@ -129,9 +130,9 @@ RULE = StatementRule(
     name="attach_without_proof",
     group=Group.LOCKS,
     severity="error",
-    summary="ATTACH PARTITION of a table that no CHECK proves to fit",
-    impact="The new partition is read from end to end while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    fix_hint="give the table a CHECK of the bound, NOT VALID, validate it, then attach: that reads nothing",
+    summary="A table is attached as a partition without a CHECK that matches the bound",
+    impact="All reads and writes of the new partition wait until it is completely scanned (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a CHECK of the bound NOT VALID, validate it, then attach the table: ATTACH then scans nothing",
     kinds=frozenset({"alter_table_stmt", "create_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(scans=("w_events_2025",)),

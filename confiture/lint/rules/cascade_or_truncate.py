@@ -1,4 +1,4 @@
-"""CASCADE, which drops what the statement does not name, and TRUNCATE."""
+"""CASCADE, which drops objects that the statement does not name, and TRUNCATE."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from confiture.sql.parse_tree import alter_commands, format_statement, pb, quote
 from confiture.sql.tokens import command_offsets, statement_tokens
 
 _TRUNCATE_IMPACT = (
-    "The table is empty at once for everybody, also for transactions that began before, and nobody can read or write "
-    "it until the migration commits (ACCESS EXCLUSIVE)."
+    "Every session sees an empty table at once, even transactions that began before, and all reads and writes wait "
+    "until the migration commits (ACCESS EXCLUSIVE lock)."
 )
-_TRUNCATE_HINT = "delete in batches by key ranges, each committed by itself, and keep a backup"
-_FILLED_HINT = "change the rows that differ with INSERT ... ON CONFLICT and DELETE: readers see the old ones meanwhile"
+_TRUNCATE_HINT = "delete in batches by key range, each in its own transaction, and keep a backup"
+_REFILL_HINT = "change only the rows that differ, with INSERT ... ON CONFLICT and DELETE: readers keep seeing old rows"
 _TABLE_OBJECT_TYPES = frozenset({pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE})
-"""Nothing depends on these."""
+"""No other objects depend on these."""
 _DROP_COMMANDS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 
 
@@ -39,7 +39,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         case _ if context.node.behavior == pb.DROP_CASCADE:
             yield Violation(
                 location=_cascade_location(context),
-                message="CASCADE drops what others have built on these objects as well",
+                message="CASCADE also drops every object that depends on these",
             )
 
 
@@ -51,19 +51,19 @@ def _check_drop_cascade(context: StatementContext) -> Iterator[Violation]:
     if not named:
         return
     is_relation = node.remove_type in RELATIONS
-    known = dict(one for name in named for one in _find_dependents(context.catalog, name)) if is_relation else {}
+    drops = dict(one for name in named for one in _find_dependents(context.catalog, name)) if is_relation else {}
     yield Violation(
         location=_cascade_location(context),
         relation=str(named[0]),
         message=_cascade_message(
-            f"{_object_kind(node)} {join_and_truncate([str(name) for name in named])}", list(known)
+            f"{_object_kind(node)} {join_and_truncate([str(name) for name in named])}", list(drops)
         ),
-        remedy=_strip_cascade(context, list(known.values())) if len(node.objects) == 1 else None,
+        remedy=_strip_cascade(context, list(drops.values())) if len(node.objects) == 1 else None,
     )
 
 
 def _cascade_location(context: StatementContext) -> SourceLocation:
-    """Where the statement says CASCADE, which is its last word."""
+    """Return the location of CASCADE, the last word of the statement."""
     words = statement_tokens(context.statement)
     return SourceLocation(rendered=context.statement.rendered, offset=words[-1].start) if words else context.location
 
@@ -77,27 +77,28 @@ def _check_alter_cascade(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation):
         return
-    called = context.name(node.relation)
+    table_name = context.name(node.relation)
     for number, command in enumerate(alter_commands(node)):
         if command.behavior == pb.DROP_CASCADE and command.subtype in _DROP_COMMANDS:
             what = "column" if command.subtype == pb.AT_DropColumn else "constraint"
             yield Violation(
                 location=command_offsets(context.statement)[number],
-                relation=called,
-                message=_cascade_message(f"{what} {command.name} of {called}", []),
+                relation=table_name,
+                message=_cascade_message(f"{what} {command.name} of {table_name}", []),
             )
 
 
 def _cascade_message(target: str, dependents: list[str]) -> str:
     if not dependents:
-        return f"CASCADE drops all that depends on {target}, whatever that is where this runs"
+        return f"CASCADE drops every object that depends on {target} in the target database"
     return (
-        f"CASCADE drops all that depends on {target}: {', '.join(dependents)}, and what else there is where this runs"
+        f"CASCADE drops every object that depends on {target}: {', '.join(dependents)}, and any other in the target"
+        " database"
     )
 
 
 def _find_dependents(catalog: Catalog, name: QualifiedName) -> Iterator[tuple[str, str]]:
-    """What the catalog knows to depend on a relation, in words, and the SQL that drops it; the outermost first."""
+    """Return the known dependents of a relation, outermost first: a description, and the SQL that drops it."""
     for view in catalog.views.values():
         if name in view.relations and name != view.name:
             yield from _find_dependents(catalog, view.name)
@@ -123,17 +124,19 @@ def _check_truncate(context: StatementContext) -> Iterator[Violation]:
         range_var = one.range_var
         if has_no_users(context, range_var):
             continue
-        called = context.name(range_var)
-        more = ", and every table with a foreign key to it" if node.behavior == pb.DROP_CASCADE else ""
-        filled = any(context.name(later.node.relation) == called for later in context.later_of_kind("insert_stmt"))
+        table_name = context.name(range_var)
+        more = " and every table with a foreign key to it" if node.behavior == pb.DROP_CASCADE else ""
+        is_refilled = any(
+            context.name(later.node.relation) == table_name for later in context.later_of_kind("insert_stmt")
+        )
         yield Violation(
             location=context.statement.location_at(range_var.location),
-            relation=called,
-            message=f"TRUNCATE empties {called}{more}",
+            relation=table_name,
+            message=f"TRUNCATE empties {table_name}{more}",
             effect=_TRUNCATE_IMPACT,
-            hint=_FILLED_HINT if filled else _TRUNCATE_HINT,
-            severity="warning" if filled else None,
-            remedy=None if filled else _delete_batch_sql(context, range_var),
+            hint=_REFILL_HINT if is_refilled else _TRUNCATE_HINT,
+            severity="warning" if is_refilled else None,
+            remedy=None if is_refilled else _delete_batch_sql(context, range_var),
         )
 
 
@@ -152,10 +155,10 @@ RULE = StatementRule(
     name="cascade_or_truncate",
     group=Group.DATA,
     severity="error",
-    summary="CASCADE, which drops what the statement does not name, and TRUNCATE",
-    impact="What goes is decided where the migration runs, not where it was reviewed: views, foreign keys and triggers "
-    "that nobody named are gone, each under an ACCESS EXCLUSIVE lock.",
-    fix_hint="drop what depends on it by name first; without CASCADE, PostgreSQL lists what is left",
+    summary="CASCADE drops objects that the statement does not name, or TRUNCATE empties a table",
+    impact="What is dropped depends on the target database, not on the reviewed migration: views, foreign keys and"
+    " triggers that the migration does not name are lost, each under an ACCESS EXCLUSIVE lock.",
+    fix_hint="first drop dependent objects by name; without CASCADE, PostgreSQL lists the remaining ones",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "truncate_stmt", "drop_owned_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

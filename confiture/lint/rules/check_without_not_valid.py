@@ -1,4 +1,4 @@
-"""ADD CHECK without NOT VALID on a table that others use."""
+"""ADD CHECK without NOT VALID on a table in use."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=addition.location,
             relation=table,
-            message=f"the new CHECK is held against all rows of {table}, which nobody can read or write meanwhile",
+            message=f"the new CHECK is verified against all rows of {table}, which blocks reads and writes meanwhile",
             remedy=add_not_valid(context),
             hint=_NEW_COLUMN_HINT if addition.column is not None else None,
         )
 
 
 _NEW_COLUMN_HINT = (
-    "a CHECK at a new column reads the whole table, too, default or not: add the column first, then the constraint"
-    " NOT VALID, and VALIDATE it in a later migration"
+    "add the column first, then the constraint NOT VALID, and VALIDATE it in a later migration: a CHECK on a new column"
+    " scans the whole table, with or without a default"
 )
 
 RULE = StatementRule(
@@ -47,8 +47,8 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A CHECK constraint is added without NOT VALID",
-    impact="Every query of the table waits until all of its rows are checked (ACCESS EXCLUSIVE lock).",
-    fix_hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
+    impact="All reads and writes of the table wait until every row is checked (ACCESS EXCLUSIVE lock).",
+    fix_hint="add it NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

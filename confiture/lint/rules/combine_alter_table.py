@@ -1,4 +1,4 @@
-"""Several ALTER TABLE that each go through the whole table, where one would do."""
+"""Several ALTER TABLE statements that each scan or rewrite the whole table, where one is enough."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _COMBINABLE_COMMANDS = frozenset(
         pb.AT_SetExpression,
     }
 )
-"""Commands that share one pass over the table with others of their statement."""
+"""Commands that share one pass over the table with other commands of the same statement."""
 _SEPARATE_CONSTRAINTS = (pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY, pb.CONSTR_EXCLUSION)
-"""Constraints that are proven, or indexes that are built, each by a pass of its own."""
+"""Constraints that each need a separate pass, to be proven or to build an index."""
 _DML_KINDS = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "do_stmt", "call_stmt", "copy_stmt")
 
 
@@ -42,19 +42,19 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             or resolve_relation_name(earlier, earlier.node.relation) != table
         ):
             continue
-        alike = earlier.node.relation.inh == node.relation.inh
-        if alike and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
+        has_same_scope = earlier.node.relation.inh == node.relation.inh
+        if has_same_scope and _has_combinable_pass(earlier) and not _is_dependent(node, earlier.node):
             yield Violation(
                 location=context.location,
                 relation=str(table),
-                message=f"all of {table} is read once more, after `{shorten_sql(earlier.statement.text)}`",
+                message=f"{table} is scanned again after `{shorten_sql(earlier.statement.text)}`",
                 remedy=_combined_sql(earlier, context),
             )
         return
 
 
 def _has_combinable_pass(context: StatementContext) -> bool:
-    """Whether the statement reads or writes all of its table, by commands that could share the pass."""
+    """Whether the statement scans or rewrites all of its table, by commands that could share the pass."""
     table = resolve_relation_name(context, context.node.relation)
     if table not in context.effects.scans | context.effects.rewrites:
         return False
@@ -63,7 +63,7 @@ def _has_combinable_pass(context: StatementContext) -> bool:
 
 
 def _can_combine(context: StatementContext, command: Any) -> bool | None:
-    """Whether a command shares its pass over the table with others, None where it makes none."""
+    """Return whether a command shares its pass over the table with others; None if it needs no pass."""
     if command.subtype in _COMBINABLE_COMMANDS:
         return True
     if command.subtype == pb.AT_AddConstraint:
@@ -79,8 +79,9 @@ def _can_combine(context: StatementContext, command: Any) -> bool | None:
 
 
 def _is_dependent(node: Any, earlier: Any) -> bool:
-    """Whether a statement drops, or gives another type to, what an earlier one names: in one statement PostgreSQL would
-    do that first.
+    """Whether a statement drops or retypes something that an earlier statement names.
+
+    In a combined statement, PostgreSQL would do that first.
     """
     first = list(alter_commands(earlier))
     added = {get_definition(one).column_def.colname for one in first if one.subtype == pb.AT_AddColumn}
@@ -110,9 +111,9 @@ RULE = StatementRule(
     aliases=("merge_alters",),
     group=Group.TRANSACTIONS,
     severity="warning",
-    summary="Several ALTER TABLE that each go through the whole table",
-    impact="Each statement reads or writes the whole table by itself, and the locks are held for all of them together.",
-    fix_hint="write them as one ALTER TABLE with several commands: PostgreSQL then goes through the table once",
+    summary="Several ALTER TABLE statements each scan or rewrite the whole table",
+    impact="Each statement makes its own pass over the table, and the locks are held for all of them.",
+    fix_hint="combine them into one ALTER TABLE with several commands: PostgreSQL then makes a single pass",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     bad=Example(

@@ -36,16 +36,16 @@ def _check_create_index(context: StatementContext) -> Iterable[Violation]:
 
 def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
     schema, name = schema_and_name(context.node.objects[0].list.items)
-    found = context.catalog.find_index(schema, name)
-    if found and isinstance(found[0], Table) and found[0].kind is TableKind.PARTITIONED:
+    match = context.catalog.find_index(schema, name)
+    if match and isinstance(match[0], Table) and match[0].kind is TableKind.PARTITIONED:
         plain = pb.DropStmt()
         plain.CopyFrom(context.node)
         plain.concurrent = False
         yield Violation(
             location=context.location,
-            relation=str(found[0].name),
-            message=f"{found[0].name} is partitioned: its index {name} cannot be dropped CONCURRENTLY",
-            hint="drop it without CONCURRENTLY, in a migration of its own: all partitions are locked for a moment",
+            relation=str(match[0].name),
+            message=f"{match[0].name} is partitioned: its index {name} cannot be dropped CONCURRENTLY",
+            hint="drop it without CONCURRENTLY, in a separate migration: all partitions are locked for a moment",
             remedy=join_lines(format_statement("drop_stmt", plain)),
         )
 
@@ -54,9 +54,9 @@ RULE = StatementRule(
     name="concurrently_on_partitioned",
     group=Group.INDEXES,
     severity="error",
-    summary="CREATE or DROP INDEX CONCURRENTLY on a partitioned table",
-    impact="The statement fails (0A000), and what the migration committed before it stays.",
-    fix_hint="create it ON ONLY the partitioned table, build it CONCURRENTLY for each partition, and ATTACH those",
+    summary="CREATE or DROP INDEX CONCURRENTLY is used on a partitioned table",
+    impact="The statement fails (0A000); what the migration committed before it is not rolled back.",
+    fix_hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
     kinds=frozenset({"index_stmt", "drop_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="0A000"),

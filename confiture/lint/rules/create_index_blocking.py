@@ -1,4 +1,4 @@
-"""CREATE INDEX without CONCURRENTLY on a table that others use."""
+"""CREATE INDEX without CONCURRENTLY on a table in use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_existing_index(context: StatementContext) -> bool:
-    """Whether IF NOT EXISTS finds an index, so that none is built."""
+    """Whether IF NOT EXISTS finds an index, so that nothing is built."""
     node = context.node
     schema = node.relation.schemaname or None
     return bool(node.if_not_exists and node.idxname and context.catalog.find_index(schema, node.idxname))
@@ -56,12 +56,16 @@ def _partitioned_table_violation(context: StatementContext) -> Violation:
         relation=table,
         message=f"{table} and its partitions cannot be written to until the indexes of all partitions are built",
         remedy=build_per_partition(context),
-        hint="create it ON ONLY the partitioned table, build it CONCURRENTLY for each partition, and ATTACH those",
+        hint="create it ON ONLY the partitioned table, build an index CONCURRENTLY on each partition, and ATTACH each",
     )
 
 
 def _edits(context: StatementContext) -> tuple[Edit, ...]:
-    """CONCURRENTLY, where the relation is known to be one that takes it, and a broken build can be found by name."""
+    """Return the edit that inserts CONCURRENTLY.
+
+    Empty if the relation is unknown, since it may not support CONCURRENTLY, or if the index has no name by which a
+    failed build could be found.
+    """
     if not context.node.idxname or context.relation(context.node.relation) is None:
         return ()
     return concurrently_edit(context.statement)
@@ -73,10 +77,10 @@ RULE = StatementRule(
     name="create_index_blocking",
     group=Group.INDEXES,
     severity="error",
-    summary="CREATE INDEX without CONCURRENTLY",
+    summary="CREATE INDEX runs without CONCURRENTLY",
     impact="Every INSERT, UPDATE and DELETE on the table waits until the whole index is built (SHARE lock).",
-    fix_hint="build it CONCURRENTLY: Confiture runs that statement outside of the transaction and checks"
-    " the index after",
+    fix_hint="build it CONCURRENTLY: Confiture runs the statement outside the transaction and checks the index"
+    " afterwards",
     kinds=frozenset({"index_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}),

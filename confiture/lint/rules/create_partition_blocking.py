@@ -1,4 +1,4 @@
-"""CREATE TABLE ... PARTITION OF a table that others use."""
+"""CREATE TABLE ... PARTITION OF a table in use."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     yield Violation(
         location=context.statement.location_at(whole.location),
         relation=parent,
-        message=f"nobody can read or write {parent}, with all its partitions, while {node.relation.relname} is made,"
-        " and until this commits",
+        message=f"{parent} and its partitions cannot be read or written from the creation of {node.relation.relname}"
+        " until the migration commits",
         remedy=None if is_foreign else _remedy(context),
     )
 
 
 def _remedy(context: StatementContext) -> str | None:
-    node, made = context.node, create_and_attach(context)
+    node, statements = context.node, create_and_attach(context)
     default = None if node.partbound.is_default else default_without_check(context, node.inh_relations[0].range_var)
-    if not made:
+    if not statements:
         return None
-    return with_default_check(context, default, node.partbound, *made) if default else join_lines(*made)
+    return with_default_check(context, default, node.partbound, *statements) if default else join_lines(*statements)
 
 
 _BEFORE = (
@@ -52,11 +52,11 @@ RULE = StatementRule(
     name="create_partition_blocking",
     group=Group.LOCKS,
     severity="warning",
-    summary="CREATE TABLE ... PARTITION OF a table in use",
-    impact="All queries of the partitioned table wait, first for those that run now, then until this commits "
-    "(ACCESS EXCLUSIVE lock).",
-    fix_hint="make a table LIKE the partitioned one, and ATTACH it: reads and writes go on beside that (SHARE UPDATE "
-    "EXCLUSIVE lock)",
+    summary="CREATE TABLE ... PARTITION OF locks a partitioned table in use",
+    impact="All reads and writes of the partitioned table wait: first behind the queries that are running, then until"
+    " the migration commits (ACCESS EXCLUSIVE lock).",
+    fix_hint="create a table LIKE the partitioned one and ATTACH it: that blocks neither reads nor writes (SHARE"
+    " UPDATE EXCLUSIVE lock)",
     kinds=frozenset({"create_stmt", "create_foreign_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),

@@ -26,27 +26,27 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=context.location,
             relation=parent,
-            message=f"nobody can read or write {parent}, with all its partitions, until {child} is detached",
+            message=f"{parent} and its partitions cannot be read or written until {child} is detached",
             remedy=None if default else _detach_concurrently_sql(node, partition),
-            hint=f"with the default partition {default.name} there is no CONCURRENTLY: detach it in a migration of its "
-            "own, with a short lock_timeout and retries"
+            hint=f"detach it in a separate migration with a short lock_timeout and retries: the default partition "
+            f"{default.name} rules out CONCURRENTLY"
             if default
             else None,
         )
 
 
 def _find_default_partition(context: StatementContext) -> Table | None:
-    """Beside a default partition, PostgreSQL refuses CONCURRENTLY (55000)."""
+    """Return the default partition, with which PostgreSQL rejects CONCURRENTLY (55000)."""
     table = context.table(context.node.relation)
     children = context.catalog.partitions(table.name) if table else ()
     return next((child for child in children if (child.partition_bound or "").upper() == "DEFAULT"), None)
 
 
 def _detach_concurrently_sql(node: Any, partition: Any) -> str:
-    wanted = pb.PartitionCmd(name=partition.name, concurrent=True)
+    command = pb.PartitionCmd(name=partition.name, concurrent=True)
     return (
         alter_table_sql(
-            node.relation, make_command(pb.AT_DetachPartition, definition={"partition_cmd": wanted}), like=node
+            node.relation, make_command(pb.AT_DetachPartition, definition={"partition_cmd": command}), like=node
         )
         + ";"
     )
@@ -62,10 +62,10 @@ RULE = StatementRule(
     name="detach_blocking",
     group=Group.LOCKS,
     severity="warning",
-    summary="DETACH PARTITION without CONCURRENTLY",
-    impact="All queries of the partitioned table wait, first for those that run now, then until this commits "
-    "(ACCESS EXCLUSIVE lock on both tables).",
-    fix_hint="detach it CONCURRENTLY, as a statement of its own outside of transactions",
+    summary="DETACH PARTITION runs without CONCURRENTLY",
+    impact="All reads and writes of the partitioned table wait: first behind the queries that are running, then until"
+    " the migration commits (ACCESS EXCLUSIVE lock on both tables).",
+    fix_hint="detach it CONCURRENTLY, as a separate statement outside any transaction",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_events": LockMode.ACCESS_EXCLUSIVE}),

@@ -1,4 +1,4 @@
-"""Columns whose type runs out, or loses something."""
+"""Columns whose type can overflow or lose information."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from confiture.models.settings import Severity
 
 _KINDS_OPTION = "kinds"
 _MIN_COLUMNS_FOR_SUMMARY = 20
-"""Columns up to which each is told. What more have is how the schema is written, and told once."""
+"""Up to this many columns are reported one by one. More share a habit of the schema, which is reported once."""
 
 
 @record(frozen=True, kw_only=True, slots=True)
 class _Weakness:
-    """What is wrong with a type. `problem` completes "the column ..."."""
+    """The problem of a type. `problem` completes "the column ..."."""
 
     severity: Severity
     problem: str
@@ -34,51 +34,53 @@ _WEAKNESSES = {
     "integer_key": _Weakness(
         severity="warning",
         problem="takes its {type} values from a sequence",
-        impact="Once the sequence passes {most}, each INSERT fails; widening the column then rewrites the whole table "
-        "under an ACCESS EXCLUSIVE lock, and each table that refers to it.",
-        fix_hint="make it bigint while the table is small",
+        impact="Once the sequence passes {most}, every INSERT fails; widening the column then rewrites the whole table"
+        " and every table that references it, under ACCESS EXCLUSIVE locks.",
+        fix_hint="change it to bigint while the table is small",
     ),
     "money": _Weakness(
         severity="warning",
         problem="is of type money",
-        impact="What a stored value reads as depends on lc_monetary of the server: another locale shows other amounts.",
+        impact="How a stored value is displayed depends on lc_monetary: another locale shows other amounts.",
         fix_hint="use numeric with a scale, and a column for the currency",
     ),
     "timetz": _Weakness(
         severity="warning",
         problem="is a time of day with a time zone",
-        impact="Without a date nobody knows whether summer time holds, so the same value means different instants.",
-        fix_hint="use timestamptz for an instant, time for a time of day",
+        impact="Without a date, it is unknown whether daylight saving time applies: one value can mean different"
+        " instants.",
+        fix_hint="use timestamptz for an instant and time for a time of day",
     ),
     "char": _Weakness(
         severity="info",
         problem="is of type {type}",
-        impact="PostgreSQL pads each value with blanks up to the length, which take room and come back with it.",
-        fix_hint="use text, with CHECK (length(...) = ...) where the length matters",
+        impact="PostgreSQL pads each value with blanks to the full length; they take up space and are returned with"
+        " it.",
+        fix_hint="use text, with CHECK (length(...) = ...) if the length matters",
     ),
     "timestamp": _Weakness(
         severity="info",
         problem="is a timestamp without time zone",
-        impact="The value names no instant: each session reads and compares it in a time zone of its own.",
+        impact="The value does not identify an instant: each session interprets it in its own time zone.",
         fix_hint="use timestamptz, which takes the same 8 bytes",
     ),
     "json": _Weakness(
         severity="info",
         problem="is of type json",
-        impact="Each access parses the text anew, there is no equality, and so no DISTINCT, GROUP BY or GIN index.",
-        fix_hint="use jsonb, unless the text has to stay as it came",
+        impact="Each access parses the text again. json has no equality operator: no DISTINCT, GROUP BY or GIN index.",
+        fix_hint="use jsonb, unless the text must be preserved exactly",
     ),
     "serial": _Weakness(
         severity="info",
         problem="is a serial column",
-        impact="Its sequence needs privileges of its own, and an INSERT with a value of its own leaves it behind.",
+        impact="Its sequence needs separate privileges, and an INSERT with an explicit value does not advance it.",
         fix_hint="use GENERATED ALWAYS AS IDENTITY",
     ),
     "varchar": _Weakness(
         severity="info",
         problem="is of type {type}",
-        impact="An INSERT fails on the first longer value, and shortening the column reads or rewrites the table.",
-        fix_hint="use text, with a CHECK that can be changed where the length matters",
+        impact="An INSERT fails on the first longer value, and shortening the column scans or rewrites the table.",
+        fix_hint="use text, with a CHECK, which can be changed, if the length matters",
     ),
 }
 _BY_TYPE = {
@@ -93,8 +95,7 @@ _MAX_VALUES = {"smallint": "32,767", "integer": "2,147,483,647"}
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    found = _find_weak_columns(context)
-    for kind, columns in found.items():
+    for kind, columns in _find_weak_columns(context).items():
         if _WEAKNESSES[kind].severity == "info" and len(columns) > _MIN_COLUMNS_FOR_SUMMARY:
             yield _summary_violation(*columns[0], kind)
         else:
@@ -102,17 +103,17 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _find_weak_columns(context: SchemaContext) -> Mapping[str, Sequence[tuple[Table, TableColumn]]]:
-    """The columns by what is wrong with them."""
-    wanted = set(context.options[_KINDS_OPTION])
-    found: dict[str, list[tuple[Table, TableColumn]]] = defaultdict(list)
+    """Return the columns by kind of problem."""
+    enabled_kinds = set(context.options[_KINDS_OPTION])
+    columns: dict[str, list[tuple[Table, TableColumn]]] = defaultdict(list)
     for table in non_partition_tables(context.catalog):
         inherited = _inherited_columns(context.catalog, table)
         for column in table.columns:
             if column.name not in inherited:
-                for kind in wanted.intersection(_find_kinds(column)):
+                for kind in enabled_kinds.intersection(_find_kinds(column)):
                     if kind != "integer_key" or not is_small_table(context, table.name):
-                        found[kind].append((table, column))
-    return found
+                        columns[kind].append((table, column))
+    return columns
 
 
 def _inherited_columns(catalog: Catalog, table: Table) -> set[str]:
@@ -127,18 +128,18 @@ def _find_kinds(column: TableColumn) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _type_kinds(type_: str, from_sequence: bool, is_numbered: bool) -> frozenset[str]:
-    """What is weak about a type: a large schema has few types in very many columns."""
+    """Return the problems of a type. Cached, since a large schema has few types in very many columns."""
     bare = without_typmod(type_).removesuffix("[]")
-    found = set()
+    kinds = set()
     if bare in _MAX_VALUES and is_numbered:
-        found.add("integer_key")
+        kinds.add("integer_key")
     if from_sequence:
-        found.add("serial")
+        kinds.add("serial")
     if bare in _BY_TYPE:
-        found.add(_BY_TYPE[bare])
+        kinds.add(_BY_TYPE[bare])
     if type_.startswith("character varying("):
-        found.add("varchar")
-    return frozenset(found)
+        kinds.add("varchar")
+    return frozenset(kinds)
 
 
 def _violation(table: Table, column: TableColumn, kind: str) -> Violation:
@@ -156,9 +157,9 @@ def _violation(table: Table, column: TableColumn, kind: str) -> Violation:
 
 
 def _summary_violation(table: Table, column: TableColumn, kind: str) -> Violation:
-    """One hit for what the whole schema does."""
-    hit = _violation(table, column, kind)
-    return replace(hit, message=f"{hit.message}, as are at least {_MIN_COLUMNS_FOR_SUMMARY} other columns")
+    """Return one violation for a habit of the whole schema."""
+    violation = _violation(table, column, kind)
+    return replace(violation, message=f"{violation.message}, like at least {_MIN_COLUMNS_FOR_SUMMARY} other columns")
 
 
 RULE = SchemaRule(
@@ -166,12 +167,12 @@ RULE = SchemaRule(
     aliases=("weak_type",),
     group=Group.TYPES,
     severity="warning",
-    summary="Columns whose type runs out, or loses something",
-    impact="The type gives less than its values need; changing it later rewrites the table.",
+    summary="A column has a type that can overflow or lose information",
+    impact="The type is too limited for its values; changing it later rewrites the table.",
     fix_hint="use bigint, text, numeric, timestamptz and jsonb",
     options={
         _KINDS_OPTION: Option(
-            description="What it looks for.",
+            description="The problems to report.",
             kind=list[str],
             choices=tuple(_WEAKNESSES),
             default=[kind for kind in _WEAKNESSES if kind not in ("serial", "varchar")],

@@ -1,4 +1,4 @@
-"""A constraint of a domain that is held against all rows of tables that use the domain, or come to use it."""
+"""A domain constraint that is checked against all rows of the tables that use the domain, or begin to use it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from confiture.sql.parse_tree import get_definition, pb, schema_and_name
 from confiture.sql.traversal import find_nodes
 
 _ADD, _VALIDATE, _SET_NOT_NULL = "C", "V", "O"
-"""What PostgreSQL calls the kinds of ALTER DOMAIN that read tables."""
+"""PostgreSQL's codes for the kinds of ALTER DOMAIN that scan tables."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -45,7 +45,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _check_add_column(context: StatementContext) -> Iterable[Violation]:
-    """PostgreSQL writes the table anew for a new column whose domain has constraints, whatever its default."""
+    """Report new columns whose domain has constraints: PostgreSQL rewrites the table, with any default or none."""
     table = context.name(context.node.relation)
     for column in new_columns(context).values():
         domain = find_column_domain(context, column)
@@ -55,11 +55,11 @@ def _check_add_column(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=context.statement.location_at(column.location),
                 relation=table,
-                message=f"{table} is written anew, since {column.colname} is of the domain {domain.name}, which has"
+                message=f"{table} is rewritten, because {column.colname} has the domain type {domain.name}, which has"
                 " constraints",
-                effect="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-                hint=f"make the column of type {chain[-1].type}, and what the domain demands a CHECK of the table, NOT"
-                " VALID first",
+                effect="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
+                hint=f"give the column the type {chain[-1].type}, and add the constraints of the domain to the table"
+                " as a CHECK, NOT VALID at first",
             )
 
 
@@ -69,23 +69,23 @@ def _check_alter_domain(context: StatementContext) -> Iterable[Violation]:
         return
     schema, name = schema_and_name(node.type_name)
     domain = find_domain(context, schema, name)
-    used = list(_find_columns_of_domain(context, domain)) if domain else []
-    if domain and not used:
+    uses = list(_find_columns_of_domain(context, domain)) if domain else []
+    if domain and not uses:
         return
-    tables = list(dict.fromkeys(str(table.name) for table, _ in used))
-    shown = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
-    read = ", ".join(tables) or f"each table with a column of type {shown}"
+    tables = list(dict.fromkeys(str(table.name) for table, _ in uses))
+    domain_name = str(domain.name) if domain else ".".join(filter(None, (schema, name)))
+    scanned = ", ".join(tables) or f"every table with a column of type {domain_name}"
     location = get_definition(node).constraint.location if node.subtype == _ADD else -1
     yield Violation(
         location=context.statement.location_at(location) if location > 0 else context.location,
-        relation=shown,
-        message=f"all rows of {read} are read to prove what {shown} demands, and nobody can write there meanwhile",
-        remedy=_remedy(used, get_definition(node).constraint) if used and node.subtype != _VALIDATE else None,
+        relation=domain_name,
+        message=f"all rows of {scanned} are checked against the domain {domain_name}, which blocks writes meanwhile",
+        remedy=_remedy(uses, get_definition(node).constraint) if uses and node.subtype != _VALIDATE else None,
     )
 
 
 def _find_columns_of_domain(context: StatementContext, domain: DomainType) -> Iterator[tuple[Table, str]]:
-    """The columns that hold values of a domain, in tables that others use."""
+    """Return the columns of a domain's type, or of a domain over it, in tables in use."""
     types = {str(one) for one in _find_derived_domains(context, domain.name)}
     for table in context.catalog.tables.values():
         is_new = table.name in context.created or table.persistence is Persistence.TEMPORARY
@@ -94,20 +94,20 @@ def _find_columns_of_domain(context: StatementContext, domain: DomainType) -> It
 
 
 def _find_derived_domains(context: StatementContext, name: QualifiedName) -> Set[QualifiedName]:
-    """A domain, and the domains over it."""
-    found = {name}
+    """Return a domain and the domains over it."""
+    names = {name}
     domains = [one for one in context.catalog.types.values() if isinstance(one, DomainType)]
     while True:
-        more = {one.name for one in domains if one.type in {str(base) for base in found}} - found
+        more = {one.name for one in domains if one.type in {str(base) for base in names}} - names
         if not more:
-            return found
-        found |= more
+            return names
+        names |= more
 
 
-def _remedy(used: Iterable[tuple[Table, str]], constraint: Any) -> str:
-    """Constraints of the tables instead, which can be proven without a lock."""
+def _remedy(uses: Iterable[tuple[Table, str]], constraint: Any) -> str:
+    """Return table constraints to use instead, which can be validated while writes continue."""
     added, proven = [], []
-    for table, column in used:
+    for table, column in uses:
         if table.is_partition:
             continue
         name = default_constraint_name(table.name.name, pb.CONSTR_CHECK, (column,), table)
@@ -125,7 +125,7 @@ def _remedy(used: Iterable[tuple[Table, str]], constraint: Any) -> str:
 
 
 def _as_column_constraint(constraint: Any, column: str) -> Any:
-    """The condition of a domain's constraint as one of a column."""
+    """Return the condition of a domain constraint as a condition on a column."""
     reference = pb.Node(column_ref=pb.ColumnRef(fields=[pb.Node(string=pb.String(sval=column))]))
     if constraint.contype != pb.CONSTR_CHECK:
         return pb.Node(null_test=pb.NullTest(arg=reference, nulltesttype=pb.IS_NOT_NULL))
@@ -141,11 +141,11 @@ RULE = StatementRule(
     name="domain_constraint_scan",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="A domain's constraint is held against all rows of the tables that use it",
-    impact="Writes to each table with a column of the domain wait until all rows of all of them are read (SHARE lock).",
-    fix_hint="have the constraint at the tables instead, where it can be added NOT VALID and validated"
-    " while writes go on;"
-    " or add it to the domain NOT VALID and leave it at that: it holds for new values",
+    summary="A domain constraint is checked against all rows of the tables that use the domain",
+    impact="Writes to every table that uses the domain wait until all rows of all these tables are checked (SHARE"
+    " lock).",
+    fix_hint="add the constraint to the tables instead, NOT VALID, and validate it while writes continue; or add it to"
+    " the domain NOT VALID and do not validate it: it applies to new values",
     kinds=frozenset({"alter_domain_stmt", "alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.SHARE}, scans=("w_orders",)),

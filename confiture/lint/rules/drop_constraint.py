@@ -1,4 +1,4 @@
-"""A constraint, a NOT NULL or a unique index goes, and nothing takes its place."""
+"""A constraint, NOT NULL or unique index that is dropped without a replacement."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from confiture.sql.tokens import command_offsets
 from confiture.sql.traversal import column_names
 
 _DROP_CONSTRAINT, _DROP_NOT_NULL = "X", "N"
-"""What PostgreSQL calls the kinds of ALTER DOMAIN that take something away."""
+"""PostgreSQL's codes for the kinds of ALTER DOMAIN that drop something."""
 _KINDS = {
     pb.CONSTR_PRIMARY: ConstraintKind.PRIMARY_KEY,
     pb.CONSTR_UNIQUE: ConstraintKind.UNIQUE,
@@ -64,12 +64,12 @@ def _describe_lost_not_null(context: StatementContext, column: str) -> str | Non
     found = table.column(column) if table else None
     if found and not found.not_null and not found.not_null_constraint:
         return None
-    return f"{column} of {context.name(context.node.relation)} may be null from now on"
+    return f"{column} of {context.name(context.node.relation)} becomes nullable"
 
 
 def _describe_lost_constraint(context: StatementContext, command: Any) -> str | None:
-    """What is no longer guaranteed, None where the rows are held to the same, or to something new."""
-    shown = context.name(context.node.relation)
+    """Return what is no longer guaranteed; None if the same, or a new, constraint still applies to the rows."""
+    table_name = context.name(context.node.relation)
     table = context.table(context.node.relation)
     constraint = table.constraint(command.name) if table else None
     if table is None or constraint is None:
@@ -80,18 +80,18 @@ def _describe_lost_constraint(context: StatementContext, command: Any) -> str | 
             return _describe_lost_not_null(context, column)
         if any(one.constraint.conname == command.name for one in _added_later(context)):
             return None
-        return f"{command.name} no longer holds for {shown}"
+        return f"{command.name} no longer applies to {table_name}"
     if _is_still_guaranteed(context, table, constraint) or any(
         _is_replacement(one, constraint) for one in _added_later(context)
     ):
         return None
     if constraint.columns and _dropped_columns(context) & set(constraint.columns):
         return None
-    return f"{_describe_constraint(constraint)} no longer holds for {shown}"
+    return f"{_describe_constraint(constraint)} no longer applies to {table_name}"
 
 
 def _not_null_column(table: Table | None, constraint: str) -> str | None:
-    """The column of which a constraint says NOT NULL."""
+    """Return the column that a NOT NULL constraint is on."""
     columns = table.columns if table else ()
     return next((column.name for column in columns if column.not_null_constraint == constraint), None)
 
@@ -101,12 +101,12 @@ def _describe_constraint(constraint: Constraint) -> str:
         case ConstraintKind.CHECK:
             return f"{constraint.name} (CHECK {constraint.expression})"
         case ConstraintKind.FOREIGN_KEY:
-            return f"{constraint.name} ({', '.join(constraint.columns)} in {constraint.target})"
-    return f"{constraint.name} ({constraint.kind} of {', '.join(constraint.columns)})"
+            return f"{constraint.name} ({', '.join(constraint.columns)} references {constraint.target})"
+    return f"{constraint.name} ({constraint.kind} on {', '.join(constraint.columns)})"
 
 
 def _is_still_guaranteed(context: StatementContext, table: Table, constraint: Constraint) -> bool:
-    """Whether the table goes on to guarantee the same by other means."""
+    """Whether the table still guarantees the same by other means."""
     others = [one for one in table.constraints if one.name != constraint.name]
     match constraint.kind:
         case ConstraintKind.CHECK:
@@ -126,15 +126,15 @@ def _is_still_guaranteed(context: StatementContext, table: Table, constraint: Co
 
 
 def _is_redundant_check(context: StatementContext, table: Table, constraint: Constraint) -> bool:
-    """Whether a CHECK says nothing but IS NOT NULL of columns that are NOT NULL: it served to prove that."""
+    """Whether a CHECK only tests IS NOT NULL on columns that are NOT NULL: it was there to prove that."""
     here = {column for _, column in columns_set_not_null(context)}
-    sure = {column.name for column in table.columns if column.not_null} | here
+    not_null = {column.name for column in table.columns if column.not_null} | here
     parts = list(split_and(constraint.expression or ""))
-    return bool(parts) and all(sure & not_null_columns(part) >= set(column_names(part)) for part in parts)
+    return bool(parts) and all(not_null & not_null_columns(part) >= set(column_names(part)) for part in parts)
 
 
 def _is_successor(newer: Constraint, constraint: Constraint) -> bool:
-    """Whether a newer, valid CHECK is about the same columns: what a rule is changed by while writes go on."""
+    """Whether a newer, valid CHECK is on the same columns: the way to change a CHECK without blocking writes."""
     return newer.kind is ConstraintKind.CHECK and newer.validated and set(newer.columns) == set(constraint.columns)
 
 
@@ -143,13 +143,13 @@ def _is_same_key(key: Constraint, other_key: Constraint) -> bool:
 
 
 def _is_unique_index_on(index: Index, columns: Iterable[str]) -> bool:
-    """Whether a unique index sees to it that no two rows share the values of these columns."""
+    """Whether a unique index guarantees that no two rows share the values of these columns."""
     keys = set(index.columns)
     return index.unique and index.valid and not index.predicate and None not in keys and keys <= set(columns)
 
 
 def _added_later(context: StatementContext) -> Iterator[AddedConstraint]:
-    """The constraints that this statement and those behind it in the migration add to the same table."""
+    """Return the constraints that this and later statements of the migration add to the same table."""
     yield from added_constraints(context)
     table = resolve_relation_name(context, context.node.relation)
     for statement in _later_statements(context):
@@ -163,25 +163,25 @@ def _added_later(context: StatementContext) -> Iterator[AddedConstraint]:
 
 
 def _later_statements(context: StatementContext) -> Iterator[ParsedStatement]:
-    """The statements of the migration that run after this one."""
-    is_behind = False
+    """Return the statements of the migration that run after this one."""
+    is_later = False
     for step in context.migration.steps:
-        wanted = {statement.offset for statement in step.statements}
-        for statement in _parse_text(step.rendered) if wanted else ():
-            if is_behind and statement.offset in wanted:
+        offsets = {statement.offset for statement in step.statements}
+        for statement in _parse_text(step.rendered) if offsets else ():
+            if is_later and statement.offset in offsets:
                 yield statement
             is_this = step.rendered is context.statement.rendered and statement.offset == context.statement.offset
-            is_behind = is_behind or is_this
+            is_later = is_later or is_this
 
 
 @lru_cache(maxsize=8)
 def _parse_text(rendered: RenderedSql) -> tuple[ParsedStatement, ...]:
-    """The statements of a text; a migration that drops much asks for the same one again and again."""
+    """Return the statements of a text. Cached, since a migration with many drops asks for the same text many times."""
     return parse_rendered(rendered)
 
 
 def _dropped_columns(context: StatementContext) -> set[str]:
-    """The columns that this statement and those behind it in the migration take from the same table."""
+    """Return the columns that this and later statements of the migration drop from the same table."""
     table = resolve_relation_name(context, context.node.relation)
     statements = [context.statement, *_later_statements(context)]
     alters = [one.node for one in statements if one.kind == "alter_table_stmt"]
@@ -215,7 +215,7 @@ def _check_drop_index(context: StatementContext) -> Iterator[Violation]:
         yield Violation(
             location=context.location,
             relation=str(owner.name),
-            message=f"{name} is unique: {what} of {owner.name} may have duplicates from now on",
+            message=f"{what} of {owner.name} can have duplicates without the unique index {name}",
         )
 
 
@@ -224,7 +224,7 @@ def _is_new_or_temporary(context: StatementContext, table: Table) -> bool:
 
 
 def _is_rebuild(statement: ParsedStatement, index: Index) -> bool:
-    """Whether a statement makes a unique index over the same columns, or one of the same name."""
+    """Whether a statement creates a unique index over the same columns or with the same name."""
     if statement.kind != "index_stmt" or not statement.node.unique:
         return False
     columns = tuple(one.index_elem.name or None for one in statement.node.index_params)
@@ -236,14 +236,14 @@ def _check_alter_domain(context: StatementContext) -> Iterator[Violation]:
     if node.subtype not in (_DROP_CONSTRAINT, _DROP_NOT_NULL):
         return
     domain = ".".join(strings(node.type_name))
-    what = f"{node.name} no longer holds" if node.subtype == _DROP_CONSTRAINT else "NULL is allowed from now on"
+    what = f"{node.name} no longer applies to" if node.subtype == _DROP_CONSTRAINT else "NULL becomes valid for"
     if any(_is_domain_constraint(one, node) for one in _later_statements(context)):
         return
-    yield Violation(location=context.location, relation=domain, message=f"{what} in each column of type {domain}")
+    yield Violation(location=context.location, relation=domain, message=f"{what} columns of type {domain}")
 
 
 def _is_domain_constraint(statement: ParsedStatement, dropped: Any) -> bool:
-    """Whether a statement gives the domain a constraint of the dropped one's name."""
+    """Whether a statement adds a constraint with the name of the dropped one to the domain."""
     if statement.kind != "alter_domain_stmt" or strings(statement.node.type_name) != strings(dropped.type_name):
         return False
     return bool(dropped.name) and get_definition(statement.node).constraint.conname == dropped.name
@@ -255,9 +255,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="warning",
     summary="A constraint, NOT NULL or unique index is dropped and not replaced",
-    impact="Rows that broke it can be written from now on, and what reads them may rely on there being none.",
-    fix_hint="change first what relies on it, and drop it in a later release; to bring it back, all rows"
-    " must be mended",
+    impact="Rows that violate it can be written, and readers may rely on the absence of such rows.",
+    fix_hint="first change what relies on it, then drop it in a later release; to restore it, every violating row must"
+    " be fixed",
     kinds=frozenset({"alter_table_stmt", "alter_domain_stmt", "drop_stmt"}),
     check=_check,
     bad=Example(

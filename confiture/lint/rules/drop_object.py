@@ -1,4 +1,4 @@
-"""Dropping what clients may still use, or what holds rows."""
+"""Drops of objects that clients may still use, or that contain rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from confiture.models.trace import LockMode
 from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_identifier
 from confiture.sql.tokens import command_offsets
 
-_CLIENT_IMPACT = "Clients that still name it fail from the moment that this commits."
+_CLIENT_IMPACT = "Clients that still use it fail as soon as the migration commits."
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -31,8 +31,11 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         case "alter_table_stmt":
             yield from _check_drop_column(context)
         case _:
-            owners = ", ".join(role.role_spec.rolename or "the current role" for role in context.node.roles)
-            message = f"DROP OWNED loses all tables, and all else, that belong to {owners}"
+            roles = context.node.roles
+            owners = ", ".join(role.role_spec.rolename or "the current role" for role in roles)
+            message = (
+                f"DROP OWNED drops every table and other object that {owners} {'owns' if len(roles) == 1 else 'own'}"
+            )
             yield Violation(location=context.location, message=message)
 
 
@@ -43,29 +46,29 @@ def _check_drop(context: StatementContext) -> Iterable[Violation]:
     if node.remove_type == pb.OBJECT_TABLE:
         for table in (str(resolve_name(context, *one)) for one in named):
             yield Violation(
-                location=context.location, relation=table, message=f"DROP TABLE loses {table} with all its rows"
+                location=context.location, relation=table, message=f"DROP TABLE deletes {table} with all its rows"
             )
     elif node.remove_type == pb.OBJECT_SCHEMA and node.behavior == pb.DROP_CASCADE:
         for _, schema in named:
-            message = f"DROP SCHEMA loses {schema} with all that is in it"
+            message = f"DROP SCHEMA deletes {schema} with every object in it"
             yield Violation(location=context.location, relation=schema, message=message)
     else:
-        missed = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
-        called = [str(resolve_name(context, *one)) for one in missed]
-        if called:
+        dropped = [one for one in named if not _is_trigger_function(context, *one) and not is_recreated(context, *one)]
+        names = [str(resolve_name(context, *one)) for one in dropped]
+        if names:
             yield Violation(
                 location=context.location,
-                relation=called[0],
-                message=f"the {kind} {called[0]} is dropped, whoever still uses it"
-                if len(called) == 1
-                else f"{join_and_truncate(called)} are dropped, whoever still uses them",
+                relation=names[0],
+                message=f"{kind} {names[0]} is dropped, although clients may still use it"
+                if len(names) == 1
+                else f"{join_and_truncate(names)} are dropped, although clients may still use them",
                 effect=_CLIENT_IMPACT,
                 severity="warning",
             )
 
 
 def _is_trigger_function(context: StatementContext, schema: str | None, name: str) -> bool:
-    """Whether only triggers can call it: those that do keep it from being dropped."""
+    """Whether only triggers can call the function. A trigger that uses it prevents the drop."""
     if context.node.remove_type != pb.OBJECT_FUNCTION:
         return False
     names = [QualifiedName(one, name) for one in ((schema,) if schema else context.catalog.search_path)]
@@ -77,11 +80,10 @@ def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if has_no_users(context, node.relation):
         return
-    found = context.relation(node.relation)
-    if isinstance(found, View):
+    if isinstance(context.relation(node.relation), View):
         return
     table = context.table(node.relation)
-    called = context.name(node.relation)
+    table_name = context.name(node.relation)
     for number, command in enumerate(alter_commands(node)):
         if command.subtype != pb.AT_DropColumn or _is_new_column(context, command.name):
             continue
@@ -93,13 +95,13 @@ def _check_drop_column(context: StatementContext) -> Iterable[Violation]:
         if table and column and column.not_null and column.default is None and not (column.identity or in_key):
             name = quote_identifier(column.name)
             remedy = (
-                "-- first, so that the next release need not write it; drop it once no release reads it\n"
+                "-- first, so that the next release does not have to write it; drop it once no release reads it\n"
                 f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {name} DROP NOT NULL;"
             )
         yield Violation(
             location=command_offsets(context.statement)[number],
-            relation=called,
-            message=f"DROP COLUMN loses {called}.{command.name} with all its values",
+            relation=table_name,
+            message=f"DROP COLUMN deletes {table_name}.{command.name} with all its values",
             remedy=remedy,
         )
 
@@ -121,12 +123,11 @@ RULE = StatementRule(
     name="drop_object",
     group=Group.DATA,
     severity="error",
-    summary="Dropping a table, a column, or what else clients may still use",
-    impact="The rows or values are gone for good, clients that still name it fail at once, and the table is locked in "
-    "ACCESS EXCLUSIVE mode until the migration commits.",
-    fix_hint="drop it one release after the last one that used it (contract), with a backup of what it"
-    " holds, and say so "
-    "in an ignore comment",
+    summary="A table, column or other object that clients may still use is dropped",
+    impact="The rows or values are lost for good, clients that still use the object fail at once, and the table is"
+    " locked in ACCESS EXCLUSIVE mode until the migration commits.",
+    fix_hint="drop it one release after the last release that uses it (contract phase), keep a backup of its contents,"
+    " and give the reason in an ignore comment",
     kinds=frozenset({"drop_stmt", "alter_table_stmt", "drop_owned_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

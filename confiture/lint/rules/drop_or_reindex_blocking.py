@@ -36,24 +36,28 @@ def _check_drop_index(context: StatementContext) -> Iterable[Violation]:
             by_owner.setdefault(str(owner.name) if owner else "", []).append(name)
     remedy = drop_concurrently_sql(context, [QualifiedName(schema or PUBLIC, name) for schema, name in indexes])
     for owner_name, dropped in by_owner.items():
-        shown = ", ".join(dropped)
+        index_names = ", ".join(dropped)
         yield Violation(
             location=context.location,
             relation=owner_name or dropped[0],
-            message=f"nobody can read or write {owner_name or f'the table of {shown}'} while {shown} is dropped",
+            message=f"{owner_name or f'the table of {index_names}'} cannot be read or written while {index_names} "
+            f"{'is' if len(dropped) == 1 else 'are'} dropped",
             remedy=None if context.node.behavior == pb.DROP_CASCADE else remedy,
             edits=_edits(context) if owner_name and len(indexes) == 1 else (),
         )
 
 
 def _find_owner(context: StatementContext, schema: str | None, name: str) -> Table | View | None:
-    """The relation that an index is on, None where the catalog does not know it."""
-    found = context.catalog.find_index(schema, name)
-    return found[0] if found else None
+    """Return the relation that an index is on; None if the catalog does not know it."""
+    match = context.catalog.find_index(schema, name)
+    return match[0] if match else None
 
 
 def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
-    """Whether others wait when an index is dropped; that of a partitioned table cannot be dropped CONCURRENTLY."""
+    """Whether CONCURRENTLY would avoid blocking: not if the table is new or partitioned.
+
+    An index of a partitioned table cannot be dropped CONCURRENTLY.
+    """
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     return not is_whole and not context.is_new(make_range_var(owner.name))
 
@@ -61,7 +65,7 @@ def _is_blocking(context: StatementContext, owner: Table | View) -> bool:
 def _check_reindex(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     owner: Any = None
-    what = "each table"
+    what = "every table"
     if node.kind == pb.REINDEX_OBJECT_INDEX:
         owner = _find_owner(context, node.relation.schemaname or None, node.relation.relname)
         what = str(owner.name) if owner else f"the table of {node.relation.relname}"
@@ -71,16 +75,16 @@ def _check_reindex(context: StatementContext) -> Iterable[Violation]:
     if owner and not has_concurrent_users(context, make_range_var(owner.name)):
         return
     is_catalog = node.kind == pb.REINDEX_OBJECT_SYSTEM
-    is_sure = not is_catalog and not any(one.def_elem.defname == _CONCURRENTLY for one in node.params)
+    can_fix = not is_catalog and not any(one.def_elem.defname == _CONCURRENTLY for one in node.params)
     yield Violation(
         location=context.location,
         relation=str(owner.name) if owner else node.relation.relname or node.name or None,
         severity="error",
-        message=f"{what} cannot be written to, and most queries of it wait, until the indexes are built anew",
+        message=f"{what} cannot be written to, and most reads wait, until the indexes are rebuilt",
         effect=_REINDEX_IMPACT,
-        hint="PostgreSQL cannot do that CONCURRENTLY for its own catalogs: leave it out" if is_catalog else None,
-        remedy=add_concurrently(context.statement) if is_sure else None,
-        edits=_edits(context) if owner and is_sure else (),
+        hint="remove the statement: PostgreSQL cannot reindex its own catalogs CONCURRENTLY" if is_catalog else None,
+        remedy=add_concurrently(context.statement) if can_fix else None,
+        edits=_edits(context) if owner and can_fix else (),
     )
 
 
@@ -99,7 +103,7 @@ def _edits(context: StatementContext) -> tuple[Edit, ...]:
 
 
 _REINDEX_IMPACT = (
-    "INSERT, UPDATE and DELETE wait until the index is built (SHARE lock on the table), and so does every query that"
+    "INSERT, UPDATE and DELETE wait until the index is rebuilt (SHARE lock on the table), and so does every query that"
     " is planned meanwhile (ACCESS EXCLUSIVE lock on the index)."
 )
 
@@ -107,11 +111,11 @@ RULE = StatementRule(
     name="drop_or_reindex_blocking",
     group=Group.INDEXES,
     severity="warning",
-    summary="DROP INDEX or REINDEX without CONCURRENTLY",
-    impact="Dropping needs an ACCESS EXCLUSIVE lock on the table: every query waits behind it, and it behind every"
-    " query that runs; the lock lasts until the transaction ends.",
-    fix_hint="do it CONCURRENTLY: Confiture runs that statement outside of the transaction, and finishes one that was"
-    " broken off",
+    summary="DROP INDEX or REINDEX runs without CONCURRENTLY",
+    impact="DROP INDEX needs an ACCESS EXCLUSIVE lock on the table: it waits for every running query, and all later"
+    " queries wait behind it. The lock is held until the transaction ends.",
+    fix_hint="add CONCURRENTLY: Confiture runs the statement outside the transaction, and completes one that was"
+    " interrupted",
     kinds=frozenset({"drop_stmt", "reindex_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

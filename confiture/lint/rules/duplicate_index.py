@@ -1,4 +1,4 @@
-"""Indexes that another index of the table makes superfluous."""
+"""Indexes that another index of the same table makes redundant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.models.catalog import Constraint, Index, Persistence, QualifiedNa
 from confiture.sql.parse_tree import quote_identifier
 
 _Key = tuple[str, str]
-"""The column or expression of a key, and its options."""
+"""The column or expression of an index key, and its options."""
 
 
 _OPTIONS = re.compile(r"(?P<others>.*?) ?(?P<descending>DESC)?(?P<nulls> ?NULLS (?:FIRST|LAST))?")
@@ -24,7 +24,7 @@ class _DuplicatePair(NamedTuple):
     redundant: Index
     kept_index: Index
     is_identical: bool
-    """Whether both have the same keys, not one those that the other begins with."""
+    """Whether both have the same keys, rather than one a prefix of the other's."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
@@ -41,7 +41,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _find_pairs(indexes: Sequence[Index]) -> Iterable[_DuplicatePair]:
-    """Each superfluous index once, with the one that is kept."""
+    """Return each redundant index once, with the index to keep."""
     groups: dict[tuple[str, str | None, _Key], list[Index]] = defaultdict(list)
     for index in indexes:
         if index.valid and not _is_exclusion_index(index):
@@ -52,35 +52,35 @@ def _find_pairs(indexes: Sequence[Index]) -> Iterable[_DuplicatePair]:
 
 
 def _first_key(index: Index) -> _Key:
-    """The first of `_keys`."""
+    """Return the first of `_index_keys`."""
     column = index.columns[0]
     return _index_keys(index)[0] if index.key_options or column is None else (column, "")
 
 
 def _is_exclusion_index(index: Index) -> bool:
-    """Whether it serves an exclusion constraint, whose operators the catalog does not have."""
+    """Whether the index belongs to an exclusion constraint, whose operators the catalog does not record."""
     return index.constraint is not None and not index.unique
 
 
 def _pairs_in_group(group: Sequence[Index]) -> Iterable[_DuplicatePair]:
-    gone: set[str] = set()
+    redundant: set[str] = set()
     keys = {index.name: _index_keys(index) for index in group}
     newest_first = tuple(reversed(group))
     for index in sorted(newest_first, key=_drop_preference):
         for other in group:
-            if other is not index and other.name not in gone and _is_covered_by(other, index, keys):
-                gone.add(index.name)
+            if other is not index and other.name not in redundant and _is_covered_by(other, index, keys):
+                redundant.add(index.name)
                 yield _DuplicatePair(index, other, keys[other.name] == keys[index.name])
                 break
 
 
 def _drop_preference(index: Index) -> tuple[bool, bool, int]:
-    """The indexes that one would rather drop come first."""
+    """Sort key that puts the indexes to drop first: no constraint, not unique, fewer columns."""
     return (index.constraint is not None, index.unique, len(index.columns))
 
 
 def _is_covered_by(covering: Index, index: Index, keys_by_name: Mapping[str, tuple[_Key, ...]]) -> bool:
-    """Whether all that the index does, the other does as well; `keys_by_name` are their keys, by their names."""
+    """Whether `covering` does everything that the index does. `keys_by_name` has the keys of both, by index name."""
     keys, others = keys_by_name[index.name], keys_by_name[covering.name]
     if index.unique:
         same_rule = covering.unique and covering.nulls_not_distinct == index.nulls_not_distinct
@@ -102,23 +102,23 @@ def _index_keys(index: Index) -> tuple[_Key, ...]:
 
 
 def _in_ascending_order(keys: tuple[_Key, ...]) -> tuple[_Key, ...]:
-    """The keys with the first one ascending: an index is read in both directions."""
+    """Return the keys with the first one ascending: an index can be scanned in both directions."""
     if "DESC" not in keys[0][1] or not _reverse_options(keys[0][1])[0]:
         return keys
     return tuple((column, _reverse_options(options)[1]) for column, options in keys)
 
 
 def _reverse_options(options: str) -> tuple[bool, str]:
-    """Whether a key descends, and what it says when the index is read backwards."""
-    found = _OPTIONS.fullmatch(options)
-    others, descending, nulls = found.groups() if found else (options, None, None)
+    """Return whether a key is descending, and its options if the index is scanned backwards."""
+    match = _OPTIONS.fullmatch(options)
+    others, descending, nulls = match.groups() if match else (options, None, None)
     direction = "" if descending else "DESC"
     turned = f"{others} {direction} {'NULLS LAST' if nulls and direction else 'NULLS FIRST' if nulls else ''}"
     return descending is not None, " ".join(turned.split())
 
 
 def _can_be_inherited(index: Index, other_index: Index) -> bool:
-    """Whether an index of a partition may be the part of one of the whole table."""
+    """Whether an index of a partition may be attached to an index of the partitioned table."""
     return (index.method, _index_keys(index), index.predicate) == (
         other_index.method,
         _index_keys(other_index),
@@ -127,18 +127,18 @@ def _can_be_inherited(index: Index, other_index: Index) -> bool:
 
 
 def _violation(owner: Table | View, pair: _DuplicatePair) -> Violation:
-    index, kept = pair.redundant, pair.kept_index
+    index, other = pair.redundant, pair.kept_index
     if pair.is_identical:
-        message = f"{index.name} is the same index of {owner.name} as {kept.name}"
+        message = f"{index.name} of {owner.name} is a duplicate of {other.name}"
     else:
-        message = f"{index.name} of {owner.name} has the columns that {kept.name} begins with"
+        message = f"{index.name} of {owner.name} is redundant: {other.name} begins with the same columns"
     return Violation(
         location=index.location,
         relation=str(owner.name),
         subject=index.name,
         message=message,
         severity="warning" if pair.is_identical else "info",
-        hint=f"drop {index.name}: {kept.name} serves the same queries",
+        hint=f"drop {index.name}: {other.name} serves the same queries",
         remedy=_remedy(owner, index),
     )
 
@@ -147,7 +147,7 @@ def _remedy(owner: Table | View, index: Index) -> str:
     constraint = _find_constraint(owner, index)
     if constraint:
         return f"ALTER TABLE {qualified_name(owner.name)} DROP CONSTRAINT {quote_identifier(constraint.name)};"
-    # PostgreSQL drops no index of a partitioned table CONCURRENTLY
+    # PostgreSQL cannot drop an index of a partitioned table CONCURRENTLY
     is_whole = isinstance(owner, Table) and owner.kind is TableKind.PARTITIONED
     how = "INDEX" if is_whole else "INDEX CONCURRENTLY"
     return f"DROP {how} {qualified_name(QualifiedName(owner.name.schema, index.name))};"
@@ -161,9 +161,9 @@ RULE = SchemaRule(
     name="duplicate_index",
     group=Group.INDEXES,
     severity="warning",
-    summary="Indexes that another index makes superfluous",
-    impact="Each write to the table keeps both indexes up to date; no query is the faster for it.",
-    fix_hint="drop the one that the other makes superfluous",
+    summary="An index is redundant, because another index covers it",
+    impact="Every write to the table updates both indexes, and no query gets faster.",
+    fix_hint="drop the redundant index",
     check=_check,
     bad=Example(
         sql=(

@@ -1,4 +1,4 @@
-"""Objects that are made twice."""
+"""Objects that are created twice."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from confiture.lint.engine.rule import Example, ExpectedEffects, Group, SchemaRu
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    for misfit in context.catalog_issues:
-        if misfit.code == "duplicate-object":
-            where = f": {misfit.first.span} makes it" if misfit.first else ""
+    for issue in context.catalog_issues:
+        if issue.code == "duplicate-object":
+            where = f": {issue.first.span} creates it" if issue.first else ""
             yield Violation(
-                location=misfit.location,
-                relation=misfit.object,
-                message=f"{misfit.message}{where}",
-                also_at=misfit.first,
+                location=issue.location,
+                relation=issue.object,
+                message=f"{issue.message}{where}",
+                also_at=issue.first,
             )
 
 
@@ -24,9 +24,9 @@ RULE = SchemaRule(
     name="duplicate_object",
     group=Group.SCHEMA,
     severity="error",
-    summary="Objects that are made twice",
-    impact="Whichever of both statements runs second fails.",
-    fix_hint="keep one of both, or give the other a name of its own",
+    summary="An object is created twice",
+    impact="The second of the two statements to run fails.",
+    fix_hint="keep one of them, or rename the other",
     check=_check,
     expected_effects=ExpectedEffects(error="42P07"),
     bad=Example(

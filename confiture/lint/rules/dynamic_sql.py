@@ -1,4 +1,4 @@
-"""SQL that lint cannot look into: DO, EXECUTE, CALL, functions that build their SQL."""
+"""SQL that lint cannot analyze: DO, EXECUTE, CALL, and functions with dynamic SQL."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     match context.statement.kind:
         case "do_stmt":
-            yield Violation(location=context.location, message="what this DO block does is not known before it runs")
+            yield Violation(location=context.location, message="the effects of this DO block are unknown until it runs")
         case "execute_stmt":
-            yield Violation(location=context.location, message=f"what {node.name} does was prepared elsewhere")
+            yield Violation(location=context.location, message=f"the statement of {node.name} was prepared elsewhere")
         case "call_stmt":
             schema, name = schema_and_name(node.funccall.funcname)
-            called = f"{schema}.{name}" if schema else name
-            message = f"what the procedure {called} does is not known before it runs"
-            yield Violation(location=context.location, relation=called, message=message)
+            procedure = f"{schema}.{name}" if schema else name
+            message = f"the effects of procedure {procedure} are unknown until it runs"
+            yield Violation(location=context.location, relation=procedure, message=message)
         case _:
             yield from _check_function_calls(context, node)
 
@@ -37,7 +37,7 @@ def _check_function_calls(context: StatementContext, node: Any) -> Iterable[Viol
     for call in find_nodes(node, pb.FuncCall):
         if _has_dynamic_sql(context, *schema_and_name(call.funcname)):
             name = schema_and_name(call.funcname)[1]
-            message = f"{name}() builds SQL when it runs: what that does is not known before"
+            message = f"{name}() builds SQL at run time: its effects are unknown until it runs"
             yield Violation(location=context.statement.location_at(call.location), relation=name, message=message)
 
 
@@ -55,11 +55,10 @@ RULE = StatementRule(
     aliases=("opaque_sql",),
     group=Group.TRANSACTIONS,
     severity="info",
-    summary="SQL that lint cannot look into: DO, EXECUTE, CALL, functions that build their SQL",
-    impact="No rule has looked at the statements inside: what they lock, scan and drop shows when they run.",
-    fix_hint="write plain statements, by a template where they repeat, or look at the dry run: it"
-    " executes the block and "
-    "shows its locks, rows and time",
+    summary="DO, EXECUTE, CALL or a function with dynamic SQL hides statements from lint",
+    impact="No rule has checked the statements inside: what they lock, scan and drop is only known once they run.",
+    fix_hint="write plain statements, with a template if they repeat; or check the dry run, which executes the block"
+    " and shows its locks, rows and time",
     kinds=frozenset({"do_stmt", "execute_stmt", "call_stmt", "select_stmt"}),
     check=_check,
     bad=Example(

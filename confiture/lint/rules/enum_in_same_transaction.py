@@ -1,4 +1,4 @@
-"""A new label of an enum used in the transaction that adds it."""
+"""A new enum label that is used in the transaction that adds it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DML_KINDS = (
     "create_function_stmt",
 )
 _FIRST_VERSION_WITH_NEW_TYPE = 17
-"""From this version on, labels of a type that is itself new may be used at once."""
+"""From this version on, new labels of a type created in the same transaction can be used at once."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -37,87 +37,87 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         return
     if context.version >= _FIRST_VERSION_WITH_NEW_TYPE and _is_new_type(enum, context):
         return
-    made = _EnumColumns(enum, context.catalog)
+    columns = _EnumColumns(enum, context.catalog)
     for statement in context.later_of_kind(*_DML_KINDS):
-        location = next(_find_label_uses(statement, node.new_val, made), None)
+        location = next(_find_label_uses(statement, node.new_val, columns), None)
         if location is not None:
             yield Violation(
                 location=statement.location_at(location),
                 relation=str(enum),
                 message=f"'{node.new_val}' is used in the transaction that adds it to {enum}",
-                remedy=f"-- in a migration of its own, before this one\n{context.statement.text.strip()};",
+                remedy=f"-- in a separate migration, before this one\n{context.statement.text.strip()};",
             )
-            return  # the transaction ends here
+            return  # the transaction fails here
 
 
 def _is_new_type(enum: QualifiedName, context: StatementContext) -> bool:
-    made = context.earlier_of_kind("create_enum_stmt")
-    return any(_resolve_type(one.node.type_name, context.catalog) == enum for one in made)
+    types = context.earlier_of_kind("create_enum_stmt")
+    return any(_resolve_type(one.node.type_name, context.catalog) == enum for one in types)
 
 
 def _resolve_type(nodes: Any, catalog: Catalog) -> QualifiedName:
-    """The type that a list of names means; one that the catalog lacks is in `public`."""
+    """Return the type that a list of names refers to; in `public` if the catalog does not know it."""
     schema, name = schema_and_name(nodes)
     candidates = [QualifiedName(one, name) for one in ((schema,) if schema else catalog.search_path)]
     return next((one for one in candidates if one in catalog.types), QualifiedName(schema or PUBLIC, name))
 
 
 class _EnumColumns:
-    """Which columns are of the enum's type: those of the catalog, and those of tables made on the way."""
+    """The columns of the enum's type, in the catalog and in tables that later statements create."""
 
     def __init__(self, enum: QualifiedName, catalog: Catalog) -> None:
         self._enum = enum
         self._catalog = catalog
-        self._made: dict[str, list[tuple[str, bool]]] = {}
+        self._created: dict[str, list[tuple[str, bool]]] = {}
 
     def is_enum(self, type_name: Any) -> bool:
-        """Whether a type of the tree is the enum, or an array of it."""
+        """Whether a type of the parse tree is the enum, or an array of it."""
         return _resolve_type(type_name.names, self._catalog) == self._enum if type_name.names else False
 
     def add_table(self, statement: Any) -> None:
-        """Notes a table that a CREATE TABLE makes."""
+        """Add a table that a CREATE TABLE creates."""
         columns = [one.column_def for one in statement.table_elts if one.WhichOneof("node") == "column_def"]
-        self._made[statement.relation.relname] = [(one.colname, self.is_enum(one.type_name)) for one in columns]
+        self._created[statement.relation.relname] = [(one.colname, self.is_enum(one.type_name)) for one in columns]
 
     def columns_by_table(self, range_var: Any) -> list[tuple[str, bool]]:
-        """The columns of a table in order, and whether each is of the type."""
+        """Return the columns of a table in order, and whether each has the enum's type."""
         table = self._catalog.table(range_var.schemaname or None, range_var.relname)
         if table is None:
-            return self._made.get(range_var.relname, [])
+            return self._created.get(range_var.relname, [])
         return [(column.name, column.type.removesuffix("[]") == str(self._enum)) for column in table.columns]
 
 
 def _find_label_uses(statement: ParsedStatement, label: str, columns: _EnumColumns) -> Iterator[int]:
-    """The locations at which a statement makes a value of the enum from the label."""
+    """Return the locations at which a statement converts the label to the enum."""
     nodes = list(walk(statement.node))
     tables = _columns_by_alias(nodes, columns)
     for node in nodes:
-        found: Iterable[Any] = ()
+        values: Iterable[Any] = ()
         match node.DESCRIPTOR.name:
             case "TypeCast":
-                found = [node.arg] if columns.is_enum(node.type_name) else ()
+                values = [node.arg] if columns.is_enum(node.type_name) else ()
             case "A_Expr":
-                found = _compared_values(node, tables)
+                values = _compared_values(node, tables)
             case "InsertStmt":
-                found = _inserted_values(node, columns)
+                values = _inserted_values(node, columns)
             case "UpdateStmt":
                 of_type = {name for name, is_enum in columns.columns_by_table(node.relation) if is_enum}
                 targets = (one.res_target for one in node.target_list)
-                found = [one.val for one in targets if one.name in of_type]
+                values = [one.val for one in targets if one.name in of_type]
             case "ColumnDef":
                 constraints = (one.constraint for one in node.constraints)
                 defaults = [one.raw_expr for one in constraints if one.contype == pb.CONSTR_DEFAULT]
-                found = defaults if columns.is_enum(node.type_name) else ()
+                values = defaults if columns.is_enum(node.type_name) else ()
             case "AlterTableStmt":
-                found = _default_values(node, columns)
+                values = _default_values(node, columns)
             case "CreateStmt":
                 columns.add_table(node)
-        for value in found:
+        for value in values:
             yield from _label_locations(value, label)
 
 
 def _columns_by_alias(nodes: list[Any], columns: _EnumColumns) -> Mapping[str, list[tuple[str, bool]]]:
-    """The columns of each table that a statement names, by what it is called."""
+    """Return the columns of each table that a statement names, by its alias or name."""
     range_vars = [node for node in nodes if node.DESCRIPTOR.name == "RangeVar"]
     policies = [node.table for node in nodes if node.DESCRIPTOR.name == "CreatePolicyStmt"]
     return {one.alias.aliasname or one.relname: columns.columns_by_table(one) for one in (*range_vars, *policies)}
@@ -132,8 +132,8 @@ def _compared_values(node: Any, tables: Mapping[str, list[tuple[str, bool]]]) ->
 def _is_of_type(column_ref: Any, tables: Mapping[str, list[tuple[str, bool]]]) -> bool:
     parts = [part.string.sval for part in column_ref.fields]
     owners = [tables.get(parts[-2], [])] if len(parts) > 1 else tables.values()
-    found = [is_enum for owner in owners for name, is_enum in owner if name == parts[-1]]
-    return bool(found) and all(found)
+    matches = [is_enum for owner in owners for name, is_enum in owner if name == parts[-1]]
+    return bool(matches) and all(matches)
 
 
 def _inserted_values(node: Any, columns: _EnumColumns) -> Iterator[Any]:
@@ -156,7 +156,7 @@ def _default_values(node: Any, columns: _EnumColumns) -> Iterator[Any]:
 
 
 def _label_locations(value: Any, label: str) -> Iterator[int]:
-    """The locations of the label among the results that an expression can have."""
+    """Return the locations of the label among the possible results of an expression."""
     match value.WhichOneof("node"):
         case "a_const" if value.a_const.HasField("sval") and value.a_const.sval.sval == label:
             yield value.a_const.location
@@ -179,9 +179,9 @@ RULE = StatementRule(
     name="enum_in_same_transaction",
     group=Group.TYPES,
     severity="error",
-    summary="A new label of an enum used in the transaction that adds it",
-    impact="PostgreSQL refuses to use the label before the transaction that adds it has committed (55P04).",
-    fix_hint="add the label in a migration of its own; it commits before the next one begins",
+    summary="A new enum label is used in the transaction that adds it",
+    impact="The statement fails (55P04): a label cannot be used before the transaction that adds it commits.",
+    fix_hint="add the label in a separate migration, which commits before the next one begins",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="55P04"),

@@ -1,4 +1,4 @@
-"""Renaming a label of an enum that clients use."""
+"""Renames of enum labels that clients use."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if not node.old_val or _is_made_in_transaction(context):
         return
-    written = quote_names(strings(node.type_name))
+    enum_name = quote_names(strings(node.type_name))
     yield Violation(
         location=context.location,
         relation=".".join(strings(node.type_name)),
-        message=f"'{node.old_val}' is no longer a label of {written}",
-        remedy=f"ALTER TYPE {written} ADD VALUE {single_quote(node.new_val)} AFTER {single_quote(node.old_val)};",
+        message=f"'{node.old_val}' is no longer a label of {enum_name}",
+        remedy=f"ALTER TYPE {enum_name} ADD VALUE {single_quote(node.new_val)} AFTER {single_quote(node.old_val)};",
     )
 
 
 def _is_made_in_transaction(context: StatementContext) -> bool:
-    """Whether the same transaction makes the type, or adds the label: nobody has used it yet."""
+    """Whether the same transaction creates the type or adds the label, so that no client uses it yet."""
     node = context.node
     for one in context.earlier_of_kind("create_enum_stmt", "alter_enum_stmt"):
         is_made = one.statement.kind == "create_enum_stmt" or one.node.new_val == node.old_val
@@ -41,11 +41,10 @@ RULE = StatementRule(
     name="enum_rename",
     group=Group.TYPES,
     severity="warning",
-    summary="Renaming a label of an enum",
-    impact="Clients and functions that still write or compare the old label get an error (22P02) once this commits.",
-    fix_hint="add the new label, write it from the next release on, and change the old rows in batches;"
-    " labels cannot be "
-    "dropped, so the old one stays",
+    summary="An enum label is renamed",
+    impact="Clients and functions that still write or compare the old label fail (22P02) once this commits.",
+    fix_hint="add the new label, write it from the next release on, and update the old rows in batches; the old label"
+    " stays, because labels cannot be dropped",
     kinds=frozenset({"alter_enum_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="22P02"),

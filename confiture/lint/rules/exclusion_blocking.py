@@ -1,4 +1,4 @@
-"""EXCLUDE added to a table that others use."""
+"""EXCLUDE constraints that are added to a table in use."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=addition.location,
                 relation=table,
-                message=f"the index of the exclusion constraint is built, and all rows of {table} are held against it,"
-                f" while nobody can read or write {table}",
+                message=f"the exclusion constraint builds its index and checks all rows of {table}, which blocks reads"
+                " and writes meanwhile",
             )
 
 
@@ -32,11 +32,11 @@ RULE = StatementRule(
     name="exclusion_blocking",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="An exclusion constraint is added to a table that exists",
-    impact="Every query of the table waits until the index is built and all rows are checked (ACCESS EXCLUSIVE lock).",
-    fix_hint="PostgreSQL has no way to add one without the lock: make a new table with the constraint,"
-    " fill it in batches"
-    " and swap the names; or do it while the table is idle",
+    summary="An exclusion constraint is added to an existing table",
+    impact="All reads and writes of the table wait until the index is built and every row is checked (ACCESS EXCLUSIVE"
+    " lock).",
+    fix_hint="create a new table with the constraint, fill it in batches and swap the names, or add the constraint"
+    " while the table is idle: PostgreSQL cannot add one without the lock",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_shipments": LockMode.ACCESS_EXCLUSIVE}, scans=("w_shipments",)),

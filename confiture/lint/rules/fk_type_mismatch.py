@@ -43,9 +43,9 @@ def _compare_columns(
             relation=str(table.name),
             subject=f"{column.name} {target.name}.{referred.name}",
             message=f"{table.name}.{column.name} is {column.type}, "
-            f"but {target.name}.{referred.name}, which {key.name} refers to, is {referred.type}",
+            f"but {target.name}.{referred.name}, which {key.name} references, is {referred.type}",
             effect=effect,
-            hint=f"make {column.name} {referred.type}, as what it refers to",
+            hint=f"change {column.name} to {referred.type}, the type of the referenced column",
         )
 
 
@@ -54,12 +54,12 @@ def _plain_type(catalog: Catalog, column: TableColumn) -> str:
 
 
 def _find_impact(own: str, theirs: str) -> str | None:
-    """What a difference between types does; None where it does nothing, or the types are not known."""
+    """Return the impact of a type difference; None if it has none, or if a type is unknown."""
     families = _FAMILIES.get(own), _FAMILIES.get(theirs)
     if own == theirs or None in families:
         return None
     if families[0] != families[1]:
-        return "PostgreSQL refuses the foreign key: nothing compares these types (42804)."
+        return "PostgreSQL rejects the foreign key (42804): these types have no equality operator."
     if own in _INTEGERS and theirs in _INTEGERS:
         return _integer_impact(own, theirs)
     if families[0] == "string":
@@ -68,24 +68,24 @@ def _find_impact(own: str, theirs: str) -> str | None:
 
 
 def _integer_impact(own: str, theirs: str) -> str | None:
-    """A wider column does no harm: integers of all widths compare by the same index."""
+    """Return the impact; None if the column is wider, since integers of all widths can use the same index."""
     order = list(_INTEGERS)
     if order.index(own) > order.index(theirs):
         return None
-    return f"A row whose key is over {_INTEGERS[own]} cannot be referred to: the INSERT fails."
+    return f"A row whose key exceeds {_INTEGERS[own]} cannot be referenced: the INSERT fails."
 
 
-_PADDING_IMPACT = "One side is padded with blanks, the other is not: each check converts, and blanks at the end decide."
-_DATE_IMPACT = "The check compares instants with dates or local times: the session's time zone decides what is equal."
-_NUMBER_IMPACT = "Each check and join converts one side, whose index then does not serve."
+_PADDING_IMPACT = "Only one side is padded with blanks: every check converts it, and trailing blanks affect the result."
+_DATE_IMPACT = "The check compares instants with dates or local times: the result depends on the session's time zone."
+_NUMBER_IMPACT = "Every check and join converts one side, whose index then cannot be used."
 
 RULE = SchemaRule(
     name="fk_type_mismatch",
     group=Group.TYPES,
     severity="warning",
-    summary="Foreign keys between columns of different types",
-    impact="The referring column cannot hold, or cannot quickly find, all that it may refer to.",
-    fix_hint="give the column the type of what it refers to",
+    summary="A foreign key references a column of a different type",
+    impact="The referencing column cannot store some referenced values, or finds them slowly.",
+    fix_hint="give the column the type of the referenced column",
     check=_check,
     bad=Example(
         sql=(

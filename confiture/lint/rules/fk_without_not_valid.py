@@ -1,4 +1,4 @@
-"""A foreign key is added without NOT VALID to a table that others use."""
+"""Foreign keys that are added without NOT VALID to a table in use."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 def _blocking_violation(context: StatementContext, added: AddedConstraint, by_partition: bool) -> Violation:
     table, target = context.name(context.node.relation), context.name(added.constraint.pktable)
-    both = table if table == target else f"{table} or {target}"
+    both = table if table == target else f"{table} and {target}"
     return Violation(
         location=added.location,
         relation=table,
-        message=f"all rows of {table} are looked up in {target}, and nobody can write to {both} meanwhile",
+        message=f"all rows of {table} are looked up in {target}, which blocks writes to {both} meanwhile",
         remedy=_per_partition_remedy(context, added) if by_partition else add_not_valid(context),
         hint=_BY_PARTITION_HINT if by_partition else None,
     )
@@ -61,15 +61,15 @@ def _rejected_violation(context: StatementContext, added: AddedConstraint) -> Vi
     return Violation(
         location=added.location,
         relation=table,
-        message=f"{table} is partitioned, and PostgreSQL {context.version} adds no NOT VALID foreign key to it",
-        effect="The statement fails (42809): NOT VALID foreign keys on partitioned tables came with PostgreSQL 18.",
+        message=f"{table} is partitioned: PostgreSQL {context.version} cannot add a NOT VALID foreign key to it",
+        effect="The statement fails (42809): NOT VALID foreign keys on partitioned tables need PostgreSQL 18.",
         hint=_BY_PARTITION_HINT,
         remedy=_per_partition_remedy(context, added),
     )
 
 
 def _is_merged_with_partitions(context: StatementContext, added: AddedConstraint) -> bool:
-    """Whether each partition has the same foreign key already: PostgreSQL takes it over and reads nothing."""
+    """Whether every partition already has the same foreign key: PostgreSQL adopts it and scans nothing."""
     parts = descendant_partitions(context, context.node.relation)
     return bool(parts) and all(any(_is_same_key(context, added, key) for key in part.foreign_keys) for part in parts)
 
@@ -97,14 +97,14 @@ def _per_partition_remedy(context: StatementContext, added: AddedConstraint) -> 
         ),
         LATER,
         *(validate_constraint_sql(table, name) for table in tables),
-        "-- takes over what the partitions have, and reads nothing:",
+        "-- adopts the foreign keys of the partitions and scans nothing:",
         alter_table_sql(context.node.relation, make_command(pb.AT_AddConstraint, definition={"constraint": whole})),
     )
 
 
 _BY_PARTITION_HINT = (
-    "add it NOT VALID to each partition, VALIDATE those in a later migration, then add it to the partitioned table,"
-    " which takes them over"
+    "add it NOT VALID to each partition, VALIDATE it there in a later migration, then add it to the partitioned table,"
+    " which adopts those of its partitions"
 )
 
 RULE = StatementRule(
@@ -112,8 +112,8 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A foreign key is added without NOT VALID",
-    impact="INSERT, UPDATE and DELETE on both tables wait until all rows are looked up (SHARE ROW EXCLUSIVE locks).",
-    fix_hint="add it NOT VALID, which reads nothing and holds for all new rows, and VALIDATE it in a later migration",
+    impact="INSERT, UPDATE and DELETE on both tables wait until every row is checked (SHARE ROW EXCLUSIVE locks).",
+    fix_hint="add it NOT VALID, which scans nothing and applies to all new rows, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(

@@ -1,4 +1,4 @@
-"""A foreign key that is made or dropped with its table, and locks the table that it refers to."""
+"""Foreign keys that are created or dropped with their table and lock the referenced table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ATTRIBUTES = {
     pb.CONSTR_ATTR_ENFORCED: ("is_enforced", True),
     pb.CONSTR_ATTR_NOT_ENFORCED: ("is_enforced", False),
 }
-"""What the tree writes behind a column's constraint, and where it belongs in a table's."""
+"""The attributes that follow a column constraint in the parse tree, and their fields in a table constraint."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -70,14 +70,14 @@ def _check_create_table(context: StatementContext) -> Iterator[Violation]:
             location=context.statement.location_at(constraint.location),
             relation=parent,
             severity="warning" if work else "info",
-            message=f"{parent} cannot be written to until this commits: {node.relation.relname} refers to it"
-            + (", and long work may follow in the same transaction" if work else ""),
+            message=f"{parent} cannot be written to until this commits: {node.relation.relname} references it"
+            + (", and slow statements may follow in the same transaction" if work else ""),
             remedy=_split_keys_sql(context, keys),
         )
 
 
 def _foreign_keys_in(node: Any) -> Iterator[tuple[Any, str | None]]:
-    """The foreign keys in a CREATE TABLE, each with the column that it stands at."""
+    """Return the foreign keys in a CREATE TABLE, each with its column if it is a column constraint."""
     for element in node.table_elts:
         if element.WhichOneof("node") == "constraint" and element.constraint.contype == pb.CONSTR_FOREIGN:
             yield element.constraint, None
@@ -87,7 +87,7 @@ def _foreign_keys_in(node: Any) -> Iterator[tuple[Any, str | None]]:
 
 
 def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]]) -> str:
-    """The table without its foreign keys, and each key in a migration of its own, proven in another one."""
+    """Return SQL that creates the table, then adds and validates its foreign keys, each in a separate migration."""
     node = context.node
     table = pb.CreateStmt()
     table.CopyFrom(node)
@@ -119,8 +119,8 @@ def _split_keys_sql(context: StatementContext, keys: list[tuple[Any, str | None]
 
 
 def _remove_constraint(nodes: Any, constraint: Any, key: Any) -> None:
-    """Takes a constraint out of a list, and DEFERRABLE and its kin behind it, which `key` is given."""
-    kept, inside = [], False
+    """Remove a constraint from a list, and set DEFERRABLE and other attributes that follow it on `key`."""
+    remaining, inside = [], False
     for one in nodes:
         if one.constraint == constraint:
             inside = True
@@ -129,18 +129,18 @@ def _remove_constraint(nodes: Any, constraint: Any, key: Any) -> None:
             setattr(key, attribute, value)
         else:
             inside = False
-            kept.append(one)
+            remaining.append(one)
     del nodes[:]
-    nodes.extend(kept)
+    nodes.extend(remaining)
 
 
 def _check_drop_table(context: StatementContext) -> Iterator[Violation]:
     named = (strings(item.list.items) for item in context.node.objects)
-    found = (context.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
-    tables = [table for table in found if table]
-    going = {table.name for table in tables}
+    matches = (context.catalog.table(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in named)
+    tables = [table for table in matches if table]
+    dropped = {table.name for table in tables}
     old = (table for table in tables if table.name not in context.created)
-    keys = [(table, key) for table in old for key in table.foreign_keys if _is_lock_noticeable(context, key, going)]
+    keys = [(table, key) for table in old for key in table.foreign_keys if _is_lock_noticeable(context, key, dropped)]
     yield from _check_dropped_keys(context, keys, (context.statement.text,))
 
 
@@ -151,11 +151,11 @@ def _check_drop_constraint(context: StatementContext) -> Iterator[Violation]:
     commands = list(alter_commands(context.node))
     names = {one.name for one in commands if one.subtype == pb.AT_DropConstraint}
     columns = {one.name for one in commands if one.subtype == pb.AT_DropColumn}
-    going = [key for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
-    keys = [(table, key) for key in going if _is_lock_noticeable(context, key, {table.name})]
-    felt = {key.name for _, key in keys}
-    # the key is dropped on its own already: that is what is told to do
-    own = [n for n, one in enumerate(commands) if one.subtype == pb.AT_DropConstraint and one.name in felt]
+    dropped = [key for key in table.foreign_keys if key.name in names or not columns.isdisjoint(key.columns)]
+    keys = [(table, key) for key in dropped if _is_lock_noticeable(context, key, {table.name})]
+    noticeable = {key.name for _, key in keys}
+    # commands that only drop such a key already do what the hint suggests
+    own = [n for n, one in enumerate(commands) if one.subtype == pb.AT_DropConstraint and one.name in noticeable]
     yield from _check_dropped_keys(
         context, keys, remaining_commands(context, own), alone=len(commands) == len(names) == 1
     )
@@ -168,15 +168,18 @@ def _check_dropped_keys(
     *,
     alone: bool = False,
 ) -> Iterator[Violation]:
-    """One hit for all foreign keys that a statement drops from tables in use. `other_effects` is what else it does."""
+    """Report all foreign keys that a statement drops from tables in use as one violation.
+
+    `other_effects` are the statements for the rest of what it does. `alone` is whether it only drops one constraint.
+    """
     if not keys:
         return
     targets = list(dict.fromkeys(str(key.target) for _, key in keys))
     referring = [f"{table.name} ({key.name})" for table, key in keys]
     if len(keys) == 1:
-        told = f"{keys[0][0].name} refers to it ({keys[0][1].name})"
+        reason = f"{keys[0][0].name} references it ({keys[0][1].name})"
     else:
-        told = f"{join_and_truncate(referring, len(keys))} refer to {'it' if len(targets) == 1 else 'them'}"
+        reason = f"{join_and_truncate(referring, len(keys))} reference {'it' if len(targets) == 1 else 'them'}"
     dropped = [
         f"ALTER TABLE {qualified_name(table.name)} DROP CONSTRAINT {quote_identifier(key.name)}" for table, key in keys
     ]
@@ -185,7 +188,7 @@ def _check_dropped_keys(
         location=context.location,
         relation=targets[0],
         severity="info" if alone else "warning",
-        message=f"nobody can read or write {join_and_truncate(targets, len(targets))} until this commits: {told}",
+        message=f"{join_and_truncate(targets, len(targets))} cannot be read or written until this commits: {reason}",
         effect=_DROP_IMPACT,
         hint=None if alone else _DROP_KEYS_FIRST_HINT,
         remedy=None if alone else join_lines(*apart, *((LATER, *other_effects) if other_effects else ())),
@@ -195,13 +198,13 @@ def _check_dropped_keys(
 def _is_lock_noticeable(context: StatementContext, key: Constraint, dropped_tables: set[QualifiedName]) -> bool:
     if key.target is None or key.target in dropped_tables or key.target in context.created:
         return False
-    # a partition that goes leaves the key to its parent
+    # if a partition is dropped, its parent keeps the key
     return context.effects.locks.get(key.target) is LockMode.ACCESS_EXCLUSIVE
 
 
-_DROP_KEYS_FIRST_HINT = "drop the foreign keys first, each in a migration of its own"
+_DROP_KEYS_FIRST_HINT = "drop the foreign keys first, each in a separate migration"
 _DROP_IMPACT = (
-    "Dropping a foreign key takes its triggers off the table that it refers to: all queries of that wait until this"
+    "Dropping a foreign key removes its triggers from the referenced table, whose reads and writes all wait until this"
     " commits (ACCESS EXCLUSIVE lock)."
 )
 
@@ -210,10 +213,10 @@ RULE = StatementRule(
     aliases=("fk_locks_parent",),
     group=Group.LOCKS,
     severity="warning",
-    summary="A foreign key that is made or dropped with its table locks the table that it refers to",
-    impact="Every INSERT, UPDATE and DELETE on the table that is referred to waits until this commits "
-    "(SHARE ROW EXCLUSIVE lock).",
-    fix_hint="make the table without the foreign key, and add that in a migration of its own, which commits at once",
+    summary="A foreign key that is created or dropped with its table locks the referenced table",
+    impact="Every INSERT, UPDATE and DELETE on the referenced table waits until this commits (SHARE ROW EXCLUSIVE"
+    " lock).",
+    fix_hint="create the table without the foreign key, and add the key in a separate migration, which commits at once",
     kinds=frozenset({"create_stmt", "drop_stmt", "alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_customers": LockMode.SHARE_ROW_EXCLUSIVE}),

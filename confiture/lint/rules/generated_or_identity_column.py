@@ -1,4 +1,4 @@
-"""A serial, identity or stored generated column that is new, or gets another expression: each row gets its value."""
+"""Serial, identity and stored generated columns that are new or get a new expression, which computes every row."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=context.statement.location_at(generated.location),
                 relation=table,
-                message=f"{table} is written anew to store the generated column {column.colname} in each row",
+                message=f"{table} is rewritten to store the generated column {column.colname} in every row",
                 remedy=(_virtual_column_remedy if virtual else _trigger_remedy)(context, column, generated),
                 hint=_VIRTUAL_HINT if virtual else _TRIGGER_HINT,
             )
@@ -49,7 +49,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=context.statement.location_at(column.location),
                 relation=table,
-                message=f"{table} is written anew to number each row in the {what} column {column.colname}",
+                message=f"{table} is rewritten to number every row in the {what} column {column.colname}",
                 remedy=_sequence_remedy(context, column, constraints.get(pb.CONSTR_IDENTITY)),
             )
     yield from _check_set_expression(context, table)
@@ -65,19 +65,19 @@ def _check_set_expression(context: StatementContext, table: str) -> Iterator[Vio
             yield Violation(
                 location=command_offsets(context.statement)[number],
                 relation=table,
-                message=f"{table} is written anew to compute {one.name} in each row again",
-                hint=f"leave the column as it is and have the new expression in another one: {_TRIGGER_HINT}",
+                message=f"{table} is rewritten to recompute {one.name} in every row",
+                hint=f"keep the column and use the new expression for another one: {_TRIGGER_HINT}",
             )
 
 
 def _can_be_virtual(context: StatementContext, column: Any, generated: Any) -> bool:
-    """Virtual columns take no types and functions of users."""
+    """Whether the column can be virtual: not with user-defined types or functions."""
     known = load_built_in_functions()
-    ours = known.volatile | known.not_volatile
+    built_in = known.volatile | known.not_volatile
     return (
         context.version >= _FIRST_VERSION_WITH_VIRTUAL
         and types.built_in_type(column.type_name) is not None
-        and all(name in ours for name, _ in find_called_functions(generated.raw_expr, context.catalog))
+        and all(name in built_in for name, _ in find_called_functions(generated.raw_expr, context.catalog))
     )
 
 
@@ -97,7 +97,7 @@ def _trigger_remedy(context: StatementContext, column: Any, generated: Any) -> s
 
 
 def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> str:
-    """The column with a sequence as its default, filled in batches, and then made what was asked for."""
+    """Return SQL that adds the column with a sequence as its default, fills it in batches, then makes it as written."""
     table, name = resolve_relation_name(context, context.node.relation), quote_identifier(column.colname)
     sequence = qualified_name(QualifiedName(table.schema, make_object_name(table.name, column.colname, "seq")))
     altered = f"ALTER TABLE {qualified_name(table)}"
@@ -106,7 +106,7 @@ def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> s
         when = "ALWAYS" if identity.generated_when == "a" else "BY DEFAULT"
         after += [
             f"{altered} ALTER COLUMN {name} DROP DEFAULT",
-            "-- START with a number above the greatest one:",
+            "-- START WITH a number greater than the maximum:",
             f"{altered} ALTER COLUMN {name} ADD GENERATED {when} AS IDENTITY (START WITH 1)",
         ]
     return join_lines(
@@ -120,21 +120,21 @@ def _sequence_remedy(context: StatementContext, column: Any, identity: Any) -> s
 
 
 def _other_commands(context: StatementContext, column: Any) -> tuple[str, ...]:
-    """The other commands of the statement."""
+    """Return the statements for the other commands."""
     commands = enumerate(alter_commands(context.node))
     return remaining_commands(context, [number for number, one in commands if get_definition(one).column_def == column])
 
 
 def _add_column_sql(context: StatementContext, column: Any) -> str:
-    """ADD COLUMN with the name and the type, and nothing else."""
-    written = strings(column.type_name.names)[-1]
-    type_name = SERIALS.get(written) if is_serial(column) else format_type_name(column.type_name, context.catalog)
+    """Return ADD COLUMN with only the name and the type."""
+    type_word = strings(column.type_name.names)[-1]
+    type_name = SERIALS.get(type_word) if is_serial(column) else format_type_name(column.type_name, context.catalog)
     table = qualified_name(resolve_relation_name(context, context.node.relation))
     return f"ALTER TABLE {table} ADD COLUMN {quote_identifier(column.colname)} {type_name}"
 
 
-_TRIGGER_HINT = "add a plain column, let a trigger fill it in new rows, and fill the rows that exist in batches"
-_VIRTUAL_HINT = f"make it VIRTUAL: computed when it is read, and without an index; to have it stored, {_TRIGGER_HINT}"
+_TRIGGER_HINT = "add a plain column, fill new rows with a trigger, and fill existing rows in batches"
+_VIRTUAL_HINT = f"make it VIRTUAL, which computes it on read and rules out an index; or, to store it, {_TRIGGER_HINT}"
 _BEFORE = (
     "CREATE TABLE w_orders (id bigint PRIMARY KEY, amount numeric);"
     " INSERT INTO w_orders SELECT i, i FROM generate_series(1, 100) i"
@@ -144,9 +144,9 @@ RULE = StatementRule(
     name="generated_or_identity_column",
     group=Group.LOCKS,
     severity="error",
-    summary="A serial, identity or stored column that is new or computed anew",
-    impact="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    fix_hint="add a plain column with a sequence as its default, and fill the rows that exist in batches",
+    summary="A serial, identity or stored generated column is added or recomputed",
+    impact="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a plain column with a sequence as its default, and fill existing rows in batches",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

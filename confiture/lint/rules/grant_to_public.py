@@ -1,4 +1,4 @@
-"""Privileges for everybody."""
+"""Privileges that are granted to PUBLIC."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _PUBLIC_ROLE = "public"
 _DEFAULT_PRIVILEGES = frozenset(
     {("function", "execute"), ("type", "usage"), ("database", "connect"), ("database", "temporary")}
 )
-"""What PostgreSQL itself gives to everybody: to say so again changes nothing."""
+"""The privileges that PostgreSQL grants to PUBLIC by default: granting them again changes nothing."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    given: dict[tuple[str, str], list[Grant]] = {}
+    by_object: dict[tuple[str, str], list[Grant]] = {}
     for grant in sorted(context.catalog.grants):
         if grant.grantee == _PUBLIC_ROLE and not _is_default_privilege(grant):
-            given.setdefault((grant.kind, grant.object), []).append(grant)
-    relations = (*context.catalog.tables, *context.catalog.views) if given else ()
-    written = {str(one): qualified_name(one) for one in relations}
-    for (kind, name), grants in given.items():
+            by_object.setdefault((grant.kind, grant.object), []).append(grant)
+    relations = (*context.catalog.tables, *context.catalog.views) if by_object else ()
+    quoted_names = {str(one): qualified_name(one) for one in relations}
+    for (kind, name), grants in by_object.items():
         privileges = ", ".join(_privilege_sql(grant.privilege) for grant in grants)
-        on = ("" if kind == "table" else f"{kind.upper()} ") + written.get(name, name)
+        on = ("" if kind == "table" else f"{kind.upper()} ") + quoted_names.get(name, name)
         yield Violation(
             location=grants[0].location,
             relation=name,
             subject=f"{kind} {privileges}",
-            message=f"everybody has {privileges} on the {kind} {name}",
+            message=f"PUBLIC has {privileges} on {kind} {name}",
             remedy=f"REVOKE {privileges} ON {on} FROM PUBLIC;",
         )
 
 
 def _privilege_sql(privilege: str) -> str:
-    """A privilege as GRANT writes it, with the column that it is on, if any."""
+    """Return a privilege in the syntax of GRANT, with its column if it has one."""
     name, _, column = privilege.removesuffix(")").partition(" (")
     return f"{name.upper()} ({quote_identifier(column)})" if column else name.upper()
 
@@ -52,8 +52,8 @@ RULE = SchemaRule(
     name="grant_to_public",
     group=Group.SECURITY,
     severity="warning",
-    summary="Privileges for everybody",
-    impact="Every role of the server that can connect has the privilege, also those made later and for something else.",
+    summary="A privilege is granted to PUBLIC",
+    impact="Every role that can connect has the privilege, including roles created later for other purposes.",
     fix_hint="grant it to the roles that need it",
     check=_check,
     bad=Example(

@@ -1,4 +1,4 @@
-"""Names that PostgreSQL cuts."""
+"""Names that PostgreSQL truncates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.sql.parser import scan_tokens
 
 _LONG_NAME = re.compile(r'"[^"]{64,}"|(?<![\w$])[\w$]{64,}')
 _POSSIBLY_LONG_NAME = re.compile(r'"[^"]{16,}"|(?<![\w$])[\w$]{16,}')
-"""What may have 64 bytes in a text that is not ASCII: a character has up to four."""
+"""Matches names that may have 64 bytes in non-ASCII text, where a character has up to four."""
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
@@ -22,16 +22,16 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     if not (_LONG_NAME if text.isascii() else _POSSIBLY_LONG_NAME).search(text):
         return
     encoded = text.encode()
-    seen: set[str] = set()
+    names: set[str] = set()
     for token in scan_tokens(text):
         name = _unquote(encoded[token.start : token.end].decode()) if token.token == pb.IDENT else ""
         length = len(name.encode())
-        if length > MAX_NAME_BYTES and name not in seen:
-            seen.add(name)
+        if length > MAX_NAME_BYTES and name not in names:
+            names.add(name)
             offset = context.statement.offset + len(encoded[: token.start].decode())
             yield Violation(
                 location=SourceLocation(rendered=context.statement.rendered, offset=offset),
-                message=f"{name} has {length} bytes; what is made is called {truncate_identifier(name)}",
+                message=f"{name} has {length} bytes; PostgreSQL truncates it to {truncate_identifier(name)}",
             )
 
 
@@ -43,9 +43,9 @@ RULE = StatementRule(
     name="identifier_too_long",
     group=Group.SCHEMA,
     severity="warning",
-    summary="Names of more than 63 bytes",
-    impact="PostgreSQL cuts the name with no more than a notice: two long names become one, and queries of the "
-    "catalogs that ask for the whole name find nothing.",
+    summary="A name is longer than 63 bytes",
+    impact="PostgreSQL truncates the name with only a notice: two long names can collide, and catalog queries for the"
+    " full name find nothing.",
     fix_hint="shorten it to 63 bytes",
     kinds=frozenset(
         {

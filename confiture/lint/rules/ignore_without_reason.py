@@ -1,4 +1,4 @@
-"""Ignore comments that do not say why."""
+"""Ignore comments without a reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ RULE = IgnoreCommentRule(
     name="ignore_without_reason",
     group=Group.COMMENTS,
     severity="warning",
-    summary="An ignore comment without a reason",
-    impact="Nobody who reads the file later can tell whether the hazard was weighed or only silenced.",
-    fix_hint="add the reason behind two dashes: -- confiture: ignore RULE -- reason",
+    summary="An ignore comment gives no reason",
+    impact="Readers of the file cannot know whether the hazard was assessed or only silenced.",
+    fix_hint="add the reason after two dashes: -- confiture: ignore RULE -- reason",
     bad=Example(
         sql=("-- confiture: ignore requires_primary_key\nCREATE TABLE w_order_events (order_id bigint NOT NULL)",)
     ),

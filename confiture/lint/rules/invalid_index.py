@@ -1,4 +1,4 @@
-"""Indexes that PostgreSQL calls invalid: a build was broken off, or partitions lack theirs."""
+"""Invalid indexes: their build was interrupted, or an index of a partition is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Index, QualifiedName, Table, TableKind, View
 
 _REINDEX_COPY_NAME = re.compile(r"_cc(new|old)\d*\Z")
-"""How PostgreSQL calls the second index that REINDEX CONCURRENTLY works with."""
+"""The suffix of the second index that REINDEX CONCURRENTLY works with."""
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
@@ -35,11 +35,11 @@ def _partitioned_violation(owner: Table | View, index: Index) -> Violation:
         location=index.location,
         relation=str(owner.name),
         subject=index.name,
-        message=f"{index.name} was created ON ONLY {owner.name}, and not each partition has its part attached",
-        effect="A partition without its part is read from end to end by the queries that the index is for; a unique one"
-        " serves neither ON CONFLICT nor foreign keys.",
-        hint="build the index CONCURRENTLY for each partition that lacks it, and ALTER INDEX ... ATTACH PARTITION each;"
-        " with the last one it becomes valid",
+        message=f"{index.name} was created ON ONLY {owner.name}, and not every partition has an attached index",
+        effect="Queries that the index is for scan a partition without it sequentially; if it is unique, neither ON"
+        " CONFLICT nor a foreign key can use it.",
+        hint="build the index CONCURRENTLY on each partition that lacks it, and attach each with ALTER INDEX ... ATTACH"
+        " PARTITION; the last one makes the index valid",
     )
 
 
@@ -50,7 +50,7 @@ def _failed_build_violation(owner: Table | View, index: Index) -> Violation:
         location=index.location,
         relation=str(owner.name),
         subject=index.name,
-        message=f"{index.name} of {owner.name} is not valid: a CONCURRENTLY build of it was broken off, or still runs",
+        message=f"{index.name} of {owner.name} is invalid: its CONCURRENTLY build was interrupted, or is still running",
         remedy=f"DROP INDEX CONCURRENTLY {name};" if is_copy else f"REINDEX INDEX CONCURRENTLY {name};",
     )
 
@@ -60,11 +60,11 @@ RULE = SchemaRule(
     aliases=("invalid_index_left",),
     group=Group.INDEXES,
     severity="warning",
-    summary="Indexes that are not valid",
-    impact="No query uses the index, each write to the table keeps it up to date all the same, and CREATE INDEX IF NOT"
-    " EXISTS takes it for the one that is wanted.",
-    fix_hint="build it anew or drop it; a migration that builds it CONCURRENTLY needs neither: Confiture drops what a"
-    " broken build left before it builds, and checks the index after",
+    summary="An index is invalid",
+    impact="No query uses the index, every write to the table still updates it, and CREATE INDEX IF NOT EXISTS accepts"
+    " it as the existing index.",
+    fix_hint="rebuild or drop it; a migration that builds it CONCURRENTLY needs neither: Confiture drops the remains"
+    " of an interrupted build first, and checks the index afterwards",
     check=_check,
     bad=Example(
         sql=(

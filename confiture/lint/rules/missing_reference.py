@@ -1,4 +1,4 @@
-"""Statements that name what does not exist."""
+"""Statements that reference objects that do not exist."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from confiture.sql.catalog.builder import CatalogIssue
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    for misfit in context.catalog_issues:
-        if misfit.code == "not-partitioned":
+    for issue in context.catalog_issues:
+        if issue.code == "not-partitioned":
             yield Violation(
-                location=misfit.location,
-                relation=misfit.object,
+                location=issue.location,
+                relation=issue.object,
                 subject="not partitioned",
-                message=misfit.message,
+                message=issue.message,
                 hint=_PARTITION_BY_HINT,
             )
-        elif misfit.code != "missing-object":
+        elif issue.code != "missing-object":
             continue
-        elif misfit.message == f"schema {misfit.object} does not exist":
-            if misfit.object not in context.catalog.schemas:
+        elif issue.message == f"schema {issue.object} does not exist":
+            if issue.object not in context.catalog.schemas:
                 yield Violation(
-                    location=misfit.location,
-                    subject=misfit.object,
-                    message=f"{misfit.message} in these files",
+                    location=issue.location,
+                    subject=issue.object,
+                    message=f"{issue.message} in these files",
                     severity="warning",
                     hint=_SCHEMA_HINT,
                 )
-        elif not _is_in_unknown_schema(context.catalog, misfit) and not _is_known_name(context.catalog, misfit.object):
-            yield Violation(location=misfit.location, relation=misfit.object, message=misfit.message)
+        elif not _is_in_unknown_schema(context.catalog, issue) and not _is_known_name(context.catalog, issue.object):
+            yield Violation(location=issue.location, relation=issue.object, message=issue.message)
 
 
 def _is_in_unknown_schema(catalog: Catalog, issue: CatalogIssue) -> bool:
-    """Whether it is in a schema that none of the files makes: then something else makes that."""
+    """Whether the object is in a schema that no file creates, so that something else creates it."""
     schema = issue.object.partition(".")[0]
     is_relation = catalog.relation(None, schema) is not None
     return "." in issue.object and schema not in catalog.schemas and not is_relation
 
 
 def _is_known_name(catalog: Catalog, text: str) -> bool:
-    """Whether anything of that name is there in the end: migrations need not run files in the order of their paths."""
+    """Whether an object of that name exists in the end: migrations need not run files in path order."""
     schema, _, bare = text.rpartition(".")
     name = QualifiedName(schema or PUBLIC, bare)
     return (
@@ -64,16 +64,16 @@ def _is_known_column(catalog: Catalog, owner: str, column: str) -> bool:
     return any(column == getattr(one, "name", one) for one in relation.columns)
 
 
-_PARTITION_BY_HINT = "only a table that is made with PARTITION BY has partitions"
-_SCHEMA_HINT = "CREATE SCHEMA before what is in it, unless something else than these files makes it"
+_PARTITION_BY_HINT = "create the parent table with PARTITION BY: only such a table can have partitions"
+_SCHEMA_HINT = "create the schema before its objects, unless something outside these files creates it"
 
 RULE = SchemaRule(
     name="missing_reference",
     group=Group.SCHEMA,
     severity="error",
-    summary="Statements that name what does not exist",
-    impact="The statement fails, and with it the migration that runs the file.",
-    fix_hint="mend the name, or make the object before",
+    summary="A statement references an object that does not exist",
+    impact="The statement fails, and so does the migration that runs the file.",
+    fix_hint="correct the name, or create the object first",
     check=_check,
     expected_effects=ExpectedEffects(error="42P01"),
     bad=Example(

@@ -1,4 +1,4 @@
-"""Names follow the project's convention."""
+"""Names that break the project's convention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SNAKE_CASE = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 class _Prefixes(NamedTuple):
-    """The prefixes that the settings give; those that they do not give are None."""
+    """The prefixes that the settings set; None for a prefix that they do not set."""
 
     write: str | None
     read: str | None
@@ -27,7 +27,7 @@ class _Prefixes(NamedTuple):
 
 
 class _NamedObject(NamedTuple):
-    """A name; `description` is what people are told before it."""
+    """A name; `description` precedes it in messages."""
 
     description: str
     name: str
@@ -38,24 +38,24 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
     options = context.options
     prefixes = _Prefixes(options["write_side_prefix"], options["read_side_prefix"], options["static_prefix"])
     for table in non_partition_tables(context.catalog):
-        complaints = [
+        issues = [
             *_check_prefix(table, prefixes),
             *(_check_number(table, prefixes, options["number"]) if options["number"] else ()),
             *(_check_style(table) if options["style"] else ()),
             *(_check_length(table, options["max_length"]) if options["max_length"] else ()),
         ]
-        for complaint in complaints:
+        for issue in issues:
             yield Violation(
-                location=complaint.place or table.location,
+                location=issue.place or table.location,
                 relation=str(table.name),
-                subject=complaint.subject,
-                message=complaint.message,
-                hint=complaint.hint,
+                subject=issue.subject,
+                message=issue.message,
+                hint=issue.hint,
             )
 
 
 class _NamingIssue(NamedTuple):
-    """What is wrong with a name; `subject` is the convention, and the name if it is not the table's."""
+    """A problem of a name; `subject` is the convention, and the name if it is not the table's."""
 
     place: SourceLocation | None
     subject: str
@@ -67,13 +67,13 @@ def _check_prefix(table: Table, prefixes: _Prefixes) -> Iterator[_NamingIssue]:
     side, allowed = _allowed_prefixes(table, prefixes)
     if allowed and not table.name.name.startswith(allowed):
         names = " or ".join(allowed)
-        where = f", as tables of the {side} side do" if side else ""
+        where = f", like the tables of the {side} side" if side else ""
         message = f"{table.name} does not begin with {names}{where}"
-        yield _NamingIssue(table.location, "prefix", message, f"name it {allowed[0]}...")
+        yield _NamingIssue(table.location, "prefix", message, f"rename it to {allowed[0]}...")
 
 
 def _allowed_prefixes(table: Table, prefixes: _Prefixes) -> tuple[str | None, tuple[str, ...]]:
-    """The side that the table's folder is of, where that can be told, and the prefixes that it may have."""
+    """Return the side of the table's folder, if its name shows one, and the prefixes that the table may have."""
     reading = tuple(prefix for prefix in (prefixes.read, prefixes.static) if prefix)
     folders = table.location.rendered.source.file.path.lower().rpartition("/")[0] if table.location else ""
     is_write, is_read = bool(_WRITE_FOLDER.search(folders)), bool(_READ_FOLDER.search(folders))
@@ -81,7 +81,7 @@ def _allowed_prefixes(table: Table, prefixes: _Prefixes) -> tuple[str | None, tu
         return "write", (prefixes.write,)
     if is_read and not is_write and prefixes.read:
         return "read", reading
-    # with one prefix alone, the other side's names are free
+    # with only one prefix set, names of the other side are free
     return None, (prefixes.write, *reading) if prefixes.write and prefixes.read else ()
 
 
@@ -92,21 +92,21 @@ def _check_number(table: Table, prefixes: _Prefixes, number: str) -> Iterator[_N
     other = to_plural(word) if number == "plural" else to_singular(word)
     if other:
         better = prefix + (f"{start}_{other}" if start else other)
-        yield _NamingIssue(table.location, "number", f"{table.name} is not in the {number}", f"name it {better}")
+        yield _NamingIssue(table.location, "number", f"{table.name} is not in the {number}", f"rename it to {better}")
 
 
 def _check_style(table: Table) -> Iterator[_NamingIssue]:
     for what, name, place in _named_objects(table):
         if not _SNAKE_CASE.match(name):
             message = f"{what}{name} is not in snake_case"
-            yield _NamingIssue(place, f"style {name}", message, "use lower-case letters, digits and underscores")
+            yield _NamingIssue(place, f"style {name}", message, "use lowercase letters, digits and underscores")
 
 
 def _check_length(table: Table, max_length: int) -> Iterator[_NamingIssue]:
     for what, name, place in _named_objects(table):
         length = len(name.encode())
         if length > max_length:
-            message = f"{what}{name} is {length} bytes long, more than {max_length}"
+            message = f"{what}{name} is {length} bytes long; the limit is {max_length}"
             yield _NamingIssue(place, f"length {name}", message, "shorten the name")
 
 
@@ -124,18 +124,18 @@ RULE = SchemaRule(
     name="naming_convention",
     group=Group.SCHEMA,
     severity="warning",
-    summary="Names follow the project's convention",
-    impact="What a table is for cannot be told from its name, and patterns such as r_* miss it.",
-    fix_hint="rename it before others use it",
+    summary="A name breaks the project's naming convention",
+    impact="The name does not show the purpose of the table, and patterns such as r_* miss it.",
+    fix_hint="rename it before other code uses it",
     options={
-        "write_side_prefix": Option(description="The prefix of tables that are written to."),
+        "write_side_prefix": Option(description="The prefix of tables on the write side."),
         "read_side_prefix": Option(description="The prefix of read models."),
-        "static_prefix": Option(description="The prefix of read models that belong to no tenant."),
-        "style": Option(description="How names are written.", choices=("snake_case",)),
-        "number": Option(
-            description="Whether tables are named in the plural or the singular.", choices=("plural", "singular")
+        "static_prefix": Option(description="The prefix of read models that do not belong to a tenant."),
+        "style": Option(description="The style of names.", choices=("snake_case",)),
+        "number": Option(description="Whether table names are plural or singular.", choices=("plural", "singular")),
+        "max_length": Option(
+            description="The maximum length of table, column, index and constraint names in bytes.", kind=int
         ),
-        "max_length": Option(description="The longest name of a table, column, index or constraint.", kind=int),
     },
     off_by_default=True,
     check=_check,

@@ -35,19 +35,19 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         loss = value_loss(one.old_type, one.new_type, context.catalog) if one.old_type else None
         if loss is None or (one.using is not None and not _is_cast_only(one)):
             continue
-        cuts = loss is ValueLoss.TRUNCATES or (one.using is not None and _is_truncating_cast(one.using))
+        truncates = loss is ValueLoss.TRUNCATES or (one.using is not None and _is_truncating_cast(one.using))
         yield Violation(
             location=one.location,
             relation=table,
             message=f"{table}.{one.column} is {one.old_type}; values that {one.new_type} cannot hold "
-            + ("are cut or rounded" if cuts else "make the statement fail"),
-            effect=_TRUNCATION_IMPACT if cuts else None,
-            remedy=None if cuts else _check_first_remedy(context, one),
+            + ("are truncated or rounded" if truncates else "make the statement fail"),
+            effect=_TRUNCATION_IMPACT if truncates else None,
+            remedy=None if truncates else _check_first_remedy(context, one),
         )
 
 
 def _is_cast_only(change: TypeChange) -> bool:
-    """Whether USING is a cast of the column, and no expression that makes values fit."""
+    """Whether USING only casts the column, rather than making values fit."""
     node = change.using
     while node.WhichOneof("node") == "type_cast":
         node = node.type_cast.arg
@@ -55,13 +55,13 @@ def _is_cast_only(change: TypeChange) -> bool:
 
 
 def _is_truncating_cast(using: Any) -> bool:
-    """Whether casts go through a text with a length: what is written as a cast cuts, what is only stored fails."""
+    """Whether a cast is to a text type with a length: an explicit cast truncates, an assignment fails."""
     casts = find_nodes(using, pb.TypeCast)
     return any(cast.type_name.typmods and strings(cast.type_name.names)[-1] in _TEXT_TYPES for cast in casts)
 
 
 def _check_first_remedy(context: StatementContext, change: TypeChange) -> str | None:
-    """A CHECK that proves that all values fit, before the statement."""
+    """Return SQL that first proves with a CHECK that all values fit, then changes the type."""
     condition = _fit_condition(change)
     if condition is None:
         return None
@@ -74,7 +74,7 @@ def _check_first_remedy(context: StatementContext, change: TypeChange) -> str | 
         f"ALTER TABLE {qualified_name(table)} ADD CONSTRAINT {quote_identifier(name)} CHECK ({condition}) NOT VALID",
         LATER,
         validate_constraint_sql(relation, name),
-        "-- once that holds:",
+        "-- once that succeeds:",
         alter_table_sql(relation, *(commands[number] for number in own), like=context.node),
     )
 
@@ -96,7 +96,7 @@ def _fit_condition(change: TypeChange) -> str | None:
 
 
 _TRUNCATION_IMPACT = (
-    "Digits, parts of a time or characters that do not fit are gone once this commits, without an error."
+    "Digits, parts of a time and characters that do not fit are lost without an error once this commits."
 )
 _BEFORE = (
     "CREATE TABLE w_customers (id bigint PRIMARY KEY, country varchar(40));"
@@ -107,9 +107,9 @@ RULE = StatementRule(
     name="narrowing_type",
     group=Group.TYPES,
     severity="error",
-    summary="ALTER COLUMN ... TYPE to a type that holds less",
+    summary="ALTER COLUMN ... TYPE changes a column to a narrower type",
     impact="The migration fails at the first value that does not fit (22001, 22003), after it has locked the table.",
-    fix_hint="prove first that all values fit: a CHECK that is NOT VALID, then VALIDATE; often that is all one needs",
+    fix_hint="first prove that all values fit: add a CHECK NOT VALID, then VALIDATE it; often the CHECK is enough",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="22001"),

@@ -1,4 +1,4 @@
-"""A strong lock waited for without a limit, because the migration switched the limit off."""
+"""Strong locks that are requested without a timeout, because the migration disabled it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confiture.text import shorten_sql
 
 _SETTING = "lock_timeout"
 _MAX_TIMEOUT_MS = 60_000
-"""Whoever waits longer than this might as well wait forever: others wait behind it."""
+"""A longer timeout is as bad as none, since other sessions wait behind the statement."""
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _KINDS = (
     "alter_table_stmt",
@@ -42,19 +42,19 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     if not switches or not _is_timeout_disabled(switches[-1]):
         return
     switched, *since = context.earlier[switches[-1].number :]
-    waited = _blocked_tables(context)
-    if waited and not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
+    tables = _blocked_tables(context)
+    if tables and not any(one.statement.kind in _KINDS and _blocked_tables(one) for one in since):
         yield Violation(
             location=context.location,
-            relation=str(waited[0]),
-            message=f"{', '.join(map(str, waited))} is waited for without a limit, after "
+            relation=str(tables[0]),
+            message=f"the lock on {', '.join(map(str, tables))} is requested without a timeout, after "
             f"`{shorten_sql(switched.statement.text)}`",
             remedy=f"SET LOCAL {_SETTING} = '{context.target.settings.database.lock_timeout_ms}ms';",
         )
 
 
 def _blocked_tables(context: StatementContext) -> list[QualifiedName]:
-    """The tables that others use and that the statement keeps them from reading or writing."""
+    """Return the tables in use whose reads or writes the statement blocks."""
     strong = (BlockedAccess.READS, BlockedAccess.WRITES)
     indexes = context.catalog.index_owners
     return [
@@ -65,7 +65,7 @@ def _blocked_tables(context: StatementContext) -> list[QualifiedName]:
 
 
 def _is_timeout_setting(context: StatementContext) -> bool:
-    """Whether a statement changes the setting."""
+    """Whether a statement changes lock_timeout."""
     kind, node = context.statement.kind, context.node
     if kind == "select_stmt":
         return _set_config_value(node) is not None
@@ -76,12 +76,12 @@ def _is_timeout_disabled(context: StatementContext) -> bool:
     node = context.node
     if context.statement.kind == "select_stmt":
         return _is_too_long(_set_config_value(node))
-    # without a value, it is that of the server, which has no limit unless somebody gave it one
+    # without a value, the server default applies, which waits forever unless it was configured
     return _is_too_long(node.args[0].a_const) if node.kind == pb.VAR_SET_VALUE else True
 
 
 def _set_config_value(select: Any) -> Any:
-    """The value that a SELECT gives to the setting by set_config, None where it does not."""
+    """Return the value that a SELECT assigns to lock_timeout with set_config; None if it does not."""
     for target in select.target_list:
         call = target.res_target.val.func_call
         name = strings(call.funcname)[-1:]
@@ -96,7 +96,7 @@ def _is_too_long(constant: Any) -> bool:
 
 
 def _parse_milliseconds(constant: Any) -> float | None:
-    """How long a value of the setting is, None where that is not readable."""
+    """Return a value of the setting in milliseconds; None if it cannot be parsed."""
     if constant.WhichOneof("val") == "ival":
         return float(constant.ival.ival)
     text = (constant.fval.fval or constant.sval.sval).strip()
@@ -113,10 +113,10 @@ RULE = StatementRule(
     name="no_lock_timeout",
     group=Group.TRANSACTIONS,
     severity="warning",
-    summary="A strong lock after the migration switched lock_timeout off",
-    impact="While the statement waits behind one long query, every query of the table that comes after it waits as "
-    "well, and only the blocking budget (database.max_blocking) still ends that.",
-    fix_hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or a step's own) and tries again",
+    summary="A strong lock is requested after the migration disabled lock_timeout",
+    impact="While the statement waits behind one long query, every later query of the table waits too, and only the "
+    "blocking budget (database.max_blocking) ends the wait.",
+    fix_hint="leave lock_timeout to Confiture, which sets it (database.lock_timeout, or that of the step) and retries",
     kinds=frozenset(_KINDS),
     check=_check,
     bad=Example(before=_BEFORE, sql=("SET lock_timeout = 0; ALTER TABLE w_orders ADD COLUMN note text",)),

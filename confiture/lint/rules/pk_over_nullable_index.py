@@ -1,4 +1,4 @@
-"""PRIMARY KEY USING INDEX over columns that allow nulls."""
+"""PRIMARY KEY USING INDEX over nullable columns."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=addition.location,
                 relation=str(table.name),
-                message=f"{_join_with_and(nullable)} may be null: all rows of {table.name} are read to"
-                " see that none is",
+                message=f"{_join_with_and(nullable)} {'is' if len(nullable) == 1 else 'are'} nullable: all rows of"
+                f" {table.name} are scanned for nulls",
                 remedy=_remedy(context, addition.command_number, nullable),
             )
 
 
 def _nullable_columns(context: StatementContext, added: AddedConstraint, table: Table) -> list[str]:
-    """The index's columns that nothing proves to have no nulls; those of SET NOT NULL are for set_not_null_scan."""
+    """Return the index columns without proof that they contain no nulls; set_not_null_scan reports SET NOT NULL."""
     index = next((one for one in table.indexes if one.name == added.constraint.indexname), None)
     columns = [column for column in index.columns if column] if index else []
     elsewhere = {column for _, column in columns_set_not_null(context)}
-    gone = dropped_constraints(context.node)
-    bare = replace(table, constraints=tuple(one for one in table.constraints if one.name not in gone))
+    dropped = dropped_constraints(context.node)
+    bare = replace(table, constraints=tuple(one for one in table.constraints if one.name not in dropped))
     return [column for column in columns if column not in elsewhere and not is_proved_not_null(bare, column)]
 
 
@@ -69,10 +69,10 @@ RULE = StatementRule(
     name="pk_over_nullable_index",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="PRIMARY KEY USING INDEX over columns that allow nulls",
-    impact="The primary key makes them NOT NULL, so every query of the table waits until all rows are read (ACCESS"
-    " EXCLUSIVE lock), although the index is there.",
-    fix_hint="make the columns NOT NULL first, without a scan under that lock, then the primary key takes a moment",
+    summary="PRIMARY KEY USING INDEX is added over nullable columns",
+    impact="The primary key makes the columns NOT NULL: all reads and writes of the table wait until every row is"
+    " scanned (ACCESS EXCLUSIVE lock), although the index exists.",
+    fix_hint="first make the columns NOT NULL without a scan under that lock; then adding the primary key is quick",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

@@ -1,4 +1,4 @@
-"""Policies, row security, rules and triggers, whose changes lock the table."""
+"""Changes of policies, row security, rules and triggers, which lock the table."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         if not context.is_new(relation):
             table = context.name(relation)
             writes = verb == "CREATE TRIGGER" or verb in _TRIGGER_COMMANDS.values()
-            kept_from = "writing" if writes else "reading and writing"
+            blocked = "writes to" if writes else "reads and writes of"
             yield Violation(
                 location=context.location,
                 relation=table,
-                message=f"{verb} keeps others from {kept_from} {table} until it commits",
+                message=f"{verb} blocks {blocked} {table} until it commits",
                 effect=_TRIGGER_IMPACT if writes else None,
             )
 
 
 def _find_changes(context: StatementContext) -> Iterator[tuple[str, Any]]:
-    """What changes, in SQL's words, and the table it is on."""
+    """Return each change, as the SQL command, and its table."""
     node, kind = context.node, context.statement.kind
     if kind == "alter_table_stmt":
-        # what takes the stronger lock is told
+        # report the command with the stronger lock
         verbs = [
             kinds[one.subtype]
             for kinds in (_ALTER_COMMANDS, _TRIGGER_COMMANDS)
@@ -77,7 +77,8 @@ def _find_changes(context: StatementContext) -> Iterator[tuple[str, Any]]:
 
 
 _TRIGGER_IMPACT = (
-    "All writes of the table wait until this has waited for those that run now, and commits (SHARE ROW EXCLUSIVE lock)."
+    "All writes of the table wait: first behind those that are running, then until this commits (SHARE ROW EXCLUSIVE"
+    " lock)."
 )
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY, tenant_id uuid NOT NULL)"
 
@@ -85,12 +86,11 @@ RULE = StatementRule(
     name="policy_or_rule_lock",
     group=Group.LOCKS,
     severity="info",
-    summary="A policy, row security, a rule or a trigger of a table in use changes",
-    impact="All queries of the table wait until this has waited for those that run now, and commits "
+    summary="A policy, row security, a rule or a trigger is changed on a table in use",
+    impact="All reads and writes of the table wait: first behind those that are running, then until this commits "
     "(ACCESS EXCLUSIVE lock).",
-    fix_hint="nothing is read or rewritten: a short lock_timeout with retries is enough, which Confiture"
-    " has by default; "
-    "keep long work out of the same transaction",
+    fix_hint="keep slow statements out of the same transaction; nothing is scanned or rewritten, so a short"
+    " lock_timeout with retries, which is Confiture's default, is enough",
     kinds=frozenset({"alter_table_stmt", "drop_stmt", *_STATEMENTS}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}),

@@ -17,23 +17,25 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     node = context.node
     if node.concurrent or node.skip_data or not has_concurrent_users(context, node.relation):
         return
-    found = context.relation(node.relation)
+    relation = context.relation(node.relation)
     view = context.name(node.relation)
-    possible = not isinstance(found, View) or any(map(_is_unique_for_refresh, found.indexes))
+    possible = not isinstance(relation, View) or any(map(_is_unique_for_refresh, relation.indexes))
     yield Violation(
         location=context.location,
         relation=view,
-        message=f"{view} cannot be read until its query is done",
+        message=f"{view} cannot be read until its query has run",
         remedy="REFRESH MATERIALIZED VIEW CONCURRENTLY"
         f" {qualified_name(resolve_relation_name(context, node.relation))};"
         if possible
         else None,
-        hint=None if possible else f"CONCURRENTLY needs a unique index on plain columns of {view}, without WHERE",
+        hint=None
+        if possible
+        else f"create a unique index on plain columns of {view} without WHERE, which CONCURRENTLY needs",
     )
 
 
 def _is_unique_for_refresh(index: Index) -> bool:
-    """Whether REFRESH ... CONCURRENTLY can tell rows apart by it."""
+    """Whether REFRESH ... CONCURRENTLY can identify rows by the index."""
     return index.unique and index.valid and index.predicate is None and None not in index.columns
 
 
@@ -48,9 +50,10 @@ RULE = StatementRule(
     name="refresh_blocking",
     group=Group.LOCKS,
     severity="error",
-    summary="REFRESH MATERIALIZED VIEW without CONCURRENTLY",
-    impact="Nobody can read the view until its whole query has run and the migration commits (ACCESS EXCLUSIVE lock).",
-    fix_hint="refresh it CONCURRENTLY, which may run in a transaction and lets others read; it needs a unique index",
+    summary="REFRESH MATERIALIZED VIEW runs without CONCURRENTLY",
+    impact="All reads of the view wait until its query has run and the migration commits (ACCESS EXCLUSIVE lock).",
+    fix_hint="refresh it CONCURRENTLY, which does not block reads and can run in a transaction; it needs a unique"
+    " index",
     kinds=frozenset({"refresh_mat_view_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"r_sales": LockMode.ACCESS_EXCLUSIVE}, rewrites=("r_sales",)),

@@ -1,4 +1,4 @@
-"""Renaming what running clients name."""
+"""Renames of objects that running clients use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from confiture.sql.parse_tree import alter_commands, get_definition, pb, quote_i
 from confiture.sql.tokens import statement_tokens
 
 _FIRST_VERSION_WITH_SECURITY_INVOKER = 15
-"""From this version on, a view can check the rights of who asks."""
+"""From this version on, a view can check the privileges of the querying role."""
 _COLUMN_HINT = (
-    "add a column of the new name, write both from the next release on, fill the old rows in batches, read the new "
-    "one, and drop the old one a release later"
+    "add a column with the new name, write both from the next release on, fill old rows in batches, read the new"
+    " column, and drop the old one a release later"
 )
 
 
@@ -42,14 +42,16 @@ def _check_rename_relation(context: StatementContext, new_schema: str | None) ->
     old = resolve_relation_name(context, node.relation)
     if has_no_users(context, node.relation) or _is_index(context, node.relation) or _is_name_reused(context, old):
         return
-    found = context.relation(node.relation)
-    if isinstance(found, Sequence) and found.owner:
-        return  # columns find their sequence by another way than its name
+    relation = context.relation(node.relation)
+    if isinstance(relation, Sequence) and relation.owner:
+        return  # the default of the owning column does not depend on the name
     new = QualifiedName(new_schema, old.name) if new_schema else QualifiedName(old.schema, node.newname)
     yield Violation(
         location=context.statement.location_at(node.relation.location),
         relation=str(old),
-        message=f"{old} becomes {new}: whoever still says {old} gets an error",
+        message=f"{old} is renamed to {new}: clients that still use {old} fail"
+        if new_schema is None
+        else f"{old} is moved to {new}: clients that still use {old} fail",
         remedy=_keep_old_name_sql(context, old, new),
     )
 
@@ -59,29 +61,29 @@ def _is_index(context: StatementContext, range_var: Any) -> bool:
 
 
 def _is_name_reused(context: StatementContext, old: QualifiedName) -> bool:
-    """Whether the same transaction gives the old name to something else: a view, or a table made to take its place."""
+    """Whether the same transaction gives the old name to another object: a view, or a table that replaces it."""
     for later in context.later_of_kind("view_stmt", "create_stmt", "create_table_as_stmt", "rename_stmt"):
         node = later.node
         if later.kind == "rename_stmt":
-            made = node.newname if node.rename_type in RELATIONS else None
+            name = node.newname if node.rename_type in RELATIONS else None
         else:
-            made = {"view_stmt": "view", "create_stmt": "relation"}.get(later.kind)
-            made = (getattr(node, made) if made else node.into.rel).relname
-        if made == old.name:
+            field = {"view_stmt": "view", "create_stmt": "relation"}.get(later.kind)
+            name = (getattr(node, field) if field else node.into.rel).relname
+        if name == old.name:
             return True
     return False
 
 
 def _keep_old_name_sql(context: StatementContext, old: QualifiedName, new: QualifiedName) -> str | None:
-    found = context.relation(context.node.relation)
-    if isinstance(found, Sequence):
+    relation = context.relation(context.node.relation)
+    if isinstance(relation, Sequence):
         return None
-    if isinstance(found, View) and not found.materialized:
+    if isinstance(relation, View) and not relation.materialized:
         return _create_view_sql(new, old)
-    can_ask_as_invoker = context.version >= _FIRST_VERSION_WITH_SECURITY_INVOKER
-    if isinstance(found, Table) and found.row_security and not can_ask_as_invoker:
-        return None  # the view would read as its owner, whom no policy binds
-    options = " WITH (security_invoker = true)" if can_ask_as_invoker else ""
+    supports_invoker = context.version >= _FIRST_VERSION_WITH_SECURITY_INVOKER
+    if isinstance(relation, Table) and relation.row_security and not supports_invoker:
+        return None  # the view would read as its owner, who bypasses the policies
+    options = " WITH (security_invoker = true)" if supports_invoker else ""
     return "\n".join(
         [f"{context.statement.text.strip()};", _create_view_sql(old, new, options), *_grant_statements(context, old)]
     )
@@ -94,7 +96,7 @@ def _create_view_sql(name: QualifiedName, relation: QualifiedName, options: str 
 
 
 def _grant_statements(context: StatementContext, table: QualifiedName) -> Iterator[str]:
-    """The table's grants, for the view of its name."""
+    """Return the grants of the table, for the view that takes its name."""
     for grant in sorted(context.catalog.grants):
         if grant.kind == "table" and grant.object == str(table):
             grantee = grant.grantee if grant.grantee == "public" else quote_identifier(grant.grantee)
@@ -105,19 +107,19 @@ def _check_rename_column(context: StatementContext) -> Iterator[Violation]:
     node = context.node
     if has_no_users(context, node.relation) or _is_new_column(context):
         return
-    called = context.name(node.relation)
-    found = context.relation(node.relation)
+    old_name = context.name(node.relation)
+    relation = context.relation(node.relation)
     yield Violation(
         location=_old_name_location(context),
-        relation=called,
-        message=f"{called}.{node.subname} becomes {node.newname}: whoever still says {node.subname} gets an error",
-        hint=_COLUMN_HINT if not isinstance(found, View) else "make the view anew with both names",
-        remedy=_add_new_column_sql(found, node) if isinstance(found, Table) else None,
+        relation=old_name,
+        message=f"{old_name}.{node.subname} is renamed to {node.newname}: clients that still use {node.subname} fail",
+        hint=_COLUMN_HINT if not isinstance(relation, View) else "recreate the view with both names",
+        remedy=_add_new_column_sql(relation, node) if isinstance(relation, Table) else None,
     )
 
 
 def _old_name_location(context: StatementContext) -> SourceLocation:
-    """Where a RENAME COLUMN has the old name."""
+    """Return the location of the old name in a RENAME COLUMN."""
     words = statement_tokens(context.statement)
     number = next(number for number, word in enumerate(words) if word.kind == "RENAME") + 1
     while words[number].kind in ("COLUMN", "ATTRIBUTE"):
@@ -126,7 +128,7 @@ def _old_name_location(context: StatementContext) -> SourceLocation:
 
 
 def _is_new_column(context: StatementContext) -> bool:
-    """Whether the same transaction added the column, or adds one of the old name again."""
+    """Whether the same transaction added the column, or adds a column with the old name again."""
     node = context.node
     before = (one.node for one in context.earlier_of_kind("alter_table_stmt"))
     after = (one.node for one in context.later_of_kind("alter_table_stmt"))
@@ -153,14 +155,15 @@ def _check_rename_other(context: StatementContext, kind: str) -> Iterator[Violat
     schema, name = _find_object_name(node)
     if is_new_object(context, schema, name):
         return
-    called = f"{schema}.{name}" if schema else name
+    old_name = f"{schema}.{name}" if schema else name
     new = f"{node.newschema}.{name}" if moves else node.newname
     yield Violation(
         location=context.location,
-        relation=called,
-        message=f"the {kind} {called} becomes {new}: whoever still says {called} gets an error",
-        effect="Clients that still use the old name fail from the moment that this commits until they are replaced.",
-        hint="make one of the new name beside it, and drop the old one once no release names it",
+        relation=old_name,
+        message=f"{kind} {old_name} is {'moved' if moves else 'renamed'} to {new}:"
+        f" clients that still use {old_name} fail",
+        effect="Clients that still use the old name fail from the commit until they are replaced.",
+        hint=f"create a {kind} with the new name next to it, and drop the old one once no release uses it",
     )
 
 
@@ -184,12 +187,11 @@ RULE = StatementRule(
     name="rename_object",
     group=Group.DATA,
     severity="warning",
-    summary="Renaming a table, a column, or what else running clients name",
-    impact="Clients that still use the old name fail from the moment that this commits until they are replaced; "
-    "meanwhile the table is locked in ACCESS EXCLUSIVE mode.",
-    fix_hint="make a view of the old name in the same transaction, with the table's grants, and drop it"
-    " once no release "
-    "uses it",
+    summary="A table, column or other object that running clients use is renamed",
+    impact="Clients that still use the old name fail from the commit until they are replaced; the table is locked in"
+    " ACCESS EXCLUSIVE mode until the commit.",
+    fix_hint="create a view with the old name and the table's grants in the same transaction, and drop it once no"
+    " release uses it",
     kinds=frozenset({"rename_stmt", "alter_object_schema_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="42P01"),

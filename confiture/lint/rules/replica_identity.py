@@ -1,4 +1,4 @@
-"""Changing by what logical replication finds rows."""
+"""Changes that remove or weaken a replica identity."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from confiture.sql.tokens import command_offsets
 
 _NOTHING, _FULL = "n", "f"
 _FULL_EFFECT = (
-    "Every UPDATE and DELETE writes the whole old row to the WAL, and a subscriber without a fitting index reads its "
-    "table from end to end for each of them."
+    "Every UPDATE and DELETE writes the whole old row to the WAL, and a subscriber without a suitable index scans its "
+    "whole table for each of them."
 )
 
 
@@ -43,18 +43,18 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 def _check_new_identity(
     context: StatementContext, table: Table | None, location: SourceLocation, identity: str
 ) -> Iterator[Violation]:
-    called = context.name(context.node.relation)
+    table_name = context.name(context.node.relation)
     default = (
         f"ALTER TABLE {qualified_name(table.name)} REPLICA IDENTITY DEFAULT;" if table and table.primary_key else None
     )
     if identity == _NOTHING:
-        message = f"the rows of {called} can no longer be found by logical replication"
-        yield Violation(location=location, relation=called, message=message, remedy=default)
+        message = f"logical replication can no longer identify rows of {table_name}"
+        yield Violation(location=location, relation=table_name, message=message, remedy=default)
     elif identity == _FULL and (table is None or table.primary_key):
         yield Violation(
             location=location,
-            relation=called,
-            message=f"logical replication finds rows of {called} by all their columns",
+            relation=table_name,
+            message=f"logical replication identifies rows of {table_name} by all their columns",
             effect=_FULL_EFFECT,
             remedy=default,
         )
@@ -75,16 +75,16 @@ def _lost_identity_violation(table: Table, location: SourceLocation) -> Violatio
     return Violation(
         location=location,
         relation=str(table.name),
-        message=f"{table.name} loses the {what} by which logical replication finds its rows",
-        hint="give the table the new key in the same transaction, or name another one: REPLICA IDENTITY USING INDEX",
+        message=f"{table.name} loses the {what} by which logical replication identifies its rows",
+        hint="add the new key in the same transaction, or set another index with REPLICA IDENTITY USING INDEX",
     )
 
 
 def _is_identity_dropped(table: Table, command: Any) -> bool:
-    """Whether a command drops the key or index by which rows are found, or a column of it."""
+    """Whether a command drops the key or index of the replica identity, or a column of it."""
     key = table.primary_key.name if table.primary_key else None
-    wanted = f"index {key}" if table.replica_identity == "default" else table.replica_identity
-    index = next((one for one in table.indexes if wanted == f"index {one.name}"), None)
+    identity_index = f"index {key}" if table.replica_identity == "default" else table.replica_identity
+    index = next((one for one in table.indexes if identity_index == f"index {one.name}"), None)
     if index is None:
         return False
     if command.subtype == pb.AT_DropColumn:
@@ -93,10 +93,10 @@ def _is_identity_dropped(table: Table, command: Any) -> bool:
 
 
 def _has_replacement(context: StatementContext) -> bool:
-    """Whether the same transaction adds a primary key, or says by what else rows are found."""
-    called = context.name(context.node.relation)
+    """Whether the same transaction adds a primary key or sets another replica identity."""
+    table_name = context.name(context.node.relation)
     following = [
-        one.node for one in context.later_of_kind("alter_table_stmt") if context.name(one.node.relation) == called
+        one.node for one in context.later_of_kind("alter_table_stmt") if context.name(one.node.relation) == table_name
     ]
     return any(
         command.subtype == pb.AT_ReplicaIdentity
@@ -122,9 +122,9 @@ RULE = StatementRule(
     name="replica_identity",
     group=Group.DATA,
     severity="warning",
-    summary="Changing by what logical replication finds rows",
-    impact="Where the table is published, every UPDATE and DELETE of it fails (55000).",
-    fix_hint="keep the primary key, or name a unique index over NOT NULL columns: REPLICA IDENTITY USING INDEX",
+    summary="The replica identity of a table is removed or weakened",
+    impact="If the table is published, every UPDATE and DELETE of it fails (55000).",
+    fix_hint="keep the primary key, or set a unique index over NOT NULL columns with REPLICA IDENTITY USING INDEX",
     kinds=frozenset({"alter_table_stmt", "drop_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="55000"),

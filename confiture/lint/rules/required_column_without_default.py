@@ -18,7 +18,7 @@ from confiture.lint.facts.alter_table import (
 from confiture.lint.remedies.commands import cheap_commands, join_lines, not_null_statements, strip_constraints
 from confiture.sql.parse_tree import alter_commands, get_definition, pb
 
-FILL = "-- fill it in batches; when all rows have a value:"
+FILL = "-- fill it in batches; once all rows have a value:"
 _REQUIRING_CONSTRAINTS = (pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY)
 
 
@@ -36,35 +36,35 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=context.statement.location_at(column.location),
                 relation=table,
-                message=f"{name} must have a value, and the rows that {table} has would have none",
+                message=f"{name} is required, but existing rows of {table} would have no value",
                 remedy=None if by_type else _remedy(context, column),
             )
 
 
 def _required_columns(context: StatementContext) -> set[str]:
-    """The columns that the statement says NOT NULL of, or that are to be a primary key."""
-    found = {column for _, column in columns_set_not_null(context)}
+    """Return the columns that the statement makes NOT NULL or part of a primary key."""
+    columns = {column for _, column in columns_set_not_null(context)}
     for addition in added_constraints(context):
         if addition.kind in _REQUIRING_CONSTRAINTS and not addition.constraint.skip_validation:
-            found.update(addition.columns)
-    return found
+            columns.update(addition.columns)
+    return columns
 
 
 def _remedy(context: StatementContext, column: Any) -> str:
     commands = enumerate(alter_commands(context.node))
-    loose = [
+    required = [
         one.constraint
         for one in added_constraints(context)
         if one.column == column and one.kind in _REQUIRING_CONSTRAINTS
     ]
     demands = [one for one, name in columns_set_not_null(context) if name == column.colname]
-    kept = [
-        strip_constraints(one, loose) if get_definition(one).column_def == column else one
+    remaining = [
+        strip_constraints(one, required) if get_definition(one).column_def == column else one
         for number, one in commands
         if number not in demands
     ]
     return join_lines(
-        *cheap_commands(context, kept, handled={column.colname}),
+        *cheap_commands(context, remaining, handled={column.colname}),
         FILL,
         *not_null_statements(context, column.colname),
     )
@@ -75,10 +75,9 @@ RULE = StatementRule(
     group=Group.CONSTRAINTS,
     severity="error",
     summary="A NOT NULL column is added without a default",
-    impact="The statement fails where the table has a row (23502), after it locked the table (ACCESS EXCLUSIVE).",
-    fix_hint="give it a constant default, which rewrites nothing; or add it without NOT NULL, fill it in"
-    " batches, then make"
-    " it NOT NULL",
+    impact="If the table has rows, the statement fails (23502) after it has locked the table (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a constant default, which rewrites nothing; or add the column without NOT NULL, fill it in batches,"
+    " then make it NOT NULL",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(error="23502"),

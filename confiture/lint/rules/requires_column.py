@@ -1,4 +1,4 @@
-"""Tables have a column."""
+"""Tables without a column that the settings require."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from confiture.sql.parse_tree import quote_identifier
 
 
 def _check(context: SchemaContext) -> Iterable[Violation]:
-    name, wanted = context.options["column"], context.options["column_type"]
+    name, column_type = context.options["column"], context.options["column_type"]
     for table in non_partition_tables(context.catalog):
         column = table.column(name)
         if column:
             yield from _compare_column(context, table, column)
         elif table.columns:
-            addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {wanted};"
+            addition = f"ALTER TABLE {qualified_name(table.name)} ADD COLUMN {quote_identifier(name)} {column_type};"
             yield Violation(
                 location=table.location,
                 relation=str(table.name),
                 subject=name,
                 message=f"{table.name} has no column {name}",
-                remedy=addition if wanted else None,
+                remedy=addition if column_type else None,
             )
 
 
 def _compare_column(context: SchemaContext, table: Table, column: TableColumn) -> Iterable[Violation]:
-    """What is wrong with the column that is there."""
-    wanted, not_null = context.options["column_type"], context.options["not_null"]
-    has_type = not wanted or is_of_type(context.catalog, column.type, wanted)
+    """Report differences of an existing column from the settings."""
+    column_type, not_null = context.options["column_type"], context.options["not_null"]
+    has_type = not column_type or is_of_type(context.catalog, column.type, column_type)
     may_be_null = not_null and not _is_not_null(context.catalog, column)
-    wrong = [*([] if has_type else [f"is {column.type}, not {wanted}"]), *(["may be NULL"] if may_be_null else [])]
-    if wrong:
+    problems = [
+        *([] if has_type else [f"is {column.type}, not {column_type}"]),
+        *(["is nullable"] if may_be_null else []),
+    ]
+    if problems:
         change = f"ALTER TABLE {qualified_name(table.name)} ALTER COLUMN {quote_identifier(column.name)}"
         yield Violation(
             location=column.location or table.location,
             relation=str(table.name),
             subject=" ".join([column.name, *([] if has_type else ["type"]), *(["nullable"] if may_be_null else [])]),
-            message=f"{table.name}.{column.name} {' and '.join(wrong)}",
-            hint=f"make the column {wanted}" if not has_type else "make the column NOT NULL",
+            message=f"{table.name}.{column.name} {' and '.join(problems)}",
+            hint=f"change the column to {column_type}" if not has_type else "make the column NOT NULL",
             remedy=f"{change} SET NOT NULL;" if has_type else None,
         )
 
@@ -58,13 +61,13 @@ RULE = SchemaRule(
     name="requires_column",
     group=Group.SCHEMA,
     severity="error",
-    summary="Tables have a column that the settings ask for",
-    impact="What relies on the column in every table fails on this one.",
-    fix_hint="add the column, or take the table out with `except`",
+    summary="A table lacks a column that the settings require",
+    impact="Code that relies on the column in every table fails on this one.",
+    fix_hint="add the column, or exclude the table with `except`",
     options={
-        "column": Option(description="The column's name.", required=True),
-        "column_type": Option(description="The column's type, in any of PostgreSQL's spellings."),
-        "not_null": Option(description="Whether it must be NOT NULL.", kind=bool, default=False),
+        "column": Option(description="The name of the column.", required=True),
+        "column_type": Option(description="The type of the column, in any spelling that PostgreSQL accepts."),
+        "not_null": Option(description="Whether the column must be NOT NULL.", kind=bool, default=False),
     },
     off_by_default=True,
     check=_check,

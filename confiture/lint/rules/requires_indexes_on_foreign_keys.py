@@ -1,4 +1,4 @@
-"""Foreign keys have an index on the referring side."""
+"""Foreign keys without an index on the referencing columns."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
     parts = children_by_parent(catalog)
     for table in permanent_tables(catalog):
         inherited = _inherited_foreign_keys(catalog, table)
-        judged: set[tuple[str, ...]] = set()
+        checked: set[tuple[str, ...]] = set()
         for key in table.foreign_keys:
             columns = tuple(sorted(key.columns))
-            if key in inherited or columns in judged or is_indexed(parts, table, key.columns):
+            if key in inherited or columns in checked or is_indexed(parts, table, key.columns):
                 continue
             if _is_unique_in_target(catalog, table, key) or is_small_table(context, table.name):
                 continue
-            judged.add(columns)
+            checked.add(columns)
             yield _violation(context, table, key)
 
 
 def _inherited_foreign_keys(catalog: Catalog, table: Table) -> tuple[Constraint, ...]:
-    """The foreign keys of the table that it is a partition of: judged there."""
+    """Return the foreign keys that a partition inherits: they are checked on the partitioned table."""
     if not table.is_partition:
         return ()
     parents = [catalog.tables[name] for name in table.parents if name in catalog.tables]
@@ -46,26 +46,27 @@ def _inherited_foreign_keys(catalog: Catalog, table: Table) -> tuple[Constraint,
 
 
 def _is_unique_in_target(catalog: Catalog, table: Table, key: Constraint) -> bool:
-    """Whether an index on some of the columns finds as little as one on all: what these refer to is unique."""
+    """Whether an index on some columns is as selective as one on all, since the columns they reference are unique."""
     target = catalog.tables.get(key.target) if key.target else None
     if target is None or len(key.columns) < 2:
         return False
     referred = dict(zip(key.columns, key.target_columns, strict=False))
     uniques = [set(index.columns) for index in target.indexes if index.unique and index.predicate is None]
     for index in table.indexes:
-        found = {referred.get(column) for column in usable_prefix(index, key.columns)}
-        if any(unique <= found for unique in uniques):
+        targets = {referred.get(column) for column in usable_prefix(index, key.columns)}
+        if any(unique <= targets for unique in uniques):
             return True
     return False
 
 
 def _violation(context: SchemaContext, table: Table, key: Constraint) -> Violation:
     columns = join_identifiers(key.columns)
-    message = f"no index of {table.name} begins with {columns}, which {key.name} refers to {key.target} by"
+    verb = "references" if len(key.columns) == 1 else "reference"
+    message = f"no index of {table.name} begins with {columns}, which {verb} {key.target} ({key.name})"
     behind = _find_index_behind_tenant(context, table, key)
     if behind:
         tenant = context.target.settings.tenancy.column
-        message += f"; {behind.name} begins with {tenant}, which the check of the foreign key does not know"
+        message += f"; {behind.name} begins with {tenant}, which the foreign key check does not use"
     return Violation(
         location=key.location or table.location,
         relation=str(table.name),
@@ -76,12 +77,12 @@ def _violation(context: SchemaContext, table: Table, key: Constraint) -> Violati
 
 
 def _find_index_behind_tenant(context: SchemaContext, table: Table, key: Constraint) -> Index | None:
-    """The index that would serve if the tenant were part of the key."""
+    """Return the index that could be used if the tenant were part of the foreign key."""
     tenant = context.target.settings.tenancy.column
     if tenant in key.columns:
         return None
-    wanted = {tenant, *key.columns}
-    return next((index for index in table.indexes if set(usable_prefix(index, wanted)) == wanted), None)
+    prefix_columns = {tenant, *key.columns}
+    return next((index for index in table.indexes if set(usable_prefix(index, prefix_columns)) == prefix_columns), None)
 
 
 def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:
@@ -89,7 +90,7 @@ def _remedy(catalog: Catalog, table: Table, key: Constraint) -> str:
 
 
 def _create_index_statements(catalog: Catalog, table: Table, key: Constraint) -> Iterator[str]:
-    """The statements that make the index: CONCURRENTLY, and of a partitioned table partition by partition."""
+    """Return the statements that create the index: CONCURRENTLY, and for a partitioned table one per partition."""
     name = _new_index_name(catalog, table, key)
     parts = catalog.partitions(table.name)
     how, only = (
@@ -117,10 +118,10 @@ RULE = SchemaRule(
     name="requires_indexes_on_foreign_keys",
     group=Group.INDEXES,
     severity="warning",
-    summary="Foreign keys have an index on the referring side",
-    impact="Each DELETE, and each UPDATE of the key, of a referred row reads the whole referring table to see whether "
-    "something still refers to it, and holds its lock meanwhile.",
-    fix_hint="PostgreSQL indexes the referred side only: add an index that begins with the columns of the foreign key",
+    summary="A foreign key has no index on the referencing columns",
+    impact="Every DELETE of a referenced row, and every UPDATE of its key, scans the whole referencing table for"
+    " references and holds its locks meanwhile.",
+    fix_hint="add an index that begins with the columns of the foreign key: PostgreSQL does not create one",
     check=_check,
     bad=Example(
         sql=(

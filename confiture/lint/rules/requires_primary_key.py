@@ -1,4 +1,4 @@
-"""Tables have a primary key."""
+"""Tables without a primary key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _has_key(parts: Parts, table: Table) -> bool:
-    """Whether it, or each of the tables that hold its rows, has a primary key."""
+    """Whether a table, or each of the tables with its rows, has a primary key."""
     if table.primary_key:
         return True
     below = parts.get(table.name, ())
@@ -30,7 +30,7 @@ def _has_key(parts: Parts, table: Table) -> bool:
 
 
 def _can_be_primary_key(table: Table, index: Index) -> bool:
-    """Whether a unique index tells all rows apart."""
+    """Whether a unique index can become the primary key, since it identifies every row."""
     columns = [column and table.column(column) for column in index.columns]
     return (
         index.unique
@@ -43,15 +43,15 @@ def _can_be_primary_key(table: Table, index: Index) -> bool:
 
 
 def _is_deferrable(table: Table, constraint: str | None) -> bool:
-    found = table.constraint(constraint) if constraint else None
-    return bool(found and found.deferrable)
+    match = table.constraint(constraint) if constraint else None
+    return bool(match and match.deferrable)
 
 
 def _violation_with_key(table: Table, key: Index) -> Violation:
     columns = [column for column in key.columns if column]
     hint = (
-        f"{join_identifiers(columns)} could be the key: {quote_identifier(key.name)} already keeps it"
-        " unique and NOT NULL"
+        f"make {join_identifiers(columns)} the primary key: {quote_identifier(key.name)} already keeps"
+        f" {'it' if len(columns) == 1 else 'them'} unique and NOT NULL"
     )
     remedy = None
     if key.constraint is None and not any(key.key_options) and not table.parents and table.kind is TableKind.TABLE:
@@ -63,8 +63,8 @@ def _violation_with_key(table: Table, key: Index) -> Violation:
         location=table.location,
         relation=str(table.name),
         message=f"{table.name} has no primary key, only a unique index",
-        effect="Once the table is published for logical replication each UPDATE and DELETE fails until it has a "
-        "replica identity, and what looks for a primary key, such as a batched backfill, finds none.",
+        effect="Once the table is published for logical replication, every UPDATE and DELETE fails until it has a"
+        " replica identity. Features that need a primary key, such as batched backfills, do not work.",
         hint=hint,
         remedy=remedy,
     )
@@ -74,7 +74,7 @@ def _violation(catalog: Catalog, table: Table) -> Violation:
     inherits = _find_parent_with_key(catalog, table.parents)
     message = f"{table.name} has no primary key"
     if inherits:
-        message += f": that of {inherits} is not inherited"
+        message += f": it does not inherit that of {inherits}"
     return Violation(location=table.location, relation=str(table.name), message=message)
 
 
@@ -86,10 +86,10 @@ RULE = SchemaRule(
     name="requires_primary_key",
     group=Group.SCHEMA,
     severity="warning",
-    summary="Tables have a primary key",
-    impact="Rows cannot be told apart: batched backfills and upserts have no key to go by, and once the table is "
-    "published for logical replication each UPDATE and DELETE fails.",
-    fix_hint="add one; where no column is a natural key, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    summary="A table has no primary key",
+    impact="Rows cannot be identified: batched backfills and upserts have no key to use, and once the table is"
+    " published for logical replication, every UPDATE and DELETE fails.",
+    fix_hint="add one; without a natural key, add id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint)",)),
     good=Example(sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY)",)),

@@ -1,4 +1,4 @@
-"""Tables of tenants have the tenant column."""
+"""Tenant tables without the tenant column."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from confiture.sql.parse_tree import quote_identifier
 def _check(context: SchemaContext) -> Iterable[Violation]:
     settings, catalog = context.target.settings, context.catalog
     column = settings.tenancy.column
-    themselves = _find_tenant_registries(catalog, column)
+    registries = _find_tenant_registries(catalog, column)
     kind = _common_type(catalog, column)
     for table in non_partition_tables(catalog):
-        if not table.columns or table.column(column) or table.name in themselves or _is_exempt(settings, table.name):
+        if not table.columns or table.column(column) or table.name in registries or _is_exempt(settings, table.name):
             continue
         yield Violation(
             location=table.location,
@@ -32,7 +32,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
 
 
 def _is_exempt(settings: Settings, name: QualifiedName) -> bool:
-    """Whether the settings say of the table that it belongs to no tenant; patterns of the rule win over `tenancy`."""
+    """Whether the settings exempt the table from tenancy; patterns of the rule take precedence over `tenancy`."""
     tenancy = settings.tenancy
     own = (entry for entry in settings.linting.rules if entry.type in (RULE.name, *RULE.aliases))
     has_patterns = any(entry.tables is not None for entry in own)
@@ -46,7 +46,7 @@ def _is_match(name: QualifiedName, patterns: Iterable[str]) -> bool:
 
 
 def _find_tenant_registries(catalog: Catalog, column: str) -> set[QualifiedName]:
-    """The tables that tenant columns refer to: there the tenant is the row."""
+    """Return the tables that tenant columns reference: each of their rows is a tenant."""
     return {
         key.target
         for table in catalog.tables.values()
@@ -56,9 +56,9 @@ def _find_tenant_registries(catalog: Catalog, column: str) -> set[QualifiedName]
 
 
 def _common_type(catalog: Catalog, column: str) -> str:
-    """The type of the tenant column in most tables."""
-    found = (table.column(column) for table in catalog.tables.values())
-    types = Counter(one.type for one in found if one)
+    """Return the most common type of the tenant column."""
+    columns = (table.column(column) for table in catalog.tables.values())
+    types = Counter(one.type for one in columns if one)
     return types.most_common(1)[0][0] if types else "bigint"
 
 
@@ -66,9 +66,9 @@ RULE = SchemaRule(
     name="requires_tenant_id",
     group=Group.SCHEMA,
     severity="error",
-    summary="Tables of tenants have the tenant column",
-    impact="Nothing in a row says whose it is: no query, policy or check can keep the tenants apart.",
-    fix_hint="add the tenant column, fill it, and make it NOT NULL; or take the table out with `except`",
+    summary="A tenant table has no tenant column",
+    impact="Rows do not record their tenant: no query, policy or check can separate the tenants.",
+    fix_hint="add the tenant column, fill it, and make it NOT NULL; or exclude the table with `except`",
     off_by_default=True,
     check=_check,
     bad=Example(sql=("CREATE TABLE r_order_list (order_id bigint PRIMARY KEY, amount numeric NOT NULL)",)),

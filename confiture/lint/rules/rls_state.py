@@ -1,4 +1,4 @@
-"""Row security that does not do what its policies say."""
+"""Row security that does not enforce its policies."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def _disabled_violation(table: Table) -> Violation:
         relation=str(table.name),
         subject="disabled",
         message=f"{table.name} has policies, but its row security is off",
-        effect="The policies do nothing: whoever may read the table reads all rows, of all tenants.",
-        hint="switch it on",
+        effect="The policies have no effect: every role that can read the table reads the rows of all tenants.",
+        hint="enable it",
         remedy=f"ALTER TABLE {qualified_name(table.name)} ENABLE ROW LEVEL SECURITY;",
         severity="error",
     )
 
 
 def _no_policy_violation(table: Table) -> Violation:
-    who = "nobody" if table.force_row_security else "nobody but its owner"
+    who = "no role" if table.force_row_security else "no role except its owner"
     return Violation(
         location=table.location,
         relation=str(table.name),
         subject="no policy",
-        message=f"{table.name} has row security but no policy",
-        effect=f"Without a policy {who} sees, changes or inserts a row.",
-        hint="where that is meant, say so in an ignore comment; else add a policy",
+        message=f"{table.name} has row security but no policies",
+        effect=f"Without a policy, {who} can read, change or insert rows.",
+        hint="add a policy; if this is intended, use an ignore comment",
         severity="info",
     )
 
@@ -53,15 +53,15 @@ def _check_open_policies(table: Table) -> Iterable[Violation]:
     for policy in table.policies:
         if not policy.permissive or _is_restricted(table, policy):
             continue
-        idle = [other for other in table.policies if _is_override_of(policy, other)]
-        if idle:
-            yield _override_violation(table, policy, idle)
+        overridden = [other for other in table.policies if _is_override_of(policy, other)]
+        if overridden:
+            yield _override_violation(table, policy, overridden)
         elif policy.command in _WRITE_COMMANDS and not policy.roles and _is_unrestricted(policy):
             yield _open_violation(table, policy)
 
 
 def _is_restricted(table: Table, policy: Policy) -> bool:
-    """Whether a restrictive policy may stand behind it: then it is right that a permissive one lets all pass."""
+    """Whether a restrictive policy applies to the same command, so that a permissive policy may allow all rows."""
     return any(not other.permissive and _is_same_command(policy.command, other.command) for other in table.policies)
 
 
@@ -74,7 +74,7 @@ def _is_true(expression: str | None) -> bool:
 
 
 def _is_unrestricted(policy: Policy) -> bool:
-    """Whether neither what it shows nor what it lets be written is limited."""
+    """Whether a policy limits neither reads nor writes."""
     checked = policy.with_check if policy.with_check is not None else policy.using
     if policy.command == "insert":
         return _is_true(policy.with_check)
@@ -82,7 +82,7 @@ def _is_unrestricted(policy: Policy) -> bool:
 
 
 def _is_override_of(policy: Policy, other: Policy) -> bool:
-    """Whether the other lets nothing pass that this one does not: permissive policies add up."""
+    """Whether `other` allows nothing that `policy` does not allow anyway: permissive policies are combined with OR."""
     if other is policy or not other.permissive or _is_true(other.using) or _is_true(other.with_check):
         return False
     if policy.command not in ("all", other.command) or not _is_unrestricted(policy):
@@ -96,8 +96,10 @@ def _override_violation(table: Table, policy: Policy, overridden: Sequence[Polic
         location=policy.location or table.location,
         relation=str(table.name),
         subject=f"overrides others: {policy.name}",
-        message=f"policy {policy.name} of {table.name} lets every row pass, which leaves {others} without effect",
-        effect="Permissive policies add up: a row passes where one of them is true, here always.",
+        message=f"policy {policy.name} of {table.name} allows every row, so that {others}"
+        f" {'has' if len(overridden) == 1 else 'have'} no effect",
+        effect="Permissive policies are combined with OR: a row is allowed if one of them is true, and this one always"
+        " is.",
         hint=f"drop {policy.name}, or make the others AS RESTRICTIVE",
     )
 
@@ -109,8 +111,8 @@ def _open_violation(table: Table, policy: Policy) -> Violation:
         relation=str(table.name),
         subject=f"open to all: {policy.name}",
         message=f"policy {policy.name} of {table.name} lets every role {what} every row",
-        effect="The policy limits nothing: with it, row security is as if it were off for these statements.",
-        hint="name the roles that may (TO ...), or limit the rows",
+        effect="The policy limits nothing: for these statements, row security is effectively disabled.",
+        hint="restrict the policy to roles (TO ...), or limit the rows",
     )
 
 
@@ -118,9 +120,9 @@ RULE = SchemaRule(
     name="rls_state",
     group=Group.SECURITY,
     severity="warning",
-    summary="Row security that does not do what its policies say",
-    impact="Rows that the policies were to keep apart are not kept apart.",
-    fix_hint="enable row security on tables that have policies, and let each policy limit something",
+    summary="Row security does not enforce its policies",
+    impact="Rows that the policies should separate are not separated.",
+    fix_hint="enable row security on tables that have policies, and make each policy limit something",
     check=_check,
     bad=Example(
         sql=(

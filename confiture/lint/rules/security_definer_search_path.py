@@ -1,4 +1,4 @@
-"""SECURITY DEFINER functions that leave it to the caller what names mean."""
+"""SECURITY DEFINER functions whose names are resolved by the search_path of the caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confiture.lint.remedies.sql_text import qualified_name
 from confiture.models.catalog import Function
 
 _SQL_BODY = re.compile(r"\s*(BEGIN\s+ATOMIC|RETURN)\b", re.IGNORECASE)
-"""How the body of an SQL function begins whose names PostgreSQL looked up when it was made."""
+"""The beginning of an SQL function body whose names PostgreSQL resolved at creation."""
 _LANGUAGES_WITHOUT_NAMES = ("c", "internal")
 
 
@@ -34,7 +34,7 @@ def _violation(function: Function) -> Violation:
         location=function.location,
         relation=str(name),
         subject=f"({arguments})",
-        message=f"{name} is SECURITY DEFINER without a search_path of its own",
+        message=f"{name} is SECURITY DEFINER but does not set search_path",
         remedy=f"ALTER {kind} {qualified_name(name)}({arguments}) SET search_path = {schemas};",
     )
 
@@ -43,10 +43,10 @@ RULE = SchemaRule(
     name="security_definer_search_path",
     group=Group.SECURITY,
     severity="warning",
-    summary="SECURITY DEFINER without a search_path of its own",
-    impact="The caller's search_path decides which tables, functions and operators its names mean: whoever can create "
-    "such an object in a schema of theirs runs code with the rights of the function's owner.",
-    fix_hint="give the function the schemas that it needs, none of them writable by others, and pg_temp as the last",
+    summary="A SECURITY DEFINER function does not set search_path",
+    impact="The caller's search_path decides which tables, functions and operators its names resolve to: a role that"
+    " can create such an object in any schema can run code with the privileges of the function's owner.",
+    fix_hint="set search_path to the schemas that it needs, none of them writable by others, with pg_temp last",
     check=_check,
     bad=Example(
         sql=(

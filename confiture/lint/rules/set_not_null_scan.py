@@ -1,4 +1,4 @@
-"""SET NOT NULL without a constraint that proves that there are no nulls."""
+"""SET NOT NULL without a constraint that proves the absence of nulls."""
 
 from __future__ import annotations
 
@@ -53,13 +53,14 @@ def _new_column_violation(context: StatementContext, command: int, column: str) 
     return Violation(
         location=command_offsets(context.statement)[command],
         relation=table,
-        message=f"all rows of {table} are read for nulls in the new column {column}, whose default leaves none",
-        hint="write NOT NULL into ADD COLUMN instead, where the default proves it",
+        message=f"all rows of {table} are scanned for nulls in the new column {column}, although its default rules"
+        " them out",
+        hint="write NOT NULL in ADD COLUMN instead, where the default proves it",
     )
 
 
 def _is_proven(context: StatementContext, column: str, counts: Callable[[Constraint], bool]) -> bool:
-    """Whether the constraints that count, taken for valid, prove that all rows have a value."""
+    """Whether the constraints for which `counts` is true, assumed valid, prove that all rows have a value."""
     tables = affected_tables(context, context.node.relation)
     return bool(tables) and all(
         _is_proven_for(context, _validate_constraints(table, counts), column) for table in tables
@@ -67,14 +68,14 @@ def _is_proven(context: StatementContext, column: str, counts: Callable[[Constra
 
 
 def _is_proven_for(context: StatementContext, table: Table, column: str) -> bool:
-    found = table.column(column)
-    if found is None or found.not_null or not _is_composite(context, found.type):
+    target = table.column(column)
+    if target is None or target.not_null or not _is_composite(context, target.type):
         return is_proved_not_null(table, column)
-    return False  # of a value that is a row, IS NOT NULL says that all of its fields have a value
+    return False  # for a composite value, IS NOT NULL tests that all of its fields have a value
 
 
 def _is_composite(context: StatementContext, kind: str) -> bool:
-    """Whether a type is a composite one."""
+    """Whether a type is a composite type."""
     name = parse_type_name(kind)
     return isinstance(context.catalog.types.get(name), CompositeType) or name in context.catalog.tables
 
@@ -92,21 +93,22 @@ def _violation(context: StatementContext, command: int, column: str) -> Violatio
     place = command_offsets(context.statement)[command]
     others = remaining_commands(context, [command])
     table = context.name(relation)
-    message = f"all rows of {table} are read for nulls in {column}, and nobody can read or write {table} meanwhile"
+    message = f"all rows of {table} are scanned for nulls in {column}, which blocks reads and writes meanwhile"
     if _is_proven(context, column, lambda one: one.validated):
         return Violation(
             location=place,
             relation=table,
-            message=f"{message}: the CHECK that proves it is dropped first, whatever the order here",
-            hint="drop the CHECK in an ALTER TABLE of its own, behind the one with SET NOT NULL",
+            message=f"{message}: PostgreSQL drops the CHECK that proves their absence first, in any order of the"
+            " commands",
+            hint="drop the CHECK in a separate ALTER TABLE after the one with SET NOT NULL",
         )
     waiting = _find_unvalidated_proof(context, column)
     if waiting:
         return Violation(
             location=place,
             relation=table,
-            message=f"{message}: {waiting} would prove it, and is not validated before",
-            hint="VALIDATE the constraint in a statement before this one, then SET NOT NULL reads nothing",
+            message=f"{message}: {waiting} would prove their absence, but is not validated",
+            hint="VALIDATE the constraint in an earlier statement; then SET NOT NULL scans nothing",
             remedy=join_lines(*others, validate_constraint_sql(relation, waiting), set_not_null_sql(relation, column)),
         )
     return Violation(location=place, relation=table, message=message, remedy=_remedy(context, command, column))
@@ -114,36 +116,35 @@ def _violation(context: StatementContext, command: int, column: str) -> Violatio
 
 def _remedy(context: StatementContext, command: int, column: str) -> str | None:
     table = context.table(context.node.relation)
-    found = table.column(column) if table else None
-    if context.version < NOT_NULL_WITHOUT_CHECK and found and _is_composite(context, found.type):
+    target = table.column(column) if table else None
+    if context.version < NOT_NULL_WITHOUT_CHECK and target and _is_composite(context, target.type):
         return None
     others, steps = remaining_commands(context, [command]), not_null_statements(context, column)
-    # a primary key may be over the column
+    # a new primary key may include the column
     waits = any(one.kind == pb.CONSTR_PRIMARY for one in added_constraints(context))
     return join_lines(*steps, *others) if waits else join_lines(*others, *steps)
 
 
 def _find_unvalidated_proof(context: StatementContext, column: str) -> str | None:
-    """The constraint of the table that is not validated and would prove it."""
+    """Return the constraint that would prove the absence of nulls if it were validated."""
     table = context.table(context.node.relation)
     if table is None:
         return None
-    found = table.column(column)
+    target = table.column(column)
     for constraint in table.constraints:
         is_waiting = not constraint.validated and not _is_dropped(context, constraint)
         if is_waiting and is_proved_not_null(_validate_constraints(table, partial(eq, constraint)), column):
             return constraint.name
-    return found.not_null_constraint if found else None
+    return target.not_null_constraint if target else None
 
 
 RULE = StatementRule(
     name="set_not_null_scan",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="SET NOT NULL reads the whole table",
-    impact="Every query of the table waits until all of its rows are checked for nulls (ACCESS EXCLUSIVE lock).",
-    fix_hint="first have a constraint that proves it: a NOT NULL that is NOT VALID (PostgreSQL 18), or a"
-    " CHECK (... IS NOT"
+    summary="SET NOT NULL scans the whole table",
+    impact="All reads and writes of the table wait until every row is checked for nulls (ACCESS EXCLUSIVE lock).",
+    fix_hint="first add a constraint that rules out nulls: NOT NULL ... NOT VALID (PostgreSQL 18), or CHECK (... IS NOT"
     " NULL) NOT VALID, and VALIDATE it in a later migration",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,

@@ -27,8 +27,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield from _check_all_in_tablespace(context)
         return
     node = context.node
-    wanted = [one for one in alter_commands(node) if one.subtype in _COMMANDS]
-    if not wanted:
+    storage_commands = [one for one in alter_commands(node) if one.subtype in _COMMANDS]
+    if not storage_commands:
         return
     if node.objtype == pb.OBJECT_INDEX:
         yield from _check_index(context)
@@ -54,7 +54,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 def _check_all_in_tablespace(context: StatementContext) -> Iterable[Violation]:
     what = {pb.OBJECT_INDEX: "index", pb.OBJECT_MATVIEW: "materialized view"}.get(context.node.objtype, "table")
     yield Violation(
-        location=context.location, message=f"every {what} of {context.node.orig_tablespacename} is copied in one go"
+        location=context.location,
+        message=f"every {what} in tablespace {context.node.orig_tablespacename} is copied in one statement",
     )
 
 
@@ -65,9 +66,9 @@ def _check_index(context: StatementContext) -> Iterable[Violation]:
     yield Violation(
         location=context.location,
         relation=str(indexed[0].name) if indexed else None,
-        message=f"SET TABLESPACE copies all of index {context.node.relation.relname}",
-        effect="Queries of its table wait until all of the index is copied (ACCESS EXCLUSIVE lock on it).",
-        hint="build it there CONCURRENTLY under another name, then drop this one",
+        message=f"SET TABLESPACE copies the whole index {context.node.relation.relname}",
+        effect="Queries of its table wait until the whole index is copied (ACCESS EXCLUSIVE lock on the index).",
+        hint="build a new index there CONCURRENTLY under another name, then drop this one",
     )
 
 
@@ -77,9 +78,10 @@ RULE = StatementRule(
     name="storage_rewrite",
     group=Group.LOCKS,
     severity="error",
-    summary="SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD of a table in use",
-    impact="All of the table is copied while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    fix_hint="do it in a window, or with pg_repack; or make a new table, fill it in batches, and move clients over",
+    summary="SET LOGGED, UNLOGGED, TABLESPACE or ACCESS METHOD copies a table in use",
+    impact="All reads and writes of the table wait until it is completely copied (ACCESS EXCLUSIVE lock).",
+    fix_hint="do it in a maintenance window or with pg_repack; or create a new table, fill it in batches and move"
+    " clients to it",
     kinds=frozenset({"alter_table_stmt", "alter_table_move_all_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

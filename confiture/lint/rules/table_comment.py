@@ -1,4 +1,4 @@
-"""Tables say what they hold."""
+"""Tables without a comment."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ RULE = SchemaRule(
     name="table_comment",
     group=Group.SCHEMA,
     severity="info",
-    summary="Tables say what they hold",
-    impact="Who meets the table in psql or in a diagram has to guess what one row is.",
-    fix_hint="say what one row is with COMMENT ON TABLE",
+    summary="A table has no comment",
+    impact="Readers of the table in psql or in a diagram have to guess what a row represents.",
+    fix_hint="describe what a row represents with COMMENT ON TABLE",
     off_by_default=True,
     check=_check,
     bad=Example(sql=("CREATE TABLE w_orders (id bigint PRIMARY KEY)",)),

@@ -1,4 +1,4 @@
-"""Functions that put SQL together when they run: whose rows it reads cannot be told before."""
+"""Functions that build SQL at run time: which tenants it reads is unknown before."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
         statement = find_statement(function.location, "create_function_stmt")
         if statement is None:
             continue
-        for reason in analyze(statement, context.facts).issues:
-            if reason.kind is TenancyIssueKind.DYNAMIC:
-                yield replace(to_violation(reason, "info"), subject=str(function.signature), statement=statement.text)
+        for issue in analyze(statement, context.facts).issues:
+            if issue.kind is TenancyIssueKind.DYNAMIC:
+                yield replace(to_violation(issue, "info"), subject=str(function.signature), statement=statement.text)
 
 
 RULE = SchemaRule(
     name="tenant_dynamic",
     group=Group.TENANCY,
     severity="info",
-    summary="SQL that is put together when it runs",
-    impact="Nobody knows before whether the statement keeps tenants apart.",
+    summary="A function builds SQL at run time",
+    impact="Whether the statement separates tenants is unknown until it runs.",
     fix_hint="write plain statements, or prove them with `confiture tenancy prove`",
     check=_check,
     bad=Example(

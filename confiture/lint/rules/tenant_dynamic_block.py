@@ -1,4 +1,4 @@
-"""DO blocks that put SQL together when they run: whose rows it reads cannot be told before."""
+"""DO blocks that build SQL at run time: which tenants it reads is unknown before."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RULE = StatementRule(
     name="tenant_dynamic_block",
     group=Group.TENANCY,
     severity="info",
-    summary="A DO block puts SQL together when it runs",
-    impact="Nobody knows before whether the statement keeps tenants apart.",
-    fix_hint="write plain statements, which are analysed, and proved in a dry run",
+    summary="A DO block builds SQL at run time",
+    impact="Whether the statement separates tenants is unknown until it runs.",
+    fix_hint="write plain statements, which lint analyzes and a dry run proves",
     kinds=frozenset({"do_stmt"}),
     check=_check,
     bad=Example(

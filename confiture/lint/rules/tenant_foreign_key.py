@@ -1,4 +1,4 @@
-"""Foreign keys between tenants' tables that leave the tenant out."""
+"""Foreign keys between tenant tables that omit the tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
                     location=key.location or table.location,
                     relation=str(table.name),
                     subject=f"{', '.join(key.columns)} {key.target}",
-                    message=f"{key.name} of {table.name} refers to {key.target} without {column}",
+                    message=f"{key.name} of {table.name} references {key.target} without {column}",
                 )
 
 
@@ -26,8 +26,8 @@ RULE = SchemaRule(
     name="tenant_foreign_key",
     group=Group.TENANCY,
     severity="warning",
-    summary="A foreign key leaves the tenant out",
-    impact="A row can refer to one of another tenant, and whoever follows the key then reads it.",
+    summary="A foreign key between tenant tables omits the tenant",
+    impact="A row can reference a row of another tenant, and queries that follow the key read it.",
     fix_hint="add the tenant to the key: UNIQUE (tenant, id) there, FOREIGN KEY (tenant, ...) here",
     off_by_default=True,
     check=_check,

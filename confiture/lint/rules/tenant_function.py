@@ -21,18 +21,18 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
         statement = find_statement(function.location, "create_function_stmt")
         if statement is None:
             continue
-        for reason in analyze(statement, context.facts).issues:
-            if reason.kind not in _IGNORED_KINDS:
-                yield replace(to_violation(reason), subject=str(function.signature), statement=statement.text)
+        for issue in analyze(statement, context.facts).issues:
+            if issue.kind not in _IGNORED_KINDS:
+                yield replace(to_violation(issue), subject=str(function.signature), statement=statement.text)
 
 
 RULE = SchemaRule(
     name="tenant_function",
     group=Group.TENANCY,
     severity="error",
-    summary="A function mixes tenants",
-    impact="Each call can bring rows of one tenant to another.",
-    fix_hint="compare and write the tenant column in each statement of the body",
+    summary="A function mixes rows of different tenants",
+    impact="Every call can leak rows of one tenant to another.",
+    fix_hint="compare and write the tenant column in every statement of the body",
     check=_check,
     bad=Example(
         sql=(

@@ -1,4 +1,4 @@
-"""Tenants' tables that are joined without their tenants being equal."""
+"""Joins of tenant tables that do not compare the tenants."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RULE = StatementRule(
     name="tenant_join",
     group=Group.TENANCY,
     severity="error",
-    summary="Tenants' tables are joined without their tenant",
-    impact="Where ids are the same, or one is wrong, rows of different tenants are put together.",
+    summary="Tenant tables are joined without comparing the tenants",
+    impact="If ids coincide, or one is wrong, rows of different tenants are joined.",
     fix_hint="compare the tenant columns too; a foreign key on both columns proves that they are equal",
     kinds=CHANGING,
     check=_check,

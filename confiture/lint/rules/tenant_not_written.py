@@ -1,4 +1,4 @@
-"""A write to a tenants' table that leaves the tenant out."""
+"""Writes to a tenant table that omit the tenant."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RULE = StatementRule(
     group=Group.TENANCY,
     severity="error",
     summary="Rows are written without their tenant",
-    impact="The new rows belong to nobody: no query, policy or check can tell whose they are.",
-    fix_hint="write the tenant column, from the rows that are read",
+    impact="The new rows belong to no tenant: no query, policy or check can assign them to one.",
+    fix_hint="write the tenant column of the source rows",
     kinds=CHANGING,
     check=_check,
     bad=Example(

@@ -1,4 +1,4 @@
-"""Tenants' tables without row security."""
+"""Tenant tables without row security."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
         if not table.row_security:
             yield _violation(table, "has no row security", "ENABLE")
         elif context.options["forced"] and not table.force_row_security:
-            yield _violation(table, "does not bind its owner to its row security", "FORCE")
+            yield _violation(table, "does not apply its row security to its owner", "FORCE")
 
 
 def _violation(table: Table, problem: str, verb: str) -> Violation:
@@ -35,10 +35,10 @@ RULE = SchemaRule(
     name="tenant_row_security",
     group=Group.TENANCY,
     severity="warning",
-    summary="A tenants' table has no row security, or its owner passes it by",
-    impact="One forgotten condition in a query shows the rows of all tenants: nothing else holds them apart.",
-    fix_hint="enable it, with a policy that compares the tenant column; FORCE it where the application owns the table",
-    options={"forced": Option(description="Whether owners must be bound too.", kind=bool, default=False)},
+    summary="A tenant table has no row security, or its owner bypasses it",
+    impact="One missing condition in a query exposes the rows of all tenants: nothing else separates them.",
+    fix_hint="enable it, with a policy that compares the tenant column; FORCE it if the application owns the table",
+    options={"forced": Option(description="Whether row security must apply to owners too.", kind=bool, default=False)},
     off_by_default=True,
     check=_check,
     bad=Example(

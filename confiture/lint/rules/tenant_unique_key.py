@@ -1,4 +1,4 @@
-"""Unique keys of tenants' tables that leave the tenant out."""
+"""Unique keys of tenant tables that omit the tenant."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
                     location=key.location or table.location,
                     relation=str(table.name),
                     subject=", ".join(key.columns),
-                    message=f"{key.name} of {table.name} is unique over all tenants",
+                    message=f"{key.name} of {table.name} is unique across all tenants",
                 )
 
 
 def _is_generated(table: Table, key: Constraint) -> bool:
-    """Whether the database makes the key's values, by a default, so that no tenant chooses them."""
+    """Whether the database generates the values of the key, so that tenants cannot choose them."""
     columns = [table.column(name) for name in key.columns]
     return all(column is not None and bool(column.identity or column.default) for column in columns)
 
@@ -32,9 +32,9 @@ RULE = SchemaRule(
     name="tenant_unique_key",
     group=Group.TENANCY,
     severity="info",
-    summary="A unique key leaves the tenant out",
-    impact="A value that one tenant has is refused to all others, which also tells them that it exists.",
-    fix_hint="put the tenant first in the key; keys whose values the database makes are fine as they are",
+    summary="A unique key of a tenant table omits the tenant",
+    impact="A value of one tenant is rejected for all others, which reveals to them that it exists.",
+    fix_hint="put the tenant first in the key; keys whose values the database generates need no change",
     off_by_default=True,
     check=_check,
     bad=Example(

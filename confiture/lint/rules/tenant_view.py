@@ -1,4 +1,4 @@
-"""Views that mix tenants, or hide whose their rows are."""
+"""Views that mix tenants or hide the tenant of their rows."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
             continue
         statement = find_statement(view.location, "view_stmt")
         if statement:
-            # it says where in it something is wrong, and can be corrected
+            # the statement gives the exact location, and a corrected version
             verdict = analyze(statement, context.facts)
         text = statement.text if statement else view.query.text
-        for reason in verdict.issues:
-            if reason.kind is not TenancyIssueKind.UNKNOWN:
-                yield replace(to_violation(reason), subject=str(view.name), statement=text)
+        for issue in verdict.issues:
+            if issue.kind is not TenancyIssueKind.UNKNOWN:
+                yield replace(to_violation(issue), subject=str(view.name), statement=text)
 
 
 RULE = SchemaRule(
     name="tenant_view",
     group=Group.TENANCY,
     severity="error",
-    summary="A view mixes tenants, or hides whose its rows are",
-    impact="Whoever reads the view cannot keep the tenants apart, or never gets them apart.",
-    fix_hint="show the tenant column, and keep it in every join and grouping",
+    summary="A view mixes tenants or hides the tenant of its rows",
+    impact="Readers of the view cannot separate the tenants, or get rows that mix them.",
+    fix_hint="select the tenant column, and use it in every join and grouping",
     check=_check,
     bad=Example(
         sql=(

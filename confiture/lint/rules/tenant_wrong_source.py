@@ -1,4 +1,4 @@
-"""A tenant column that is not written from the tenant of the rows read."""
+"""Tenant columns that are not written from the tenant of the source rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RULE = StatementRule(
     name="tenant_wrong_source",
     group=Group.TENANCY,
     severity="error",
-    summary="The tenant is written from something else",
-    impact="Rows of one tenant are stored as those of another, who then sees them.",
-    fix_hint="write the tenant column of the rows that are read",
+    summary="The tenant is not that of the source rows",
+    impact="Rows of one tenant are stored as rows of another, who can then read them.",
+    fix_hint="write the tenant column of the source rows",
     kinds=CHANGING,
     check=_check,
     bad=Example(

@@ -20,7 +20,7 @@ def _check(context: SchemaContext) -> Iterable[Violation]:
                     location=index.location,
                     relation=str(table.name),
                     subject=index.name,
-                    message=f"{index.name} of {table.name} has {len(index.columns)} key columns, more than {most}",
+                    message=f"{index.name} of {table.name} has {len(index.columns)} key columns; the limit is {most}",
                 )
 
 
@@ -29,10 +29,10 @@ RULE = SchemaRule(
     aliases=("wide_index",),
     group=Group.INDEXES,
     severity="info",
-    summary="Indexes with many key columns",
-    impact="The index grows almost as large as the table and slows each write; its last columns seldom help.",
-    fix_hint="keep the columns that narrow the search; what is only read can stand in INCLUDE",
-    options={_MAX_COLUMNS_OPTION: Option(description="How many key columns an index may have.", kind=int, default=4)},
+    summary="An index has too many key columns",
+    impact="The index becomes almost as large as the table and slows down every write; its last columns rarely help.",
+    fix_hint="keep the columns that narrow the search, and move columns that are only read to INCLUDE",
+    options={_MAX_COLUMNS_OPTION: Option(description="The maximum number of key columns.", kind=int, default=4)},
     check=_check,
     bad=Example(
         sql=(

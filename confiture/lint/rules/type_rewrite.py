@@ -1,4 +1,4 @@
-"""ALTER COLUMN ... TYPE that writes every row anew, or reads all to build indexes and try constraints again."""
+"""ALTER COLUMN ... TYPE that rewrites the table, or scans it to rebuild indexes and recheck constraints."""
 
 from __future__ import annotations
 
@@ -45,22 +45,23 @@ def _check_rescans(context: StatementContext, table: str, change: TypeChange) ->
         yield Violation(
             location=change.location,
             relation=table,
-            message=f"{table} is read while locked, as {' and '.join(names)} must be made anew for {change.column}",
-            effect="Nobody can read or write the table until all of it was read (ACCESS EXCLUSIVE lock).",
-            hint="drop a CHECK before and add it NOT VALID after; drop an index before and build it CONCURRENTLY after",
+            message=f"{table} is scanned under its lock to rebuild {' and '.join(names)} for {change.column}",
+            effect="All reads and writes of the table wait until it is completely scanned (ACCESS EXCLUSIVE lock).",
+            hint="drop a CHECK first and add it NOT VALID afterwards; drop an index first and build it CONCURRENTLY"
+            " afterwards",
         )
 
 
 def _needs_rewrite(context: StatementContext, change: TypeChange) -> Tristate:
-    clocks = (
+    timezones = (
         change.using is None and change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
     )
     verdict = needs_rewrite(change.column, change.old_type, change.new_type, change.using, context.catalog)
-    return Tristate.NO if clocks and verdict is Tristate.UNKNOWN and _is_utc_session(context) else verdict
+    return Tristate.NO if timezones and verdict is Tristate.UNKNOWN and _is_utc_session(context) else verdict
 
 
 def _is_utc_session(context: StatementContext) -> bool:
-    """Whether the last SET of the transaction makes the session's time zone UTC."""
+    """Whether the last SET TimeZone of the transaction sets it to UTC."""
     zone = ""
     for one in context.earlier_of_kind("variable_set_stmt"):
         if one.node.name.lower() == "timezone":
@@ -69,28 +70,26 @@ def _is_utc_session(context: StatementContext) -> bool:
 
 
 def _violation(context: StatementContext, table: str, change: TypeChange, verdict: Tristate) -> Violation:
-    clocks = change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
+    timezones = change.old_type is not None and is_timezone_change(change.old_type, change.new_type)
     if verdict is Tristate.YES:
-        message = f"{table} is written anew to make {change.column} {change.new_type}"
-    elif clocks:
+        message = f"{table} is rewritten to change {change.column} to {change.new_type}"
+    elif timezones:
         message = (
-            f"{table} is written anew to make {change.column} {change.new_type}, unless the session's TimeZone is UTC"
+            f"{table} is rewritten to change {change.column} to {change.new_type}, unless the session's TimeZone is UTC"
         )
     else:
         message = (
-            f"{table} is written anew to make {change.column} {change.new_type}, unless what it is"
-            " now is stored the same way"
+            f"{table} is rewritten to change {change.column} to {change.new_type}, unless both types are stored the"
+            " same way"
         )
-    in_utc = clocks and verdict is Tristate.UNKNOWN
+    in_utc = timezones and verdict is Tristate.UNKNOWN
     return Violation(
         location=change.location,
         relation=table,
         severity=None if verdict is Tristate.YES else "warning",
-        message=message + (f" (it is {change.old_type})" if change.old_type else ""),
+        message=message + (f" (now {change.old_type})" if change.old_type else ""),
         remedy=_utc_remedy(context, change) if in_utc else _new_column_remedy(context, change),
-        hint="where the values are in UTC, change the type with TimeZone UTC, which rewrites nothing"
-        if in_utc
-        else None,
+        hint="if the values are in UTC, change the type with TimeZone UTC, which rewrites nothing" if in_utc else None,
     )
 
 
@@ -101,7 +100,7 @@ def _utc_remedy(context: StatementContext, change: TypeChange) -> str:
 
 
 def _new_column_remedy(context: StatementContext, change: TypeChange) -> str:
-    """A second column of the new type, kept filled by a trigger."""
+    """Return SQL that adds a column of the new type and fills it with a trigger and a backfill."""
     table = resolve_relation_name(context, context.node.relation)
     column = make_object_name(change.column, None, "new")
     value = change.using if change.using is not None else _cast_node(change)
@@ -110,8 +109,8 @@ def _new_column_remedy(context: StatementContext, change: TypeChange) -> str:
         f"ALTER TABLE {qualified_name(table)} ADD COLUMN {quote_identifier(column)} {change.new_type}",
         *fill_trigger_sql(table, column, value),
         backfill_sql(table, column, format_expression(value)),
-        f"-- then let clients use {quote_identifier(column)}, and drop the trigger and"
-        f" {quote_identifier(change.column)} last",
+        f"-- then move clients to {quote_identifier(column)}, and finally drop the trigger and"
+        f" {quote_identifier(change.column)}",
     )
 
 
@@ -132,10 +131,11 @@ RULE = StatementRule(
     name="type_rewrite",
     group=Group.LOCKS,
     severity="error",
-    summary="ALTER COLUMN ... TYPE that writes every row anew",
-    impact="Rows and indexes are written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    fix_hint="add a second column, let a trigger fill it, fill the rows that exist in batches, then move clients over; "
-    "varchar to a longer varchar or text, and numeric to more digits of the same scale, rewrite nothing",
+    summary="ALTER COLUMN ... TYPE rewrites the table",
+    impact="All reads and writes of the table wait until its rows and indexes are rewritten (ACCESS EXCLUSIVE lock).",
+    fix_hint="add a second column, fill new rows with a trigger and existing rows in batches, then move clients to it;"
+    " changes from varchar to a longer varchar or text, and of numeric to more digits of the same scale, rewrite"
+    " nothing",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

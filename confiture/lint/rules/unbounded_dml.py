@@ -1,4 +1,4 @@
-"""Changes of all rows of a table that others use, and fills from large ones, in one transaction."""
+"""Changes of all rows of a table in use, and inserts from large tables, in one transaction."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ from confiture.sql.parse_tree import format_statement, pb
 from confiture.sql.tenant_flow.expressions import find_aggregates
 
 _FILL_IMPACT = (
-    "One transaction lasts as long as the whole fill: until it commits, vacuum can remove no row that became dead "
-    "meanwhile in any table, and a failure starts over."
+    "The transaction lasts as long as the whole insert: until it commits, vacuum cannot remove rows of any table that "
+    "became dead meanwhile, and after a failure everything starts over."
 )
 
 _GROUPED_HINT = (
-    "write it as a `backfill:` step whose batch key determines the groups; where groups span all rows, run it when a "
-    "long transaction hurts nobody, and say so in an ignore comment"
+    "write it as a `backfill:` step whose batch key determines the groups; if groups span all rows, run it when a long "
+    "transaction does no harm, and give the reason in an ignore comment"
 )
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
     if context.step.backfill is not None:
         return
-    made = list(find_row_changes(context.statement.kind, context.node))
-    for change in made:
+    changes = list(find_row_changes(context.statement.kind, context.node))
+    for change in changes:
         if is_unbounded(change, context):
-            yield _unbounded_violation(context, change, is_alone=len(made) == 1)
+            yield _unbounded_violation(context, change, is_alone=len(changes) == 1)
     if context.statement.kind == "insert_stmt":
         yield from _check_insert(context)
 
 
 def _unbounded_violation(context: StatementContext, change: RowChange, *, is_alone: bool) -> Violation:
     target = change.node.relation
-    called = context.name(target)
+    table_name = context.name(target)
     rows = context.rows(resolve_relation_name(context, target))
-    whole = f"all rows of {called}" + (f" (about {rows:,})" if rows else "")
+    whole = f"all rows of {table_name}" + (f" (about {rows:,})" if rows else "")
     if change.kind == "merge_stmt":
         message = f"MERGE may change {whole} in one transaction"
     elif change.node.HasField("where_clause"):
-        message = f"{change.verb} may {change.effect_text} {whole} in one transaction: its WHERE sets no bound"
+        message = f"{change.verb} may {change.effect_text} {whole} in one transaction: its WHERE does not bound them"
     else:
         message = f"{change.verb} {change.effect_text}s {whole} in one transaction"
     return Violation(
         location=context.statement.location_at(target.location),
-        relation=called,
+        relation=table_name,
         message=message,
         remedy=_first_batch_sql(context, change) if is_alone else None,
     )
@@ -68,11 +68,11 @@ def _check_insert(context: StatementContext) -> Iterator[Violation]:
         return
     large = [name for name in find_read_tables(select, context) if is_large(context, name)]
     if large and is_large_read(select, context):
-        read = ", ".join(f"{name} (about {context.rows(name):,} rows)" for name in large)
+        tables = ", ".join(f"{name} (about {context.rows(name):,} rows)" for name in large)
         yield Violation(
             location=context.statement.location_at(context.node.relation.location),
             relation=context.name(context.node.relation),
-            message=f"INSERT ... SELECT reads {read} in one transaction",
+            message=f"INSERT ... SELECT reads {tables} in one transaction",
             effect=_FILL_IMPACT,
             hint=_GROUPED_HINT if _is_grouped(select) else None,
         )
@@ -83,12 +83,12 @@ def _is_grouped(select: Any) -> bool:
 
 
 def _first_batch_sql(context: StatementContext, change: RowChange) -> str | None:
-    """The change of the first range of keys, where the key is a column of whole numbers."""
+    """Return the change for the first range of keys; None unless the key is an integer column."""
     key = integer_primary_key(context.table(change.node.relation))
     if key is None or change.kind == "merge_stmt" or change.node is not context.node:
         return None
     if any(target.res_target.name == key for target in getattr(change.node, "target_list", ())):
-        return None  # rows would move from one range to the next
+        return None  # rows would move from one range to another
     node = type(context.node)()
     node.CopyFrom(context.node)
     column = (node.relation.alias.aliasname or node.relation.relname, key)
@@ -120,11 +120,11 @@ RULE = StatementRule(
     name="unbounded_dml",
     group=Group.DATA,
     severity="warning",
-    summary="UPDATE, DELETE or MERGE without a bound on its rows, or INSERT from all of a large table",
-    impact="Every row that it changes stays locked until the migration commits, and whoever wants to change such a "
-    "row waits that long; the old rows stay behind dead, and vacuum can remove none of them before the commit.",
-    fix_hint="write it as a `backfill:` step, which runs in batches, each committed by itself; for a table that stays "
-    "small, say so in an ignore comment",
+    summary="UPDATE, DELETE or MERGE has no bound on its rows, or INSERT reads all of a large table",
+    impact="Every changed row stays locked until the migration commits, and other sessions that change it wait that"
+    " long; the old row versions are left behind as dead rows, which vacuum cannot remove before the commit.",
+    fix_hint="write it as a `backfill:` step, which runs in batches, each in its own transaction; for a table that"
+    " stays small, use an ignore comment",
     kinds=CHANGING,
     check=_check,
     expected_effects=ExpectedEffects(scans=("w_orders",)),

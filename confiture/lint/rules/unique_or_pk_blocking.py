@@ -1,4 +1,4 @@
-"""UNIQUE or PRIMARY KEY added without an index that was built before."""
+"""UNIQUE and PRIMARY KEY constraints that are added without an existing index."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         yield Violation(
             location=addition.location,
             relation=table,
-            message=f"the index of the {KEYS[addition.kind]} is built while nobody can read or write {table}",
+            message=f"the {KEYS[addition.kind]} constraint builds its index, which blocks reads and writes of {table}"
+            " meanwhile",
             remedy=_by_partition_remedy(context) if partitioned else _by_index_remedy(context),
             hint=_OVERLAPS_HINT
             if addition.constraint.without_overlaps
@@ -59,7 +60,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_attached(context: StatementContext, added: AddedConstraint) -> bool:
-    """Whether each partition has such a key already: PostgreSQL attaches its index and builds none."""
+    """Whether every partition already has such a key: PostgreSQL attaches its index and builds none."""
     parts = descendant_partitions(context, context.node.relation)
     kind = _KINDS[added.kind]
     return bool(parts) and all(
@@ -68,7 +69,7 @@ def _is_attached(context: StatementContext, added: AddedConstraint) -> bool:
 
 
 def _added_keys(context: StatementContext) -> list[AddedConstraint]:
-    """The keys whose indexes the statement builds."""
+    """Return the keys whose indexes the statement builds."""
     keys = (one for one in added_constraints(context) if one.kind in KEYS and not one.constraint.indexname)
     return [one for one in keys if not _is_attached(context, one)]
 
@@ -76,9 +77,9 @@ def _added_keys(context: StatementContext) -> list[AddedConstraint]:
 def _by_index_remedy(context: StatementContext) -> str | None:
     keys = _added_keys(context)
     if any(one.column is not None and one.kind == pb.CONSTR_PRIMARY for one in keys):
-        return None  # its values must be made first, each another: how, only its author knows
+        return None  # the column needs distinct values first, which only the author can choose
     if any(one.constraint.without_overlaps for one in keys):
-        return None  # PostgreSQL makes no such key of an index
+        return None  # PostgreSQL cannot make such a key from an index
     names = constraint_names_by_location(context, keys)
     relation = context.node.relation
     return join_lines(
@@ -94,12 +95,12 @@ def _by_index_remedy(context: StatementContext) -> str | None:
 
 
 def _nullable_columns(context: StatementContext, added: AddedConstraint) -> list[str]:
-    """The columns of a primary key that are known to allow nulls."""
+    """Return the columns of a primary key that are known to be nullable."""
     table = context.table(context.node.relation)
     if table is None or added.kind != pb.CONSTR_PRIMARY:
         return []
-    found = (table.column(name) for name in added.columns)
-    return [column.name for column in found if column and not column.not_null]
+    columns = (table.column(name) for name in added.columns)
+    return [column.name for column in columns if column and not column.not_null]
 
 
 def _by_partition_remedy(context: StatementContext) -> str | None:
@@ -136,7 +137,7 @@ def _partition_statements(
 
 
 def _parent_key_sql(relation: Any, added: AddedConstraint, name: str) -> str:
-    """The key of ONLY a partitioned table: its partitions' indexes are attached later."""
+    """Return SQL that adds the key to ONLY a partitioned table: indexes of its partitions are attached later."""
     only = pb.RangeVar()
     only.CopyFrom(relation)
     only.inh = False
@@ -147,22 +148,22 @@ def _parent_key_sql(relation: Any, added: AddedConstraint, name: str) -> str:
 
 
 _BY_PARTITION_HINT = (
-    "add it to ONLY the partitioned table, build a unique index CONCURRENTLY for each partition, make it a constraint"
+    "add it to ONLY the partitioned table, build a unique index CONCURRENTLY on each partition, make it a constraint"
     " there, and ATTACH it"
 )
 
 _OVERLAPS_HINT = (
-    "PostgreSQL has no way to add one without the lock: make a new table with the key, fill it in batches and swap the"
-    " names; or do it while the table is idle"
+    "create a new table with the key, fill it in batches and swap the names, or add the key while the table is idle:"
+    " PostgreSQL cannot add one without the lock"
 )
 
 RULE = StatementRule(
     name="unique_or_pk_blocking",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="A UNIQUE or PRIMARY KEY constraint builds its index under the strongest lock",
-    impact="Every query of the table waits until the whole index is built (ACCESS EXCLUSIVE lock).",
-    fix_hint="build a unique index CONCURRENTLY, then make the constraint of it with USING INDEX, which takes a moment",
+    summary="A UNIQUE or PRIMARY KEY constraint builds its index under an ACCESS EXCLUSIVE lock",
+    impact="All reads and writes of the table wait until the whole index is built (ACCESS EXCLUSIVE lock).",
+    fix_hint="build a unique index CONCURRENTLY, then add the constraint with USING INDEX, which is quick",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

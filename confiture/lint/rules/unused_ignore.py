@@ -1,4 +1,4 @@
-"""Ignore comments that take nothing away."""
+"""Ignore comments that suppress nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ RULE = IgnoreCommentRule(
     name="unused_ignore",
     group=Group.COMMENTS,
     severity="warning",
-    summary="An ignore comment for a rule that finds nothing there, or that does not exist",
-    impact="The comment claims a hazard that is not there, and would hide the next one that comes to this statement.",
-    fix_hint="remove the comment, or the rule's name from it",
+    summary="An ignore comment names a rule that finds nothing there, or that does not exist",
+    impact="The comment claims a hazard that does not exist, and would hide the next one in this statement.",
+    fix_hint="remove the comment, or the name of the rule from it",
     bad=Example(
         sql=(
             "-- confiture: ignore requires_primary_key -- rows are only ever appended\n"

@@ -1,4 +1,4 @@
-"""VACUUM FULL and CLUSTER, which write whole tables anew."""
+"""VACUUM FULL and CLUSTER, which rewrite whole tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
         return
     if not tables:
         what = "every table that was clustered before" if verb == "CLUSTER" else "every table of the database"
-        yield Violation(location=context.location, message=f"{verb} writes {what} anew")
+        yield Violation(location=context.location, message=f"{verb} rewrites {what}")
     for table in tables:
         if has_concurrent_users(context, table):
             yield _violation(context, verb, table)
@@ -35,7 +35,7 @@ def _violation(context: StatementContext, verb: str, table: Any) -> Violation:
     return Violation(
         location=context.statement.location_at(table.location),
         relation=name,
-        message=f"{verb} writes {name} and its indexes anew",
+        message=f"{verb} rewrites {name} and its indexes",
         remedy=f"VACUUM (ANALYZE) {qualified_name(resolve_relation_name(context, table))};",
     )
 
@@ -46,9 +46,9 @@ RULE = StatementRule(
     name="vacuum_full_or_cluster",
     group=Group.LOCKS,
     severity="error",
-    summary="VACUUM FULL or CLUSTER",
-    impact="All of the table is written anew while nobody can read or write it (ACCESS EXCLUSIVE lock).",
-    fix_hint="plain VACUUM makes the space usable again; pg_repack or pg_squeeze give it back without the lock",
+    summary="VACUUM FULL or CLUSTER rewrites a table in use",
+    impact="All reads and writes of the table wait until it is completely rewritten (ACCESS EXCLUSIVE lock).",
+    fix_hint="use plain VACUUM to make the space reusable, or pg_repack or pg_squeeze to release it without the lock",
     kinds=frozenset({"vacuum_stmt", "cluster_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

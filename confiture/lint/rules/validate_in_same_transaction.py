@@ -1,4 +1,4 @@
-"""VALIDATE in the transaction that added the constraint NOT VALID."""
+"""VALIDATE CONSTRAINT in the transaction that added the constraint NOT VALID."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _check(context: StatementContext) -> Iterable[Violation]:
             yield Violation(
                 location=command_offsets(context.statement)[number],
                 relation=table,
-                message=f"{command.name} was added to {table} in the same transaction, whose lock lasts through"
-                " this scan",
+                message=f"{command.name} is validated in the transaction that adds it to {table}, whose lock is held"
+                " during the scan",
                 effect=_FOREIGN_KEY_IMPACT if is_key else None,
                 remedy=_remedy(context, command.name),
             )
@@ -56,7 +56,7 @@ def _remedy(context: StatementContext, name: str) -> str:
 
 
 def _not_valid_constraints(context: StatementContext) -> Iterator[tuple[str, AddedConstraint]]:
-    """The constraints that the transaction added NOT VALID to the same table, by name."""
+    """Return the constraints that the transaction added NOT VALID to the same table, by name."""
     table = resolve_relation_name(context, context.node.relation)
     for other in (*context.earlier_of_kind("alter_table_stmt"), context):
         if resolve_relation_name(context, other.node.relation) == table:
@@ -66,18 +66,18 @@ def _not_valid_constraints(context: StatementContext) -> Iterator[tuple[str, Add
 
 
 _FOREIGN_KEY_IMPACT = (
-    "INSERT, UPDATE and DELETE on both tables wait until all rows are looked up: the SHARE ROW EXCLUSIVE locks of ADD"
-    " last until the transaction ends."
+    "INSERT, UPDATE and DELETE on both tables wait until every row is checked: the SHARE ROW EXCLUSIVE locks of ADD are"
+    " held until the transaction ends."
 )
 
 RULE = StatementRule(
     name="validate_in_same_transaction",
     group=Group.CONSTRAINTS,
     severity="error",
-    summary="A constraint is added NOT VALID and validated in one transaction",
-    impact="Every query of the table waits until all of its rows are checked: the ACCESS EXCLUSIVE lock of ADD lasts"
+    summary="A NOT VALID constraint is validated in the transaction that adds it",
+    impact="All reads and writes of the table wait until every row is checked: the ACCESS EXCLUSIVE lock of ADD is held"
     " until the transaction ends.",
-    fix_hint="VALIDATE in a later migration: by itself, it lets reads and writes go on",
+    fix_hint="VALIDATE it in a later migration: on its own, VALIDATE blocks neither reads nor writes",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

@@ -1,4 +1,4 @@
-"""ADD COLUMN with a default that is another one for each row."""
+"""ADD COLUMN with a default that differs from row to row."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _check_default(context: StatementContext, column: Any, default: Any) -> Iter
         location=context.statement.location_at(default.location),
         relation=table,
         severity=None if sure else "warning",
-        message=f"{table} is written anew, as {worst}() gives each row another {column.colname}"
+        message=f"{table} is rewritten, because the default {worst}() of {column.colname} is volatile"
         if sure
-        else f"{table} is written anew if {worst}() is volatile, and gives each row another {column.colname}",
+        else f"{table} is rewritten if the default {worst}() of {column.colname} is volatile",
         remedy=_remedy(context),
     )
 
@@ -60,19 +60,19 @@ def _check_domain(context: StatementContext, column: Any) -> Iterator[Violation]
             location=context.statement.location_at(column.location),
             relation=table,
             severity=None if volatile is Tristate.YES else "warning",
-            message=f"{table} is written anew for {column.colname}: the default of {type_name} gives each row another",
+            message=f"{table} is rewritten, because the default of {column.colname}'s type {type_name} is volatile",
         )
 
 
 def _find_default(column: Any) -> Any:
-    found = (one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_DEFAULT)
-    return next(found, None)
+    defaults = (one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_DEFAULT)
+    return next(defaults, None)
 
 
 def _remedy(context: StatementContext) -> str:
-    """The statement with each volatile default set once its column is there, and how to fill the rows that exist."""
+    """Return SQL that sets each volatile default after adding its column, and fills existing rows."""
     relation, commands = context.node.relation, []
-    own: set[str] = set()
+    deferred: set[str] = set()
     fills: list[str] = []
     proofs: list[str] = []
     for original in alter_commands(context.node):
@@ -83,7 +83,7 @@ def _remedy(context: StatementContext) -> str:
         ):
             commands.append(original)
             continue
-        own.add(column.colname)
+        deferred.add(column.colname)
         required = [one.constraint for one in column.constraints if one.constraint.contype == pb.CONSTR_NOTNULL]
         commands.append(strip_constraints(original, [default, *required]))
         kind = default.raw_expr.WhichOneof("node")
@@ -91,7 +91,7 @@ def _remedy(context: StatementContext) -> str:
         commands.append(make_command(pb.AT_ColumnDefault, column.colname, value))
         fills.append(backfill_sql(resolve_relation_name(context, relation), column.colname, "DEFAULT"))
         proofs += not_null_statements(context, column.colname) if required else ()
-    return join_lines(*cheap_commands(context, commands, own), *fills, *proofs)
+    return join_lines(*cheap_commands(context, commands, deferred), *fills, *proofs)
 
 
 _BEFORE = "CREATE TABLE w_orders (id bigint PRIMARY KEY); INSERT INTO w_orders SELECT generate_series(1, 100)"
@@ -100,11 +100,10 @@ RULE = StatementRule(
     name="volatile_default",
     group=Group.LOCKS,
     severity="error",
-    summary="ADD COLUMN with a volatile default",
-    impact="Every row is written anew while nobody can read or write the table (ACCESS EXCLUSIVE lock).",
-    fix_hint="add the column without the default, set the default, and fill the rows that exist in"
-    " batches; constants and "
-    "stable functions such as now() rewrite nothing",
+    summary="ADD COLUMN with a volatile default rewrites the table",
+    impact="All reads and writes of the table wait until every row is rewritten (ACCESS EXCLUSIVE lock).",
+    fix_hint="add the column without the default, set the default, and fill existing rows in batches; constants and"
+    " stable functions such as now() rewrite nothing",
     kinds=frozenset({"alter_table_stmt"}),
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, rewrites=("w_orders",)),

@@ -1,4 +1,4 @@
-"""Work that takes its time while an earlier statement's ACCESS EXCLUSIVE lock is held."""
+"""Slow statements that run while an earlier statement's ACCESS EXCLUSIVE lock is held."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _check(context: StatementContext) -> Iterable[Violation]:
     if work is None:
         return
     for earlier in context.earlier_exclusive():
-        held = _tables_still_locked(earlier, context)
-        if held:
+        locked = _tables_still_locked(earlier, context)
+        if locked:
             if not _is_already_reported(earlier, context):
-                stays = "stays" if len(held) == 1 else "stay"
+                stays = "stays" if len(locked) == 1 else "stay"
                 yield Violation(
                     location=context.location,
-                    relation=str(held[0]),
-                    message=f"{join_and_truncate([str(name) for name in held])} {stays} locked by "
+                    relation=str(locked[0]),
+                    message=f"{join_and_truncate([str(name) for name in locked])} {stays} locked by "
                     f"`{shorten_sql(earlier.statement.text)}` while this statement {work}",
                     remedy=None
                     if _is_reported_elsewhere(context)
@@ -46,7 +46,7 @@ def _check(context: StatementContext) -> Iterable[Violation]:
 
 
 def _is_reported_elsewhere(context: StatementContext) -> bool:
-    """Whether the work is a hazard by itself, wherever it runs: what to write instead is told along with that."""
+    """Whether the work is a hazard in any transaction: another finding then has the remedy."""
     kind, node = context.statement.kind, context.node
     if kind not in ("index_stmt", "alter_table_stmt") or context.is_new(node.relation):
         return False
@@ -54,20 +54,20 @@ def _is_reported_elsewhere(context: StatementContext) -> bool:
 
 
 def _tables_still_locked(earlier: StatementContext, context: StatementContext) -> list[QualifiedName]:
-    """The tables that others use and that stay locked because of an earlier statement, not of the present one."""
+    """Return the tables in use that stay locked by an earlier statement, and not by the current one."""
     own = {name for name, mode in context.effects.locks.items() if mode is LockMode.ACCESS_EXCLUSIVE}
     return [name for name in _exclusive_locks(earlier) if name not in own and not is_new_name(context, name)]
 
 
 def _is_already_reported(earlier: StatementContext, context: StatementContext) -> bool:
-    """Whether the locks of the earlier statement are told of at other work between: once is enough."""
+    """Whether a statement in between already reports the locks of the earlier statement."""
     numbers = context.transaction.numbers_of_kind(_KINDS, earlier.number + 1, context.number)
     between = (context.earlier[number] for number in numbers)
     return any(_tables_still_locked(earlier, one) and next(_slow_work(one), None) for one in between)
 
 
 def _exclusive_locks(context: StatementContext) -> Iterator[QualifiedName]:
-    """The tables and views that a statement locked in ACCESS EXCLUSIVE mode and that are still there."""
+    """Return the tables and views that a statement locked in ACCESS EXCLUSIVE mode and that still exist."""
     for name, mode in context.effects.locks.items():
         if mode is LockMode.ACCESS_EXCLUSIVE:
             known = context.catalog.relation(*name)
@@ -76,7 +76,7 @@ def _exclusive_locks(context: StatementContext) -> Iterator[QualifiedName]:
 
 
 def _is_named_in(context: StatementContext, relation: QualifiedName) -> bool:
-    """Whether a statement other than a DROP names a relation, not an index, that the catalog does not know."""
+    """Whether a statement other than DROP names a relation unknown to the catalog, and not as an index."""
     if context.statement.kind == "drop_stmt" or relation in context.catalog.index_owners:
         return False
     named = find_nodes(context.node, pb.RangeVar)
@@ -84,28 +84,28 @@ def _is_named_in(context: StatementContext, relation: QualifiedName) -> bool:
 
 
 def _slow_work(context: StatementContext) -> Iterator[str]:
-    """What takes time in a statement, in words that follow `this statement`."""
+    """Return what is slow about a statement, as phrases that follow `this statement`."""
     kind, node = context.statement.kind, context.node
     for change in find_row_changes(kind, node):
         if is_unbounded(change, context):
             yield f"changes rows of {context.name(change.node.relation)}"
-    filled = _filled_relation(context)
-    if filled is not None:
-        yield f"fills {context.name(filled)}"
+    target = _filled_relation(context)
+    if target is not None:
+        yield f"fills {context.name(target)}"
     elif kind == "select_stmt":
-        # a check reads what it must to prove something: worth a word only where that is known to be much
+        # checks read what they need for their proof: reported only if that is known to be large
         large = [name for name in sorted(context.effects.scans) if is_large(context, name)]
         if large:
             yield f"reads all {context.rows(large[0]):,} rows of {large[0]}"
     elif kind in _BUILD_KINDS and not _is_validation_of_new(context) and not _is_on_empty_table(context):
         for name in sorted(context.effects.scans | context.effects.rewrites):
             if not is_new_name(context, name) and not is_small_table(context, name):
-                verb = "writes all of" if name in context.effects.rewrites else "reads all of"
+                verb = "rewrites all of" if name in context.effects.rewrites else "scans all of"
                 yield f"{verb} {name}"
 
 
 def _filled_relation(context: StatementContext) -> Any:
-    """The relation that a statement fills with rows whose number is not bounded, None where it does not."""
+    """Return the relation that a statement fills with an unbounded number of rows; None if there is none."""
     node = context.node
     match context.statement.kind:
         case "insert_stmt" if is_large_read(node.select_stmt.select_stmt, context):
@@ -120,19 +120,21 @@ def _filled_relation(context: StatementContext) -> Any:
 
 
 def _is_on_empty_table(context: StatementContext) -> bool:
-    """Whether it alters a table that the transaction made and did not fill: its keys have nothing to look up."""
+    """Whether the statement alters a table that the transaction created and did not fill, so that it scans nothing."""
     if context.statement.kind != "alter_table_stmt":
         return False
     table = resolve_relation_name(context, context.node.relation)
-    made = any(resolve_relation_name(one, one.node.relation) == table for one in context.earlier_of_kind("create_stmt"))
-    return made and not any(
+    is_new = any(
+        resolve_relation_name(one, one.node.relation) == table for one in context.earlier_of_kind("create_stmt")
+    )
+    return is_new and not any(
         resolve_relation_name(one, one.node.relation) == table
         for one in context.earlier_of_kind("insert_stmt", "copy_stmt")
     )
 
 
 def _is_validation_of_new(context: StatementContext) -> bool:
-    """Whether the statement does nothing but prove constraints of the same transaction, which is another rule's."""
+    """Whether the statement only validates constraints of the same transaction, which another rule reports."""
     if context.statement.kind != "alter_table_stmt":
         return False
     commands = list(alter_commands(context.node))
@@ -156,10 +158,10 @@ RULE = StatementRule(
     name="work_after_access_exclusive",
     group=Group.TRANSACTIONS,
     severity="warning",
-    summary="Long work while an ACCESS EXCLUSIVE lock of the same transaction is held",
-    impact="Nobody can read or write the locked table until this work is done and the transaction commits: its ACCESS "
-    "EXCLUSIVE lock lasts until then.",
-    fix_hint="put what takes the lock and what takes the time into migrations of their own",
+    summary="A slow statement runs while the transaction holds an ACCESS EXCLUSIVE lock",
+    impact="All reads and writes of the locked table wait until this statement is done and the transaction commits:"
+    " the ACCESS EXCLUSIVE lock is held until then.",
+    fix_hint="move the statement that locks and the slow statement to separate migrations",
     kinds=_KINDS,
     check=_check,
     expected_effects=ExpectedEffects(locks={"w_orders": LockMode.ACCESS_EXCLUSIVE}, scans=("w_orders",)),

@@ -110,7 +110,7 @@ def test_remedies_run_and_lint_clean(case: Case, version: int, request: pytest.F
 def test_what_a_remedy_leaves_to_another_finding_is_named() -> None:
     case = Case("ALTER TABLE w_orders ADD COLUMN paid int NOT NULL CHECK (paid > 0), ADD note text, DROP COLUMN number")
     remedies = {finding.rule: finding.remedy for finding in lint(case, 18)}
-    apart = "-- apart from this, as the finding on it says: ALTER TABLE w_orders"
+    apart = "-- in addition, see the separate finding for: ALTER TABLE w_orders"
     assert remedies == {
         CHECK: f"{apart} ADD COLUMN paid int NOT NULL\n"
         "ALTER TABLE w_orders ADD CONSTRAINT w_orders_paid_check CHECK (paid > 0) NOT VALID, ADD COLUMN note text,"

@@ -68,7 +68,7 @@ _TWO = (
             "behind the tenant",
             "CREATE TABLE t (tenant_id bigint, c bigint REFERENCES w_customers);"
             "CREATE INDEX t_tenant_c ON t (tenant_id, c)",
-            "t_tenant_c begins with tenant_id, which the check",
+            "t_tenant_c begins with tenant_id, which the foreign key",
         ),
         case(
             "two keys of one column",
@@ -152,43 +152,67 @@ _T = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, c text, j jsonb);"
 @pytest.mark.parametrize(
     ("sql", "fragments", "options"),
     [
-        case("the same", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a)", "i2 is the same index of t as i1"),
+        case("the same", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a)", "i2 of t is a duplicate of i1"),
         case(
             "three of one kind",
             "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a); CREATE INDEX i3 ON t (a)",
-            "i2 is the same index of t as i1",
-            "i3 is the same index of t as i1",
+            "i2 of t is a duplicate of i1",
+            "i3 of t is a duplicate of i1",
         ),
-        case("of a key", "CREATE INDEX i1 ON t (id)", "i1 is the same index of t as t_pkey"),
-        case("of a key, unique", "CREATE UNIQUE INDEX i1 ON t (id)", "i1 is the same index of t as t_pkey"),
-        case("the plain one goes", "CREATE INDEX i1 ON t (a); CREATE UNIQUE INDEX i2 ON t (a)", "i1 is the same"),
-        case("a beginning", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a, b)", "i1 of t has the columns that i2"),
+        case("of a key", "CREATE INDEX i1 ON t (id)", "i1 of t is a duplicate of t_pkey"),
+        case("of a key, unique", "CREATE UNIQUE INDEX i1 ON t (id)", "i1 of t is a duplicate of t_pkey"),
+        case(
+            "the plain one goes", "CREATE INDEX i1 ON t (a); CREATE UNIQUE INDEX i2 ON t (a)", "i1 of t is a duplicate"
+        ),
+        case("a beginning", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a, b)", "i1 of t is redundant: i2"),
         case("no beginning", "CREATE INDEX i1 ON t (b); CREATE INDEX i2 ON t (a, b)"),
         case("a unique beginning is a rule", "CREATE UNIQUE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a, b)"),
         case("another order", "CREATE INDEX i1 ON t (a, b); CREATE INDEX i2 ON t (b, a)"),
         case("another direction of the second", "CREATE INDEX i1 ON t (a, b); CREATE INDEX i2 ON t (a, b DESC)"),
-        case("read backwards", "CREATE INDEX i1 ON t (a, b); CREATE INDEX i2 ON t (a DESC, b DESC)", "i2 is the same"),
+        case(
+            "read backwards",
+            "CREATE INDEX i1 ON t (a, b); CREATE INDEX i2 ON t (a DESC, b DESC)",
+            "i2 of t is a duplicate",
+        ),
         case("one column, descending", "CREATE INDEX i1 ON t (a DESC); CREATE INDEX i2 ON t (a, b)", "i1 of t"),
         case("NULLS LAST is not DESC", "CREATE INDEX i1 ON t (a DESC NULLS LAST); CREATE INDEX i2 ON t (a)"),
-        case("what is the default, said", "CREATE INDEX i1 ON t (a ASC NULLS LAST); CREATE INDEX i2 ON t (a)", "i2 is"),
+        case(
+            "what is the default, said",
+            "CREATE INDEX i1 ON t (a ASC NULLS LAST); CREATE INDEX i2 ON t (a)",
+            "i2 of t is a duplicate",
+        ),
         case("another operator class", "CREATE INDEX i1 ON t (c); CREATE INDEX i2 ON t (c text_pattern_ops)"),
         case(
-            "the default class, said", "CREATE INDEX i1 ON t (c); CREATE INDEX i2 ON t (c text_ops)", "i2 is the same"
+            "the default class, said",
+            "CREATE INDEX i1 ON t (c); CREATE INDEX i2 ON t (c text_ops)",
+            "i2 of t is a duplicate",
         ),
         case("another collation", 'CREATE INDEX i1 ON t (c); CREATE INDEX i2 ON t (c COLLATE "C")'),
         case("another method", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t USING hash (a)"),
-        case("gin twice", "CREATE INDEX i1 ON t USING gin (j); CREATE INDEX i2 ON t USING gin (j)", "i2 is the same"),
+        case(
+            "gin twice",
+            "CREATE INDEX i1 ON t USING gin (j); CREATE INDEX i2 ON t USING gin (j)",
+            "i2 of t is a duplicate",
+        ),
         case("gin by paths", "CREATE INDEX i1 ON t USING gin (j); CREATE INDEX i2 ON t USING gin (j jsonb_path_ops)"),
         case("partial", "CREATE INDEX i1 ON t (a); CREATE INDEX i2 ON t (a) WHERE b > 0"),
-        case("partial twice", "CREATE INDEX i1 ON t (a) WHERE b > 0; CREATE INDEX i2 ON t (a) WHERE (b > 0)", "i2 is"),
+        case(
+            "partial twice",
+            "CREATE INDEX i1 ON t (a) WHERE b > 0; CREATE INDEX i2 ON t (a) WHERE (b > 0)",
+            "i2 of t is a duplicate",
+        ),
         case("expressions", "CREATE INDEX i1 ON t (lower(c)); CREATE INDEX i2 ON t (lower(c), a)", "i1 of t"),
         case("other expressions", "CREATE INDEX i1 ON t (lower(c)); CREATE INDEX i2 ON t (upper(c))"),
-        case("INCLUDE more", "CREATE INDEX i1 ON t (a) INCLUDE (b); CREATE INDEX i2 ON t (a)", "i2 is the same"),
+        case(
+            "INCLUDE more", "CREATE INDEX i1 ON t (a) INCLUDE (b); CREATE INDEX i2 ON t (a)", "i2 of t is a duplicate"
+        ),
         case("INCLUDE as a key", "CREATE INDEX i1 ON t (a) INCLUDE (b); CREATE INDEX i2 ON t (a, b)", "i1 of t"),
         case(
             "NULLs that are one", "CREATE UNIQUE INDEX i1 ON t (a); CREATE UNIQUE INDEX i2 ON t (a) NULLS NOT DISTINCT"
         ),
-        case("constraints", "ALTER TABLE t ADD UNIQUE (a); ALTER TABLE t ADD UNIQUE (a)", "t_a_key1 is the same"),
+        case(
+            "constraints", "ALTER TABLE t ADD UNIQUE (a); ALTER TABLE t ADD UNIQUE (a)", "t_a_key1 of t is a duplicate"
+        ),
     ],
 )
 def test_duplicate_index(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -219,10 +243,10 @@ def test_an_index_of_a_part_cannot_be_dropped_alone() -> None:
     ("sql", "fragments", "options"),
     [
         case("four", "CREATE INDEX ON t (id, a, b, c)"),
-        case("five", "CREATE INDEX i ON t (id, a, b, c, j)", "i of t has 5 key columns, more than 4"),
+        case("five", "CREATE INDEX i ON t (id, a, b, c, j)", "i of t has 5 key columns; the limit is 4"),
         case("five, unique", "CREATE UNIQUE INDEX ON t (id, a, b, c, j)"),
         case("included columns are none of its keys", "CREATE INDEX ON t (id, a) INCLUDE (b, c, j)"),
-        case("set", "CREATE INDEX i ON t (id, a, b)", "3 key columns, more than 2", max_columns=2),
+        case("set", "CREATE INDEX i ON t (id, a, b)", "3 key columns; the limit is 2", max_columns=2),
     ],
 )
 def test_wide_index(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:

@@ -193,5 +193,5 @@ def test_the_first_batch_keeps_the_condition() -> None:
     (hit,) = Asked(("UPDATE w_orders o SET status = 'x' WHERE status = 'y' OR amount IS NULL",)).hits("unbounded_dml")
     assert hit.remedy == (
         "UPDATE w_orders o SET status = 'x' WHERE (status = 'y' OR amount IS NULL) AND o.id >= 1 AND o.id < 10001;"
-        " -- and so on, each committed by itself"
+        " -- and so on, each in its own transaction"
     )

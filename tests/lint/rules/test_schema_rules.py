@@ -40,7 +40,7 @@ from tests.support.schema_cases import assert_finds, case, lint
         case(
             "children do not inherit it",
             "CREATE TABLE p (id bigint PRIMARY KEY); CREATE TABLE c () INHERITS (p)",
-            "c has no primary key: that of p is not inherited",
+            "c has no primary key: it does not inherit that of p",
         ),
         case("an abstract parent", "CREATE TABLE p (id int); CREATE TABLE c (PRIMARY KEY (id)) INHERITS (p)"),
         case("a unique key that could be it", "CREATE TABLE t (a int NOT NULL UNIQUE)", "only a unique index"),
@@ -74,7 +74,7 @@ def test_a_unique_index_becomes_the_primary_key() -> None:
     [
         (
             ("CREATE TABLE t (a int)", "CREATE TABLE t (a int)"),
-            ("relation t already exists: schemas/01.sql:1:14 makes it",),
+            ("relation t already exists: schemas/01.sql:1:14 creates it",),
         ),
         (("CREATE TABLE t (a int)", "CREATE TABLE IF NOT EXISTS t (a int)"), ()),
         (("CREATE TABLE t (a int)", "DROP TABLE t; CREATE TABLE t (a int)"), ()),
@@ -231,7 +231,7 @@ def test_the_tenancy_settings_say_which_column_and_which_tables() -> None:
         case("a domain over it", "CREATE DOMAIN d AS bigint; CREATE TABLE t (at d)", column="at", column_type="bigint"),
         case("the domain itself", "CREATE DOMAIN d AS bigint; CREATE TABLE t (at d)", column="at", column_type="d"),
         case("an array", "CREATE TABLE t (at int[])", "t.at is integer[], not int", column="at", column_type="int"),
-        case("NULLs", "CREATE TABLE t (at date)", "t.at may be NULL", column="at", not_null=True),
+        case("NULLs", "CREATE TABLE t (at date)", "t.at is nullable", column="at", not_null=True),
         case("no NULLs", "CREATE TABLE t (at date NOT NULL)", column="at", not_null=True),
         case("no NULLs in a key", "CREATE TABLE t (at date PRIMARY KEY)", column="at", not_null=True),
         case(
@@ -243,7 +243,7 @@ def test_the_tenancy_settings_say_which_column_and_which_tables() -> None:
         case(
             "both",
             "CREATE TABLE t (at date)",
-            "t.at is date, not time and may be NULL",
+            "t.at is date, not time and is nullable",
             column="at",
             column_type="time",
             not_null=True,

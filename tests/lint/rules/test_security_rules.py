@@ -20,8 +20,8 @@ _OWN = "CREATE POLICY own ON o USING (tenant_id = 1);"
         case("both", _ON + _OWN),
         case("policies, but off", _O + _OWN, "o has policies, but its row security is off"),
         case("switched off again", _ON + _OWN + "ALTER TABLE o DISABLE ROW LEVEL SECURITY", "is off"),
-        case("on, without policy", _ON, "o has row security but no policy"),
-        case("policy dropped", _ON + _OWN + "DROP POLICY own ON o", "no policy"),
+        case("on, without policy", _ON, "o has row security but no policies"),
+        case("policy dropped", _ON + _OWN + "DROP POLICY own ON o", "no policies"),
         case(
             "a part that nobody is to see",
             "CREATE TABLE t (a int) PARTITION BY LIST (a);"
@@ -36,7 +36,7 @@ _OWN = "CREATE POLICY own ON o USING (tenant_id = 1);"
             _ON + "CREATE POLICY all_of_it ON o USING (true);"
             "CREATE POLICY own ON o AS RESTRICTIVE USING (tenant_id = 1)",
         ),
-        case("beside another", _ON + _OWN + "CREATE POLICY all_of_it ON o USING (true)", "leaves own without effect"),
+        case("beside another", _ON + _OWN + "CREATE POLICY all_of_it ON o USING (true)", "own has no effect"),
         case("reading beside another", _ON + _OWN + "CREATE POLICY see ON o FOR SELECT USING (true)"),
         case("a role beside everyone", _ON + _OWN + "CREATE POLICY admin ON o TO admin USING (true)"),
         case("checked when written", _ON + "CREATE POLICY p ON o FOR UPDATE USING (true) WITH CHECK (tenant_id = 1)"),
@@ -62,7 +62,7 @@ _BODY = "AS $$ BEGIN RETURN 1; END $$"
     ("sql", "fragments", "options"),
     [
         case("invoker", _function(f"LANGUAGE plpgsql {_BODY}")),
-        case("definer", _function(f"LANGUAGE plpgsql SECURITY DEFINER {_BODY}"), "f is SECURITY DEFINER without"),
+        case("definer", _function(f"LANGUAGE plpgsql SECURITY DEFINER {_BODY}"), "f is SECURITY DEFINER but"),
         case("with a path", _function(f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp {_BODY}")),
         case("with an empty path", _function(f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' {_BODY}")),
         case(
@@ -73,25 +73,33 @@ _BODY = "AS $$ BEGIN RETURN 1; END $$"
             _function(f'LANGUAGE plpgsql SECURITY DEFINER SET search_path = "$user", public {_BODY}'),
         ),
         case(
-            "another setting", _function(f"LANGUAGE plpgsql SECURITY DEFINER SET work_mem = '1MB' {_BODY}"), "without"
+            "another setting",
+            _function(f"LANGUAGE plpgsql SECURITY DEFINER SET work_mem = '1MB' {_BODY}"),
+            "does not set search_path",
         ),
         case(
             "set later",
             _function(f"LANGUAGE plpgsql SECURITY DEFINER {_BODY};") + "ALTER FUNCTION f SET search_path = ''",
         ),
         case(
-            "made one later", _function(f"LANGUAGE plpgsql {_BODY};") + "ALTER FUNCTION f SECURITY DEFINER", "without"
+            "made one later",
+            _function(f"LANGUAGE plpgsql {_BODY};") + "ALTER FUNCTION f SECURITY DEFINER",
+            "does not set search_path",
         ),
         case(
             "reset",
             _function(f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' {_BODY};")
             + "ALTER FUNCTION f RESET ALL",
-            "without",
+            "does not set search_path",
         ),
         case("SQL with names bound", _function("LANGUAGE sql SECURITY DEFINER RETURN 1")),
         case("SQL, a block with names bound", _function("LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC SELECT 1; END")),
-        case("SQL as text", _function("LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"), "without"),
-        case("procedure", "CREATE PROCEDURE f() LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN END $$", "without"),
+        case("SQL as text", _function("LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"), "does not set search_path"),
+        case(
+            "procedure",
+            "CREATE PROCEDURE f() LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN END $$",
+            "does not set search_path",
+        ),
     ],
 )
 def test_security_definer_search_path(sql: str, fragments: tuple[str, ...], options: dict[str, Any]) -> None:

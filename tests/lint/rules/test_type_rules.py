@@ -66,7 +66,9 @@ def _keys(own: str, theirs: str) -> str:
     ("sql", "fragments", "options"),
     [
         case("the same", _keys("bigint", "int8")),
-        case("narrower", _keys("int", "bigint"), "b.a_id is integer, but a.id, which b_a_id_fkey refers to, is bigint"),
+        case(
+            "narrower", _keys("int", "bigint"), "b.a_id is integer, but a.id, which b_a_id_fkey references, is bigint"
+        ),
         case("wider does no harm", _keys("bigint", "int")),
         case("lengths", _keys("varchar(10)", "varchar(20)")),
         case("text and varchar", _keys("text", "varchar(20)")),
@@ -94,7 +96,7 @@ def test_what_the_whole_schema_does_is_told_once() -> None:
     assert_finds(
         lint("discouraged_type", f"CREATE TABLE t (a json, {columns})"),
         "t.a is of type json",
-        "t.c0 is a timestamp without time zone, as are at least 20 other columns",
+        "t.c0 is a timestamp without time zone, like at least 20 other columns",
     )
     keys = ", ".join(f"c{number} serial" for number in range(21))
     assert len(lint("discouraged_type", f"CREATE TABLE t ({keys})")) == 21
