@@ -60,7 +60,7 @@ def _to_finding(located: LocatedViolation) -> Finding:
         lines=located.lines,
         edits=() if _is_templated(violation) else violation.edits,
         stable_rule=active.rule.stable_name,
-        also_at=hit.also_at.span if hit.also_at else None,
+        also_at=violation.also_at.span if violation.also_at else None,
     )
 
 
