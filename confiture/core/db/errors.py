@@ -30,6 +30,12 @@ SERVER_UNAVAILABLE = frozenset(
 KEY_CONFLICTS = frozenset({"23505", "23P01"})
 """Another row is in the way of a unique or exclusion constraint."""
 
+ROW_SECURITY_HINT = (
+    "run as a role with BYPASSRLS, or as the owner with ALTER TABLE ... NO FORCE ROW LEVEL SECURITY; to change only the"
+    " rows that the policies show, write SET row_security = on in the migration"
+)
+_ROW_SECURITY_CHECK = "check_enable_rls"
+"""The function of PostgreSQL that reports a policy if row_security is off."""
 _HINTS = {
     LOCK_NOT_AVAILABLE: "run it when the table is less busy, or raise lock_timeout or retries",
     QUERY_CANCELED: "raise `timeout:` of the step, or split the work",
@@ -121,6 +127,8 @@ def db_error_diagnostic(error: psycopg.Error, action: str) -> Diagnostic:
 def _hint(error: psycopg.Error) -> str | None:
     if error.sqlstate == QUERY_CANCELED and "timeout" not in (error.diag.message_primary or ""):
         return None  # cancelled by somebody, not by the clock
+    if error.diag.source_function == _ROW_SECURITY_CHECK:
+        return ROW_SECURITY_HINT
     return _HINTS.get(error.sqlstate or "")
 
 

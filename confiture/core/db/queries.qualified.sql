@@ -8,6 +8,7 @@ SELECT pg_catalog.pg_advisory_unlock_all();
 DISCARD TEMP;
 DISCARD SEQUENCES;
 SET client_min_messages TO notice;
+SET row_security TO OFF;
 SET client_connection_check_interval TO {client_check_ms};
 SET idle_session_timeout TO 0;
 SET idle_in_transaction_session_timeout TO 0;

@@ -9,6 +9,7 @@ SELECT pg_advisory_unlock_all();
 DISCARD TEMP;
 DISCARD SEQUENCES;
 SET client_min_messages = notice;
+SET row_security = off;
 SET client_connection_check_interval = {client_check_ms};
 SET idle_session_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;

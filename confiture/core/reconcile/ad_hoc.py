@@ -99,7 +99,9 @@ class CheckRunner:
     def _snapshot(self, step: PlannedStep) -> Iterator[None]:
         lock_timeout_ms = self._lock_timeout_ms if step.lock_timeout_ms is None else step.lock_timeout_ms
         with self._connection.transaction(force_rollback=True):
-            self._connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            self._connection.execute(
+                b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off"
+            )
             set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             if step.timeout_ms is not None:
                 self._connection.execute(f"SET LOCAL statement_timeout = {step.timeout_ms}".encode())

@@ -42,7 +42,9 @@ def prove_project(
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         catalog = read_catalog(connection)
         with connection.transaction(force_rollback=True):
-            connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(
+                b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off"
+            )
             for plan, segment, step in _iterate_steps(plans):
                 for statement in provable_statements(step):
                     announce(f"{plan.migration.label}: {step.label}")
