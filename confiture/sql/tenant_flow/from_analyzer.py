@@ -24,6 +24,7 @@ from confiture.sql.tenant_flow.tenant_joins import (
     is_never_null,
     is_same_tenant,
     mismatch_grade,
+    missing_equality_text,
     null_means_no_tenant,
     report_join,
     representative_source,
@@ -262,6 +263,7 @@ class FromAnalyzer:
         elif inside is None:
             fix = source.relation.expose_tenant
         message = f"the subquery reads {source.label} without {work.tenant_column}: {how}"
+        message += missing_equality_text(work, inside, outside)
         location = getattr(source.node, "location", -1)
         work.report_issue(TenancyIssueKind.JOIN, grade, message, location, relation=source.table_or_alias, fix=fix)
 

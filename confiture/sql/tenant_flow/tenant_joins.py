@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confiture.models.tenancy import TenancyGrade, TenancyIssueKind
+from confiture.sql.expressions import format_expression
 from confiture.sql.parse_tree import pb
 from confiture.sql.tenant_flow.context import AnalysisContext, add_condition, find_location, make_equality
 from confiture.sql.tenant_flow.from_tree import FromJoin, Tree
@@ -57,7 +58,12 @@ def mismatch_grade(
     left_sources: frozenset[int],
     right_sources: frozenset[int],
 ) -> tuple[TenancyGrade, str]:
-    """Return how severe it is that two sides, given by their sources, are combined without equal tenants, and why."""
+    """Return how severe it is that two sides, given by their sources, are combined without equal tenants, and why.
+
+    Without any equality between the sides, no key can relate their rows, whatever is unknown about the tables.
+    """
+    if right_sources and not _are_related(equalities, left_sources, right_sources):
+        return TenancyGrade.ERROR, "rows of different tenants are combined"
     rows = _rows_in_equalities(context, equalities)
     for side in (left_sources, right_sources):
         row = row_pinned_by_key(rows, equalities, side, context.facts)
@@ -68,6 +74,21 @@ def mismatch_grade(
     if any(source.table is None and not source.relation.is_complete for source in sources):
         return TenancyGrade.WARNING, "its keys are unknown"
     return TenancyGrade.ERROR, "rows of different tenants are combined"
+
+
+def _are_related(equalities: EquivalenceClasses, left_sources: frozenset[int], right_sources: frozenset[int]) -> bool:
+    """Whether some column of one side equals one of the other side."""
+    left = [one for one in equalities.nodes() if isinstance(one, ColumnRef) and one.source in left_sources]
+    equal = equalities.closure(left)
+    return any(isinstance(one, ColumnRef) and one.source in right_sources for one in equal)
+
+
+def missing_equality_text(context: AnalysisContext, one: Node | None, other: Node | None) -> str:
+    """Name the columns that would have to be equal; empty if no names refer to them."""
+    sides = [context.make_reference(node) if node is not None else None for node in (one, other)]
+    if None in sides:
+        return ""
+    return f"; {format_expression(make_equality(*sides))} is missing"
 
 
 def _rows_in_equalities(context: AnalysisContext, equalities: EquivalenceClasses) -> list[TableRow]:
@@ -101,8 +122,18 @@ def report_join(
         message = f"rows of {here.label} are matched with {there.label} without {context.tenant_column}: {how}"
     else:
         message = f"{there.label} is joined to {here.label} without {context.tenant_column}: {how}"
+    sides = [
+        context.find_reachable(_own_tenant_columns(state, side), side.sources)
+        for state, side in ((right, tree.right), (left, tree.left))
+    ]
+    message += missing_equality_text(context, *sides)
     fix = _make_join_fix(context, tree, left, right, add_condition_to)
     context.report_issue(tree.issue_kind, grade, message, location, relation=here.table_or_alias, fix=fix)
+
+
+def _own_tenant_columns(state: TenantState, side: Tree) -> frozenset[ColumnRef]:
+    """The tenant columns of a state that belong to the sources of one side."""
+    return frozenset(one for one in state.tenant_columns if isinstance(one, ColumnRef) and one.source in side.sources)
 
 
 def _make_join_fix(
@@ -110,9 +141,7 @@ def _make_join_fix(
 ) -> Callable[[], None] | None:
     sides = []
     for state, side in ((left, tree.left), (right, tree.right)):
-        own = frozenset(
-            one for one in state.tenant_columns if isinstance(one, ColumnRef) and one.source in side.sources
-        )
+        own = _own_tenant_columns(state, side)
         node = context.find_reachable(own, side.sources)
         if node is None:
             hidden = next((context.sources[one.source] for one in sorted(own)), None)
