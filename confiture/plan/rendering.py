@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from confiture.plan.template_limits import BoundedEnvironment
 
+BUILTINS = "confiture"
+"""The name under which templates find the environment, version, name and variables of their migration."""
+FORMER_NAMES = frozenset({"environment", "version", "name", "vars"})
+"""The built-in names that templates can also use without the prefix, for now; lint reports them."""
 MISSING_VALUE_CODES = ("undefined-name", "unset-variable")
 """The codes of what a template needs and nothing gives it."""
 _DELIMITERS = ("{{", "{%", "{#")
@@ -62,13 +66,20 @@ class RenderContext:
     """For names that are not known; all templates of a project share them."""
 
     def template_variables(self) -> dict[str, Any]:
-        """Everything by the name under which a template sees it; `vars` holds the variables once more."""
-        return {
-            **self.variables,
-            "vars": self.variables,
+        """Return everything that a template can name: the variables, `confiture`, and the former built-in names.
+
+        A variable of the same name replaces a former built-in name.
+        """
+        builtins = {
             "environment": self.environment,
             "version": self.version,
             "name": self.name,
+            "vars": self.variables,
+        }
+        return {
+            **builtins,
+            **self.variables,
+            BUILTINS: builtins,
             **({"batch": self.batch} if self.batch is not None else {}),
         }
 

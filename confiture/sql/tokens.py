@@ -21,6 +21,7 @@ class Token(NamedTuple):
 
 
 _LINE_COMMENT = "SQL_COMMENT"
+_QUOTED = ("SCONST", "USCONST", "IDENT", "UIDENT")
 _COMMENTS = frozenset({_LINE_COMMENT, "C_COMMENT"})
 _DEPTH_CHANGES = {"ASCII_40": 1, "ASCII_41": -1, "ASCII_91": 1, "ASCII_93": -1}
 _COMMA, _DOT, _STAR = "ASCII_44", "ASCII_46", "ASCII_42"
@@ -40,13 +41,23 @@ def statement_tokens(statement: ParsedStatement) -> tuple[Token, ...]:
 
 def line_comments(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end (characters, from 0) of each `--` comment; nothing if the text does not scan."""
+    return _find_tokens(text, (_LINE_COMMENT,))
+
+
+def quoted_texts(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end (characters, from 0) of each string literal and quoted name."""
+    return _find_tokens(text, _QUOTED)
+
+
+def _find_tokens(text: str, kinds: Sequence[str]) -> Iterator[tuple[int, int]]:
     encoded = text.encode()
+    numbers = [pb.Token.Value(kind) for kind in kinds]  # a brace is a token without a name
     try:
         tokens = scan_tokens(text)
     except postgast.PgQueryError:
         return
     for token in tokens:
-        if pb.Token.Name(token.token) == _LINE_COMMENT:
+        if token.token in numbers:
             yield len(encoded[: token.start].decode()), len(encoded[: token.end].decode())
 
 

@@ -45,9 +45,9 @@ def source(path: str, text: str) -> LocatedSource:
     return LocatedSource(text=text, file=SourceFile(path=path, text=text))
 
 
-def planned(version: str, path: str, text: str) -> PlannedMigration:
+def planned(version: str, path: str, text: str, *, is_template: bool = False) -> PlannedMigration:
     """A migration with one DDL file."""
-    step = FileStep(sql=source(path, text), is_template=False, span=Span(path=path, line=1), name=path)
+    step = FileStep(sql=source(path, text), is_template=is_template, span=Span(path=path, line=1), name=path)
     migration = MigrationFile(
         version=version, name="m", file=step.sql.file, span=step.span, phases={Phase.DDL: (step,)} if text else {}
     )
@@ -68,7 +68,8 @@ def lint_example(rule: Rule, example: Example, version: int) -> tuple[Finding, .
     replay = MigrationReplay(actives, surroundings)
     replay.apply(planned("0", _BEFORE, example.before))
     texts = {f"{number:03}.sql": text for number, text in enumerate(example.sql, 1)}
-    judged = [one for path, text in texts.items() for one in replay.check(planned(path[:3], path, text))]
+    plans = [planned(path[:3], path, text, is_template=example.is_template) for path, text in texts.items()]
+    judged = [one for plan in plans for one in replay.check(plan)]
     ignores, catalog, schema = [*replay.ignores], replay.catalog, SchemaReader()
     if isinstance(rule, SchemaRule):
         for path, text in {_BEFORE: example.before, **texts}.items():

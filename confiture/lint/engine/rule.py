@@ -92,6 +92,8 @@ class Example:
     before: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: tuple[int, int | None] = (14, None)
+    is_template: bool = False
+    """Whether `sql` is rendered as templates."""
 
 
 @former_fields(place="location")
