@@ -19,6 +19,7 @@ from confiture.models.variables import EnvironmentText
 # what templates call otherwise, or cannot call at all
 _RESERVED_NAMES = [
     "vars",
+    "confiture",
     "environment",
     "version",
     "name",

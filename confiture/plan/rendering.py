@@ -66,10 +66,7 @@ class RenderContext:
     """For names that are not known; all templates of a project share them."""
 
     def template_variables(self) -> dict[str, Any]:
-        """Return everything that a template can name: the variables, `confiture`, and the former built-in names.
-
-        A variable of the same name replaces a former built-in name.
-        """
+        """Return everything that a template can name: the variables, `confiture`, and the former built-in names."""
         builtins = {
             "environment": self.environment,
             "version": self.version,
@@ -77,8 +74,8 @@ class RenderContext:
             "vars": self.variables,
         }
         return {
-            **builtins,
             **self.variables,
+            **builtins,
             BUILTINS: builtins,
             **({"batch": self.batch} if self.batch is not None else {}),
         }
@@ -101,7 +98,7 @@ def render(source: LocatedSource, context: RenderContext) -> RenderedSql:
 
     _check_template_size(source)
     names = context.template_variables()
-    environment = _make_environment()
+    environment = template_environment()
     private: set[str] = set()
     with _ErrorTranslation(source, context, private):
         tree = environment.parse(source.text, filename=_TEMPLATE_NAME)
@@ -128,12 +125,16 @@ def evaluate_condition(condition: LocatedSource, context: RenderContext) -> bool
     """Whether a `when` holds. Raises TemplateProblem where it is no expression, or gives neither true nor false."""
     if any(delimiter in condition.text for delimiter in _DELIMITERS):
         raise _template_problem(
-            condition, 0, "bad-condition", "`when` is an expression without braces", "when: environment != 'x'"
+            condition,
+            0,
+            "bad-condition",
+            "`when` is an expression without braces",
+            "when: confiture.environment != 'x'",
         )
     from confiture.plan.private_results import reads_private_value
 
     names = context.template_variables()
-    environment = _make_environment()
+    environment = template_environment()
     with _ErrorTranslation(condition, context):
         tree = environment.parse("{{ " + condition.text + " }}", filename=_TEMPLATE_NAME)
         _check_names_defined(tree, condition, context)
@@ -163,12 +164,13 @@ def format_literal(value: object) -> str:
 
 
 def _compile_template(tree: nodes.Template) -> Template:
-    environment = _make_environment()
+    environment = template_environment()
     return environment.template_class.from_code(environment, environment.compile(tree), environment.globals)
 
 
 @cache
-def _make_environment() -> BoundedEnvironment:
+def template_environment() -> BoundedEnvironment:
+    """Return the environment in which all templates are parsed and rendered."""
     from jinja2 import StrictUndefined
 
     from confiture.plan.private_results import RECORD, record_result
@@ -293,7 +295,7 @@ def _check_names_defined(tree: nodes.Template, source: LocatedSource, context: R
 
     names = context.template_variables()
     asked = set(_names_with_fallback(tree))
-    unknown = meta.find_undeclared_variables(tree) - set(names) - set(_make_environment().globals) - asked
+    unknown = meta.find_undeclared_variables(tree) - set(names) - set(template_environment().globals) - asked
     found = []
     for name, (line, column) in sorted(_find_names(tree, source, unknown).items()):
         if name in context.unset_variables:
@@ -353,7 +355,7 @@ def _find_line_marks(template: str, rendered: str, names: Mapping[str, Any]) -> 
     for at_each_piece in (True, False):
         try:
             marked = (
-                _make_environment()
+                template_environment()
                 .overlay(extensions=[_marker_extension(at_each_piece)])
                 .from_string(template)
                 .render(names)

@@ -17,10 +17,12 @@ def find_free_names(template: str, names: Collection[str]) -> Iterator[tuple[str
     """Yield each of `names` that a template reads without assigning it, with the index of its first use."""
     if "{{" not in template and "{%" not in template:
         return
-    from jinja2 import Environment, TemplateSyntaxError, meta
+    from jinja2 import TemplateSyntaxError, meta
+
+    from confiture.plan.rendering import template_environment
 
     try:
-        free = meta.find_undeclared_variables(Environment(autoescape=False).parse(template)) & set(names)  # noqa: S701
+        free = meta.find_undeclared_variables(template_environment().parse(template)) & set(names)
     except TemplateSyntaxError:
         return  # rendering reports it
     code = _blank(template, _RAW)

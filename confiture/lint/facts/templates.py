@@ -10,11 +10,25 @@ ALL_STATEMENTS = frozenset(field.name for field in pb.Node.DESCRIPTOR.fields if 
 """The kinds of all statements."""
 
 
+def step_condition(context: StatementContext) -> LocatedSource | None:
+    """The `when` of the step, for its first statement; None for the others, and without one."""
+    if context.migration is None or not _is_first_of_step(context):
+        return None
+    steps = context.migration.migration.steps(context.step.phase)
+    # the steps of project hooks come after those of the file
+    return steps[context.step.number - 1].when if context.step.number <= len(steps) else None
+
+
 def unrendered_template(context: StatementContext) -> LocatedSource | None:
     """The template of the step, for its first statement; None for the others, and if rendering changed nothing."""
     rendered = context.statement.rendered
-    is_first = context.number == 0 or context.transaction.statement(context.number - 1).rendered is not rendered
-    return rendered.source if is_first and rendered.text != rendered.source.text else None
+    return rendered.source if _is_first_of_step(context) and rendered.text != rendered.source.text else None
+
+
+def _is_first_of_step(context: StatementContext) -> bool:
+    if context.number == 0:
+        return True
+    return context.transaction.statement(context.number - 1).rendered is not context.statement.rendered
 
 
 def template_location(source: LocatedSource, index: int) -> SourceLocation:

@@ -6,22 +6,30 @@ from collections.abc import Iterable
 
 from confiture.lint.engine.context import StatementContext
 from confiture.lint.engine.rule import Example, Group, StatementRule, Violation
-from confiture.lint.facts.templates import ALL_STATEMENTS, template_location, unrendered_template
+from confiture.lint.facts.templates import ALL_STATEMENTS, step_condition, template_location, unrendered_template
 from confiture.plan.rendering import FORMER_NAMES
 from confiture.plan.template_scan import find_free_names
+
+_OPEN = "{{"
 
 
 def _check(context: StatementContext) -> Iterable[Violation]:
     source = unrendered_template(context)
-    if source is None:
-        return
-    own = {*context.target.settings.variables, *(context.migration.migration.variables if context.migration else ())}
-    for name, index in find_free_names(source.text, FORMER_NAMES - own):
-        yield Violation(
-            location=template_location(source, index),
-            subject=name,
-            message=f"the template inserts the built-in {name}, which no file defines",
-        )
+    if source is not None:
+        for name, index in find_free_names(source.text, FORMER_NAMES):
+            yield Violation(
+                location=template_location(source, index),
+                subject=name,
+                message=f"the template inserts the built-in {name}, which no file defines",
+            )
+    condition = step_condition(context)
+    if condition is not None:
+        for name, index in find_free_names(f"{_OPEN}{condition.text}}}}}", FORMER_NAMES):
+            yield Violation(
+                location=template_location(condition, index - len(_OPEN)),
+                subject=f"when {name}",
+                message=f"`when` uses the built-in {name} without its prefix",
+            )
 
 
 RULE = StatementRule(
