@@ -1,0 +1,50 @@
+"""Store Confiture's own text in databases whose encoding lacks some of its characters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+from psycopg.types.json import set_json_dumps
+from psycopg.types.string import StrDumperUnknown
+
+_UTF8 = "UTF8"
+_CODECS = {
+    "LATIN1": "iso8859-1",
+    "LATIN2": "iso8859-2",
+    "LATIN5": "iso8859-9",
+    "LATIN9": "iso8859-15",
+    "WIN1250": "cp1250",
+    "WIN1251": "cp1251",
+    "WIN1252": "cp1252",
+    "KOI8R": "koi8-r",
+    "EUC_JP": "euc_jp",
+    "EUC_KR": "euc_kr",
+    "EUC_CN": "gb2312",
+}
+"""Python's codecs of PostgreSQL's encodings; for all others, only ASCII is certain."""
+
+
+def replace_unencodable_parameters(connection: psycopg.Connection[Any]) -> None:
+    """Replace the characters of parameters that the encoding of the database lacks, if it is not UTF-8.
+
+    Parameters are Confiture's own text, such as the names of steps. The SQL of migrations is sent unchanged: PostgreSQL
+    reports a character that it cannot convert.
+    """
+    encoding = connection.info.parameter_status("server_encoding") or _UTF8
+    if encoding == _UTF8:
+        return
+    codec = _CODECS.get(encoding, "ascii")
+
+    def replace(text: str) -> str:
+        return text.replace("…", "...").encode(codec, "replace").decode(codec)
+
+    class EncodableDumper(StrDumperUnknown):
+        """Dumps text without the characters that the database lacks."""
+
+        def dump(self, obj: str) -> Any:
+            return super().dump(replace(obj))
+
+    connection.adapters.register_dumper(str, EncodableDumper)
+    set_json_dumps(lambda value: replace(json.dumps(value, ensure_ascii=False)), connection)
