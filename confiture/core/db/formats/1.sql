@@ -1,6 +1,6 @@
 -- What confiture keeps in a database, in schema confiture. Runs inside a transaction.
 
-CREATE TABLE confiture.format (version integer NOT NULL);
+CREATE TABLE confiture.format (version integer PRIMARY KEY);
 COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';
 INSERT INTO confiture.format VALUES (1);
 

@@ -15,5 +15,6 @@ ALTER TABLE confiture.backfills RENAME COLUMN target TO into_table;
 ALTER TABLE confiture.backfills ADD COLUMN project pg_catalog.text NOT NULL DEFAULT 'default', ADD COLUMN target pg_catalog.text NOT NULL DEFAULT '';
 ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
 CREATE INDEX backfills_of_migration ON confiture.backfills USING btree (project, target, version);
+ALTER TABLE confiture.format DROP CONSTRAINT IF EXISTS format_pkey, ADD PRIMARY KEY (version);
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 3;

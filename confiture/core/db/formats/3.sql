@@ -36,5 +36,7 @@ ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN 
 CREATE INDEX backfills_of_migration ON confiture.backfills (project, target, version);
 
 -- without it, a publication of all tables keeps this from being changed
+-- event triggers may require a primary key; tables of format 1 and 2 have none
+ALTER TABLE confiture.format DROP CONSTRAINT IF EXISTS format_pkey, ADD PRIMARY KEY (version);
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 3;
