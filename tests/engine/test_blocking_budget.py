@@ -273,7 +273,7 @@ def test_a_watch_that_cannot_connect_again_is_told(busy: Project, database: Data
 
     ran = migrate_up(busy, cut).expect(0)
     database.server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true")
-    assert ran.notes.count("blocking is no longer watched: ") == 1
+    assert ran.notes.count("blocking is no longer monitored: ") == 1
     assert "not currently accepting connections" in ran.notes
 
 

@@ -406,7 +406,7 @@ def test_an_interrupt_says_how_to_go_on(shop: Project) -> None:
     real, rehearsal = migrate_up(shop, interrupt).expect(4), dry_run(shop, interrupt).expect(4)
     assert real.codes == rehearsal.codes == ["interrupted"]
     assert "`confiture migrate status`" in str(real.diagnostic.hint)
-    assert "nothing of a dry run is committed" in str(rehearsal.diagnostic.hint)
+    assert "a dry run commits nothing" in str(rehearsal.diagnostic.hint)
 
 
 # --- rows that somebody edited
