@@ -150,7 +150,7 @@ def test_one_that_is_resumed_must_ask_again(orders, database_18):
     migrate_up(orders).expect(5)
     ran = migrate_up(orders).expect(5)
     assert ran.codes[0] == "drift"
-    assert "did not ask for the backfill that an earlier run of it began" in ran.diagnostic.message
+    assert "did not request the backfill that an earlier run of it started" in ran.diagnostic.message
     assert history(database_18)[-1] == ("002", "running")
     assert path.exists()
 

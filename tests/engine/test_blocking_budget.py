@@ -256,7 +256,7 @@ def test_a_watch_that_lost_its_connection_gets_another(busy: Project, database: 
         ran = migrate_up(busy, cut, listener).expect(4)
     assert ran.codes == ["over-budget"]
     assert answers == [(1,)]
-    assert "no longer watched" not in ran.notes
+    assert "no longer monitored" not in ran.notes
 
 
 def test_a_watch_that_cannot_connect_again_is_told(busy: Project, database: Database) -> None:

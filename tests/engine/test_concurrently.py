@@ -291,7 +291,7 @@ def test_an_interrupted_detach_is_finished_by_the_next_run(shop: Project, databa
     assert process.returncode == 5, out + err
     assert database.rows("SELECT inhdetachpending FROM pg_inherits") == [(True,)]
     ran = migrate_up(shop).expect(0)
-    assert "finished the detaching" in ran.notes
+    assert "completed the interrupted DETACH" in ran.notes
     assert database.rows("SELECT inhdetachpending FROM pg_inherits") == [] and history(database) == [("001", "applied")]
 
 

@@ -65,7 +65,7 @@ def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has
             connection.execute(sql.SQL("DROP INDEX {}").format(name))
             emit(
                 Notice(
-                    text=f"the real run will first drop {index_row['name']}, an invalid index left by a failed build"
+                    text=f"the real run will first drop the invalid index {index_row['name']} that a failed build left"
                 )
             )
             return False
