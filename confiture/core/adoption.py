@@ -1,4 +1,4 @@
-"""Adopts what exists: a database, by entering migrations without running them; the history of a renamed project."""
+"""Adopt an existing database by recording migrations without running them, and the history of a renamed project."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from confiture.plan.project import PlannedProject
 
 
 def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
-    """Renames the history of the project `old` to `new`, in one transaction. Returns how many migrations it holds.
+    """Rename the history of the project `old` to `new`, in one transaction. Return its number of migrations.
 
-    Raises InputError if there is none of `old`, or one of `new` already; LockHeld while a run of either is under way;
+    Raise InputError if `old` has no history or `new` already has one; LockHeld while either project is running;
     DatabaseUnavailable.
     """
     keys = HistoryKey(project=old), HistoryKey(project=new)
@@ -41,7 +41,7 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
         ):
             _require_one_history(former, renamed)
             if former.needs_upgrade():
-                # only of `default`, whose lock is held
+                # A former format belongs to `default`, whose lock is held.
                 former.upgrade()
             return former.rename(new)
     except psycopg.Error as error:
@@ -53,19 +53,19 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
 def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> None:
     is_installed = old_store.is_installed()
     if not is_installed or not old_store.read_history():
-        known = [other.project for other in old_store.other_histories()] if is_installed else []
+        projects = [other.project for other in old_store.other_histories()] if is_installed else []
         raise InputError(
             Diagnostic(
                 code="unknown-project",
-                message=f"the database holds no history of the project {old_store.key.project!r}",
-                hint=_known_projects_hint(known),
+                message=f"the database has no history of the project {old_store.key.project!r}",
+                hint=_known_projects_hint(projects),
             )
         )
     if new_store.read_history():
         raise InputError(
             Diagnostic(
                 code="project-exists",
-                message=f"the database holds a history of the project {new_store.key.project!r} already",
+                message=f"the database already has a history of the project {new_store.key.project!r}",
                 hint="choose another name; two histories cannot be merged",
             )
         )
@@ -73,16 +73,16 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
 
 def _known_projects_hint(projects: Sequence[str]) -> str:
     if not projects:
-        return "check the database: it holds no history at all"
-    return f"name one that it holds: {', '.join(projects)}"
+        return "check the database: it has no history at all"
+    return f"name one of its projects: {', '.join(projects)}"
 
 
 def record_baseline(
     project: PlannedProject, database: ConnectionTarget, version: str, lock_wait_ms: int
 ) -> tuple[PlannedMigration, ...]:
-    """Enters all migrations up to a version as applied, without running them.
+    """Record all migrations up to a version as applied, without running them.
 
-    Gives those that were entered. Raises InputError where a later one is applied or one stopped midway,
+    Return the recorded migrations. Raise InputError if a later migration is applied or one was interrupted,
     DatabaseUnavailable, LockHeld.
     """
     last = find_version(version, project.migrations)
@@ -110,8 +110,8 @@ def _record_missing(
     history = state.read_history() if state.is_installed() else ()
     if not history and state.is_installed():
         reject_other_history(project, state)
-    known = {version_key(row.version) for row in history}
-    missing = tuple(plan for plan in plans if version_key(plan.version) not in known)
+    recorded = {version_key(row.version) for row in history}
+    missing = tuple(plan for plan in plans if version_key(plan.version) not in recorded)
     _reject_unfinished(history)
     _reject_earlier_versions(project, history, missing)
     upgrade_history(database, connection, state, "baseline", lock_wait_ms, lambda _: None)
@@ -133,8 +133,8 @@ def _reject_unfinished(history: Sequence[AppliedMigration]) -> None:
             raise InputError(
                 Diagnostic(
                     code="unfinished",
-                    message=f"{row.version} {row.name} stopped midway",
-                    hint=f"finish it first: `confiture migrate {command}`",
+                    message=f"{row.version} {row.name} was interrupted",
+                    hint=f"finish it first with `confiture migrate {command}`",
                 )
             )
 
@@ -148,7 +148,7 @@ def _reject_earlier_versions(
         raise InputError(
             Diagnostic(
                 code="baseline-below",
-                message=f"{missing[0].migration.label} comes before a migration that is applied already",
-                hint="a baseline adopts a database before anything is applied to it by confiture",
+                message=f"{missing[0].migration.label} comes before a migration that is already applied",
+                hint="record a baseline before Confiture applies anything to the database",
             )
         )

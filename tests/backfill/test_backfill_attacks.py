@@ -549,7 +549,7 @@ def test_a_lost_lock_stops_the_fill(made, database):
     )
     ran = migrate_up(made, once(lambda: database.rows(cut)))
     assert ran.code == 5
-    assert "holds the lock is lost" in ran.diagnostic.message
+    assert "holds the lock was lost" in ran.diagnostic.message
     speed_up(database)
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0

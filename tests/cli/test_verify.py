@@ -134,7 +134,7 @@ def test_reconcile_a_migration(applied, database_18, snapshot: SnapshotAssertion
     )
     database_18.execute(SPOILED)
     assert _printed(applied.run("reconcile", "1", expect=1).out) == snapshot
-    assert "002 rename_amount has no step `reconcile:`" in applied.run("reconcile", "2", expect=2).err
+    assert "002 rename_amount has no `reconcile:` step" in applied.run("reconcile", "2", expect=2).err
 
 
 def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):

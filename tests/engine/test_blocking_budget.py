@@ -268,7 +268,7 @@ def test_a_watch_that_cannot_connect_again_is_told(busy: Project, database: Data
             database.server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false")
             database.server.execute(END_WATCH + f"datname = '{database.name}'")
             wait_until(
-                lambda: all(thread.name != "blocking watch" for thread in threading.enumerate()), "the watch gives up"
+                lambda: all(thread.name != "blocking monitor" for thread in threading.enumerate()), "the watch gives up"
             )
 
     ran = migrate_up(busy, cut).expect(0)

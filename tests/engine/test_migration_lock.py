@@ -98,7 +98,7 @@ def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
 
     ran = migrate_up(shop, lose).expect(5)
-    assert "the lock is lost" in ran.diagnostic.message
+    assert "the lock was lost" in ran.diagnostic.message
     assert database.value("SELECT to_regclass('b')") is None
     migrate_up(shop).expect(0)
 
