@@ -59,7 +59,7 @@ class HeldLocks:
 
 @dataclass(frozen=True, slots=True)
 class ServerMessages:
-    """The server's messages about a statement: notices and, if the role has the privilege, temporary files and waits."""
+    """The server's messages about a statement: notices and, with the privilege, temporary files and lock waits."""
 
     notices: tuple[str, ...]
     temp_bytes: int | None

@@ -107,7 +107,7 @@ def add_reacquired_locks(
     """Return the traces with the locks that a dry run cannot observe: the real run takes them again after a commit.
 
     All segments of a dry run share one transaction, so the locks of earlier segments are still held, and taking them
-    again leaves no trace. `locks` are the strongest modes by statement and relation, derived from the statements' texts.
+    again leaves no trace. `locks` are the strongest modes by statement and relation, derived from the statement texts.
     """
     complete: list[StatementTrace] = []
     held_locks: _Held = {}
@@ -130,7 +130,7 @@ def _hidden_locks(
     taken: set[tuple[str, LockMode]],
     end_ms: float,
 ) -> Iterator[LockTrace]:
-    """Yield the locks of a statement that were held before, in its mode or, for a transactional form, a stronger one."""
+    """Yield the locks of a statement that were already held, in its mode or (transactional form) a stronger one."""
     observed = {(lock.relation, lock.effective_mode) for lock in trace.locks}
     for name, mode in locks.get(trace.original_sql or trace.text, {}).items():
         for (relation, held_mode), lock in held_locks.items():

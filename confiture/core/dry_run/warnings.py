@@ -100,7 +100,7 @@ def _used_sequences(traces: Sequence[StatementTrace]) -> set[str]:
             lock.relation for lock in trace.locks if lock.kind == "sequence" and lock.mode is LockMode.ROW_EXCLUSIVE
         }
         used_sequences |= locked_sequences - renewed
-            return used_sequences
+    return used_sequences
 
 
 def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[DryRunWarning]:
