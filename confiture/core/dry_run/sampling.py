@@ -40,8 +40,8 @@ from confiture.models.steps import StepOutcome, build_step_id
 from confiture.text import pluralize
 
 _SAMPLES = 10
-UNJUDGED = "ran, but not judged: the backfill before it was only sample; `--full` runs all of it"
-SKIPPED = "needs the whole backfill before it, which was only sample; `--full` runs all of it"
+UNJUDGED = "ran, but not evaluated: the backfill before it was only sampled; `--full` runs all of it"
+SKIPPED = "needs the whole backfill before it, which was only sampled; `--full` runs all of it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
