@@ -22,7 +22,7 @@ _VERSION = 10_000
 def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> DatabaseFacts:
     """Return the schema of a database, its version, its table sizes and its applied migrations; read only.
 
-    Raises DatabaseUnavailable.
+    Raise DatabaseUnavailable.
     """
     with connect_for_query(database, "lint", "the schema cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)

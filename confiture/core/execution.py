@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from confiture.lint.plan import PlanLintResult
 
 SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
-"""Selects the migrations to run, given the history; raises if that is impossible."""
+"""A function that selects the migrations to run from the history; it raises if that is impossible."""
 
 
 @contextmanager

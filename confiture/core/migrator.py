@@ -35,7 +35,7 @@ _ORIGIN = "the connection passed to the Migrator"
 
 
 class Migrator:
-    """Runs or dry-runs single migrations on the database of a connection.
+    """The runner of single migrations on the database of a connection, for real or dry.
 
     The Migrator opens its own sessions. They would not see the work of an open transaction on the connection, and would
     wait for its locks, so the connection must not be inside a transaction. The hooks are those that the file of the

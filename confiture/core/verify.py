@@ -20,7 +20,7 @@ from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 Announce = Callable[[str], None]
-"""Receives the name of each step before it runs."""
+"""A receiver of each step's name before it runs."""
 _REFUSED = "the database cannot be queried"
 
 

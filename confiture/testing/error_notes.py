@@ -12,7 +12,7 @@ _OURS = ("confiture", "psycopg", "contextlib")
 
 
 class readable_errors:  # noqa: N801 - reads as a statement
-    """Reraises Confiture's errors with their diagnostics as notes, without the frames of Confiture and the driver.
+    """A context that reraises Confiture's errors with their diagnostics as notes, and without internal stack frames.
 
     `action` says what failed, if the error's own message does not.
     """

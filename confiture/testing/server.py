@@ -121,7 +121,7 @@ def _check_privileges(connection: Connection, label: str) -> None:
 
 
 class ScratchServer:
-    """Creates databases for tests. Templates are built on first use and kept until the end, at most eight.
+    """The server for test databases. Templates are built on first use and kept until the end, at most eight.
 
     Example::
 

@@ -25,7 +25,7 @@ from confiture.plan.checksums import digest
 
 
 class BackfillRunner:
-    """Runs the batched backfills of a run, on one database: those of steps, and those requested by hooks."""
+    """The runner of a run's batched backfills on one database: those of steps, and those requested by hooks."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from confiture.models.history import HistoryKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillId:
-    """Identifies a backfill: its history, the attempt of its migration, and its segment."""
+    """The identifier of a backfill: its history, the attempt of its migration, and its segment."""
 
     history: HistoryKey
     attempt: str
@@ -57,7 +57,7 @@ class BackfillTotals:
 
 
 class BackfillStore:
-    """Reads and writes the rows of one backfill over one connection, in its open transaction if any."""
+    """The stored rows of one backfill, accessed over one connection, in its open transaction if any."""
 
     def __init__(self, connection: Connection, backfill_id: BackfillId) -> None:
         self._connection = connection

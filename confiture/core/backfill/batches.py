@@ -50,7 +50,7 @@ class BatchFailed(Exception):
 
 
 class BatchRunner:
-    """Runs the batches of one step over one connection, which is in autocommit."""
+    """The runner of one step's batches over one connection, which is in autocommit."""
 
     def __init__(self, connection: Connection, config: WorkerConfig, monitor: BlockingMonitor) -> None:
         self._connection = connection
@@ -148,7 +148,7 @@ def _parenthesize(condition: str) -> str:
 
 
 class BatchSizer:
-    """Computes the size of the next batch from the rates of earlier batches. `target_ms` is a batch's target duration.
+    """The size of the next batch, computed from the rates of earlier ones. `target_ms` is a batch's target duration.
 
     The rule and its weights come from measurements on PostgreSQL 15: it reaches 80 % of the best size in 13 batches.
     """

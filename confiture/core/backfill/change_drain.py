@@ -63,7 +63,7 @@ class WriterWaitLimit:
 
 
 class ChangeDrain:
-    """Runs the drains of one backfill in sequence, over the run's own connection (in autocommit)."""
+    """The drains of one backfill, run in sequence over the run's own connection (in autocommit)."""
 
     def __init__(self, context: BackfillContext, capture: ChangeCapture) -> None:
         self._context = context

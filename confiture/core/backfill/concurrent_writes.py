@@ -34,7 +34,7 @@ class ConcurrentWritePolicy(ABC):
     """A policy for concurrent writes."""
 
     clear_factory: ClearFactory | None = None
-    """Makes a function that deletes stale rows of the target, which are filled again; None if their key is unknown."""
+    """A factory of functions that delete stale rows of the target before a refill; None if their key is unknown."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -55,7 +55,7 @@ class ConcurrentWritePolicy(ABC):
 
 
 class CaptureWrites(ConcurrentWritePolicy):
-    """Captures the keys that other sessions write with triggers, and fills them again before the end."""
+    """A policy that captures the keys that other sessions write, and fills them again before the end."""
 
     def __init__(self, context: BackfillContext, tables: Sequence[CapturedTable]) -> None:
         self._context = context
@@ -126,7 +126,7 @@ class CaptureWrites(ConcurrentWritePolicy):
 
 
 class ForbidWrites(ConcurrentWritePolicy):
-    """Stops the backfill if the server's statistics show writes, which `on_writes: ignore` rules out."""
+    """A policy that stops the backfill if the server's statistics show writes, which `on_writes: ignore` rules out."""
 
     def __init__(self, context: BackfillContext) -> None:
         self._context = context

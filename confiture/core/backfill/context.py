@@ -15,7 +15,7 @@ from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 
 ClearFactory = Callable[[Connection], Callable[[], None]]
-"""Makes, for a connection, a function that deletes stale rows of the target, which are filled again."""
+"""A factory that makes, for a connection, a function that deletes stale rows of the target before a refill."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ class BackfillCancelled(Exception):
 
 
 class Heartbeat:
-    """Sends heartbeats over the run's own connection, in the main thread.
+    """The heartbeat of one backfill, sent over the run's own connection in the main thread.
 
     `require_lock` raises if the migration lock is lost: another run may then do the same work.
     """

@@ -36,7 +36,7 @@ class ThrottleSignal:
 
 
 class ThrottleController:
-    """Evaluates the signals of one backfill; polled once a second by the main thread."""
+    """The throttle of one backfill, polled once a second by the main thread."""
 
     def __init__(self, context: BackfillContext, gate: WorkerGate) -> None:
         self._context = context

@@ -51,7 +51,7 @@ _TRANSITIONS = {
 
 
 class BlockingMonitor:
-    """Monitors the sessions that wait for the server process `pid`. `max_blocking_ms` is the budget, 0 for none.
+    """A monitor of the sessions that wait for the server process `pid`. `max_blocking_ms` is the budget, 0 for none.
 
     `waiters` holds the longest observed wait of each session in the current segment.
     """
@@ -101,7 +101,7 @@ class BlockingMonitor:
 
     def stop_enforcing(self) -> None:
         """Stop enforcing the budget. Must be called before COMMIT and ROLLBACK, which must not be cancelled."""
-        # Cancels are sent while holding the lock, so the last cancel precedes whatever the caller sends next.
+        # Cancels are sent while holding the lock, so the last cancel precedes the caller's next statement.
         with self._lock:
             self._machine.enter(MonitorState.IDLE)
 

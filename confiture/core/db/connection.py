@@ -47,7 +47,7 @@ class ConnectionTarget:
     def connect(self, purpose: str) -> Connection:
         """Open a connection in autocommit; `purpose` becomes part of its application_name.
 
-        Raises DatabaseUnavailable.
+        Raise DatabaseUnavailable.
         """
         try:
             parameters = conninfo_to_dict(self.conninfo)

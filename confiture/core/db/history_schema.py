@@ -34,8 +34,8 @@ _FOREIGN_EXPRESSION = (
     r"\{(?!(CONST|VAR|FUNCEXPR|OPEXPR|SCALARARRAYOPEXPR|ARRAYEXPR|BOOLEXPR|SQLVALUEFUNCTION) )"
     r"|:funcid (?!(2649|406|481|316) )|:opno (?!98 )"
 )
-"""Matches the parts of a stored default or check that Confiture's formats never use. The formats call clock_timestamp,
-cast session_user to text and integers to bigint and double precision, and compare texts.
+"""A pattern of the parts of a stored default or check that Confiture's formats never use. The formats call
+clock_timestamp, cast session_user to text and integers to bigint and double precision, and compare texts.
 """
 
 
@@ -208,7 +208,7 @@ def _foreign_function(function: Mapping[str, Any]) -> Diagnostic:
 
 
 def _table_problems(relation: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yield the problems of one history table, whatever role owns it."""
+    """Yield the problems of one history table, regardless of its owner."""
     name = f"{SCHEMA}.{relation['name']}"
     if relation["kind"] != "r":
         yield Diagnostic(

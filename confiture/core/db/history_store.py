@@ -37,7 +37,7 @@ _INSTALLATION = HistoryKey(project="", target="installation")
 
 
 class HistoryStore:
-    """Reads and writes one history over one connection, in its open transaction if any.
+    """One history, accessed over one connection, in its open transaction if any.
 
     Methods that only read support every format up to the current one; methods that write need the current format
     (`install`, `upgrade`).

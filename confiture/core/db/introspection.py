@@ -74,7 +74,7 @@ def read_table_rows(connection: Connection) -> dict[QualifiedName, int]:
 
 
 class _CatalogReader:
-    """Reads the server's catalogs once."""
+    """A reader of the server's catalogs, for one use."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

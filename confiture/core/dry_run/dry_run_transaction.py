@@ -41,7 +41,7 @@ _ARTEFACT = (
 
 
 class DryRunTransaction:
-    """Runs plans over one session and rolls them back. Between segments it emulates the effects of a commit.
+    """A transaction that runs plans and rolls them back. Between segments it emulates the effects of a commit.
 
     With the option `full`, batched backfills run completely; otherwise a sample of their batches runs. Without a
     prover, tenant isolation is not proved.
@@ -174,7 +174,7 @@ class DryRunTransaction:
 
 
 class _DryRunObserver(StatementObserver):
-    """Proves the tenant isolation of each statement before it runs, and traces it afterwards."""
+    """An observer that proves the tenant isolation of each statement before it runs, and traces it afterwards."""
 
     def __init__(self, prover: TenancyProver | None, tracer: Tracer, plan: PlannedMigration, segment: Segment) -> None:
         self._prover = prover

@@ -32,7 +32,7 @@ _DEFAULT_THRESHOLD_MS = 1_000
 
 
 class DryRunner:
-    """Dry-runs one plan over one session."""
+    """The dry run of one plan over one session."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context

@@ -69,7 +69,7 @@ class _SampleBatch:
 
 
 class BackfillSampler:
-    """Runs a sample of one backfill; all of it with the option `full`, or if it is small."""
+    """The runner of a sample of one backfill, or of all of it with the option `full` or if it is small."""
 
     def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
@@ -82,7 +82,7 @@ class BackfillSampler:
     ) -> BackfillSample:
         """Run the single step of a segment. `ignore_reads` is called after reads that a real run does not do.
 
-        Raises StepFailed and psycopg.Error.
+        Raise StepFailed and psycopg.Error.
         """
         (step,) = segment.steps
         identity = build_step_id(version, segment, step)

@@ -29,7 +29,7 @@ _ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby to
 
 
 class TenancyProver:
-    """Proves each statement of one dry run once, even if the dry run is repeated.
+    """The prover of one dry run's statements: each is proved once, even if the dry run is repeated.
 
     The reads of a proof are neither traced nor timed. If another session waits for a lock of the dry run, the current
     proof and all later ones are abandoned.

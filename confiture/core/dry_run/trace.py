@@ -40,7 +40,7 @@ _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
 
 
 class _PausableClock:
-    """Measures the milliseconds since its creation, without those spent inside `paused`."""
+    """A clock of the milliseconds since its creation, without those spent inside `paused`."""
 
     def __init__(self) -> None:
         self._started_at = time.perf_counter()
@@ -79,7 +79,7 @@ _TRANSITIONS = {
 
 
 class Tracer:
-    """Traces the statements of one transaction on one connection.
+    """A tracer of the statements of one transaction on one connection.
 
     Times count from the tracer's creation, without the time for polling.
     """

@@ -29,7 +29,7 @@ _WRITING_COMMANDS = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _NESTED = "use `with conn.transaction():` for a part that can fail separately"
 
 OnStatement = Callable[[Statement, float], None]
-"""Receives each successful statement with its duration in milliseconds."""
+"""A receiver of each successful statement with its duration in milliseconds."""
 
 
 @dataclass(slots=True)

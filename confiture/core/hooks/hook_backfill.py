@@ -71,7 +71,7 @@ def _read_backfill_step(
 
 
 class ReadOnlyMode:
-    """Makes a session read-only while it is enabled, inside or outside a transaction."""
+    """A read-only mode of a session, inside or outside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -26,7 +26,7 @@ def to_json_value(value: Any, depth: int = 0) -> Any:
 
 
 class RunNotes(logging.Handler):
-    """Emits log records from INFO on as notes of the run; `name` is the hook's."""
+    """A handler that emits log records from INFO on as notes of the run; `name` is the hook's."""
 
     def __init__(self, emit: Emit, name: str) -> None:
         super().__init__(logging.INFO)

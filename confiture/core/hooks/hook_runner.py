@@ -64,7 +64,7 @@ class HookObservation:
 
 @dataclass(slots=True)
 class HookRunner:
-    """Runs the hooks of one run. `root` is the project's directory."""
+    """The runner of one run's hooks. `root` is the project's directory."""
 
     emit: Emit
     root: Path
@@ -269,7 +269,7 @@ class HookRunner:
 
 
 def _copy_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the stats, deep where possible; a lock or a connection cannot be copied."""
+    """Return a copy of the stats, deep if possible; a lock or a connection cannot be copied."""
     copies = {}
     for name, value in stats.items():
         try:

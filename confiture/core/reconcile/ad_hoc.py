@@ -72,7 +72,7 @@ def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
 
 
 class CheckRunner:
-    """Reruns steps over one connection, read only."""
+    """The runner of checks and reconciles over one connection, read only."""
 
     def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
         self._connection = connection

@@ -51,7 +51,7 @@ class _TableInfo:
 
 
 class _ComparisonBuilder:
-    """Builds the comparison of one step."""
+    """The builder of one step's comparison."""
 
     def __init__(self, connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> None:
         self._connection = connection

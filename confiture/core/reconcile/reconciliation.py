@@ -49,7 +49,7 @@ def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconci
 
 
 class _Reconciler:
-    """Runs one comparison."""
+    """One comparison, to be run."""
 
     def __init__(self, connection: Connection, step: PlannedStep, comparison: TableComparison) -> None:
         self._connection = connection

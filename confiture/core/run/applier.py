@@ -19,7 +19,7 @@ from confiture.plan.checksums import CHAIN_START
 
 
 class Applier:
-    """Applies one plan over one session, under the migration lock."""
+    """The real run of one plan over one session, under the migration lock."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context

@@ -27,7 +27,7 @@ class ResumePoint:
 
     @property
     def has_intent(self) -> bool:
-        """Whether a statement outside a transaction was begun and its outcome is unknown."""
+        """Whether a statement outside a transaction was started and its outcome is unknown."""
         return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
 
 

@@ -41,7 +41,7 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 
 
 class MigrationRunner:
-    """Commits plans over one session, under the migration lock.
+    """The runner that commits plans over one session, under the migration lock.
 
     `chain_checksum` is the chain of the last applied row. `predictions` come from dry runs, by version.
     """
@@ -84,7 +84,7 @@ class MigrationRunner:
     def run_on_error(self, plan: PlannedMigration, failure: Diagnostic) -> None:
         """Run a failed migration's on_error steps, each segment separately. Their hooks receive the cause.
 
-        Raises StepFailed or psycopg.Error.
+        Raise StepFailed or psycopg.Error.
         """
         self._session.hook_runner.note_failure(failure)
         for segment in plan.on_error:

@@ -143,7 +143,7 @@ class Session:
 
 
 class _BudgetObserver(StatementObserver):
-    """Stops between two statements once the blocking budget is exceeded: a cancel has no effect there."""
+    """An observer that stops between two statements once the budget is exceeded: a cancel has no effect there."""
 
     def __init__(self, check: Callable[[PlannedStep, Statement], None]) -> None:
         self._check = check

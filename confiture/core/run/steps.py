@@ -25,7 +25,7 @@ from confiture.secrets import hide_secrets
 
 
 class _Timer:
-    """Measures how many milliseconds the statements of one step take."""
+    """A timer of the milliseconds that the statements of one step take."""
 
     def __init__(self) -> None:
         self.elapsed_ms = 0.0
@@ -45,7 +45,7 @@ class _Timer:
 
 
 class StepRunner:
-    """Runs steps on one connection, in its open transaction if any.
+    """The runner of steps on one connection, in its open transaction if any.
 
     A step can override the session's timeouts for itself.
     """
@@ -85,7 +85,7 @@ class StepRunner:
         return RUN_BY_ACTION[step.action](self, identity, step, observer, timer)
 
     def run_hook(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
-        """Runs the step's hook."""
+        """Run the step's hook."""
         with timer.measure():
             result, observing_ms = self._hook_runner.run(
                 self._connection, identity, step, partial(observer.after, identity, step)
@@ -97,7 +97,7 @@ class StepRunner:
     def run_statements(
         self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
-        """Runs the step's statements."""
+        """Run the step's statements."""
         row_counts: list[int] = []
         for statement in step.statements:
             with _observe_statement(identity, step, statement, observer, timer):

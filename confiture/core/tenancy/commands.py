@@ -17,7 +17,7 @@ from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict, P
 from confiture.plan.project import PlannedProject, require_variables
 
 Announce = Callable[[str], None]
-"""Receives the name of each step before its statements are proved."""
+"""A receiver of each step's name before its statements are proved."""
 
 
 def prove_project(

@@ -61,7 +61,7 @@ def make_deterministic(query: Any, functions: Mapping[tuple[str | None, str], Fu
 
 
 class _DeterminismRewriter:
-    """Rewrites one query."""
+    """The rewriter of one query."""
 
     def __init__(self, functions: Mapping[tuple[str | None, str], FunctionInfo]) -> None:
         self._functions = functions

@@ -56,7 +56,7 @@ class _SelectLevel:
 
 
 class _TenantRestriction:
-    """Rewrites one query in place."""
+    """The rewriter of one query, in place."""
 
     def __init__(
         self, row_filter: TenantRowFilter, catalog: Catalog, scope: TenantScope, enclosing_views: tuple[View, ...] = ()

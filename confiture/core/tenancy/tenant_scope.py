@@ -37,7 +37,7 @@ class TenantScope(Enum):
 
 
 class TenantRowFilter:
-    """Determines which rows of a catalog's relations belong to a tenant.
+    """The filter for the rows of a catalog's relations that belong to a tenant.
 
     The column types are not domains; nor are `view_types`, the types of the tenant column in materialized views.
     """
