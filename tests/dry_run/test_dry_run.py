@@ -114,7 +114,7 @@ def test_long_locks_and_rewrites_are_warned_of_with_the_way_out(filled: Project,
     found = {warning["code"]: warning for warning in rehearse(filled).json["warnings"]}
     assert found["long-lock"]["table"] == "w_orders"
     assert "ACCESS EXCLUSIVE" in found["long-lock"]["message"]
-    assert "migration of its own" in found["long-lock"]["hint"]
+    assert "separate migration" in found["long-lock"]["hint"]
     assert found["rewrite"]["rule"] == "type_rewrite"
     assert "second column" in found["rewrite"]["hint"]
     assert found["rewrite"]["file"] == "migrations/001_alter.yaml"

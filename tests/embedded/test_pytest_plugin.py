@@ -316,7 +316,7 @@ def test_a_failing_migration_is_run_once(tmp_path, server_18):
         assert first.value is second.value
         assert "positive" in format_error(first.value)
         assert databases(server_18) == set()
-        with pytest.raises(InputError, match="exclude each other"):
+        with pytest.raises(InputError, match="mutually exclusive"):
             scratch.create("001", before="002")
 
 
