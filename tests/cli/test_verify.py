@@ -165,7 +165,7 @@ def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):
         (["r_totals", "--sql", "SELEKT 1"], "syntax error"),
         (["r_totals", "--sql", "SELECT 1; SELECT 2"], "a reconcile is one query, here are 2 statements"),
         (["r_totals", "--sql", "DELETE FROM r_totals"], "a reconcile is a query: SELECT, VALUES, TABLE or WITH"),
-        (["r totals", "--sql", "SELECT 1 AS x"], "'r totals' is no name of a table"),
+        (["r totals", "--sql", "SELECT 1 AS x"], "'r totals' is not a table name"),
         (["r_nothing", "--sql", "SELECT 1 AS x"], "there is no table r_nothing"),
         (["r_totals", "--sql", "SELECT 1 AS totals"], "did you mean totals AS total?"),
         (["r_totals", "--sql", "SELECT missing AS total FROM w_orders"], 'column "missing" does not exist'),
