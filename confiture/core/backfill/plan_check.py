@@ -51,7 +51,7 @@ def check_batch_plan(connection: Connection, step: PlannedStep, key: BatchKey, e
             raise backfill_error(
                 step,
                 "bad-plan",
-                f"PostgreSQL plans a {node['Node Type']} on {_node_relation(node)} for a batch, and expects"
+                f"PostgreSQL plans {node['Node Type']} on {_node_relation(node)} for a batch, and expects"
                 f" {pluralize(node['Plan Rows'], 'row')}; a batch has {rows:,}",
                 f"run ANALYZE {quote_table(key.table)}; check the other WHERE conditions, and the index on"
                 " the batch key",
