@@ -77,7 +77,7 @@ def acquire_migration_lock(
                 raise LockHeld(
                     Diagnostic(
                         code="lock-held",
-                        message="another run holds the migration lock of this project on this database",
+                        message="another run holds the lock of this project on this database",
                         detail=(holder,),
                         hint="wait until it ends (`--wait 5min`), or end it, which rolls it back",
                     )
