@@ -1,4 +1,4 @@
-"""The engine: connections, state, lock, runner, hooks. What users write migrations and hooks with is named here."""
+"""The engine: connections, history, locks, runs and hooks. Exports the names for writing migrations and hooks."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from confiture.models.history import HistoryKey
 
 
 def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: int) -> int:
-    """Renames the history of the project `old` to `new`, in one transaction. Returns how many migrations it holds.
+    """Rename the history of the project `old` to `new`, in one transaction. Return its number of migrations.
 
-    Raises InputError if there is none of `old`, or one of `new` already; LockHeld while a run of either is under way;
+    Raise InputError if `old` has no history or `new` already has one; LockHeld while either project is running;
     DatabaseUnavailable.
     """
     keys = HistoryKey(project=old), HistoryKey(project=new)
@@ -33,7 +33,7 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
         ):
             _require_one_history(former, renamed)
             if former.needs_upgrade():
-                # only of `default`, whose lock is held
+                # A former format belongs to `default`, whose lock is held.
                 former.upgrade()
             return former.rename(new)
     except psycopg.Error as error:
@@ -45,19 +45,19 @@ def adopt_project(database: ConnectionTarget, old: str, new: str, lock_wait_ms: 
 def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> None:
     is_installed = old_store.is_installed()
     if not is_installed or not old_store.read_history():
-        known = [other.project for other in old_store.other_histories()] if is_installed else []
+        projects = [other.project for other in old_store.other_histories()] if is_installed else []
         raise InputError(
             Diagnostic(
                 code="unknown-project",
-                message=f"the database holds no history of the project {old_store.key.project!r}",
-                hint=_known_projects_hint(known),
+                message=f"the database has no history of the project {old_store.key.project!r}",
+                hint=_known_projects_hint(projects),
             )
         )
     if new_store.read_history():
         raise InputError(
             Diagnostic(
                 code="project-exists",
-                message=f"the database holds a history of the project {new_store.key.project!r} already",
+                message=f"the database already has a history of the project {new_store.key.project!r}",
                 hint="choose another name; two histories cannot be merged",
             )
         )
@@ -65,5 +65,5 @@ def _require_one_history(old_store: HistoryStore, new_store: HistoryStore) -> No
 
 def _known_projects_hint(projects: Sequence[str]) -> str:
     if not projects:
-        return "check the database: it holds no history at all"
-    return f"name one that it holds: {', '.join(projects)}"
+        return "check the database: it has no history at all"
+    return f"name one of its projects: {', '.join(projects)}"

@@ -1,4 +1,4 @@
-"""The commands that change a database: up, down, and the dry run of both."""
+"""The commands that change a database: up, down, and their dry runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_LOCK_WAIT_MS = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpOptions:
-    """How far to go up, and what is allowed. `lock_wait_ms` is how long to wait for another run, in milliseconds.
+    """Options of `up`: the last version, and what is allowed. `lock_wait_ms` limits the wait for another run.
 
     Example::
 
@@ -36,7 +36,7 @@ class UpOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownOptions:
-    """How far to go down: to a version, which stays applied (`0` for none), or a number of `steps`.
+    """Options of `down`: the version that stays applied (`0` for none), or the number of `steps`.
 
     Example::
 
@@ -51,10 +51,10 @@ class DownOptions:
 
 
 def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, emit: Emit) -> None:
-    """Applies what is pending, for real or as a dry run.
+    """Apply pending migrations, or dry-run them.
 
-    Raises what its exit codes say: InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed,
-    MigrationStopped. Emits RunStarted to RunFinished in any case that reaches the database.
+    Raise InputError, DatabaseUnavailable, LockHeld, Drift, CheckFailed, MigrationFailed or MigrationStopped; each has
+    its exit code. Emit RunStarted and RunFinished whenever the database is reached.
     """
     if options.to is not None:
         find_version(options.to, project.migrations)
@@ -66,7 +66,7 @@ def up(project: PlannedProject, database: ConnectionTarget, options: UpOptions, 
 
 
 def down(project: PlannedProject, database: ConnectionTarget, options: DownOptions, emit: Emit) -> None:
-    """Undoes applied migrations, the last one first. Raises as `up` does."""
+    """Revert applied migrations, the last one first. Raise the same errors as `up`."""
     if options.dry_run:
         require_confirmation(project, options.rehearsal)
     mode = RunMode(direction=Direction.DOWN, dry_run=options.dry_run, rehearsal=options.rehearsal)
@@ -75,14 +75,14 @@ def down(project: PlannedProject, database: ConnectionTarget, options: DownOptio
 
 
 def require_confirmation(project: PlannedProject, options: DryRunOptions) -> None:
-    """Raises InputError where the environment is protected, and nobody confirmed that a dry run is meant."""
+    """Raise InputError if the environment is protected and the dry run was not confirmed."""
     if project.settings.protected and not options.confirmed:
         raise InputError(
             Diagnostic(
                 code="protected",
                 message=f"the environment {project.settings.environment!r} is protected",
                 detail=("a dry run takes the real locks while it runs, and leaves dead rows behind",),
-                hint="`--yes` if you mean it",
+                hint="confirm with `--yes`",
             )
         )
 
@@ -90,7 +90,7 @@ def require_confirmation(project: PlannedProject, options: DryRunOptions) -> Non
 def plan_up(
     project: PlannedProject, history: tuple[AppliedMigration, ...], options: UpOptions
 ) -> tuple[PlannedMigration, ...]:
-    """What is to be applied. Raises Drift where files and history disagree, InputError where variables are missing."""
+    """Return the migrations to apply. Raise Drift if files and history differ, InputError if variables are missing."""
     now = compare_history(project.ups, history, project.settings.project)
     if now.drift:
         raise Drift(*now.drift)
@@ -99,8 +99,8 @@ def plan_up(
             raise Drift(
                 Diagnostic(
                     code="down-unfinished",
-                    message=f"the down of {row.version} {row.name} stopped midway",
-                    hint="finish it: `confiture migrate down --steps 1`",
+                    message=f"the down of {row.version} {row.name} was interrupted",
+                    hint="finish it with `confiture migrate down --steps 1`",
                 )
             )
     if now.out_of_order and not options.out_of_order:
@@ -117,18 +117,18 @@ def plan_up(
 def plan_down(
     project: PlannedProject, history: tuple[AppliedMigration, ...], options: DownOptions
 ) -> tuple[PlannedMigration, ...]:
-    """What is to be undone, the last one first. Raises InputError where one has no `down`."""
+    """Return the migrations to revert, the last one first. Raise InputError if one has no `down`."""
     rows = list(reversed(history))
     if options.to is not None and options.to != "0":
-        kept = version_key(options.to)
-        positions = [position for position, row in enumerate(rows) if version_key(row.version) == kept]
+        target = version_key(options.to)
+        positions = [position for position, row in enumerate(rows) if version_key(row.version) == target]
         if not positions:
             find_version(options.to, project.migrations)
             raise InputError(
                 Diagnostic(
                     code="not-applied",
                     message=f"{options.to} is not applied here",
-                    hint="`confiture migrate status` lists what is",
+                    hint="`confiture migrate status` lists the applied migrations",
                 )
             )
         rows = rows[: positions[0]]
@@ -138,11 +138,11 @@ def plan_down(
 
 
 def _find_down_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration:
-    known = [version_key(migration.version) for migration in project.migrations]
-    if version_key(row.version) not in known:
-        message = f"{row.version} {row.name} is applied, but its file is gone: it cannot be undone"
-        raise Drift(Diagnostic(code="drift", message=message, hint="bring the file back"))
-    plan = project.ups[known.index(version_key(row.version))]
+    versions = [version_key(migration.version) for migration in project.migrations]
+    if version_key(row.version) not in versions:
+        message = f"{row.version} {row.name} is applied, but its file is missing: it cannot be reverted"
+        raise Drift(Diagnostic(code="drift", message=message, hint="restore the file"))
+    plan = project.ups[versions.index(version_key(row.version))]
     replaced = replaced_migration(plan, row, project.ups)
     if replaced is not None:
         raise Drift(replaced)
@@ -154,6 +154,6 @@ def _out_of_order_diagnostic(plan: PlannedMigration) -> Diagnostic:
     return migration.file.diagnostic(
         migration.span,
         "out-of-order",
-        f"{migration.label} is pending, but a later migration is applied already",
+        f"{migration.label} is pending, but a later migration is already applied",
         hint="give it a later version, or run `confiture migrate up --out-of-order`",
     )

@@ -1,4 +1,4 @@
-"""Asks a database what lint wants to know of it."""
+"""Read the facts about a database that lint uses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _VERSION = 10_000
 
 
 def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> DatabaseFacts:
-    """The schema of a database, its version, its tables' sizes, the migrations that it has; reads only.
+    """Return the schema of a database, its version, its table sizes and its applied migrations; read only.
 
-    Raises DatabaseUnavailable.
+    Raise DatabaseUnavailable.
     """
     with connect_for_query(database, "lint", "the schema cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
@@ -31,7 +31,7 @@ def read_database_facts(database: ConnectionTarget, history: HistoryKey) -> Data
 
 
 def read_facts(connection: Connection) -> DatabaseFacts:
-    """The schema of the database that a connection has, its version and its tables' sizes. Raises psycopg.Error."""
+    """Return the schema, version and table sizes of a connection's database. Raise psycopg.Error."""
     return DatabaseFacts(
         version=connection.info.server_version // _VERSION,
         table_rows=read_table_rows(connection),

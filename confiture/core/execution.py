@@ -1,4 +1,4 @@
-"""One run against one database: from the first connection to the last word on how it ended."""
+"""One run against one database, from the connection to the final event."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from confiture.lint.plan import PlanLintResult
 
 SelectPlans = Callable[[tuple[AppliedMigration, ...]], tuple[PlannedMigration, ...]]
-"""Chooses from the history what is to run; raises where it cannot."""
+"""A function that selects the migrations to run from the history; it raises if that is impossible."""
 
 
 @contextmanager
 def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode, emit: Emit) -> Iterator[Run]:
-    """A run on a connection of its own. Emits RunFinished at its end, also where it fails."""
+    """Open a run on its own connection. Emit RunFinished on exit, even if the run fails."""
     connection = database.connect(mode.purpose)
     run = Run(RunContext(project=project, target=database, connection=connection, mode=mode, emit=emit))
     try:
@@ -56,7 +56,7 @@ def open_run(project: PlannedProject, database: ConnectionTarget, mode: RunMode,
 
 
 class Run:
-    """One run: what is to be done is decided here, under the lock."""
+    """One run: chooses the plan under the lock, and executes it."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -67,10 +67,9 @@ class Run:
         self._has_started = False
 
     def execute(self, select: SelectPlans, lock_wait_ms: int) -> None:
-        """Runs, for real or as a dry run, what `select` chooses, under the project's lock; takes none where that is
-        nothing.
+        """Run or dry-run the migrations that `select` chooses, under the migration lock.
 
-        Raises the error that tells what failed and what is committed.
+        Do nothing, and take no lock, if there are none. Raise the error that reports what failed and what is committed.
         """
         if not select(self._read_history()):
             return
@@ -78,7 +77,7 @@ class Run:
         with acquire_migration_lock(target, self._store.key, purpose, lock_wait_ms, self._emit, connection) as lock:
             if not self._mode.dry_run:
                 upgrade_history(target, connection, self._store, purpose, lock_wait_ms, self._emit)
-            # another run may have ended while we waited
+            # Another run may have ended during the wait for the lock.
             history = self._read_history()
             plan = Plan(direction=self._mode.direction, migrations=select(history))
             self._emit_started(plan)
@@ -89,11 +88,11 @@ class Run:
             self._run(LockedPlan(plan=plan, history=history, lock=lock, lint_result=self._lint(plan)))
 
     def _run(self, locked_plan: LockedPlan) -> None:
-        """Runs the plan, for real or as a dry run, over one watched session.
+        """Run or dry-run the plan over one monitored session.
 
-        Raises the error that tells what failed and what is committed.
+        Raise the error that reports what failed and what is committed.
         """
-        # most of the engine, which a run that finds nothing to do does not need
+        # Lazy imports: a run with nothing to do needs little of the engine.
         from confiture.core.db.blocking_monitor import BlockingMonitor
         from confiture.core.run.session import Session
 
@@ -102,7 +101,7 @@ class Run:
         max_blocking_ms = context.settings.database.max_blocking_ms
         with self._deadlocks_reported(), BlockingMonitor(context.target, pid, max_blocking_ms) as monitor:
             session = Session(context, monitor)
-            # one of them only: what a dry run needs is half of the engine
+            # Import only one of them: a dry run needs half of the engine.
             if self._mode.dry_run:
                 from confiture.core.dry_run.dry_runner import DryRunner
 
@@ -135,7 +134,7 @@ class Run:
             return None
 
     def _lint(self, plan: Plan) -> PlanLintResult | None:
-        """What lint says of the plan, None of one that goes down. Raises HazardsFound where that refuses it."""
+        """Lint the plan; return None for a plan that goes down. Raise HazardsFound if the findings block it."""
         if plan.direction is Direction.DOWN:
             return None
         from confiture.core.database_facts import read_facts
@@ -159,7 +158,7 @@ class Run:
                 self._emit(Notice(text=note))
 
     def _read_history(self) -> tuple[AppliedMigration, ...]:
-        """The rows of the history. Raises InputError where the database has only that of another project."""
+        """Return the rows of the history. Raise InputError if the database has only that of another project."""
         if not self._store.is_installed():
             return ()
         history = self._store.read_history()
@@ -168,7 +167,7 @@ class Run:
         return history
 
     def finish(self, outcome: Outcome, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
-        """Tells that the run ended."""
+        """Report the end of the run."""
         if not self._has_started:
             self._emit_started(Plan(direction=self._mode.direction, migrations=()))
         duration_ms = (time.perf_counter() - self._started_at) * 1000
@@ -192,7 +191,7 @@ class Run:
 
 @contextmanager
 def _db_errors_translated() -> Iterator[None]:
-    """Tells what the database answers to our own questions: it may refuse them, or be gone."""
+    """Translate driver errors of internal queries: the database may reject them, or be lost."""
     try:
         yield
     except psycopg.Error as error:
@@ -200,7 +199,7 @@ def _db_errors_translated() -> Iterator[None]:
 
 
 def _classify_outcome(error: ConfitureError) -> Outcome:
-    """How a run that raised this error is said to have ended."""
+    """Return the outcome to report for a run that raised this error."""
     if isinstance(error, MigrationStopped):
         return Outcome.STOPPED
     return Outcome.ROLLED_BACK if isinstance(error, CheckFailed | MigrationFailed) else Outcome.FAILED

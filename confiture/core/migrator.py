@@ -1,4 +1,4 @@
-"""Runs migrations that are there as Python objects."""
+"""Run migrations given as Python objects."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from confiture.plan.planner import Planner
 from confiture.plan.project import PlannedProject, read_project
 from confiture.plan.step_kinds import MIGRATION_SCHEMA
 
-_ORIGIN = "the connection that the Migrator was given"
+_ORIGIN = "the connection passed to the Migrator"
 
 
 class Migrator:
-    """Runs single migrations, for real or dry, on the database that a connection leads to.
+    """The runner of single migrations on the database of a connection, for real or dry.
 
-    It works on sessions of its own, so the connection must not be inside a transaction: that would neither be seen nor
-    let go of its locks. The hooks are those that the file of the migration's class registers. Settings are those of the
-    confiture.yaml around the working directory; without one, DDL files are looked up below `schemas/` and the working
-    directory. `on_event` is told what happens as it goes.
+    The Migrator opens its own sessions. They would not see the work of an open transaction on the connection, and would
+    wait for its locks, so the connection must not be inside a transaction. The hooks are those that the file of the
+    migration's class registers. The settings come from the confiture.yaml of the working directory or its parents;
+    without one, DDL files are searched for below `schemas/` and the working directory. `on_event` receives every event.
 
     Example::
 
@@ -54,10 +54,10 @@ class Migrator:
         self._listeners = [on_event] if on_event else []
 
     def up(self, migration: Migration) -> RunReport:
-        """Applies a migration, and records it. One that is applied already is left alone: the report has no steps.
+        """Apply a migration, and record it. If it is already applied, do nothing: the report has no steps.
 
-        In a project, one of its files must have the migration. Raises what the command line's exit codes say:
-        InputError, DatabaseUnavailable, LockHeld, HazardsFound, CheckFailed, MigrationFailed, MigrationStopped.
+        In a project, one of its files must contain the migration. Raise InputError, DatabaseUnavailable, LockHeld,
+        HazardsFound, CheckFailed, MigrationFailed or MigrationStopped.
 
         Example::
 
@@ -66,7 +66,7 @@ class Migrator:
         return self._run(migration, Direction.UP, dry_run_options=None)
 
     def down(self, migration: Migration) -> RunReport:
-        """Undoes a migration that is applied. Raises as `up` does."""
+        """Revert an applied migration. Raise the same errors as `up`."""
         return self._run(migration, Direction.DOWN, dry_run_options=None)
 
     def dry_run(
@@ -78,12 +78,13 @@ class Migrator:
         full: bool = False,
         confirmed: bool = False,
     ) -> RunReport:
-        """Runs a migration and rolls it back, whether it is applied or not.
+        """Run a migration and roll it back, whether it is applied or not.
 
-        The report says how long it took (`execution_time_ms`), what the real run will take by that
-        (`estimated_production_time_ms`, with its range and `confidence_percent` where `repeat` is 2 or more),
+        The report contains the duration (`execution_time_ms`), the estimated duration of the real run
+        (`estimated_production_time_ms`, with its range and `confidence_percent` if `repeat` is 2 or more),
         `rows_affected`, `locked_tables`, `locks`, `warnings`, `steps` and `statements`. With `full`, batched backfills
-        are not only sampled. In an environment that is protected it must be `confirmed`. Raises as `up` does.
+        run completely instead of being sampled. A protected environment requires `confirmed`. Raise the same errors as
+        `up`.
         """
         in_project = find_settings_file(Path.cwd()) is not None
         rehearsal = DryRunOptions(repeat=repeat, full=full, confirmed=confirmed, store_prediction=in_project)
@@ -91,10 +92,12 @@ class Migrator:
 
     def _run(self, migration: Migration, direction: Direction, dry_run_options: DryRunOptions | None) -> RunReport:
         if not isinstance(migration, Migration):
-            raise TypeError(f"give an object of a subclass of Migration, such as AddTotals(conn), not {migration!r}")
+            raise TypeError(
+                f"expected an instance of a subclass of Migration, such as AddTotals(conn), not {migration!r}"
+            )
         if migration_connection(migration) not in (None, self._connection):
-            message = f"{type(migration).__name__} was made with another connection than the Migrator: which database?"
-            hint = "give both the same connection, or the migration none"
+            message = f"{type(migration).__name__} was created with a different connection than the Migrator"
+            hint = "pass the same connection to both, or none to the migration"
             raise InputError(Diagnostic(code="other-connection", message=message, hint=hint))
         database = self._database()
         project, plan = _plan_migration(migration, direction, database)
@@ -107,26 +110,26 @@ class Migrator:
             dry_run=dry_run_options is not None,
             rehearsal=dry_run_options or DryRunOptions(repeat=1),
         )
-        folding = ReportBuilder()
+        report_builder = ReportBuilder()
 
         def select(history: tuple[AppliedMigration, ...]) -> tuple[PlannedMigration, ...]:
             return (plan,) if mode.dry_run or _needs_run(plan, history) else ()
 
-        with open_run(project, database, mode, Emitter(folding, *self._listeners)) as run:
+        with open_run(project, database, mode, Emitter(report_builder, *self._listeners)) as run:
             run.execute(select, DEFAULT_LOCK_WAIT_MS)
-        return folding.report
+        return report_builder.report
 
     def _database(self) -> ConnectionTarget:
         info = self._connection.info
         if self._connection.closed:
             message = "the connection is closed"
-            hint = "keep it open while the Migrator works: it says where the database is"
+            hint = "keep it open while the Migrator works: it identifies the database"
             raise InputError(Diagnostic(code="closed-connection", message=message, hint=hint))
         if info.transaction_status is not TransactionStatus.IDLE:
             raise InputError(
                 Diagnostic(
                     code="in-transaction",
-                    message="the connection is inside a transaction: its work would not be seen, and its locks kept",
+                    message="the connection is inside a transaction: its changes are not visible, and its locks stay",
                     hint="commit or roll back first, or connect with autocommit=True",
                 )
             )
@@ -135,16 +138,19 @@ class Migrator:
 
 
 def _require_known(settings: Settings, plan: PlannedMigration) -> None:
-    """Raises InputError where there is a project, and none of its files has the migration: what is applied and has no
-    file is drift.
+    """Raise InputError if there is a project and none of its files contains the migration.
+
+    An applied migration without a file is drift.
     """
     if find_settings_file(Path.cwd()) is None:
         return
-    known = read_project(settings, {}, DiagnosticCollector()).migrations
-    if version_key(plan.version) not in {version_key(one.version) for one in known}:
+    migrations = read_project(settings, {}, DiagnosticCollector()).migrations
+    if version_key(plan.version) not in {version_key(migration.version) for migration in migrations}:
         file, span = plan.migration.file, plan.migration.span
-        message = f"{plan.migration.label} is in no file of the project: applied, it would be drift for its next run"
-        hint = "put its file into the folder of migrations, or rehearse it only: dry_run"
+        message = (
+            f"{plan.migration.label} is not in a file of the project: once applied, it would be drift for the next run"
+        )
+        hint = "put its file into the migrations directory, or only use dry_run"
         raise InputError(file.diagnostic(span, "not-in-project", message, hint=hint))
 
 
@@ -158,7 +164,7 @@ def _needs_run(plan: PlannedMigration, history: tuple[AppliedMigration, ...]) ->
 def _plan_migration(
     migration: Migration, direction: Direction, database: ConnectionTarget
 ) -> tuple[PlannedProject, PlannedMigration]:
-    """A project of one migration, and its plan. Raises InputError with everything that is wrong with it."""
+    """Return a project of one migration, and its plan. Raise InputError with all its problems."""
     settings = _load_settings(database)
     problems = DiagnosticCollector()
     folders = DdlFolders(root=settings.root, schemas=settings.schemas, migrations=settings.migrations)
@@ -168,9 +174,9 @@ def _plan_migration(
     problems.extend(plan.missing_variables if plan else ())
     problems.raise_if_any()
     if file is None or plan is None:
-        raise LookupError(f"{migration!r} was neither read nor refused")
+        raise LookupError(f"{migration!r} was neither read nor rejected")
     if direction is Direction.DOWN and not file.steps(Phase.DOWN):
-        hint = "write down() with the steps that undo it"
+        hint = "write down() with the steps that revert it"
         raise InputError(file.file.diagnostic(file.span, "no-down", f"{file.label} has no `down`", hint=hint))
     return PlannedProject(settings=settings, migrations=(file,), ups=(), downs={}), plan
 
@@ -182,7 +188,7 @@ def _load_settings(database: ConnectionTarget) -> Settings:
     return Settings(
         root=here,
         environment="development",
-        is_named=True,  # no settings could name it: it is taken for a new one, unless its migrations are another's
+        is_named=True,  # No settings name it: it counts as new unless its migrations belong to another project.
         database=DatabaseSettings(url=database.conninfo, url_from=_ORIGIN),
         migrations=here / "migrations",
         schemas=here / "schemas",

@@ -1,4 +1,4 @@
-"""States with a table of allowed transitions, for objects that pass through several of them."""
+"""A state machine with a table of allowed transitions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ State = TypeVar("State", bound=Enum)
 
 
 class ForbiddenTransition(RuntimeError):
-    """A mistake in Confiture itself: an object was to enter a state that does not follow from its present one."""
+    """A bug in Confiture: an object tried to enter a state that cannot follow its current state."""
 
 
 class StateMachine(Generic[State]):
-    """One state, which changes only as `transitions` allows: by state, those that may follow it."""
+    """A state that changes only as `transitions` allows: a mapping from each state to its successors."""
 
     def __init__(self, initial: State, transitions: Mapping[State, Set[State]]) -> None:
         self._state = initial
@@ -22,11 +22,11 @@ class StateMachine(Generic[State]):
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         return self._state
 
     def enter(self, state: State) -> None:
-        """Changes the state. Raises ForbiddenTransition."""
+        """Change the state. Raise ForbiddenTransition."""
         if state not in self._transitions[self._state]:
             raise ForbiddenTransition(f"{type(state).__name__}: {self._state.name} cannot become {state.name}")
         self._state = state

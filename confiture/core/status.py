@@ -1,4 +1,4 @@
-"""Where a database stands."""
+"""The migration status of a database."""
 
 from __future__ import annotations
 
@@ -25,39 +25,40 @@ from confiture.plan.project import PlannedProject
 
 
 def migration_status(project: PlannedProject, database: ConnectionTarget) -> MigrationStatus:
-    """Where the database stands; reads only. Raises DatabaseUnavailable."""
+    """Return the migration status of the database; read only. Raise DatabaseUnavailable."""
     key = project.settings.history
     with connect_for_query(database, "status", "the history cannot be read") as connection:
         set_lock_timeout(connection, READ_LOCK_TIMEOUT_MS)
-        # before the history: what a run that ends in between left midway in it has not stopped
-        under_way = _find_lock_holder(connection, lock_key(key))
+        # Read the lock holder before the history. In the other order, a run that ends between the two reads would be
+        # reported as interrupted.
+        lock_holder = _find_lock_holder(connection, lock_key(key))
         store = HistoryStore(connection, key)
         is_installed = store.is_installed(only_reads=True)
         history = store.read_history() if is_installed else ()
         others = store.other_histories() if is_installed else ()
-        renamed = find_other_history(project, store) if is_installed and not history else None
-        midway = [
+        mismatch = find_other_history(project, store) if is_installed and not history else None
+        resume_points = [
             (row, ResumePoint(attempt=row.attempt, journal=store.read_journal(row.attempt)))
             for row in history
             if row.state is not MigrationState.APPLIED
         ]
-    found = [_build_interrupted(row, unfinished, _find_plan(project, row)) for row, unfinished in midway]
+    results = [_build_interrupted(row, point, _find_plan(project, row)) for row, point in resume_points]
     now = compare_history(project.ups, history, key.project)
-    drift = tuple(diagnostic for _, diagnostics in found for diagnostic in diagnostics)
-    stopped = tuple(one for one, _ in found)
+    drift = tuple(diagnostic for _, diagnostics in results for diagnostic in diagnostics)
+    interrupted = tuple(migration for migration, _ in results)
     return replace(
         now,
-        interrupted=stopped,
+        interrupted=interrupted,
         drift=now.drift + drift,
-        lock_holder=under_way,
+        lock_holder=lock_holder,
         other_histories=others,
-        project_mismatch=renamed,
+        project_mismatch=mismatch,
         notes=project.unread_files,
     )
 
 
 def _find_lock_holder(connection: Connection, key: int) -> str | None:
-    """What the run that holds the project's lock calls itself."""
+    """Return the application name of the run that holds the migration lock."""
     row = connection.execute(query("lock_holder"), {"key": key}).fetchone()
     return None if row is None else row["application_name"] or "a session without a name"
 
@@ -65,30 +66,32 @@ def _find_lock_holder(connection: Connection, key: int) -> str | None:
 def _build_interrupted(
     row: AppliedMigration, resume_point: ResumePoint, plan: PlannedMigration | None
 ) -> tuple[InterruptedMigration, tuple[Diagnostic, ...]]:
-    """How far a migration came, and what its file disagrees in."""
-    stopped = InterruptedMigration(row=row, committed_segments=resume_point.committed_segments)
+    """Return the progress of an interrupted migration, and the drift of its file."""
+    migration = InterruptedMigration(row=row, committed_segments=resume_point.committed_segments)
     if plan is None or plan.missing_variables:
-        return stopped, ()
+        return migration, ()
     try:
         segments = match_plan_to_journal(plan, resume_point).segments
     except Drift as drift:
-        return stopped, drift.diagnostics
-    left = (
+        return migration, drift.diagnostics
+    remaining_steps = (
         step
         for segment in segments[resume_point.committed_segments :]
         for step in segment.steps
         if not step.skip_reason
     )
-    return replace(stopped, segments=len(segments), next_step=next(left, None), has_intent=resume_point.has_intent), ()
+    return replace(
+        migration, segments=len(segments), next_step=next(remaining_steps, None), has_intent=resume_point.has_intent
+    ), ()
 
 
 def _find_plan(project: PlannedProject, row: AppliedMigration) -> PlannedMigration | None:
-    """The plan that a migration stopped midway of, None where its file no longer has it."""
+    """Return the plan of an interrupted migration; None if its file no longer has it."""
     plans = project.downs.values() if row.state is MigrationState.REVERTING else project.ups
     return next((plan for plan in plans if version_key(plan.version) == version_key(row.version)), None)
 
 
 def read_history(connection: Connection, key: HistoryKey) -> tuple[AppliedMigration, ...]:
-    """All rows of a history, none where nothing was ever applied."""
+    """Return all rows of a history; none if nothing was ever applied."""
     state = HistoryStore(connection, key)
     return state.read_history() if state.is_installed(only_reads=True) else ()

@@ -1,4 +1,4 @@
-"""Runs again, read-only, what applied migrations checked and proved at their ends."""
+"""Rerun, read only, the checks and reconciles of applied migrations."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from confiture.plan.migration_order import find_version, version_key
 from confiture.plan.project import PlannedProject
 
 Announce = Callable[[str], None]
-"""Is told the name of each step before it runs."""
-_REFUSED = "the database cannot be asked"
+"""A receiver of each step's name before it runs."""
+_REFUSED = "the database cannot be queried"
 
 
 def verify(
     project: PlannedProject, database: ConnectionTarget, version: str | None, announce: Announce
 ) -> VerifyReport:
-    """The checks and reconciles of all applied migrations, or of one, as they stand now.
+    """Rerun the checks and reconciles of all applied migrations, or of one.
 
-    Raises InputError where that one is not applied, DatabaseUnavailable where the database cannot be asked.
+    Raise InputError if that migration is not applied, DatabaseUnavailable if the database cannot be queried.
     """
-    wanted = None if version is None else project.ups[find_version(version, project.migrations)]
+    selected_plan = None if version is None else project.ups[find_version(version, project.migrations)]
     with connect_for_query(database, "verify", _REFUSED) as connection:
-        plans, notes = _applied_plans(connection, project, wanted)
-        rechecker = CheckRunner(connection, project.settings.database.lock_timeout_ms)
+        plans, notes = _applied_plans(connection, project, selected_plan)
+        check_runner = CheckRunner(connection, project.settings.database.lock_timeout_ms)
         steps = [
-            _verify_step(rechecker, plan, segment, step, announce)
+            _verify_step(check_runner, plan, segment, step, announce)
             for plan in plans
             for segment, step in _verifiable_steps(plan)
         ]
@@ -47,36 +47,35 @@ def verify(
 def verify_reconciles(
     project: PlannedProject, database: ConnectionTarget, version: str, announce: Announce
 ) -> VerifyReport:
-    """All reconciles of one migration. Raises InputError where it has none, or one cannot be compared at all."""
+    """Rerun all reconciles of one migration. Raise InputError if it has none, or one is not comparable."""
     plan = project.plan_of(version, down=False)
-    found = [(segment, step) for segment, step in _iterate_steps(plan) if step.reconcile and not step.skip_reason]
-    if not found:
-        message = f"{plan.migration.label} has no step `reconcile:`"
+    reconciles = [(segment, step) for segment, step in _iterate_steps(plan) if step.reconcile and not step.skip_reason]
+    if not reconciles:
+        message = f"{plan.migration.label} has no `reconcile:` step"
         hint = "add one, or name a table: `confiture reconcile TABLE --sql QUERY`"
-        told = plan.migration.file.diagnostic(plan.migration.span, "no-reconcile", message, hint=hint)
-        raise InputError(told)
+        raise InputError(plan.migration.file.diagnostic(plan.migration.span, "no-reconcile", message, hint=hint))
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
-        rechecker = CheckRunner(connection, project.settings.database.lock_timeout_ms)
-        steps = [_verify_step(rechecker, plan, segment, step, announce) for segment, step in found]
+        check_runner = CheckRunner(connection, project.settings.database.lock_timeout_ms)
+        steps = [_verify_step(check_runner, plan, segment, step, announce) for segment, step in reconciles]
     check_comparable(steps)
     return VerifyReport(database=database.label, environment=project.settings.environment, steps=tuple(steps))
 
 
 def reconcile_query(settings: Settings, database: ConnectionTarget, ad_hoc: AdHocReconcile) -> VerifyReport:
-    """A table against a query of the command line. Raises InputError where the two cannot be compared."""
+    """Compare a table with a query from the command line. Raise InputError if the two are not comparable."""
     step = ad_hoc_step(ad_hoc, settings.tenancy.column)
     segment = Segment(number=1, steps=(step,), transaction_mode=TransactionMode.TRANSACTIONAL)
     with connect_for_query(database, "reconcile", _REFUSED) as connection:
-        rechecker = CheckRunner(connection, settings.database.lock_timeout_ms)
-        found = rechecker.run("", step, build_step_id("", segment, step))
-    check_comparable([found])
-    return VerifyReport(database=database.label, environment=settings.environment, steps=(found,))
+        check_runner = CheckRunner(connection, settings.database.lock_timeout_ms)
+        result = check_runner.run("", step, build_step_id("", segment, step))
+    check_comparable([result])
+    return VerifyReport(database=database.label, environment=settings.environment, steps=(result,))
 
 
 def _applied_plans(
     connection: Connection, project: PlannedProject, selected_plan: PlannedMigration | None
 ) -> tuple[Sequence[PlannedMigration], list[str]]:
-    """The plans of what is applied, in the order in which that was done, and what is to be said of the rest."""
+    """Return the plans of applied migrations in the order of application, and notes on the others."""
     history = read_history(connection, project.settings.history)
     state = HistoryStore(connection, project.settings.history)
     if not history and state.is_installed(only_reads=True):
@@ -99,9 +98,9 @@ def _applied_plans(
     for key, row in rows.items():
         plan = plans.get(key)
         if plan is None:
-            notes.append(f"{row.version} {row.name}: its file is gone, so nothing of it was run")
+            notes.append(f"{row.version} {row.name}: its file is missing, so none of its steps were run")
         elif plan.checksum != row.checksum:
-            notes.append(f"{plan.migration.label}: its file changed since it was applied; what was run is as it is now")
+            notes.append(f"{plan.migration.label}: its file changed since it was applied; the current steps were run")
     return [plans[key] for key in rows if key in plans], notes
 
 
@@ -110,7 +109,7 @@ def _iterate_steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedSte
 
 
 def _verifiable_steps(plan: PlannedMigration) -> Iterator[tuple[Segment, PlannedStep]]:
-    """What must hold for as long as the migration is applied: the end checks, and reconciles wherever they stand."""
+    """Return the steps that must hold while the migration is applied: final checks, and reconciles of any phase."""
     return ((s, step) for s, step in _iterate_steps(plan) if step.phase is Phase.AFTER_VALIDATION or step.reconcile)
 
 
@@ -121,9 +120,9 @@ def _verify_step(
     identity = build_step_id(plan.version, segment, step)
     reason = step.skip_reason
     if not reason and not step.action.only_reads:
-        reason = "it is no query: what it does, it did once"
+        reason = "it is not a query, and its effect happened once"
     if step.once:
-        reason = "`once`: it held right after the migration"
+        reason = "`once`: it applies only right after the migration"
     if not reason and step.missing_variables:
         return VerifyResult(
             migration=label, step=identity, verdict=VerifyVerdict.CANNOT_RUN, diagnostic=step.missing_variables[0]
@@ -135,7 +134,7 @@ def _verify_step(
 
 
 def failed_checks(report: VerifyReport, *, strict: bool) -> tuple[Diagnostic, ...]:
-    """What ends the command with 1: what fails and, where `strict`, what cannot run any more."""
+    """Return the diagnostics that cause exit code 1: failures and, with `strict`, steps that can no longer run."""
     failing = report.with_verdict(VerifyVerdict.FAILS) + (
         report.with_verdict(VerifyVerdict.CANNOT_RUN) if strict else ()
     )

@@ -1,6 +1,6 @@
-"""Help for tests of a project's migrations; for pytest, `confiture.testing.plugin` has the fixtures.
+"""Tools for testing a project's migrations; `confiture.testing.plugin` has fixtures for pytest.
 
-`scratch_server` makes databases of their own at any migration, `up_down_up` proves that a migration can be undone.
+`scratch_server` creates separate databases at any migration; `up_down_up` proves that a migration can be reverted.
 """
 
 from __future__ import annotations

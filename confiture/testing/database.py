@@ -1,4 +1,4 @@
-"""A database that belongs to one test."""
+"""A database for one test."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ORIGIN = "the test server"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScratchDatabase:
-    """A database of its own, with the project that is bound to it. It is dropped when the test ends.
+    """A separate database, bound to the project. It is dropped when the test ends.
 
-    What runs here runs as it does from the command line: the same checks, locks, history and failures. What it raises
-    has all that is known about the failure in its text.
+    Commands run as on the command line: with the same checks, locks, history and failures. The text of an exception
+    contains the complete diagnostics.
 
     Example::
 
@@ -42,31 +42,31 @@ class ScratchDatabase:
 
     name: str
     url: str = field(repr=False)
-    """Where to connect, as any driver takes it. It holds the password, where there is one."""
+    """The URL for any driver. It contains the password, if there is one."""
     project: Project = field(repr=False)
     """The project with this database in its settings: `project.run`, `project.lint`, ..."""
     _connections: list[psycopg.Connection[Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def for_project(cls, project: Project, name: str, url: str) -> ScratchDatabase:
-        """The database at `url`, with the project bound to it."""
+        """Return the database at `url`, bound to the project."""
         database = replace(project.settings.database, url=url, url_from=_ORIGIN)
         return cls(name=name, url=url, project=replace(project, settings=replace(project.settings, database=database)))
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-        """A new connection; as a context manager it commits at the end. All are closed when the test ends."""
+        """Open a connection; as a context manager, it commits at the end. All are closed when the test ends."""
         connection = psycopg.connect(self.url, autocommit=autocommit)
         self._connections.append(connection)
         return connection
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
-        """Runs a statement, or without parameters several at once, and commits."""
+        """Execute a statement (or several without parameters), and commit."""
         __tracebackhide__ = True
         with self._open_session() as connection:
             connection.execute(sql.encode(), parameters)
 
     def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-        """The rows of a query.
+        """Return the rows of a query.
 
         Example::
 
@@ -77,7 +77,7 @@ class ScratchDatabase:
             return connection.execute(sql.encode(), parameters).fetchall()
 
     def value(self, sql: str, parameters: Parameters = None) -> Any:
-        """The one value of a query. Raises LookupError where that is not one row of one column.
+        """Return the single value of a query. Raise LookupError if the result is not one row with one column.
 
         Example::
 
@@ -87,25 +87,25 @@ class ScratchDatabase:
         rows = self.rows(sql, parameters)
         if len(rows) != 1 or len(rows[0]) != 1:
             columns = f" of {pluralize(len(rows[0]), 'column')}" if rows else ""
-            raise LookupError(f"the query gave {pluralize(len(rows), 'row')}{columns}, not one value: {sql}")
+            raise LookupError(f"the query returned {pluralize(len(rows), 'row')}{columns}, not one value: {sql}")
         return rows[0][0]
 
     def up(self, *, to: str | None = None) -> RunReport:
-        """Applies what is pending, up to a version and with it. Raises as `Project.run` does."""
+        """Apply pending migrations up to and including a version. Raise the errors of `Project.run`."""
         __tracebackhide__ = True
         with readable_errors():
             return self.project.run(UpOptions(to=to))
 
     def down(self, *, to: str | None = None, steps: int | None = None) -> RunReport:
-        """Undoes the last migration, or the last `steps`, or those after the version `to` (`0`: all of them)."""
+        """Revert the last migration, the last `steps` migrations, or those after the version `to` (`0`: all)."""
         __tracebackhide__ = True
         with readable_errors():
             return self.project.run(DownOptions(to=to, steps=steps))
 
     def dry_run(self, *, to: str | None = None, repeat: int = 1, full: bool = False) -> RunReport:
-        """Runs what is pending and rolls it back, `repeat` times; with `full`, batched backfills are not only sampled.
+        """Run pending migrations and roll them back, `repeat` times; with `full`, batched backfills run completely.
 
-        The report has what `Project.dry_run` says; nothing is kept of it in the project's folder.
+        The report is that of `Project.dry_run`; nothing is stored in the project's directory.
 
         Example::
 
@@ -118,14 +118,14 @@ class ScratchDatabase:
 
     @property
     def applied(self) -> tuple[str, ...]:
-        """The versions that are applied, in the order in which they were."""
+        """The applied versions, in the order of their application."""
         database = ConnectionTarget(conninfo=self.url, label=self.name, origin=_ORIGIN)
         with closing(database.connect("test")) as connection:
             history = read_history(connection, self.project.settings.history)
             return tuple(row.version for row in history if row.state is MigrationState.APPLIED)
 
     def close(self) -> None:
-        """Closes the connections that `connect` made."""
+        """Close the connections that `connect` opened."""
         while self._connections:
             self._connections.pop().close()
 

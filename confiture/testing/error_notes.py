@@ -1,4 +1,4 @@
-"""Failures as somebody who reads a test's output wants them: what happened, without how we got there."""
+"""Errors for test output: complete diagnostics, without internal stack frames."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _OURS = ("confiture", "psycopg", "contextlib")
 
 
 class readable_errors:  # noqa: N801 - reads as a statement
-    """Raises our errors with all that they know as notes, and tracebacks only of what is neither ours nor the driver's.
+    """A context that reraises Confiture's errors with their diagnostics as notes, and without internal stack frames.
 
-    `action` says what failed, where the error's own message does not.
+    `action` says what failed, if the error's own message does not.
     """
 
     def __init__(self, action: str = "") -> None:
         self._action = action
 
     def __enter__(self) -> None:
-        """Nothing is to be done before."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Raises the error anew: what the traceback had of our own calls is gone."""
+        """Reraise the error without internal stack frames."""
         __tracebackhide__ = True
         if isinstance(error, ConfitureError):
             add_notes(error, self._action)
@@ -32,7 +32,7 @@ class readable_errors:  # noqa: N801 - reads as a statement
 
 
 def add_notes(error: ConfitureError, action: str = "") -> None:
-    """Adds what the error knows to it as notes, and leaves of its causes what is neither ours nor the driver's."""
+    """Add the error's diagnostics as notes, and remove internal causes and stack frames."""
     for note in (action, *map(_format_details, error.diagnostics)):
         if note and note not in getattr(error, "__notes__", ()):
             error.add_note(note)
@@ -45,7 +45,7 @@ def add_notes(error: ConfitureError, action: str = "") -> None:
 
 
 def format_error(error: ConfitureError) -> str:
-    """The error as text of several lines."""
+    """Return the error as text of several lines."""
     return "\n".join("\n".join(filter(None, (str(one), _format_details(one)))) for one in error.diagnostics)
 
 
@@ -59,7 +59,7 @@ def _format_details(diagnostic: Diagnostic) -> str:
 
 
 def _skip_own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback from its first frame on that is not ours."""
+    """Return the traceback from the first frame outside of Confiture and the driver."""
     while trace and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
         trace = trace.tb_next
     return trace

@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures for databases at a given migration.
 
-Every run of pytest loads it, so it imports what it needs only where a test asks for it.
+Every pytest run loads it, so it imports its dependencies only when a test needs them.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 _PROJECT = pytest.StashKey["Project"]()
 _URL_VARIABLE = "CONFITURE_TEST_URL"
-_OTHER_SERVER = f"for tests, {_URL_VARIABLE} or confiture_test_url in pytest's ini-file names another server"
-_OTHER_PROJECT = "for tests, confiture_config in pytest's ini-file names a project elsewhere"
+_OTHER_SERVER = f"to use another server for tests, set {_URL_VARIABLE}, or confiture_test_url in pytest's ini file"
+_OTHER_PROJECT = "to use another project for tests, set confiture_config in pytest's ini file"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declares the options of the ini-file."""
-    parser.addini("confiture_config", "the confiture.yaml of the project; default: the nearest one above the rootdir")
-    parser.addini("confiture_environment", "the environment of the settings that tests use; default: as for commands")
+    """Declare the options of the ini file."""
+    parser.addini(
+        "confiture_config", "the confiture.yaml of the project; default: the nearest one in the rootdir or its parents"
+    )
+    parser.addini("confiture_environment", "the environment whose settings tests use; default: as for commands")
     parser.addini(
         "confiture_test_url",
-        f"the server that tests make their databases on, or 'embedded' (default); {_URL_VARIABLE} wins",
+        f"the server for the databases of tests, or 'embedded' (default); {_URL_VARIABLE} takes precedence",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test that takes `confiture_migration` once for each migration."""
+    """Run a test that takes `confiture_migration` once for each migration."""
     if "confiture_migration" not in metafunc.fixturenames:
         return
     migrations = _load_project(metafunc.config).migrations
@@ -45,18 +47,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def confiture_project(request: pytest.FixtureRequest) -> Project:
-    """The project around the rootdir, or around the working directory; `confiture_config` names another.
+    """Return the project of the rootdir or of the working directory; `confiture_config` selects another.
 
-    It is to be read, planned and linted: what runs, runs on what `confiture_database` makes. The database that its
-    settings name is left out of it: `run` would go to `confiture_test_url`, or the project's embedded server. To bring
-    the project from elsewhere, define a fixture of the same name.
+    Use it to read, plan and lint; run migrations on databases of `confiture_database`. The project does not use the
+    database of its settings: `run` would use `confiture_test_url`, or the project's embedded server. To provide another
+    project, define a fixture of the same name.
     """
     return _load_project(request.config)
 
 
 @pytest.fixture(scope="session")
 def confiture_server(request: pytest.FixtureRequest, confiture_project: Project) -> Iterator[ScratchServer]:
-    """The server that tests make their databases on."""
+    """Return the server for the databases of tests."""
     from confiture.errors import ConfitureError
     from confiture.testing.error_notes import format_error
     from confiture.testing.server import scratch_server
@@ -71,9 +73,9 @@ def confiture_server(request: pytest.FixtureRequest, confiture_project: Project)
 
 @pytest.fixture
 def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFactory]:
-    """Makes databases at a migration, which are dropped when the test ends.
+    """Return a factory of databases at a migration, which are dropped when the test ends.
 
-    `confiture_database("014")` has all migrations up to 014 and with it, `confiture_database(before="014")` those
+    `confiture_database("014")` has all migrations up to and including 014, `confiture_database(before="014")` those
     before it, `confiture_database()` all.
     """
     with ExitStack() as stack:
@@ -88,7 +90,7 @@ def confiture_database(confiture_server: ScratchServer) -> Iterator[DatabaseFact
 
 
 def _load_project(config: pytest.Config) -> Project:
-    """The project, which is loaded once. Fails what asks for it, with all that is wrong, where it cannot be."""
+    """Return the project, which is loaded once. If it cannot be loaded, fail the test with all problems."""
     if _PROJECT not in config.stash:
         from confiture.errors import ConfitureError
         from confiture.files.settings import find_settings_file

@@ -1,4 +1,4 @@
-"""Proves that a migration can be undone: up, down, up."""
+"""Prove that a migration can be reverted: up, down, up."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from confiture.testing.schema_snapshot import SchemaSnapshot, format_differences
 
 
 def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore: Sequence[str] = ()) -> None:
-    """Runs a migration up, down and up again, and compares: `down` must bring the schema back to what it was, and the
-    second `up` must make the same schema as the first.
+    """Run a migration up, down and up again, and compare the schemas.
 
-    The migration is `version`, or the first that is pending; earlier ones that are pending are applied before. At the
-    end it is applied. Compared are definitions, owners, privileges, comments and options of all objects of the
-    database, except those of extensions. Not compared are data, the order of columns, the names of NOT NULL
-    constraints, and what is not the database's own: roles, tablespaces, settings of the database. `ignore` are glob
-    patterns of objects to leave out, written as the differences name them.
+    `down` must restore the previous schema, and the second `up` must create the same schema as the first.
 
-    Raises AssertionError, with the objects that differ; InputError for a migration that has no `down`, that is applied
-    already, or that there is not; MigrationFailed and the others of `Project.run` where `up` or `down` fail.
+    The migration is `version`, or the first pending one; earlier pending ones are applied before it. At the end, it is
+    applied. The comparison includes definitions, owners, privileges, comments and options of all objects of the
+    database, except those of extensions. It excludes data, the order of columns, the names of NOT NULL constraints, and
+    objects outside of the database: roles, tablespaces, settings of the database. `ignore` are glob patterns of objects
+    to omit, by their names in the differences.
+
+    Raise AssertionError, with the objects that differ; InputError for a migration that has no `down`, is already
+    applied, or does not exist; MigrationFailed and the other errors of `Project.run` if `up` or `down` fail.
 
     Example::
 
@@ -37,16 +38,20 @@ def up_down_up(database: ScratchDatabase, version: str | None = None, *, ignore:
     before = _read_schema(database)
     database.up(to=migration.version)
     first = _read_schema(database)
-    with readable_errors(f"while {migration.label} was undone"):
+    with readable_errors(f"while {migration.label} was reverted"):
         database.down(steps=1)
-    _assert_same_schema(f"{migration.label}: down does not undo what up did", before, _read_schema(database), ignore)
+    _assert_same_schema(
+        f"{migration.label}: down does not revert the changes of up", before, _read_schema(database), ignore
+    )
     with readable_errors(f"while {migration.label} was applied again, after its down"):
         database.up(to=migration.version)
-    _assert_same_schema(f"{migration.label}: up after down makes another schema", first, _read_schema(database), ignore)
+    _assert_same_schema(
+        f"{migration.label}: up after down creates a different schema", first, _read_schema(database), ignore
+    )
 
 
 def _apply_earlier_migrations(database: ScratchDatabase, version: str | None) -> MigrationFile:
-    """The migration, with all earlier ones applied."""
+    """Apply all earlier migrations, and return the migration."""
     project = database.project
     applied = {version_key(one) for one in database.applied}
     pending = [migration for migration in project.migrations if version_key(migration.version) not in applied]
@@ -55,9 +60,9 @@ def _apply_earlier_migrations(database: ScratchDatabase, version: str | None) ->
     elif pending:
         migration = pending[0]
     else:
-        raise InputError(_already_applied_diagnostic("every migration is applied already"))
+        raise InputError(_already_applied_diagnostic("every migration is already applied"))
     if migration not in pending:
-        raise InputError(_already_applied_diagnostic(f"{migration.label} is applied already"))
+        raise InputError(_already_applied_diagnostic(f"{migration.label} is already applied"))
     project.plan_of(migration.version, down=True)
     earlier = pending[: pending.index(migration)]
     if earlier:
@@ -67,7 +72,7 @@ def _apply_earlier_migrations(database: ScratchDatabase, version: str | None) ->
 
 def _already_applied_diagnostic(message: str) -> Diagnostic:
     return Diagnostic(
-        code="applied", message=message, hint="begin with a database before it: confiture_database(before=...)"
+        code="applied", message=message, hint="start with a database before it: confiture_database(before=...)"
     )
 
 

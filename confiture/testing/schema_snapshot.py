@@ -1,4 +1,4 @@
-"""What a schema consists of, as facts that can be compared."""
+"""Snapshots of a schema as facts that can be compared."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from confiture.models.query_files import QUALIFIED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectDescription:
-    """An object: the one that it goes and comes with (empty: none), and what is said of it, by name."""
+    """An object: the parent that it depends on (empty: none), and its facts by name."""
 
     parent: str
     facts: Mapping[str, str]
 
 
 SchemaSnapshot = Mapping[str, ObjectDescription]
-"""Objects by what PostgreSQL calls them: `table public.r_totals`, `index public.r_totals_idx`."""
+"""Objects by PostgreSQL's names: `table public.r_totals`, `index public.r_totals_idx`."""
 
 
 def read_schema_snapshot(connection: psycopg.Connection[Any]) -> SchemaSnapshot:
-    """What the schema of a database consists of, without data, and without what extensions and Confiture made."""
+    """Return the schema of a database, without data, and without objects of extensions and Confiture."""
     statement = (files("confiture.testing") / f"schema_snapshot{QUALIFIED}").read_bytes()
     names: dict[tuple[int, int, int], str] = {}
     parents: dict[str, tuple[int, int, int]] = {}
@@ -41,18 +41,18 @@ def read_schema_snapshot(connection: psycopg.Connection[Any]) -> SchemaSnapshot:
             if parent:
                 parents[name] = (parent_kind, parent, 0)
     return {
-        name: ObjectDescription(parent=names.get(parents[name], "") if name in parents else "", facts=known)
-        for name, known in facts.items()
+        name: ObjectDescription(parent=names.get(parents[name], "") if name in parents else "", facts=object_facts)
+        for name, object_facts in facts.items()
     }
 
 
 def format_differences(
     expected: SchemaSnapshot, actual: SchemaSnapshot, ignore: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """How a schema differs from the one that is wanted, a line or a few for each object. `ignore` are glob patterns."""
+    """Return the differences of a schema from the expected one as lines. `ignore` are glob patterns of objects."""
     expected, actual = _apply_ignore(expected, ignore), _apply_ignore(actual, ignore)
     lines: list[str] = []
-    lines += [f"too much: {name}" for name in _only_in(actual, expected)]
+    lines += [f"unexpected: {name}" for name in _only_in(actual, expected)]
     lines += [f"missing: {name}" for name in _only_in(expected, actual)]
     for name in sorted(set(expected) & set(actual)):
         changes = list(_property_changes(expected[name].facts, actual[name].facts))
@@ -70,9 +70,9 @@ def _apply_ignore(snapshot: SchemaSnapshot, ignore: tuple[str, ...]) -> SchemaSn
 
 
 def _only_in(snapshot: SchemaSnapshot, other: SchemaSnapshot) -> list[str]:
-    """What is in one only; what goes with an object that is in one only needs no words."""
-    alone = {name for name in snapshot if name not in other}
-    return sorted(name for name in alone if snapshot[name].parent not in alone)
+    """Return the objects only in `snapshot`, without those whose parent is only there too."""
+    names = {name for name in snapshot if name not in other}
+    return sorted(name for name in names if snapshot[name].parent not in names)
 
 
 def _property_changes(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _property_changes(expected: Mapping[str, str], actual: Mapping[str, str]) ->
         if before == after:
             continue
         if "\n" in before + after:
-            yield f"  {fact}, wanted (-) and found (+):"
+            yield f"  {fact}, expected (-) and actual (+):"
             lines = ndiff(before.strip().splitlines(), after.strip().splitlines())
             yield from (f"    {line}" for line in lines if not line.startswith("?"))
         else:

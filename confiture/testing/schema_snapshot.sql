@@ -1,7 +1,7 @@
--- What a database's schema consists of, one fact a row: the object as pg_identify_object names it, the object that it
--- goes and comes with, and what is to be said of it. No row holds a number that a new object would have anew (OIDs,
--- positions of columns). Left out: what belongs to extensions, to the server or to ourselves, and data.
--- Read with an empty search_path, so that every name is written out.
+-- The schema of a database, one fact per row: the object's name by pg_identify_object, its parent, and the fact. No value
+-- depends on numbers that change when an object is recreated (OIDs, column positions). Objects of extensions, of the
+-- server and of Confiture are omitted, and data.
+-- Runs with an empty search_path, so that every name is qualified.
 
 WITH spaces AS (
     SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'confiture')
@@ -28,7 +28,7 @@ WITH spaces AS (
           SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i')
       )
 ), constraints AS (
-    -- NOT NULL is said of columns; constraint triggers are triggers; copies of foreign keys go with what they copy
+    -- NOT NULL is a fact of columns; constraint triggers are triggers; copies of foreign keys go with their originals
     SELECT k.*
     FROM pg_constraint k
     WHERE k.contype NOT IN ('n', 't') AND (k.contype <> 'f' OR k.conparentid = 0)
@@ -82,7 +82,7 @@ WITH spaces AS (
     LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid
     LEFT JOIN pg_foreign_server server ON server.oid = f.ftserver
     LEFT JOIN LATERAL (
-        -- the table of an index, and of a sequence that it owns
+        -- the table of an index, and of an owned sequence
         SELECT 'pg_class'::regclass::oid AS refclassid, i.indrelid AS refobjid WHERE i.indrelid IS NOT NULL
         UNION ALL
         SELECT d.refclassid, d.refobjid
@@ -131,8 +131,8 @@ WITH spaces AS (
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
                       AND d.refclassid = 'pg_class'::regclass) END),
                ('server', server.srvname::text || coalesce(' ' || f.ftoptions::text, ''))
-    ) AS told (fact, value)
-    -- what serves a constraint goes with that
+    ) AS properties (fact, value)
+    -- an index of a constraint goes with the constraint
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c') OR c.relkind IN ('i', 'I') AND NOT EXISTS (
         SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')
     )
@@ -157,7 +157,7 @@ WITH spaces AS (
                ('compression', CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END),
                ('statistics', nullif(a.attstattarget, -1)::text),
                ('options', (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions || a.attfdwoptions) o))
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     WHERE c.relkind IN ('r', 'p', 'f', 'c') OR c.relkind = 'v' AND d.oid IS NOT NULL
     UNION ALL
     SELECT 'pg_constraint'::regclass, k.oid, 0,
@@ -171,7 +171,7 @@ WITH spaces AS (
         VALUES ('definition', pg_get_triggerdef(g.oid)),
                ('enabled', CASE g.tgenabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always'
                     ELSE 'yes' END)
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     WHERE NOT g.tgisinternal AND g.tgrelid IN (SELECT oid FROM relations)
     UNION ALL
     SELECT 'pg_rewrite'::regclass, r.oid, 0, 'pg_class'::regclass, r.ev_class, fact, value
@@ -180,7 +180,7 @@ WITH spaces AS (
         VALUES ('definition', pg_get_ruledef(r.oid)),
                ('enabled', CASE r.ev_enabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always'
                     ELSE 'yes' END)
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     WHERE r.rulename <> '_RETURN' AND r.ev_class IN (SELECT oid FROM relations)
     UNION ALL
     SELECT 'pg_policy'::regclass, p.oid, 0, 'pg_class'::regclass, p.polrelid, fact, value
@@ -196,7 +196,7 @@ WITH spaces AS (
                         SELECT CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END) AS x (name))),
                ('using', pg_get_expr(p.polqual, p.polrelid)),
                ('with check', pg_get_expr(p.polwithcheck, p.polrelid))
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     WHERE p.polrelid IN (SELECT oid FROM relations)
 
     -- types and functions
@@ -223,7 +223,7 @@ WITH spaces AS (
                          o.opcname, r.rngcanonical, r.rngsubdiff)
                     FROM pg_opclass o
                     WHERE o.oid = r.rngsubopc))
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     UNION ALL
     SELECT 'pg_proc'::regclass, p.oid, 0, 0, 0, 'definition',
            CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid)
@@ -234,7 +234,7 @@ WITH spaces AS (
     FROM functions p
     LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 
-    -- kinds that are rarer: that they exist, and what can be said of some
+    -- rarer kinds: that they exist, and facts of some
     UNION ALL
     SELECT o.class, o.oid, 0, 0, 0, 'exists', ''
     FROM others o
@@ -276,7 +276,7 @@ WITH spaces AS (
                     SELECT string_agg(a, ', ' ORDER BY a)
                     FROM jsonb_array_elements_text(to_jsonb(t) -> 'attnames') a) END),
                ('rows', to_jsonb(t) ->> 'rowfilter')
-    ) AS told (fact, value)
+    ) AS properties (fact, value)
     UNION ALL
     SELECT 'pg_operator'::regclass, oid, 0, 0, 0, 'definition',
            concat_ws(' ', oprcode, format_type(oprresult, NULL), nullif(oprcom, 0)::regoperator,
@@ -344,7 +344,7 @@ WITH spaces AS (
         FROM aclexplode(acl) x
     )
     FROM (
-        -- a list that was changed and changed back is written out, though it says what the absent one says
+        -- an ACL that was changed and reverted is explicit, although it equals the absent default
         SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner))
         FROM pg_namespace
         WHERE oid IN (TABLE spaces)
@@ -380,10 +380,10 @@ WITH spaces AS (
     WHERE value IS NOT NULL
       AND NOT EXISTS (SELECT FROM members m WHERE m.classid = class AND m.objid = oid)
 )
--- parents by their numbers: the planner expects few rows here, and would join them in a loop
+-- parents by OID: the planner expects few rows here, and would use a nested loop
 SELECT f.class::bigint, f.oid::bigint, f.column_number, o.name, f.parent_class::bigint, f.parent::bigint,
        f.fact, f.value
 FROM facts f
 JOIN objects o ON o.class = f.class AND o.oid = f.oid AND o.column_number = f.column_number
--- our own tables are left out by name where the catalog has no schema to leave them out by
+-- Confiture's tables are omitted by name if the catalog has no schema to omit them by
 WHERE f.value IS NOT NULL AND o.name !~ ' confiture[.]' AND o.name <> 'schema confiture'

@@ -1,7 +1,7 @@
-"""Where the databases of tests are made: names of their own, cloned from templates, dropped at the end.
+"""The server for test databases: they have unique names, are cloned from templates, and dropped at the end.
 
-Every test session has a random number, which is in the names of its databases and which it holds an advisory lock on.
-Databases whose session holds its lock no more were left by one that was killed: the next session drops them.
+Every test session has a random number, which is part of its databases' names, and holds an advisory lock on it.
+Databases whose session no longer holds its lock were left by a killed session: the next session drops them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _query(name: str) -> bytes:
 
 
 class DatabaseFactory(Protocol):
-    """What the fixture `confiture_database` is: gives a fresh database at a migration.
+    """The type of the fixture `confiture_database`: creates a fresh database at a migration.
 
     Example::
 
@@ -59,15 +59,15 @@ class DatabaseFactory(Protocol):
     """
 
     def __call__(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
-        """A database with all migrations up to `version` and with it; up to `before` and without it; or with all."""
+        """Create a database with all migrations up to and including `version`, those before `before`, or all."""
 
 
 @contextmanager
 def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchServer]:
-    """A server for the databases of tests: the one that a URL or conninfo string leads to, or an embedded one.
+    """Open a server for test databases: that of a URL or conninfo string, or an embedded one.
 
-    The embedded one is the tests' own, below `.confiture/testing/` in the project's folder: no test sees the databases
-    and roles of the server that `confiture db` starts. Raises DatabaseUnavailable where it cannot be used for tests.
+    The embedded one is separate, below `.confiture/testing/` in the project's directory: tests do not see the databases
+    and roles of the server that `confiture db` starts. Raise DatabaseUnavailable if it cannot be used for tests.
 
     Example::
 
@@ -83,18 +83,18 @@ def scratch_server(project: Project, url: str = EMBEDDED) -> Iterator[ScratchSer
         if url == EMBEDDED:
             _disable_fsync(connection)
         _check_privileges(connection, label)
-        made = ScratchServer(project, conninfo, connection)
-        stack.callback(made.close)
-        yield made
+        scratch = ScratchServer(project, conninfo, connection)
+        stack.callback(scratch.close)
+        yield scratch
 
 
 def _start_embedded(stack: ExitStack, project: Project) -> str:
-    """The address of the tests' own server, which runs until the stack ends."""
+    """Start the separate embedded server until the stack closes. Return its address."""
     server = EmbeddedServer(project.settings.root / ".confiture" / "testing")
     try:
         return stack.enter_context(server.started())
     except DatabaseUnavailable:
-        # made by another version, or broken: there is nothing in it to keep
+        # It was created by another version, or is broken: its data need not be kept.
         if not server.data_directory.exists():
             raise
         server.reset()
@@ -102,7 +102,7 @@ def _start_embedded(stack: ExitStack, project: Project) -> str:
 
 
 def _disable_fsync(connection: Connection) -> None:
-    """Lets the tests' own server not wait for disks, on which most of the time of a DROP DATABASE would go."""
+    """Turn off fsync on the embedded server: DROP DATABASE would spend most of its time waiting for disks."""
     connection.execute("ALTER SYSTEM SET fsync = off")
     connection.execute(_query("reload"))
 
@@ -114,14 +114,14 @@ def _check_privileges(connection: Connection, label: str) -> None:
         raise DatabaseUnavailable(
             Diagnostic(
                 code="no-right-to-create",
-                message=f"the role {role} may not create databases on {label}: each test gets one of its own",
-                hint=f"ALTER ROLE {role} CREATEDB, or name another server",
+                message=f"the role {role} cannot create databases on {label}, and each test needs one",
+                hint=f"run ALTER ROLE {role} CREATEDB, or use another server",
             )
         )
 
 
 class ScratchServer:
-    """Makes databases for tests. Templates are built at first use and kept until the end, eight at most.
+    """The server for test databases. Templates are built on first use and kept until the end, at most eight.
 
     Example::
 
@@ -136,14 +136,14 @@ class ScratchServer:
         self._session = f"{secrets.randbits(31):08x}"
         self._numbers = count(1)
         self._templates: OrderedDict[int, str] = OrderedDict()
-        """By how many migrations are applied, the one used last at the end."""
+        """Templates by their number of applied migrations, the last used at the end."""
         self._template_errors: dict[int, ConfitureError] = {}
         connection.execute(_query("lock"), {"locks": _LOCKS, "session": int(self._session, 16)})
         self._drop_orphans()
 
     @contextmanager
     def database(self, version: str | None = None, *, before: str | None = None) -> Iterator[ScratchDatabase]:
-        """A database at a migration, dropped at the end: for fixtures that live longer than a test. Raises as `create`.
+        """Create a database at a migration, and drop it on exit: for fixtures that outlive a test. Raise as `create`.
 
         Example::
 
@@ -160,9 +160,9 @@ class ScratchServer:
             self.drop(database)
 
     def create(self, version: str | None = None, *, before: str | None = None) -> ScratchDatabase:
-        """A database at a migration, as `DatabaseFactory` says, until it is given to `drop`.
+        """Create a database at a migration, with the parameters of `DatabaseFactory`; `drop` removes it.
 
-        Raises InputError for a version that there is not, and what the migrations raise that fail.
+        Raise InputError for an unknown version, and the errors of failing migrations.
         """
         __tracebackhide__ = True
         with readable_errors():
@@ -171,28 +171,28 @@ class ScratchServer:
             )
 
     def drop(self, database: ScratchDatabase) -> None:
-        """Drops a database that `create` made; whoever is connected to it is disconnected."""
+        """Drop a database that `create` made; its connections are closed."""
         database.close()
         self._drop_database(database.name)
 
     def close(self) -> None:
-        """Drops the templates."""
+        """Drop the templates."""
         while self._templates:
             _, name = self._templates.popitem()
             self._drop_database(name)
 
     def _count_migrations(self, version: str | None, before: str | None) -> int:
-        """How many migrations are to be applied."""
+        """Return the number of migrations to apply."""
         migrations = self.project.migrations
         if version is not None and before is not None:
-            message = "`version` and `before` exclude each other"
-            raise InputError(Diagnostic(code="bad-option", message=message, hint="leave one out"))
+            message = "`version` and `before` are mutually exclusive"
+            raise InputError(Diagnostic(code="bad-option", message=message, hint="remove one of them"))
         if before is not None:
             return find_version(before, migrations)
         return len(migrations) if version is None else find_version(version, migrations) + 1
 
     def _find_or_build_template(self, migration_count: int) -> str | None:
-        """The name of a database with so many migrations; None for an empty one."""
+        """Return the name of a template with that many migrations; None for an empty database."""
         if migration_count in self._template_errors:
             raise self._template_errors[migration_count]
         if migration_count and migration_count not in self._templates:
@@ -212,7 +212,7 @@ class ScratchServer:
         return self._templates.get(migration_count)
 
     def _build_template(self, migration_count: int) -> str:
-        nearest = max((known for known in self._templates if known < migration_count), default=0)
+        nearest = max((number for number in self._templates if number < migration_count), default=0)
         name = self._copy_template(self._templates.get(nearest))
         try:
             self._bind_database(name).up(to=self.project.migrations[migration_count - 1].version)
@@ -223,7 +223,7 @@ class ScratchServer:
         return name
 
     def _wait_for_disconnect(self, name: str) -> None:
-        """Sessions end a little after their connections; CREATE DATABASE looks for them only ten times a second."""
+        """Wait for sessions, which end after their connections; CREATE DATABASE checks only ten times a second."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             row = self._connection.execute(_query("sessions"), {"name": name}).fetchone()
@@ -233,10 +233,10 @@ class ScratchServer:
 
     def _copy_template(self, template: str | None) -> str:
         name = f"{_PREFIX}{os.getpid()}_{self._session}_{next(self._numbers)}"
-        # by its files it would be copied faster only above some 100 MB, and slower below: that takes two checkpoints
+        # STRATEGY file_copy is faster only above some 100 MB, and slower below: it takes two checkpoints.
         clone = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
         self._execute(
-            sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test's database cannot be made"
+            sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), clone), "a test's database cannot be created"
         )
         return name
 
@@ -249,7 +249,7 @@ class ScratchServer:
             try:
                 self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row["name"])))
             except psycopg.Error:
-                # another session drops it too, or somebody looks at it
+                # Another session is dropping it too, or a user is connected to it.
                 continue
 
     def _execute(self, statement: sql.Composed, action: str) -> None:
@@ -263,9 +263,9 @@ class ScratchServer:
 
 
 def database_url(conninfo: str, name: str) -> str:
-    """The URL of another database where a URL or conninfo string leads; what is no part of it stays for PG* variables.
+    """Return the URL of another database on the server of a URL or conninfo string; PG* variables supply the rest.
 
-    Raises psycopg.ProgrammingError where the string cannot be read.
+    Raise psycopg.ProgrammingError if the string is invalid.
     """
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value not in (None, "")}
     parts.pop("dbname", None)
@@ -274,7 +274,7 @@ def database_url(conninfo: str, name: str) -> str:
     account = f"{quote(user, safe='')}{secret}@" if user else ""
     if password and not user:
         parts["password"] = password
-    # sockets, and several hosts, have no place before the name
+    # Sockets and multiple hosts cannot be written before the name.
     host = parts.pop("host") if _is_plain_host(parts.get("host", "")) else ""
     port = f":{parts.pop('port')}" if host and "port" in parts else ""
     rest = f"?{urlencode(parts, quote_via=quote)}" if parts else ""

@@ -1,4 +1,4 @@
-"""A test that every project can use as it is."""
+"""A test that every project can use unchanged."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from confiture.testing.server import DatabaseFactory
 
 
 def test_every_migration_goes_up_down_up(confiture_migration: str, confiture_database: DatabaseFactory) -> None:
-    """Each migration, on the schema that the earlier ones make, without rows of yours: up, down, up, and compared.
+    """Run each migration up, down and up on the schema of the earlier ones, without user rows, and compare the schemas.
 
-    One that has no `down` is applied, and then said to be skipped.
+    A migration without `down` is applied, and then reported as skipped.
 
     Example::
 
@@ -24,4 +24,4 @@ def test_every_migration_goes_up_down_up(confiture_migration: str, confiture_dat
         up_down_up(database, confiture_migration)
     else:
         database.up(to=confiture_migration)
-        pytest.skip(f"{confiture_migration} has no `down`: it was applied only")
+        pytest.skip(f"{confiture_migration} has no `down`: it was only applied")

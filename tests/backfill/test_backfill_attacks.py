@@ -549,7 +549,7 @@ def test_a_lost_lock_stops_the_fill(made, database):
     )
     ran = migrate_up(made, once(lambda: database.rows(cut)))
     assert ran.code == 5
-    assert "holds the lock is lost" in ran.diagnostic.message
+    assert "holds the lock was lost" in ran.diagnostic.message
     speed_up(database)
     assert migrate_up(made).code == 0
     assert database.value(DIFFERENT) == 0
@@ -582,14 +582,14 @@ def test_a_worker_that_nobody_watches_any_more_says_so(made_18, database_18):
         )
 
     def let_go(event: object) -> None:
-        if isinstance(event, Notice) and "blocking by a worker is no longer watched: " in event.text:
+        if isinstance(event, Notice) and "blocking by a worker is no longer monitored: " in event.text:
             database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             speed_up(database_18)
 
     ran = migrate_up(made_18, once(cut), let_go)
     database_18.server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert ran.code == 0, ran.error
-    assert ran.notes.count("blocking by a worker is no longer watched: ") == 1
+    assert ran.notes.count("blocking by a worker is no longer monitored: ") == 1
     assert "not currently accepting connections" in ran.notes
     assert database_18.value(DIFFERENT) == 0
 
@@ -650,7 +650,7 @@ def test_a_writer_that_stays_open_is_waited_for(made, database):
     assert ran.code == 0, ran.error
     assert database.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
-    assert note and "others could not write for" in note
+    assert note and "writers were blocked for" in note
 
 
 def test_the_session_of_the_run_is_as_it_was(made, database):
@@ -747,7 +747,7 @@ def test_a_flood_of_notes_is_drained_piece_by_piece(made_18, database_18):
     assert ran.code == 0, ran.error
     assert database_18.value(DIFFERENT) == 0
     note = next(event.note for event in ran.events if isinstance(event, StepFinished))
-    assert note and "60,000 writes of others filled again" in note
+    assert note and "60,000 concurrent writes applied" in note
 
 
 def test_giving_up_does_not_queue_in_front_of_others(made_18, database_18):

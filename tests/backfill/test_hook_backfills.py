@@ -107,7 +107,7 @@ def test_a_dry_run_samples_it_and_leaves_nothing(orders, database_18):
     [
         ("conn.execute('INSERT INTO r_archive VALUES (1, 1, 1)')", "cannot execute INSERT in a read-only transaction"),
         (f"{FILL}\nconn.execute('DELETE FROM r_archive')", "cannot execute DELETE in a read-only transaction"),
-        (f"{FILL}\n{FILL}", "a hook fills once"),
+        (f"{FILL}\n{FILL}", "a hook can fill only once"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELECT 1', worker=2)", "unknown key of backfill"),
         ("context.backfill(into='r_archive', source='w_orders', sql='SELEC')", "syntax error"),
         ("context.backfill(into='nowhere', source='w_orders', sql='INSERT INTO nowhere SELECT 1')", "batch"),
@@ -126,7 +126,7 @@ def test_what_it_may_not_do_is_told_in_its_file(orders, database_18, run, body, 
 def test_one_that_fills_must_say_that_it_is_batched(orders):
     batched(orders, FILL, batched=False)
     told = migrate_up(orders).expect(4).diagnostic
-    assert "context.backfill needs a hook that is batched: set `batched = True`" in told.message
+    assert "context.backfill requires a batched hook: set `batched = True`" in told.message
 
 
 def test_the_plan_says_so(orders):
@@ -150,7 +150,7 @@ def test_one_that_is_resumed_must_ask_again(orders, database_18):
     migrate_up(orders).expect(5)
     ran = migrate_up(orders).expect(5)
     assert ran.codes[0] == "drift"
-    assert "did not ask for the backfill that an earlier run of it began" in ran.diagnostic.message
+    assert "did not request the backfill that an earlier run of it started" in ran.diagnostic.message
     assert history(database_18)[-1] == ("002", "running")
     assert path.exists()
 

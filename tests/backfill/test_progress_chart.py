@@ -98,11 +98,11 @@ def test_a_wait_counts_from_the_look_that_began_it() -> None:
 
 
 def test_numbers_change_and_limits_stay() -> None:
-    assert reason_category("the server writes 1,280.5 MB of WAL a second (limit 50.0)") == (
-        "the server writes … MB of WAL a second (limit 50.0)"
+    assert reason_category("the server writes 1,280.5 MB of WAL per second (limit 50.0)") == (
+        "the server writes … MB of WAL per second (limit 50.0)"
     )
-    assert reason_category("getting faster again, after this: " + LAG).endswith("lags … s (limit 10 s)")
-    assert reason_category("the throttle's query says to wait") == "the throttle's query says to wait"
+    assert reason_category("speeding up again after: " + LAG).endswith("lags … s (limit 10 s)")
+    assert reason_category("the throttle query requests a pause") == "the throttle query requests a pause"
 
 
 def test_the_median_counts_batches_and_not_looks() -> None:

@@ -41,7 +41,7 @@ def test_a_long_transaction_of_others_stops_it_until_it_ends(made, database_18):
     other = psycopg.connect(database_18.url)
     other.execute("SELECT 1")
     running = made.start("migrate", "up")
-    wait_until(_says(made, "a transaction is open"), "it stops")
+    wait_until(_says(made, "a transaction has been open"), "it stops")
     other.close()
     speed_up(database_18)
     _ends_well(running, database_18)
@@ -76,7 +76,7 @@ def test_a_query_of_the_user_s_stops_it_until_it_is_true(made, database_18):
     database_18.execute("CREATE TABLE may_go (yes bool); INSERT INTO may_go VALUES (false)")
     fill(made, _SMALL.format("query: SELECT yes FROM may_go"))
     running = made.start("migrate", "up")
-    wait_until(_says(made, "query says to wait"), "it waits")
+    wait_until(_says(made, "query requests a pause"), "it waits")
     database_18.execute("UPDATE may_go SET yes = true")
     speed_up(database_18)
     _ends_well(running, database_18)
@@ -87,7 +87,7 @@ def test_a_pause_ends_although_something_else_slows_it_down(made, database_18):
     database_18.execute("CREATE TABLE may_go (yes bool); INSERT INTO may_go VALUES (false)")
     fill(made, _SMALL.format("long_transaction: 1h, query: SELECT yes FROM may_go"))
     running = made.start("migrate", "up")
-    wait_until(_says(made, "query says to wait"), "it waits")
+    wait_until(_says(made, "query requests a pause"), "it waits")
     made.run("backfill", "pause")
     wait_until(_says(made, "paused"), "it pauses")
     database_18.execute("UPDATE may_go SET yes = true")
@@ -114,7 +114,7 @@ def test_a_query_that_takes_too_long_says_to_wait(made, database_18, monkeypatch
 
     ran = migrate_up(made, wake)
     assert ran.code == 0, ran.error
-    assert reasons[0] == "the throttle's query takes longer than 0.05 s"
+    assert reasons[0] == "the throttle query takes longer than 0.05 s"
     assert database_18.value(DIFFERENT) == 0
 
 
@@ -137,7 +137,7 @@ def test_a_high_rate_of_wal_holds_it_back(made, database_18):
 
     ran = migrate_up(made, note)
     assert ran.code == 5
-    assert any("of WAL a second (limit 0.0)" in reason for reason in reasons), reasons
+    assert any("of WAL per second (limit 0.0)" in reason for reason in reasons), reasons
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_verify_tells_of_files_that_are_gone_or_changed(applied):
     (applied.root / "migrations/002_tax.yaml").unlink()
     applied.migration("001_totals", FIRST.replace("customer IS NULL", "customer = ''"))
     told = applied.run("verify").out
-    assert "002 rename_amount: its file is gone" in told
+    assert "002 rename_amount: its file is missing" in told
     assert "001 add_totals: its file changed since it was applied" in told
 
 
@@ -134,7 +134,7 @@ def test_reconcile_a_migration(applied, database_18, snapshot: SnapshotAssertion
     )
     database_18.execute(SPOILED)
     assert _printed(applied.run("reconcile", "1", expect=1).out) == snapshot
-    assert "002 rename_amount has no step `reconcile:`" in applied.run("reconcile", "2", expect=2).err
+    assert "002 rename_amount has no `reconcile:` step" in applied.run("reconcile", "2", expect=2).err
 
 
 def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):
@@ -165,7 +165,7 @@ def test_reconcile_a_table(applied, database_18, snapshot: SnapshotAssertion):
         (["r_totals", "--sql", "SELEKT 1"], "syntax error"),
         (["r_totals", "--sql", "SELECT 1; SELECT 2"], "a reconcile is one query, here are 2 statements"),
         (["r_totals", "--sql", "DELETE FROM r_totals"], "a reconcile is a query: SELECT, VALUES, TABLE or WITH"),
-        (["r totals", "--sql", "SELECT 1 AS x"], "'r totals' is no name of a table"),
+        (["r totals", "--sql", "SELECT 1 AS x"], "'r totals' is not a table name"),
         (["r_nothing", "--sql", "SELECT 1 AS x"], "there is no table r_nothing"),
         (["r_totals", "--sql", "SELECT 1 AS totals"], "did you mean totals AS total?"),
         (["r_totals", "--sql", "SELECT missing AS total FROM w_orders"], 'column "missing" does not exist'),

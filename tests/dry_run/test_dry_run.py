@@ -114,7 +114,7 @@ def test_long_locks_and_rewrites_are_warned_of_with_the_way_out(filled: Project,
     found = {warning["code"]: warning for warning in rehearse(filled).json["warnings"]}
     assert found["long-lock"]["table"] == "w_orders"
     assert "ACCESS EXCLUSIVE" in found["long-lock"]["message"]
-    assert "migration of its own" in found["long-lock"]["hint"]
+    assert "separate migration" in found["long-lock"]["hint"]
     assert found["rewrite"]["rule"] == "type_rewrite"
     assert "second column" in found["rewrite"]["hint"]
     assert found["rewrite"]["file"] == "migrations/001_alter.yaml"
@@ -202,7 +202,7 @@ def test_where_nothing_is_scaled_there_is_no_scaled_range(filled: Project, datab
     finally:
         database.server.execute(f"DROP DATABASE {empty} WITH (FORCE)")
     (note,) = (note for note in report["notes"] if "scaled" in note)
-    assert note.startswith("nothing is scaled: for none of the tables")
+    assert note.startswith("nothing is scaled: no table that this run reads or writes")
     assert report["estimate_scaled"] is False
     assert (report["estimated_range_low_ms"], report["estimated_range_high_ms"]) == (None, None)
     assert report["estimated_range_percent"] is None
@@ -417,4 +417,4 @@ def test_a_prediction_that_cannot_be_kept_does_not_cost_the_report(filled: Proje
     filled.write(".confiture", "a file where the folder would be")
     report = rehearse(filled).json
     assert report["outcome"] == "done"
-    assert any("the prediction is not kept" in note for note in report["notes"])
+    assert any("the prediction was not saved" in note for note in report["notes"])

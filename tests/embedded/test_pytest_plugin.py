@@ -182,9 +182,9 @@ def test_failures_are_told_whole_and_short(inner):
             "E*InputError: migrations/003_positive.yaml:*has no `down`",
             "E*next: add `down:`*",
             "*test_it_is_applied*",
-            "E*InputError: 001 orders is applied already",
+            "E*InputError: 001 orders is already applied",
             "E*next: *confiture_database(before=...)",
-            "E*LookupError: the query gave 1 row of 2 columns, not one value: SELECT 1, 2",
+            "E*LookupError: the query returned 1 row of 2 columns, not one value: SELECT 1, 2",
         ]
     )
     text = done.stdout.str()
@@ -200,13 +200,13 @@ def test_the_ready_made_test_takes_every_migration(inner, server_18):
         [
             "*test_every_migration_goes_up_down_up?001_orders? PASSED*",
             "*test_every_migration_goes_up_down_up?004_one_way? SKIPPED*",
-            "E*AssertionError: 003 sloppy: down does not undo what up did",
-            "E*too much: index public.r_totals_id_total_idx",
-            "E*too much: table public.r_notes",
+            "E*AssertionError: 003 sloppy: down does not revert the changes of up",
+            "E*unexpected: index public.r_totals_id_total_idx",
+            "E*unexpected: table public.r_notes",
             "E*missing: index public.totals",
             "E*different: table column public.w_orders.amount",
             "E*type: numeric(12,2), not numeric",
-            "SKIPPED*004 has no `down`: it was applied only",
+            "SKIPPED*004 has no `down`: it was only applied",
         ]
     )
     # what goes with the table needs no words
@@ -230,7 +230,7 @@ def test_the_project_is_where_the_ini_file_says(inner):
 
 def test_no_project_is_told(inner):
     (inner.path / "confiture.yaml").unlink()
-    wanted = ["there is no confiture.yaml in *", "*confiture_config in pytest's ini-file*"]
+    wanted = ["there is no confiture.yaml in *", "*confiture_config in pytest's ini file*"]
     done = run(inner, "def test_one(confiture_database): pass")
     done.stdout.fnmatch_lines(["*ERROR at setup of test_one*", *wanted])
     done = run(inner, "def test_two(confiture_migration): pass")
@@ -247,9 +247,9 @@ def test_a_role_that_may_not_create_databases_is_told(inner, server_18, monkeypa
     server_18.execute(f"DROP ROLE {role}")
     done.stdout.fnmatch_lines(
         [
-            f"the role {role} may not create databases on *: each test gets one of its own",
-            f"*next: ALTER ROLE {role} CREATEDB, or name another server",
-            "*CONFITURE_TEST_URL or confiture_test_url in pytest's ini-file*",
+            f"the role {role} cannot create databases on *, and each test needs one",
+            f"*next: run ALTER ROLE {role} CREATEDB, or use another server",
+            "*CONFITURE_TEST_URL, or confiture_test_url in pytest's ini file*",
         ]
     )
     done.assert_outcomes(errors=1)
@@ -316,7 +316,7 @@ def test_a_failing_migration_is_run_once(tmp_path, server_18):
         assert first.value is second.value
         assert "positive" in format_error(first.value)
         assert databases(server_18) == set()
-        with pytest.raises(InputError, match="exclude each other"):
+        with pytest.raises(InputError, match="mutually exclusive"):
             scratch.create("001", before="002")
 
 
@@ -369,7 +369,7 @@ def test_round_trips_can_begin_earlier_and_leave_objects_out(tmp_path, server_18
             assert "while 003 sloppy was applied again, after its down" in failed.value.__notes__
         with scratch.database("002") as database, pytest.raises(AssertionError) as differing:
             up_down_up(database, ignore=lax[1:])
-        assert str(differing.value).splitlines()[1:] == ["  too much: table public.r_notes"]
+        assert str(differing.value).splitlines()[1:] == ["  unexpected: table public.r_notes"]
 
 
 def test_a_second_up_that_does_something_else_is_seen(tmp_path, server_18):
@@ -390,8 +390,8 @@ def test_a_second_up_that_does_something_else_is_seen(tmp_path, server_18):
     ):
         up_down_up(database)
     assert str(differing.value).splitlines() == [
-        "002 fickle: up after down makes another schema",
-        "  too much: table public.second",
+        "002 fickle: up after down creates a different schema",
+        "  unexpected: table public.second",
         "  missing: table public.first",
     ]
 

@@ -37,7 +37,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA sales GRANT SELECT ON TABLES TO public;
 """
 CHANGES = """
 ALTER TABLE t ADD z int
-    -> too much: table column public.t.z
+    -> unexpected: table column public.t.z
 ALTER TABLE t ALTER b SET DEFAULT 'y'
     -> default: 'y'::text, not 'x'::text
 ALTER TABLE t ALTER g SET NOT NULL
@@ -71,7 +71,7 @@ ALTER TABLE u CLUSTER ON u_pkey
 ALTER TABLE w SET UNLOGGED
     -> persistence: unlogged, not permanent
 ALTER TABLE w ADD CHECK (id > 0) NOT VALID
-    -> too much: table constraint w_id_check on public.w
+    -> unexpected: table constraint w_id_check on public.w
 ALTER TABLE u ALTER CONSTRAINT u_t_id_fkey DEFERRABLE
     -> different: table constraint u_t_id_fkey on public.u
 ALTER TABLE p DETACH PARTITION p1
@@ -85,13 +85,13 @@ CREATE OR REPLACE VIEW v AS SELECT id, a, b FROM t
 ALTER VIEW v SET (security_barrier)
     -> options: security_barrier=true, not none
 CREATE UNIQUE INDEX ON m (a)
-    -> too much: index public.m_a_idx
+    -> unexpected: index public.m_a_idx
 CREATE OR REPLACE FUNCTION f(x int) RETURNS int LANGUAGE sql AS 'SELECT 2'
     -> different: function public.f(integer)
 ALTER FUNCTION g COST 5
     -> different: function public.g()
 CREATE FUNCTION f(x text) RETURNS int LANGUAGE sql AS 'SELECT 1'
-    -> too much: function public.f(pg_catalog.text)
+    -> unexpected: function public.f(pg_catalog.text)
 CREATE OR REPLACE AGGREGATE total (int) (sfunc = int4pl, stype = int, initcond = '1')
     -> different: aggregate public.total(integer)
 ALTER TABLE t DISABLE TRIGGER before_t
@@ -115,21 +115,21 @@ ALTER PUBLICATION pub DROP TABLE u
 ALTER TYPE mood RENAME VALUE 'ok' TO 'well'
     -> labels: 'sad', 'well', not 'sad', 'ok'
 ALTER TYPE pair ADD ATTRIBUTE c int
-    -> too much: composite type column public.pair.c
+    -> unexpected: composite type column public.pair.c
 ALTER DOMAIN amount ADD CHECK (VALUE < 100)
-    -> too much: domain constraint amount_check on public.amount
+    -> unexpected: domain constraint amount_check on public.amount
 ALTER DOMAIN amount SET DEFAULT 4
     -> default: 4, not none
 DROP TYPE span
     -> missing: type public.span
 CREATE TYPE wide AS RANGE (subtype = float8)
-    -> too much: type public.wide
+    -> unexpected: type public.wide
 CREATE OPERATOR FAMILY family USING btree
-    -> too much: operator family public.family USING btree
+    -> unexpected: operator family public.family USING btree
 CREATE SCHEMA other
-    -> too much: schema other
+    -> unexpected: schema other
 CREATE EXTENSION pg_trgm
-    -> too much: extension pg_trgm
+    -> unexpected: extension pg_trgm
 DROP COLLATION plain
     -> missing: collation public.plain
 ALTER TEXT SEARCH CONFIGURATION search ALTER MAPPING FOR word WITH english_stem
@@ -137,13 +137,13 @@ ALTER TEXT SEARCH CONFIGURATION search ALTER MAPPING FOR word WITH english_stem
 ALTER SERVER remote OPTIONS (ADD host 'x')
     -> different: server remote
 CREATE USER MAPPING FOR public SERVER remote
-    -> too much: user mapping public on server remote
+    -> unexpected: user mapping public on server remote
 ALTER FOREIGN TABLE far OPTIONS (ADD x 'y')
     -> different: foreign table public.far
 DROP OPERATOR === (int, int)
     -> missing: operator public.===(integer,integer)
 CREATE CAST (mood AS int) WITH INOUT
-    -> too much: cast (public.mood AS integer)
+    -> unexpected: cast (public.mood AS integer)
 COMMENT ON TABLE w IS 'full'
     -> comment: full, not empty
 REVOKE SELECT (id) ON u FROM public
@@ -197,7 +197,7 @@ def test_texts_of_several_lines_are_told_by_line(database_18):
         before = read_schema_snapshot(connection)
         connection.execute("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT\n2'")
         lines = format_differences(before, read_schema_snapshot(connection))
-    assert lines[:2] == ("different: function public.f()", "  definition, wanted (-) and found (+):")
+    assert lines[:2] == ("different: function public.f()", "  definition, expected (-) and actual (+):")
     assert [line.strip() for line in lines if re.match(r" *[-+] ", line)] == ["- 1$function$", "+ 2$function$"]
 
 

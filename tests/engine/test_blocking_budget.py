@@ -256,7 +256,7 @@ def test_a_watch_that_lost_its_connection_gets_another(busy: Project, database: 
         ran = migrate_up(busy, cut, listener).expect(4)
     assert ran.codes == ["over-budget"]
     assert answers == [(1,)]
-    assert "no longer watched" not in ran.notes
+    assert "no longer monitored" not in ran.notes
 
 
 def test_a_watch_that_cannot_connect_again_is_told(busy: Project, database: Database) -> None:
@@ -268,12 +268,12 @@ def test_a_watch_that_cannot_connect_again_is_told(busy: Project, database: Data
             database.server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false")
             database.server.execute(END_WATCH + f"datname = '{database.name}'")
             wait_until(
-                lambda: all(thread.name != "blocking watch" for thread in threading.enumerate()), "the watch gives up"
+                lambda: all(thread.name != "blocking monitor" for thread in threading.enumerate()), "the watch gives up"
             )
 
     ran = migrate_up(busy, cut).expect(0)
     database.server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true")
-    assert ran.notes.count("blocking is no longer watched: ") == 1
+    assert ran.notes.count("blocking is no longer monitored: ") == 1
     assert "not currently accepting connections" in ran.notes
 
 

@@ -108,7 +108,7 @@ def test_a_valid_index_whose_intent_is_not_done_is_not_built_again(shop: Project
     oid = t.value("SELECT 'i'::regclass::oid")
     assert t.rows("SELECT state FROM confiture.journal") == [("intent",)]
     ran = migrate_up(shop).expect(0)
-    assert "an earlier run had already done: CREATE INDEX" in ran.notes
+    assert "an earlier run had completed it: CREATE INDEX" in ran.notes
     assert t.value("SELECT 'i'::regclass::oid") == oid
     assert history(t) == [("001", "applied")]
 
@@ -250,7 +250,7 @@ def test_an_interrupted_build_that_cannot_be_cleared_up_is_not_said_to_be_gone(s
         out, err = process.communicate()
     assert process.returncode == 5, out + err
     assert "nothing of it remains" not in out
-    assert "could not clear up" in out + err
+    assert "could not clean up" in out + err
     assert indexes(t) == [("i", False)] and history(t) == [("001", "running")]
     assert "dropped the invalid index" in migrate_up(shop).expect(0).notes
     assert indexes(t) == [("i", True)]
@@ -291,7 +291,7 @@ def test_an_interrupted_detach_is_finished_by_the_next_run(shop: Project, databa
     assert process.returncode == 5, out + err
     assert database.rows("SELECT inhdetachpending FROM pg_inherits") == [(True,)]
     ran = migrate_up(shop).expect(0)
-    assert "finished the detaching" in ran.notes
+    assert "completed the interrupted DETACH" in ran.notes
     assert database.rows("SELECT inhdetachpending FROM pg_inherits") == [] and history(database) == [("001", "applied")]
 
 

@@ -62,7 +62,7 @@ def test_a_file_that_is_gone_is_drift(shop: Project) -> None:
     migrate_up(shop).expect(0)
     (shop.root / "migrations/001_t1.yaml").unlink()
     assert "its file is gone" in migrate_up(shop).expect(7).diagnostic.message
-    assert "its file is gone" in migrate_down(shop).expect(7).diagnostic.message
+    assert "its file is missing" in migrate_down(shop).expect(7).diagnostic.message
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_baseline_over_one_that_stopped_midway_is_refused(shop: Project, datab
     table(shop, 1, FAILS.format(1))
     migrate_up(shop).expect(5)
     table(shop, 2)
-    assert "stopped midway" in shop.run("migrate", "baseline", "2", expect=2).err
+    assert "was interrupted" in shop.run("migrate", "baseline", "2", expect=2).err
     assert history(database) == [("001", "running")]
 
 
@@ -509,7 +509,7 @@ def test_an_interrupt_says_how_to_go_on(shop: Project) -> None:
     real, rehearsal = migrate_up(shop, interrupt).expect(4), dry_run(shop, interrupt).expect(4)
     assert real.codes == rehearsal.codes == ["interrupted"]
     assert "`confiture migrate status`" in str(real.diagnostic.hint)
-    assert "nothing of a dry run is committed" in str(rehearsal.diagnostic.hint)
+    assert "a dry run commits nothing" in str(rehearsal.diagnostic.hint)
 
 
 # --- rows that somebody edited

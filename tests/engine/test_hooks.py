@@ -230,7 +230,7 @@ def test_a_linting_error_stops_it_as_a_failed_check_does(customers, database_18,
     told = run(customers).expect(1).diagnostic
     assert (told.code, told.message) == (
         "linting-failed",
-        "the hook 'work' refuses the migration: w_customers has no owner",
+        "the hook 'work' rejected the migration: w_customers has no owner",
     )
     line = path.read_text().split("\n").index(told.excerpt) + 1
     assert (told.span.path, told.span.line) == ("migrations/002_hooked.py", line)
@@ -259,7 +259,7 @@ LINTING = {
 def test_linting_errors(customers, extra, body, code, message):
     hooked(customers, body, phase="BEFORE_VALIDATION", extra=f"from confiture import LintingError\n{extra}")
     ran = migrate_up(customers).expect(code)
-    assert message is None or ran.diagnostic.message == f"the hook 'work' refuses the migration: {message}"
+    assert message is None or ran.diagnostic.message == f"the hook 'work' rejected the migration: {message}"
 
 
 def test_a_linting_error_after_a_commit_stops_midway(customers):
@@ -284,7 +284,7 @@ def test_a_linting_error_of_on_error_is_a_note(customers, database_18):
         "register_hook('bad', Bad)\n",
     )
     ran = migrate_up(customers).expect(4)
-    assert "refuses the migration: this, too" in ran.notes
+    assert "rejected the migration: this, too" in ran.notes
 
 
 def test_the_command_tells_of_a_linting_error(customers):
@@ -296,7 +296,7 @@ def test_the_command_tells_of_a_linting_error(customers):
     )
     for command in (("migrate", "up"), ("migrate", "--dry-run")):
         error = customers.run(*command, expect=1).err
-        assert "error[linting-failed]: the hook 'work' refuses the migration: no tenant" in error
+        assert "error[linting-failed]: the hook 'work' rejected the migration: no tenant" in error
         assert "migrations/002_hooked.py:" in error
 
 
@@ -442,7 +442,7 @@ def test_the_connection_ends_with_the_hook(customers):
         extra="kept = []\n\nclass Later(Hook):\n    phase = HookPhase.CLEANUP\n    def execute(self, conn, context):\n"
         "        kept[0].execute('SELECT 1')\n\nregister_hook('later', Later)\n",
     )
-    assert "the hook is over" in migrate_up(customers).expect(4).diagnostic.message
+    assert "the hook has ended" in migrate_up(customers).expect(4).diagnostic.message
 
 
 def test_a_statement_that_fails_is_told_with_its_line(customers):
@@ -457,8 +457,8 @@ def test_a_statement_that_fails_is_told_with_its_line(customers):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("5", "execute returns a HookResult or nothing, not 5"),
-        ("HookResult(phase='CLEANUP', hook_name='x')", "the result is of cleanup, the hook ran in after_ddl"),
+        ("5", "execute must return a HookResult or None, not 5"),
+        ("HookResult(phase='CLEANUP', hook_name='x')", "the result has the phase cleanup, but the hook ran in"),
         ("HookResult(phase='LATER', hook_name='x')", "'LATER' is not a phase of a migration"),
         ("HookResult(phase='AFTER_DDL', hook_name='')", "hook_name must be a non-empty string"),
         ("HookResult(phase='AFTER_DDL', hook_name='x', rows_affected='7')", "rows_affected must be an integer"),
@@ -719,13 +719,13 @@ def test_a_query_that_is_still_under_way_is_refused(customers, database_18):
         "kept.append(conn.cursor().stream('SELECT generate_series(1, 100000)'))\nnext(kept[0])",
         extra="kept = []\n",
     )
-    assert "still under way" in migrate_up(customers).expect(4).diagnostic.message
+    assert "still running" in migrate_up(customers).expect(4).diagnostic.message
     assert history(database_18) == [("001", "applied")]
 
 
 def test_a_pipeline_is_refused(customers):
     hooked(customers, "with conn.pipeline():\n    conn.execute('SELECT 1')")
-    assert "`pipeline` is not for hooks" in migrate_up(customers).expect(4).diagnostic.message
+    assert "hooks cannot use `pipeline`" in migrate_up(customers).expect(4).diagnostic.message
 
 
 def test_only_rows_that_are_written_count(customers):

@@ -128,7 +128,7 @@ def test_a_migration_that_is_an_object(orders, database_18):
         assert [step.step.name for step in result.steps][-1] == "count"
         assert result.steps[-1].stats == {"rows": 40}
         assert database_18.value("SELECT to_regclass('w_notes')") is None
-        with pytest.raises(InputError, match="900 add_notes is in no file of the project"):
+        with pytest.raises(InputError, match="900 add_notes is not in a file of the project"):
             Migrator(conn).up(AddNotes(conn))
         (orders.root / "confiture.yaml").unlink()
         assert Migrator(conn).up(AddNotes(conn)).rows_affected == 40
@@ -167,7 +167,7 @@ def test_what_is_no_migration_is_refused(orders, database_18):
     exec("class Nowhere(Migration):\n    version = '902'\n", {"Migration": Migration}, made)
     with psycopg.connect(database_18.url) as conn:
         for wrong in (None, AddNotes):
-            with pytest.raises(TypeError, match="give an object of a subclass of Migration"):
+            with pytest.raises(TypeError, match="expected an instance of a subclass of Migration"):
                 Migrator(conn).dry_run(wrong)
         with pytest.raises(InputError, match="stands in no file"):
             Migrator(conn).dry_run(made["Nowhere"](conn))
@@ -185,7 +185,7 @@ def test_a_connection_inside_a_transaction_is_refused(orders, database_18):
 def test_a_migration_made_with_another_connection_is_refused(orders, database_18):
     migrate_up(orders).expect(0)
     with psycopg.connect(database_18.url) as conn, psycopg.connect(database_18.url) as other:
-        with pytest.raises(InputError, match="another connection"):
+        with pytest.raises(InputError, match="different connection"):
             Migrator(conn).dry_run(AddNotes(other))
         assert Migrator(conn).dry_run(AddNotes()).rows_affected == 40
 

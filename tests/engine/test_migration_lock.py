@@ -90,7 +90,7 @@ def test_a_dry_run_that_waited_until_nothing_was_left_is_done(shop: Project, dat
 def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
     shop: Project, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("confiture.core.db.migration_lock._LOOK_S", 0.0)
+    monkeypatch.setattr("confiture.core.db.migration_lock._CHECK_S", 0.0)
     shop.migration("001_a", "ddl: [sql: CREATE TABLE a (), sql: VACUUM a, sql: CREATE TABLE b ()]")
 
     def lose(event: object) -> None:
@@ -98,7 +98,7 @@ def test_a_run_that_lost_its_lock_does_not_begin_another_segment(
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
 
     ran = migrate_up(shop, lose).expect(5)
-    assert "the lock is lost" in ran.diagnostic.message
+    assert "the lock was lost" in ran.diagnostic.message
     assert database.value("SELECT to_regclass('b')") is None
     migrate_up(shop).expect(0)
 

@@ -141,8 +141,8 @@ def test_adopting_as_json(tmp_path: Path, database_18: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("unknown shop", 2, "name one that it holds: billing, default"),
-        ("default billing", 2, "holds a history of the project 'billing' already"),
+        ("unknown shop", 2, "name one of its projects: billing, default"),
+        ("default billing", 2, "already has a history of the project 'billing'"),
         ("default default", 2, "are the same name"),
         ("default .hidden", 2, "'.hidden' cannot name a project"),
         ("default ", 2, "'' cannot name a project"),

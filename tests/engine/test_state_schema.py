@@ -294,11 +294,11 @@ def test_what_others_left_in_the_schema_does_not_stop_migrations(applied: Projec
     database.execute("CREATE TABLE confiture.jams (id int); CREATE SEQUENCE confiture.spoons")
     for command in ("up --dry-run", "up"):
         err = " ".join(applied.run("migrate", *command.split()).err.split())
-        assert "also holds sequence confiture.spoons, table confiture.jams: move it with ALTER ... SET SCHEMA" in err
+        assert "also contains sequence confiture.spoons, table confiture.jams: move it with ALTER ... SET SCHEMA" in err
     applied.migration("003_c", "ddl: [{sql: DROP SEQUENCE confiture.spoons; DROP TABLE confiture.jams}]\n")
     applied.run("migrate", "up")
     applied.migration("004_d", "ddl: [{sql: CREATE TABLE public.d (id int)}]\n")
-    assert "also holds" not in applied.run("migrate", "up").err
+    assert "also contains" not in applied.run("migrate", "up").err
 
 
 def test_the_first_migration_cannot_take_the_schema(shop: Project, database: Database) -> None:

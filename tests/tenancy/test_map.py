@@ -49,8 +49,8 @@ def test_map_of_files_and_of_the_database(project: Project, database: Database) 
         ("w_line_notes", ["line_id"], "w_lines"),
         ("w_lines", ["order_id"], "w_orders"),
     ]
-    assert tables["log"]["why"] == "has tenant_id, but no pattern of tenancy.tables names it"
-    assert tables["r_static_kinds"]["why"] == "`r_static_*` of tenancy.except leaves it out"
+    assert tables["log"]["why"] == "has tenant_id, but no pattern of tenancy.tables matches it"
+    assert tables["r_static_kinds"]["why"] == "`r_static_*` of tenancy.except excludes it"
     assert tables["w_lines"]["why"] == (
         "has no tenant_id; order_id → w_orders(id), whose rows name it: w_orders.tenant_id"
     )

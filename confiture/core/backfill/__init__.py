@@ -1,1 +1,1 @@
-"""Batched backfills: keyset batches, each committed together with how far it came."""
+"""Batched backfills: keyset batches, each committed together with its position."""

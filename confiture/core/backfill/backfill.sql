@@ -1,8 +1,8 @@
 -- name: key_source
--- The table, its columns (name, type, base type, whether NULL is ruled out, whether PostgreSQL came with the base type), and its primary key and btree indexes: what
--- a batch key can be made of. A column of an index is its name, null where its order is not that of ORDER BY, and its
--- direction. How many rows it has is reckoned as the planner does it: those of a page, as last counted, by the pages of
--- now; null where they were never counted.
+-- The table, its columns (name, type, base type, is NOT NULL, has a built-in base type), its primary key and its btree
+-- indexes: the candidates for a batch key. An index column is its name, null if it does not have the default order of
+-- ORDER BY, and its direction. The row count is the planner's estimate: the density as of the last ANALYZE, times the
+-- current pages; null if the table was never analyzed.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        (
            SELECT CASE WHEN bool_and(l.reltuples >= 0 AND (l.relpages > 0 OR l.pages = 0))
@@ -23,7 +23,7 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
                format_type(a.atttypid, a.atttypmod),
                format_type(b.oid, -1),
                (a.attnotnull AND NOT EXISTS (
-                   -- since 18 a column may be NOT NULL for new rows only
+                   -- since 18, NOT NULL may apply to new rows only
                    SELECT FROM pg_constraint k
                    WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated
                ))::text,
@@ -117,7 +117,7 @@ WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s AND NOT r.is_done
 ORDER BY r.number;
 
 -- name: lock_range
--- Also keeps out whatever a killed run left behind: its server process holds this row until its statement ends.
+-- This also waits for the server process of a killed run, which locks this row until its statement ends.
 SELECT r.prefix, r.after, r.edge, r.is_done
 FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s AND r.number = %(number)s
@@ -137,7 +137,7 @@ FROM confiture.backfill_ranges r
 WHERE r.attempt = %(attempt)s AND r.segment = %(segment)s;
 
 -- name: beat
--- What a running fill tells, and what it is told.
+-- Store the status of a running backfill, and return the control requested for it.
 UPDATE confiture.backfills
 SET beat_at = clock_timestamp(), waiting_for = %(waiting_for)s, batch_rows = %(batch_rows)s, runner = %(runner)s
 WHERE attempt = %(attempt)s AND segment = %(segment)s
@@ -149,7 +149,7 @@ SET state = 'done', waiting_for = NULL, finished_at = clock_timestamp()
 WHERE attempt = %(attempt)s AND segment = %(segment)s;
 
 -- name: read_tables
--- What names mean: each table, and for views the tables behind them.
+-- Resolve names: each table, and for views the tables behind them.
 WITH RECURSIVE named AS (
     SELECT to_regclass(u.name)::oid AS oid, u.name
     FROM unnest(%(names)s::text[]) AS u (name)
@@ -178,8 +178,8 @@ WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'inf
 ORDER BY 2, 3;
 
 -- name: captured_columns
--- Of columns that are said to hold the batch key: which are there, and can be noted without a cast that may fail, or is a
--- function of the type's owner.
+-- Columns declared to hold the batch key: which exist, and which can be captured without a cast that may fail or that
+-- calls a function of the type's owner.
 SELECT u.name, a.attname IS NOT NULL AS is_there, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(b.oid = to_regtype(u.type)::oid OR EXISTS (
            SELECT FROM pg_cast c
@@ -205,7 +205,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.level > 0 AND c.relkind IN ('r', 'p');
 
 -- name: holders_of_rows
--- A table, its partitions, and what inherits from it.
+-- A table, its partitions and its inheritance children.
 WITH RECURSIVE tree AS (
     SELECT to_regclass(%(table)s)::oid AS oid
     UNION
@@ -227,7 +227,7 @@ WHERE p.level > 0 AND p.isleaf;
 SELECT coalesce(obj_description(to_regclass(%(notes)s), 'pg_class'), '') AS comment;
 
 -- name: cascades
--- Foreign keys by which deleting rows of a table changes others; not again those of the others' partitions.
+-- Foreign keys that cascade a deletion from a table to other tables; without the copies on their partitions.
 SELECT k.conname::text AS name, k.conrelid::regclass::text AS table
 FROM pg_constraint k
 WHERE k.confrelid = to_regclass(%(table)s) AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
@@ -250,11 +250,11 @@ FROM confiture.backfills b
 WHERE b.project = %(project)s AND b.target = %(target)s AND b.version = %(version)s AND b.state <> 'done';
 
 -- name: flush_statistics
--- What this session wrote is counted at the end of this statement, not up to a second later.
+-- Count this session's writes at the end of this statement, not up to a second later.
 SELECT pg_stat_force_next_flush();
 
 -- name: written_so_far
--- Rows written to tables since the server's statistics began, partitions included, as far as they are told yet.
+-- Rows written to tables since the statistics were reset, partitions included, as far as they are reported yet.
 SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint AS rows
 FROM unnest(%(tables)s::bigint[]) AS u (oid)
 CROSS JOIN LATERAL (
@@ -265,7 +265,7 @@ CROSS JOIN LATERAL (
 JOIN pg_stat_all_tables s ON s.relid = p.relid;
 
 -- name: open_writers
--- Who has written tables, partitions included, or is about to, and has not committed. A prepared transaction has no process.
+-- Sessions with uncommitted writes to tables, partitions included. A prepared transaction has no process.
 SELECT DISTINCT p.relid::text AS table,
        CASE WHEN l.pid IS NULL THEN 'a prepared transaction'
             ELSE format('%%s (process %%s)', coalesce(nullif(a.application_name, ''), 'a session'), l.pid) END AS who
@@ -282,11 +282,11 @@ LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 ORDER BY 1, 2;
 
 -- name: pressure
--- What the server tells of its replicas, its WAL and its oldest transaction. An ordinary role sees neither the replicas
--- nor how old the transactions of other roles are, prepared ones excepted.
+-- Replica lag, WAL position and the age of the oldest transaction. An ordinary role sees neither the replicas nor the
+-- age of other roles' transactions, except prepared ones.
 SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NULL) AS unseen_replicas,
        (
-           -- what a replica that has caught up took for it is no lag
+           -- a replica that has caught up has no lag
            SELECT extract(epoch FROM max(r.replay_lag)) * 1000
            FROM pg_stat_replication r
            WHERE r.replay_lsn < pg_current_wal_flush_lsn()
@@ -310,7 +310,7 @@ SELECT (SELECT count(*)::integer FROM pg_stat_replication r WHERE r.state IS NUL
        )::double precision AS oldest_ms;
 
 -- name: backfills
--- Format 2 has no columns project and into_table; target is there what is into_table now.
+-- Format 2 has no columns project and into_table; its column target is now into_table.
 SELECT b.attempt::text AS attempt, b.segment, b.number, b.version, b.step, b.source,
        coalesce(to_jsonb(b) ->> 'into_table', b.target) AS target, b.state, b.control,
        b.waiting_for, b.batch_rows, b.runner, b.estimated_rows, to_json(b.started_at) AS started_at,
@@ -345,7 +345,7 @@ SET control = %(control)s
 WHERE attempt = %(attempt)s AND segment = %(segment)s AND state <> 'done';
 
 -- name: capture_triggers
--- Anyone may give a trigger of their own table such a name.
+-- Any table owner can give a trigger such a name.
 SELECT t.tgname::text AS name, n.nspname::text AS schema, c.relname::text AS table
 FROM pg_trigger t
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(functions)s
@@ -363,7 +363,7 @@ SELECT EXISTS (
 ) AS installed;
 
 -- name: captured_types
--- A table and its partitions, and the types of some of its columns.
+-- A table with its partitions, and the types of the given columns.
 SELECT c.oid::bigint AS oid,
        ARRAY(
            SELECT a.atttypid::bigint
@@ -383,7 +383,7 @@ FROM pg_proc p
 WHERE p.pronamespace = to_regnamespace('confiture') AND p.proname LIKE %(pattern)s;
 
 -- name: cuts
--- Keys of sampled rows that cut a table into about equal parts; none if the sample is too small.
+-- Keys of sampled rows that split a table into about equal parts; none if the sample is too small.
 SELECT n.key
 FROM (
     SELECT s.key, s.nth, max(s.nth) OVER () AS found

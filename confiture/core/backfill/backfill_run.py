@@ -1,4 +1,4 @@
-"""Fills a table in batches: fixes what is to be done, sends workers, listens to them, and says when all is done."""
+"""Fill a table in batches: fix the key range, start the workers, monitor them, and finish."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class BackfillRun:
         self._gate = WorkerGate()
         self._outbox: SimpleQueue[WorkerMessage] = SimpleQueue()
         self.note: str | None = None
-        """What people should know of how it ended."""
+        """A remark for the user on how the backfill ended."""
 
     def run(self) -> int:
-        """Fills until nothing is left; gives how many rows were written in all.
+        """Fill until nothing is left. Return how many rows were written in total.
 
-        Raises StepFailed, ConfitureError or KeyboardInterrupt; what is committed by then stays, and the next run goes
-        on behind it.
+        Raise StepFailed, ConfitureError or KeyboardInterrupt. Committed batches stay, and the next run continues
+        after them.
         """
         writes = self._prepare()
         if self._context.state != "done":
@@ -62,9 +62,9 @@ class BackfillRun:
             raise to_step_failure(error, self._context.step, self._context.key) from error
 
     def _prepare(self) -> ConcurrentWritePolicy:
-        """Sees to it that nothing others write goes unseen, then fixes what is to be filled.
+        """Make sure that no concurrent write is missed, then fix the key range.
 
-        What is refused here leaves nothing behind.
+        A backfill that is rejected here leaves nothing behind.
         """
         context = self._context
         is_new = context.state == "preparing"
@@ -96,7 +96,7 @@ class BackfillRun:
         return writes
 
     def _split_key_range(self) -> None:
-        """Fixes the end of the key's range, and cuts it into parts."""
+        """Fix the end of the key range, and split it into parts."""
         context = self._context
         connection, key = context.connection, context.key
         with connection.transaction():
@@ -115,7 +115,7 @@ class BackfillRun:
         config = self._context.worker_config(writes.clear_factory)
         count = min(self._context.backfill.workers, len(unfinished_ranges))
         workers = [Worker(number, config, ranges, self._gate, self._outbox) for number in range(1, count + 1)]
-        # it counts what is committed now: what workers do from here on, they tell
+        # The monitor counts what is committed now; from here on the workers report their batches.
         monitor = BackfillMonitor(self._context, self._gate, self._outbox, workers, writes)
         try:
             for worker in workers:
@@ -128,8 +128,9 @@ class BackfillRun:
             raise self._to_raisable(errors[0])
 
     def _stop_workers(self, workers: Sequence[Worker]) -> None:
-        """Ends all batches. A cancel that arrives between two statements is lost, so it is sent again and again; who
-        waits for a server that does not answer is left behind, and holds nothing there.
+        """Stop all batches. A cancel that arrives between two statements is lost, so it is sent repeatedly.
+
+        A worker that waits for an unresponsive server is abandoned: it holds no locks there.
         """
         self._gate.shut_down()
         deadline = time.monotonic() + _PATIENCE_S
@@ -139,7 +140,7 @@ class BackfillRun:
                 worker.thread.join(timeout=_CANCEL_AGAIN_S)
 
     def _handle_cancel(self, writes: ConcurrentWritePolicy) -> StepFailed:
-        """Takes away what the backfill had made for itself; the rows that it filled stay."""
+        """Remove what the backfill had created for itself; the rows that it filled stay."""
         writes.remove_triggers()
         self._context.store.delete()
         into = self._context.backfill.into
@@ -147,7 +148,7 @@ class BackfillRun:
             self._context.step,
             CANCELLED,
             "the backfill was cancelled by `confiture backfill cancel`",
-            f"the rows that it filled stay in {into}: empty it, then `confiture migrate up` starts over",
+            f"the rows that it filled stay in {into}: empty it, then run `confiture migrate up` to start over",
         )
 
     def _to_raisable(self, error: BaseException) -> BaseException:

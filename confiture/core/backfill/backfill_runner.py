@@ -1,4 +1,4 @@
-"""What the runner knows of backfills: a step goes in, its record comes out. Opens a backfill, begun or resumed."""
+"""The entry point of backfills for a run: open a new or interrupted backfill, run it, and return its record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from confiture.plan.checksums import digest
 
 
 class BackfillRunner:
-    """Runs the batched backfills of a run, on one database: those of steps, and those that hooks ask for."""
+    """The runner of a run's batched backfills on one database: those of steps, and those requested by hooks."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class BackfillRunner:
         self._emit = emit
 
     def run(self, connection: Connection, version: str, segment: Segment, attempt: str) -> StepRecord:
-        """Fills until nothing is left, beginning where the attempt stopped. `connection` is in autocommit.
+        """Fill until nothing is left, starting where the attempt stopped. `connection` is in autocommit.
 
-        Raises StepFailed, psycopg.Error or KeyboardInterrupt; what is committed by then stays.
+        Raise StepFailed, psycopg.Error or KeyboardInterrupt; committed batches stay.
         """
         (step,) = segment.steps
         identity = build_step_id(version, segment, step)
@@ -52,16 +52,16 @@ class BackfillRunner:
         started = time.perf_counter()
         try:
             backfill_id = self._build_id(attempt, segment.number)
-            did = self._run_step(connection, identity, step, backfill_id, segment.settings)
+            outcome = self._run_step(connection, identity, step, backfill_id, segment.settings)
         except BaseException:
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=_elapsed_ms(started)))
             raise
         spent_ms = _elapsed_ms(started)
-        self._emit(did.to_event(identity, spent_ms))
-        return StepRecord(phase=step.phase.value, name=step.label, rows=did.rows, duration_ms=spent_ms)
+        self._emit(outcome.to_event(identity, spent_ms))
+        return StepRecord(phase=step.phase.value, name=step.label, rows=outcome.rows, duration_ms=spent_ms)
 
     def is_started(self, connection: Connection, segment: Segment, attempt: str) -> bool:
-        """Whether the attempt has begun with it."""
+        """Whether the attempt has started the backfill."""
         return BackfillStore(connection, self._build_id(attempt, segment.number)).load() is not None
 
     def _run_step(
@@ -75,20 +75,23 @@ class BackfillRunner:
         if step.hook is None:
             return self._run_backfill(connection, identity, step, backfill_id, settings)
         notes: list[str] = []
-        asked: list[PlannedStep] = []
+        requests: list[PlannedStep] = []
 
         def fill_for_hook(planned: PlannedStep) -> int:
-            asked.append(planned)
-            did = self._run_backfill(connection, identity, planned, backfill_id, settings)
-            notes.extend([did.note] if did.note else [])
-            return did.rows or 0
+            requests.append(planned)
+            outcome = self._run_backfill(connection, identity, planned, backfill_id, settings)
+            notes.extend([outcome.note] if outcome.note else [])
+            return outcome.rows or 0
 
         result = self._hook_runner.run_batched(connection, identity, step, fill_for_hook)
-        if not asked and BackfillStore(connection, backfill_id).load() is not None:
-            message = f"the hook {step.label!r} did not ask for the backfill that an earlier run of it began"
-            hint = "let it ask whenever it runs; or undo what it filled, `confiture backfill cancel`, and start over"
-            told = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
-            raise StepFailed(told, None)
+        if not requests and BackfillStore(connection, backfill_id).load() is not None:
+            message = f"the hook {step.label!r} did not request the backfill that an earlier run of it started"
+            hint = (
+                "request the backfill on every run; or delete the rows that it filled,"
+                " run `confiture backfill cancel`, and start over"
+            )
+            diagnostic = step.rendered.source.file.diagnostic(step.span, "drift", message, hint=hint)
+            raise StepFailed(diagnostic, None)
         return StepOutcome(rows=result.rows_affected, note="; ".join(notes) or None, stats=result.stats)
 
     def _run_backfill(
@@ -110,7 +113,7 @@ class BackfillRunner:
         backfill_id: BackfillId,
         settings: tuple[str, ...],
     ) -> BackfillContext:
-        """Opens the backfill of a step: the stored one, or a new one. Raises StepFailed."""
+        """Open the backfill of a step: the stored one, or a new one. Raise StepFailed."""
         backfill = step.backfill
         if backfill is None:
             raise ValueError(step.name)
@@ -123,8 +126,8 @@ class BackfillRunner:
             raise backfill_error(
                 step,
                 "drift",
-                "the backfill stopped midway, and its statement or key was changed since",
-                "put it and its variables back as they were; or undo what it filled, `confiture backfill"
+                "the backfill was interrupted, and its statement or key was changed since",
+                "restore the statement and its variables; or delete the rows that it filled, run `confiture backfill"
                 " cancel`, and start over",
             )
         into = resolve_table(connection, step, backfill.into)
@@ -160,8 +163,8 @@ class BackfillRunner:
         )
 
     def abandon(self, connection: Connection, version: str) -> None:
-        """Takes away the triggers and the progress of what a migration left midway: it is to be undone."""
-        # other sessions queue behind one that waits to drop a trigger
+        """Remove the triggers and the progress of a migration's unfinished backfills, before it is reverted."""
+        # Other sessions queue behind a session that waits to drop a trigger.
         set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
         for row in connection.execute(
             query("unfinished_of_version"), self._settings.history.parameters | {"version": version}
@@ -174,7 +177,7 @@ class BackfillRunner:
 
 
 def _fingerprint(step: PlannedStep, backfill: PlannedBackfill, source: BackfillSource) -> str:
-    """Of what must not change while a backfill is midway."""
+    """Return a hash of what must not change while a backfill is incomplete."""
     captures = sorted((str(capture.table), capture.columns) for capture in backfill.captures)
     return digest(
         step.statements[0].text, [column.name for column in source.key.columns], backfill.on_writes.value, captures

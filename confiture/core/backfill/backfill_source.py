@@ -1,4 +1,4 @@
-"""Finds the batch key of a driving table, and refuses tables that cannot be read in batches."""
+"""Find the batch key of a driving table, and reject tables that cannot be read in batches."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _ORDERS = ({0}, {3})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillSource:
-    """A driving table with its batch key. `estimated_rows` is what the planner believes; None if never analysed."""
+    """A driving table with its batch key. `estimated_rows` is the planner's estimate; None if never analyzed."""
 
     key: BatchKey
     estimated_rows: int | None
 
 
 def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBackfill) -> BackfillSource:
-    """The driving table of a backfill. Raises StepFailed where it cannot be read in batches, with what to do."""
+    """Return the driving table of a backfill. Raise StepFailed, with a hint, if it cannot be read in batches."""
     table = quote_table(backfill.source)
     row = connection.execute(query("key_source"), {"table": table}).fetchone()
     if row is None:
         raise backfill_error(
-            step, "undefined-table", f"there is no table {backfill.source}", "make it in a phase before this"
+            step, "undefined-table", f"there is no table {backfill.source}", "create it in an earlier phase"
         )
     names = backfill.key or tuple(row["primary_key"])
     if not names:
@@ -45,7 +45,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
     key = BatchKey(table=QualifiedName(row["schema"], row["name"]), alias=backfill.alias, columns=tuple(columns))
     if not any(_is_index_prefix(index, names) for index in row["indexes"]):
         listed = ", ".join(map(quote_identifier, names))
-        message = f"no index of {backfill.source} begins with its batch key ({listed}): each batch would read it whole"
+        message = f"no index of {backfill.source} starts with its batch key ({listed}): each batch would scan it fully"
         hint = f"CREATE INDEX CONCURRENTLY ON {table} ({listed})"
         raise backfill_error(step, "no-batch-index", message, hint)
     problem = batching_problem(parse_rendered(step.rendered)[0], backfill.alias, names)
@@ -55,7 +55,7 @@ def find_source(connection: Connection, step: PlannedStep, backfill: PlannedBack
 
 
 def backfill_error(step: PlannedStep, code: str, message: str, hint: str, detail: tuple[str, ...] = ()) -> StepFailed:
-    """What is raised where a backfill cannot begin, placed at its statement."""
+    """Return the error for a backfill that cannot start or continue, located at its statement."""
     offset = step.statements[0].offset
     return StepFailed(step.rendered.diagnostic(offset, code, message, detail=detail, hint=hint), None)
 
@@ -63,14 +63,14 @@ def backfill_error(step: PlannedStep, code: str, message: str, hint: str, detail
 def _build_key_columns(
     step: PlannedStep, row: dict[str, Any], names: Sequence[str], operators: Operators
 ) -> list[KeyColumn]:
-    known = {name: facts for name, *facts in row["columns"]}
-    found = []
+    facts_by_name = {name: facts for name, *facts in row["columns"]}
+    columns = []
     for name in names:
-        if name not in known:
-            raise backfill_error(step, "no-batch-key", f"{row['name']} has no column {name}", "look at `key:`")
-        type_, base, not_null, is_builtin, has_parts = known[name]
+        if name not in facts_by_name:
+            raise backfill_error(step, "no-batch-key", f"{row['name']} has no column {name}", "check `key:`")
+        type_, base, not_null, is_builtin, has_parts = facts_by_name[name]
         if not_null != "true":
-            message = f"{row['name']}.{name} may be NULL: rows without it would be in no batch"
+            message = f"{row['name']}.{name} is nullable: no batch would contain its NULL rows"
             table = quote_table(QualifiedName(row["schema"], row["name"]))
             hint = (
                 f"batch by other columns, or first ALTER TABLE {table} ALTER COLUMN"
@@ -78,10 +78,10 @@ def _build_key_columns(
             )
             raise backfill_error(step, "no-batch-key", message, hint)
         if has_parts == "true":
-            # a literal of such a type in one of our statements runs the checks of the domains inside
-            message = f"{row['name']}.{name} is of the type {type_}, which is made of other types"
+            # A literal of such a type runs the checks of the domains inside it.
+            message = f"{row['name']}.{name} has the type {type_}, which is made of other types"
             raise backfill_error(step, "no-batch-key", message, "batch by columns of plain types")
-        found.append(
+        columns.append(
             KeyColumn(
                 name=name,
                 type=type_,
@@ -90,10 +90,10 @@ def _build_key_columns(
                 is_builtin=is_builtin == "true",
             )
         )
-    return found
+    return columns
 
 
 def _is_index_prefix(index: Sequence[tuple[str | None, int]], names: Sequence[str]) -> bool:
-    """Whether an index reads in the order of the key, forwards or backwards."""
+    """Whether an index returns rows in the order of the key, forwards or backwards."""
     leading = index[: len(names)]
     return [name for name, _ in leading] == list(names) and {option for _, option in leading} in _ORDERS

@@ -1,4 +1,4 @@
-"""Our own tables of backfills: what is to be filled, and how far each range is."""
+"""The internal tables of backfills: the key range, and the position in each of its parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.models.history import HistoryKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillId:
-    """Names a backfill: its history, the attempt of its migration, and its segment there."""
+    """The identifier of a backfill: its history, the attempt of its migration, and its segment."""
 
     history: HistoryKey
     attempt: str
@@ -22,13 +22,13 @@ class BackfillId:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The same, for our queries."""
+        """The identifier as query parameters."""
         return {**self.history.parameters, "attempt": self.attempt, "segment": self.segment}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBackfill:
-    """What is kept of a backfill that began: the number that names its triggers, and a hash of what it does.
+    """The stored row of a backfill: the number in the names of its triggers, and a hash of its definition.
 
     `state` is `preparing`, `filling`, `draining` or `done`.
     """
@@ -40,7 +40,7 @@ class StoredBackfill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRange:
-    """A part of the key's range that one worker fills at a time, up to and including `end`."""
+    """A part of the key range that one worker fills at a time, up to and including `end`."""
 
     number: int
     end: KeyValues
@@ -48,7 +48,7 @@ class StoredRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillTotals:
-    """What is committed so far. `busy_ms` is the time of all batches, of all workers together."""
+    """The committed work. `busy_ms` is the time of all batches, summed over all workers."""
 
     batches: int
     source_rows: int
@@ -57,49 +57,49 @@ class BackfillTotals:
 
 
 class BackfillStore:
-    """Reads and writes the rows of one backfill over one connection, in whatever transaction is open there."""
+    """The stored rows of one backfill, accessed over one connection, in its open transaction if any."""
 
     def __init__(self, connection: Connection, backfill_id: BackfillId) -> None:
         self._connection = connection
         self.backfill_id = backfill_id
 
     def load(self) -> StoredBackfill | None:
-        """What is kept of its beginning; None where it has not begun."""
+        """Return the stored backfill; None if it has not started."""
         row = self._connection.execute(query("backfill"), self.backfill_id.parameters).fetchone()
         return None if row is None else StoredBackfill(**row)
 
     def insert(self, **described: object) -> int:
-        """Enters the backfill, not yet filling. Returns its number."""
+        """Insert the backfill in the state `preparing`. Return its number."""
         return int(
             fetch_named_row(self._connection, "begin_backfill", **self.backfill_id.parameters, **described)["number"]
         )
 
     def store_upper_bound(self, end: KeyValues) -> None:
-        """Enters the greatest key: from here on it fills."""
+        """Store the greatest key: from here on the backfill is filling."""
         self._connection.execute(query("fix_end"), self.backfill_id.parameters | {"end_key": list(end)})
 
     def mark_draining(self) -> None:
-        """Enters that all ranges are done, and what others wrote meanwhile is filled again."""
+        """Record that all ranges are done and that concurrent changes are being applied."""
         self._connection.execute(query("mark_draining"), self.backfill_id.parameters)
 
     def delete(self) -> None:
-        """Takes back that it had begun."""
+        """Delete the backfill."""
         self._connection.execute(query("forget_backfill"), self.backfill_id.parameters)
 
     def insert_range(self, number: int, start: CursorPosition, end: KeyValues) -> None:
-        """Enters a range that begins behind `start`."""
+        """Insert a range that begins after `start`."""
         self._connection.execute(
             query("add_range"),
             self.backfill_id.parameters | {"number": number, "end_key": list(end)} | _position_parameters(start),
         )
 
     def unfinished_ranges(self) -> tuple[StoredRange, ...]:
-        """The ranges that are not done."""
+        """Return the ranges that are not done."""
         rows = self._connection.execute(query("open_ranges"), self.backfill_id.parameters)
         return tuple(StoredRange(number=row["number"], end=tuple(row["end_key"])) for row in rows)
 
     def lock_range(self, number: int) -> CursorPosition | None:
-        """How far a range is, locked until the transaction ends; None where it is done."""
+        """Lock a range until the transaction ends. Return its position; None if it is done."""
         row = self._connection.execute(query("lock_range"), self.backfill_id.parameters | {"number": number}).fetchone()
         if row is None or row["is_done"]:
             return None
@@ -108,7 +108,7 @@ class BackfillStore:
     def advance_range(
         self, number: int, next_position: CursorPosition | None, *, source_rows: int, written_rows: int, busy_ms: float
     ) -> None:
-        """Enters that a batch is done; `next_position` is where the range goes on, None where it ends."""
+        """Record that a batch is done. `next_position` is where the range continues, None if it is done."""
         self._connection.execute(
             query("move_range"),
             self.backfill_id.parameters
@@ -123,27 +123,27 @@ class BackfillStore:
         )
 
     def totals(self) -> BackfillTotals:
-        """What all its batches did."""
+        """Return the totals of all batches."""
         row = fetch_named_row(self._connection, "backfill_totals", **self.backfill_id.parameters)
         return BackfillTotals(**{name: row[name] for name in ("batches", "source_rows", "written_rows", "busy_ms")})
 
     def record_heartbeat(self, *, runner: str, batch_rows: int | None, waiting_for: str | None) -> str:
-        """Gives a sign of life, and returns what the backfill is asked to do."""
-        told = {"runner": runner, "batch_rows": batch_rows, "waiting_for": waiting_for}
-        row = self._connection.execute(query("beat"), self.backfill_id.parameters | told).fetchone()
+        """Send a heartbeat. Return the requested control: `run`, `pause` or `cancel`."""
+        status = {"runner": runner, "batch_rows": batch_rows, "waiting_for": waiting_for}
+        row = self._connection.execute(query("beat"), self.backfill_id.parameters | status).fetchone()
         return str(row["control"]) if row else "cancel"
 
     def store_written_rows(self, rows: int) -> None:
-        """Keeps how many rows had been written to the tables that it reads."""
+        """Store how many rows had been written to the tables that the backfill reads."""
         self._connection.execute(query("remember_written"), self.backfill_id.parameters | {"rows": rows})
 
     def load_written_rows(self) -> int | None:
-        """What `store_written_rows` kept; None where it was not called."""
+        """Return the number that `store_written_rows` stored; None if it was not called."""
         row = self._connection.execute(query("written_before"), self.backfill_id.parameters).fetchone()
         return None if row is None else row["rows"]
 
     def mark_finished(self) -> None:
-        """Enters that all is done."""
+        """Record that the backfill is done."""
         self._connection.execute(query("end_backfill"), self.backfill_id.parameters)
 
 

@@ -1,9 +1,9 @@
-"""Batch keys, and the pieces of a table that they cut it into.
+"""Batch keys, and the key ranges into which they divide a table.
 
 All predicates are prefix-factored: equal on the leading columns, a range on the next one. A comparison of whole rows
-(`(a, b) > (x, y)`) would be shorter, but PostgreSQL estimates it badly and scans the joined tables for every batch.
+(`(a, b) > (x, y)`) would be shorter, but PostgreSQL misestimates it and scans the joined tables for every batch.
 
-Values are kept as text, as PostgreSQL prints them, and given back with a cast to the column's type.
+Values are stored as text, as PostgreSQL prints them, and sent back with a cast to the column's type.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WIDER = {"smallint": "bigint", "integer": "bigint", "character varying": "pg_ca
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyColumn:
-    """A column of a key with its type as PostgreSQL writes it; `base_type` is that without a domain and a length.
+    """A column of a key with its type as PostgreSQL prints it; `base_type` omits the domain and the length.
 
-    `operator_schema` is that of the type's comparison operators, `is_builtin` says whether PostgreSQL came with the
-    base type. Values are compared and cast as that: the checks and operators of a domain are its owner's.
+    `operator_schema` is the schema of the type's comparison operators; `is_builtin` is true if the base type is built
+    in. Values are compared and cast as the base type: a domain's checks and operators belong to its owner.
     """
 
     name: str
@@ -36,27 +36,27 @@ class KeyColumn:
     is_builtin: bool = True
 
     def literal(self, value: str) -> sql.Composed:
-        """A value of the column as SQL."""
+        """Return a value of the column as SQL."""
         return self._to_base(sql.Literal(value))
 
     def compare(self, left: sql.Composable, sign: str, right: sql.Composable) -> sql.Composed:
-        """The comparison of two values of the column."""
+        """Return the comparison of two values of the column."""
         if self.operator_schema != CATALOG:
-            # others may have made an operator there that takes their domain
+            # Another role may have created an operator there that takes its own domain.
             left, right = self._to_base(left), self._to_base(right)
         return sql.SQL("{} {} {}").format(left, sql.SQL(qualified_operator(sign, self.operator_schema)), right)
 
     def text(self, value: sql.Composable) -> sql.Composed:
-        """The text of a value, which every session reads the same: not in the DateStyle of the one that prints it."""
+        """Return the text of a value in a form that does not depend on the session's DateStyle."""
         return self._text(self._to_base(value))
 
     def log_text(self, value: sql.Composable) -> sql.Composed:
-        """The text of a value of the type `log_type`."""
+        """Return the text of a value of the type `log_type`."""
         return self._text(value)
 
     @property
     def log_type(self) -> str:
-        """A type that takes whatever equals a value of the column: columns of other tables are often wider."""
+        """A type that holds every value that can equal one of the column: columns of other tables are often wider."""
         return _WIDER.get(self._base, self._base)
 
     @property
@@ -76,8 +76,8 @@ class KeyColumn:
 class KeyRange:
     """Rows whose leading columns equal `prefix`, and whose next column is in a range.
 
-    The range begins behind `after` and ends with `up_to`, or before `before`; None where it has no such end. A piece
-    without any end is all rows of the prefix.
+    The range begins after `after` and ends with `up_to`, or before `before`; None means unbounded. A range without any
+    bound contains all rows of the prefix.
     """
 
     prefix: KeyValues = ()
@@ -90,7 +90,7 @@ class KeyRange:
 class BatchKey:
     """The key by which a table is read in batches: its columns in order, all NOT NULL, with a btree index.
 
-    `alias` is what the user's query calls the table.
+    `alias` is the table's alias in the user's query.
     """
 
     table: QualifiedName
@@ -101,24 +101,24 @@ class BatchKey:
         return len(self.columns)
 
     def column(self, position: int) -> sql.Identifier:
-        """A column (counted from 0) as queries name it."""
+        """Return the qualified name of a column (counted from 0)."""
         return sql.Identifier(self.alias, self.columns[position].name)
 
     def text(self, position: int) -> sql.Composed:
-        """The text of a column's value."""
+        """Return the text of a column's value."""
         return self.columns[position].text(self.column(position))
 
     @property
     def from_clause(self) -> sql.Composed:
-        """The table under its alias, for FROM."""
+        """The table with its alias, for FROM."""
         return sql.SQL("{} AS {}").format(sql.Identifier(*self.table), sql.Identifier(self.alias))
 
     def order_by(self, start: int = 0) -> sql.Composed:
-        """The columns from `start` on, for ORDER BY."""
+        """Return the columns from `start` on, for ORDER BY."""
         return sql.SQL(", ").join(self.column(position) for position in range(start, len(self.columns)))
 
     def predicate(self, key_range: KeyRange) -> sql.Composable:
-        """The condition that the rows of a piece fulfil."""
+        """Return the condition that selects the rows of a range."""
         conditions = [self._comparison(position, "=", value) for position, value in enumerate(key_range.prefix)]
         depth = len(key_range.prefix)
         for sign, value in ((">", key_range.after), ("<=", key_range.up_to), ("<", key_range.before)):
@@ -127,9 +127,9 @@ class BatchKey:
         return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
 
     def precedes(self, end: KeyValues) -> sql.Composed:
-        """The condition that rows come before a key."""
-        pieces = (KeyRange(prefix=end[:depth], before=value) for depth, value in enumerate(end))
-        return sql.SQL(" OR ").join(sql.SQL("({})").format(self.predicate(piece)) for piece in pieces)
+        """Return the condition that selects the rows before a key."""
+        key_ranges = (KeyRange(prefix=end[:depth], before=value) for depth, value in enumerate(end))
+        return sql.SQL(" OR ").join(sql.SQL("({})").format(self.predicate(key_range)) for key_range in key_ranges)
 
     def _comparison(self, position: int, sign: str, value: str) -> sql.Composed:
         column = self.columns[position]

@@ -1,4 +1,4 @@
-"""One batch: how many rows it takes, its rows, and how far they bring its range, in one transaction."""
+"""Run one batch in one transaction: select its rows, write them, and store the range's new position."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from confiture.errors import Diagnostic
 from confiture.models.plan import BATCH, PlannedStep, Statement
 
 _RISING, _FALLING = 0.3, 0.7
-"""How much the last batch counts: a rate that falls is believed sooner than one that rises."""
+"""The weight of the last batch: a falling rate is adopted faster than a rising one."""
 _SHRINK, _GROW = 0.5, 1.5
-"""The limits of one change."""
+"""The limits of one change of the batch size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """A batch that is committed. `source_rows` are rows of the driving table; `is_last` says that its range is done."""
+    """A committed batch. `source_rows` are rows of the driving table; with `is_last`, its range is done."""
 
     range_number: int
     source_rows: int
@@ -36,9 +36,9 @@ class Batch:
 
 
 class BatchFailed(Exception):
-    """A batch failed and was rolled back. `rows` is how many rows of the driving table it was to take at the most.
+    """A batch failed and was rolled back. `rows` is the maximum number of rows of the driving table.
 
-    `key_range` are its rows, None where they are not to blame; `sqlstate` is None where the connection was lost.
+    `key_range` selects its rows, None if they are not the cause; `sqlstate` is None if the connection was lost.
     """
 
     def __init__(self, failure: StepFailed, rows: int, key_range: KeyRange | None) -> None:
@@ -50,7 +50,7 @@ class BatchFailed(Exception):
 
 
 class BatchRunner:
-    """Runs the batches of one step over one connection, which is in autocommit."""
+    """The runner of one step's batches over one connection, which is in autocommit."""
 
     def __init__(self, connection: Connection, config: WorkerConfig, monitor: BlockingMonitor) -> None:
         self._connection = connection
@@ -61,11 +61,11 @@ class BatchRunner:
         self._monitor = monitor
 
     def run(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None = None) -> Batch | None:
-        """Commits the next batch of a range, of about `rows` rows; None where the range is done. `before_batch` is
-        called in its transaction, before its statement.
+        """Commit the next batch of a range, of about `rows` rows; return None if the range is done.
 
-        Raises BatchFailed for what the statement did, psycopg.Error for all else. Nothing of the batch is then
-        committed, unless the connection was lost while committing: then the range knows.
+        `before_batch` is called in its transaction, before its statement. Raise BatchFailed for errors of the
+        statement, psycopg.Error for all others. Nothing of the batch is then committed, unless the connection was lost
+        during the commit: the stored position of the range shows the outcome.
         """
         with self._monitor.budget_enforced():
             try:
@@ -73,14 +73,14 @@ class BatchRunner:
                     try:
                         batch = self._run_batch(stored_range, rows, before_batch)
                     finally:
-                        # neither the commit nor the rollback must be cancelled
+                        # Neither the commit nor the rollback may be cancelled.
                         self._monitor.stop_enforcing()
             except (BatchFailed, psycopg.Error) as failure:
                 over = self._monitor.waiter_over_budget
                 if over is None:
                     raise
-                failed = failure.failure.diagnostic if isinstance(failure, BatchFailed) else None
-                raise BatchFailed(over_budget_error(over, self._max_blocking_ms, failed), rows, None) from failure
+                diagnostic = failure.failure.diagnostic if isinstance(failure, BatchFailed) else None
+                raise BatchFailed(over_budget_error(over, self._max_blocking_ms, diagnostic), rows, None) from failure
         return batch
 
     def _run_batch(self, stored_range: StoredRange, rows: int, before_batch: Callable[[], None] | None) -> Batch | None:
@@ -89,29 +89,29 @@ class BatchRunner:
         position = self._store.lock_range(stored_range.number)
         if position is None:
             return None
-        stretch = KeysetCursor(self._connection, self._key, stored_range.end).next_chunk(position, rows)
-        if stretch is None:
+        chunk = KeysetCursor(self._connection, self._key, stored_range.end).next_chunk(position, rows)
+        if chunk is None:
             self._store.advance_range(stored_range.number, None, source_rows=0, written_rows=0, busy_ms=0.0)
             return None
-        # counted before: a DELETE leaves nothing to count
-        source_rows = rows if stretch.is_full else count_rows(self._connection, self._key, stretch.key_range)
+        # Count before the statement: a DELETE leaves nothing to count.
+        source_rows = rows if chunk.is_full else count_rows(self._connection, self._key, chunk.key_range)
         if before_batch is not None:
             before_batch()
-        written = self._execute(stretch.key_range, rows)
+        written_rows = self._execute(chunk.key_range, rows)
         duration_ms = (time.perf_counter() - started) * 1000
         self._store.advance_range(
             stored_range.number,
-            stretch.next_position,
+            chunk.next_position,
             source_rows=source_rows,
-            written_rows=written,
+            written_rows=written_rows,
             busy_ms=duration_ms,
         )
         return Batch(
             range_number=stored_range.number,
             source_rows=source_rows,
-            written_rows=written,
+            written_rows=written_rows,
             duration_ms=duration_ms,
-            is_last=stretch.next_position is None,
+            is_last=chunk.next_position is None,
         )
 
     def _execute(self, key_range: KeyRange, rows: int) -> int:
@@ -120,26 +120,26 @@ class BatchRunner:
         try:
             cursor = self._connection.execute(add_where(statement, predicate).encode())
         except psycopg.Error as error:
-            told = batch_diagnostic(error, statement, self._step, predicate)
-            raise BatchFailed(StepFailed(told, error.sqlstate), rows, key_range) from error
+            diagnostic = batch_diagnostic(error, statement, self._step, predicate)
+            raise BatchFailed(StepFailed(diagnostic, error.sqlstate), rows, key_range) from error
         return max(cursor.rowcount, 0)
 
 
 def add_where(statement: Statement, condition: str) -> str:
-    """The statement of a backfill with a condition where its batch goes."""
+    """Return the statement of a backfill with a condition at its batch placeholder."""
     return statement.text.replace(BATCH, _parenthesize(condition), 1)
 
 
 def batch_diagnostic(
     error: psycopg.Error, statement: Statement, step: PlannedStep, condition: str, prefix: int = 0
 ) -> Diagnostic:
-    """The failed statement, told at its place in the file: the server counts in what was sent.
+    """Return the diagnostic of a failed batch, located in the file: the server's position refers to the sent text.
 
-    `prefix` is how many characters were sent before the statement's own text.
+    `prefix` is the number of characters sent before the statement's own text.
     """
-    sent = int(error.diag.statement_position or 0) - 1 - prefix
-    mark, longer = statement.text.index(BATCH), len(_parenthesize(condition)) - len(BATCH)
-    shift = 0 if sent < mark else min(longer, sent - mark)
+    position = int(error.diag.statement_position or 0) - 1 - prefix
+    placeholder, growth = statement.text.index(BATCH), len(_parenthesize(condition)) - len(BATCH)
+    shift = 0 if position < placeholder else min(growth, position - placeholder)
     return statement_diagnostic(error, statement, step.rendered, prefix=prefix + shift)
 
 
@@ -148,9 +148,9 @@ def _parenthesize(condition: str) -> str:
 
 
 class BatchSizer:
-    """The size of the next batch, from the rates of those before. `target_ms` is how long a batch should take.
+    """The size of the next batch, computed from the rates of earlier ones. `target_ms` is a batch's target duration.
 
-    Law and weights: facts measured on PostgreSQL 15; it reaches 80 % of the best size in 13 batches.
+    The rule and its weights come from measurements on PostgreSQL 15: it reaches 80 % of the best size in 13 batches.
     """
 
     def __init__(self, rows: int, target_ms: float) -> None:
@@ -159,9 +159,9 @@ class BatchSizer:
         self._rate: float | None = None
 
     def record(self, rows: int, duration_ms: float) -> None:
-        """A batch of `rows` rows took `duration_ms`.
+        """Record that a batch of `rows` rows took `duration_ms`.
 
-        What was left over of a group, and was quick, tells nothing of larger batches.
+        A fast batch with the few remaining rows of a group does not predict larger batches, and is ignored.
         """
         if rows < self.rows * _SHRINK and duration_ms < self._target_ms:
             return
@@ -175,5 +175,5 @@ class BatchSizer:
         self.rows = max(round(min(max(wanted, self.rows * _SHRINK), self.rows * _GROW)), 1)
 
     def halve(self) -> None:
-        """The last batch was too much."""
+        """Halve the size: the last batch was too large."""
         self.rows = max(self.rows // 2, 1)

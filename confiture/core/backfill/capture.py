@@ -1,7 +1,7 @@
-"""Notes the keys that others write while a backfill runs, so that they are filled again before its end.
+"""Capture the keys that other sessions write while a backfill runs, so that they are filled again before its end.
 
-A trigger on each table that the backfill reads puts the batch keys of OLD and NEW rows into a table of ours. It is
-there, and committed, before the first batch: a batch sees what was committed before, the notes hold what came after.
+A trigger on each table that the backfill reads inserts the batch keys of OLD and NEW rows into a log table. It is
+committed before the first batch: a batch sees what was committed before it, the log contains what came after.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _NOTED = "confiture noted"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapturedTable:
-    """A table whose writes are noted. `columns` hold the batch key, in its order.
+    """A table whose writes are captured. `columns` hold the batch key, in its order.
 
-    `is_target` says that the backfill itself writes this table: its own writes are not noted.
+    With `is_target`, the backfill itself writes this table: its own writes are not captured.
     """
 
     name: QualifiedName
@@ -35,11 +35,11 @@ class CapturedTable:
 
 
 class SourceTruncated(Exception):
-    """A captured table was truncated: no keys can be noted for that."""
+    """A captured table was truncated, and a TRUNCATE has no keys to capture."""
 
 
 class ChangeCapture:
-    """The notes of one backfill, called by its number."""
+    """The change log and the triggers of one backfill, named after its number."""
 
     def __init__(self, connection: Connection, number: int, key: BatchKey) -> None:
         self._connection = connection
@@ -49,7 +49,7 @@ class ChangeCapture:
         self._number = number
 
     def create_log_table(self) -> None:
-        """Makes the table of notes, unless it is there. Raises DatabaseUnavailable where somebody else made it."""
+        """Create the log table if it does not exist. Raise DatabaseUnavailable if another role created it."""
         columns = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(_log_column(place)), sql.SQL(column.log_type))
             for place, column in enumerate(self._key.columns)
@@ -62,21 +62,21 @@ class ChangeCapture:
                 ).format(notes=self._log_table, columns=columns)
             )
             revoke_from_others(self._connection, {f"backfill_{self._number}_keys"})
-            # another role may have made it meanwhile
+            # Another role may have created it meanwhile.
             read_format(self._connection)
 
     def install(self, table: CapturedTable, position: int) -> None:
-        """Begins to note the writes of one table, unless that is so already. Waits for transactions that write it.
+        """Start to capture the writes of one table, if not done already. Wait for transactions that write it.
 
-        `position` tells the functions of several tables apart. Called in a transaction. Raises DatabaseUnavailable
-        where somebody else made such a function.
+        `position` distinguishes the functions of several tables. Must be called in a transaction. Raise
+        DatabaseUnavailable if another role created such a function.
         """
         function = self._function_name(position)
         target = sql.Identifier(*table.name)
         self._connection.execute(self._function_definition(table, function))
         self._connection.execute(sql.SQL("REVOKE ALL ON FUNCTION {}() FROM PUBLIC").format(function))
         revoke_from_others(self._connection, {f"backfill_{self._number}_note_{position}"})
-        # it is replaced, but stays that of the role that made it
+        # CREATE OR REPLACE keeps the owner of an existing function.
         read_format(self._connection)
         for event, suffix, level in (("INSERT OR UPDATE OR DELETE", "", "ROW"), ("TRUNCATE", "_truncate", "STATEMENT")):
             trigger = sql.Identifier(self._trigger_name + suffix)
@@ -86,12 +86,12 @@ class ChangeCapture:
                     " EXECUTE FUNCTION {function}()"
                 ).format(trigger=trigger, event=sql.SQL(event), table=target, level=sql.SQL(level), function=function)
             )
-            # what replication applies counts too
+            # Changes applied by replication count too.
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(target, trigger))
         self._install_on_partitions(target, function)
 
     def _install_on_partitions(self, table: sql.Identifier, function: sql.Identifier) -> None:
-        """A trigger for rows is on each partition already, one for TRUNCATE is not."""
+        """Create the TRUNCATE trigger on each partition: unlike row triggers, it is not inherited."""
         trigger = sql.Identifier(f"{self._trigger_name}_truncate")
         for row in self._connection.execute(query("partitions"), {"table": table.as_string(self._connection)}):
             partition = sql.Identifier(row["schema"], row["name"])
@@ -103,21 +103,21 @@ class ChangeCapture:
             self._connection.execute(sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(partition, trigger))
 
     def is_installed(self, table: CapturedTable) -> bool:
-        """Whether the writes of a table are recorded by one of our functions, those of replication included."""
-        told = {
+        """Whether the writes of a table are captured, those of replication included."""
+        parameters = {
             "table": quote_table(table.name),
             "trigger": self._trigger_name,
             "functions": _function_pattern(self._number),
         }
-        return bool(fetch_named_row(self._connection, "capture_installed", **told)["installed"])
+        return bool(fetch_named_row(self._connection, "capture_installed", **parameters)["installed"])
 
     def pop_keys(self, limit: int) -> tuple[int, list[KeyValues]]:
-        """Takes the oldest notes, `limit` at the most, and returns their number and their keys, each once.
+        """Delete the oldest log entries, at most `limit`. Return their number and their distinct keys.
 
-        They are gone when the transaction commits. Raises Truncated.
+        The deletion takes effect when the transaction commits. Raise SourceTruncated.
         """
         columns = [sql.Identifier(_log_column(place)) for place in range(len(self._key))]
-        taking = sql.SQL(query("take_notes").decode()).format(
+        deletion = sql.SQL(query("take_notes").decode()).format(
             notes=self._log_table,
             limit=sql.Literal(limit),
             keys=sql.SQL(", ").join(
@@ -125,32 +125,32 @@ class ChangeCapture:
             ),
             columns=sql.SQL(", ").join(columns),
         )
-        rows = self._connection.execute(taking).fetchall()
+        rows = self._connection.execute(deletion).fetchall()
         if any(None in row["key"] for row in rows):
             raise SourceTruncated
         return sum(row["notes"] for row in rows), [tuple(row["key"]) for row in rows]
 
     def stored_partitions(self) -> set[int]:
-        """The partitions that hold the rows of captured tables, as they were when `store_partitions` was called."""
+        """Return the OIDs of the leaf partitions of captured tables, as of the last `store_partitions`."""
         row = fetch_named_row(self._connection, "notes_comment", notes=self._log_table.as_string(self._connection))
         return {int(oid) for oid in row["comment"].split(",") if oid}
 
     def store_partitions(self, oids: Iterable[int]) -> None:
-        """Keeps which partitions there are, as the comment of the notes."""
-        kept = sql.Literal(",".join(map(str, sorted(oids))))
-        self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._log_table, kept))
+        """Store the OIDs of the partitions, in the comment of the log table."""
+        comment = sql.Literal(",".join(map(str, sorted(oids))))
+        self._connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(self._log_table, comment))
 
     def leaf_partitions(self, tables: Sequence[CapturedTable]) -> dict[int, CapturedTable]:
-        """The partitions of captured tables now, each with its table's columns."""
-        found = {}
+        """Return the current leaf partitions of captured tables by OID, each with its table's columns."""
+        leaves = {}
         for table in tables:
             name = quote_table(table.name)
             for row in self._connection.execute(query("leaves"), {"table": name}):
-                found[row["oid"]] = replace(table, name=QualifiedName(row["schema"], row["name"]))
-        return found
+                leaves[row["oid"]] = replace(table, name=QualifiedName(row["schema"], row["name"]))
+        return leaves
 
     def capture_all_rows(self, table: CapturedTable) -> None:
-        """Notes the keys of all rows of a table: nobody has seen how they came there."""
+        """Capture the keys of all rows of a table: their writes were not captured."""
         columns = [sql.Identifier(column) for column in table.columns]
         self._connection.execute(
             sql.SQL("INSERT INTO {notes} ({into}) SELECT {columns} FROM {table} WHERE {present}").format(
@@ -165,7 +165,7 @@ class ChangeCapture:
     def delete_captured_rows(
         self, target: QualifiedName, columns: Sequence[str], own_predicate: sql.Composable
     ) -> None:
-        """Deletes from a table, called t, its own rows whose keys are noted: with its note, each is made anew."""
+        """Delete the backfill's own rows with captured keys from a table, aliased t: they are refilled later."""
         same = sql.SQL(" AND ").join(
             key.compare(sql.Identifier("t", column), "=", sql.Identifier("n", _log_column(place)))
             for place, (key, column) in enumerate(zip(self._key.columns, columns, strict=True))
@@ -177,7 +177,7 @@ class ChangeCapture:
         )
 
     def keys_predicate(self, keys: Sequence[KeyValues], columns: Sequence[sql.Composable]) -> sql.Composed:
-        """The condition that these columns are one of the keys."""
+        """Return the condition that these columns equal one of the keys."""
         lists = [
             sql.SQL("pg_catalog.unnest({}::{}[])").format(
                 sql.Literal([key[place] for key in keys]), sql.SQL(column.log_type)
@@ -200,11 +200,11 @@ class ChangeCapture:
         return sql.Identifier(SCHEMA, f"backfill_{self._number}_note_{position}")
 
     def _function_definition(self, table: CapturedTable, function: sql.Identifier) -> sql.Composed:
-        """Runs with the rights of its owner: whoever writes the table needs none on our schema.
+        """Return the trigger function's definition. SECURITY DEFINER: writers need no privileges on Confiture's schema.
 
-        With this search path, types of extensions have no operators but those of records. To write a value of another
-        type would be to call the cast of the type's owner: then, and for a table that is not the captured one or a
-        partition of it, a row without a key says that writes went unseen.
+        With this search path, types of extensions have only the operators of records. Writing a value of another type
+        would call the cast of the type's owner. In that case, and for a table other than the captured one and its
+        partitions, an entry without a key records that writes were missed.
         """
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
@@ -218,12 +218,12 @@ class ChangeCapture:
         is_old = sql.SQL(" AND ").join(sql.SQL("OLD.{} IS NOT NULL").format(column) for column in columns)
         is_new = sql.SQL(" AND ").join(sql.SQL("NEW.{} IS NOT NULL").format(column) for column in columns)
         own = "current_setting('confiture.filling', true) = 'on'" if table.is_target else "false"
-        found = fetch_named_row(
+        facts = fetch_named_row(
             self._connection, "captured_types", table=quote_table(table.name), columns=list(table.columns)
         )
         changed = sql.SQL(" OR ").join(
             sql.SQL("pg_typeof(NEW.{})::oid <> {}").format(column, sql.Literal(oid))
-            for column, oid in zip(columns, found["types"], strict=True)
+            for column, oid in zip(columns, facts["types"], strict=True)
         )
         return (
             sql.SQL(
@@ -243,8 +243,8 @@ class ChangeCapture:
             )
             .format(
                 own=sql.SQL(own),
-                holders=sql.Literal(found["holders"]),
-                table=sql.Literal(found["oid"]),
+                holders=sql.Literal(facts["holders"]),
+                table=sql.Literal(facts["oid"]),
                 changed=changed,
                 notes=self._log_table,
                 into=sql.SQL(", ").join(sql.Identifier(_log_column(place)) for place in range(len(self._key))),
@@ -258,7 +258,7 @@ class ChangeCapture:
 
 
 def remove_capture(connection: Connection, number: int) -> None:
-    """Takes away the triggers of a backfill, their functions and its notes, whatever of that is there.
+    """Drop the triggers of a backfill, their functions and its log table, as far as they exist.
 
     Each table is locked for a moment, ACCESS EXCLUSIVE. `connection` is in autocommit.
     """
@@ -271,7 +271,7 @@ def remove_capture(connection: Connection, number: int) -> None:
 
 
 def has_capture(connection: Connection, number: int) -> bool:
-    """Whether triggers of a backfill are there."""
+    """Whether triggers of a backfill exist."""
     return bool(_find_triggers(connection, number))
 
 

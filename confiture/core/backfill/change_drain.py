@@ -1,8 +1,8 @@
-"""Fills again what others wrote while the batches ran, until nothing is left of it.
+"""Refill what other sessions wrote while the batches ran, until the change log is empty.
 
-Each drain takes notes, and what they are about is deleted and made anew, in one READ COMMITTED transaction: the
-statement that makes it sees every write whose note was taken, and a write that commits later leaves its note for the
-next drain. The last one keeps writers out for a moment, so that nothing is left after it.
+Each drain removes log entries, deletes the rows of their keys and fills them again, in one READ COMMITTED transaction.
+Its statement sees every write whose entry was removed; a write that commits later leaves its entry for the next drain.
+The last drain locks out writers for a moment, so that nothing is left after it.
 """
 
 from __future__ import annotations
@@ -35,53 +35,53 @@ from confiture.text import pluralize
 
 _RETRYABLE = LOCK_CONFLICTS | {SERIALIZATION_FAILURE, QUERY_CANCELED}
 _NOTES = 2_000
-"""How many notes one drain takes."""
+"""The maximum number of log entries in one drain."""
 _ALL_NOTES = 1_000_000
 _LAST_NOTES, _FEW_NOTES = 500, 20
-"""The last drain begins when no more than these are left: others wait for it."""
+"""The last drain starts when at most this many entries are left, because writers wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriterWaitLimit:
-    """How long a drain may keep writers out: until `deadline`, None for as long as it takes."""
+    """The time limit for locking out writers: until `deadline`; None means no limit."""
 
     deadline: float | None = None
 
     @classmethod
     def start(cls, limit_ms: int) -> WriterWaitLimit:
-        """From now on; 0 for as long as it takes."""
+        """Start the limit now; 0 means no limit."""
         return cls(deadline=time.perf_counter() + limit_ms / 1000 if limit_ms else None)
 
     def apply_statement_timeout(self, connection: Connection) -> None:
-        """Called before each statement, in a transaction. Raises QueryCanceled after the deadline."""
+        """Set the timeout before each statement of a transaction. Raise QueryCanceled after the deadline."""
         if self.deadline is None:
             return
-        left_ms = (self.deadline - time.perf_counter()) * 1000
-        if left_ms < 1:
+        remaining_ms = (self.deadline - time.perf_counter()) * 1000
+        if remaining_ms < 1:
             raise psycopg.errors.QueryCanceled("the last drain took longer than max_blocking")
-        connection.execute(f"SET LOCAL statement_timeout = {int(left_ms)}".encode())
+        connection.execute(f"SET LOCAL statement_timeout = {int(remaining_ms)}".encode())
 
 
 class ChangeDrain:
-    """The drains of one backfill, one after the other, over the run's own connection (in autocommit)."""
+    """The drains of one backfill, run in sequence over the run's own connection (in autocommit)."""
 
     def __init__(self, context: BackfillContext, capture: ChangeCapture) -> None:
         self._context = context
         self._connection = context.connection
         self._capture = capture
         self.refilled_writes = 0
-        """How many notes were taken."""
+        """The number of log entries applied."""
         self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=context.settings.retries)
         self._notes_left = _LAST_NOTES
-        """The last drain begins when no more notes than these are left; fewer after each failure of it."""
+        """The last drain starts when at most this many entries are left; each failure of it lowers the number."""
         self._needs_clearing = False
-        """Whether a drain deletes the rows of all notes first: those of one were in the way of another's."""
+        """Whether a drain first deletes the rows of all entries, because rows of one conflicted with another's."""
 
     def run(self, tables: Sequence[CapturedTable]) -> float:
-        """Drains until nothing is left, and ends the backfill. Returns for how many milliseconds writers were kept out,
-        the wait for the lock included: they queue behind it.
+        """Drain until nothing is left, and finish the backfill.
 
-        Raises StepFailed, psycopg.Error and Cancelled.
+        Return how many milliseconds writers were locked out, including the wait for the lock: they queue behind it.
+        Raise StepFailed, psycopg.Error and BackfillCancelled.
         """
         try:
             return self._retry_policy.run(partial(self._drain_all, tables), self._leave_fewer_notes)
@@ -91,15 +91,15 @@ class ChangeDrain:
             raise self._gave_up_error(error) from error
 
     def _leave_fewer_notes(self, _: Retry) -> None:
-        """What was too much for the last drain is not left to it again."""
+        """Lower the number of entries left for the last drain, because it failed."""
         self._notes_left = max(self._notes_left // 2, _FEW_NOTES)
 
     def _drain_all(self, tables: Sequence[CapturedTable]) -> float:
         try:
             return self._drain_until_empty(tables)
         except (psycopg.Error, StepFailed) as error:
-            is_in_own_way = error.sqlstate in KEY_CONFLICTS and self._context.backfill.target_columns
-            if not is_in_own_way or self._needs_clearing:
+            is_self_conflict = error.sqlstate in KEY_CONFLICTS and self._context.backfill.target_columns
+            if not is_self_conflict or self._needs_clearing:
                 raise
             self._needs_clearing = True
         return self._drain_until_empty(tables)
@@ -123,86 +123,87 @@ class ChangeDrain:
             self._connection.execute("SET LOCAL confiture.filling = 'on'")
             set_lock_timeout(self._connection, lock_timeout_ms, local=True)
             names = sql.SQL(", ").join(sql.Identifier(*table.name) for table in tables)
-            asked = time.perf_counter()
-            # from here on: who waits behind the lock of one table waits while that of the next is waited for
+            started = time.perf_counter()
+            # Start here: sessions already queue behind the lock of one table while the next one is awaited.
             limit = WriterWaitLimit.start(budget_ms)
             limit.apply_statement_timeout(self._connection)
             if tables:
                 self._connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
             if self._capture.leaf_partitions(tables).keys() != self._capture.stored_partitions():
-                raise psycopg.errors.LockNotAvailable("the partitions of a table have changed just now")
+                raise psycopg.errors.LockNotAvailable("the partitions of a table have just changed")
             while self._apply_changes(_ALL_NOTES, limit):
                 pass
             limit.apply_statement_timeout(self._connection)
             self._context.store.mark_finished()
-        return (time.perf_counter() - asked) * 1000
+        return (time.perf_counter() - started) * 1000
 
     def _capture_new_partitions(self, tables: Sequence[CapturedTable]) -> None:
-        """Notes what came with partitions that were attached meanwhile. Raises StepFailed where some are gone, and with
-        them what could tell their keys.
+        """Capture the rows of partitions that were attached meanwhile.
+
+        Raise StepFailed if partitions are gone, because the keys of their rows are gone with them.
         """
-        leaves, known = self._capture.leaf_partitions(tables), self._capture.stored_partitions()
-        if known - leaves.keys():
+        leaves, stored = self._capture.leaf_partitions(tables), self._capture.stored_partitions()
+        if stored - leaves.keys():
             raise backfill_error(
                 self._context.step,
                 "partitions-changed",
-                "partitions of a table that the backfill reads were detached or dropped meanwhile, and what was filled"
-                " from them is still there",
-                f"`confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
+                "partitions of a table that the backfill reads were detached or dropped meanwhile, and the rows filled"
+                " from them are still in the target",
+                f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             )
-        if leaves.keys() - known:
+        if leaves.keys() - stored:
             with self._connection.transaction():
-                for oid in leaves.keys() - known:
+                for oid in leaves.keys() - stored:
                     self._capture.capture_all_rows(leaves[oid])
                 self._capture.store_partitions(leaves)
 
     def _gave_up_error(self, error: psycopg.Error | StepFailed) -> StepFailed:
-        told = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()
+        message = error.diagnostic.message if isinstance(error, StepFailed) else str(error).strip()
         return backfill_error(
             self._context.step,
             "not-drained",
-            f"what others wrote could not be brought in: {self._retry_policy.retries} times, the last: {told}",
-            "look with `confiture locks` for a transaction that stays open there; `confiture migrate up` goes on",
+            f"concurrent changes could not be applied in {self._retry_policy.retries} attempts; last error: {message}",
+            "find a long-running transaction with `confiture locks`, then run `confiture migrate up` to continue",
         )
 
     def _status_text(self) -> str:
-        return f"fills again what others wrote, {pluralize(self.refilled_writes, 'write')} so far"
+        return f"applying concurrent changes, {pluralize(self.refilled_writes, 'write')} so far"
 
     def _apply_changes(self, notes: int, limit: WriterWaitLimit) -> int:
-        """Fills again what up to `notes` notes are about; returns how many there were."""
+        """Refill the keys of up to `notes` log entries. Return how many there were."""
         limit.apply_statement_timeout(self._connection)
         try:
-            taken, keys = self._capture.pop_keys(notes)
+            entries, keys = self._capture.pop_keys(notes)
         except SourceTruncated as error:
             raise backfill_error(
                 self._context.step,
                 "source-truncated",
                 "a table that the backfill reads was truncated meanwhile",
-                f"`confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
+                f"run `confiture backfill cancel`, TRUNCATE {quote_table(self._context.backfill.into)}, and run again",
             ) from error
         if keys:
             self._refill(keys, limit)
-        self.refilled_writes += taken
-        return taken
+        self.refilled_writes += entries
+        return entries
 
     def _refill(self, keys: Sequence[KeyValues], limit: WriterWaitLimit) -> None:
-        """Makes anew what belongs to some keys; of keys that are gone, nothing comes back."""
-        work = self._context
-        names = work.target_key
+        """Delete the target rows of some keys and fill them again; keys that are gone stay deleted."""
+        context = self._context
+        names = context.target_key
         if names is not None:
-            own = own_rows_predicate(self._connection, work.backfill, work.into)
+            own = own_rows_predicate(self._connection, context.backfill, context.into)
             if self._needs_clearing:
-                self._capture.delete_captured_rows(work.into, names, own)
+                self._capture.delete_captured_rows(context.into, names, own)
             limit.apply_statement_timeout(self._connection)
-            gone = self._capture.keys_predicate(keys, [sql.Identifier("t", name) for name in names])
+            is_stale = self._capture.keys_predicate(keys, [sql.Identifier("t", name) for name in names])
             self._connection.execute(
-                sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*work.into), gone, own)
+                sql.SQL("DELETE FROM {} AS t WHERE {} AND {}").format(sql.Identifier(*context.into), is_stale, own)
             )
-        read = [work.key.column(place) for place in range(len(work.key))]
-        condition = self._capture.keys_predicate(keys, read).as_string(self._connection)
-        (statement,) = work.step.statements
+        columns = [context.key.column(place) for place in range(len(context.key))]
+        condition = self._capture.keys_predicate(keys, columns).as_string(self._connection)
+        (statement,) = context.step.statements
         limit.apply_statement_timeout(self._connection)
         try:
             self._connection.execute(add_where(statement, condition).encode())
         except psycopg.Error as error:
-            raise StepFailed(batch_diagnostic(error, statement, work.step, condition), error.sqlstate) from error
+            raise StepFailed(batch_diagnostic(error, statement, context.step, condition), error.sqlstate) from error

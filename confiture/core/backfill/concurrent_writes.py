@@ -1,4 +1,4 @@
-"""What a backfill does about writes of others to the tables it reads: notes them, or stops where it sees any."""
+"""Handle concurrent writes to the tables that a backfill reads: capture them, or stop if there are any."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from confiture.models.events import Notice
 from confiture.models.migration import OnConcurrentWrites
 from confiture.text import pluralize
 
-_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then undo what it filled, and run it again"
+_STOP_WRITERS = "use `on_writes: capture`, or stop the writers; then delete the rows that it filled, and run again"
 
 
 class ConcurrentWritePolicy(ABC):
-    """How writes of others are dealt with."""
+    """A policy for concurrent writes."""
 
     clear_factory: ClearFactory | None = None
-    """Makes what deletes rows of the target that will be made anew; None where none are known."""
+    """A factory of functions that delete stale rows of the target before a refill; None if their key is unknown."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Called before the first batch; may be called again after a crash."""
+        """Prepare for the first batch. May be called again after a crash."""
 
     @abstractmethod
     def finish(self) -> str | None:
-        """Called after the last batch: ends the backfill, and says what people should know of that."""
+        """Finish the backfill after the last batch. Return a remark for the user, or None."""
 
     def ensure_installed(self) -> None:  # noqa: B027 - most have nothing to do
-        """Called if a backfill resumes. Raises StepFailed if what `prepare` made is not there any more."""
+        """Check, when a backfill resumes, that everything `prepare` created still exists. Raise StepFailed if not."""
 
     def poll(self) -> None:  # noqa: B027
-        """Called about once a second meanwhile. Raises StepFailed if the backfill cannot go on."""
+        """Check about once a second whether the backfill can continue. Raise StepFailed if not."""
 
     def remove_triggers(self) -> None:  # noqa: B027
-        """Takes away what `prepare` made; nothing if it is gone."""
+        """Remove what `prepare` created, if it exists."""
 
 
 class CaptureWrites(ConcurrentWritePolicy):
-    """Triggers note the keys that others write; those are filled again before the end."""
+    """A policy that captures the keys that other sessions write, and fills them again before the end."""
 
     def __init__(self, context: BackfillContext, tables: Sequence[CapturedTable]) -> None:
         self._context = context
@@ -73,9 +73,9 @@ class CaptureWrites(ConcurrentWritePolicy):
         return partial(capture.delete_captured_rows, context.into, names, own)
 
     def prepare(self) -> None:
-        work = self._context
-        check_rows_replaceable(work.connection, work.step, work.backfill, work.into)
-        set_lock_timeout(work.connection, QUEUE_LOCK_TIMEOUT_MS)
+        context = self._context
+        check_rows_replaceable(context.connection, context.step, context.backfill, context.into)
+        set_lock_timeout(context.connection, QUEUE_LOCK_TIMEOUT_MS)
         self._run_with_retries(self._capture.create_log_table)
         for place, table in enumerate(self._tables):
             self._context.heartbeat.beat_if_due()
@@ -87,23 +87,23 @@ class CaptureWrites(ConcurrentWritePolicy):
             self._capture.install(table, position)
 
     def ensure_installed(self) -> None:
-        work = self._context
+        context = self._context
         missing = [table for table in self._tables if not self._capture.is_installed(table)]
         if missing:
             names = ", ".join(str(table.name) for table in missing)
             raise backfill_error(
-                work.step,
+                context.step,
                 "capture-lost",
-                f"the triggers that note what others write are gone from {names}",
-                f"`confiture backfill cancel`, empty {work.backfill.into}, and run again",
+                f"the triggers that capture concurrent writes are missing on {names}",
+                f"run `confiture backfill cancel`, empty {context.backfill.into}, and run again",
             )
 
     def finish(self) -> str | None:
         self._context.store.mark_draining()
         locked_ms = self._drain.run(self._tables)
         refilled = self._drain.refilled_writes
-        again = f"{pluralize(refilled, 'write')} of others filled again; " if refilled else ""
-        return f"{again}others could not write for {locked_ms:.0f} ms at the end"
+        applied = f"{pluralize(refilled, 'concurrent write')} applied; " if refilled else ""
+        return f"{applied}writers were blocked for {locked_ms:.0f} ms at the end"
 
     def remove_triggers(self) -> None:
         connection = self._context.connection
@@ -112,21 +112,21 @@ class CaptureWrites(ConcurrentWritePolicy):
             self._run_with_retries(lambda: remove_capture(connection, self._context.number))
         except (StepFailed, psycopg.Error) as error:
             hint = "`confiture backfill clean` removes them"
-            self._context.emit(Notice(text=f"triggers of the backfill are left: {error}; {hint}"))
+            self._context.emit(Notice(text=f"triggers of the backfill could not be removed: {error}; {hint}"))
 
     def _run_with_retries(self, action: Callable[[], None]) -> None:
-        """Runs what must not wait long for its locks. Raises StepFailed."""
+        """Run an action whose lock waits must be short, with retries. Raise StepFailed."""
         try:
             self._retry_policy.run(action)
         except DatabaseUnavailable as error:
             raise StepFailed(error.diagnostics[0], None) from error
         except psycopg.Error as error:
-            diagnostic = db_error_diagnostic(error, "the writes of others cannot be noted")
+            diagnostic = db_error_diagnostic(error, "concurrent writes cannot be captured")
             raise StepFailed(diagnostic, error.sqlstate) from error
 
 
 class ForbidWrites(ConcurrentWritePolicy):
-    """Nobody writes, it was said: the backfill stops where the server's statistics tell otherwise."""
+    """A policy that stops the backfill if the server's statistics show writes, which `on_writes: ignore` rules out."""
 
     def __init__(self, context: BackfillContext) -> None:
         self._context = context
@@ -135,25 +135,24 @@ class ForbidWrites(ConcurrentWritePolicy):
         self._written_before = context.store.load_written_rows()
 
     def prepare(self) -> None:
-        # an earlier migration of this run may just have written these tables: that is no one else's writing
+        # An earlier migration of this run may just have written these tables; that is not a concurrent write.
         self._context.connection.execute(query("flush_statistics"))
         self._written_before = self._count_written_rows()
         self._context.store.store_written_rows(self._written_before)
 
     def poll(self) -> None:
-        written = self._count_written_rows() - (self._written_before or 0)
-        if written > 0:
+        rows = self._count_written_rows() - (self._written_before or 0)
+        if rows > 0:
             raise backfill_error(
                 self._context.step,
                 "source-written",
-                f"others wrote {pluralize(written, 'row')} to the tables that the backfill reads: its"
-                " result would not hold"
-                " them",
+                f"other sessions wrote {pluralize(rows, 'row')} to the tables that the backfill reads:"
+                " its result would miss them",
                 _STOP_WRITERS,
             )
 
     def finish(self) -> str | None:
-        # statistics count what is committed
+        # Statistics count only committed writes.
         self._reject_open_writers()
         self.poll()
         self._context.store.mark_finished()
@@ -166,7 +165,7 @@ class ForbidWrites(ConcurrentWritePolicy):
             raise backfill_error(
                 self._context.step,
                 "source-written",
-                f"what the backfill reads is being written and not committed: {others}",
+                f"tables that the backfill reads have uncommitted writes: {others}",
                 _STOP_WRITERS,
             )
 
@@ -175,7 +174,7 @@ class ForbidWrites(ConcurrentWritePolicy):
 
 
 def make_write_policy(context: BackfillContext) -> ConcurrentWritePolicy:
-    """How the writes of others are dealt with in a backfill. Raises StepFailed where they cannot be noted."""
+    """Return the policy for concurrent writes of a backfill. Raise StepFailed if they cannot be captured."""
     if context.backfill.on_writes is OnConcurrentWrites.IGNORE:
         return ForbidWrites(context)
     return CaptureWrites(

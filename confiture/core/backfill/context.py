@@ -1,4 +1,4 @@
-"""What the parts of one backfill share."""
+"""Objects shared by the parts of one backfill."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from confiture.models.plan import PlannedBackfill, PlannedStep, StepId
 from confiture.models.settings import DatabaseSettings
 
 ClearFactory = Callable[[Connection], Callable[[], None]]
-"""Makes, for a connection, what deletes rows of the target that are stale and will be made again."""
+"""A factory that makes, for a connection, a function that deletes stale rows of the target before a refill."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
-    """What the workers of a backfill share: each has a connection of its own.
+    """The configuration shared by the workers of a backfill; each worker has its own connection.
 
     `clear_factory` is None if no rows of the target can be stale.
     """
@@ -38,10 +38,10 @@ class WorkerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillContext:
-    """One backfill: its step, its key, the table that it fills, its number, and the run's connection (in autocommit).
+    """The context of one backfill: its step, its key, its target, its number, and the run's connection (in autocommit).
 
-    It belongs to the main thread. `state` is as stored when it was opened: `preparing` if it has just begun.
-    `estimated_rows` is what the planner believes the driving table to have, None if it was never analysed.
+    Only the main thread uses it. `state` is the stored state at the time of opening: `preparing` if it is new.
+    `estimated_rows` is the planner's estimate for the driving table, None if it was never analyzed.
     """
 
     connection: Connection
@@ -62,12 +62,12 @@ class BackfillContext:
 
     @property
     def target_key(self) -> list[str] | None:
-        """The columns of the target that hold the batch key; None if that is not known."""
+        """The columns of the target that hold the batch key; None if unknown."""
         targets = self.backfill.target_columns
         return None if targets is None else [targets[column.name] for column in self.key.columns]
 
     def worker_config(self, clear_factory: ClearFactory | None) -> WorkerConfig:
-        """What its workers need."""
+        """Return the configuration of the workers."""
         return WorkerConfig(
             database=self.database,
             settings=self.settings,

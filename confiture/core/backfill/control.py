@@ -1,4 +1,4 @@
-"""Controls backfills from another terminal, or another host: what runs looks into the database before each batch."""
+"""Control backfills from another terminal or host: a running backfill polls the database for requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMOVAL_RETRIES = RetryPolicy(sqlstates=LOCK_CONFLICTS, retries=19, backoff_s=l
 
 
 def list_backfills(connection: Connection, history: HistoryKey) -> tuple[BackfillState, ...]:
-    """All backfills of a history, the oldest first."""
+    """Return all backfills of a history, oldest first."""
     if not HistoryStore(connection, history).has_backfills():
         return ()
     parameters = {**history.parameters, "key": lock_key(history)}
@@ -38,52 +38,54 @@ def list_backfills(connection: Connection, history: HistoryKey) -> tuple[Backfil
 
 
 def request_control(connection: Connection, history: HistoryKey, version: str | None, control: str) -> BackfillState:
-    """Asks a backfill to `run`, `pause` or `cancel`. Raises InputError where there is none, or several."""
-    found = find_unfinished(connection, history, version)
-    connection.execute(query("ask_backfill"), _build_id(history, found).parameters | {"control": control})
-    return found
+    """Request a backfill to `run`, `pause` or `cancel`. Raise InputError if there is none, or several."""
+    backfill = find_unfinished(connection, history, version)
+    connection.execute(query("ask_backfill"), _build_id(history, backfill).parameters | {"control": control})
+    return backfill
 
 
 def find_unfinished(connection: Connection, history: HistoryKey, version: str | None) -> BackfillState:
-    """The one backfill that is not done, or that of a version. Raises InputError."""
-    # not only to look at it
+    """Return the only unfinished backfill, or that of a version. Raise InputError if there is none, or several."""
+    # The caller will write to it, so check the format first.
     read_format(connection)
-    open_ones = [
-        one for one in list_backfills(connection, history) if one.state != "done" and version in (None, one.version)
+    unfinished = [
+        backfill
+        for backfill in list_backfills(connection, history)
+        if backfill.state != "done" and version in (None, backfill.version)
     ]
-    if len(open_ones) == 1:
-        return open_ones[0]
-    if not open_ones:
+    if len(unfinished) == 1:
+        return unfinished[0]
+    if not unfinished:
         of = f" of {version}" if version else ""
         raise InputError(
             Diagnostic(
                 code="no-backfill",
                 message=f"there is no unfinished backfill{of}",
-                hint="`confiture backfill status --all` lists those that are done",
+                hint="`confiture backfill status --all` lists finished ones",
             )
         )
-    versions = ", ".join(one.version for one in open_ones)
+    versions = ", ".join(backfill.version for backfill in unfinished)
     raise InputError(
         Diagnostic(
-            code="which-backfill", message=f"several backfills are unfinished: {versions}", hint="name the version"
+            code="which-backfill", message=f"several backfills are unfinished: {versions}", hint="specify the version"
         )
     )
 
 
 def clean_up_triggers(connection: Connection, history: HistoryKey) -> int:
-    """Takes away triggers that backfills left which are done. Returns of how many. Raises DatabaseUnavailable."""
-    done = [
-        one
-        for one in list_backfills(connection, history)
-        if one.state == "done" and has_capture(connection, one.number)
+    """Remove triggers left by finished backfills. Return the number of backfills. Raise DatabaseUnavailable."""
+    finished = [
+        backfill
+        for backfill in list_backfills(connection, history)
+        if backfill.state == "done" and has_capture(connection, backfill.number)
     ]
-    for one in done:
-        _remove_capture_with_retries(connection, one.number)
-    return len(done)
+    for backfill in finished:
+        _remove_capture_with_retries(connection, backfill.number)
+    return len(finished)
 
 
 def _remove_capture_with_retries(connection: Connection, number: int) -> None:
-    """Drops triggers without keeping others waiting for long: they queue behind the session that waits for the lock."""
+    """Drop triggers with a short lock timeout: other sessions queue behind the session that waits for the lock."""
     set_lock_timeout(connection, QUEUE_LOCK_TIMEOUT_MS)
     try:
         _REMOVAL_RETRIES.run(lambda: remove_capture(connection, number))
@@ -103,9 +105,9 @@ def abandon(
     emit: Emit,
     wait_ms: int,
 ) -> None:
-    """Takes back a backfill that no run is at: its triggers, its notes, what is known of its progress.
+    """Delete a backfill that is not running: its triggers, its change log and its stored progress.
 
-    The rows that it filled stay. Raises LockHeld where a run is at it after all.
+    The rows that it filled stay. Raise LockHeld if it is running after all.
     """
     with acquire_migration_lock(database, history, "backfill cancel", wait_ms, emit, connection):
         state = HistoryStore(connection, history)
@@ -116,7 +118,7 @@ def abandon(
             BackfillStore(connection, fill).delete()
             connection.execute(query("delete_journal"), fill.parameters)
             if backfill.segment == 1:
-                # nothing else of its migration was committed
+                # Nothing else of its migration was committed.
                 connection.execute(query("delete_migration"), history.parameters | {"version": backfill.version})
 
 

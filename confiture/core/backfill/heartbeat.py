@@ -1,4 +1,4 @@
-"""The sign of life that a backfill gives, and what it is asked to do in return."""
+"""The heartbeat of a backfill, which also returns control requests."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from collections.abc import Callable
 from confiture.core.backfill.backfill_store import BackfillStore
 
 BEAT_S = 1.0
-PAUSED = "paused; `confiture backfill resume` goes on"
+PAUSED = "paused; run `confiture backfill resume` to continue"
 
 
 class BackfillCancelled(Exception):
-    """Somebody asked for the backfill to be cancelled."""
+    """Cancellation of the backfill was requested."""
 
 
 class Heartbeat:
-    """Beats over the run's own connection, in the main thread. `require_lock` raises where the project's lock is lost:
-    another run may then be at the same work.
+    """The heartbeat of one backfill, sent over the run's own connection in the main thread.
+
+    `require_lock` raises if the migration lock is lost: another run may then do the same work.
     """
 
     def __init__(self, store: BackfillStore, require_lock: Callable[[], None]) -> None:
@@ -30,17 +31,19 @@ class Heartbeat:
         self._next_beat = 0.0
 
     def beat(self, batch_rows: int | None = None, waiting_for: str | None = None) -> bool:
-        """Gives a sign of life; true where the backfill is to pause. Raises Cancelled, and what `require_lock` does."""
+        """Send a heartbeat. Return whether the backfill must pause. Raise BackfillCancelled, or as `require_lock`."""
         self._require_lock()
         self._batch_rows = batch_rows or self._batch_rows
         self._next_beat = time.monotonic() + BEAT_S
-        asked = self._store.record_heartbeat(runner=self._runner, batch_rows=self._batch_rows, waiting_for=waiting_for)
-        if asked == "cancel":
+        control = self._store.record_heartbeat(
+            runner=self._runner, batch_rows=self._batch_rows, waiting_for=waiting_for
+        )
+        if control == "cancel":
             raise BackfillCancelled
-        return asked == "pause"
+        return control == "pause"
 
     def beat_if_due(self, waiting_for: str | None = None) -> None:
-        """Called between two pieces of work of the main thread: beats when it is due, and waits out a pause."""
+        """Send a heartbeat if it is due, and wait while the backfill is paused. Called often by the main thread."""
         if time.monotonic() < self._next_beat:
             return
         is_paused = self.beat(waiting_for=waiting_for)

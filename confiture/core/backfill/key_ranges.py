@@ -1,4 +1,4 @@
-"""Cuts the key's range into parts that workers take one after the other."""
+"""Split the key range into parts that workers process one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confiture.core.db.connection import Connection, fetch_named_row
 from confiture.core.db.queries import query, quote_table
 
 _PARTS_PER_WORKER = 12
-"""Sampled parts differ by a third: with many of them, no worker is left over with a large one."""
+"""Sampled parts differ in size by a third: with many parts, no worker ends up with a large rest."""
 _SAMPLED_PAGES = 1_000
 _MIN_SAMPLE = 200
 
@@ -18,25 +18,25 @@ _MIN_SAMPLE = 200
 def split_ranges(
     connection: Connection, key: BatchKey, end: KeyValues, workers: int
 ) -> list[tuple[CursorPosition, KeyValues]]:
-    """Where each part starts, and the key it goes up to; one part for one worker, or for a small table.
+    """Return the start and the inclusive end key of each part; a single part for one worker or a small table.
 
-    The cuts are keys of rows sampled from the table.
+    The split points are keys of rows sampled from the table.
     """
-    found = sample_split_points(connection, key, end, workers * _PARTS_PER_WORKER) if workers > 1 else []
-    ends = [*found, end]
+    split_points = sample_split_points(connection, key, end, workers * _PARTS_PER_WORKER) if workers > 1 else []
+    ends = [*split_points, end]
     starts = [
         CursorPosition(),
-        *(position_after(connection, key, cut, stop) for cut, stop in zip(found, ends[1:], strict=True)),
+        *(position_after(connection, key, cut, stop) for cut, stop in zip(split_points, ends[1:], strict=True)),
     ]
     return list(zip(starts, ends, strict=True))
 
 
 def sample_split_points(connection: Connection, key: BatchKey, end: KeyValues, parts: int) -> list[KeyValues]:
-    """Keys before `end`, in order, that cut the table into about equal parts; none where it is small."""
+    """Return keys before `end`, in order, that split the table into about equal parts; none if it is small."""
     pages = fetch_named_row(connection, "pages", table=quote_table(key.table))["pages"]
     percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
     columns = sql.SQL(", ").join(key.text(place) for place in range(len(key)))
-    found = sql.SQL(query("cuts").decode()).format(
+    statement = sql.SQL(query("cuts").decode()).format(
         least=sql.Literal(max(_MIN_SAMPLE, parts)),
         parts=sql.Literal(parts),
         order=key.order_by(),
@@ -45,4 +45,4 @@ def sample_split_points(connection: Connection, key: BatchKey, end: KeyValues, p
         percent=sql.Literal(percent),
         before=key.precedes(end),
     )
-    return [tuple(row["key"]) for row in connection.execute(found)]
+    return [tuple(row["key"]) for row in connection.execute(statement)]

@@ -1,7 +1,7 @@
-"""Walks over a table by its batch key, piece by piece, each of about as many rows as asked for.
+"""Traverse a table by its batch key in chunks of about the requested number of rows.
 
-With a key of several columns a piece stays inside one value of the leading columns, or takes whole values of them: a
-huge tenant is walked through from inside, tiny ones are taken many at a time.
+With a key of several columns, a chunk stays inside one value of the leading columns, or contains whole values: a huge
+tenant is divided into many chunks, and many tiny tenants share one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from confiture.core.db.connection import Connection
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CursorPosition:
-    """How far a walk has come: among the rows that begin with `prefix`, all up to `after` are done.
+    """The position of a cursor: among the rows that begin with `prefix`, all up to `after` are done.
 
-    `bound_depth` is how many values of the prefix are those of the walk's end: there the walk has to stop at the end
-    itself.
+    `bound_depth` is the number of leading values of the prefix that equal the upper bound: below them, the cursor must
+    stop at the bound itself.
     """
 
     prefix: KeyValues = ()
@@ -29,24 +29,24 @@ class CursorPosition:
 
     @property
     def is_at_upper_bound(self) -> bool:
-        """Whether what follows the prefix is bounded by the walk's end."""
+        """Whether the upper bound limits the rows of the prefix."""
         return self.bound_depth == len(self.prefix)
 
     def descend(self, value: str, *, is_end: bool = False) -> CursorPosition:
-        """The beginning of the rows that go on with `value`."""
+        """Return the position before the rows whose next column is `value`."""
         return CursorPosition(prefix=(*self.prefix, value), bound_depth=self.bound_depth + is_end)
 
     def after_prefix(self) -> CursorPosition:
-        """After all rows of the prefix."""
+        """Return the position after all rows of the prefix."""
         outer = self.prefix[:-1]
         return CursorPosition(prefix=outer, after=self.prefix[-1], bound_depth=min(self.bound_depth, len(outer)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """A piece of the walk, and where the walk stands after it; None at its end.
+    """A range of keys, and the position after it; None at the end.
 
-    One that `is_full` has as many rows as were asked for; of others, nobody has counted them.
+    With `is_full`, it has as many rows as requested; otherwise its rows were not counted.
     """
 
     key_range: KeyRange
@@ -55,7 +55,7 @@ class Chunk:
 
 
 class KeysetCursor:
-    """A walk up to and including the key `end`."""
+    """A cursor over the rows up to and including the key `end`."""
 
     def __init__(self, connection: Connection, key: BatchKey, end: KeyValues) -> None:
         self._connection = connection
@@ -63,9 +63,9 @@ class KeysetCursor:
         self._end = end
 
     def next_chunk(self, position: CursorPosition, rows: int) -> Chunk | None:
-        """The next piece of at most about `rows` rows (at least 1); None where nothing is left.
+        """Return the next chunk of at most about `rows` rows (at least 1); None if nothing is left.
 
-        Rows with the same key stay together, so a piece can be larger by those.
+        Rows with the same key stay together, which can make a chunk larger.
         """
         here: CursorPosition | Chunk | None = position
         while isinstance(here, CursorPosition):
@@ -74,7 +74,7 @@ class KeysetCursor:
         return here
 
     def _last_column_chunk(self, position: CursorPosition, rows: int) -> CursorPosition | Chunk | None:
-        """All columns but the last are fixed: the piece ends at the row that is `rows` further on."""
+        """Return a chunk within one prefix of all columns but the last: it ends `rows` rows further on."""
         end = self._end[-1] if position.is_at_upper_bound else None
         rest = KeyRange(prefix=position.prefix, after=position.after, up_to=end)
         last = len(self._key) - 1
@@ -87,13 +87,13 @@ class KeysetCursor:
         )
         if row is None:
             return Chunk(key_range=rest, next_position=self._position_after_prefix(position))
-        piece = replace(rest, up_to=row["value"])
+        key_range = replace(rest, up_to=row["value"])
         if position.is_at_upper_bound and row["is_end"]:
-            return Chunk(key_range=piece, next_position=self._position_after_prefix(position), is_full=True)
-        return Chunk(key_range=piece, next_position=replace(position, after=row["value"]), is_full=True)
+            return Chunk(key_range=key_range, next_position=self._position_after_prefix(position), is_full=True)
+        return Chunk(key_range=key_range, next_position=replace(position, after=row["value"]), is_full=True)
 
     def _outer_column_chunk(self, position: CursorPosition, rows: int) -> CursorPosition | Chunk | None:
-        """Whole values of this column, as many as have about `rows` rows; a value that has more is walked inside."""
+        """Return a chunk of whole values of this column with about `rows` rows; descend into a value that has more."""
         depth = len(position.prefix)
         end = self._end[depth] if position.is_at_upper_bound else None
         rest = KeyRange(prefix=position.prefix, after=position.after, before=end)
@@ -104,11 +104,11 @@ class KeysetCursor:
             return Chunk(key_range=rest, next_position=self._position_at_bound(position))
         if row["previous"] is None:
             return position.descend(row["nth"])
-        piece = replace(rest, before=None, up_to=row["previous"])
-        return Chunk(key_range=piece, next_position=replace(position, after=row["previous"]))
+        key_range = replace(rest, before=None, up_to=row["previous"])
+        return Chunk(key_range=key_range, next_position=replace(position, after=row["previous"]))
 
     def _position_at_bound(self, position: CursorPosition) -> CursorPosition | None:
-        """Where the walk goes on when all values before its end are done."""
+        """Return the position after all values before the upper bound."""
         if position.is_at_upper_bound:
             return position.descend(self._end[len(position.prefix)], is_end=True)
         return self._position_after_prefix(position)
@@ -117,7 +117,7 @@ class KeysetCursor:
         return None if position.is_at_upper_bound else position.after_prefix()
 
     def _fetch_boundaries(self, remaining: KeyRange, rows: int) -> dict[str, Any] | None:
-        """The value `rows` rows further on, and the last one before it; None where there are no rows at all."""
+        """Return the value `rows` rows further on, and the last value before it; None if there are no rows."""
         column, key_column = self._key.column(len(remaining.prefix)), self._key.columns[len(remaining.prefix)]
         text, nth = key_column.text, sql.SQL("nth.value")
         return self._fetch_row(
@@ -149,7 +149,7 @@ class KeysetCursor:
 
 
 def find_last_key(connection: Connection, key: BatchKey) -> KeyValues | None:
-    """The greatest key that the table has now; None where it is empty."""
+    """Return the greatest key in the table; None if it is empty."""
     columns = sql.SQL(", ").join(key.text(position) for position in range(len(key)))
     descending = sql.SQL(", ").join(sql.SQL("{} DESC").format(key.column(position)) for position in range(len(key)))
     query = sql.SQL("SELECT ARRAY[{}] AS key FROM {} ORDER BY {} LIMIT 1").format(columns, key.from_clause, descending)
@@ -158,7 +158,7 @@ def find_last_key(connection: Connection, key: BatchKey) -> KeyValues | None:
 
 
 def count_rows(connection: Connection, key: BatchKey, key_range: KeyRange) -> int:
-    """How many rows of the table a piece has now."""
+    """Return how many rows of the table are in a range."""
     query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM {} WHERE {}").format(
         key.from_clause, key.predicate(key_range)
     )
@@ -167,7 +167,7 @@ def count_rows(connection: Connection, key: BatchKey, key_range: KeyRange) -> in
 
 
 def position_after(connection: Connection, key: BatchKey, start: KeyValues, end: KeyValues) -> CursorPosition:
-    """The position behind the row `start` of a walk to `end`: where one range ends and the next begins."""
+    """Return the position after the key `start` for a cursor that ends at `end`."""
     equal = sql.SQL(", ").join(
         column.compare(column.literal(one), "=", column.literal(other))
         for column, one, other in zip(key.columns, start, end, strict=True)

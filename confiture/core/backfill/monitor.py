@@ -1,4 +1,4 @@
-"""Listens to the workers of a backfill, tells what they do, and does what others ask of it."""
+"""Monitor the workers of a backfill, report their progress, and handle control requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from confiture.models.events import BackfillProgressed, BatchRetried, Notice, Ot
 
 
 class BackfillMonitor:
-    """What the main thread does while workers fill. It alone emits events and uses the run's own connection."""
+    """The main thread's loop while workers fill. Only it emits events and uses the run's own connection."""
 
     def __init__(
         self,
@@ -53,8 +53,9 @@ class BackfillMonitor:
         self._started_at = time.monotonic()
 
     def wait_for_workers(self) -> list[BaseException]:
-        """Listens until the last worker went home; returns what sent them there. Raises Cancelled, and what is raised
-        where our own connection or the lock is lost.
+        """Wait until the last worker has exited. Return the workers' errors.
+
+        Raise BackfillCancelled, and the errors of a lost connection or a lost lock.
         """
         errors: list[BaseException] = []
         working = len(self._workers)
@@ -101,7 +102,7 @@ class BackfillMonitor:
                     )
                 )
             case WorkerMonitorLost():
-                self._emit(Notice(text=f"blocking by a worker is no longer watched: {message.reason}"))
+                self._emit(Notice(text=f"blocking by a worker is no longer monitored: {message.reason}"))
             case WorkerBlockedOthers():
                 over = any(waiter.waited_ms > message.budget_ms > 0 for waiter in message.waiters)
                 self._emit(
@@ -114,7 +115,7 @@ class BackfillMonitor:
                 )
 
     def _tick(self) -> None:
-        """Once a second: gives a sign of life, hears what it is asked to do, and sees whether it can go on."""
+        """Send a heartbeat, handle control requests, and check whether the backfill can continue; once a second."""
         self._writes.poll()
         batch_rows = max(worker.batch_rows for worker in self._workers)
         if self._heartbeat.beat(batch_rows, self._gate.reason):
@@ -126,10 +127,10 @@ class BackfillMonitor:
         self._emit_progress()
 
     def _emit_progress(self) -> None:
-        done = self._source_rows - self._rows_before
+        rows = self._source_rows - self._rows_before
         elapsed_s = time.monotonic() - self._started_at
-        rate = done / elapsed_s if done and elapsed_s > 0 else None
-        left = max(self._estimated_rows - self._source_rows, 0) if self._estimated_rows is not None else None
+        rate = rows / elapsed_s if rows and elapsed_s > 0 else None
+        remaining_rows = max(self._estimated_rows - self._source_rows, 0) if self._estimated_rows is not None else None
         self._emit(
             BackfillProgressed(
                 step=self._identity,
@@ -140,7 +141,7 @@ class BackfillMonitor:
                 estimated_rows=self._estimated_rows,
                 batch_rows=max(worker.batch_rows for worker in self._workers),
                 rows_per_s=rate,
-                remaining_s=left / rate if left is not None and rate else None,
+                remaining_s=remaining_rows / rate if remaining_rows is not None and rate else None,
                 waiting_for=self._gate.reason,
             )
         )

@@ -1,4 +1,4 @@
-"""Refuses batches that PostgreSQL would carry out by reading a table from end to end."""
+"""Reject batches for which PostgreSQL would scan a whole table."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from confiture.text import pluralize
 _EXPLAIN = "EXPLAIN (VERBOSE, FORMAT JSON) "
 _ASIDE = ("InitPlan", "SubPlan")
 _TIMES_THE_BATCH = 10
-"""An estimate that is off by more than this is a plan for another amount of rows."""
+"""A plan that expects more than this many times the rows of a batch is rejected."""
 
 
 def check_batch_plan(connection: Connection, step: PlannedStep, key: BatchKey, end: KeyValues) -> None:
-    """Plans the first batch. Raises StepFailed where it would make one row of all its rows; and, with the plan, where
-    it would read the whole driving table, or a whole partition of it, or where PostgreSQL expects many times the rows
-    of a batch there.
+    """Plan the first batch, and check the plan.
 
-    What is not much larger than a batch may be read whole.
+    Raise StepFailed if the query would aggregate all its rows into one. Raise it with the plan if it would scan the
+    whole driving table or a whole partition of it, or if PostgreSQL expects many times the rows of a batch there. A
+    table or partition that is not much larger than a batch may be scanned.
     """
     rows = step.backfill.batch_rows if step.backfill else 1
-    stretch = KeysetCursor(connection, key, end).next_chunk(CursorPosition(), rows)
-    if stretch is None:
+    chunk = KeysetCursor(connection, key, end).next_chunk(CursorPosition(), rows)
+    if chunk is None:
         return
-    plan = _explain_batch(connection, step, key, stretch.key_range)
+    plan = _explain_batch(connection, step, key, chunk.key_range)
     if _is_single_row_aggregate(plan):
-        # of functions only PostgreSQL knows which are aggregates
+        # Only PostgreSQL knows which functions are aggregates.
         columns = ", ".join(f"{key.alias}.{column.name}" for column in key.columns)
-        message = "the query aggregates without GROUP BY: it would give a row for each batch"
+        message = "the query aggregates without GROUP BY: it would return one row per batch"
         raise backfill_error(step, "backfill-groups", message, f"GROUP BY {columns}")
     nodes = list(_iterate_nodes(plan))
     limit = rows * _TIMES_THE_BATCH
@@ -52,15 +52,15 @@ def check_batch_plan(connection: Connection, step: PlannedStep, key: BatchKey, e
                 step,
                 "bad-plan",
                 f"PostgreSQL plans {node['Node Type']} on {_node_relation(node)} for a batch, and expects"
-                f" {pluralize(node['Plan Rows'], 'row')} of it; a batch has {rows:,}",
-                f"ANALYZE {quote_table(key.table)}; look at what else the WHERE says, and at the index on"
+                f" {pluralize(node['Plan Rows'], 'row')}; a batch has {rows:,}",
+                f"run ANALYZE {quote_table(key.table)}; check the other WHERE conditions, and the index on"
                 " the batch key",
                 detail=tuple(_format_nodes(nodes)),
             )
 
 
 def _is_single_row_aggregate(plan: dict[str, Any]) -> bool:
-    """Whether all rows that the outermost query reads become one: an aggregate without groups is above its joins."""
+    """Whether the outermost query aggregates all its rows into one: a plain aggregate above its joins."""
     while plan["Node Type"] != "Aggregate":
         inputs = [child for child in plan.get("Plans", ()) if child["Parent Relationship"] not in _ASIDE]
         if len(inputs) != 1:
@@ -72,7 +72,7 @@ def _is_single_row_aggregate(plan: dict[str, Any]) -> bool:
 def _driving_table_nodes(
     connection: Connection, key: BatchKey, nodes: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The nodes of a plan that read the driving table; those of its partitions have numbers behind its alias."""
+    """Return the plan nodes that read the driving table; the aliases of its partitions have a numeric suffix."""
     rows = connection.execute(query("holders_of_rows"), {"table": quote_table(key.table)})
     holders = {QualifiedName(row["schema"], row["name"]) for row in rows}
     alias = re.compile(rf"{re.escape(key.alias)}(_\d+)?")
@@ -84,21 +84,21 @@ def _node_relation(node: dict[str, Any]) -> QualifiedName | None:
 
 
 def _explain_batch(connection: Connection, step: PlannedStep, key: BatchKey, key_range: KeyRange) -> dict[str, Any]:
-    """The plan of a batch. Raises StepFailed where the statement itself is wrong."""
+    """Return the plan of a batch. Raise StepFailed if the statement itself is invalid."""
     (statement,) = step.statements
     condition = key.predicate(key_range).as_string(connection)
     text = f"{_EXPLAIN}{add_where(statement, condition)}"
     try:
         row = connection.execute(text.encode()).fetchone()
     except psycopg.Error as error:
-        told = batch_diagnostic(error, statement, step, condition, prefix=len(_EXPLAIN))
-        raise StepFailed(told, error.sqlstate) from error
+        diagnostic = batch_diagnostic(error, statement, step, condition, prefix=len(_EXPLAIN))
+        raise StepFailed(diagnostic, error.sqlstate) from error
     plan: dict[str, Any] = row["QUERY PLAN"][0]["Plan"] if row else {}
     return plan
 
 
 def _has_more_rows(connection: Connection, node: dict[str, Any], number: int) -> bool:
-    """Whether the relation that a node reads has more rows than that."""
+    """Whether the relation that a node reads has more than `number` rows."""
     table = sql.Identifier(node["Schema"], node["Relation Name"])
     return connection.execute(sql.SQL("SELECT FROM {} OFFSET {} LIMIT 1").format(table, number)).fetchone() is not None
 

@@ -1,4 +1,4 @@
-"""Which tables a backfill reads, and how a write to each maps to its batch key."""
+"""The tables that a backfill reads, and the columns that map a write to a batch key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WITHOUT_TRIGGERS = {"m": "a materialized view", "f": "a foreign table"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceTable:
-    """A table that the statement reads, itself or through a view."""
+    """A table that the statement reads, directly or through a view."""
 
     oid: int
     name: QualifiedName
@@ -35,7 +35,7 @@ class SourceTable:
 
     @property
     def uncapturable_reason(self) -> str | None:
-        """Why triggers on it would not see all writes; None where they do."""
+        """The reason why triggers would miss writes to the table; None if they would not."""
         if self.kind in _WITHOUT_TRIGGERS:
             return f"is {_WITHOUT_TRIGGERS[self.kind]}"
         if self.is_inherited:
@@ -44,44 +44,44 @@ class SourceTable:
 
 
 def resolve_table(connection: Connection, step: PlannedStep, table: TableRef) -> QualifiedName:
-    """The table that a name means. Raises StepFailed where there is none."""
-    found = _find_tables(connection, [table])
-    if len(found) != 1:
-        raise backfill_error(step, "undefined-table", f"there is no table {table}", "make it in a phase before this")
-    return found[0].name
+    """Return the table that a name refers to. Raise StepFailed if it does not exist."""
+    tables = _find_tables(connection, [table])
+    if len(tables) != 1:
+        raise backfill_error(step, "undefined-table", f"there is no table {table}", "create it in an earlier phase")
+    return tables[0].name
 
 
 def resolve_source_tables(connection: Connection, step: PlannedStep) -> tuple[SourceTable, ...]:
-    """The tables that the statement of a backfill reads."""
+    """Return the tables that the statement of a backfill reads."""
     return _find_tables(connection, source_tables(parse_rendered(step.rendered)[0]))
 
 
 def tables_to_capture(
     connection: Connection, step: PlannedStep, backfill: PlannedBackfill, key: BatchKey, into: QualifiedName
 ) -> tuple[CapturedTable, ...]:
-    """The tables whose writes are noted, with the columns that hold the key.
+    """Return the tables whose writes are captured, with the columns that hold the key.
 
-    Raises StepFailed where a table that the statement reads is not said to be captured, or cannot be.
+    Raise StepFailed if a table that the statement reads is not in `captures`, or cannot be captured.
     """
     columns = {key.table: tuple(column.name for column in key.columns)}
     for capture in backfill.captures:
         columns[resolve_table(connection, step, capture.table)] = capture.columns
     _check_target_key(step, backfill, key)
-    found = []
+    captured_tables = []
     for table in resolve_source_tables(connection, step):
         listed = columns.get(table.name)
         if listed is None:
             raise backfill_error(
                 step,
                 "not-captured",
-                f"writes to {table.name} would go unseen: which of its columns hold the batch key?",
-                f"captures: {{{table.name}: [{', '.join(columns[key.table])}]}}; [] if nobody writes to it",
+                f"writes to {table.name} would be missed: `captures` does not name its batch key columns",
+                f"captures: {{{table.name}: [{', '.join(columns[key.table])}]}}; [] if no session writes to it",
             )
         if listed:
             _check_capturable(step, table, listed, key)
             _check_columns(connection, step, table, listed, key)
-            found.append(CapturedTable(name=table.name, columns=listed, is_target=table.name == into))
-    return tuple(found)
+            captured_tables.append(CapturedTable(name=table.name, columns=listed, is_target=table.name == into))
+    return tuple(captured_tables)
 
 
 def _check_target_key(step: PlannedStep, backfill: PlannedBackfill, key: BatchKey) -> None:
@@ -91,8 +91,8 @@ def _check_target_key(step: PlannedStep, backfill: PlannedBackfill, key: BatchKe
         raise backfill_error(
             step,
             "target-without-key",
-            f"{backfill.into} does not take {', '.join(missing)} of the batch key: its rows could not be found again",
-            "insert the key's columns as they are, with a list of columns after INSERT INTO; or on_writes: ignore",
+            f"{backfill.into} does not store {', '.join(missing)} of the batch key: its rows cannot be identified",
+            "insert the key columns unchanged, with a column list after INSERT INTO; or use on_writes: ignore",
         )
 
 
@@ -101,31 +101,29 @@ def _check_capturable(step: PlannedStep, table: SourceTable, columns: Sequence[s
         raise backfill_error(
             step,
             "not-captured",
-            f"the batch key has {pluralize(len(key), 'column')}, `captures` names {len(columns)} of {table.name}",
-            f"name those that hold {', '.join(column.name for column in key.columns)}, in this order",
+            f"the batch key has {pluralize(len(key), 'column')}, but `captures` names {len(columns)} of {table.name}",
+            f"name the columns that hold {', '.join(column.name for column in key.columns)}, in this order",
         )
     if table.uncapturable_reason:
-        hint = f"if nobody writes to it meanwhile: captures: {{{table.name}: []}}"
+        hint = f"if no session writes to it meanwhile: captures: {{{table.name}: []}}"
         raise backfill_error(
-            step, "not-captured", f"writes to {table.name} cannot be noted: it {table.uncapturable_reason}", hint
+            step, "not-captured", f"writes to {table.name} cannot be captured: it {table.uncapturable_reason}", hint
         )
 
 
 def _check_columns(
     connection: Connection, step: PlannedStep, table: SourceTable, columns: Sequence[str], key: BatchKey
 ) -> None:
-    """A trigger that fails would fail the writes of others: what it does is made sure of before."""
-    told = {"table": table.oid, "names": list(columns), "types": [column.log_type for column in key.columns]}
-    for row, column in zip(connection.execute(query("captured_columns"), told), key.columns, strict=True):
+    """Check that the trigger cannot fail: its errors would fail the writes of other sessions."""
+    parameters = {"table": table.oid, "names": list(columns), "types": [column.log_type for column in key.columns]}
+    for row, column in zip(connection.execute(query("captured_columns"), parameters), key.columns, strict=True):
         if not row["is_there"]:
-            raise backfill_error(
-                step, "not-captured", f"{table.name} has no column {row['name']}", "look at `captures:`"
-            )
+            raise backfill_error(step, "not-captured", f"{table.name} has no column {row['name']}", "check `captures:`")
         if not row["fits"]:
             raise backfill_error(
                 step,
                 "not-captured",
-                f"{table.name}.{row['name']} is {row['type']}, the batch key's {column.name} is {column.type}",
+                f"{table.name}.{row['name']} is {row['type']}, but the batch key's {column.name} is {column.type}",
                 "name a column of the same type",
             )
 
@@ -133,8 +131,9 @@ def _check_columns(
 def check_rows_replaceable(
     connection: Connection, step: PlannedStep, backfill: PlannedBackfill, into: QualifiedName
 ) -> None:
-    """Raises StepFailed where the target may hold rows that are not the backfill's own, or where others hang on its
-    rows: those of keys that others write are deleted and made anew.
+    """Check that the target's rows can be deleted and filled again, as happens for keys that other sessions write.
+
+    Raise StepFailed if the target may hold rows that are not the backfill's own, or if foreign keys cascade from it.
     """
     targets = backfill.target_columns
     if targets is None:
@@ -145,8 +144,8 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-referenced",
-            f"rows of {into} are deleted and made anew where others write meanwhile, and with them go those of others",
-            "make these foreign keys after the backfill; or on_writes: ignore",
+            f"concurrent writes delete and refill rows of {into}, and foreign keys would cascade each deletion",
+            "create these foreign keys after the backfill; or use on_writes: ignore",
             detail=tuple(f"foreign key {row['name']} of {row['table']}" for row in cascades),
         )
     own = {*targets.values(), *backfill.constants}
@@ -156,27 +155,27 @@ def check_rows_replaceable(
         raise backfill_error(
             step,
             "target-not-empty",
-            f"{into} has rows already, and nothing says whose they are: they would be replaced where others write",
-            f"empty {into}; or say ON CONFLICT (...) with columns that are the batch key, or the same in each row",
+            f"{into} already has rows of unknown origin: concurrent writes would replace them",
+            f"empty {into}; or add ON CONFLICT (...) with columns that are the batch key, or constant in each row",
         )
 
 
 def own_rows_predicate(connection: Connection, backfill: PlannedBackfill, into: QualifiedName) -> sql.Composed:
-    """The condition that rows of the target, called t, are the backfill's own: it may share the table with others."""
+    """Return the condition that rows of the target, aliased t, are the backfill's own: other steps may fill it too."""
     constants = [(column, backfill.constants.get(column)) for column in backfill.conflict_columns]
-    told = [(column, value) for column, value in constants if value is not None]
-    schemas = _operator_schemas(connection, into) if told else {}
+    values = [(column, value) for column, value in constants if value is not None]
+    schemas = _operator_schemas(connection, into) if values else {}
     conditions = [
         sql.SQL("t.{} {} {}").format(
             sql.Identifier(column), sql.SQL(qualified_operator("=", schemas[column])), sql.Literal(value)
         )
-        for column, value in told
+        for column, value in values
     ]
     return sql.SQL(" AND ").join([*conditions, sql.SQL("true")])
 
 
 def _operator_schemas(connection: Connection, table: QualifiedName) -> dict[str, str]:
-    """The schema of each column's comparison operators."""
+    """Return the schema of each column's comparison operators."""
     operators = read_operators(connection)
     rows = connection.execute(query("column_types"), {"table": quote_table(table)})
     return {row["name"]: operators.schema_for(row["type"]) for row in rows}

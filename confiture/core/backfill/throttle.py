@@ -1,8 +1,8 @@
-"""Looks at what the server suffers from, and holds the workers back for it: first slower, then not at all.
+"""Poll signals of server load, and throttle the workers: first slow them down, then stop them.
 
-A signal at half of its limit slows down, at its limit it stops. Workers go on when all signals have been below half
-for two looks: one that is just below its limit would only bring the next stop. They go on slowly, and faster with each
-look: at full speed at once, the next stop would be near.
+A signal at half of its limit slows workers down; at its limit it stops them. Workers continue when all signals have
+been below half for two polls: just below the limit, the next stop would follow at once. They start slowly and speed up
+with each poll: full speed would soon cause the next stop.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SLOW_AT = 0.5
 _CALM_LOOKS = 2
 _REST_STEP, _LONGEST_REST, _SHORTEST_REST = 0.5, 8.0, 0.4
 _REST_LEFT = 0.7
-"""How much of the rest is left after another look at which all was calm."""
+"""The factor by which each calm poll reduces the delay."""
 _QUERY_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottleSignal:
-    """How near something is to its limit: 1.0 is there. `reason` says what it is, with both numbers."""
+    """A load signal as a share of its limit; 1.0 is the limit. `reason` describes it, with both numbers."""
 
     share: float
     reason: str
 
 
 class ThrottleController:
-    """The signals of one backfill, looked at once a second by the main thread."""
+    """The throttle of one backfill, polled once a second by the main thread."""
 
     def __init__(self, context: BackfillContext, gate: WorkerGate) -> None:
         self._context = context
@@ -48,7 +48,7 @@ class ThrottleController:
         self._noted: set[str] = set()
 
     def poll(self) -> None:
-        """Opens, slows down or closes the gate. Raises StepFailed where the user's own query fails."""
+        """Open, slow down or close the gate. Raise StepFailed if the user's own query fails."""
         worst = max(self._signals(), key=lambda signal: signal.share, default=None)
         if worst is not None and worst.share >= 1.0:
             self._calm_polls = 0
@@ -72,7 +72,7 @@ class ThrottleController:
             self._delay_factor = 0.0
             self._gate.open()
         else:
-            self._gate.slow_down(self._delay_factor, f"getting faster again, after this: {self._reason}")
+            self._gate.slow_down(self._delay_factor, f"speeding up again after: {self._reason}")
 
     def _signals(self) -> Iterator[ThrottleSignal]:
         limits = self._context.backfill
@@ -88,9 +88,7 @@ class ThrottleController:
 
     def _lag_signals(self, lag_ms: float | None, unseen: int, limit_ms: int) -> Iterator[ThrottleSignal]:
         if unseen:
-            self._note_once(
-                "how far replicas lag cannot be seen: the role needs pg_monitor, so the backfill does not wait for them"
-            )
+            self._note_once("replica lag is not visible: without pg_monitor, the backfill does not wait for replicas")
         if lag_ms is not None:
             reason = f"a replica lags {lag_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
             yield ThrottleSignal(share=lag_ms / limit_ms, reason=reason)
@@ -98,11 +96,11 @@ class ThrottleController:
     def _transaction_signals(self, oldest_ms: float | None, unseen: int, limit_ms: int) -> Iterator[ThrottleSignal]:
         if unseen:
             self._note_once(
-                "how long transactions of other roles are open cannot be seen: the role needs pg_read_all_stats, so the"
-                " backfill does not wait for them"
+                "transactions of other roles are not visible: without pg_read_all_stats, the backfill does not wait for"
+                " them"
             )
         if oldest_ms is not None:
-            reason = f"a transaction is open for {oldest_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
+            reason = f"a transaction has been open for {oldest_ms / 1000:.1f} s (limit {limit_ms / 1000:g} s)"
             yield ThrottleSignal(share=oldest_ms / limit_ms, reason=reason)
 
     def _note_once(self, text: str) -> None:
@@ -114,9 +112,9 @@ class ThrottleController:
         now = time.monotonic()
         if self._wal_sample is not None and now > self._wal_sample[0]:
             rate = (wal_bytes - self._wal_sample[1]) / (now - self._wal_sample[0])
-            # at its limit the rate is as asked: only what is above slows down, and twice as much stops
+            # A rate at its limit is what the user asked for: above it workers slow down, at twice the limit they stop.
             share = _SLOW_AT * rate / limit
-            reason = f"the server writes {rate / 2**20:.1f} MB of WAL a second (limit {limit / 2**20:.1f})"
+            reason = f"the server writes {rate / 2**20:.1f} MB of WAL per second (limit {limit / 2**20:.1f})"
             yield ThrottleSignal(share=share, reason=reason)
         self._wal_sample = (now, wal_bytes)
 
@@ -129,12 +127,12 @@ class ThrottleController:
                 )
                 row = connection.execute(query.encode()).fetchone()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            # where the server suffers, this does, too
-            reason = f"the throttle's query takes longer than {_QUERY_TIMEOUT_MS / 1000:g} s"
+            # An overloaded server also delays this query.
+            reason = f"the throttle query takes longer than {_QUERY_TIMEOUT_MS / 1000:g} s"
             yield ThrottleSignal(share=1.0, reason=reason)
             return
         except psycopg.Error as error:
-            message = f"the throttle's query failed: {error.diag.message_primary or error}"
-            raise backfill_error(self._context.step, "bad-throttle", message, "mend `throttle: query:`") from error
+            message = f"the throttle query failed: {error.diag.message_primary or error}"
+            raise backfill_error(self._context.step, "bad-throttle", message, "fix `throttle: query:`") from error
         if row is None or next(iter(row.values())) is not True:
-            yield ThrottleSignal(share=1.0, reason="the throttle's query says to wait")
+            yield ThrottleSignal(share=1.0, reason="the throttle query requests a pause")

@@ -1,4 +1,4 @@
-"""A worker: takes ranges and fills them batch by batch, over a connection of its own."""
+"""A worker takes key ranges and fills them batch by batch, over its own connection."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from confiture.models.plan import PlannedStep
 
 _RETRYABLE = RETRYABLE | TOO_LARGE | SERVER_UNAVAILABLE
 _BAD_DATA = ("22", "23")
-"""Classes of SQLSTATE that say that one row is wrong."""
+"""SQLSTATE classes that mean that one row is invalid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerRetry:
-    """A worker tries a batch again, with `rows` rows, after `wait_s` seconds."""
+    """A worker retries a batch, with `rows` rows, after `wait_s` seconds."""
 
     rows: int
     attempt: int
@@ -49,7 +49,7 @@ class WorkerRetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerBlockedOthers:
-    """Others waited for a batch; `budget_ms` is how long they may, 0 for ever."""
+    """Other sessions waited for a batch; `budget_ms` is how long they may wait, 0 means no limit."""
 
     waiters: tuple[Waiter, ...]
     budget_ms: int
@@ -57,14 +57,14 @@ class WorkerBlockedOthers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerMonitorLost:
-    """Nobody looks any more at who waits for a worker's batches, because of `reason`."""
+    """The worker's blocking monitor has stopped; `reason` says why."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerExited:
-    """A worker went home, because of `error` or because there is nothing left to do."""
+    """A worker exited, because of `error` or because nothing is left to do."""
 
     error: BaseException | None
 
@@ -80,7 +80,7 @@ WorkerMessage = WorkerServerMessage | Batch | WorkerRetry | WorkerBlockedOthers 
 
 
 class Worker:
-    """One worker. What happens it puts into `outbox`; its thread ends with a `WorkerExited`."""
+    """One worker thread. It reports events in `outbox`; the last one is `WorkerExited`."""
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class Worker:
         self._retry_policy = RetryPolicy(sqlstates=_RETRYABLE, retries=config.settings.retries)
         self._connection: Connection | None = None
         self._is_clearing = False
-        """Whether stale rows of the target are deleted before the next batch, because one was in its way."""
+        """Whether stale rows of the target are deleted before the next batch, because one conflicted with it."""
         self._rows_to_bisect = 0
-        """How many of the next rows hold one that is wrong; 0 where none is known to."""
+        """The number of next rows that contain an invalid one; 0 if none is known."""
         self.thread = threading.Thread(target=self._run, name=f"backfill {number}", daemon=True)
 
     @property
     def batch_rows(self) -> int:
-        """How many rows its next batch takes."""
+        """The number of rows of the next batch."""
         return (
             min(max(self._rows_to_bisect // 2, 1), self._batch_sizer.rows)
             if self._rows_to_bisect
@@ -113,7 +113,7 @@ class Worker:
         )
 
     def interrupt(self) -> None:
-        """Cancels the statement at hand."""
+        """Cancel the current statement."""
         connection = self._connection
         if connection is not None:
             with suppress(psycopg.Error):
@@ -135,8 +135,8 @@ class Worker:
         failures = 0
         while not self._gate.is_shut_down:
             try:
-                with self._open_session() as (connection, runner, watch):
-                    for batch in self._run_batches(connection, runner, watch, stored_range):
+                with self._open_session() as (connection, runner, monitor):
+                    for batch in self._run_batches(connection, runner, monitor, stored_range):
                         failures = 0
                         self._outbox.put(batch)
                 return
@@ -146,18 +146,18 @@ class Worker:
 
     @contextmanager
     def _open_session(self) -> Iterator[tuple[Connection, BatchRunner, BlockingMonitor]]:
-        """A connection with who watches it, for as long as it lasts."""
+        """Open a connection with its batch runner and its blocking monitor; close all on exit."""
         config = self._config
         with ExitStack() as stack:
             connection = stack.enter_context(config.database.connect("backfill"))
             _configure_session(connection, config)
             pid = int(fetch_named_row(connection, "server")["backend_pid"])
-            watch = stack.enter_context(BlockingMonitor(config.database, pid, config.settings.max_blocking_ms))
+            monitor = stack.enter_context(BlockingMonitor(config.database, pid, config.settings.max_blocking_ms))
             connection.add_notice_handler(self._forward_server_message)
             self._connection = connection
             try:
-                runner = BatchRunner(connection, config, watch)
-                yield connection, runner, watch
+                runner = BatchRunner(connection, config, monitor)
+                yield connection, runner, monitor
             finally:
                 self._connection = None
 
@@ -189,7 +189,7 @@ class Worker:
             self._outbox.put(WorkerServerMessage(message=message))
 
     def _report_waiters(self, monitor: BlockingMonitor) -> None:
-        """Tells who waited; workers of the same run that waited for each other are no one's loss."""
+        """Report which sessions waited, except workers of the same run."""
         if loss := monitor.pop_failure():
             self._outbox.put(WorkerMonitorLost(reason=loss))
         own = self._connection.info.parameter_status("application_name") if self._connection else None
@@ -198,7 +198,7 @@ class Worker:
             self._outbox.put(WorkerBlockedOthers(waiters=others, budget_ms=self._config.settings.max_blocking_ms))
 
     def _prepare_retry(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> None:
-        """Waits before the next try, with a smaller batch where that helps. Raises where it does not."""
+        """Wait before the next attempt, and reduce the batch if that helps. Raise the failure if it is permanent."""
         if self._gate.is_shut_down:
             return
         wait_s = 0.0
@@ -212,19 +212,17 @@ class Worker:
         self._gate.sleep(wait_s)
 
     def _narrow_down(self, failure: BatchFailed, attempt: int) -> None:
-        """Finds the row that is wrong by halves; what is right before it is committed on the way. Raises the failure
-        when it is found.
-        """
+        """Find the invalid row by bisection, committing the rows before it. Raise the failure once it is found."""
         if failure.rows == 1:
             if failure.sqlstate in KEY_CONFLICTS and self._config.clear_factory and not self._is_clearing:
-                # by a row whose key others have written since, perhaps: it is to be made anew anyway
+                # It may conflict with a row whose key another session has written since, which is refilled anyway.
                 self._is_clearing = True
             elif attempt > 1:
                 raise failure
         self._rows_to_bisect = failure.rows
 
     def _wait_s(self, failure: BatchFailed | psycopg.Error | DatabaseUnavailable, attempt: int) -> float:
-        """Seconds before the next try, of fewer rows if there were too many. Raises a failure that stays."""
+        """Return the seconds until the next attempt; halve the batch if it was too large. Raise a permanent failure."""
         wait_s = self._retry_policy.wait_s(_failure_sqlstate(failure), attempt)
         if wait_s is None:
             raise failure
@@ -246,15 +244,15 @@ def _failure_reason(failure: BatchFailed | psycopg.Error | DatabaseUnavailable) 
 
 
 def to_step_failure(failure: BatchFailed | psycopg.Error, step: PlannedStep, key: BatchKey) -> StepFailed:
-    """What ended a backfill, told with the row that is wrong where it was found."""
+    """Return the failure that ended a backfill, with the invalid row if it was found."""
     if isinstance(failure, psycopg.Error):
         return StepFailed(db_error_diagnostic(failure, f"the backfill {step.name!r} failed"), failure.sqlstate)
-    told = failure.failure.diagnostic
+    diagnostic = failure.failure.diagnostic
     if failure.rows == 1 and failure.key_range is not None and failure.key_range.up_to is not None:
         names = ", ".join(column.name for column in key.columns)
         values = ", ".join((*failure.key_range.prefix, failure.key_range.up_to))
-        told = replace(told, detail=(*told.detail, f"the row: {key.table} ({names}) = ({values})"))
-    return StepFailed(told, failure.sqlstate)
+        diagnostic = replace(diagnostic, detail=(*diagnostic.detail, f"the row: {key.table} ({names}) = ({values})"))
+    return StepFailed(diagnostic, failure.sqlstate)
 
 
 def _configure_session(connection: Connection, config: WorkerConfig) -> None:
@@ -270,9 +268,9 @@ def _configure_session(connection: Connection, config: WorkerConfig) -> None:
 
 
 def prepare_session(connection: Connection, session_settings: Iterable[str]) -> None:
-    """Make the settings of earlier segments and those of every session that fills.
+    """Set the parameters of every session that fills, after those of earlier segments.
 
-    With `row_security` off, a policy causes an error; otherwise the rows that it hides would silently be left out.
+    With row_security off, a policy that would hide rows raises an error instead of silently skipping them.
     """
     for setting in session_settings:
         connection.execute(setting.encode())

@@ -1,4 +1,4 @@
-"""Holds workers back: between two batches they ask whether they may go on."""
+"""The gate that workers pass between two batches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 
 
 class WorkerGate:
-    """What workers ask between two batches. Open at first, and at full speed.
+    """A gate that workers pass between two batches. It starts open, at full speed.
 
-    `slow_down` makes them rest after each batch, `close` stops them, `shut_down` sends them home.
+    `slow_down` adds a delay after each batch, `close` stops workers, `shut_down` ends them.
     """
 
     def __init__(self) -> None:
@@ -20,39 +20,39 @@ class WorkerGate:
 
     @property
     def reason(self) -> str | None:
-        """Why workers are held back now, None where they are not."""
+        """The reason why workers are held back; None if they are not."""
         return self._reason
 
     @property
     def is_closed(self) -> bool:
-        """Whether no worker may begin another batch."""
+        """Whether workers must not start another batch."""
         return self._is_closed
 
     def open(self) -> None:
-        """Lets workers go on at full speed."""
+        """Let workers continue at full speed."""
         self._change(is_closed=False, delay_factor=0.0, reason=None)
 
     def slow_down(self, delay_factor: float, reason: str) -> None:
-        """Makes workers rest after each batch for `delay_factor` times as long as it took."""
+        """Delay workers after each batch by `delay_factor` times its duration."""
         self._change(is_closed=False, delay_factor=delay_factor, reason=reason)
 
     def close(self, reason: str) -> None:
-        """Lets no worker begin another batch."""
+        """Stop workers before their next batch."""
         self._change(is_closed=True, delay_factor=0.0, reason=reason)
 
     def shut_down(self) -> None:
-        """Sends workers home after the batch at hand."""
+        """End workers after their current batch."""
         with self._condition:
             self._is_shut_down = True
             self._condition.notify_all()
 
     @property
     def is_shut_down(self) -> bool:
-        """Whether workers are to go home."""
+        """Whether workers must exit."""
         return self._is_shut_down
 
     def wait_until_open(self, last_batch_s: float) -> bool:
-        """Waits as long as it must; false where workers are to go home. `last_batch_s` is what the last batch took."""
+        """Wait until the gate is open; return false if the worker must exit. `last_batch_s` is the last duration."""
         with self._condition:
             if self._delay_factor and not self._is_closed:
                 self._condition.wait_for(
@@ -62,7 +62,7 @@ class WorkerGate:
             return not self._is_shut_down
 
     def sleep(self, seconds: float) -> bool:
-        """Waits before another try; false where workers are to go home."""
+        """Wait before another attempt. Return false if the worker must exit."""
         with self._condition:
             return not self._condition.wait_for(lambda: self._is_shut_down, timeout=seconds)
 

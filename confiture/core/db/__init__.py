@@ -1,1 +1,1 @@
-"""Talks to PostgreSQL: connections, queries, locks, the history."""
+"""Access to PostgreSQL: connections, queries, locks and the history."""

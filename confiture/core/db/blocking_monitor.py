@@ -1,11 +1,11 @@
-"""The blocking budget: how long we may make others wait.
+"""The blocking budget: how long a run may make other sessions wait.
 
-lock_timeout bounds how long we wait; this bounds how long others wait for us, in the lock queue behind us included. A
-connection of its own looks ten times a second at who waits, and when the longest wait is about to go over budget. Then
-our statement is cancelled.
+lock_timeout limits how long the run waits; the budget limits how long others wait for the run, including those behind
+it in a lock queue. A separate connection polls the waiters ten times a second, and once more when the longest wait is
+about to exceed the budget. Then it cancels the run's statement.
 
-PostgreSQL ignores a cancel that arrives between two statements, so it is sent again at every look until the segment
-ends. It must end before COMMIT and ROLLBACK are sent, for these would be cancelled like any other statement.
+PostgreSQL ignores a cancel that arrives between two statements, so it is sent again at every poll until the segment
+ends. Enforcing must stop before COMMIT and ROLLBACK are sent: they would be cancelled like any other statement.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from confiture.errors import DatabaseUnavailable
 from confiture.models.events import Waiter
 
 POLL_S = 0.1
-"""The longest time between two looks."""
+"""The longest time between two polls."""
 _OVER_MS = 1.0
 
 
 class MonitorState(Enum):
-    """What the monitor does where it sees that somebody waits."""
+    """The monitor's reaction to a waiter."""
 
     IDLE = "idle"
-    """Nothing: it does not look."""
+    """Nothing: it does not poll."""
     ARMED = "armed"
-    """Counts who waits, until one has waited longer than the budget."""
+    """Record waiters, until one has waited longer than the budget."""
     YIELDING = "yielding"
-    """Cancels at once."""
+    """Cancel at once."""
     OVER = "over"
-    """Cancels at every look: the budget is spent."""
+    """Cancel at every poll: the budget is exceeded."""
 
 
 _TRANSITIONS = {
@@ -51,9 +51,9 @@ _TRANSITIONS = {
 
 
 class BlockingMonitor:
-    """Watches who waits for the server process `pid`. `max_blocking_ms` is the budget, 0 for none.
+    """A monitor of the sessions that wait for the server process `pid`. `max_blocking_ms` is the budget, 0 for none.
 
-    `waiters` holds the longest wait seen of each session in the segment at hand.
+    `waiters` holds the longest observed wait of each session in the current segment.
     """
 
     def __init__(self, database: ConnectionTarget, pid: int, max_blocking_ms: int) -> None:
@@ -69,7 +69,7 @@ class BlockingMonitor:
         self._failure: str | None = None
         self._connection: Connection | None = None
         self._poll_interval_s = POLL_S
-        self._thread = threading.Thread(target=self._poll_loop, name="blocking watch", daemon=True)
+        self._thread = threading.Thread(target=self._poll_loop, name="blocking monitor", daemon=True)
 
     def __enter__(self) -> BlockingMonitor:
         self._connection = self._connect()
@@ -86,7 +86,7 @@ class BlockingMonitor:
 
     @contextmanager
     def budget_enforced(self) -> Iterator[None]:
-        """Counts who waits from here on, and enforces the budget until the context or `stop_enforcing` ends it."""
+        """Record waiters, and enforce the budget until the context exits or `stop_enforcing` is called."""
         with self._lock:
             self._machine.enter(MonitorState.ARMED)
             self._waiter_over_budget = None
@@ -96,20 +96,20 @@ class BlockingMonitor:
         finally:
             with self._lock:
                 self._machine.enter(MonitorState.IDLE)
-                # what runs unwatched after it, like on_error, is held to no budget
+                # Unmonitored work that follows, like on_error, has no budget.
                 self._waiter_over_budget = None
 
     def stop_enforcing(self) -> None:
-        """Ends enforcing: called before COMMIT and ROLLBACK, which must not be cancelled."""
-        # a cancel is sent under the guard: what the server is told after this comes after the last cancel
+        """Stop enforcing the budget. Must be called before COMMIT and ROLLBACK, which must not be cancelled."""
+        # Cancels are sent while holding the lock, so the last cancel precedes the caller's next statement.
         with self._lock:
             self._machine.enter(MonitorState.IDLE)
 
     @contextmanager
     def yield_to_waiters(self) -> Iterator[None]:
-        """For what is not worth making anybody wait: inside, it is cancelled as soon as somebody is seen to wait."""
+        """Run low-priority work: cancel it as soon as another session waits."""
         with self._lock:
-            # what runs over budget is cancelled as well
+            # Work over the budget is cancelled too.
             self._has_yielded = self._machine.state is MonitorState.OVER
             if self._machine.state is MonitorState.ARMED:
                 self._machine.enter(MonitorState.YIELDING)
@@ -122,25 +122,25 @@ class BlockingMonitor:
 
     @property
     def has_yielded(self) -> bool:
-        """Whether something was cancelled in the last `yield_to_waiters`."""
+        """Whether the last `yield_to_waiters` cancelled its work."""
         with self._lock:
             return self._has_yielded
 
     def pop_failure(self) -> str | None:
-        """Why nobody watches any more, the first time that it is asked for; None while somebody does."""
+        """Return, once, why the monitor has stopped; None while it works."""
         with self._lock:
-            loss, self._failure = self._failure, None
-            return loss
+            failure, self._failure = self._failure, None
+            return failure
 
     @property
     def waiter_over_budget(self) -> Waiter | None:
-        """Whoever waited longer than the budget in this segment, None where nobody did."""
+        """The session that waited longer than the budget in this segment, if any."""
         with self._lock:
             return self._waiter_over_budget
 
     @property
     def waiters(self) -> tuple[Waiter, ...]:
-        """Everybody seen waiting in this segment, the longest first."""
+        """All observed waiters of this segment, the longest wait first."""
         with self._lock:
             return tuple(sorted(self._waiters.values(), key=lambda waiter: -waiter.waited_ms))
 
@@ -151,7 +151,7 @@ class BlockingMonitor:
                 return
 
     def _try_poll(self) -> bool:
-        """Looks, over a new connection where the old one fails; false where that fails too."""
+        """Poll, over a new connection if the old one fails. Return false if that fails too."""
         try:
             self._poll()
         except psycopg.Error:
@@ -159,7 +159,7 @@ class BlockingMonitor:
                 self._reconnect()
                 self._poll()
             except (psycopg.Error, DatabaseUnavailable) as error:
-                # blind from here on; lock_timeout still bounds the run
+                # There is no monitoring from here on; lock_timeout still limits the run.
                 with self._lock:
                     self._failure = _format_one_line(error)
                 return False
@@ -190,13 +190,13 @@ class BlockingMonitor:
             if self._machine.state is MonitorState.OVER or (is_yielding and rows):
                 connection.execute(query("cancel"), {"pid": self._pid})
             elif rows and self._budget_ms:
-                # one more whole pause would be added to what the others wait
-                left_ms = self._budget_ms - max(row["waited_ms"] for row in rows)
-                self._poll_interval_s = min(POLL_S, (left_ms + _OVER_MS) / 1000)
+                # A full poll interval would prolong the wait of the others beyond the budget.
+                remaining_ms = self._budget_ms - max(row["waited_ms"] for row in rows)
+                self._poll_interval_s = min(POLL_S, (remaining_ms + _OVER_MS) / 1000)
 
     def _record_waiter(self, waiter: Waiter) -> None:
-        known = self._waiters.get(waiter.pid)
-        if known is None or waiter.waited_ms >= known.waited_ms:
+        previous = self._waiters.get(waiter.pid)
+        if previous is None or waiter.waited_ms >= previous.waited_ms:
             self._waiters[waiter.pid] = waiter
         if self._budget_ms and waiter.waited_ms > self._budget_ms and self._waiter_over_budget is None:
             self._waiter_over_budget = waiter
@@ -204,7 +204,7 @@ class BlockingMonitor:
 
 
 def _format_one_line(error: Exception) -> str:
-    told = [str(error)]
+    lines = [str(error)]
     if isinstance(error, DatabaseUnavailable):
-        told += [line for diagnostic in error.diagnostics for line in diagnostic.detail]
-    return ": ".join(" ".join(line.split()) for line in told)
+        lines += [line for diagnostic in error.diagnostics for line in diagnostic.detail]
+    return ": ".join(" ".join(line.split()) for line in lines)

@@ -1,5 +1,5 @@
--- Read in one transaction whose search_path is `public`, so that only other schemas are written out.
--- What belongs to extensions, to the server or to ourselves is left out.
+-- These queries run in one transaction with search_path `public`, so that only other schemas are printed.
+-- They omit objects of extensions, of the server and of Confiture.
 
 -- name: catalog_schemas
 SELECT n.nspname::text AS name
@@ -206,7 +206,7 @@ WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'confiture
 ORDER BY p.oid;
 
 -- name: catalog_grants
--- Of privileges, only those that were given to others than the owner, and not what every database begins with.
+-- Privileges granted to roles other than the owner, without the defaults of every database.
 SELECT g.kind, g.object, coalesce(r.rolname::text, 'public') AS grantee, lower(x.privilege_type) AS privilege
 FROM (
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.oid::regclass::text AS object,
@@ -235,7 +235,7 @@ WHERE x.grantee <> g.owner AND NOT (g.kind = 'schema' AND g.object = 'public' AN
 ORDER BY 1, 2, 3, 4;
 
 -- name: catalog_table_rows
--- How many rows each table has, as its last VACUUM or ANALYZE counted them.
+-- The row count of each table, as of its last VACUUM or ANALYZE.
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.reltuples::bigint AS rows
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

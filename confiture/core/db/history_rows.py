@@ -1,4 +1,4 @@
-"""Reads the rows of the history, and refuses what was damaged by hand."""
+"""Read the rows of the history, and reject rows damaged by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 
 def read_word(words: type[_Word], row: Mapping[str, Any], column: str) -> _Word:
-    """The member of an enum that a column names. Raises DatabaseUnavailable if it names none."""
+    """Return the enum member that a column names. Raise DatabaseUnavailable if there is none."""
     try:
         return words(row[column])
     except ValueError as error:
@@ -53,9 +53,9 @@ def _damaged_row(row: Mapping[str, Any], column: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(
         Diagnostic(
             code="damaged-history",
-            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is nothing that Confiture writes",
+            message=f"the row of {name} in {SCHEMA}.{table} is damaged: its {column} is not a value of Confiture",
             detail=(f"{column}: {cut(str(row[column]), 100)}",),
-            hint="restore the row from a backup; docs/state.md says what each column holds",
+            hint="restore the row from a backup; docs/state.md describes each column",
         )
     )
 
@@ -67,7 +67,7 @@ def _prediction_outcome(row: dict[str, Any]) -> PredictionOutcome | None:
 
 
 def read_applied_migration(row: dict[str, Any]) -> AppliedMigration:
-    """A row of the history. Raises DatabaseUnavailable for one that Confiture cannot have written."""
+    """Return a row of the history. Raise DatabaseUnavailable for a row that Confiture cannot have written."""
     _check_duration(row)
     return AppliedMigration(
         position=row["position"],

@@ -1,7 +1,8 @@
-"""The schema of our tables: whether it is ours, and whether it is safe to read and write it.
+"""The schema of the history: check that it is Confiture's, and that it is safe to read and write.
 
-Whoever owns a table, or may put a trigger on it, can have code run with the rights of the role that writes it next. So
-before anything is read, the owners, the privileges of others, and all that runs code are looked at.
+The owner of a table, or a role that can create a trigger on it, can run code with the privileges of the role that
+writes it next. So before anything is read, the owners, the privileges of others, and everything that runs code are
+checked.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ TABLES: Mapping[str, int] = {
     "backfills": 2,
     "backfill_ranges": 2,
 }
-"""Our tables, and the format that added each."""
+"""Confiture's tables, with the format that added each."""
 _FORMAT_COLUMNS = "version integer"
 _FIRST_OID = 16_384
 _FOREIGN_EXPRESSION = (
     r"\{(?!(CONST|VAR|FUNCEXPR|OPEXPR|SCALARARRAYOPEXPR|ARRAYEXPR|BOOLEXPR|SQLVALUEFUNCTION) )"
     r"|:funcid (?!(2649|406|481|316) )|:opno (?!98 )"
 )
-"""Of a default or a check, as the catalog keeps it, what our formats do not use: they call clock_timestamp, turn
-session_user into text and integers into bigint and double precision, and compare texts.
+"""A pattern of the parts of a stored default or check that Confiture's formats never use. The formats call
+clock_timestamp, cast session_user to text and integers to bigint and double precision, and compare texts.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaContent:
-    """What the schema holds at one moment: the OIDs of itself, its tables of ours and their owners; and what is not
-    ours, by OID.
+    """The content of the schema at one moment: the OIDs of the schema, of Confiture's tables and of their owners, and
+    other objects by OID.
     """
 
     schema: tuple[int, int] | None
@@ -50,10 +51,10 @@ class SchemaContent:
 
 
 def read_format(connection: Connection, *, only_reads: bool = False) -> int:
-    """The format of our tables, 0 where there are none. Raises DatabaseUnavailable where a newer program made them, and
-    where the schema is not ours, or not safe.
+    """Return the format of the history tables, 0 if there are none.
 
-    To read them as an ordinary role, it is enough that they run no code: who owns or may write them is not asked.
+    Raise DatabaseUnavailable if a newer version created them, or if the schema is not Confiture's or not safe. With
+    `only_reads`, an ordinary role needs only tables that run no code: owners and privileges are not checked.
     """
     row = _read_schema(connection)
     if not row["has_schema"]:
@@ -73,7 +74,7 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
         names = ", ".join([*(f"{SCHEMA}.{relation['name']}" for relation in relations), *row["others"]][:3])
         raise _schema_error(
             "schema-clash",
-            f"the schema {SCHEMA} is not that of the migration history: it holds {names}",
+            f"the schema {SCHEMA} is not the migration history's: it contains {names}",
             f"rename it: ALTER SCHEMA {SCHEMA} RENAME TO ...; the history needs a schema of this name",
         )
     problems = [problem for relation in relations for problem in _table_problems(relation)]
@@ -90,7 +91,7 @@ def read_format(connection: Connection, *, only_reads: bool = False) -> int:
 
 
 def check_maker(connection: Connection) -> None:
-    """Raises DatabaseUnavailable where what this session makes would belong to a role that it cannot trust."""
+    """Raise DatabaseUnavailable if objects created by this session would belong to a role that it cannot trust."""
     row = _read_schema(connection)
     if row["maker_distrusted_by"]:
         raise _schema_error(
@@ -106,8 +107,9 @@ def check_maker(connection: Connection) -> None:
 
 
 def revoke_from_others(connection: Connection, names: Collection[str]) -> None:
-    """Takes back what default privileges gave on the schema, tables, sequences and functions that were just made, to
-    roles that are not trusted. They are named without their schema; the sequences of tables go with them.
+    """Revoke the default privileges that untrusted roles got on newly created schemas, tables, sequences and functions.
+
+    The names are without their schema; the sequences of tables are included.
     """
     for one in _read_schema(connection)["privileges"]:
         if one["name"] in names or (one["kind"] == "SEQUENCE" and one["table"] in names):
@@ -128,38 +130,37 @@ def _read_version(connection: Connection) -> int:
     rows = connection.execute(query("format_version")).fetchall()
     versions = [row["version"] for row in rows]
     if len(versions) != 1 or versions[0] is None or versions[0] < 1:
-        held = {0: "no row", 1: f"the version {versions[0]}" if versions else ""}.get(len(versions), "several rows")
+        content = {0: "no row", 1: f"the version {versions[0]}" if versions else ""}.get(len(versions), "several rows")
         raise _schema_error(
             "damaged-format",
-            f"the table {SCHEMA}.format holds {held}: it must hold one, the format of the history",
-            "restore it from a backup; the tables that are there have the format that docs/state.md says, at most"
-            f" {FORMAT}",
+            f"the table {SCHEMA}.format contains {content}: it must contain one row, the format of the history",
+            f"restore it from a backup; docs/state.md lists the format of the existing tables, at most {FORMAT}",
         )
     return int(versions[0])
 
 
 def _find_foreign_privileges(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """What roles that are not trusted may do to the schema and its tables."""
+    """Yield a diagnostic for each privilege of an untrusted role on the schema and its tables."""
     for one in row["privileges"]:
         who = "every role" if one["grantee"] == "PUBLIC" else f"the role {one['grantee']}, which is not trusted,"
         name = f"{SCHEMA}.{one['name']}"
         if one["kind"] == "SCHEMA":
             yield Diagnostic(
                 code="open-schema",
-                message=f"{who} may create objects in the schema {SCHEMA}",
+                message=f"{who} can create objects in the schema {SCHEMA}",
                 hint=_revocation(one),
             )
         else:
             yield Diagnostic(
                 code="open-table",
-                message=f"{who} has {', '.join(one['privileges'])} on {name}: it can forge the history, or run code in"
-                " our name",
+                message=f"{who} has {', '.join(one['privileges'])} on {name}: it can forge the history, or run"
+                " code with Confiture's privileges",
                 hint=f"{_revocation(one)}, then compare the history with a backup",
             )
 
 
 def _revocation(one: Mapping[str, Any]) -> str:
-    """The statement that takes privileges back, also from those to whom the role has passed them on."""
+    """Return the REVOKE statement for privileges, including the roles to which they were passed on."""
     name = SCHEMA if one["kind"] == "SCHEMA" else f"{SCHEMA}.{one['name']}"
     kind = "" if one["kind"] == "TABLE" else f"{one['kind']} "
     call = "()" if one["kind"] == "FUNCTION" else ""
@@ -167,7 +168,7 @@ def _revocation(one: Mapping[str, Any]) -> str:
 
 
 def _ownership_hint(row: Mapping[str, Any], owned: Mapping[str, Any]) -> str:
-    """What to do about a schema or a table of ours whose owner is not trusted. A history is never dropped."""
+    """Return the hint for a schema or a history table whose owner is not trusted. A history is never dropped."""
     connect = f"connect as {owned['owner']}"
     if not row["is_superuser"]:
         return f"{connect}; or have a superuser run GRANT {owned['owner']} TO {owned['role']}"
@@ -177,11 +178,11 @@ def _ownership_hint(row: Mapping[str, Any], owned: Mapping[str, Any]) -> str:
         for one in row["relations"]
         if not one["is_trusted"]
     ]
-    return f"{connect}; or, if you know where it comes from: {'; '.join(owners)}"
+    return f"{connect}; or, if you know its origin: {'; '.join(owners)}"
 
 
 def _foreign_tables(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Tables of owners that are not trusted; those of one owner are one problem."""
+    """Yield a diagnostic for each untrusted owner of tables."""
     foreign = [relation for relation in row["relations"] if not relation["is_trusted"]]
     for owner in dict.fromkeys(relation["owner"] for relation in foreign):
         owned = [relation for relation in foreign if relation["owner"] == owner]
@@ -193,7 +194,7 @@ def _foreign_tables(row: Mapping[str, Any]) -> Iterator[Diagnostic]:
             message=f"{what} to the role {owner}, which {owned[0]['role']} cannot trust",
             hint=_ownership_hint(row, owned[0])
             if is_lasting
-            else f"find out who made it, then DROP TABLE {', '.join(names)}",
+            else f"find out who created it, then DROP TABLE {', '.join(names)}",
         )
 
 
@@ -202,25 +203,25 @@ def _foreign_function(function: Mapping[str, Any]) -> Diagnostic:
     return Diagnostic(
         code="foreign-code",
         message=f"the function {name} belongs to the role {function['owner']}, which {function['role']} cannot trust",
-        hint=f"find out who made it, then DROP FUNCTION {name} CASCADE",
+        hint=f"find out who created it, then DROP FUNCTION {name} CASCADE",
     )
 
 
 def _table_problems(relation: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """What is wrong with one of our tables, whoever owns it."""
+    """Yield the problems of one history table, regardless of its owner."""
     name = f"{SCHEMA}.{relation['name']}"
     if relation["kind"] != "r":
         yield Diagnostic(
             code="foreign-table",
             message=f"{name} is not an ordinary table",
-            hint="restore the schema from a backup: something else stands in place of the history",
+            hint="restore the schema from a backup: another object has replaced the history",
         )
     if relation["code"]:
         fixes = "; ".join(relation["fixes"])
         rest = "" if relation["is_fixable"] else "restore the table from a backup" if not fixes else "drop the rest"
         yield Diagnostic(
             code="foreign-code",
-            message=f"{name} runs code that is not of this program",
+            message=f"{name} runs code that is not Confiture's",
             detail=tuple(relation["code"]),
             hint=f"find out who added it, then {', and '.join(one for one in (fixes, rest) if one)}",
         )
@@ -230,7 +231,7 @@ def _check_format_supported(version: int) -> None:
     if version > FORMAT:
         raise _schema_error(
             "newer-state",
-            f"the tables in schema {SCHEMA} have format {version}; this program knows {FORMAT}",
+            f"the tables in schema {SCHEMA} have format {version}; this version of Confiture supports {FORMAT}",
             "upgrade confiture",
         )
 
@@ -240,20 +241,20 @@ def _check_tables_complete(version: int, names: set[str]) -> None:
     if missing:
         raise _schema_error(
             "missing-table",
-            f"the history is not whole: {', '.join(missing)} is missing",
+            f"the history is incomplete: {', '.join(missing)} is missing",
             "restore the schema from a backup",
         )
     early = [f"{SCHEMA}.{name}" for name, since in TABLES.items() if since > version and name in names]
     if early:
         raise _schema_error(
             "schema-clash",
-            f"the history has format {version}, which does not have the table {early[0]}: an upgrade needs the name",
-            f"if it is yours, move it: ALTER TABLE {early[0]} SET SCHEMA public; else restore {SCHEMA}.format",
+            f"the history has format {version}, which has no table {early[0]}: an upgrade needs the name",
+            f"if it is yours, move it with ALTER TABLE {early[0]} SET SCHEMA public; otherwise restore {SCHEMA}.format",
         )
 
 
 def read_content(connection: Connection) -> SchemaContent:
-    """What the schema holds now."""
+    """Return the current content of the schema."""
     row = connection.execute(query("schema_content"), {"known": list(TABLES)}).fetchone()
     if row is None:
         return SchemaContent(schema=None, tables={}, others={})
@@ -262,24 +263,25 @@ def read_content(connection: Connection) -> SchemaContent:
 
 
 def check_schema_untouched(connection: Connection, migration: MigrationFile, before: SchemaContent) -> None:
-    """Raises StepFailed if a migration made something in our schema, or removed something of ours, in the transaction
-    that is open. `before` is what the schema held before it.
+    """Raise StepFailed if a migration created or removed something in Confiture's schema, in the open transaction.
+
+    `before` is the content of the schema before it.
     """
     now = read_content(connection)
-    made = [now.others[oid] for oid in now.others.keys() - before.others.keys()]
-    if made:
-        told = f"makes {min(made)}: the schema {SCHEMA} is for the history alone"
-        hint = "make it in another schema, and see what sets the search path"
-    elif (gone := _find_missing(before, now)) is not None:
-        told, hint = gone, "leave this schema and its tables alone"
+    new_objects = [now.others[oid] for oid in now.others.keys() - before.others.keys()]
+    if new_objects:
+        problem = f"creates {min(new_objects)}: the schema {SCHEMA} is reserved for the history"
+        hint = "create it in another schema, and check what sets the search path"
+    elif (removal := _find_missing(before, now)) is not None:
+        problem, hint = removal, "do not change this schema and its tables"
     else:
         return
-    message = f"{migration.label} {told}"
+    message = f"{migration.label} {problem}"
     raise StepFailed(migration.file.diagnostic(migration.span, "schema-clash", message, hint=hint), None)
 
 
 def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
-    """What of ours is not there any more, or belongs to another role."""
+    """Describe the history object that is missing or belongs to another role; None if there is none."""
     if before.schema is None:
         return None
     if now.schema is None or now.schema[0] != before.schema[0]:
@@ -295,11 +297,11 @@ def _find_missing(before: SchemaContent, now: SchemaContent) -> str | None:
 
 
 def stray_note(content: SchemaContent) -> str | None:
-    """What people should know of things in the schema that are not ours; None where there are none."""
+    """Return a note on foreign objects in the schema; None if there are none."""
     if not content.others:
         return None
     names = ", ".join(sorted(content.others.values())[:3])
-    return f"the schema {SCHEMA} is for the history, but also holds {names}: move it with ALTER ... SET SCHEMA"
+    return f"the schema {SCHEMA} is for the history, but also contains {names}: move it with ALTER ... SET SCHEMA"
 
 
 def _schema_error(code: str, message: str, hint: str) -> DatabaseUnavailable:

@@ -1,4 +1,4 @@
-"""Our own tables: the history of migrations and the journal of their segments."""
+"""The internal tables: the history of migrations and the journal of their segments."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ Cursor = psycopg.Cursor[dict[str, Any]]
 
 _FIRST_WITH_BACKFILLS = 2
 _INSTALLATION = HistoryKey(project="", target="installation")
-"""Names no history: its lock keeps two projects from making or upgrading our tables at the same time."""
+"""Not a history: its lock keeps two projects from creating or upgrading the tables at the same time."""
 
 
 class HistoryStore:
-    """Reads and writes one history over one connection, in whatever transaction is open there.
+    """One history, accessed over one connection, in its open transaction if any.
 
-    What only reads understands every format of our tables up to today's; what writes needs today's (`install`,
-    `upgrade`).
+    Methods that only read support every format up to the current one; methods that write need the current format
+    (`install`, `upgrade`).
     """
 
     def __init__(self, connection: Connection, key: HistoryKey) -> None:
@@ -48,36 +48,36 @@ class HistoryStore:
         self.key = key
 
     def with_connection(self, connection: Connection) -> HistoryStore:
-        """The same history over another connection."""
+        """Return the same history over another connection."""
         return HistoryStore(connection, self.key)
 
     def is_installed(self, *, only_reads: bool = False) -> bool:
-        """Whether the history can be read. Raises DatabaseUnavailable where a newer program made our tables.
+        """Whether the history exists. Raise DatabaseUnavailable if a newer version created the tables.
 
-        `only_reads` is what a command says that writes nothing.
+        Commands that write nothing pass `only_reads`.
         """
         return read_format(self._connection, only_reads=only_reads) > 0
 
     def is_current(self) -> bool:
-        """Whether our tables have today's format. Raises DatabaseUnavailable where a newer program made them."""
+        """Whether the tables have the current format. Raise DatabaseUnavailable if a newer version created them."""
         return self._read_format() == FORMAT
 
     def has_backfills(self) -> bool:
-        """Whether our tables know of backfills. Raises DatabaseUnavailable where a newer program made them."""
+        """Whether the format includes backfills. Raise DatabaseUnavailable if a newer version created the tables."""
         return read_format(self._connection, only_reads=True) >= _FIRST_WITH_BACKFILLS
 
     def _read_format(self) -> int:
-        """The format of our tables, 0 where there are none, for who is about to write them."""
+        """Return the format of the tables for writing, 0 if there are none."""
         return read_format(self._connection)
 
     def check_privileges(self) -> None:
-        """Raises DatabaseUnavailable where our tables are missing and we may not make them."""
+        """Raise DatabaseUnavailable if the role cannot create the missing tables."""
         rights = fetch_named_row(self._connection, "state_rights")
         if not rights["may_install"]:
             raise DatabaseUnavailable(
                 Diagnostic(
                     code="no-right-to-create",
-                    message=f"the role {rights['role']} may not make the tables of the history in schema confiture",
+                    message=f"the role {rights['role']} cannot create the tables of the history in schema confiture",
                     hint=f"GRANT CREATE ON DATABASE {rights['database']} TO {rights['role']}; or, as a superuser,"
                     f" CREATE SCHEMA {SCHEMA} AUTHORIZATION {rights['role']}",
                 )
@@ -85,7 +85,7 @@ class HistoryStore:
         check_maker(self._connection)
 
     def install(self) -> None:
-        """Makes our tables, in today's format. Waits for another project that does the same."""
+        """Create or upgrade the tables. Wait for another project that does the same."""
         self._connection.execute(query("lock_installation"), {"key": lock_key(_INSTALLATION)})
         if not fetch_named_row(self._connection, "state_rights")["has_schema"]:
             self._connection.execute(query("create_schema"))
@@ -97,24 +97,24 @@ class HistoryStore:
             revoke_from_others(self._connection, {name for name, added in TABLES.items() if added > since})
 
     def needs_upgrade(self) -> bool:
-        """Whether our tables have a former format."""
+        """Whether the tables have a former format."""
         return 0 < self._read_format() < FORMAT
 
     def check_writable(self) -> None:
-        """Raises DatabaseUnavailable where the role may not make our tables, or not upgrade them."""
+        """Raise DatabaseUnavailable if the role cannot create or upgrade the tables."""
         if not self._read_format():
             self.check_privileges()
         elif self.needs_upgrade():
             self._check_owner()
 
     def upgrade(self) -> None:
-        """Brings tables of a former format to today's, in one transaction. The caller holds the locks that
-        `upgrade_history` takes. Raises DatabaseUnavailable where the role may not change the tables, or another session
-        holds locks on them.
+        """Upgrade the tables to the current format in one transaction. The caller holds the locks of `upgrade_history`.
+
+        Raise DatabaseUnavailable if the role cannot change the tables, or if another session holds locks on them.
         """
         with self._connection.transaction():
             self._check_owner()
-            # other sessions queue behind one that waits for a lock on a table
+            # Other sessions queue behind a session that waits for a table lock.
             set_lock_timeout(self._connection, READ_LOCK_TIMEOUT_MS, local=True)
             try:
                 self.install()
@@ -124,7 +124,7 @@ class HistoryStore:
                         code="history-locked",
                         message="the tables of the history have a former format, and another session keeps them locked",
                         detail=(first_line(error),),
-                        hint="run again when that session ends; a backup with pg_dump locks them, for example",
+                        hint="run again when that session ends; for example, pg_dump locks them",
                     )
                 ) from error
 
@@ -135,34 +135,34 @@ class HistoryStore:
                 Diagnostic(
                     code="not-the-owner",
                     message=f"the history has a former format, and its tables belong to the role {row['owner']}",
-                    hint=f"connect once as {row['owner']}, or as a member of it: the tables are then upgraded",
+                    hint=f"connect once as {row['owner']}, or as a member of that role, to upgrade the tables",
                 )
             )
 
     def read_history(self) -> tuple[AppliedMigration, ...]:
-        """All rows, in the order in which they were made. The tables must be there."""
+        """Return all rows in the order of their creation. The tables must exist."""
         return tuple(
             read_applied_migration(row) for row in self._connection.execute(query("history"), self.key.parameters)
         )
 
     def other_histories(self) -> tuple[OtherHistory, ...]:
-        """What this database holds of other projects, by name. The tables must be there."""
-        found: dict[str, list[tuple[str, str]]] = {}
+        """Return the histories of other projects in this database, by name. The tables must exist."""
+        rows_by_project: dict[str, list[tuple[str, str]]] = {}
         rows: Any = self._connection.execute(query("other_histories"), self.key.parameters)
         for row in rows:
-            found.setdefault(row["project"], []).append((row["version"], row["checksum"]))
-        return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in found.items())
+            rows_by_project.setdefault(row["project"], []).append((row["version"], row["checksum"]))
+        return tuple(OtherHistory(project=project, rows=tuple(rows)) for project, rows in rows_by_project.items())
 
     def has_run(self) -> bool:
-        """Whether a run of this history was recorded, even if all of it was undone."""
+        """Whether a run of this history was recorded, even if everything was reverted."""
         return bool(fetch_named_row(self._connection, "has_journal", **self.key.parameters)["has_journal"])
 
     def rename(self, new: str) -> int:
-        """Gives the history another project's name. Returns how many migrations it holds."""
+        """Rename the history's project. Return its number of migrations."""
         return self._connection.execute(query("rename_project"), {"old": self.key.project, "new": new}).rowcount
 
     def read_journal(self, attempt: str) -> dict[int, JournalEntry]:
-        """What one attempt committed, by the number of the segment."""
+        """Return what one attempt committed, by segment number."""
         rows: Any = self._connection.execute(query("journal"), {"attempt": attempt})
         return {
             row["segment"]: JournalEntry(
@@ -174,7 +174,7 @@ class HistoryStore:
         }
 
     def insert_running(self, plan: PlannedMigration, attempt: str) -> None:
-        """Enters a migration that takes several segments, before its first one commits."""
+        """Insert a migration that has several segments, before its first one commits."""
         self._insert(plan, attempt, MigrationState.RUNNING, HistoryOrigin.RUN, chain_checksum="", duration_ms=None)
 
     def insert_applied(
@@ -185,11 +185,11 @@ class HistoryStore:
         origin: HistoryOrigin,
         duration_ms: float | None,
     ) -> None:
-        """Enters a migration as applied. `chain_checksum` is its checksum of the chain."""
+        """Insert a migration as applied. `chain_checksum` is the chain's checksum up to it."""
         self._insert(plan, attempt, MigrationState.APPLIED, origin, chain_checksum, duration_ms)
 
     def mark_applied(self, plan: PlannedMigration, attempt: str, chain_checksum: str) -> None:
-        """Marks a migration that took several segments as applied."""
+        """Mark a migration that has several segments as applied."""
         self._update(
             "finish_migration",
             plan.version,
@@ -197,7 +197,7 @@ class HistoryStore:
         )
 
     def record_prediction(self, prediction: Prediction, attempt: str) -> None:
-        """Enters what was predicted for a migration beside what the steps of this attempt took."""
+        """Record the prediction for a migration, next to the measured duration of this attempt's steps."""
         self._connection.execute(
             query("record_prediction"),
             {
@@ -212,16 +212,17 @@ class HistoryStore:
         )
 
     def mark_reverting(self, version: str, attempt: str) -> None:
-        """Marks that a migration's `down` takes several segments and has begun."""
+        """Mark that a migration's `down` has several segments and has started."""
         self._update("mark_reverting", version, {"version": version, "attempt": attempt})
 
     def delete(self, version: str) -> None:
-        """Forgets a migration that was undone; its journal stays."""
+        """Delete a reverted migration; its journal stays."""
         self._update("delete_migration", version, {"version": version})
 
     def delete_intent(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
-        """Takes back the intent of a segment that failed and left nothing; if it was the first, also the mark that
-        the migration had begun.
+        """Delete the intent of a segment that failed and left nothing behind.
+
+        If it was the first segment, also remove the mark that the migration had started.
         """
         self._connection.execute(query("delete_journal"), {"attempt": attempt, "segment": segment.number})
         if segment.number == 1 and plan.direction is Direction.UP:
@@ -230,7 +231,7 @@ class HistoryStore:
             self._update("unmark_reverting", plan.version, {"version": plan.version})
 
     def record_intent(self, plan: PlannedMigration, segment: Segment, attempt: str) -> None:
-        """Enters that a segment is about to run outside a transaction."""
+        """Record that a segment is about to run outside a transaction."""
         self._record("record_segment", plan, segment, attempt, SegmentState.INTENT)
 
     def complete_intent(
@@ -241,7 +242,7 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]],
         duration_ms: float,
     ) -> None:
-        """Marks an intent as done. Raises Drift where another run has done so meanwhile."""
+        """Mark an intent as done. Raise Drift if another run has done so meanwhile."""
         cursor = self._record("complete_intent", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
         _check_one_row(cursor, plan.version)
 
@@ -253,9 +254,7 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]],
         duration_ms: float,
     ) -> None:
-        """Enters a segment as done. Where another run entered it meanwhile, the driver's UniqueViolation keeps it from
-        being done twice.
-        """
+        """Record a segment as done. Raise UniqueViolation if another run recorded it meanwhile."""
         self._record("record_segment", plan, segment, attempt, SegmentState.DONE, steps, duration_ms)
 
     def record_applied(
@@ -267,9 +266,9 @@ class HistoryStore:
         duration_ms: float,
         chain_checksum: str,
     ) -> None:
-        """Enters a migration as applied, together with its only segment;
+        """Record a migration as applied, together with its only segment.
 
-        The same as `record_segment` and `insert_applied`.
+        It has the same effect as `record_segment` and `insert_applied`.
         """
         self._connection.execute(
             query("record_applied"),
@@ -293,8 +292,8 @@ class HistoryStore:
         steps: Sequence[Mapping[str, object]] = (),
         duration_ms: float | None = None,
     ) -> Cursor:
-        ran = self.key.parameters | _segment_parameters(plan, segment, attempt, duration_ms)
-        return self._connection.execute(query(name), {**ran, "state": state.value, "steps": Jsonb(list(steps))})
+        parameters = self.key.parameters | _segment_parameters(plan, segment, attempt, duration_ms)
+        return self._connection.execute(query(name), {**parameters, "state": state.value, "steps": Jsonb(list(steps))})
 
     def _update(self, name: str, version: str, parameters: Mapping[str, Any]) -> None:
         _check_one_row(self._connection.execute(query(name), {**self.key.parameters, **parameters}), version)
@@ -328,7 +327,7 @@ def _check_one_row(cursor: Cursor, version: str) -> None:
             Diagnostic(
                 code="drift",
                 message=f"the history has no row of {version} to change",
-                detail=("another run changed it meanwhile, or the file writes its version in another way than it did",),
+                detail=("another run changed it meanwhile, or the file now spells its version differently",),
                 hint="compare `confiture migrate status` with the files",
             )
         )

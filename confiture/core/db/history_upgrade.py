@@ -1,4 +1,4 @@
-"""Upgrades tables of a former format before a command writes them."""
+"""Upgrade tables of a former format before a command writes them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from confiture.models.settings import DEFAULT_PROJECT
 def upgrade_history(
     database: ConnectionTarget, connection: Connection, store: HistoryStore, purpose: str, wait_ms: int, emit: Emit
 ) -> None:
-    """Upgrades our tables if they have a former format. The caller holds the lock of its own history.
+    """Upgrade the history tables if they have a former format. The caller holds the lock of its own history.
 
-    Programs that know only the former format have one lock for all projects, that of `default`: this waits for it up to
-    `wait_ms`. Raises LockHeld, with who holds it, or DatabaseUnavailable.
+    Older versions of Confiture use one lock for all projects, that of `default`: wait for it up to `wait_ms`. Raise
+    LockHeld, which names the holder, or DatabaseUnavailable.
     """
     if not store.needs_upgrade():
         return

@@ -1,4 +1,4 @@
-"""Reads the catalog of a live database, in the same form as that of DDL files."""
+"""Read the catalog of a live database, in the same form as the catalog of DDL files."""
 
 from __future__ import annotations
 
@@ -56,10 +56,9 @@ _EVENTS = {"insert": 4, "update": 16, "delete": 8, "truncate": 32}
 
 
 def read_catalog(connection: Connection) -> Catalog:
-    """The catalog of the database, without what belongs to extensions, to the server and to ourselves.
+    """Return the catalog of the database, without objects of extensions, of the server and of Confiture.
 
-    Reads in one transaction of its own, or within the one that is under way, as of which it then is. Raises
-    psycopg.Error.
+    Read in the open transaction, or in a new one, from one snapshot. Raise psycopg.Error.
     """
     is_alone = connection.info.transaction_status is TransactionStatus.IDLE
     with connection.transaction(force_rollback=True):
@@ -70,12 +69,12 @@ def read_catalog(connection: Connection) -> Catalog:
 
 
 def read_table_rows(connection: Connection) -> dict[QualifiedName, int]:
-    """How many rows each table has, as its last VACUUM or ANALYZE counted them; those never counted are left out."""
+    """Return the row count of each table, as of its last VACUUM or ANALYZE; tables never counted are omitted."""
     return {_qualified_name(row): row["rows"] for row in connection.execute(query("catalog_table_rows"))}
 
 
 class _CatalogReader:
-    """One pass over the server's catalogs."""
+    """A reader of the server's catalogs, for one use."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Looks at the locks of runs that are under way."""
+"""Read the locks of active runs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from confiture.models.trace import LockMode
 
 
 def read_running_sessions(connection: Connection) -> tuple[RunningSession, ...]:
-    """The sessions of our runs on this database that are in a transaction, the oldest first; reads only.
+    """Return Confiture's sessions on this database that are in a transaction, the oldest first; read only.
 
-    Without pg_read_all_stats the states, queries and ages of other roles' sessions are not known.
+    Without pg_read_all_stats, the states, queries and ages of other roles' sessions are unknown.
     """
-    found = connection.execute(query("running_sessions"), {}).fetchall()
-    return tuple(_build_session(connection, row["pid"], row) for row in found)
+    rows = connection.execute(query("running_sessions"), {}).fetchall()
+    return tuple(_build_session(connection, row["pid"], row) for row in rows)
 
 
 class LockHolder(NamedTuple):
-    """Who holds locks: `identity` it is, by its process or its prepared transaction, and the `description` that tells
-    it.
-    """
+    """A holder of locks: its process or prepared transaction as `identity`, and a `description` for the user."""
 
     identity: str
     description: str
 
 
 def find_lock_holders(connection: Connection, relations: Sequence[str]) -> tuple[LockHolder, ...]:
-    """Who holds locks on these relations, sessions and prepared transactions, with a sentence each; but those in a
-    transaction younger than a second.
+    """Return the sessions and prepared transactions that hold locks on these relations, each with a description.
 
-    Where the role may not see how old a transaction is, its session is told all the same.
+    Transactions younger than a second are omitted. A session is included if the role cannot see its transaction's age.
     """
     if not relations:
         return ()
@@ -44,14 +41,14 @@ def find_lock_holders(connection: Connection, relations: Sequence[str]) -> tuple
 
 
 def _build_holder(row: Mapping[str, Any]) -> LockHolder:
-    held = " and ".join(_format_modes(**held) for held in row["held"])
+    locks = " and ".join(_format_modes(**lock) for lock in row["held"])
     if row["gid"] is not None:
         who = f"the prepared transaction '{row['gid']}' ({row['usename']})"
         age = f"and was prepared {format_duration(row['transaction_ms'])} ago"
-        return LockHolder(who, f"{who} holds {held}, {age}: what conflicts will wait until COMMIT or ROLLBACK PREPARED")
+        return LockHolder(who, f"{who} holds {locks}, {age}: conflicting locks wait until COMMIT or ROLLBACK PREPARED")
     who = f"{row['application_name'] or 'a session'} ({row['usename']}, process {row['pid']}, {row['state']})"
     return LockHolder(
-        f"process {row['pid']}", f"{who} holds {held}, {_format_age(row['transaction_ms'])}: what conflicts will wait"
+        f"process {row['pid']}", f"{who} holds {locks}, {_format_age(row['transaction_ms'])}: conflicting locks wait"
     )
 
 
@@ -62,7 +59,7 @@ def _format_modes(relation: str, modes: Sequence[str]) -> str:
 
 def _format_age(transaction_ms: float | None) -> str:
     if transaction_ms is None:
-        return "and how long it has been in its transaction needs pg_read_all_stats to see"
+        return "and the age of its transaction is only visible with pg_read_all_stats"
     return f"and has been in its transaction for {format_duration(transaction_ms)}"
 
 

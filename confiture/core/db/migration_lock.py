@@ -1,4 +1,4 @@
-"""One run at a time: a session advisory lock on a connection of its own."""
+"""The migration lock, which allows one run at a time: a session advisory lock on its own connection."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from confiture.models.events import Emit, LockWaiting
 from confiture.models.history import HistoryKey
 from confiture.models.settings import DEFAULT_PROJECT
 
-LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: that of the project `default`, and of all former versions
+LOCK_KEY = 0x636F6E66_69747572  # "confitur" in ASCII: the key of the project `default`, and of all former versions
 _POLL_S = 0.25
-_LOOK_S = 1.0
+_CHECK_S = 1.0
 
 
 def lock_key(history: HistoryKey) -> int:
-    """The key of the advisory lock of a history: 63 bits of a hash, but for the project `default`."""
+    """Return the advisory lock key of a history: 63 bits of a hash, except for the project `default`."""
     if history == HistoryKey(project=DEFAULT_PROJECT):
         return LOCK_KEY
-    hashed = sha256(f"{history.project}\0{history.target}".encode()).digest()
-    return int.from_bytes(hashed[:8]) >> 1
+    digest = sha256(f"{history.project}\0{history.target}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
 
 
 class MigrationLock:
-    """The lock, held as long as its connection lives."""
+    """The lock, held as long as its connection is open."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._checked_at = time.monotonic()
 
     def ensure_held(self) -> None:
-        """Raises DatabaseUnavailable where the lock's connection, and so the lock, is lost; looks once a second."""
-        if time.monotonic() < self._checked_at + _LOOK_S:
+        """Raise DatabaseUnavailable if the lock's connection, and so the lock, is lost; check once a second."""
+        if time.monotonic() < self._checked_at + _CHECK_S:
             return
         try:
             self.connection.execute("SELECT 1")
             self._checked_at = time.monotonic()
         except psycopg.Error as error:
             raise DatabaseUnavailable(
-                db_error_diagnostic(error, "the connection that holds the lock is lost")
+                db_error_diagnostic(error, "the connection that holds the lock was lost")
             ) from error
 
 
@@ -55,21 +55,21 @@ class MigrationLock:
 def acquire_migration_lock(
     database: ConnectionTarget, history: HistoryKey, purpose: str, wait_ms: int, emit: Emit, work_connection: Connection
 ) -> Iterator[MigrationLock]:
-    """Holds the lock of a history for what the connection `work_connection` does.
+    """Hold the lock of a history for the work of the connection `work_connection`.
 
-    Polls for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
+    Poll for it up to `wait_ms`: a session that waits inside the server would deadlock with CREATE INDEX CONCURRENTLY.
 
-    Raises LockHeld, with who holds it, since when and from where; or DatabaseUnavailable, also behind a pooler in
-    transaction mode.
+    Raise LockHeld, which names the holder, its start time and its address; or DatabaseUnavailable, also behind a
+    pooler in transaction mode.
     """
     connection = database.connect(purpose)
     try:
-        # first of all: a lock taken through such a pooler would stay with the pooler's connection
+        # Check this first: a lock taken through such a pooler would stay with the pooler's connection.
         reject_transaction_pooler(work_connection, connection)
         for session in (work_connection, connection):
             session.execute("SET idle_session_timeout = 0")
         deadline = time.monotonic() + wait_ms / 1000
-        told = False
+        is_reported = False
         key = lock_key(history)
         while not _try_acquire(connection, key):
             holder = _describe_holder(connection, key)
@@ -79,12 +79,12 @@ def acquire_migration_lock(
                         code="lock-held",
                         message="another run holds the lock of this project on this database",
                         detail=(holder,),
-                        hint="wait until it ends (`--wait 5min`), or end it: it then rolls back",
+                        hint="wait until it ends (`--wait 5min`), or end it, which rolls it back",
                     )
                 )
-            if not told:
+            if not is_reported:
                 emit(LockWaiting(holder=holder))
-                told = True
+                is_reported = True
             time.sleep(_POLL_S)
         yield MigrationLock(connection)
     finally:
@@ -98,10 +98,10 @@ def _try_acquire(connection: Connection, key: int) -> bool:
 def _describe_holder(connection: Connection, key: int) -> str:
     row = connection.execute(query("lock_holder"), {"key": key}).fetchone()
     if row is None:
-        return "the holder has just let go"
+        return "the holder has just released it"
     who = f"{row['application_name'] or 'a session'} as {row['usename']}"
     if row["backend_start"] is None:
-        # PostgreSQL hides the rest from all but the same role and monitors
+        # PostgreSQL shows the rest only to the same role and to pg_read_all_stats.
         return f"{who}, server process {row['pid']}"
     since = datetime.fromisoformat(row["backend_start"])
     place = row["client_addr"] or "a local socket"

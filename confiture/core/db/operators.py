@@ -1,4 +1,4 @@
-"""The operators of types, written out for SQL that we put together, so that no search path chooses others."""
+"""Schema-qualified operators for generated SQL, so that a search path cannot select others."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from confiture.sql.expressions import quote_identifier
 
 CATALOG = "pg_catalog"
 FIRST_USER_OID = 16_384
-"""What PostgreSQL came with has smaller OIDs."""
+"""Built-in objects have smaller OIDs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operators:
-    """Where the comparison operators of types are: in pg_catalog, but for some types of extensions.
+    """The schemas of the types' comparison operators: pg_catalog, except for some types of extensions.
 
-    `schemas` holds those types by their names, with and without their schemas. So does `base_types` the domains, with
-    the types below them.
+    `schemas` maps the exceptions to their schemas, by their names with and without schema. `base_types` maps the names
+    of domains to their base types in the same way.
     """
 
     schemas: Mapping[str, str] = field(default_factory=dict)
     base_types: Mapping[str, str] = field(default_factory=dict)
 
     def schema_for(self, type_name: str) -> str:
-        """The schema of a type's operators. The name is without a length."""
+        """Return the schema of a type's operators. The name must not contain a length."""
         return self.schemas.get(type_name, CATALOG)
 
     def base_type(self, type_name: str) -> str:
-        """A type without its domain: a cast to a domain runs its checks, and its owner may give it operators."""
+        """Return the base type of a domain: casts to a domain run its checks, and its owner can create operators."""
         return self.base_types.get(type_name, type_name)
 
 
 def read_operators(connection: Connection) -> Operators:
-    """The operators of the types that the database has."""
+    """Return the operators of the database's types."""
     rows = connection.execute(query("operator_schemas")).fetchall()
     named = [(row[form], row) for row in rows for form in ("name", "full_name")]
     return Operators(
@@ -47,15 +47,16 @@ def read_operators(connection: Connection) -> Operators:
 
 
 def qualified_operator(symbol: str, schema: str = CATALOG) -> str:
-    """An operator as SQL has it, written out: `OPERATOR(pg_catalog.=)`. All such operators bind alike."""
+    """Return a qualified operator as SQL: `OPERATOR(pg_catalog.=)`. All such operators have the same precedence."""
     return f"OPERATOR({quote_identifier(schema)}.{symbol})"
 
 
 def to_text(value: sql.Composable, *, is_builtin: bool) -> sql.Composed:
-    """The text of a value, as its output function prints it. The owner of a type that PostgreSQL did not come with may
-    give it a cast to text, and one to json: it is their function that would run.
+    """Return the text of a value, as its output function prints it.
+
+    The owner of a user-defined type can define casts to text and json, whose functions would run.
     """
     if is_builtin:
         return sql.SQL("{}::pg_catalog.text").format(value)
-    # of a composite value, IS NULL says whether its fields are
+    # For a composite value, IS NULL checks its fields.
     return sql.SQL("CASE WHEN {} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {}) END").format(value, value)

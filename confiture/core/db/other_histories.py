@@ -1,4 +1,4 @@
-"""Databases that hold the histories of other projects: is this one new, or was it renamed?"""
+"""Detect a renamed project in a database that has the histories of other projects."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from confiture.plan.project import PlannedProject
 
 
 def reject_other_history(project: PlannedProject, store: HistoryStore) -> None:
-    """For a history without rows: raises InputError if that of another project may be this one's."""
+    """Raise InputError if the history is empty and that of another project may be this one's."""
     problem = find_other_history(project, store)
     if problem is not None:
         raise InputError(problem)
 
 
 def find_other_history(project: PlannedProject, store: HistoryStore) -> Diagnostic | None:
-    """The same as a diagnostic, None where nothing is wrong. A project that ran here before is not another's."""
+    """Return the same as a diagnostic; None if there is no problem, or if the project ran here before."""
     settings, others = project.settings, store.other_histories()
     if not others or store.has_run():
         return None

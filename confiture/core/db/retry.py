@@ -1,4 +1,4 @@
-"""Trying again: after which failures, how often, and how long to wait before."""
+"""Retries: after which failures, how often, and with which backoff."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 
 def exponential_backoff_s(attempt: int) -> float:
-    """Seconds to wait before a retry, counted from 1: twice as long each time, up to a limit, and spread by half, so
-    that those who failed together do not meet again.
+    """Return the seconds to wait before a retry, counted from 1: doubled each time up to a limit, with jitter of half.
+
+    Jitter keeps sessions that failed together from colliding again.
     """
     longest = min(_FIRST_S * 2 ** (attempt - 1), _LONGEST_S)
     return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, protects nothing
@@ -26,7 +27,7 @@ def exponential_backoff_s(attempt: int) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """A retry that is about to begin: its number from 1, the wait before it, and the failure that made it necessary."""
+    """A retry that is about to begin: its number from 1, the wait before it, and the failure that caused it."""
 
     attempt: int
     wait_s: float
@@ -39,22 +40,22 @@ def _ignore(_: Retry) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
-    """Retries after `sqlstates`, up to `retries` times, each after `backoff_s` of its number."""
+    """Retries after `sqlstates`, up to `retries` times, each after a wait of `backoff_s` of its number."""
 
     sqlstates: frozenset[str]
     retries: int
     backoff_s: Callable[[int], float] = exponential_backoff_s
 
     def is_retryable(self, sqlstate: str | None) -> bool:
-        """Whether another try may succeed after a failure."""
+        """Whether another attempt may succeed after a failure."""
         return sqlstate in self.sqlstates
 
     def wait_s(self, sqlstate: str | None, attempt: int) -> float | None:
-        """Seconds to wait before a retry, counted from 1; None if there is none."""
+        """Return the seconds to wait before a retry, counted from 1; None if there is no retry."""
         return self.backoff_s(attempt) if self.is_retryable(sqlstate) and attempt <= self.retries else None
 
     def run(self, action: Callable[[], T], on_retry: Callable[[Retry], None] = _ignore) -> T:
-        """Runs the action until it succeeds. Raises its last failure; `on_retry` is called before each wait."""
+        """Run the action until it succeeds; raise its last failure. `on_retry` is called before each wait."""
         attempt = 0
         while True:
             try:

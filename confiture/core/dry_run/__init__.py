@@ -1,1 +1,1 @@
-"""Rehearses plans: what is seen, what follows from it, what is remembered."""
+"""Dry runs: run a plan, roll it back, and report measurements, warnings and predictions."""

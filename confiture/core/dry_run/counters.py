@@ -1,4 +1,4 @@
-"""The counters of relations: what the statements of a dry run read, write, rewrite and build."""
+"""Counters of relations: what the statements of a dry run read, write, rewrite and build."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confiture.models.trace import TableRows, TableScan
 
 Row = Mapping[str, Any]
 RelationNames = dict[int, tuple[str, str]]
-"""The name and the kind of relations by OID, as they were before the first statement."""
+"""The name and the kind of each relation by OID, before the first statement."""
 
 _FIRST_OID = 16_384
 _KEEPS_ROWS = ("r", "m")
@@ -19,7 +19,7 @@ _INDEXES = ("index", "partitioned index")
 
 @dataclass(frozen=True, slots=True)
 class _RelationCounters:
-    """The counters of a relation at one moment, and its file."""
+    """A relation's counters at one moment, and its file."""
 
     filenode: int | None
     scans: int
@@ -28,14 +28,14 @@ class _RelationCounters:
     updated: int
     deleted: int
     read_elsewhere: int
-    """Rows that all other processes were seen to read, parallel workers too: ours count only when we commit."""
+    """Rows read by all other processes, including parallel workers: this session's reads count only at commit."""
 
 
 _NOTHING = _RelationCounters(None, 0, 0, 0, 0, 0, 0)
 
 
 class CounterLog:
-    """The counters of each relation as they were at the last look; a new look shows what was added since."""
+    """The counters of each relation at the last poll; the next poll shows the difference."""
 
     def __init__(self, names: RelationNames) -> None:
         self._names = names
@@ -45,25 +45,25 @@ class CounterLog:
         self._last_existing_oid = self._last_seen_oid = _FIRST_OID - 1
 
     def begin(self, last_oid: int) -> None:
-        """Begins with relations up to an OID: what comes after it is made by the statements."""
+        """Start with relations up to an OID: the statements create those after it."""
         self._last_existing_oid = max(self._last_existing_oid, last_oid)
         self._last_seen_oid = self._last_existing_oid
 
     def query_arguments(self) -> str:
-        """What the query for touched relations is to know of those that were seen."""
-        made, marks = ",".join(map(str, self._created_oids)), ",".join(self._marks.values())
-        return f"{self._last_existing_oid}, {self._last_seen_oid}, '{{{made}}}', '{{{marks}}}'"
+        """Return the arguments of the query for touched relations: the state of the known ones."""
+        created, marks = ",".join(map(str, self._created_oids)), ",".join(self._marks.values())
+        return f"{self._last_existing_oid}, {self._last_seen_oid}, '{{{created}}}', '{{{marks}}}'"
 
     def reset(self, rows: Iterable[Row]) -> None:
-        """Takes counters as they are now, of no statement's doing."""
+        """Set the counters without attributing the difference to a statement."""
         self._counters |= {row["oid"]: _build_counters(row) for row in rows}
 
     def reset_known(self, rows: Iterable[Row]) -> None:
-        """The same, of relations that were seen before."""
+        """Set the counters of relations that are already known."""
         self.reset(row for row in rows if row["oid"] in self._counters)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Takes in what a statement touched, once it is traced."""
+        """Store the counters after a statement was traced."""
         for row in rows:
             oid = row["oid"]
             self._counters[oid] = _build_counters(row)
@@ -75,21 +75,21 @@ class CounterLog:
                 self._marks[oid] = str(row["mark"])
 
     def written_rows(self, rows: Iterable[Row]) -> Iterable[TableRows]:
-        """The rows written since the last look."""
+        """Yield the rows written since the last poll."""
         for row in rows:
             before = self._counters.get(row["oid"], _NOTHING)
             now = _build_counters(row)
-            written = (
+            counts = (
                 max(now.inserted - before.inserted, 0),
                 max(now.updated - before.updated, 0),
                 max(now.deleted - before.deleted, 0),
             )
-            if any(written):
-                inserted, updated, deleted = written
+            if any(counts):
+                inserted, updated, deleted = counts
                 yield TableRows(table=self._relation_name(row), inserted=inserted, updated=updated, deleted=deleted)
 
     def rewrites(self, rows: Iterable[Row]) -> Iterable[str]:
-        """The relations that have another file since the last look."""
+        """Yield the relations that got a new file since the last poll."""
         for row in rows:
             before = self._counters.get(row["oid"], _NOTHING)
             replaced = before.filenode and row["filenode"] and row["filenode"] != before.filenode
@@ -97,7 +97,7 @@ class CounterLog:
                 yield self._names[row["oid"]][0]
 
     def scans(self, rows: Iterable[Row]) -> Iterable[TableScan]:
-        """The sequential scans since the last look."""
+        """Yield the sequential scans since the last poll."""
         for row in rows:
             if row["oid"] not in self._names or self._names[row["oid"]][1] in _INDEXES:
                 continue
@@ -112,7 +112,7 @@ class CounterLog:
                 )
 
     def new_indexes(self, rows: Iterable[Row]) -> Iterable[str]:
-        """Indexes that are new, wherever their table came from."""
+        """Yield the new indexes, on old and new tables."""
         for row in rows:
             if row["oid"] not in self._counters and row["kind"] in ("i", "I"):
                 yield row["name"]

@@ -1,4 +1,4 @@
-"""Rehearses a plan: the same steps in one transaction that is rolled back."""
+"""Dry-run a plan: run the same steps in one transaction, and roll it back."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from confiture.plan.planner import as_single_transaction
 
 _NEW_ENUM_VALUE = "55P04"
 _ARTEFACT = (
-    "if an earlier migration of this dry run, or an earlier segment, adds the value, then the real run commits it first"
-    " and does not fail here: apply what comes before on a copy, and dry-run the rest there"
+    "if an earlier migration or segment of this dry run adds the value, the real run commits it first and does not fail"
+    " here: apply the earlier part on a copy, and dry-run the rest there"
 )
 
 
 class DryRunTransaction:
-    """Runs plans over one session and rolls them back. Between segments it does what commits would have done.
+    """A transaction that runs plans and rolls them back. Between segments it emulates the effects of a commit.
 
-    With the option `full`, batched backfills run as a whole; otherwise a sample of their batches does. Without a
-    prover nothing is proved.
+    With the option `full`, batched backfills run completely; otherwise a sample of their batches runs. Without a
+    prover, tenant isolation is not proved.
     """
 
     def __init__(self, context: RunContext, session: Session, prover: TenancyProver | None) -> None:
@@ -55,17 +55,17 @@ class DryRunTransaction:
         self._connection = context.connection
         self._emit = context.emit
         self.progress: MigrationProgress | None = None
-        """The migration that runs, or failed; None where none did. Nothing of it is ever committed."""
+        """The running or failed migration; None if there is none. Nothing of it is ever committed."""
         self.traces: tuple[StatementTrace, ...] = ()
-        """What was seen of each statement of the last run, as far as it came."""
+        """The traces of the statements of the last run, up to a failure."""
         self._segments_run = 0
         self._installed = False
         self._content: SchemaContent | None = None
         self.attempts: list[tuple[StatementTrace, ...]] = []
-        """The same of all runs, and of all tries of each."""
+        """The traces of all runs, including all their attempts."""
 
     def run(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
-        """Runs what a real run would, from where that would go on. Raises StepFailed, psycopg.Error or Drift."""
+        """Run what a real run would run, from its resume points. Raise StepFailed, psycopg.Error or Drift."""
         self._store.check_writable()
         note = stray_note(read_content(self._connection))
         if note:
@@ -91,19 +91,19 @@ class DryRunTransaction:
             self.attempts.append(self.traces)
 
     def _run_migration(self, plan: PlannedMigration, resume_point: ResumePoint | None, tracer: Tracer) -> None:
-        done = resume_point.committed_segments if resume_point else 0
+        committed = resume_point.committed_segments if resume_point else 0
         plan = match_plan_to_journal(plan, resume_point) if resume_point else plan
-        self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=done)
+        self.progress = MigrationProgress(plan, str(uuid.uuid4()), committed=committed)
         started_ms = tracer.elapsed_ms()
-        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=done))
+        self._emit(MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=committed))
         was_sampled = False
-        for segment in plan.segments[done:]:
+        for segment in plan.segments[committed:]:
             self._session.reset()
             if not self._installed or self._content is None:
                 self._content = read_content(self._connection)
             tracer.begin_segment()
             self._session.apply_settings(segment)
-            intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[done]
+            intended = resume_point is not None and resume_point.has_intent and segment is plan.segments[committed]
             if not self._is_already_done(segment, has_intent=intended):
                 if segment.transaction_mode is TransactionMode.BATCHED:
                     was_sampled |= self._sample_backfill(plan, segment, tracer)
@@ -117,18 +117,18 @@ class DryRunTransaction:
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
     def _install(self, tracer: Tracer) -> None:
-        """Makes our tables where the real run has made them by now: the next statement may meet them."""
+        """Create the history tables when the real run would have created them: the next statement may depend on it."""
         if not self._installed:
             self._store.install()
             self._installed, self._content = True, None
             tracer.ignore()
 
     def _sample_backfill(self, plan: PlannedMigration, segment: Segment, tracer: Tracer) -> bool:
-        """Runs batches of a backfill; whether that was only a sample."""
+        """Run batches of a backfill. Return whether that was only a sample."""
         (step,) = segment.steps
         observer = _DryRunObserver(self._prover, tracer, plan, segment)
         for statement in step.statements:
-            # each batch is a part of it: proved as a whole, they all are
+            # A proof of the whole statement covers all its batches.
             observer.before(step, statement)
         sampled = self._sampler.run(plan.version, segment, tracer.ignore, observer)
         self._check_constraints()
@@ -148,23 +148,23 @@ class DryRunTransaction:
         except StepFailed as failure:
             if failure.sqlstate != _NEW_ENUM_VALUE or not self._segments_run:
                 raise
-            told = replace(failure.diagnostic, hint=_ARTEFACT)
-            raise StepFailed(told, failure.sqlstate) from failure
+            diagnostic = replace(failure.diagnostic, hint=_ARTEFACT)
+            raise StepFailed(diagnostic, failure.sqlstate) from failure
 
     def _is_already_done(self, segment: Segment, *, has_intent: bool) -> bool:
-        """Whether the real run will find the statement done; mends first what that would mend."""
+        """Whether the real run will find the statement done. First repair what the real run would repair."""
         if segment.transaction_mode is not TransactionMode.OUTSIDE:
             return False
         ((statement,),) = (step.statements for step in segment.steps)
         if not is_satisfied_in_dry_run(self._connection, statement, has_intent=has_intent, emit=self._emit):
             return False
-        self._emit(Notice(text=f"an earlier run had already done: {statement.text.strip().splitlines()[0]}"))
+        self._emit(Notice(text=f"skipped, an earlier run had completed it: {statement.text.strip().splitlines()[0]}"))
         return True
 
     def _check_constraints(self) -> None:
-        """Checks what a commit checks, then defers again what is deferred in every new transaction.
+        """Check the constraints that a commit checks, then defer again those that are initially deferred.
 
-        Not by SET CONSTRAINTS ALL: that would also hold for constraints that later segments make.
+        SET CONSTRAINTS ALL would also apply to constraints that later segments create.
         """
         self._connection.execute("RESET SESSION AUTHORIZATION")
         names = fetch_named_row(self._connection, "deferrable")
@@ -175,7 +175,7 @@ class DryRunTransaction:
 
 
 class _DryRunObserver(StatementObserver):
-    """Proves each statement of a segment before it runs, and traces it afterwards."""
+    """An observer that proves the tenant isolation of each statement before it runs, and traces it afterwards."""
 
     def __init__(self, prover: TenancyProver | None, tracer: Tracer, plan: PlannedMigration, segment: Segment) -> None:
         self._prover = prover
@@ -184,17 +184,17 @@ class _DryRunObserver(StatementObserver):
         self._segment = segment
 
     def before(self, step: PlannedStep, statement: Statement) -> None:
-        """Proves that it keeps tenants apart, unless nothing is to be proved."""
+        """Prove that the statement keeps tenants apart, if there is a prover."""
         if self._prover:
             self._prover.prove(self._plan, self._segment, step, statement, self._tracer)
 
     def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
-        """Traces it."""
+        """Trace the statement."""
         self._tracer.record_statement(identity, statement, duration_ms)
 
 
 def _without_checks(segment: Segment) -> Segment:
-    """The segment with its checks only run: what they ask for is not there where a backfill was sampled."""
+    """Return the segment with checks that only run: a sampled backfill does not produce the data they expect."""
     return replace(segment, steps=tuple(map(_step_without_checks, segment.steps)))
 
 
@@ -210,11 +210,11 @@ WITHOUT_CHECKS: Mapping[StepAction, Callable[[PlannedStep], PlannedStep]] = {
     ),
     StepAction.HOOK: lambda step: step,
 }
-"""What becomes of a step, by its action, where a backfill before it was only sampled."""
+"""The replacement of a step, by its action, after a sampled backfill."""
 
 
 def _as_transactional(plan: PlannedMigration, segment: Segment) -> Segment:
-    """The segment with every statement in a form that can run in a transaction."""
+    """Return the segment with every statement in a form that can run in a transaction."""
     if segment.transaction_mode is TransactionMode.TRANSACTIONAL:
         return segment
     alone = Plan(direction=plan.direction, migrations=(replace(plan, segments=(segment,)),))

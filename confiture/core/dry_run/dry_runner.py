@@ -1,4 +1,4 @@
-"""A dry run: runs a plan in a transaction that is rolled back, and sums up what was measured."""
+"""A dry run: run a plan in a transaction that is rolled back, and summarize the measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEFAULT_THRESHOLD_MS = 1_000
 
 
 class DryRunner:
-    """One plan over one session, rolled back."""
+    """The dry run of one plan over one session."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context
@@ -43,13 +43,13 @@ class DryRunner:
         self._reported_holders: set[str] = set()
 
     def run(self, locked_plan: LockedPlan) -> None:
-        """Rehearses the plan. Raises the error that tells what failed."""
+        """Dry-run the plan. Raise the error that reports what failed."""
         plan, history = locked_plan.plan, locked_plan.history
-        known = self._build_summary_inputs(plan, locked_plan.lint_result)
+        inputs = self._build_summary_inputs(plan, locked_plan.lint_result)
         scale = self._read_scale(self._options.scale_to)
         self._note_lock_holders(plan)
-        proving = self._make_prover()
-        transaction = DryRunTransaction(self._context, self._session, proving)
+        prover = self._make_prover()
+        transaction = DryRunTransaction(self._context, self._session, prover)
         runs = []
         try:
             for _ in range(self._options.repeat):
@@ -57,35 +57,37 @@ class DryRunner:
                 runs.append(transaction.traces)
         except (StepFailed, psycopg.Error, ConfitureError, KeyboardInterrupt) as error:
             self._emit(
-                summarize_failed(transaction.traces, transaction.attempts, known, self._build_tenancy_report(proving))
+                summarize_failed(transaction.traces, transaction.attempts, inputs, self._build_tenancy_report(prover))
             )
             if isinstance(error, StepFailed) and error.sqlstate == LOCK_NOT_AVAILABLE:
                 self._note_lock_holders(plan)
             raise classify_dry_run_failure(error, transaction.progress) from error
-        isolation = self._build_tenancy_report(proving)
-        self._emit(summarize(runs, transaction.attempts, scale, known, isolation))
+        isolation = self._build_tenancy_report(prover)
+        self._emit(summarize(runs, transaction.attempts, scale, inputs, isolation))
         for note in scale.notes(runs[-1]) if scale else ():
             self._emit(Notice(text=note))
-        record = prediction_accuracy(history)
-        if record:
-            self._emit(Notice(text=record))
-        self._save_predictions(plan, runs, scale, known)
+        accuracy = prediction_accuracy(history)
+        if accuracy:
+            self._emit(Notice(text=accuracy))
+        self._save_predictions(plan, runs, scale, inputs)
         mixed = isolation.with_verdict(IsolationVerdict.MIXED) if isolation else ()
         if mixed:
             raise CheckFailed(*map(mixed_diagnostic, mixed))
 
     def _build_summary_inputs(self, plan: Plan, lint_result: PlanLintResult | None) -> SummaryInputs:
         threshold_ms = self._context.settings.database.max_blocking_ms or _DEFAULT_THRESHOLD_MS
-        otherwise = frozenset(
+        non_representative = frozenset(
             migration.version
             for migration in plan.migrations
             if any(segment.transaction_mode is not TransactionMode.TRANSACTIONAL for segment in migration.segments)
         )
         if lint_result is None:
-            return SummaryInputs(threshold_ms=threshold_ms, non_representative=otherwise)
+            return SummaryInputs(threshold_ms=threshold_ms, non_representative=non_representative)
         locks = {text: {str(name): mode for name, mode in locks.items()} for text, locks in lint_result.locks.items()}
         findings = lint_result.report.findings
-        return SummaryInputs(threshold_ms=threshold_ms, findings=findings, locks=locks, non_representative=otherwise)
+        return SummaryInputs(
+            threshold_ms=threshold_ms, findings=findings, locks=locks, non_representative=non_representative
+        )
 
     def _make_prover(self) -> TenancyProver | None:
         tenancy, options = self._context.settings.tenancy, self._options.proofs
@@ -109,14 +111,14 @@ class DryRunner:
             return
         if scale and not any(map(scale.has_counts_for, runs)):
             return
-        meant = self._options.scale_to or self._context.target
+        target = self._options.scale_to or self._context.target
         checksums = {migration.version: migration.checksum for migration in plan.migrations}
         try:
-            found = build_predictions(runs, scale, inputs, meant.label, checksums)
-            PredictionStore(self._context.settings.root).save(found)
-        except FileAccessError as refused:
-            # a read-only checkout is no reason to lose the report
-            self._emit(Notice(text=f"the prediction is not kept: {refused}"))
+            predictions = build_predictions(runs, scale, inputs, target.label, checksums)
+            PredictionStore(self._context.settings.root).save(predictions)
+        except FileAccessError as error:
+            # Keep the report even if the checkout is read-only.
+            self._emit(Notice(text=f"the prediction was not saved: {error}"))
 
     def _read_scale(self, target: ConnectionTarget | None) -> Scale | None:
         if target is None:
@@ -130,7 +132,7 @@ class DryRunner:
         return scale
 
     def _note_lock_holders(self, plan: Plan) -> None:
-        """Tells who holds locks on tables that the plan names, once: its statements may have to wait for them."""
+        """Report each holder of locks on tables that the plan names, once: statements may have to wait for it."""
         texts = [s.text for migration in plan.migrations for step in migration.steps for s in step.statements]
         for holder in find_lock_holders(self._connection, relations_named_in(texts)):
             if holder.identity not in self._reported_holders:

@@ -1,4 +1,4 @@
-"""How long the real run will take, from how long dry runs took; and how sure that is."""
+"""Estimate the duration of the real run, with its confidence, from the durations of dry runs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from statistics import fmean, stdev
 from confiture.models.trace import Estimate
 
 LEVEL_PERCENT = 90
-"""How often the stated range is meant to hold the real time."""
+"""The intended probability that the range contains the real duration."""
 TOLERANCE = 0.15
-"""Confidence is the chance that the real time is within this share of the estimate."""
+"""The confidence is the probability that the real duration is within this share of the estimate."""
 SCALED_MARGIN = (0.6, 1.4)
-"""Times scaled linearly by row counts from a smaller copy were this many times the truth (from 200k to 1.6M rows:
+"""Durations scaled linearly by row counts from a smaller copy were this many times the real ones (200k to 1.6M rows;
 SET NOT NULL, ALTER TYPE, CREATE INDEX, ADD FOREIGN KEY, UPDATE)."""
 
 
 def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_representative: bool = True) -> Estimate:
-    """The estimate from the total times of one or more dry runs, in milliseconds, already scaled where `scaled`.
+    """Return the estimate from the total durations of one or more dry runs, in milliseconds, scaled if `scaled`.
 
-    One more run is drawn from the same distribution as those seen: with n runs of mean m and deviation s it falls
-    within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample). Nothing is
-    known of the spread from one run, and nothing of the confidence from a scaled one. Where not all of it runs
-    `is_representative` runs will, neither is known: the spread of dry runs says nothing of what they leave out.
+    The real run is one more draw from the distribution of the dry runs: with n runs of mean m and deviation s, it falls
+    within m ± t·s·√(1 + 1/n), t with n - 1 degrees of freedom (the prediction interval of a normal sample). One run
+    gives no range, and a scaled one no confidence. If the dry run is not `is_representative`, there is neither: the
+    spread of dry runs says nothing about the parts that they skip or replace.
     """
     mean = fmean(totals_ms)
     runs = len(totals_ms)
@@ -51,9 +51,9 @@ def estimate_duration(totals_ms: Sequence[float], *, scaled: bool = False, is_re
 
 
 def student_probability(t: float, degrees_of_freedom: int) -> float:
-    """The chance that |T| < t, T distributed by Student with `degrees_of_freedom` degrees of freedom.
+    """Return the probability that |T| < t, where T has Student's t-distribution.
 
-    With t = √ν·tan θ the density becomes cos^(ν-1) θ (Abramowitz and Stegun 26.7.3 and 26.7.4), which is smooth and
+    With t = √ν·tan θ, the density becomes cos^(ν-1) θ (Abramowitz and Stegun 26.7.3 and 26.7.4), which is smooth and
     bounded for every ν.
     """
 
@@ -64,7 +64,7 @@ def student_probability(t: float, degrees_of_freedom: int) -> float:
 
 
 def student_quantile(probability: float, degrees_of_freedom: int) -> float:
-    """The t for which `student_probability` gives `probability` (0 < probability < 1)."""
+    """Return the t for which `student_probability` is `probability` (0 < probability < 1)."""
     low, high = 0.0, 1.0
     while student_probability(high, degrees_of_freedom) < probability:
         high *= 2
@@ -75,7 +75,7 @@ def student_quantile(probability: float, degrees_of_freedom: int) -> float:
 
 
 def _integrate(function: Callable[[float], float], end: float, parts: int = 2_000) -> float:
-    """From 0 to `end`, by Simpson's rule."""
+    """Integrate from 0 to `end` by Simpson's rule."""
     width = end / parts
     inner = sum(function(n * width) * (4 if n % 2 else 2) for n in range(1, parts))
     return (function(0.0) + inner + function(end)) * width / 3

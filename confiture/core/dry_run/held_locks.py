@@ -1,4 +1,4 @@
-"""The locks that the transaction of a dry run holds, and how long its statements waited for them."""
+"""The locks of a dry run's transaction, and how long its statements waited for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from confiture.models.plan import Statement
 from confiture.models.trace import LockMode, LockTrace
 
 CONCURRENTLY_MODE = LockMode.SHARE_UPDATE_EXCLUSIVE
-"""What statements with CONCURRENTLY take on tables, by PostgreSQL's manual; DETACH at its end takes more."""
+"""The table lock of statements with CONCURRENTLY, by PostgreSQL's manual; DETACH takes a stronger one at its end."""
 _TEMPORARY_FILE = re.compile(r"LOG: temporary file: .*, size (\d+)")
 _LOCK_WAIT = re.compile(
     r"LOG: process \d+ acquired (?P<mode>\w+) on (relation (?P<oid>\d+) )?.*after (?P<ms>[\d.]+) ms"
@@ -21,14 +21,14 @@ _LOCK_WAIT = re.compile(
 
 
 class HeldLocks:
-    """The lock modes held on each relation at the last look; they last until the transaction ends."""
+    """The lock modes held on each relation at the last poll; they last until the transaction ends."""
 
     def __init__(self, names: RelationNames) -> None:
         self._names = names
         self._modes: dict[int, int] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Takes in what a statement locked, once it is traced."""
+        """Store the locks of a statement after it was traced."""
         for row in rows:
             self._modes[row["oid"]] = self._modes.get(row["oid"], 0) | row["modes"]
 
@@ -39,8 +39,8 @@ class HeldLocks:
         statement: Statement,
         waits: Mapping[tuple[int, str], float],
     ) -> Iterable[LockTrace]:
-        """What a statement locked since the last look."""
-        real = CONCURRENTLY_MODE if statement.original_sql else None
+        """Yield the locks that a statement took since the last poll."""
+        real_mode = CONCURRENTLY_MODE if statement.original_sql else None
         for row in rows:
             if row["oid"] not in self._names:
                 continue
@@ -53,38 +53,38 @@ class HeldLocks:
                     mode=mode,
                     acquired_ms=started_ms + waits.get((row["oid"], mode.value), 0.0),
                     released_ms=started_ms,
-                    real_mode=real if real and mode.strength > real.strength else None,
+                    real_mode=real_mode if real_mode and mode.strength > real_mode.strength else None,
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class ServerMessages:
-    """What the server told of a statement: its notices, and where the role may ask, temporary files and lock waits."""
+    """The server's messages about a statement: notices and, with the privilege, temporary files and lock waits."""
 
     notices: tuple[str, ...]
     temp_bytes: int | None
     waited_ms: float | None
     waits: Mapping[tuple[int, str], float]
-    """By OID of the relation and mode of the lock."""
+    """Milliseconds by relation OID and lock mode."""
 
 
 class MessageLog:
-    """The messages of the server since the last look."""
+    """The server's messages since the last poll."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
 
     def collect(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Takes in a message of the server."""
+        """Store a message of the server."""
         self._texts.append(f"{notice.severity_nonlocalized}: {notice.message_primary}")
 
     def pop(self, *, has_temp_files: bool, has_lock_waits: bool) -> ServerMessages:
-        """What was told since the last time; `has_...` is whether the server tells of these at all."""
-        taken, self._texts = self._texts, []
-        sizes = [int(match[1]) for text in taken if (match := _TEMPORARY_FILE.match(text))]
-        waits = [match for text in taken if (match := _LOCK_WAIT.match(text))]
+        """Return the messages since the last call; `has_...` is whether the server logs these messages at all."""
+        texts, self._texts = self._texts, []
+        sizes = [int(match[1]) for text in texts if (match := _TEMPORARY_FILE.match(text))]
+        waits = [match for text in texts if (match := _LOCK_WAIT.match(text))]
         return ServerMessages(
-            notices=tuple(text for text in taken if not text.startswith("LOG:")),
+            notices=tuple(text for text in texts if not text.startswith("LOG:")),
             temp_bytes=sum(sizes) if has_temp_files else None,
             waited_ms=sum(float(wait["ms"]) for wait in waits) if has_lock_waits else None,
             waits={(int(wait["oid"]), wait["mode"]): float(wait["ms"]) for wait in waits if wait["oid"]},

@@ -1,4 +1,4 @@
-"""Makes one record of what lint says of a statement and what the dry run saw of it."""
+"""Merge lint's findings on a statement with the dry run's measurements."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from confiture.sql.actions import is_same_relation, relations_named_in
 def merge_lint_and_measured(
     warnings: Sequence[DryRunWarning], findings: Iterable[Finding], traces: Sequence[StatementTrace]
 ) -> tuple[DryRunWarning, ...]:
-    """The warnings of a dry run together with the findings of lint, the longest measured first.
+    """Return the warnings of a dry run merged with the findings of lint, the longest measured duration first.
 
-    A finding that was also seen, for the same table in the same statement, brings its rule and its SQL to that warning;
-    one that was not is told with what was measured of it. Of several findings the worst explains what was seen.
-    Findings that are only notes are left to lint, and those that the dry run refutes are left out.
+    A finding that was also measured, for the same table in the same statement, adds its rule and its SQL to the
+    warning; another finding becomes a warning with its measurements. Of several findings, the most severe one explains
+    a warning. Findings of severity info, and those that the dry run refutes, are omitted.
     """
-    left = list(warnings)
+    remaining = list(warnings)
     records = []
     for finding in sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)):
         if finding.severity == "info" or _is_refuted(finding, traces):
             continue
-        seen = [warning for warning in left if _is_same_problem(finding, warning)]
-        left = [warning for warning in left if warning not in seen]
-        records.append(_merge_with_warnings(finding, seen) if seen else _warning_from_finding(finding, traces))
-    return tuple(sorted([*records, *left], key=lambda warning: -(warning.measured_ms or 0)))
+        matches = [warning for warning in remaining if _is_same_problem(finding, warning)]
+        remaining = [warning for warning in remaining if warning not in matches]
+        records.append(_merge_with_warnings(finding, matches) if matches else _warning_from_finding(finding, traces))
+    return tuple(sorted([*records, *remaining], key=lambda warning: -(warning.measured_ms or 0)))
 
 
 def _is_refuted(finding: Finding, traces: Sequence[StatementTrace]) -> bool:
-    """Whether its rule says that a table is written anew, and the statement ran and neither did that nor read any."""
+    """Whether the rule expects a table rewrite, but the statement ran without a rewrite or a scan."""
     rule = built_in_rules().get(finding.rule)
     ran = [trace for trace in traces if finding.statement == trace.text]
     return bool(rule and rule.expected_effects.rewrites and ran) and not any(
@@ -55,12 +55,12 @@ def _is_same_problem(finding: Finding, warning: DryRunWarning) -> bool:
 
 
 def _is_indirectly_touched(table: str, statement: str) -> bool:
-    """Whether a statement does not name a table that it was seen to touch: a partition, or what inherits."""
+    """Whether a statement touched a table that it does not name: a partition or an inheritance child."""
     return not any(is_same_relation(table, name) for name in relations_named_in([statement]))
 
 
 def _merge_with_warnings(finding: Finding, warnings: Sequence[DryRunWarning]) -> DryRunWarning:
-    """The warnings of one table and statement as one: all that was measured, and the way out that lint knows."""
+    """Merge the warnings of one table and statement into one with all measurements and lint's remedy."""
     first = max(warnings, key=lambda warning: warning.measured_ms or 0)
     return replace(
         first,
@@ -94,12 +94,12 @@ def _warning_from_finding(finding: Finding, traces: Sequence[StatementTrace]) ->
 
 
 def _worst_lock(finding: Finding, traces: Sequence[StatementTrace]) -> LockTrace | None:
-    """The strongest lock that the finding's statement was seen to take on its table, where that keeps queries out."""
-    found = [
+    """Return the strongest lock that the finding's statement took on its table, if it blocks queries."""
+    locks = [
         lock
         for trace in traces
         if finding.statement in (trace.text, trace.original_sql)
         for lock in trace.locks
         if lock.is_blocking and finding.relation and is_same_relation(finding.relation, lock.relation)
     ]
-    return max(found, key=lambda lock: lock.effective_mode.strength, default=None)
+    return max(locks, key=lambda lock: lock.effective_mode.strength, default=None)

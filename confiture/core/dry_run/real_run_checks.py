@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses of statements with CONCURRENTLY, and would not refuse of the form that a dry run runs."""
+"""Detect statements with CONCURRENTLY that fail in a real run, although their form in a dry run succeeds."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ _PARTITIONED, _PARTITIONED_INDEX = "p", "I"
 
 
 class _TargetRelation(NamedTuple):
-    """What a statement is about, and whether it detaches a partition from it."""
+    """The target of a statement, and whether the statement detaches a partition from it."""
 
     name: str
     is_detach: bool
 
 
 def reject_failing_statements(connection: Connection, segment: Segment) -> None:
-    """Raises StepFailed where the statement of a segment outside a transaction fails for real, whatever its
-    transactional form does. Messages and codes are those of PostgreSQL.
+    """Raise StepFailed if the statement of a segment outside a transaction would fail in a real run.
+
+    The messages and codes are PostgreSQL's.
     """
     (step,) = segment.steps
     for statement in step.statements:
         target = _find_target(statement, step.rendered)
-        found = _read_relation(connection, target) if target else None
-        if target is None or found is None:
+        relation = _read_relation(connection, target) if target else None
+        if target is None or relation is None:
             continue
-        if target.is_detach and found["has_default"]:
+        if target.is_detach and relation["has_default"]:
             message = "cannot detach partitions concurrently when a default partition exists"
             raise _step_failure(step, statement, "55000", message, "DETACH PARTITION without CONCURRENTLY")
-        if statement.built_index and found["kind"] == _PARTITIONED:
+        if statement.built_index and relation["kind"] == _PARTITIONED:
             message = f"cannot create index on partitioned table {target.name} concurrently"
             hint = "CREATE INDEX ... ON ONLY, then one CONCURRENTLY for each partition, and ATTACH PARTITION"
             raise _step_failure(step, statement, "0A000", message, hint)
-        if statement.dropped_index and found["kind"] == _PARTITIONED_INDEX:
+        if statement.dropped_index and relation["kind"] == _PARTITIONED_INDEX:
             message = f"cannot drop partitioned index {target.name} concurrently"
             raise _step_failure(step, statement, "0A000", message, "DROP INDEX without CONCURRENTLY")
 
 
 def drop_unusable_transactional_form(connection: Connection, segment: Segment) -> Segment:
-    """The segment, its statement without a transactional form where that fails: REINDEX of what has partitions, of a
-    schema, or of the database.
+    """Return the segment without the transactional form of its statement if that form would fail.
+
+    This applies to REINDEX of a partitioned relation, of a schema, or of the database.
     """
     (step,) = segment.steps
     (statement,) = step.statements
     if statement.node_kind != "reindex_stmt":
         return segment
     target = _find_target(statement, step.rendered)
-    found = _read_relation(connection, target) if target else None
-    if target and (found is None or found["kind"] not in (_PARTITIONED, _PARTITIONED_INDEX)):
+    relation = _read_relation(connection, target) if target else None
+    if target and (relation is None or relation["kind"] not in (_PARTITIONED, _PARTITIONED_INDEX)):
         return segment
     return replace(segment, steps=(replace(step, statements=(replace(statement, is_concurrent=False),)),))
 
 
 def _read_relation(connection: Connection, target: _TargetRelation) -> dict[str, Any] | None:
-    """Its kind, and whether it has a default partition; None where it is not there."""
+    """Return the relation's kind, and whether it has a default partition; None if it does not exist."""
     return connection.execute(query("relation_kind"), {"relation": target.name}).fetchone()
 
 
 def _find_target(statement: Statement, rendered: RenderedSql) -> _TargetRelation | None:
-    """The relation that a statement is about; None where it is about none, or many."""
+    """Return the target relation of a statement; None if it has none, or several."""
     node = next((one.node for one in parse_rendered(rendered) if one.offset == statement.offset), None)
     if node is None:
         return None

@@ -1,7 +1,7 @@
-"""Rehearses a batched backfill: some batches spread over the key's range, inside the dry run's transaction.
+"""Dry-run a batched backfill: run sample batches spread over the key range, inside the dry run's transaction.
 
-How the rest would go follows from them: each batch stands for its share of the rows. No trigger is made: it would keep
-its lock until the dry run ends.
+The sample is extrapolated: each batch represents its share of the rows. No triggers are created: they would hold their
+locks until the dry run ends.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from confiture.models.steps import StepOutcome, build_step_id
 from confiture.text import pluralize
 
 _SAMPLES = 10
-UNJUDGED = "ran, but not judged: the backfill before it was only sampled; `--full` runs all of it"
+UNJUDGED = "ran, but not evaluated: the backfill before it was only sampled; `--full` runs all of it"
 SKIPPED = "needs the whole backfill before it, which was only sampled; `--full` runs all of it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillSample:
-    """What was run of a backfill: how many batches, for how long, and how many times their work the real run does."""
+    """The sample of a backfill: its batches, their duration, and the factor from the sample to the real run."""
 
     batches: int
     scale_factor: float
@@ -55,7 +55,7 @@ class BackfillSample:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it ran."""
+        """Whether the whole backfill ran."""
         return self.scale_factor == 1.0
 
 
@@ -70,7 +70,7 @@ class _SampleBatch:
 
 
 class BackfillSampler:
-    """Runs the sample of one backfill. With the option `full`, or where there is little to do, all of it."""
+    """The runner of a sample of one backfill, or of all of it with the option `full` or if it is small."""
 
     def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
         self._hook_runner = hook_runner
@@ -81,9 +81,9 @@ class BackfillSampler:
     def run(
         self, version: str, segment: Segment, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> BackfillSample:
-        """Runs the one step of a segment. `ignore_reads` is called after reading that a real run does not do.
+        """Run the single step of a segment. `ignore_reads` is called after reads that a real run does not do.
 
-        Raises StepFailed and psycopg.Error.
+        Raise StepFailed and psycopg.Error.
         """
         (step,) = segment.steps
         identity = build_step_id(version, segment, step)
@@ -91,29 +91,29 @@ class BackfillSampler:
         started = time.perf_counter()
         try:
             with server_messages_reported(self._connection, identity, self._emit):
-                did, sampled = self._run_step(step, identity, ignore_reads, observer)
+                outcome, sample = self._run_step(step, identity, ignore_reads, observer)
         except BaseException:
             spent_ms = (time.perf_counter() - started) * 1000
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=spent_ms))
             raise
-        self._emit(did.to_event(identity, sampled.duration_ms))
-        return sampled
+        self._emit(outcome.to_event(identity, sample.duration_ms))
+        return sample
 
     def _run_step(
         self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
     ) -> tuple[StepOutcome, BackfillSample]:
         if step.hook is None:
             return self._sample(step, identity, ignore_reads, observer)
-        did, sampled = StepOutcome(rows=None), _NOTHING
+        outcome, sample = StepOutcome(rows=None), _NOTHING
 
         def sample_for_hook(planned: PlannedStep) -> int:
-            nonlocal did, sampled
+            nonlocal outcome, sample
             ignore_reads()
-            did, sampled = self._sample(planned, identity, ignore_reads, observer)
-            return did.rows or 0
+            outcome, sample = self._sample(planned, identity, ignore_reads, observer)
+            return outcome.rows or 0
 
         result = self._hook_runner.run_batched(self._connection, identity, step, sample_for_hook)
-        return replace(did, rows=result.rows_affected, stats=result.stats), sampled
+        return replace(outcome, rows=result.rows_affected, stats=result.stats), sample
 
     def _sample(
         self, step: PlannedStep, identity: StepId, ignore_reads: Callable[[], None], observer: StatementObserver
@@ -134,37 +134,37 @@ class BackfillSampler:
             total = count_rows(self._connection, source.key, KeyRange())
         whole = self._full or total <= _SAMPLES * backfill.batch_rows
         batches = []
-        for piece in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
-            rows = count_rows(self._connection, source.key, piece)
+        for key_range in list(self._iterate_key_ranges(source.key, end, backfill.batch_rows, is_whole=whole)):
+            rows = count_rows(self._connection, source.key, key_range)
             ignore_reads()
-            batches.append(self._run_batch(step, identity, source.key, piece, rows, observer))
-        seen = sum(batch.rows for batch in batches)
-        if not whole and seen >= total:
-            # the estimate was too low
+            batches.append(self._run_batch(step, identity, source.key, key_range, rows, observer))
+        sampled_rows = sum(batch.rows for batch in batches)
+        if not whole and sampled_rows >= total:
+            # The estimate was too low.
             total = count_rows(self._connection, source.key, KeyRange())
             ignore_reads()
-        sampled = BackfillSample(
+        sample = BackfillSample(
             batches=len(batches),
-            scale_factor=1.0 if whole or not seen else total / seen,
+            scale_factor=1.0 if whole or not sampled_rows else total / sampled_rows,
             duration_ms=sum(batch.duration_ms for batch in batches),
         )
-        notes[:0] = [] if sampled.is_whole else [_sample_note(batches, total)]
-        return StepOutcome(rows=sum(batch.written_rows for batch in batches), note="; ".join(notes) or None), sampled
+        notes[:0] = [] if sample.is_whole else [_sample_note(batches, total)]
+        return StepOutcome(rows=sum(batch.written_rows for batch in batches), note="; ".join(notes) or None), sample
 
     def _iterate_key_ranges(self, key: BatchKey, end: KeyValues, rows: int, *, is_whole: bool) -> Iterator[KeyRange]:
         if is_whole:
-            walk = KeysetCursor(self._connection, key, end)
+            cursor = KeysetCursor(self._connection, key, end)
             position: CursorPosition | None = CursorPosition()
-            while position is not None and (stretch := walk.next_chunk(position, rows)) is not None:
-                yield stretch.key_range
-                position = stretch.next_position
+            while position is not None and (chunk := cursor.next_chunk(position, rows)) is not None:
+                yield chunk.key_range
+                position = chunk.next_position
             return
         ends = [*sample_split_points(self._connection, key, end, _SAMPLES), end]
         starts = [position_after(self._connection, key, *both) for both in pairwise(ends)]
         for start, stop in zip((CursorPosition(), *starts), ends, strict=True):
-            stretch = KeysetCursor(self._connection, key, stop).next_chunk(start, rows)
-            if stretch is not None:
-                yield stretch.key_range
+            chunk = KeysetCursor(self._connection, key, stop).next_chunk(start, rows)
+            if chunk is not None:
+                yield chunk.key_range
 
     def _run_batch(
         self,
@@ -195,32 +195,32 @@ def _require_backfill(step: PlannedStep) -> PlannedBackfill:
 
 
 def _capture_note(tables: list[str]) -> str:
-    """What the dry run does not take, as it would keep it until it ends."""
+    """Return a note on the lock that the dry run does not take, because it would hold it until its end."""
     return f"the real run takes SHARE ROW EXCLUSIVE on {', '.join(tables)} for a moment at its start and at its end"
 
 
 def _sample_note(batches: list[_SampleBatch], total: int) -> str:
-    """How much of it ran, and how long all of it takes one worker, with the range that the batches' spread gives."""
-    seen = sum(batch.rows for batch in batches)
+    """Return a note on the sample: its size, and the estimated duration with one worker, with its range."""
+    sampled_rows = sum(batch.rows for batch in batches)
     text = (
-        f"sampled: {pluralize(len(batches), 'batch', 'batches')}, {seen:,} of about {pluralize(total, 'row')};"
-        f" all take one worker about {_ms_per_row(batches) * total / 1000:.1f} s"
+        f"sampled: {pluralize(len(batches), 'batch', 'batches')}, {sampled_rows:,} of about {pluralize(total, 'row')};"
+        f" one worker needs about {_ms_per_row(batches) * total / 1000:.1f} s for all"
     )
     if len(batches) > 1:
         low, high = (max(bound * total / 1000, 0.0) for bound in _ms_per_row_range(batches))
-        text += f" ({low:.1f} to {high:.1f} s by the batches' spread; commits and the growing of batches are not in it)"
+        text += f" ({low:.1f} to {high:.1f} s by the spread of the batches; without commits and the growth of batches)"
     return f"{text}; `--full` runs all"
 
 
 def _ms_per_row(batches: list[_SampleBatch]) -> float:
-    """Milliseconds for each row of the driving table."""
+    """Return the milliseconds per row of the driving table."""
     return sum(batch.duration_ms for batch in batches) / sum(batch.rows for batch in batches)
 
 
 def _ms_per_row_range(batches: list[_SampleBatch]) -> tuple[float, float]:
-    """The range of that cost: the ratio estimate of a sample, plus and minus t standard errors.
+    """Return the range of the cost per row: the ratio estimate of a sample, plus and minus t standard errors.
 
-    With n batches of r rows each on average, and residuals e of their times from the cost, the standard error is
+    With n batches of r rows on average, and residuals e of their durations, the standard error is
     √(Σe² / (n - 1)) / (r·√n) (Cochran, Sampling Techniques, 6.4), and t has n - 1 degrees of freedom.
     """
     cost, number = _ms_per_row(batches), len(batches)

@@ -1,4 +1,4 @@
-"""What follows from the runs of a rehearsal: the estimate, the warnings, the predictions."""
+"""Summarize the runs of a dry run: the estimate, the warnings and the predictions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _Held = dict[tuple[str, LockMode], LockTrace]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SummaryInputs:
-    """What warnings and estimates depend on besides the traces.
+    """The inputs of warnings and estimates besides the traces.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without one, `findings` what lint found,
-    `locks` what statements, by their texts, are known to lock: relations with the strongest mode. `non_representative`
-    are the versions that a dry run cannot run as a real run will.
+    `threshold_ms` is how long a table may block readers or writers without a warning. `findings` are lint's. `locks`
+    are the known locks of statements, by their texts: relations with the strongest mode. `non_representative` are the
+    versions that a dry run cannot run like a real run.
     """
 
     threshold_ms: float
@@ -44,26 +44,26 @@ def summarize(
     inputs: SummaryInputs,
     isolation: IsolationReport | None,
 ) -> DryRunFinished:
-    """What is told of one or more complete runs: the last one's statements, and an estimate from all of them.
+    """Summarize one or more complete runs: the statements of the last one, and an estimate from all of them.
 
-    `attempts` are all runs, those that were broken off and tried again included.
+    `attempts` are all runs, including those that failed and were retried.
     """
-    found = _build_estimate(runs, scale, not inputs.non_representative)
-    return replace(summarize_failed(runs[-1], attempts, inputs, isolation), estimate=found)
+    estimate = _build_estimate(runs, scale, not inputs.non_representative)
+    return replace(summarize_failed(runs[-1], attempts, inputs, isolation), estimate=estimate)
 
 
 def summarize_failed(
     traces: Traces, attempts: Sequence[Traces], inputs: SummaryInputs, isolation: IsolationReport | None
 ) -> DryRunFinished:
-    """What is told of a run that failed on the way: what was seen until then, and no estimate."""
+    """Summarize a run that failed: its statements so far, without an estimate."""
     complete = add_reacquired_locks(traces, inputs.locks)
-    felt = merge_lint_and_measured(
+    warnings = merge_lint_and_measured(
         find_warnings(complete, inputs.threshold_ms, inputs.locks.keys()), inputs.findings, complete
     )
     mixed = isolation.with_verdict(IsolationVerdict.MIXED) if isolation else ()
     return DryRunFinished(
         statements=complete,
-        warnings=(*map(mixed_warning, mixed), *felt),
+        warnings=(*map(mixed_warning, mixed), *warnings),
         leftovers=residual_effects(attempts),
         estimate=None,
         isolation=isolation,
@@ -73,7 +73,7 @@ def summarize_failed(
 def build_predictions(
     runs: Sequence[Traces], scale: Scale | None, inputs: SummaryInputs, database: str, checksums: Mapping[str, str]
 ) -> tuple[Prediction, ...]:
-    """A prediction for each migration of the runs; `checksums` are by version."""
+    """Return a prediction for each migration of the runs; `checksums` are by version."""
     return tuple(
         Prediction.of(
             database,
@@ -104,22 +104,22 @@ def _total_ms(run: Traces, scale: Scale | None) -> float:
 def add_reacquired_locks(
     traces: Sequence[StatementTrace], locks: Mapping[str, Mapping[str, LockMode]]
 ) -> tuple[StatementTrace, ...]:
-    """The traces with the locks that a dry run cannot see: those that the real run takes again after a commit.
+    """Return the traces with the locks that a dry run cannot observe: the real run takes them again after a commit.
 
-    All segments of a dry run share one transaction, so what an earlier segment locked is held still, and taking it once
-    more leaves no trace. `locks` are the strongest modes by statement and relation, as their texts tell.
+    All segments of a dry run share one transaction, so the locks of earlier segments are still held, and taking them
+    again leaves no trace. `locks` are the strongest modes by statement and relation, derived from the statement texts.
     """
     complete: list[StatementTrace] = []
-    held: _Held = {}
-    for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
-        segment = tuple(together)
+    held_locks: _Held = {}
+    for _, group in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
+        segment = tuple(group)
         end_ms = max(trace.started_ms + trace.duration_ms for trace in segment)
-        taken: set[tuple[str, LockMode]] = set()
+        taken_locks: set[tuple[str, LockMode]] = set()
         for trace in segment:
-            hidden = tuple(_hidden_locks(trace, locks, held, taken, end_ms))
-            taken |= {(lock.relation, lock.mode) for lock in (*trace.locks, *hidden)}
+            hidden = tuple(_hidden_locks(trace, locks, held_locks, taken_locks, end_ms))
+            taken_locks |= {(lock.relation, lock.mode) for lock in (*trace.locks, *hidden)}
             complete.append(replace(trace, locks=(*trace.locks, *hidden)))
-        held |= {(lock.relation, lock.mode): lock for trace in segment for lock in trace.locks}
+        held_locks |= {(lock.relation, lock.mode): lock for trace in segment for lock in trace.locks}
     return tuple(complete)
 
 
@@ -130,14 +130,12 @@ def _hidden_locks(
     taken: set[tuple[str, LockMode]],
     end_ms: float,
 ) -> Iterator[LockTrace]:
-    """The locks of a statement that were held already, in the mode that it takes or, in its transactional form, in any
-    mode that hides that.
-    """
-    seen = {(lock.relation, lock.effective_mode) for lock in trace.locks}
+    """Yield the locks of a statement that were already held, in its mode or (transactional form) a stronger one."""
+    observed = {(lock.relation, lock.effective_mode) for lock in trace.locks}
     for name, mode in locks.get(trace.original_sql or trace.text, {}).items():
         for (relation, held_mode), lock in held_locks.items():
             hides = held_mode is mode or (trace.original_sql and held_mode.strength > mode.strength)
-            if hides and (relation, mode) not in taken | seen and is_same_relation(relation, name):
+            if hides and (relation, mode) not in taken | observed and is_same_relation(relation, name):
                 taken.add((relation, mode))
                 yield replace(
                     lock, mode=mode, acquired_ms=trace.started_ms, released_ms=end_ms, real_mode=None, is_inferred=True

@@ -1,4 +1,4 @@
-"""Proves in a dry run that tenants stay apart: each statement right before it runs, on what it is about to read."""
+"""Prove tenant isolation in a dry run: each statement just before it runs, on the data that it is about to read."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from confiture.text import pluralize
 
 MIXED = "tenants-mixed"
 _KEEPS_SCHEMA = frozenset({"copy_stmt", "delete_stmt", "insert_stmt", "merge_stmt", "update_stmt"})
-_WAITED = "somebody waited for a lock of the dry run, which went on without proofs"
+_WAITED = "another session waited for a lock of the dry run, which continued without proofs"
 _MOST_LEAKS = 3
 _ELSEWHERE = "`confiture tenancy prove` holds no locks, and runs on a standby too"
 
 
 class TenancyProver:
-    """Proves the statements of one dry run, each once, however often that is repeated.
+    """The prover of one dry run's statements: each is proved once, even if the dry run is repeated.
 
-    What a proof reads is neither traced nor timed. Where somebody waits for a lock of ours meanwhile, it is given up,
-    and so are all that would follow.
+    The reads of a proof are neither traced nor timed. If another session waits for a lock of the dry run, the current
+    proof and all later ones are abandoned.
     """
 
     def __init__(self, session: Session, tenancy: TenancySettings, options: ProofOptions) -> None:
@@ -44,29 +44,29 @@ class TenancyProver:
         self._remaining_ms = float(options.limit_ms)
         self._has_given_up = False
         self._pending_statements: dict[object, dict[int, ParsedStatement]] = {}
-        """What is left to prove of each step, by offset."""
+        """The statements of each step that are not proved yet, by offset."""
         self.proved_statements: list[ProvedStatement] = []
-        """What was proved, in order, without what reads no tenant's rows."""
+        """The proved statements in order, without those that read no tenant's rows."""
 
     def reset_catalog(self) -> None:
-        """Called before each run: the schema is then as it was before the last one."""
+        """Forget the catalog before each run: the rollback has restored the schema."""
         self._catalog = None
 
     def prove(
         self, plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: Statement, tracer: Tracer
     ) -> None:
-        """Proves a statement that is about to run, the first time that it is."""
-        meant = self._pop_statement(plan, step, statement)
-        if meant is not None:
+        """Prove a statement that is about to run for the first time."""
+        parsed = self._pop_statement(plan, step, statement)
+        if parsed is not None:
             with tracer.untraced():
-                proof = self._prove(meant)
+                proof = self._prove(parsed)
             if proof.verdict is not IsolationVerdict.NOTHING_READ:
-                self.proved_statements.append(to_proved_statement(plan, segment, step, meant, proof))
+                self.proved_statements.append(to_proved_statement(plan, segment, step, parsed, proof))
         if statement.node_kind not in _KEEPS_SCHEMA:
             self._catalog = None
 
     def _pop_statement(self, plan: PlannedMigration, step: PlannedStep, statement: Statement) -> ParsedStatement | None:
-        """The statement as it is to be proved, the first time that it is asked for."""
+        """Return the statement to prove on the first call; None afterwards."""
         key = (plan.version, step.phase, step.number, step.part)
         if key not in self._pending_statements:
             self._pending_statements[key] = {one.offset: one for one in provable_statements(step)}
@@ -76,9 +76,9 @@ class TenancyProver:
         if self._has_given_up:
             return _not_provable(_WAITED, _ELSEWHERE)
         if self._remaining_ms < 1:
-            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs of the dry run are spent"
-            return _not_provable(reason, f"`--prove-time` gives them more; {_ELSEWHERE}")
-        # around it, for it may be cancelled at any moment, its own ROLLBACK included
+            reason = f"the {self._options.limit_ms / 1000:,.0f} s for all proofs of the dry run are used up"
+            return _not_provable(reason, f"raise `--prove-time`; {_ELSEWHERE}")
+        # An outer transaction is needed because a cancel can hit any statement of the proof, even its own ROLLBACK.
         with self._connection.transaction(force_rollback=True):
             with self._monitor.yield_to_waiters():
                 proof = self._try_prove(statement)
@@ -107,14 +107,14 @@ class TenancyProver:
 
 
 def mixed_warning(proved: ProvedStatement) -> DryRunWarning:
-    """What is told of a statement that mixes tenants: which tenants, how many rows of each."""
+    """Return the warning for a statement that mixes tenants: which tenants, and how many rows of each."""
     leaks = proved.proof.leaks
-    told_of = [leak.description for leak in leaks[:_MOST_LEAKS]]
+    descriptions = [leak.description for leak in leaks[:_MOST_LEAKS]]
     more = [f"and {pluralize(len(leaks) - _MOST_LEAKS, 'more difference')}"] if len(leaks) > _MOST_LEAKS else []
     return DryRunWarning(
         code=MIXED,
-        message=f"what is written to {proved.target} mixes tenants: {'; '.join([*told_of, *more])}",
-        hint="mend the statement: `confiture lint` says where it can mix them",
+        message=f"what is written to {proved.target} mixes tenants: {'; '.join([*descriptions, *more])}",
+        hint="fix the statement: `confiture lint` shows where it can mix them",
         table=proved.target,
         span=proved.span,
         statement=proved.text,
@@ -122,12 +122,12 @@ def mixed_warning(proved: ProvedStatement) -> DryRunWarning:
 
 
 def mixed_diagnostic(proved: ProvedStatement) -> Diagnostic:
-    """What ends a dry run that proved a statement to mix tenants; the report has the rows."""
+    """Return the diagnostic that fails a dry run with a statement that mixes tenants; the report has the rows."""
     return Diagnostic(
         code=MIXED,
         message=f"{proved.migration}: {proved.step.name}: what is written to {proved.target} mixes tenants",
         span=proved.span,
-        hint="correct the statement; `--no-prove` runs dry without proofs",
+        hint="fix the statement; `--no-prove` skips the proofs",
     )
 
 

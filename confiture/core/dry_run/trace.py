@@ -1,8 +1,8 @@
-"""Watches what each statement of a dry run does, from inside its transaction.
+"""Trace the effects of each statement of a dry run, from inside its transaction.
 
-Locks and the counters of the session last until the transaction ends, so one look after each statement, held against
-the look before, tells what that statement added. Names are resolved beforehand: a session that joins its locks to
-pg_class afterwards misses what it has just dropped.
+Locks and the session's counters last until the transaction ends, so the difference between the polls before and after a
+statement shows its effects. Names are resolved beforehand: joining the locks to pg_class afterwards would miss dropped
+relations.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _KINDS = {
     "t": "TOAST table",
 }
 _FRESH_COUNTERS = "SET LOCAL stats_fetch_consistency = none"
-"""What other processes counted is else remembered until the transaction ends."""
+"""Otherwise the counters of other processes are cached until the transaction ends."""
 
 
 class _PausableClock:
-    """Milliseconds since it was made, without those spent inside `paused`."""
+    """A clock of the milliseconds since its creation, without those spent inside `paused`."""
 
     def __init__(self) -> None:
         self._started_at = time.perf_counter()
@@ -61,10 +61,10 @@ class _PausableClock:
 
 
 class TracerState(Enum):
-    """What a tracer is about to see."""
+    """The state of a tracer."""
 
     NEW = "new"
-    """Nothing: the transaction is not traced yet."""
+    """The transaction is not traced yet."""
     BETWEEN_SEGMENTS = "between segments"
     IN_SEGMENT = "in a segment"
     ENDED = "ended"
@@ -79,9 +79,9 @@ _TRANSITIONS = {
 
 
 class Tracer:
-    """Traces the statements of one transaction on one connection.
+    """A tracer of the statements of one transaction on one connection.
 
-    Times count from the tracer's making, and leave out what looking takes.
+    Times count from the tracer's creation, without the time for polling.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -97,11 +97,11 @@ class Tracer:
         self._wal_position = 0
         self._segment_start = 0
         self.traces: list[StatementTrace] = []
-        """What was seen so far, in order."""
+        """The traces so far, in order."""
 
     @contextmanager
     def tracing(self) -> Iterator[Tracer]:
-        """Traces what runs inside, which must be one transaction, or a part of one."""
+        """Trace the statements that run inside, which must belong to one transaction."""
         self._state.enter(TracerState.BETWEEN_SEGMENTS)
         with self._clock.paused():
             self._connection.execute(_FRESH_COUNTERS)
@@ -119,7 +119,7 @@ class Tracer:
             self._connection.remove_notice_handler(self._messages.collect)
 
     def begin_segment(self) -> None:
-        """Called before the first statement of each segment, on a session that was reset."""
+        """Start a segment. Must be called before its first statement, on a reset session."""
         self._state.enter(TracerState.IN_SEGMENT)
         with self._clock.paused():
             self._connection.execute("SET LOCAL client_min_messages = notice")
@@ -131,7 +131,7 @@ class Tracer:
             self._wal_position = self._read_wal_position()
 
     def end_segment(self) -> None:
-        """Called after the last statement of each segment: a real run would release its locks now."""
+        """End a segment after its last statement: a real run would release its locks now."""
         self._state.enter(TracerState.BETWEEN_SEGMENTS)
         released = self.elapsed_ms()
         self.traces[self._segment_start :] = [
@@ -141,7 +141,7 @@ class Tracer:
         self._segment_start = len(self.traces)
 
     def ignore(self) -> None:
-        """Takes in what was read since the last look without tracing it: the dry run's own preparations."""
+        """Skip what was read since the last poll: the dry run's own preparations."""
         with self._clock.paused():
             position, *touched = self._read_touched_tables()
             self._counters.reset(touched)
@@ -150,26 +150,26 @@ class Tracer:
 
     @contextmanager
     def untraced(self) -> Iterator[None]:
-        """What is read inside is not traced and takes no time. Its locks must be gone at its end."""
+        """Exclude the reads and the time inside from the trace. Its locks must be released at its end."""
         with self._clock.paused():
             yield
-            # what it read is counted, and no lock tells any more which relations these are
+            # Its reads are counted, and there are no locks left that identify the relations.
             self._counters.reset_known(self._connection.execute(query("relations")).fetchall())
             self._wal_position = self._read_wal_position()
             self._pop_messages()
 
     def mark_sampled(self, count: int, scale_factor: float) -> None:
-        """Notes that the last `count` statements are batches of a backfill, each for that many times its work."""
+        """Mark the last `count` statements as sample batches of a backfill; each counts `scale_factor` times."""
         last = self.traces[len(self.traces) - count :]
         weighed = [replace(trace, weight=scale_factor, is_batch=True) for trace in last]
         self.traces[len(self.traces) - count :] = weighed
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since the tracer was made, without those that looking took."""
+        """Return the milliseconds since the tracer's creation, without the time for polling."""
         return self._clock.now_ms()
 
     def record_statement(self, step: StepId, statement: Statement, duration_ms: float) -> None:
-        """Looks at what a statement did that has just ended."""
+        """Record the effects of a statement that has just ended."""
         with self._clock.paused():
             self._trace_statement(step, statement, duration_ms)
 
@@ -178,7 +178,7 @@ class Tracer:
         position, *touched = self._read_touched_tables()
         wal = position["mark"]
         rows = [row for row in touched if not row["name"].startswith("pg_toast.")]
-        told = self._pop_messages()
+        messages = self._pop_messages()
         trace = StatementTrace(
             step=step,
             number=len(self.traces) + 1,
@@ -186,14 +186,14 @@ class Tracer:
             started_ms=started_ms,
             duration_ms=duration_ms,
             rows=tuple(self._counters.written_rows(rows)),
-            locks=tuple(self._locks.new_locks(rows, started_ms, statement, told.waits)),
+            locks=tuple(self._locks.new_locks(rows, started_ms, statement, messages.waits)),
             rewrites=tuple(self._counters.rewrites(rows)),
             scans=tuple(self._counters.scans(rows)),
             indexes_built=tuple(self._counters.new_indexes(rows)),
             wal_bytes=wal - self._wal_position,
-            temp_bytes=told.temp_bytes,
-            waited_ms=told.waited_ms,
-            notices=told.notices,
+            temp_bytes=messages.temp_bytes,
+            waited_ms=messages.waited_ms,
+            notices=messages.notices,
             original_sql=statement.original_sql,
         )
         self._counters.add(touched)
@@ -202,16 +202,16 @@ class Tracer:
         self.traces.append(trace)
 
     def _read_touched_tables(self) -> list[dict[str, Any]]:
-        look = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
-        cursor = self._try_execute(look, psycopg.errors.InvalidSqlStatementName)
+        poll = f"EXECUTE confiture_touched ({self._counters.query_arguments()})"
+        cursor = self._try_execute(poll, psycopg.errors.InvalidSqlStatementName)
         if cursor is None:
-            # the statement dropped all that is prepared; a function that it calls does so unseen
+            # The statement, or a function that it calls, deallocated all prepared statements.
             self._connection.execute(query("prepare_touched"))
-            cursor = self._connection.execute(look.encode())
+            cursor = self._connection.execute(poll.encode())
         return cursor.fetchall()
 
     def _try_execute(self, sql: str, expected: type[psycopg.Error]) -> psycopg.Cursor[dict[str, Any]] | None:
-        """What SQL of ours gives, in one message; None where it fails as expected, and then the transaction goes on."""
+        """Run internal SQL in a savepoint, as one message; return None if it fails with `expected`."""
         try:
             cursor = self._connection.execute(f"SAVEPOINT confiture; {sql}; RELEASE SAVEPOINT confiture".encode())
         except expected:
@@ -224,8 +224,9 @@ class Tracer:
         return int(fetch_named_row(self._connection, "wal_position")["bytes"])
 
     def _try_enable(self, setting: str) -> bool:
-        """Whether the server now tells us of temporary files, or lock waits, in the words that we know; only some roles
-        may ask for that.
+        """Try to let the server log temporary files or lock waits to the client, in English. Return whether it does.
+
+        Only some roles have the privilege.
         """
         in_english = query("messages_in_english").decode()
         asking = f"{in_english} SET LOCAL {setting}; SET LOCAL client_min_messages = log"

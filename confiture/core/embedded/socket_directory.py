@@ -1,4 +1,4 @@
-"""Where the embedded server's socket is. Its directory is private, because whoever can connect is trusted."""
+"""The directory of the embedded server's socket. It is private, because every client is trusted."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from confiture.core.embedded.system_user import SystemUser
 from confiture.errors import DatabaseUnavailable, Diagnostic
 
 SOCKET_NAME = ".s.PGSQL.5432"
-"""What PostgreSQL calls the socket of port 5432."""
+"""PostgreSQL's name for the socket of port 5432."""
 _LONGEST = 103
-"""Bytes that the path of a socket may have on every system: macOS has room for 104 with the closing zero."""
+"""The maximum bytes of a socket path on every system: macOS allows 104, including the terminating zero."""
 
 
 def choose_socket_directory(data: Path) -> Path:
-    """The data directory where its path is short enough, else a short one of its own. Makes nothing."""
+    """Return the data directory if its path is short enough, otherwise a separate short one. Do not create it."""
     name = f"confiture-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    # The server of root runs as another user, who may not enter root's runtime directory.
+    # Root's server runs as another user, which cannot enter root's runtime directory.
     bases = [runtime] if runtime and os.geteuid() != 0 and Path(runtime).is_dir() else []
-    bases += [tempfile.gettempdir(), "/tmp"]  # noqa: S108 - the directory itself is made, and checked, as private
+    bases += [tempfile.gettempdir(), "/tmp"]  # noqa: S108 - the directory itself is created, and checked, as private
     return next(path for path in (data, *(Path(base) / name for base in bases)) if _is_short_enough(path))
 
 
 def create_socket_directory(data: Path, user: SystemUser | None) -> Path:
-    """Chooses the directory, and makes it for nobody but the user (None: us).
+    """Choose the directory, and create it as private for the user (None: the current user).
 
-    Raises DatabaseUnavailable when its name is taken by something that others own or can enter.
+    Raise DatabaseUnavailable if its path exists and other users own it or can enter it.
     """
     place = choose_socket_directory(data)
     if place == data:
@@ -42,7 +42,7 @@ def create_socket_directory(data: Path, user: SystemUser | None) -> Path:
         raise DatabaseUnavailable(
             Diagnostic(
                 code="embedded-socket",
-                message=f"{place} is not a private directory of ours, so the embedded server cannot listen there",
+                message=f"{place} is not a private directory of this user, so the embedded server cannot listen there",
                 hint="remove it, or move the project to a shorter path",
             )
         )
@@ -52,6 +52,6 @@ def create_socket_directory(data: Path, user: SystemUser | None) -> Path:
 
 
 def _is_short_enough(directory: Path) -> bool:
-    # libpq takes a comma for the end of the directory's name, and knows no way to escape it.
+    # For libpq, a comma ends the directory's name, and it cannot be escaped.
     name = os.fsencode(directory / SOCKET_NAME)
     return len(name) <= _LONGEST and b"," not in name

@@ -1,4 +1,4 @@
-"""The system user that runs PostgreSQL when we are root, as in most containers: PostgreSQL refuses root."""
+"""The system user that runs PostgreSQL if Confiture runs as root, as in most containers: PostgreSQL refuses root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS = "confiture_postgres"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemUser:
-    """A user of the operating system, by its numbers. `name` is for messages."""
+    """A user of the operating system, by its IDs. `name` is for messages."""
 
     uid: int
     gid: int
@@ -25,10 +25,10 @@ class SystemUser:
 
 
 def find_server_user(data: Path) -> SystemUser | None:
-    """The user to start the server as, or None for the one that we are.
+    """Return the user to start the server as, or None for the current user.
 
-    A data directory keeps the owner that it has. A new one goes to the user `postgres`, or to one made for it.
-    Raises DatabaseUnavailable when the directory belongs to somebody else than us, or no such user can be made.
+    An existing data directory keeps its owner. A new one belongs to the user `postgres`, or to a user created for it.
+    Raise DatabaseUnavailable if the directory belongs to another user, or if no such user can be created.
     """
     owner = data.stat().st_uid if data.exists() else None
     if os.geteuid() != 0:
@@ -41,9 +41,9 @@ def find_server_user(data: Path) -> SystemUser | None:
 
 
 def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Callable[[str], None]) -> None:
-    """Lets the user pass through these directories and their parents: adds execute for others where that lacks.
+    """Let the user pass through these directories and their parents: add the execute permission for others if missing.
 
-    `notify` is told what was opened. Raises OSError when that is not possible.
+    `notify` receives the changed paths. Raise OSError if that is not possible.
     """
     opened = []
     for directory in dict.fromkeys(parent for path in paths for parent in (path, *path.parents)):
@@ -56,12 +56,12 @@ def grant_directory_access(user: SystemUser, paths: Iterable[Path], notify: Call
 
 
 def grant_file_access(user: SystemUser, directories: Iterable[Path], notify: Callable[[str], None]) -> None:
-    """Lets the user read the files in these trees, and execute those that their owner may execute.
+    """Let the user read the files in these trees, and execute those that their owner can execute.
 
-    `notify` is told what was opened. Raises OSError when that is not possible.
+    `notify` receives the changed paths. Raise OSError if that is not possible.
     """
     for tree in directories:
-        # An installer treats all its files alike, so the top two layers tell for thousands of files.
+        # An installer treats all its files alike, so the top two levels are representative of thousands of files.
         if any(_missing_mode_bits(path) for path in (tree, *tree.glob("*"), *tree.glob("bin/*"))):
             for path in (tree, *tree.rglob("*")):
                 if not path.is_symlink():
@@ -101,16 +101,16 @@ def _create_user() -> SystemUser:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         problem = error
-    # Another process may have made it meanwhile, which is why a failure alone says nothing.
-    if made := _find_user(_OURS):
-        return made
-    said = getattr(problem, "stderr", None) or str(problem)
+    # Another process may have created it meanwhile, so ignore a failure if the user exists.
+    if user := _find_user(_OURS):
+        return user
+    output = getattr(problem, "stderr", None) or str(problem)
     raise DatabaseUnavailable(
         Diagnostic(
             code="embedded-root",
-            message="PostgreSQL refuses to run as root, and a system user to run it could not be made",
-            detail=tuple(said.strip().splitlines()),
-            hint=f"make a system user called {_EXISTING}, or run confiture as an ordinary user",
+            message="PostgreSQL refuses to run as root, and a system user to run it could not be created",
+            detail=tuple(output.strip().splitlines()),
+            hint=f"create a system user named {_EXISTING}, or run confiture as an ordinary user",
         )
     ) from problem
 
@@ -118,6 +118,6 @@ def _create_user() -> SystemUser:
 def _foreign_owner_diagnostic(data: Path, owner: int) -> Diagnostic:
     return Diagnostic(
         code="embedded-owner",
-        message=f"the embedded server's data in {data} belong to {_user_name(owner)}, not to you",
+        message=f"the embedded server's data in {data} belongs to {_user_name(owner)}, not to the current user",
         hint="run confiture as that user, or have it remove the directory",
     )

@@ -1,1 +1,1 @@
-"""Python hooks: what users write, the connection they get, and running them."""
+"""Python hooks: their base class, their connection, and their runner."""

@@ -1,21 +1,21 @@
-"""The errors of hooks: the one that they get, and the one that they may raise."""
+"""The errors of hooks: HookRefused is raised to them, LintingError by them."""
 
 from __future__ import annotations
 
 
 class HookRefused(RuntimeError):
-    """A hook asked for what hooks may not do, such as to commit. Not caught, it fails the migration.
+    """A hook tried a forbidden operation, such as a commit. If it is not caught, it fails the migration.
 
     Example::
 
-        conn.commit()  # raises HookRefused: the migration commits what its hooks do, together with itself
+        conn.commit()  # raises HookRefused: the migration commits the work of its hooks together with its own
     """
 
 
 class LintingError(Exception):
-    """Raised by a hook to refuse a migration by a rule of its own, usually in BEFORE_VALIDATION.
+    """Raised by a hook to reject a migration by a custom rule, usually in BEFORE_VALIDATION.
 
-    It stops the migration as a failed check does: all of it is rolled back, and the command ends with 1.
+    It stops the migration like a failed check: everything is rolled back, and the exit code is 1.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""What users write hooks with. Importing this loads no driver: migrations are read without one."""
+"""The API for writing hooks. Importing it does not load the driver: reading migrations does not need it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class HookContext:
-    """What a hook is told, and what it can ask for.
+    """The context of a hook: information about the run, and services.
 
-    `migration` has `version`, `name` and `description`; `direction` is UP or DOWN. `phase` is where the hook runs.
-    `environment` is the name of the environment, `vars` the variables that templates see. In a dry run `dry_run` is
-    true: everything in the database is rolled back, so leave alone what is not (mail, other services). `stats` is
-    shared by the hooks of a migration, in one run: what one puts there, or returns as its result's stats, later ones
-    find. `logger` shows what it is given with the run, from INFO on. `error` is why the migration failed, in ON_ERROR.
+    `migration` has `version`, `name` and `description`; `direction` is UP or DOWN. `phase` is the phase in which the
+    hook runs. `environment` is the name of the environment, `vars` are the variables of templates. In a dry run,
+    `dry_run` is true: only the database is rolled back, so a hook must not touch anything else (mail, other services).
+    `stats` is shared by the hooks of a migration in one run: later hooks find what earlier ones put there or returned
+    as stats. Messages to `logger` from INFO on are shown with the run. In ON_ERROR, `error` is the cause.
 
     Example::
 
@@ -50,7 +50,7 @@ class HookContext:
     _backfill: Callable[[Mapping[str, Any], CallSite], int]
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Shows how far the hook is: `done` of `total`, in whatever it counts; None where the total is not known.
+        """Report the progress of the hook: `done` of `total`, in any unit; None if the total is unknown.
 
         Example::
 
@@ -61,13 +61,14 @@ class HookContext:
         self._progress(done, total)
 
     def backfill(self, *, into: str, source: str, sql: str, **options: Any) -> int:
-        """Fills `into` from the driving table `source` in batches, and returns how many rows were written in all.
+        """Fill `into` from the driving table `source` in batches. Return the total number of written rows.
 
-        Each batch commits with how far it came, so that a run which stops midway goes on from there. Therefore the
-        hook runs apart from the migration's transaction, which its class says with `batched = True`; it can fill once,
-        and is run again from its beginning when it is resumed. `options` are the other keys of `backfill:` in YAML.
+        Each batch commits together with its position, so that the next run can continue an interrupted backfill.
+        Therefore the hook runs outside the migration's transaction, which its class declares with `batched = True`. It
+        can fill only once, and runs again from its beginning when it is resumed. `options` are the other keys of
+        `backfill:` in YAML.
 
-        Raises HookRefused in a hook that is not batched, or at a second call.
+        Raise HookRefused in a hook that is not batched, or on a second call.
 
         Example::
 
@@ -87,10 +88,10 @@ class HookContext:
 
 
 class Hook(ABC):
-    """Python that runs as a step of a migration. A new object is made for each step that runs.
+    """Python code that runs as a step of a migration. Each step that runs creates a new object.
 
-    `phase` is when it runs by itself: behind the migration's own steps of that phase. Without one it only runs where a
-    step names it (`hook: name`). `batched` is for those that call `context.backfill`.
+    With `phase`, it runs automatically after the migration's own steps of that phase. Without it, it only runs in steps
+    that name it (`hook: name`). `batched` is required for hooks that call `context.backfill`.
 
     Example::
 
@@ -111,18 +112,18 @@ class Hook(ABC):
 
     @abstractmethod
     def execute(self, conn: HookConnection, context: HookContext) -> HookResult | None:
-        """Does the work, in the migration's transaction. Whatever it raises fails the migration, which is rolled back.
+        """Do the work, in the migration's transaction. Any exception fails the migration, which is rolled back.
 
-        It may be called again: where a lock could not be had, the transaction is rolled back and tried anew.
+        It may be called again: after a lock timeout, the transaction is rolled back and retried.
         """
 
 
 def register_hook(name: str, hook: type[Hook]) -> None:
-    """Registers a hook for the file that calls this.
+    """Register a hook for the calling file.
 
-    In a migration's file it belongs to that migration; in a module that `hooks:` of confiture.yaml names, to all of
-    them. `name` is what steps and reports call it. Raises TypeError for what is no hook, ValueError for a name that the
-    file has given to another.
+    In a migration's file, the hook belongs to that migration; in a module listed under `hooks:` of confiture.yaml, to
+    all migrations. `name` is its name in steps and reports. Raise TypeError for a class that is not a hook, ValueError
+    for a name that the file has already registered.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Fills that hooks ask for: planned when the hook asks, run as those of YAML files are."""
+"""Backfills requested by hooks: planned on request, and run like those of YAML files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from confiture.plan.steps import StepPlanner
 
 
 def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallSite, root: Path) -> PlannedStep:
-    """The step of a hook, as the batched backfill that the hook asks for in `call`.
+    """Return the step of a hook as the batched backfill that the hook requests in `call`.
 
-    `fields` are the keys of `backfill:`, as YAML has them; `root` is the project's folder. Raises StepFailed, placed in
-    the hook's file, for what is wrong with them.
+    `fields` are the keys of `backfill:` as in YAML; `root` is the project's directory. Raise StepFailed, located in the
+    hook's file, if they are invalid.
     """
     hook = require_hook(step)
     problems = DiagnosticCollector()
-    asked = _read_backfill_step(fields, call, root, problems)
-    if asked is not None:
+    requested_step = _read_backfill_step(fields, call, root, problems)
+    if requested_step is not None:
         migration = hook.migration
         context = RenderContext(
             environment=hook.environment,
@@ -42,7 +42,7 @@ def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallS
             name=migration.name,
             variables=hook.variables,
         )
-        planned = StepPlanner(context, problems, tenant_column="").plan(asked, step.phase, step.number)
+        planned = StepPlanner(context, problems, tenant_column="").plan(requested_step, step.phase, step.number)
         problems.extend(planned.missing_variables)
         if not problems:
             return replace(step, rendered=planned.rendered, statements=planned.statements, content=planned.backfill)
@@ -51,9 +51,9 @@ def plan_hook_backfill(step: PlannedStep, fields: Mapping[str, Any], call: CallS
 
 
 def require_hook(step: PlannedStep) -> PlannedHook:
-    """The hook of a step that has one."""
+    """Return the hook of a step. Raise ValueError if it has none."""
     if step.hook is None:
-        raise ValueError(f"{step.name} is no hook")
+        raise ValueError(f"{step.name} is not a hook")
     return step.hook
 
 
@@ -64,14 +64,14 @@ def _read_backfill_step(
     file = read_source_file(path, root, ANYWHERE)
     reader = Reader(file, problems)
     try:
-        read = BACKFILL.read(PythonFile(file, call.file).value_node(fields, call), reader)
+        backfill = BACKFILL.read(PythonFile(file, call.file).value_node(fields, call), reader)
     except InvalidValue:
         return None
-    return build_backfill_step(read, {"span": read.span})
+    return build_backfill_step(backfill, {"span": backfill.span})
 
 
 class ReadOnlyMode:
-    """Lets a session only read, for as long as that is on; in whatever transaction is open."""
+    """A read-only mode of a session, inside or outside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class ReadOnlyMode:
 
     @contextmanager
     def enabled(self) -> Iterator[None]:
-        """Read-only inside."""
+        """Make the session read-only inside."""
         self._enable()
         try:
             yield
@@ -88,7 +88,7 @@ class ReadOnlyMode:
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
-        """Within `enabled`: may write again inside."""
+        """Allow writes inside; to be used within `enabled`."""
         self._disable()
         try:
             yield
@@ -97,7 +97,7 @@ class ReadOnlyMode:
 
     def _enable(self) -> None:
         if self._in_transaction:
-            # a transaction that may only read never may write again; what is set inside a savepoint ends with it
+            # A read-only transaction cannot become writable again, but a setting inside a savepoint ends with it.
             self._execute("SAVEPOINT confiture_hook; SET LOCAL transaction_read_only = on")
         else:
             self._execute("SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""What a hook says of itself, as reports can show it: whatever its values are, a report is no reason to fail."""
+"""Convert the output of hooks for reports; no value may make a report fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DEEPEST = 20
 
 
 def to_json_value(value: Any, depth: int = 0) -> Any:
-    """A value as JSON can hold it: what that does not know is text, and so is what lies deeper than 20 levels."""
+    """Return a value as JSON; unsupported types, and values nested deeper than 20 levels, become text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -26,7 +26,7 @@ def to_json_value(value: Any, depth: int = 0) -> Any:
 
 
 class RunNotes(logging.Handler):
-    """Shows log records as notes of the run, from INFO on; `name` is the hook's."""
+    """A handler that emits log records from INFO on as notes of the run; `name` is the hook's."""
 
     def __init__(self, emit: Emit, name: str) -> None:
         super().__init__(logging.INFO)
@@ -37,14 +37,14 @@ class RunNotes(logging.Handler):
         try:
             text = record.getMessage()
         except Exception:
-            # as in every handler: a bad message is told, and fails nobody
+            # As in every handler, an invalid message is reported, but does not fail the caller.
             self.handleError(record)
             return
         self._emit(Notice(text=f"{self._name}: {text}"))
 
 
 def parse_progress(done: object, total: object) -> tuple[float, float | None]:
-    """How far a hook says that it is. Raises TypeError or ValueError for what are no numbers."""
+    """Return the progress of a hook as numbers. Raise TypeError or ValueError if they are not finite numbers."""
     if total is None:
         return _parse_number(done), None
     return _parse_number(done), _parse_number(total)
@@ -52,7 +52,7 @@ def parse_progress(done: object, total: object) -> tuple[float, float | None]:
 
 def _parse_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"progress is told in numbers, not {value!r}")
+        raise TypeError(f"progress must be a number, not {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"progress cannot be {value}")
     return value
@@ -62,5 +62,5 @@ def _safe_str(value: object) -> str:
     try:
         return str(value)
     except Exception as error:
-        # it is the user's own
+        # The class is the user's own.
         return f"{type(value).__name__} ({type(error).__name__})"

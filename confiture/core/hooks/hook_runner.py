@@ -1,4 +1,4 @@
-"""Runs hooks: makes each one's context, lends it the session, and tells what it did or why it failed."""
+"""Run hooks: create their context, lend them the session, and report their result or failure."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ from confiture.models.plan import PlannedHook, PlannedStep, Statement, StepId
 from confiture.text import error_text, shorten_sql
 
 _LOGGERS = "confiture.hooks"
-_MEND = "mend the hook or the data, then run again: nothing that it did is committed"
+_FIX_HOOK = "fix the hook or the data, then run again; nothing that it did is committed"
 _CORRECT = "correct the migration or the data, then run again"
-_CAUGHT = "the hook caught this and went on: only what stands in `with conn.transaction():` can fail by itself"
-_BATCHED = "set `batched = True` on its class: batches commit by themselves, so it then runs apart from the transaction"
+_CAUGHT = "the hook caught this error and continued: only code in `with conn.transaction():` can fail separately"
+_BATCHED = "set `batched = True` on its class; it then runs outside the transaction, because each batch commits"
 
 
 @dataclass(slots=True)
 class HookObservation:
-    """What was seen of a hook while it ran: the last of its statements, their time, and the time that watching took."""
+    """The observation of a running hook: its last statement, the time of its statements, and the observing time."""
 
     after_statement: Callable[[Statement, float], None]
     statements_ms: float = 0.0
     observing_ms: float = 0.0
     last_statement: str | None = None
     has_returned: bool = False
-    """Whether the hook went on after an error that had ended its transaction."""
+    """Whether the hook returned; an error after that is one that it had caught."""
 
     def note_return(self) -> None:
-        """Takes in that the hook returned: what fails afterwards, it had caught."""
+        """Record that the hook returned."""
         self.has_returned = True
 
     def record(self, statement: Statement, duration_ms: float) -> None:
-        """Takes in a statement that succeeded."""
+        """Record a successful statement."""
         self.last_statement = statement.text
         self.statements_ms += duration_ms
         started = time.perf_counter()
@@ -64,7 +64,7 @@ class HookObservation:
 
 @dataclass(slots=True)
 class HookRunner:
-    """Runs the hooks of one run. `root` is the project's folder."""
+    """The runner of one run's hooks. `root` is the project's directory."""
 
     emit: Emit
     root: Path
@@ -73,12 +73,12 @@ class HookRunner:
     _stats: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def note_failure(self, failure: Diagnostic) -> None:
-        """Takes in why the migration failed: hooks of on_error are told."""
+        """Store why the migration failed, for hooks of on_error."""
         self._failure = failure
 
     @contextmanager
     def restore_stats_on_error(self, version: str) -> Iterator[None]:
-        """What hooks told each other inside is forgotten where it fails: it is rolled back, and may be tried again."""
+        """Restore the shared stats if the code inside fails: it is rolled back, and may be retried."""
         former = _copy_stats(self._stats.get(version, {}))
         try:
             yield
@@ -93,58 +93,60 @@ class HookRunner:
         step: PlannedStep,
         after_statement: Callable[[Statement, float], None],
     ) -> tuple[HookResult, float]:
-        """Runs a hook in whatever transaction is open. `after_statement` is told of each of its statements.
+        """Run a hook in the open transaction, if any. `after_statement` receives each of its statements.
 
-        Gives its result, and the milliseconds of `after_statement`, which are not the hook's. Raises StepFailed, or
-        what `after_statement` raises.
+        Return its result, and the milliseconds spent in `after_statement`, which do not count for the hook. Raise
+        StepFailed, and the exceptions of `after_statement`.
         """
-        watched = HookObservation(after_statement)
+        observation = HookObservation(after_statement)
         started = time.perf_counter()
         with guard_transaction(connection, require_hook(step).name):
-            result = self._run_hook(connection, identity, step, watched, _reject_backfill)
-            in_python_ms = (time.perf_counter() - started) * 1000 - watched.observing_ms - watched.statements_ms
-            watched.record(
+            result = self._run_hook(connection, identity, step, observation, _reject_backfill)
+            in_python_ms = (time.perf_counter() - started) * 1000 - observation.observing_ms - observation.statements_ms
+            observation.record(
                 Statement(text=f"-- the hook's Python: {require_hook(step).name}", offset=0, node_kind=""), in_python_ms
             )
-        return result, watched.observing_ms
+        return result, observation.observing_ms
 
     def run_batched(
         self, connection: Connection, identity: StepId, step: PlannedStep, run_backfill: Callable[[PlannedStep], int]
     ) -> HookResult:
-        """Runs a hook apart from the migration's transaction, where it may only read, and fill once.
+        """Run a hook outside the migration's transaction, where it can only read, and fill once.
 
-        `run_backfill` runs the backfill that it asks for, and gives the rows that this wrote. Raises as `run` and
-        `run_backfill` do.
+        `run_backfill` runs the requested backfill, and returns the number of written rows. Raise the errors of `run`,
+        and of `run_backfill`.
         """
-        reading = ReadOnlyMode(connection)
-        filled: list[int] = []
-        failed: list[BaseException] = []
+        read_only = ReadOnlyMode(connection)
+        row_counts: list[int] = []
+        errors: list[BaseException] = []
 
         def fill_once(fields: Mapping[str, Any], call: CallSite) -> int:
-            if filled:
-                raise HookRefused("a hook fills once: how far it came is kept by step. Write another hook for the rest")
-            filled.append(0)
+            if row_counts:
+                raise HookRefused(
+                    "a hook can fill only once, because progress is stored per step; write another hook for the rest"
+                )
+            row_counts.append(0)
             try:
                 planned = plan_hook_backfill(step, fields, call, self.root)
-                with reading.disabled():
-                    filled[0] = run_backfill(planned)
+                with read_only.disabled():
+                    row_counts[0] = run_backfill(planned)
             except BaseException as error:
-                failed.append(error)
+                errors.append(error)
                 raise
-            return filled[0]
+            return row_counts[0]
 
-        with reading.enabled():
+        with read_only.enabled():
             try:
                 result = self._run_hook(connection, identity, step, HookObservation(_ignore_statement), fill_once)
             except StepFailed:
-                if failed and isinstance(failed[0], ConfitureError):
-                    raise failed[0] from None
+                if errors and isinstance(errors[0], ConfitureError):
+                    raise errors[0] from None
                 raise
-        if failed:
-            # whatever the hook made of it: what is not filled must not be recorded as done
-            raise failed[0]
-        if result.rows_affected is None and filled:
-            return replace(result, rows_affected=filled[0])
+        if errors:
+            # Even if the hook caught the error: an incomplete backfill must not be recorded as done.
+            raise errors[0]
+        if result.rows_affected is None and row_counts:
+            return replace(result, rows_affected=row_counts[0])
         return result
 
     def _run_hook(
@@ -200,7 +202,7 @@ class HookRunner:
 
     @contextmanager
     def _logs_forwarded(self, name: str) -> Iterator[None]:
-        """Shows what the hook's logger is given with the run."""
+        """Forward the messages of the hook's logger to the run."""
         logger = logging.getLogger(f"{_LOGGERS}.{name}")
         handler = RunNotes(self.emit, name)
         former = logger.level
@@ -215,29 +217,29 @@ class HookRunner:
 
     @contextmanager
     def _errors_translated(self, step: PlannedStep, hook: PlannedHook, observation: HookObservation) -> Iterator[None]:
-        """Tells what the hook raises as its failure; what is raised to end the run passes."""
+        """Translate the hook's exceptions to failures of its step; exceptions that end the run pass."""
         try:
             yield
         except (StepFailed, KeyboardInterrupt):
             raise
         except psycopg.Error as error:
-            told = db_error_diagnostic(error, f"the hook {hook.name!r} failed")
+            diagnostic = db_error_diagnostic(error, f"the hook {hook.name!r} failed")
             detail = (
-                (f"the last statement before: {shorten_sql(observation.last_statement)}",)
+                (f"the last statement before the error: {shorten_sql(observation.last_statement)}",)
                 if observation.last_statement
                 else ()
             )
             detail = (_CAUGHT,) if observation.has_returned else detail
-            raise StepFailed(self._locate_diagnostic(step, hook, error, told, detail), error.sqlstate) from error
+            raise StepFailed(self._locate_diagnostic(step, hook, error, diagnostic, detail), error.sqlstate) from error
         except LintingError as error:
-            message = f"the hook {hook.name!r} refuses the migration: {str(error) or type(error).__name__}"
-            told = Diagnostic(code="linting-failed", message=message, hint=_CORRECT)
-            raise CheckNotSatisfied(self._locate_diagnostic(step, hook, error, told), None) from error
+            message = f"the hook {hook.name!r} rejected the migration: {str(error) or type(error).__name__}"
+            diagnostic = Diagnostic(code="linting-failed", message=message, hint=_CORRECT)
+            raise CheckNotSatisfied(self._locate_diagnostic(step, hook, error, diagnostic), None) from error
         except BaseException as error:
-            # also what asyncio and sys.exit raise is the hook's own: only Ctrl-C ends the run
+            # Exceptions of asyncio and sys.exit are failures of the hook too: only Ctrl-C ends the run.
             message = f"the hook {hook.name!r} failed: {error_text(error)}"
-            told = Diagnostic(code="hook-failed", message=message, hint=_MEND)
-            raise StepFailed(self._locate_diagnostic(step, hook, error, told), None) from error
+            diagnostic = Diagnostic(code="hook-failed", message=message, hint=_FIX_HOOK)
+            raise StepFailed(self._locate_diagnostic(step, hook, error, diagnostic), None) from error
 
     def _locate_diagnostic(
         self,
@@ -247,7 +249,7 @@ class HookRunner:
         diagnostic: Diagnostic,
         detail: tuple[str, ...] = (),
     ) -> Diagnostic:
-        """The diagnostic at the line of the hook's file where it failed; at the step's, where that is not known."""
+        """Return the diagnostic at the line of the hook's file that failed; at the step if the line is unknown."""
         path = inspect.getsourcefile(hook.hook)
         line = traceback_line(path, error.__traceback__) if path else None
         if path is None or line is None:
@@ -267,13 +269,13 @@ class HookRunner:
 
 
 def _copy_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Stats, each copied in depth where that is possible: a lock or a connection is not."""
+    """Return a copy of the stats, deep if possible; a lock or a connection cannot be copied."""
     copies = {}
     for name, value in stats.items():
         try:
             copies[name] = copy.deepcopy(value)
         except Exception:
-            # the user's own objects may raise anything
+            # The user's own objects may raise anything.
             copies[name] = value
     return copies
 
@@ -281,15 +283,15 @@ def _copy_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
 def _execute_hook(hook: PlannedHook, connection: HookConnection, context: HookContext) -> HookResult | None:
     returned = hook.hook().execute(connection, context)
     if returned is not None and not isinstance(returned, HookResult):
-        raise TypeError(f"execute returns a HookResult or nothing, not {returned!r}")
+        raise TypeError(f"execute must return a HookResult or None, not {returned!r}")
     if isinstance(returned, HookResult) and returned.phase != context.phase:
-        raise ValueError(f"the result is of {returned.phase}, the hook ran in {context.phase.value}")
+        raise ValueError(f"the result has the phase {returned.phase}, but the hook ran in {context.phase.value}")
     return returned
 
 
 def _reject_backfill(fields: Mapping[str, Any], call: CallSite) -> int:
-    raise HookRefused(f"context.backfill needs a hook that is batched: {_BATCHED}")
+    raise HookRefused(f"context.backfill requires a batched hook: {_BATCHED}")
 
 
 def _ignore_statement(statement: Statement, duration_ms: float) -> None:
-    """Watches nothing."""
+    """Ignore the statement."""

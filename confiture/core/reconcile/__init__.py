@@ -1,1 +1,1 @@
-"""Proves that a table equals its defining query: hashes first, group by group, then the rows that differ."""
+"""Prove that a table equals its defining query: compare hashes by group, then the rows that differ."""

@@ -1,4 +1,4 @@
-"""Runs checks and reconciles outside of migrations: read-only, each in a transaction of its own that is rolled back."""
+"""Run checks and reconciles outside of migrations: read only, each in its own transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from confiture.sql.parse_tree import parse_table_ref
 from confiture.sql.parsing import parse_statements
 
 _GONE = ("42", "3F", "0A", "25006")
-"""The beginnings of what PostgreSQL answers where a name or a type is not what the query takes it for any more."""
+"""Prefixes of the SQLSTATEs for a name or a type that no longer matches the query."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdHocReconcile:
-    """A reconcile from the command line. `origin` is the query's file, or the option that holds it."""
+    """A reconcile from the command line. `origin` is the query's file, or the option that contains it."""
 
     table: str
     sql: str
@@ -41,17 +41,17 @@ class AdHocReconcile:
 
 
 def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
-    """The same as a step. Raises InputError where the table's name or the query is none."""
+    """Return the reconcile as a step. Raise InputError if the table's name or the query is invalid."""
     problems = DiagnosticCollector()
     rendered = render_verbatim(LocatedSource(text=ad_hoc.sql, file=SourceFile(path=ad_hoc.origin, text=ad_hoc.sql)))
-    statements, found = parse_statements(ad_hoc.sql)
-    for problem in found:
+    statements, parse_problems = parse_statements(ad_hoc.sql)
+    for problem in parse_problems:
         problems.add(rendered.diagnostic(problem.offset, problem.code, problem.message, hint=problem.hint))
-    if not found:
+    if not parse_problems:
         check_reconcile_query(statements, rendered, problems)
     table = parse_table_ref(ad_hoc.table)
     if table is None:
-        message = f"{ad_hoc.table!r} is no name of a table"
+        message = f"{ad_hoc.table!r} is not a table name"
         problems.add(Diagnostic(code="bad-name", message=message, hint="write name or schema.name"))
     problems.raise_if_any()
     if table is None:
@@ -72,28 +72,28 @@ def ad_hoc_step(ad_hoc: AdHocReconcile, tenant: str) -> PlannedStep:
 
 
 class CheckRunner:
-    """Runs steps again over one connection, read-only."""
+    """The runner of checks and reconciles over one connection, read only."""
 
     def __init__(self, connection: Connection, lock_timeout_ms: int) -> None:
         self._connection = connection
         self._lock_timeout_ms = lock_timeout_ms
 
     def run(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        """How a step stands now. Raises DatabaseUnavailable where the connection is lost."""
+        """Rerun a step and return its result. Raise DatabaseUnavailable if the connection is lost."""
         started = time.perf_counter()
         try:
             with self._snapshot(step):
-                found = self._verify(migration, step, identity)
+                result = self._verify(migration, step, identity)
         except psycopg.Error as error:
             if self._connection.closed:
-                raise DatabaseUnavailable(db_error_diagnostic(error, "the connection is lost")) from error
+                raise DatabaseUnavailable(db_error_diagnostic(error, "the connection was lost")) from error
             diagnostic = statement_diagnostic(error, step.statements[0], step.rendered, len(CURSOR_PREFIX))
-            found = _failed_result(migration, identity, diagnostic, error.sqlstate)
+            result = _failed_result(migration, identity, diagnostic, error.sqlstate)
         except NotComparable as refusal:
             if self._connection.closed:
                 raise DatabaseUnavailable(refusal.diagnostic) from refusal
-            found = _failed_result(migration, identity, refusal.diagnostic, refusal.sqlstate)
-        return found.with_duration((time.perf_counter() - started) * 1000)
+            result = _failed_result(migration, identity, refusal.diagnostic, refusal.sqlstate)
+        return result.with_duration((time.perf_counter() - started) * 1000)
 
     @contextmanager
     def _snapshot(self, step: PlannedStep) -> Iterator[None]:
@@ -111,24 +111,24 @@ class CheckRunner:
         return VERIFY_BY_ACTION[step.action](self, migration, step, identity)
 
     def verify_reconcile(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        """Whether a table still equals its query."""
+        """Verify that a table still equals its query."""
         if step.reconcile is None:
-            raise LookupError(f"{step.name} is no reconcile")
-        found = reconcile(self._connection, step, step.reconcile)
+            raise LookupError(f"{step.name} is not a reconcile")
+        result = reconcile(self._connection, step, step.reconcile)
         return VerifyResult(
             migration=migration,
             step=identity,
-            verdict=VerifyVerdict.HOLDS if found.is_equal else VerifyVerdict.FAILS,
-            note=equal_summary(found) if found.is_equal else None,
-            reconcile_result=found,
-            diagnostic=None if found.is_equal else difference_diagnostic(step, found),
+            verdict=VerifyVerdict.HOLDS if result.is_equal else VerifyVerdict.FAILS,
+            note=equal_summary(result) if result.is_equal else None,
+            reconcile_result=result,
+            diagnostic=None if result.is_equal else difference_diagnostic(step, result),
         )
 
     def verify_check(self, migration: str, step: PlannedStep, identity: StepId) -> VerifyResult:
-        """Whether a query still returns what is expected."""
+        """Verify that a query still returns the expected result."""
         statement = step.statements[0]
         if step.expect is None:
-            raise LookupError(f"{step.name} is no query")
+            raise LookupError(f"{step.name} is not a query")
         result = run_check(self._connection, statement.text, step.expect)
         if result.is_satisfied:
             return VerifyResult(migration=migration, step=identity, verdict=VerifyVerdict.HOLDS)
@@ -137,7 +137,7 @@ class CheckRunner:
             "check-failed",
             f"the check {step.name!r} does not hold",
             detail=(f"expected {result.expected}", f"got {result.actual}"),
-            hint="correct the data, or what writes them",
+            hint="correct the data, or the code that writes it",
         )
         return VerifyResult(migration=migration, step=identity, verdict=VerifyVerdict.FAILS, diagnostic=diagnostic)
 
@@ -146,7 +146,7 @@ VERIFY_BY_ACTION: Mapping[StepAction, Callable[[CheckRunner, str, PlannedStep, S
     StepAction.CHECK: CheckRunner.verify_check,
     StepAction.RECONCILE: CheckRunner.verify_reconcile,
 }
-"""How a step is verified later, by its action: only those that only read can be."""
+"""The method that verifies a step later, by its action; only steps that only read can be verified."""
 
 
 def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sqlstate: str | None) -> VerifyResult:
@@ -156,7 +156,7 @@ def _failed_result(migration: str, identity: StepId, diagnostic: Diagnostic, sql
 
 
 def check_comparable(results: Sequence[VerifyResult]) -> None:
-    """Raises InputError with the reasons where something could not be compared at all."""
-    refused = [one.diagnostic for one in results if one.reconcile_result is None and one.diagnostic]
-    if refused:
-        raise InputError(*refused)
+    """Raise InputError with the reasons if a result could not be compared at all."""
+    diagnostics = [one.diagnostic for one in results if one.reconcile_result is None and one.diagnostic]
+    if diagnostics:
+        raise InputError(*diagnostics)

@@ -1,4 +1,4 @@
-"""Finds out how a table and its defining query can be compared: the columns, their types, what must be left out."""
+"""Determine how a table and its defining query can be compared: the columns, their types, and the omitted columns."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _SEQUENCES = frozenset({"nextval", "setval"})
 
 
 def build_comparison(connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> TableComparison:
-    """How the two are compared. Raises NotComparable where they cannot be. Must be called inside a transaction."""
+    """Return how the two can be compared. Raise NotComparable if they cannot. Must be called inside a transaction."""
     return _ComparisonBuilder(connection, step, reconcile).build()
 
 
 @dataclass(frozen=True, slots=True)
 class _TableInfo:
-    """What the catalog says of the table. `keys` are what tells its rows apart, the best first."""
+    """The table's description in the catalog. `keys` are its keys, the best first."""
 
     schema: str
     name: str
@@ -51,7 +51,7 @@ class _TableInfo:
 
 
 class _ComparisonBuilder:
-    """Works on one step."""
+    """The builder of one step's comparison."""
 
     def __init__(self, connection: Connection, step: PlannedStep, reconcile: PlannedReconcile) -> None:
         self._connection = connection
@@ -64,7 +64,7 @@ class _ComparisonBuilder:
         returned, types = self._read_query_columns()
         self._check_columns(table, returned)
         statement = parse_rendered(self._step.rendered)[0]
-        unsteady = self._nondeterministic_columns(statement)
+        nondeterministic = self._nondeterministic_columns(statement)
         operators = read_operators(self._connection)
         columns = tuple(
             ComparedColumn(
@@ -75,7 +75,7 @@ class _ComparisonBuilder:
                 is_builtin=table.columns[name]["is_builtin"],
                 operator_schema=operators.schema_for(table.columns[name]["type"]),
             )
-            for number, name in enumerate(name for name in returned if name not in unsteady)
+            for number, name in enumerate(name for name in returned if name not in nondeterministic)
         )
         if not columns:
             raise self._not_comparable("reconcile-columns", "the query returns no column that can be compared", _RETURN)
@@ -88,24 +88,24 @@ class _ComparisonBuilder:
             name=str(self._reconcile.table),
             columns=columns,
             omitted=tuple(
-                SkippedColumn(column=name, reason=_skip_reason(name, unsteady))
+                SkippedColumn(column=name, reason=_skip_reason(name, nondeterministic))
                 for name in table.columns
                 if name not in compared
             ),
             key=self._choose_key(table, compared),
-            by=self._choose_group_column(compared, unsteady),
+            by=self._choose_group_column(compared, nondeterministic),
         )
 
     def _read_table(self) -> _TableInfo:
-        asked = self._reconcile.table
-        row = self._connection.execute(query("reconciled_table"), {"table": quote_table(asked)}).fetchone()
+        target = self._reconcile.table
+        row = self._connection.execute(query("reconciled_table"), {"table": quote_table(target)}).fetchone()
         if row is None:
-            hint = "is the name right, and the table's schema on the search_path?"
-            raise self._not_comparable("undefined-table", f"there is no table {asked}", hint, UNDEFINED_TABLE)
+            hint = "check the name, and that the table's schema is on the search_path"
+            raise self._not_comparable("undefined-table", f"there is no table {target}", hint, UNDEFINED_TABLE)
         if row["hides_rows"]:
             raise self._not_comparable(
                 "reconcile-row-security",
-                f"row security hides rows of {asked} from this role: what it does not see cannot be proved",
+                f"row security hides rows of {target} from this role: hidden rows cannot be compared",
                 "run as the table's owner, or as a role with BYPASSRLS",
                 "42501",
             )
@@ -113,7 +113,7 @@ class _ComparisonBuilder:
         return _TableInfo(row["schema"], row["name"], columns, row["keys"])
 
     def _read_query_columns(self) -> tuple[list[str], Mapping[str, int]]:
-        """The names of the query's columns, and the OIDs of their types."""
+        """Return the names of the query's columns, and the OIDs of their types."""
         text = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(sql.SQL(self._query)).as_string(self._connection)
         with translate_errors(self._step, text):
             cursor = self._connection.execute(text.encode())
@@ -124,7 +124,7 @@ class _ComparisonBuilder:
         twice = sorted({name for name in query_columns if query_columns.count(name) > 1})
         if twice:
             raise self._not_comparable(
-                "reconcile-columns", f"the query returns {', '.join(twice)} more than once", "give them other names"
+                "reconcile-columns", f"the query returns {', '.join(twice)} more than once", "give them distinct names"
             )
         unknown = [name for name in query_columns if name not in table.columns]
         if unknown:
@@ -134,21 +134,21 @@ class _ComparisonBuilder:
             raise self._not_comparable("reconcile-columns", message, hint, UNDEFINED_COLUMN)
 
     def _nondeterministic_columns(self, statement: ParsedStatement) -> dict[str, str]:
-        """The query's columns that come out anew each time. Refuses a query whose rows do, or that uses up numbers."""
+        """Return the query's nondeterministic columns. Reject a query with nondeterministic rows or sequence calls."""
         volatile = self._find_volatile(sorted(find_function_calls(statement), key=str))
         rows = nondeterministic_filter(statement, volatile.__contains__)
         if rows:
             reason, byte = rows
             raise self._not_comparable(
                 "reconcile-volatile",
-                f"the query chooses its rows by {reason}: it gives others each time",
-                "a defining query gives the same rows each time; declare your function STABLE or IMMUTABLE if it is",
+                f"the query selects its rows by {reason}: it returns different rows each time",
+                "a defining query must be deterministic; declare your function STABLE or IMMUTABLE if it is",
                 offset=statement.location_at(byte).offset,
             )
         numbers = sorted(called.name for called in volatile if called.name in _SEQUENCES)
         if numbers:
-            message = f"the query calls {numbers[0]}(): to compare would use up numbers of the sequence"
-            raise self._not_comparable("reconcile-volatile", message, "leave the column out of the query")
+            message = f"the query calls {numbers[0]}(): a comparison would consume values of the sequence"
+            raise self._not_comparable("reconcile-volatile", message, "omit the column from the query")
         return nondeterministic_columns(statement, volatile.__contains__)
 
     def _find_volatile(self, calls: Sequence[FunctionCall]) -> frozenset[FunctionCall]:
@@ -161,7 +161,7 @@ class _ComparisonBuilder:
         return frozenset(calls[row["position"] - 1] for row in rows)
 
     def _make_comparable(self, columns: tuple[ComparedColumn, ...]) -> tuple[ComparedColumn, ...]:
-        """The same columns, those as text whose types PostgreSQL cannot hash or sort."""
+        """Return the columns, with types that PostgreSQL cannot hash or sort converted to text."""
         if self._can_hash(columns):
             return columns
         verdicts = {column.type: self._can_hash((column,)) for column in columns}
@@ -178,7 +178,7 @@ class _ComparisonBuilder:
         return True
 
     def _check_cast_owners(self, columns: Sequence[ComparedColumn], types: Mapping[str, int]) -> None:
-        """Refuses casts that the query does not have itself, and that call a function of another role."""
+        """Reject implicit casts that call a function of another role."""
         parameters = {
             "sources": [types[column.name] for column in columns],
             "targets": [column.type for column in columns],
@@ -187,17 +187,17 @@ class _ComparisonBuilder:
         if row:
             name = columns[row["position"] - 1].name
             message = f"{name} needs a cast by the function {row['function']}, which belongs to the role {row['owner']}"
-            hint = "if that is right, cast it in the query"
+            hint = "if that is intended, cast it in the query"
             raise self._not_comparable("reconcile-types", message, hint, CANNOT_COERCE)
 
     def _check_casts(self, columns: tuple[ComparedColumn, ...]) -> None:
-        """Refuses columns whose types have nothing to do with each other."""
+        """Reject columns whose types cannot be cast."""
         if self._try_casts(columns) is None:
             return
         for column in columns:
             error = self._try_casts((column,))
             if error is not None:
-                message = f"{column.name} of the query does not fit the table's: {error.diag.message_primary}"
+                message = f"{column.name} of the query does not match the table's type: {error.diag.message_primary}"
                 raise self._not_comparable("reconcile-types", message, "cast it in the query", CANNOT_COERCE)
 
     def _try_casts(self, columns: tuple[ComparedColumn, ...]) -> psycopg.Error | None:
@@ -211,29 +211,29 @@ class _ComparisonBuilder:
         return None
 
     def _choose_key(self, table: _TableInfo, compared: Mapping[str, ComparedColumn]) -> tuple[ComparedColumn, ...]:
-        asked = self._reconcile.key
-        missing = [name for name in asked if name not in compared]
+        names = self._reconcile.key
+        missing = [name for name in names if name not in compared]
         if missing:
-            message = f"the key's {', '.join(missing)} is not among the columns that are compared"
-            hint = f"they are {', '.join(compared)}"
+            message = f"the key's {', '.join(missing)} is not a compared column"
+            hint = f"compared columns: {', '.join(compared)}"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
-        known = [key for key in table.keys if all(name in compared for name in key)]
-        return tuple(compared[name] for name in asked or (known[0] if known else ()))
+        candidates = [key for key in table.keys if all(name in compared for name in key)]
+        return tuple(compared[name] for name in names or (candidates[0] if candidates else ()))
 
     def _choose_group_column(
         self, compared: Mapping[str, ComparedColumn], nondeterministic: Mapping[str, str]
     ) -> ComparedColumn | None:
-        asked = self._reconcile.by
-        if asked is None or (self._reconcile.by_is_inferred and asked not in compared):
+        name = self._reconcile.by
+        if name is None or (self._reconcile.by_is_inferred and name not in compared):
             return None
-        if asked in nondeterministic:
-            message = f"{asked} comes out anew each time: the query calls {nondeterministic[asked]}"
+        if name in nondeterministic:
+            message = f"{name} differs each time: the query calls {nondeterministic[name]}"
             raise self._not_comparable("reconcile-key", message, "choose another `by`")
-        if asked not in compared:
+        if name not in compared:
             hint = f"it returns {', '.join(compared)}"
-            message = f"`by` names {asked}, which the query does not return"
+            message = f"`by` names {name}, which the query does not return"
             raise self._not_comparable("reconcile-key", message, hint, UNDEFINED_COLUMN)
-        return compared[asked]
+        return compared[name]
 
     def _not_comparable(
         self, code: str, message: str, hint: str, sqlstate: str | None = None, offset: int | None = None

@@ -1,4 +1,4 @@
-"""Keeps what reconcile steps proved, committed together with their segment."""
+"""Store the proofs of reconcile steps, committed together with their segment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from confiture.models.reconcile_results import Differences, ReconcileResult
 
 
 class ProofRecord(Protocol):
-    """A step that ran."""
+    """A completed step."""
 
     @property
     def phase(self) -> str: ...
@@ -37,12 +37,12 @@ def record_proofs(
     segment: int,
     records: Iterable[ProofRecord],
 ) -> None:
-    """Enters what the steps of a segment proved. Our tables must be there."""
+    """Insert the proofs of a segment's steps. The history tables must exist."""
     for record in records:
         if record.proof is not None:
-            where = {**history.parameters, "attempt": attempt, "version": version, "segment": segment}
+            location = {**history.parameters, "attempt": attempt, "version": version, "segment": segment}
             step = {"phase": record.phase, "number": record.number, "step": record.name}
-            connection.execute(query("record_reconciliation"), where | step | _proof_parameters(record.proof))
+            connection.execute(query("record_reconciliation"), location | step | _proof_parameters(record.proof))
 
 
 def _proof_parameters(proof: ReconcileResult) -> dict[str, object]:
@@ -61,7 +61,7 @@ def _proof_parameters(proof: ReconcileResult) -> dict[str, object]:
 
 
 def _differences_json(differences: Differences) -> dict[str, Any]:
-    """The column `differences`, whose keys stay as they are: rows of many versions of this program share it."""
+    """Return the column `differences`. Its keys must not change: rows of many Confiture versions share them."""
     return {
         "missing": differences.missing,
         "extra": differences.extra,

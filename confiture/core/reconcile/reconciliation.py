@@ -1,4 +1,4 @@
-"""Compares both sides: hashes of groups, then of buckets within those that differ, then rows."""
+"""Compare both sides: hashes of groups, then of buckets in the groups that differ, then rows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from confiture.models.reconcile_results import Difference, DifferenceKind, Diffe
 
 _MOST_GROUPS = 100
 _MOST_ROWS = 200_000
-"""So many rows of both sides are compared one by one without looking for the buckets that differ."""
+"""Up to this many rows of both sides are compared directly, without comparing buckets first."""
 _SHOWN = 10
 _ROW_HASH = sql.SQL(
     "pg_catalog.hash_record_extended(ROW(pg_catalog.int8send(pg_catalog.hash_record_extended(ROW({}), 1))), 1)"
 )
-"""Why twice, says reconcile.sql. The seed is not 0, with which NULL and 0.0 have the same hash."""
+"""See reconcile.sql for the double hash. The seed is not 0, with which NULL and 0.0 have the same hash."""
 
 
 _BUCKET_IN = (
@@ -34,14 +34,14 @@ _BUCKET_IN = (
 
 
 def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconcile) -> ReconcileResult:
-    """Holds a table against the step's query. Must be called inside a transaction.
+    """Compare a table with the step's query. Must be called inside a transaction.
 
-    Each comparison is one statement. Where the transaction is READ COMMITTED, as in a migration, what others commit
-    between the first and the next ones is seen by those.
-    Raises NotComparable where the two cannot be compared, or the query fails, and psycopg.Error.
+    Each comparison is one statement. In a READ COMMITTED transaction, as in a migration, later comparisons see what
+    other sessions commit after the first one.
+    Raise NotComparable if the two cannot be compared, or the query fails; raise psycopg.Error.
     """
     former = fetch_named_row(connection, "row_security")["setting"]
-    # a policy that hides rows becomes an error: what is not seen cannot be proved
+    # With row_security off, a policy that hides rows raises an error: hidden rows cannot be compared.
     connection.execute("SET LOCAL row_security = off")
     result = _Reconciler(connection, step, build_comparison(connection, step, planned)).run()
     connection.execute(f"SET LOCAL row_security = {former}".encode())
@@ -49,7 +49,7 @@ def reconcile(connection: Connection, step: PlannedStep, planned: PlannedReconci
 
 
 class _Reconciler:
-    """One comparison."""
+    """One comparison, to be run."""
 
     def __init__(self, connection: Connection, step: PlannedStep, comparison: TableComparison) -> None:
         self._connection = connection
@@ -67,8 +67,8 @@ class _Reconciler:
         started = time.perf_counter()
         comparison, part = self._comparison, sql.Identifier("d", "part")
         part_text = comparison.by.text(part) if comparison.by else part
-        (found,) = self._fetch("hash_groups", most=sql.Literal(_MOST_GROUPS), part_text=part_text)
-        differences = self._find_differences(found) if found["differing"] else None
+        (totals,) = self._fetch("hash_groups", most=sql.Literal(_MOST_GROUPS), part_text=part_text)
+        differences = self._find_differences(totals) if totals["differing"] else None
         return ReconcileResult(
             table=comparison.name,
             by=comparison.by.name if comparison.by else None,
@@ -76,13 +76,13 @@ class _Reconciler:
             compared_columns=tuple(column.name for column in comparison.columns),
             columns_compared_as_text=tuple(column.name for column in comparison.columns if column.is_compared_as_text),
             skipped_columns=comparison.omitted,
-            rows=found["rows"],
-            expected_rows=found["expected_rows"],
-            groups=found["groups"],
-            hash=found["hash"],
-            expected_hash=found["expected_hash"],
-            differing_group_count=found["differing"],
-            differing_groups=tuple(found["differing_groups"][:_SHOWN]),
+            rows=totals["rows"],
+            expected_rows=totals["expected_rows"],
+            groups=totals["groups"],
+            hash=totals["hash"],
+            expected_hash=totals["expected_hash"],
+            differing_group_count=totals["differing"],
+            differing_groups=tuple(totals["differing_groups"][:_SHOWN]),
             differences=differences,
             duration_ms=(time.perf_counter() - started) * 1000,
         )
@@ -93,18 +93,18 @@ class _Reconciler:
         if rows > _MOST_ROWS:
             buckets, is_exact = self._select_buckets(chosen)
             chosen = sql.SQL("{} AND {}").format(chosen, buckets)
-        (left,) = self._fetch("differing_rows", chosen=chosen, texts=self._texts(), most=sql.Literal(_SHOWN))
-        shown = [difference for totals in left["shown"] for difference in self._pair_differences(totals)]
+        (result,) = self._fetch("differing_rows", chosen=chosen, texts=self._texts(), most=sql.Literal(_SHOWN))
+        shown = [difference for totals in result["shown"] for difference in self._pair_differences(totals)]
         return Differences(
-            missing=left["missing"],
-            extra=left["extra"],
-            changed=left["changed"],
+            missing=result["missing"],
+            extra=result["extra"],
+            changed=result["changed"],
             is_exact=is_exact,
             rows=tuple(shown[:_SHOWN]),
         )
 
     def _select_groups(self, totals: dict[str, Any]) -> tuple[sql.Composed, int]:
-        """The condition for rows of the groups that differ, and how many rows that are on both sides."""
+        """Return the condition for rows of the groups that differ, and their number on both sides."""
         by, values = self._comparison.by, totals["differing_groups"]
         if by is None or totals["differing"] > len(values):
             return sql.SQL("{}").format(sql.SQL("true")), totals["rows"] + totals["expected_rows"]
@@ -115,24 +115,24 @@ class _Reconciler:
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)), totals["differing_rows"]
 
     def _select_buckets(self, chosen: sql.Composed) -> tuple[sql.Composed, bool]:
-        """The condition for rows in as many of the buckets that differ as can be looked at, and whether that is all."""
+        """Return the condition for rows in differing buckets, up to the limit, and whether it covers all of them."""
         buckets = self._fetch("hash_buckets", chosen=chosen)
-        taken: list[int] = []
+        numbers: list[int] = []
         rows = 0
         for bucket in buckets:
             rows += bucket["rows"]
-            if taken and rows > _MOST_ROWS:
+            if numbers and rows > _MOST_ROWS:
                 break
-            taken.append(bucket["bucket"])
-        numbers = sql.SQL(", ").join(sql.Literal(bucket) for bucket in taken or [-1])
-        condition = sql.SQL(_BUCKET_IN).format(self._parts["key"], numbers)
-        return condition, len(taken) == len(buckets)
+            numbers.append(bucket["bucket"])
+        literals = sql.SQL(", ").join(sql.Literal(number) for number in numbers or [-1])
+        condition = sql.SQL(_BUCKET_IN).format(self._parts["key"], literals)
+        return condition, len(numbers) == len(buckets)
 
     def _texts(self) -> sql.Composed:
         return sql.SQL(", ").join(column.text(column.alias) for column in self._comparison.columns)
 
     def _pair_differences(self, rows: Sequence[dict[str, Any]]) -> list[Difference]:
-        """The differences of one key: rows that one side lacks paired with those that it has too many."""
+        """Return the differences of one key: missing rows paired with extra rows."""
         missing = [
             self._row_values(row) for row in rows if row["surplus"] > 0 for _ in range(min(row["surplus"], _SHOWN))
         ]
@@ -148,8 +148,8 @@ class _Reconciler:
         kind = DifferenceKind.CHANGED
         if expected is None or actual is None:
             kind = DifferenceKind.EXTRA if expected is None else DifferenceKind.MISSING
-        known = expected or actual or {}
-        key = {column.name: known[column.name] for column in self._comparison.identifying_columns}
+        values = expected or actual or {}
+        key = {column.name: values[column.name] for column in self._comparison.identifying_columns}
         return Difference(kind=kind, key=key, expected=expected, actual=actual)
 
     def _fetch(self, name: str, **parts: sql.Composable) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The columns of both sides: which are compared, and as what."""
+"""The compared columns of both sides, and their types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from confiture.models.reconcile_results import SkippedColumn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedColumn:
-    """A column that is compared. `type` is the table's, as PostgreSQL writes it; the query's side is cast to it.
+    """A compared column. `type` is the table's, as PostgreSQL prints it; the query's side is cast to it.
 
-    The type is never a domain. Where it has no hash function or no order, `is_compared_as_text` says that its text is
-    compared. `operator_schema` is that of the comparison operators, `is_builtin` says whether PostgreSQL came with it.
+    The type is never a domain. If it has no hash function or no order, its text is compared (`is_compared_as_text`).
+    `operator_schema` is the schema of its comparison operators; `is_builtin` is true for types of PostgreSQL itself.
     """
 
     name: str
@@ -28,19 +28,19 @@ class ComparedColumn:
 
     @property
     def alias(self) -> sql.Composable:
-        """What our queries call it."""
+        """The column's name in generated queries."""
         return sql.Identifier("e", f"c{self.number}")
 
     def expression(self, side: str) -> sql.Composed:
-        """The value of a side, in the form in which both sides are compared."""
+        """Return the value of one side, in the form in which both sides are compared."""
         return self._normalize(sql.Identifier(side, self.name))
 
     def literal(self, text: str | None) -> sql.Composed:
-        """A value, given as PostgreSQL prints it, in the same form."""
+        """Return a value, given as PostgreSQL prints it, in the same form."""
         return self._normalize(sql.Literal(text))
 
     def text(self, value: sql.Composable) -> sql.Composed:
-        """The text of a value in that form."""
+        """Return the text of a value in that form."""
         return to_text(value, is_builtin=self.is_builtin or self.is_compared_as_text)
 
     def _normalize(self, value: sql.Composable) -> sql.Composed:
@@ -48,19 +48,19 @@ class ComparedColumn:
         if self.is_compared_as_text:
             text = to_text(sql.SQL("({})").format(cast), is_builtin=self.is_builtin)
             return sql.SQL('({}) COLLATE pg_catalog."C"').format(text)
-        # byte by byte: a collation may hold different texts to be equal, and two sides may not agree on one
+        # Compare bytes: a collation may treat different texts as equal, and the collations of the sides may differ.
         return sql.SQL('({}) COLLATE pg_catalog."C"').format(cast) if self.is_collatable else cast
 
     def as_text_comparison(self) -> ComparedColumn:
-        """The same, compared as text."""
+        """Return the same column, compared as text."""
         return replace(self, is_compared_as_text=True, operator_schema=CATALOG)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableComparison:
-    """How both sides are read. `name` is the table's, `columns` are in the query's order.
+    """The comparison of both sides. `name` is the table's, `columns` are in the query's order.
 
-    An empty `key` means that nothing tells rows apart but all their columns.
+    With an empty `key`, only all columns together identify a row.
     """
 
     table: sql.Identifier
@@ -72,15 +72,15 @@ class TableComparison:
 
     @property
     def identifying_columns(self) -> tuple[ComparedColumn, ...]:
-        """The columns by which rows are found again on the other side."""
+        """The columns that identify a row on both sides."""
         return self.key or self.columns
 
     def expected_query(self, query: str) -> sql.Composed:
-        """What the table must hold: the columns c0, c1, ... and the group, as `part`."""
+        """Return the query for the expected rows: the columns c0, c1, ... and the group, as `part`."""
         return sql.SQL("SELECT {} FROM (\n{}\n) AS q").format(self._select_list("q"), sql.SQL(query))
 
     def actual_query(self) -> sql.Composed:
-        """What the table holds, the same way."""
+        """Return the query for the table's rows, in the same form."""
         return sql.SQL("SELECT {} FROM {} AS t").format(self._select_list("t"), self.table)
 
     def _select_list(self, side: str) -> sql.Composed:
@@ -93,5 +93,5 @@ class TableComparison:
 
 
 def comma_separated(columns: tuple[ComparedColumn, ...]) -> sql.Composed:
-    """Columns as our queries name them, with commas."""
+    """Return the columns' names in generated queries, comma-separated."""
     return sql.SQL(", ").join(column.alias for column in columns)

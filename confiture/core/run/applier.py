@@ -1,4 +1,4 @@
-"""Applies a plan for real, and tells what failed and what is committed."""
+"""Apply a plan, and report what failed and what is committed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from confiture.plan.checksums import CHAIN_START
 
 
 class Applier:
-    """One plan over one session, under the project's lock."""
+    """The real run of one plan over one session, under the migration lock."""
 
     def __init__(self, context: RunContext, session: Session) -> None:
         self._context = context
@@ -27,7 +27,7 @@ class Applier:
         self._emit = context.emit
 
     def run(self, locked_plan: LockedPlan) -> None:
-        """Commits the plan. Raises the error that tells what failed and what is committed."""
+        """Commit the plan. Raise the error that reports what failed and what is committed."""
         plan, history = locked_plan.plan, locked_plan.history
         runner = MigrationRunner(
             self._context,
@@ -52,14 +52,14 @@ class Applier:
         if progress is None:
             return
         if progress.is_whole:
-            # it failed after its last commit: it is applied, and there is nothing to make good
+            # It failed after its last commit: it is applied, and there is nothing to clean up.
             self._emit(MigrationFinished(version=progress.plan.version, outcome=Outcome.DONE, duration_ms=0.0))
         elif progress.plan.on_error:
             self._run_on_error(runner, progress.plan, failure)
 
     def _run_on_error(self, runner: MigrationRunner, plan: PlannedMigration, failure: Diagnostic) -> None:
         if self._context.connection.closed:
-            self._emit(Notice(text="on_error did not run: the connection is lost"))
+            self._emit(Notice(text="on_error did not run: the connection was lost"))
             return
         try:
             runner.run_on_error(plan, failure)

@@ -1,4 +1,4 @@
-"""Statements outside transactions: finds out from the catalog what an earlier try left, and mends it."""
+"""Statements outside transactions: detect in the catalog what an earlier attempt left, and repair it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _REINDEX = re.compile(r"REINDEX .*?\b(?P<kind>INDEX|TABLE|SCHEMA|DATABASE)( CONC
 
 
 def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bool:
-    """Clears the way for a statement, and gives whether its run must be announced by an intent.
+    """Prepare for a statement. Return whether an intent must be recorded before it runs.
 
-    None is needed where it can only fail or do nothing, as what it builds is there, or what it drops is not: an
-    intent would let a later run take somebody else's index for ours. Raises MigrationFailed as `drop_invalid` does.
+    No intent is needed if the statement can only fail or do nothing, because the index that it builds exists or the
+    index that it drops does not. With an intent, a later run would take another session's index for its own.
+    Raise MigrationFailed like `drop_invalid_index`.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
@@ -35,10 +36,10 @@ def needs_intent(connection: Connection, statement: Statement, emit: Emit) -> bo
 
 
 def is_already_done(connection: Connection, statement: Statement, *, has_intent: bool, emit: Emit) -> bool:
-    """Whether an earlier try of ours (`has_intent`) already did what the statement does, or did once it was finished.
+    """Whether an earlier attempt (`has_intent`) already did the statement's work; an unfinished DETACH is completed.
 
-    Drops an invalid index that stands in the way of a build, and says so: it serves no query, costs every write,
-    and IF NOT EXISTS would keep it for good. Raises MigrationFailed while another session is building that index.
+    Drop an invalid index that blocks a build, and report it: it serves no query, slows down every write, and
+    IF NOT EXISTS would keep it forever. Raise MigrationFailed while another session is building that index.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
@@ -53,20 +54,22 @@ def is_already_done(connection: Connection, statement: Statement, *, has_intent:
 
 
 def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has_intent: bool, emit: Emit) -> bool:
-    """What `already_done` does, for a dry run, inside its transaction: gives whether nothing is left to run.
+    """Whether nothing is left to run: `is_already_done` for a dry run, inside its transaction.
 
-    An invalid index that the real run would drop is dropped in the transaction, and comes back with the rollback.
+    An invalid index that the real run would drop is dropped in the transaction and restored by the rollback.
     """
     if statement.built_index:
-        found = _find_index(connection, statement.built_index)
-        if found and not found["valid"]:
-            name = sql.Identifier(found["schema"], found["name"])
+        index_row = _find_index(connection, statement.built_index)
+        if index_row and not index_row["valid"]:
+            name = sql.Identifier(index_row["schema"], index_row["name"])
             connection.execute(sql.SQL("DROP INDEX {}").format(name))
             emit(
-                Notice(text=f"the real run will first drop the invalid index {found['name']} that a broken build left")
+                Notice(
+                    text=f"the real run will first drop the invalid index {index_row['name']} that a failed build left"
+                )
             )
             return False
-        return has_intent and found is not None
+        return has_intent and index_row is not None
     if statement.dropped_index:
         return has_intent and _find_index(connection, statement.dropped_index) is None
     return (
@@ -77,15 +80,16 @@ def is_satisfied_in_dry_run(connection: Connection, statement: Statement, *, has
 
 
 def clean_up_failed_statement(connection: Connection, statement: Statement, *, was_rejected: bool, emit: Emit) -> bool:
-    """Removes what a failed statement left. Gives whether nothing of it remains: what cannot be taken back is for
-    the next run to finish. `was_rejected` says that PostgreSQL itself ended the statement, with an error.
+    """Remove what a failed statement left behind. Return whether nothing remains; the next run finishes the rest.
+
+    `was_rejected`: PostgreSQL itself ended the statement with an error.
     """
     if statement.built_index:
         drop_invalid_index(connection, statement.built_index, emit)
         return _find_index(connection, statement.built_index) is None
     if statement.dropped_index:
-        found = _find_index(connection, statement.dropped_index)
-        return found is not None and bool(found["valid"])
+        index_row = _find_index(connection, statement.dropped_index)
+        return index_row is not None and bool(index_row["valid"])
     if _partition_to_detach(statement):
         return _attachment_state(connection, statement) == "attached"
     if statement.node_kind == "reindex_stmt":
@@ -94,18 +98,18 @@ def clean_up_failed_statement(connection: Connection, statement: Statement, *, w
 
 
 def drop_invalid_index(connection: Connection, index: ConcurrentIndex, emit: Emit) -> None:
-    """Drops the invalid index that a broken build left; does nothing where there is none.
+    """Drop the invalid index that a failed build left, if there is one.
 
-    An index is invalid while it is built, too: waits for a builder that lost its client to notice that and end.
-    Raises MigrationFailed where it goes on.
+    An index is also invalid while it is being built: wait for a backend that lost its client to notice and exit.
+    Raise MigrationFailed if it keeps running.
     """
-    found = _find_index(connection, index)
-    if found and not found["valid"]:
-        _wait_for_builders(connection, found)
-        # a builder may have come to a good end meanwhile; without one, invalid stays invalid
-        found = _find_index(connection, index)
-    if found and not found["valid"]:
-        _drop_index(connection, found, emit)
+    index_row = _find_index(connection, index)
+    if index_row and not index_row["valid"]:
+        _wait_for_builders(connection, index_row)
+        # The builder may have succeeded meanwhile; without a builder, the index stays invalid.
+        index_row = _find_index(connection, index)
+    if index_row and not index_row["valid"]:
+        _drop_index(connection, index_row, emit)
 
 
 def _wait_for_builders(connection: Connection, index_row: dict[str, Any]) -> None:
@@ -115,9 +119,9 @@ def _wait_for_builders(connection: Connection, index_row: dict[str, Any]) -> Non
             raise MigrationFailed(
                 Diagnostic(
                     code="index-being-built",
-                    message=f"the index {index_row['name']} is not valid, and server process {builders[0]} works on its"
-                    " table right now: it may be building it",
-                    hint="wait until it ends, or end it with pg_terminate_backend; then run again",
+                    message=f"the index {index_row['name']} is invalid, and server process {builders[0]} is working on"
+                    " its table: it may be building the index",
+                    hint="wait until the process ends, or end it with pg_terminate_backend; then run again",
                 )
             )
         time.sleep(_POLL_S)
@@ -126,7 +130,7 @@ def _wait_for_builders(connection: Connection, index_row: dict[str, Any]) -> Non
 def _drop_index(connection: Connection, index_row: dict[str, Any], emit: Emit) -> None:
     name = sql.Identifier(index_row["schema"], index_row["name"])
     connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
-    emit(Notice(text=f"dropped the invalid index {index_row['name']} that a broken CONCURRENTLY build had left"))
+    emit(Notice(text=f"dropped the invalid index {index_row['name']}, left by a failed CONCURRENTLY build"))
 
 
 def _find_index(connection: Connection, index: ConcurrentIndex) -> dict[str, Any] | None:
@@ -135,12 +139,12 @@ def _find_index(connection: Connection, index: ConcurrentIndex) -> dict[str, Any
 
 
 def _drop_reindex_leftovers(connection: Connection, statement: Statement, emit: Emit) -> None:
-    """Drops the invalid copies (`_ccnew`, `_ccold`) that a broken REINDEX CONCURRENTLY left on its tables."""
+    """Drop the invalid copies (`_ccnew`, `_ccold`) that a failed REINDEX CONCURRENTLY left on its tables."""
     match = _REINDEX.fullmatch(normalize_sql(statement.text))
     parameters = {"kind": match["kind"].lower(), "name": match["name"]} if match else {"kind": "none", "name": ""}
-    for found in connection.execute(query("rebuilt_halves"), parameters).fetchall():
-        _wait_for_builders(connection, found)
-        _drop_index(connection, found, emit)
+    for index_row in connection.execute(query("rebuilt_halves"), parameters).fetchall():
+        _wait_for_builders(connection, index_row)
+        _drop_index(connection, index_row, emit)
 
 
 def _finish_detach(connection: Connection, statement: Statement, emit: Emit) -> bool:
@@ -148,12 +152,12 @@ def _finish_detach(connection: Connection, statement: Statement, emit: Emit) -> 
     if state == "pending":
         finalize = re.sub(r"\bCONCURRENTLY$", "FINALIZE", normalize_sql(statement.text), flags=re.IGNORECASE)
         connection.execute(finalize.encode())
-        emit(Notice(text=f"finished the detaching of {_partition_to_detach(statement)} that was broken off"))
+        emit(Notice(text=f"completed the interrupted DETACH of {_partition_to_detach(statement)}"))
     return state != "attached"
 
 
 def _attachment_state(connection: Connection, statement: Statement) -> str:
-    """Whether the partition is `attached`, `detached`, or `pending` in between."""
+    """Return `attached`, `detached`, or `pending` for an unfinished DETACH CONCURRENTLY."""
     row = connection.execute(query("partition_state"), {"partition": _partition_to_detach(statement)}).fetchone()
     if row is None:
         return "detached"

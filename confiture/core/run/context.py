@@ -1,4 +1,4 @@
-"""What a run is of, how it goes about it, and how far a migration came."""
+"""The parameters of a run, and the progress of a migration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USUAL_MS = 30_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProofOptions:
-    """At how many tenants to look, and how long all proofs of a dry run may take, in milliseconds."""
+    """The number of tenants that a dry run samples, and the time limit of all its proofs, in milliseconds."""
 
     tenants: int = DEFAULT_TENANTS
     limit_ms: int = USUAL_MS
@@ -34,10 +34,10 @@ class ProofOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRunOptions:
-    """How often a dry run is repeated, and the database by whose row counts its times are scaled.
+    """Options of a dry run: how often it is repeated, and the database whose row counts scale its times.
 
-    `confirmed` is needed where the environment is protected. With `full`, batched backfills are not only sampled.
-    Without `proofs` it is not proved that tenants stay apart.
+    `confirmed` is required if the environment is protected. With `full`, batched backfills run completely instead of
+    being sampled. Without `proofs`, tenant isolation is not proved.
     """
 
     repeat: int = 1
@@ -46,12 +46,12 @@ class DryRunOptions:
     confirmed: bool = False
     proofs: ProofOptions | None = field(default_factory=ProofOptions)
     store_prediction: bool = True
-    """Whether what it predicts is kept in the project's folder."""
+    """Whether the prediction is stored in the project's directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunMode:
-    """How a run goes about it."""
+    """The mode of a run: its direction, and whether it is a dry run."""
 
     direction: Direction
     dry_run: bool
@@ -59,18 +59,18 @@ class RunMode:
 
     @property
     def purpose(self) -> str:
-        """What other sessions see of the run."""
+        """The run's purpose, as other sessions see it."""
         return "dry run" if self.dry_run else f"migrate {self.direction}"
 
     @property
     def retryable(self) -> frozenset[str]:
-        """After which SQLSTATEs it tries again: a dry run does not go back to block others once more."""
+        """The SQLSTATEs after which it retries. A dry run does not retry after blocking others for too long."""
         return RETRYABLE - {OVER_BUDGET} if self.dry_run else RETRYABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """What holds for a whole run: the project, the database, the connection to it, and who is told what happens."""
+    """The context of a whole run: the project, the database, the connection to it, and the receiver of events."""
 
     project: PlannedProject
     target: ConnectionTarget
@@ -85,15 +85,13 @@ class RunContext:
 
     @property
     def store(self) -> HistoryStore:
-        """The project's history, over the connection of the run."""
+        """The project's history, over the run's connection."""
         return HistoryStore(self.connection, self.settings.history)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPlan:
-    """A plan that was chosen under the lock, the history that it follows from, and what lint says of it (None of one
-    that goes down).
-    """
+    """A plan chosen under the lock, the history that it is based on, and its lint result (None when migrating down)."""
 
     plan: Plan
     history: tuple[AppliedMigration, ...]
@@ -102,16 +100,16 @@ class LockedPlan:
 
 
 class RecordState(Enum):
-    """What the history knows of a migration that runs."""
+    """The history's knowledge of a running migration."""
 
     UNRECORDED = "unrecorded"
-    """Nothing: it has no row yet."""
+    """Nothing: there is no row yet."""
     BEGUN = "begun"
-    """A row, and the segments that are committed."""
+    """A row, and the committed segments."""
     INTENT_SENT = "intent sent"
-    """Perhaps also an intent: its commit may have reached the server, whatever is heard of it."""
+    """Possibly also an intent: its commit may have reached the server even if no answer came back."""
     INTENDED = "intended"
-    """Also an intent: the next segment may have run, or a part of it."""
+    """Also an intent: the next segment may have run, completely or in part."""
 
 
 _TRANSITIONS = {
@@ -123,7 +121,7 @@ _TRANSITIONS = {
 
 
 class MigrationProgress:
-    """How far a migration came: its attempt, how many segments are committed, and what the history knows."""
+    """The progress of a migration: its attempt, how many segments are committed, and what the history records."""
 
     def __init__(
         self, plan: PlannedMigration, attempt: str, committed: int = 0, state: RecordState = RecordState.UNRECORDED
@@ -135,42 +133,42 @@ class MigrationProgress:
 
     @property
     def committed_segments(self) -> int:
-        """How many segments are committed: always the first ones."""
+        """The number of committed segments: always the first ones."""
         return self._committed
 
     @property
     def is_begun(self) -> bool:
-        """Whether the history has a row that says so."""
+        """Whether the history has a row for the migration."""
         return self._record.state in (RecordState.BEGUN, RecordState.INTENDED)
 
     @property
     def has_intent(self) -> bool:
-        """Whether an intent is committed, or may be."""
+        """Whether an intent is, or may be, committed."""
         return self._record.state in (RecordState.INTENT_SENT, RecordState.INTENDED)
 
     @property
     def has_committed_work(self) -> bool:
-        """Whether a part of the migration is committed, or may be."""
+        """Whether a part of the migration is, or may be, committed."""
         return self._committed > 0 or self.has_intent
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it is committed."""
+        """Whether the whole migration is committed."""
         return self._committed == len(self.plan.segments)
 
     def send_intent(self) -> None:
-        """The intent of the next segment is about to be committed."""
+        """Note that the intent of the next segment is about to be committed."""
         self._record.enter(RecordState.INTENT_SENT)
 
     def confirm_intent(self) -> None:
-        """It is committed."""
+        """Note that the intent is committed."""
         self._record.enter(RecordState.INTENDED)
 
     def withdraw_intent(self) -> None:
-        """It is deleted again: nothing of the segment is done."""
+        """Note that the intent was deleted: nothing of the segment is done."""
         self._record.enter(RecordState.BEGUN)
 
     def commit_segment(self) -> None:
-        """The next segment is committed, and with it its intent where it had one."""
+        """Note that the next segment is committed, and with it its intent if it had one."""
         self._record.enter(RecordState.BEGUN)
         self._committed += 1

@@ -1,4 +1,4 @@
-"""Says what a failed run left behind, and what to do next."""
+"""Report what a failed run left behind, and what to do next."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ _POLL_S = 0.25
 
 
 def classify_dry_run_failure(error: BaseException, progress: MigrationProgress | None) -> ConfitureError:
-    """The error that a user is told of a failed dry run: nothing of it is left in any case. It ends as the real run
-    would, which by then has committed the segments before.
+    """Return the error to report for a failed dry run.
+
+    A dry run leaves nothing behind, but it ends like the real run, which would have committed the segments before.
     """
     if isinstance(error, ConfitureError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return MigrationFailed(_interrupted_diagnostic("nothing of a dry run is committed: run it again"))
+        return MigrationFailed(_interrupted_diagnostic("a dry run commits nothing: run it again"))
     diagnostic = _to_diagnostic(error, progress)
     if isinstance(error, TransactionEnded):
         return MigrationStopped(diagnostic)
     if progress is not None and progress.committed_segments:
         plan = progress.plan
         of = f"{progress.committed_segments} of {len(plan.segments)} segments of {plan.migration.label}"
-        would = f"a real run would have committed {of} by then and stopped midway"
+        would = f"a real run would have committed {of} by then, and been interrupted"
         return MigrationStopped(replace(diagnostic, detail=(*diagnostic.detail, would)))
     return CheckFailed(diagnostic) if isinstance(error, CheckNotSatisfied) else MigrationFailed(diagnostic)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActualProgress:
-    """How far a failed migration came by what the database says. `news` is what the run had not heard of.
+    """The progress of a failed migration according to the database. `news` is what the run did not know.
 
-    Where that could not be asked, it is not `is_known`, and `progress` is what the run has heard.
+    If the database could not be queried, `is_known` is false, and `progress` is what the run knew.
     """
 
     progress: MigrationProgress | None
@@ -64,10 +65,10 @@ class ActualProgress:
 def read_actual_progress(
     error: BaseException, progress: MigrationProgress | None, context: RunContext, session: Session
 ) -> ActualProgress:
-    """The progress of a migration that failed with this error; asks the database where that is in doubt."""
+    """Return the progress of a migration that failed with this error; query the database if it is in doubt."""
     if progress is None or isinstance(error, Drift):
         return ActualProgress(progress=progress)
-    # a transaction whose COMMIT was never sent is rolled back, whatever became of the connection
+    # A transaction whose COMMIT was never sent is rolled back, even if the connection was lost.
     never_sent = isinstance(error, StepFailed | ConfitureError)
     if never_sent and not (session.connection.closed and progress.has_intent):
         return ActualProgress(progress=progress)
@@ -78,19 +79,19 @@ def read_actual_progress(
 
 
 def classify_failure(error: BaseException, actual: ActualProgress) -> ConfitureError:
-    """The error that a user is told."""
+    """Return the error to report to the user."""
     progress = actual.progress
     if progress is None or isinstance(error, Drift):
         return error if isinstance(error, ConfitureError) else MigrationFailed(_to_diagnostic(error, progress))
-    told = error.diagnostics if isinstance(error, ConfitureError) else (_to_diagnostic(error, progress),)
+    diagnostics = error.diagnostics if isinstance(error, ConfitureError) else (_to_diagnostic(error, progress),)
     if not actual.is_known:
-        return MigrationStopped(*told, _unknown_outcome_diagnostic(progress))
-    told += (actual.news,) if actual.news else ()
+        return MigrationStopped(*diagnostics, _unknown_outcome_diagnostic(progress))
+    diagnostics += (actual.news,) if actual.news else ()
     if progress.has_committed_work or isinstance(error, TransactionEnded):
-        return MigrationStopped(*told)
+        return MigrationStopped(*diagnostics)
     if isinstance(error, ConfitureError):
         return error
-    return CheckFailed(*told) if isinstance(error, CheckNotSatisfied) else MigrationFailed(*told)
+    return CheckFailed(*diagnostics) if isinstance(error, CheckNotSatisfied) else MigrationFailed(*diagnostics)
 
 
 def _to_diagnostic(error: BaseException, progress: MigrationProgress | None) -> Diagnostic:
@@ -104,7 +105,9 @@ def _to_diagnostic(error: BaseException, progress: MigrationProgress | None) -> 
         return migration.file.diagnostic(
             migration.span, failure.code, failure.message, detail=failure.detail, hint=failure.hint
         )
-    return _interrupted_diagnostic("`confiture migrate status` says what is committed; the next run goes on from there")
+    return _interrupted_diagnostic(
+        "`confiture migrate status` shows what is committed; the next run continues from there"
+    )
 
 
 def _interrupted_diagnostic(hint: str) -> Diagnostic:
@@ -112,8 +115,9 @@ def _interrupted_diagnostic(hint: str) -> Diagnostic:
 
 
 def _ask_database(progress: MigrationProgress, context: RunContext, session: Session) -> ActualProgress:
-    """The progress by the journal. Raises psycopg.Error or DatabaseUnavailable where it cannot be read, or the lost
-    session does not end.
+    """Return the progress according to the journal.
+
+    Raise psycopg.Error or DatabaseUnavailable if it cannot be read, or if the lost session does not end.
     """
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
         return _read_journal(progress, context.store)
@@ -143,19 +147,19 @@ def _read_journal(progress: MigrationProgress, store: HistoryStore) -> ActualPro
 
 def _committed_diagnostic(progress: MigrationProgress) -> Diagnostic:
     label = progress.plan.migration.label
-    what = f"{label} is committed, the whole of it" if progress.is_whole else f"what ran of {label} is committed"
+    what = f"all of {label} is committed" if progress.is_whole else f"the part of {label} that ran is committed"
     return Diagnostic(
         code="committed",
-        message=f"{what}: this happened after the commit",
-        hint=f"`{_resume_command(progress)}` goes on from there",
+        message=f"{what}: the error occurred after the commit",
+        hint=f"run `{_resume_command(progress)}` to continue from there",
     )
 
 
 def _unknown_outcome_diagnostic(progress: MigrationProgress) -> Diagnostic:
     return Diagnostic(
         code="outcome-unknown",
-        message=f"the connection is lost, and whether {progress.plan.migration.label} committed cannot be asked",
-        hint=f"once the database is back: `confiture migrate status`, then `{_resume_command(progress)}`",
+        message=f"the connection was lost, and it is unknown whether {progress.plan.migration.label} committed",
+        hint=f"once the database is back, run `confiture migrate status`, then `{_resume_command(progress)}`",
     )
 
 

@@ -1,4 +1,4 @@
-"""Fits the plan of a migration that stopped midway to what an earlier run had committed of it."""
+"""Match the plan of an interrupted migration to what an earlier run committed of it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from confiture.plan.session_state import add_session_state
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResumePoint:
-    """A migration that an earlier run left midway: its attempt, and what that committed or was about to."""
+    """A migration that an earlier run left incomplete: its attempt, and what it committed or was about to commit."""
 
     attempt: str
     journal: Mapping[int, JournalEntry]
 
     @property
     def committed_segments(self) -> int:
-        """How many segments are committed: always the first ones."""
+        """The number of committed segments: always the first ones."""
         return sum(entry.state is SegmentState.DONE for entry in self.journal.values())
 
     @property
     def has_intent(self) -> bool:
-        """Whether a statement outside a transaction was begun, and nobody knows how it ended."""
+        """Whether a statement outside a transaction was started and its outcome is unknown."""
         return any(entry.state is SegmentState.INTENT for entry in self.journal.values())
 
 
 def find_interrupted(
     store: HistoryStore, history: Sequence[AppliedMigration], direction: Direction
 ) -> Mapping[VersionKey, ResumePoint]:
-    """What earlier runs in this direction left midway, by version. Reads their journals."""
+    """Return what earlier runs in this direction left incomplete, by version; read their journals."""
     state = MigrationState.RUNNING if direction is Direction.UP else MigrationState.REVERTING
     return {
         version_key(row.version): ResumePoint(attempt=row.attempt, journal=store.read_journal(row.attempt))
@@ -45,9 +45,9 @@ def find_interrupted(
 
 
 def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> PlannedMigration:
-    """The plan, cut where the commits were: what comes after them may have changed since, and with it the segments.
+    """Return the plan, split where the commits were: later steps may have changed since, and the segments with them.
 
-    Raises Drift where what is committed, or was about to run, is not in the plan as it was.
+    Raise Drift if what was committed, or was about to run, has changed in the plan.
     """
     segments = list(plan.segments)
     for number in sorted(resume_point.journal):
@@ -68,7 +68,7 @@ def match_plan_to_journal(plan: PlannedMigration, resume_point: ResumePoint) -> 
 
 
 def _split_segment(segment: Segment) -> Iterator[tuple[Segment, Segment]]:
-    """The segment cut in two at every statement."""
+    """Yield the segment split in two, at every statement."""
     if segment.transaction_mode is TransactionMode.OUTSIDE:
         return
     for position, step in enumerate(segment.steps):
@@ -88,12 +88,12 @@ def _with_steps(segment: Segment, steps: Sequence[PlannedStep]) -> Segment:
 def _drift_diagnostic(plan: PlannedMigration, number: int, entry: JournalEntry) -> Diagnostic:
     is_there = number <= len(plan.segments)
     step = plan.segments[number - 1].steps[0] if is_there else None
-    came_to = "is committed" if entry.state is SegmentState.DONE else "was begun, and may be done"
-    start = f", from {step.label!r} on," if step else ""
+    outcome = "is committed" if entry.state is SegmentState.DONE else "was started and may be complete"
+    start = f", starting at {step.label!r}," if step else ""
     return plan.migration.file.diagnostic(
         step.span if step else plan.migration.span,
         "drift",
-        f"{plan.migration.label} stopped midway, and what had run by then was changed since",
-        detail=(f"segment {number}{start} {came_to}",),
-        hint="put that part and its variables back as they were; change only what comes after it",
+        f"{plan.migration.label} was interrupted, and the part that had run was changed since",
+        detail=(f"segment {number}{start} {outcome}",),
+        hint="restore that part and its variables; change only what comes after it",
     )

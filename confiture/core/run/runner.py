@@ -1,4 +1,4 @@
-"""Carries out a plan, segment by segment, each committed together with its record."""
+"""Execute a plan segment by segment; commit each segment together with its record."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _MAY_SET_ROLE = re.compile("role|authorization", re.IGNORECASE)
 
 
 class MigrationRunner:
-    """Commits plans over one session, under the project's lock. `chain_checksum` is the chain of the last applied row.
+    """The runner that commits plans over one session, under the migration lock.
 
-    `predictions` are what dry runs predicted, by version.
+    `chain_checksum` is the chain of the last applied row. `predictions` come from dry runs, by version.
     """
 
     def __init__(
@@ -65,12 +65,13 @@ class MigrationRunner:
         self._is_installed = self._store.is_current()
         self._content: SchemaContent | None = None
         self.progress: MigrationProgress | None = None
-        """The migration that runs, or failed; None between migrations."""
+        """The running or failed migration; None between migrations."""
 
     def apply(self, plan: Plan, resume_points: Mapping[VersionKey, ResumePoint]) -> None:
-        """Commits the plan, segment by segment. `resume_points` are what earlier runs left midway, by version.
+        """Commit the plan, segment by segment.
 
-        Raises StepFailed, psycopg.Error or ConfitureError; `progress` then tells what is committed.
+        `resume_points` are the incomplete migrations of earlier runs, by version. Raise StepFailed, psycopg.Error or
+        ConfitureError; `progress` then holds what is committed.
         """
         if not self._is_installed:
             self._store.check_privileges()
@@ -81,9 +82,9 @@ class MigrationRunner:
             self._run_migration(migration, resume_points.get(version_key(migration.version)))
 
     def run_on_error(self, plan: PlannedMigration, failure: Diagnostic) -> None:
-        """Runs a failed migration's on_error steps, each segment by itself, whose hooks are told why it failed.
+        """Run a failed migration's on_error steps, each segment separately. Their hooks receive the cause.
 
-        Raises StepFailed or psycopg.Error.
+        Raise StepFailed or psycopg.Error.
         """
         self._session.hook_runner.note_failure(failure)
         for segment in plan.on_error:
@@ -108,7 +109,7 @@ class MigrationRunner:
             MigrationStarted(version=plan.version, name=plan.migration.name, resumed_after=progress.committed_segments)
         )
         if plan.direction is Direction.DOWN and self._is_installed:
-            # what a backfill noted is about what goes now; its triggers would stay
+            # A backfill's captured changes refer to what is reverted now, and its triggers would stay behind.
             self._session.run_with_retries(
                 plan.version, 1, lambda: self._make_backfill_runner().abandon(self._connection, plan.version)
             )
@@ -126,7 +127,7 @@ class MigrationRunner:
         self._emit(MigrationFinished(version=plan.version, outcome=Outcome.DONE, duration_ms=duration_ms))
 
     def _finish_without_steps(self, progress: MigrationProgress) -> None:
-        """Ends a migration of which nothing is left to run: it has no steps, or what had failed was taken out."""
+        """Finish a migration with nothing left to run: it has no steps, or the failed ones were removed."""
         self._session.reset()
         with self._connection.transaction(), _history_errors_translated():
             self._install_history()
@@ -144,7 +145,7 @@ class MigrationRunner:
 
     def _commit_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
         self._session.reset()
-        # not within the transaction, whose isolation the migration may set
+        # Not inside the transaction: the migration may set its isolation level.
         content = self._schema_content()
         started = time.perf_counter()
         watched = self._session.with_blocking_monitor(progress.plan.version, segment.number)
@@ -160,7 +161,7 @@ class MigrationRunner:
     def _record_in_transaction(
         self, progress: MigrationProgress, segment: Segment, records: Sequence[StepRecord], duration_ms: float
     ) -> None:
-        """Enters a segment in its own transaction, and with the last one its migration."""
+        """Record a segment in its own transaction, and its migration with the last segment."""
         plan, attempt, rows = progress.plan, progress.attempt, _to_rows(records)
         record_proofs(self._connection, self._store.key, attempt, plan.version, segment.number, records)
         if plan.direction is Direction.UP and _is_whole_migration(plan, segment) and not progress.is_begun:
@@ -171,7 +172,7 @@ class MigrationRunner:
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_outside_transaction(self, progress: MigrationProgress, segment: Segment) -> None:
-        """An intent first, then the statement, then the record: a run killed in between finds out what happened."""
+        """Commit an intent, run the statement, commit the record: after a crash, the next run finds the intent."""
         self._session.reset()
         plan = progress.plan
         if not progress.has_intent and self._session.run_with_retries(
@@ -197,15 +198,15 @@ class MigrationRunner:
             self._finish_if_last(progress, segment, duration_ms)
 
     def _commit_batches(self, progress: MigrationProgress, segment: Segment) -> None:
-        """An intent first, then the batches, each committed with how far it came, then the record."""
+        """Commit an intent, then the batches, each together with its position, then the record."""
         self._session.reset()
         if not progress.has_intent:
             self._record_intent(progress, segment)
-        filler = self._make_backfill_runner()
+        backfill_runner = self._make_backfill_runner()
         try:
-            record = filler.run(self._connection, progress.plan.version, segment, progress.attempt)
+            record = backfill_runner.run(self._connection, progress.plan.version, segment, progress.attempt)
         except StepFailed:
-            self._delete_unused_intent(progress, segment, filler)
+            self._delete_unused_intent(progress, segment, backfill_runner)
             raise
         self._session.reset()
         with self._connection.transaction(), _history_errors_translated():
@@ -217,14 +218,14 @@ class MigrationRunner:
     def _delete_unused_intent(
         self, progress: MigrationProgress, segment: Segment, backfill_runner: BackfillRunner
     ) -> None:
-        """Takes back the intent of a backfill that was refused before its first batch."""
+        """Delete the intent of a backfill that was rejected before its first batch."""
         if not self._connection.closed and not backfill_runner.is_started(self._connection, segment, progress.attempt):
             with self._connection.transaction():
                 self._store.delete_intent(progress.plan, segment, progress.attempt)
             progress.withdraw_intent()
 
     def _make_backfill_runner(self) -> BackfillRunner:
-        # most runs fill nothing
+        # Most runs have no backfill.
         from confiture.core.backfill.backfill_runner import BackfillRunner
 
         context = self._context
@@ -244,7 +245,7 @@ class MigrationRunner:
         with self._connection.transaction(), _history_errors_translated():
             self._record_start(progress, segment)
             self._store.record_intent(progress.plan, segment, progress.attempt)
-            # from here on the commit may have reached the server, whatever we hear of it
+            # From here on the commit may have reached the server, even if no answer comes back.
             progress.send_intent()
         progress.confirm_intent()
         self._is_installed = True
@@ -255,16 +256,16 @@ class MigrationRunner:
         self._session.apply_settings(segment)
         self._session.step_runner.set_timeouts(segment, step)
         if is_already_done(self._connection, statement, has_intent=progress.has_intent, emit=self._emit):
-            self._emit(Notice(text=f"an earlier run had already done: {_first_line(statement.text)}"))
+            self._emit(Notice(text=f"skipped, an earlier run had completed it: {_first_line(statement.text)}"))
             return []
         if statement.is_concurrent:
-            # CONCURRENTLY keeps out neither reads nor writes, and cancelling it would cost the whole build
+            # CONCURRENTLY blocks neither reads nor writes, and cancelling it would waste the whole build.
             return self._session.run_steps(progress.plan.version, segment)
         with self._session.with_blocking_monitor(progress.plan.version, segment.number):
             return self._session.run_steps(progress.plan.version, segment)
 
     def _clean_up_failure(self, progress: MigrationProgress, segment: Segment, *, was_rejected: bool) -> None:
-        """Clears up after a failed statement outside a transaction; where that fails too, the next run does it."""
+        """Clean up after a failed statement outside a transaction. If that fails too, the next run does it."""
         (statement,) = segment.steps[0].statements
         if not progress.has_intent:
             return
@@ -277,16 +278,16 @@ class MigrationRunner:
                     self._store.delete_intent(progress.plan, segment, progress.attempt)
                 progress.withdraw_intent()
         except (psycopg.Error, ConfitureError) as failure:
-            self._emit(Notice(text=f"could not clear up after it, the next run will: {_first_line(str(failure))}"))
+            self._emit(Notice(text=f"could not clean up, the next run will do it: {_first_line(str(failure))}"))
 
     def _reset_role(self, segment: Segment) -> None:
         texts = [*segment.settings, *(statement.text for step in segment.steps for statement in step.statements)]
         if any(step.hook for step in segment.steps) or any(map(_MAY_SET_ROLE.search, texts)):
-            # the history is ours to write, whatever role the migration took on, also from inside a DO block or a hook
+            # The run's own role must write the history, even if the migration, a DO block or a hook changed the role.
             self._connection.execute("RESET SESSION AUTHORIZATION")
 
     def _schema_content(self) -> SchemaContent:
-        """What our schema holds when no migration is at work; read once from when our tables are there."""
+        """Return what Confiture's schema contains outside of migrations; cached once the history is installed."""
         content = self._content or read_content(self._connection)
         if self._is_installed:
             self._content = content
@@ -297,7 +298,7 @@ class MigrationRunner:
             self._store.install()
 
     def _record_start(self, progress: MigrationProgress, segment: Segment) -> None:
-        """Makes the history know of a migration that takes several segments, or takes one outside a transaction."""
+        """Record the start of a migration that has several segments, or one outside a transaction."""
         self._install_history()
         plan = progress.plan
         if progress.is_begun or _is_whole_migration(plan, segment):
@@ -334,25 +335,25 @@ class MigrationRunner:
 
 
 def last_chain_checksum(history: Sequence[AppliedMigration], start: str) -> str:
-    """The chain's value after all applied rows of a history."""
+    """Return the chain checksum after all applied rows of a history."""
     applied = [row.chain for row in history if row.applied_at is not None]
     return applied[-1] if applied else start
 
 
 @contextmanager
 def _history_errors_translated() -> Iterator[None]:
-    """Tells a failure to write the history apart from that of a commit."""
+    """Report a failure to write the history differently from a failed commit."""
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
-        told = db_error_diagnostic(error, "another run has recorded this migration meanwhile")
-        raise StepFailed(told, error.sqlstate) from error
+        diagnostic = db_error_diagnostic(error, "another run has recorded this migration meanwhile")
+        raise StepFailed(diagnostic, error.sqlstate) from error
     except psycopg.Error as error:
         raise StepFailed(db_error_diagnostic(error, "the history cannot be written"), error.sqlstate) from error
 
 
 def _is_whole_migration(plan: PlannedMigration, segment: Segment) -> bool:
-    """Whether a segment is its whole migration, in one transaction."""
+    """Whether the migration consists of this one segment, in one transaction."""
     return len(plan.segments) == 1 and segment.transaction_mode is TransactionMode.TRANSACTIONAL
 
 

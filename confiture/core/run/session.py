@@ -1,4 +1,4 @@
-"""The session that a plan runs over: its settings, its retries, and who waits for it."""
+"""The session of a run: its settings, its retries, and its blocking monitor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """The connection that a plan runs over: its settings, its retries, who waits for it."""
+    """The connection of a run, with its settings, its retries and its blocking monitor."""
 
     def __init__(self, context: RunContext, monitor: BlockingMonitor) -> None:
         self.connection = context.connection
@@ -46,7 +46,7 @@ class Session:
         self._client_check_ms = enable_client_check(self.connection)
 
     def reset(self) -> None:
-        """Back to a fresh session: whatever a migration set, it set for itself."""
+        """Reset the session: settings of one migration do not reach the next."""
         text = query("reset_session").decode()
         if self.connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             text += "SET transaction_timeout = 0;"
@@ -59,9 +59,9 @@ class Session:
             self.connection.execute(setting.encode())
 
     def run_steps(self, version: str, segment: Segment, observer: StatementObserver | None = None) -> list[StepRecord]:
-        """Runs the steps of a segment, in whatever transaction is open. Raises StepFailed."""
+        """Run the steps of a segment in the open transaction, if any. Raise StepFailed."""
         records = []
-        # what a statement did is taken in before the budget may end the run
+        # Record what a statement did before the budget check can end the run.
         observers = ObserverSequence(*([observer] if observer else []), *self._budget_observers(segment))
         try:
             with self.hook_runner.restore_stats_on_error(version):
@@ -70,24 +70,24 @@ class Session:
                     self._note_lost_monitor()
                     records.append(self.step_runner.run(version, segment, step, observers))
         except BaseException:
-            # whoever rolls back now must not be cancelled
+            # The rollback must not be cancelled.
             self.monitor.stop_enforcing()
             raise
         return [record for record in records if record is not None]
 
     def _budget_observers(self, segment: Segment) -> tuple[StatementObserver, ...]:
-        # what ran outside a transaction is done: giving up now takes nothing back
+        # Outside a transaction, completed statements stay: giving up now would undo nothing.
         is_transactional = segment.transaction_mode is TransactionMode.TRANSACTIONAL
         return (_BudgetObserver(self._check_budget),) if is_transactional else ()
 
     def _note_lost_monitor(self) -> None:
         loss = self.monitor.pop_failure()
         if loss is not None:
-            self._emit(Notice(text=f"blocking is no longer watched: {loss}"))
+            self._emit(Notice(text=f"blocking is no longer monitored: {loss}"))
 
     @contextmanager
     def with_blocking_monitor(self, version: str, segment: int) -> Iterator[None]:
-        """Holds what runs inside to the blocking budget, and tells who waited. Raises StepFailed where it is over."""
+        """Enforce the blocking budget inside, and report who waited. Raise StepFailed if it is exceeded."""
         with self.monitor.budget_enforced():
             try:
                 yield
@@ -95,8 +95,8 @@ class Session:
                 over = self.monitor.waiter_over_budget
                 if over is None or error.sqlstate == OVER_BUDGET:
                     raise
-                told = error.diagnostic if isinstance(error, StepFailed) else None
-                raise over_budget_error(over, self._settings.max_blocking_ms, told) from error
+                diagnostic = error.diagnostic if isinstance(error, StepFailed) else None
+                raise over_budget_error(over, self._settings.max_blocking_ms, diagnostic) from error
             finally:
                 self._note_lost_monitor()
                 if self.monitor.waiters:
@@ -106,7 +106,7 @@ class Session:
 
     @contextmanager
     def release_monitor_on_exit(self) -> Iterator[None]:
-        """Ends the watch before the transaction around this does: neither a commit nor a rollback must be cancelled."""
+        """Stop enforcing the budget before the enclosing transaction ends: its end must not be cancelled."""
         try:
             yield
         finally:
@@ -114,7 +114,7 @@ class Session:
 
     @contextmanager
     def check_budget_on_exit(self, segment: Segment) -> Iterator[None]:
-        """Releases, and raises StepFailed where the budget is spent already."""
+        """Stop enforcing the budget on exit, and raise StepFailed if it is already exceeded."""
         with self.release_monitor_on_exit():
             yield
         last = segment.steps[-1]
@@ -123,13 +123,13 @@ class Session:
     def _check_budget(self, step: PlannedStep, statement: Statement | None) -> None:
         over = self.monitor.waiter_over_budget
         if over is not None:
-            told = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
+            diagnostic = step.rendered.source.file.diagnostic(step.span, OVER_BUDGET, "")
             if statement is not None:
-                told = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
-            raise over_budget_error(over, self._settings.max_blocking_ms, told)
+                diagnostic = step.rendered.diagnostic(statement.offset, OVER_BUDGET, "")
+            raise over_budget_error(over, self._settings.max_blocking_ms, diagnostic)
 
     def run_with_retries(self, version: str, segment: int, action: Callable[[], T]) -> T:
-        """Does the work, and again after a wait where it failed for want of a lock."""
+        """Run the action; retry it after a wait if it could not get a lock."""
         policy = RetryPolicy(sqlstates=self._retryable_sqlstates, retries=self._settings.retries)
 
         def emit_retry(retry: Retry) -> None:
@@ -149,11 +149,11 @@ class Session:
 
 
 class _BudgetObserver(StatementObserver):
-    """Stops between two statements where the blocking budget is spent: there a cancel finds nothing."""
+    """An observer that stops between two statements once the budget is exceeded: a cancel has no effect there."""
 
     def __init__(self, check: Callable[[PlannedStep, Statement], None]) -> None:
         self._check = check
 
     def after(self, identity: StepId, step: PlannedStep, statement: Statement, duration_ms: float) -> None:
-        """Raises StepFailed where it is spent."""
+        """Raise StepFailed if the budget is exceeded."""
         self._check(step, statement)

@@ -1,4 +1,4 @@
-"""Runs the statements of one step, and tells what they did."""
+"""Run the statements of one step, and report their effects."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from confiture.secrets import hide_secrets
 
 
 class _Timer:
-    """The milliseconds that the statements of one step took."""
+    """A timer of the milliseconds that the statements of one step take."""
 
     def __init__(self) -> None:
         self.elapsed_ms = 0.0
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Adds the time that runs inside, also where that fails."""
+        """Add the time spent inside, even if it fails."""
         started = time.perf_counter()
         try:
             yield
@@ -41,14 +41,14 @@ class _Timer:
             self.elapsed_ms += (time.perf_counter() - started) * 1000
 
     def leave_out(self, duration_ms: float) -> None:
-        """Takes back time that was not the step's."""
+        """Subtract time that does not belong to the step."""
         self.elapsed_ms -= duration_ms
 
 
 class StepRunner:
-    """Runs steps on one connection, in whatever transaction is open there.
+    """The runner of steps on one connection, in its open transaction if any.
 
-    The timeouts, in milliseconds, are what the session has; a step that asks for others gets them for itself.
+    A step can override the session's timeouts for itself.
     """
 
     def __init__(self, context: RunContext, hook_runner: HookRunner) -> None:
@@ -58,7 +58,7 @@ class StepRunner:
         self._lock_timeout_ms = context.settings.database.lock_timeout_ms
 
     def run(self, version: str, segment: Segment, step: PlannedStep, observer: StatementObserver) -> StepRecord | None:
-        """Runs a step; None where it is skipped. Its time is that of its statements. Raises StepFailed."""
+        """Run a step; return None if it is skipped. Its duration is that of its statements. Raise StepFailed."""
         identity = build_step_id(version, segment, step)
         if step.skip_reason:
             self._emit(StepFinished(step=identity, outcome=Outcome.SKIPPED, duration_ms=0.0, note=step.skip_reason))
@@ -68,26 +68,26 @@ class StepRunner:
         try:
             self.set_timeouts(segment, step)
             with server_messages_reported(self._connection, identity, self._emit):
-                did = self._run(identity, step, observer, timer)
+                outcome = self._run(identity, step, observer, timer)
             self._restore_timeouts(segment, step)
         except (StepFailed, psycopg.Error, KeyboardInterrupt):
             self._emit(StepFinished(step=identity, outcome=Outcome.FAILED, duration_ms=timer.elapsed_ms))
             raise
-        self._emit(did.to_event(identity, timer.elapsed_ms))
+        self._emit(outcome.to_event(identity, timer.elapsed_ms))
         return StepRecord(
             phase=step.phase.value,
             name=step.label,
-            rows=did.rows,
+            rows=outcome.rows,
             duration_ms=timer.elapsed_ms,
             number=step.number,
-            proof=did.proof,
+            proof=outcome.proof,
         )
 
     def _run(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
         return RUN_BY_ACTION[step.action](self, identity, step, observer, timer)
 
     def run_hook(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
-        """Runs the step's hook."""
+        """Run the step's hook."""
         with timer.measure():
             result, observing_ms = self._hook_runner.run(
                 self._connection, identity, step, partial(observer.after, identity, step)
@@ -99,15 +99,15 @@ class StepRunner:
     def run_statements(
         self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
-        """Runs the step's statements."""
-        written: list[int] = []
+        """Run the step's statements."""
+        row_counts: list[int] = []
         for statement in step.statements:
             with _observe_statement(identity, step, statement, observer, timer):
-                written += self._execute(step, statement, timer)
-        return StepOutcome(rows=sum(written) if written else None, note=step.note)
+                row_counts += self._execute(step, statement, timer)
+        return StepOutcome(rows=sum(row_counts) if row_counts else None, note=step.note)
 
     def run_check(self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer) -> StepOutcome:
-        """Compares what the step's query returns."""
+        """Compare the result of the step's query with the expected one."""
         (statement,) = step.statements
         with _observe_statement(identity, step, statement, observer, timer):
             self._check(step, statement, timer)
@@ -116,14 +116,14 @@ class StepRunner:
     def run_reconcile(
         self, identity: StepId, step: PlannedStep, observer: StatementObserver, timer: _Timer
     ) -> StepOutcome:
-        """Compares a table with the step's query."""
+        """Compare a table with the result of the step's query."""
         (statement,) = step.statements
         with _observe_statement(identity, step, statement, observer, timer):
             proof = self._reconcile(step, timer)
         return StepOutcome(rows=None, note=equal_summary(proof), proof=proof)
 
     def _execute(self, step: PlannedStep, statement: Statement, timer: _Timer) -> list[int]:
-        """The rows that a statement wrote, empty where it writes none by its nature."""
+        """Return how many rows a statement wrote; empty if it is not a statement that writes rows."""
         try:
             with timer.measure():
                 cursor = self._connection.execute(statement.text.encode())
@@ -134,7 +134,7 @@ class StepRunner:
 
     def _restore_encoding(self) -> None:
         if self._connection.info.parameter_status("client_encoding") != "UTF8":
-            # files are UTF-8, whatever a dump among them says; the server would take the next statement for Latin-1
+            # A dump may set another client_encoding, but all files are UTF-8: the next statement would be misread.
             self._connection.execute("SET client_encoding = 'UTF8'")
 
     def _check(self, step: PlannedStep, statement: Statement, timer: _Timer) -> None:
@@ -175,10 +175,10 @@ class StepRunner:
         return proof
 
     def set_timeouts(self, segment: Segment, step: PlannedStep) -> None:
-        """Sets what a step asks for: in a transaction until its end, else for the session."""
+        """Set the step's timeouts: in a transaction until its end, otherwise for the session."""
         lock_timeout = step.lock_timeout_ms
         if lock_timeout is None and any(statement.is_concurrent for statement in step.statements):
-            # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up costs the whole build
+            # CONCURRENTLY blocks neither reads nor writes while it waits, and giving up wastes the whole build.
             lock_timeout = 0
         self._set_parameter(segment, "statement_timeout", step.timeout_ms)
         self._set_parameter(segment, "lock_timeout", lock_timeout)
@@ -191,8 +191,8 @@ class StepRunner:
 
     def _set_parameter(self, segment: Segment, setting: str, milliseconds: int | None) -> None:
         if milliseconds is not None:
-            scope = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
-            self._connection.execute(f"SET {scope}{setting} = {milliseconds}".encode())
+            local = "LOCAL " if segment.transaction_mode is TransactionMode.TRANSACTIONAL else ""
+            self._connection.execute(f"SET {local}{setting} = {milliseconds}".encode())
 
 
 _Run = Callable[[StepRunner, StepId, PlannedStep, StatementObserver, _Timer], StepOutcome]
@@ -202,14 +202,14 @@ RUN_BY_ACTION: Mapping[StepAction, _Run] = {
     StepAction.RECONCILE: StepRunner.run_reconcile,
     StepAction.HOOK: StepRunner.run_hook,
 }
-"""How a step runs, by its action."""
+"""The method that runs a step, by its action."""
 
 
 @contextmanager
 def _observe_statement(
     identity: StepId, step: PlannedStep, statement: Statement, observer: StatementObserver, timer: _Timer
 ) -> Iterator[None]:
-    """Shows a statement to an observer before and after it runs inside; not after a failure."""
+    """Call an observer before and after the statement that runs inside; not after a failure."""
     observer.before(step, statement)
     before_ms = timer.elapsed_ms
     yield

@@ -1,1 +1,1 @@
-"""Tenants: which tables are theirs, and whether queries keep them apart."""
+"""Tenancy: the ownership of tables by tenants, and proofs of tenant isolation."""

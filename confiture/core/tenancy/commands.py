@@ -1,4 +1,4 @@
-"""Proves what the migrations of a project write, and maps the tables of its files or of its database."""
+"""Prove the tenant isolation of a project's migrations, and map the tables of its files or its database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from confiture.models.tenancy_proofs import IsolationReport, IsolationVerdict, P
 from confiture.plan.project import PlannedProject, require_variables
 
 Announce = Callable[[str], None]
-"""Is told the name of each step before its statements are proved."""
+"""A receiver of each step's name before its statements are proved."""
 
 
 def prove_project(
@@ -29,16 +29,16 @@ def prove_project(
     timeout_ms: int | None = None,
     announce: Announce,
 ) -> IsolationReport:
-    """Proves all that one migration writes, or all migrations, against the database as it is. Reads only.
+    """Prove all statements of one migration, or of all, against the current database; read only.
 
-    All in one snapshot. `tenants` is how many to look at, None for all. Raises InputError where there is no such
-    migration, DatabaseUnavailable where the database cannot be asked.
+    All proofs use one snapshot. `tenants` is the number of sampled tenants, None for all. Raise InputError if there is
+    no such migration, DatabaseUnavailable if the database cannot be queried.
     """
     plans = project.ups if version is None else (project.plan_of(version, down=False),)
     require_variables(plans)
     settings = project.settings
-    found: list[ProvedStatement] = []
-    with connect_for_query(database, "tenancy prove", "the database cannot be asked") as connection:
+    proved_statements: list[ProvedStatement] = []
+    with connect_for_query(database, "tenancy prove", "the database cannot be queried") as connection:
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         catalog = read_catalog(connection)
         with connection.transaction(force_rollback=True):
@@ -52,12 +52,12 @@ def prove_project(
                         connection, statement, catalog, settings.tenancy, tenants, timeout_ms=timeout_ms
                     )
                     if proof.verdict is not IsolationVerdict.NOTHING_READ:
-                        found.append(to_proved_statement(plan, segment, step, statement, proof))
+                        proved_statements.append(to_proved_statement(plan, segment, step, statement, proof))
     return IsolationReport(
         database=database.label,
         environment=settings.environment,
         column=settings.tenancy.column,
-        statements=tuple(found),
+        statements=tuple(proved_statements),
     )
 
 
@@ -66,12 +66,12 @@ def _iterate_steps(plans: tuple[PlannedMigration, ...]) -> Iterator[tuple[Planne
 
 
 def ownership_from_files(settings: Settings, variables: Mapping[str, Any]) -> TenancyMap:
-    """The tables that the DDL files and migrations make. Raises InputError."""
+    """Classify the tables of the DDL files and migrations. Raise InputError."""
     return classify_tables(catalog_from_files(settings, variables), settings.tenancy, "files")
 
 
 def ownership_from_database(settings: Settings, database: ConnectionTarget) -> TenancyMap:
-    """The tables of a database. Raises DatabaseUnavailable."""
+    """Classify the tables of a database. Raise DatabaseUnavailable."""
     with connect_for_query(database, "tenancy map", "the schema cannot be read") as connection:
         set_lock_timeout(connection, settings.database.lock_timeout_ms)
         return classify_tables(read_catalog(connection), settings.tenancy, database.label)

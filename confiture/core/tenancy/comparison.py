@@ -1,4 +1,4 @@
-"""Asks the database for the differences between a query over all data and over each tenant's alone."""
+"""Query the differences between a query over all data and over each tenant's data alone."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from confiture.models.tenancy_proofs import TenantLeak, TenantLeakKind
 from confiture.sql.parse_tree import format_statement
 
 _AT_ONCE = 10
-"""So many tenants are asked for in one statement."""
+"""The number of tenants compared in one statement."""
 _SHOWN = 3
 _INEXACT = {"real": "9.99EEEE", "double precision": "9.99999EEEE"}
-"""The digits by which inexact numbers are compared, of 6 and 15 that they have: sums depend on the order of adding."""
-_HINT = "allow more time, or look at fewer tenants"
+"""The compared digits of inexact numbers, fewer than their 6 and 15: sums depend on the order of addition."""
+_HINT = "allow more time, or sample fewer tenants"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultColumn:
-    """A column of a query. Its type has no length and is no domain."""
+    """A column of a query. Its type has no length and is not a domain."""
 
     name: str
     type: str
@@ -38,9 +38,11 @@ class ResultColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonQuery:
-    """A query as each scope has it, and its columns: their names, their types, and by place which of the types are
-    PostgreSQL's own, which is the tenant, which are compared, and which make up the key that only one tenant may lay
-    claim to; `operator_schema` is that of the comparison operators of the tenant's type.
+    """A query, rewritten for each scope, and its columns.
+
+    The columns have names and types. Positions say which types are built in, which column is the tenant, which columns
+    are compared, and which form the key that only one tenant may claim. `operator_schema` is the schema of the
+    comparison operators of the tenant's type.
     """
 
     queries: Mapping[TenantScope, Any]
@@ -56,16 +58,16 @@ class ComparisonQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonResult:
-    """The differences, and how many rows of the tenants were compared."""
+    """The differences, and the number of compared rows of the tenants."""
 
     leaks: tuple[TenantLeak, ...]
     rows: int
 
 
 def read_result_columns(connection: Connection, tree: Any) -> list[ResultColumn]:
-    """The columns of a query. Its description has the types below domains."""
-    asked = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_query_sql(tree))
-    columns = connection.execute(asked).description or ()
+    """Return the columns of a query. The result's description has the base types of domains."""
+    statement = sql.SQL("SELECT * FROM ({}) AS q LIMIT 0").format(_query_sql(tree))
+    columns = connection.execute(statement).description or ()
     names = fetch_named_row(connection, "type_names", oids=[column.type_code for column in columns])["names"] or ()
     return [
         ResultColumn(name=column.name, type=name, is_builtin=column.type_code < FIRST_USER_OID)
@@ -76,16 +78,16 @@ def read_result_columns(connection: Connection, tree: Any) -> list[ResultColumn]
 def compare_tenants(
     connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], deadline: Deadline
 ) -> ComparisonResult:
-    """The differences for these tenants. Raises NotProvable where that takes too long."""
+    """Return the differences for these tenants. Raise NotProvable if that takes too long."""
     leaks: list[TenantLeak] = []
     rows = 0
     for start in range(0, len(tenants), _AT_ONCE):
         parts = _sql_parts(comparison, tenants[start : start + _AT_ONCE])
         parts["alone"] = _per_tenant_query(connection, comparison, tenants[start : start + _AT_ONCE], parts)
         deadline.apply_statement_timeout(connection)
-        found = _fetch(connection, "isolation_differences", parts)
-        rows += found[0]["compared"]
-        leaks += _build_leaks(comparison, [row for row in found if row["tenant"] is not None])
+        differences = _fetch(connection, "isolation_differences", parts)
+        rows += differences[0]["compared"]
+        leaks += _build_leaks(comparison, [row for row in differences if row["tenant"] is not None])
         if comparison.key_positions and comparison.tenant_position not in comparison.key_positions:
             deadline.apply_statement_timeout(connection)
             leaks += _build_shared_leaks(
@@ -103,7 +105,7 @@ def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str,
     values = [_as_text(comparison, place) for place in comparison.compared_positions]
     type_name = sql.SQL(comparison.types[comparison.tenant_position])
     tenant = sql.SQL("q.{}::{}").format(_column_name(comparison.tenant_position), type_name)
-    # of a text, the cast may be a function of the type's owner; a constant goes through the input function
+    # Casting a text may call a function of the type's owner; a constant uses the type's input function.
     pairs = [sql.SQL("({0}, {0}::{1})").format(sql.Literal(one), type_name) for one in tenants]
     return {
         "tenants": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, tenants))),
@@ -125,27 +127,27 @@ def _sql_parts(comparison: ComparisonQuery, tenants: Sequence[str]) -> dict[str,
 def _per_tenant_query(
     connection: Connection, comparison: ComparisonQuery, tenants: Sequence[str], parts: Mapping[str, sql.Composable]
 ) -> sql.Composable:
-    """The query of each tenant by itself.
+    """Return the separate queries of the tenants, combined by UNION ALL.
 
-    Not one for all in a LATERAL: there PostgreSQL 18.6 was seen to answer an EXISTS by the rows of the tenant before.
+    A single LATERAL query is not safe: in it, PostgreSQL 18.6 evaluated an EXISTS with the rows of the previous tenant.
     """
     text = format_statement("select_stmt", comparison.queries[TenantScope.ONE])
     template = sql.SQL(query("isolation_alone").decode())
-    found = []
+    queries = []
     for tenant in tenants:
         literal = sql.Literal(tenant)
         one = sql.SQL(text.replace(PROBED, literal.as_string(connection)))
-        found.append(template.format(literal=literal, one=one, **parts))
-    return sql.SQL(" UNION ALL ").join(found)
+        queries.append(template.format(literal=literal, one=one, **parts))
+    return sql.SQL(" UNION ALL ").join(queries)
 
 
 def _key_sql_parts(comparison: ComparisonQuery) -> dict[str, sql.Composable]:
     columns = [sql.SQL("q.{}").format(_column_name(place)) for place in comparison.key_positions]
-    known = [sql.SQL("{} IS NOT NULL").format(column) for column in columns] if comparison.nulls_distinct else []
+    conditions = [sql.SQL("{} IS NOT NULL").format(column) for column in columns] if comparison.nulls_distinct else []
     return {
         "key": sql.SQL(", ").join(_as_text(comparison, place) for place in comparison.key_positions),
         "group": sql.SQL(", ").join(columns),
-        "known": sql.SQL(" AND ").join(known) if known else sql.SQL("true"),
+        "known": sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true"),
     }
 
 
@@ -154,7 +156,7 @@ def _column_name(position: int) -> sql.Identifier:
 
 
 def _as_text(comparison: ComparisonQuery, position: int) -> sql.Composable:
-    """A column as text; of inexact numbers the first digits, and 0 for -0."""
+    """Return a column as text; of inexact numbers the first digits, with 0 for -0."""
     column = _column_name(position)
     digits = _INEXACT.get(comparison.types[position])
     if digits is None:
@@ -174,9 +176,9 @@ def _build_leaks(comparison: ComparisonQuery, rows: Sequence[Mapping[str, Any]])
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         grouped.setdefault((row["tenant"], row["kind"]), []).append(row)
-    for (tenant, kind), found in grouped.items():
-        shown = tuple(_row_values(names, row["row"]) for row in found)
-        yield TenantLeak(tenant=tenant, kind=TenantLeakKind(kind), rows=found[0]["found"], first_rows=shown)
+    for (tenant, kind), group in grouped.items():
+        shown = tuple(_row_values(names, row["row"]) for row in group)
+        yield TenantLeak(tenant=tenant, kind=TenantLeakKind(kind), rows=group[0]["found"], first_rows=shown)
 
 
 def _build_shared_leaks(comparison: ComparisonQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[TenantLeak]:
@@ -193,7 +195,7 @@ def _row_values(names: Sequence[str], row: Sequence[str | None]) -> dict[str, st
 
 
 class Deadline:
-    """So many milliseconds from its making on, None for as long as it takes."""
+    """A time limit in milliseconds from its creation on; None means no limit."""
 
     def __init__(self, limit_ms: int | None) -> None:
         self._limit_ms = limit_ms
@@ -201,20 +203,20 @@ class Deadline:
 
     @property
     def elapsed_ms(self) -> float:
-        """Milliseconds since it was made."""
+        """The milliseconds since its creation."""
         return (time.perf_counter() - self._started_at) * 1000
 
     def apply_statement_timeout(self, connection: Connection) -> None:
-        """Called before each query, in a transaction: has the server end it in time. Raises NotProvable after that."""
+        """Limit the next query of a transaction to the remaining time. Raise NotProvable if there is none."""
         if self._limit_ms is None:
             return
-        left_ms = int(self._limit_ms - self.elapsed_ms)
-        if left_ms < 1:
+        remaining_ms = int(self._limit_ms - self.elapsed_ms)
+        if remaining_ms < 1:
             raise self._exceeded_error()
-        connection.execute(f"SET LOCAL statement_timeout = {left_ms}".encode())
+        connection.execute(f"SET LOCAL statement_timeout = {remaining_ms}".encode())
 
     def timeout_error(self, error: psycopg.Error) -> NotProvable | None:
-        """What an error means where the server ended a query for us; None where it is another error."""
+        """Return the error for a query that the server cancelled at the limit; None for another error."""
         return self._exceeded_error() if error.sqlstate == QUERY_CANCELED and self._limit_ms is not None else None
 
     def _exceeded_error(self) -> NotProvable:

@@ -1,7 +1,7 @@
-"""Settles what a query leaves to chance, so that two runs over the same rows give the same.
+"""Make a query deterministic, so that two runs over the same rows return the same result.
 
-Volatile calls in what a query returns become NULL, and their columns are not compared. Ties, in which PostgreSQL may
-take either row, are broken by the rows themselves. What can not be settled is refused.
+Volatile calls in the select list become NULL, and their columns are not compared. Ties, in which PostgreSQL may take
+either row, are broken by the rows' values. Other nondeterministic queries are rejected.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ORDER_DEPENDENT_AGGREGATES = frozenset(
 _ORDER_DEPENDENT_WINDOW_FUNCTIONS = frozenset(
     {"row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"}
 )
-"""Window functions that tell rows of the same rank apart."""
+"""Window functions whose result differs between rows of the same rank."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionInfo:
-    """What a function's name means: the worst of its overloads. `return_type` is None where they differ.
+    """The properties of a function name: the worst of its overloads. `return_type` is None if they differ.
 
-    `is_user_defined` is whether it is none of PostgreSQL's own.
+    `is_user_defined` is false for functions of PostgreSQL itself.
     """
 
     volatility: str
@@ -39,36 +39,36 @@ class FunctionInfo:
 
 @dataclass(slots=True)
 class DeterminismResult:
-    """What became of a query: of its output columns, by place from 0, those not compared, and why."""
+    """The result for a query: the output columns that are not compared, by position from 0, and the reasons."""
 
     skipped_columns: dict[int, str] = field(default_factory=dict)
     inner_volatile_calls: list[str] = field(default_factory=list)
-    """The volatile calls deeper inside, which are NULL now."""
+    """The volatile calls in subqueries, replaced by NULL."""
 
 
 def find_called_functions(query: Any) -> set[tuple[str | None, str]]:
-    """The functions that a query calls: schema, where it is said, and name."""
+    """Return the functions that a query calls: schema, if specified, and name."""
     return {schema_and_name(node.funcname) for node in find_nodes(query, pb.FuncCall)}
 
 
 def make_deterministic(query: Any, functions: Mapping[tuple[str | None, str], FunctionInfo]) -> DeterminismResult:
-    """Settles a query (a SelectStmt) in place. Raises NotProvable."""
-    settling = _DeterminismRewriter(functions)
-    settling.replace_volatile_calls(query, is_outermost=True)
+    """Make a query (a SelectStmt) deterministic in place. Raise NotProvable."""
+    rewriter = _DeterminismRewriter(functions)
+    rewriter.replace_volatile_calls(query, is_outermost=True)
     for node in find_nodes(query, pb.SelectStmt):
-        _break_ties(node, settling.result.skipped_columns if node is query else {})
-    return settling.result
+        _break_ties(node, rewriter.result.skipped_columns if node is query else {})
+    return rewriter.result
 
 
 class _DeterminismRewriter:
-    """Goes through one query."""
+    """The rewriter of one query."""
 
     def __init__(self, functions: Mapping[tuple[str | None, str], FunctionInfo]) -> None:
         self._functions = functions
         self.result = DeterminismResult()
 
     def replace_volatile_calls(self, select: Any, *, is_outermost: bool, is_distinct: bool = False) -> None:
-        """Replaces volatile calls in what a SELECT returns, and refuses others."""
+        """Replace volatile calls in the select list, and reject others."""
         is_distinct = is_distinct or bool(select.distinct_clause)
         if select.HasField("larg"):
             merges = is_distinct or not (select.op == pb.SETOP_UNION and select.all)
@@ -85,7 +85,7 @@ class _DeterminismRewriter:
                 self._reject_volatile_calls(value)
 
     def _replace_calls(self, node: Any, *, is_distinct: bool) -> Iterator[str]:
-        """The volatile functions whose calls were replaced, in an expression that a SELECT returns."""
+        """Replace volatile calls in an expression of the select list; yield their functions."""
         kind = node.WhichOneof("node")
         if kind == "func_call":
             call = node.func_call
@@ -93,7 +93,7 @@ class _DeterminismRewriter:
             if callee.volatility == "volatile":
                 schema, name = schema_and_name(call.funcname)
                 if is_distinct or callee.return_type is None:
-                    raise NotProvable(f"{name}() is volatile, and decides which rows there are")
+                    raise NotProvable(f"{name}() is volatile and determines which rows there are")
                 node.CopyFrom(_null_cast(callee.return_type))
                 yield f"{schema}.{name}" if schema else name
                 return
@@ -104,14 +104,14 @@ class _DeterminismRewriter:
                 yield from self._replace_calls(inner, is_distinct=is_distinct)
 
     def _reject_volatile_calls(self, value: Any) -> None:
-        """Looks into clauses that do not return columns; subqueries in them are queries of their own."""
+        """Reject volatile calls in clauses other than the select list; rewrite their subqueries separately."""
         for node in _top_level_nodes(value):
             if type(node) is pb.SelectStmt:
                 self.replace_volatile_calls(node, is_outermost=False)
             elif self._check_function(node).volatility == "volatile":
                 raise NotProvable(
-                    f"{schema_and_name(node.funcname)[1]}() is volatile, and decides which rows there are",
-                    "such a query gives other rows each time it runs",
+                    f"{schema_and_name(node.funcname)[1]}() is volatile and determines which rows there are",
+                    "such a query returns different rows each time",
                 )
 
     def _check_function(self, call: Any) -> FunctionInfo:
@@ -121,16 +121,16 @@ class _DeterminismRewriter:
             raise NotProvable(f"there is no function {name}")
         if callee.is_user_defined and callee.volatility == "stable":
             raise NotProvable(
-                f"{name}() is not immutable: it may read tables behind the query's back",
-                "declare it IMMUTABLE if it reads none, or write out what it does",
+                f"{name}() is not immutable: it may read tables that the query does not name",
+                "declare it IMMUTABLE if it reads no tables, or inline its body",
             )
         if callee.is_user_defined and callee.volatility == "volatile" and callee.return_type is None:
-            raise NotProvable(f"{name}() is volatile, and what it returns is not known")
+            raise NotProvable(f"{name}() is volatile, and its return type is unknown")
         return callee
 
 
 def _children(message: Any) -> Iterator[Any]:
-    """The nodes right below a message."""
+    """Yield the nodes directly below a message."""
     for _, value in message.ListFields():
         for one in value if type(value) is _REPEATED else (value,):
             if type(one) is pb.Node:
@@ -143,7 +143,7 @@ _REPEATED = type(pb.SelectStmt().target_list)
 
 
 def _top_level_nodes(value: Any) -> Iterator[Any]:
-    """The queries, not those within them, and the calls outside of queries, below a field's value."""
+    """Yield the outermost queries, and the calls outside of queries, below a field's value."""
     for one in value if type(value) is _REPEATED else (value,):
         if not hasattr(one, "ListFields"):
             continue
@@ -161,7 +161,7 @@ def _null_cast(type_name: str) -> Any:
 
 
 def _break_ties(select: Any, skipped_columns: Mapping[int, str]) -> None:
-    """Orders what has ties by something more, so that whichever row comes first is the same each time."""
+    """Extend the orderings that have ties, so that the same row comes first each time."""
     for call in _select_calls(select):
         _order_aggregate(call)
     rows = _tie_break_expressions(select)
@@ -182,7 +182,7 @@ def _is_distinct_on(select: Any) -> bool:
 
 
 def _select_calls(select: Any) -> Iterator[Any]:
-    """The function calls of a SELECT, without those of its subqueries."""
+    """Yield the function calls of a SELECT, without those of its subqueries."""
     for name in ("target_list", "having_clause", "sort_clause"):
         value = getattr(select, name)
         if type(value) is _REPEATED or select.HasField(name):
@@ -205,31 +205,31 @@ def _order_aggregate(call: Any) -> None:
 
 
 def _order_dependent_windows(select: Any) -> Iterator[Any]:
-    """The windows in which rows of the same rank are told apart, each to be changed in place."""
-    named = {one.window_def.name: one.window_def for one in select.window_clause}
-    done: set[str] = set()
+    """Yield the windows whose functions distinguish rows of the same rank, to be changed in place."""
+    windows = {one.window_def.name: one.window_def for one in select.window_clause}
+    yielded_names: set[str] = set()
     for call in _select_calls(select):
         name = schema_and_name(call.funcname)[1]
         if not call.HasField("over") or (
             name not in _ORDER_DEPENDENT_WINDOW_FUNCTIONS and name not in ORDER_DEPENDENT_AGGREGATES
         ):
             continue
-        window = named.get(call.over.name, call.over) if call.over.name else call.over
-        if window is call.over or call.over.name not in done:
-            done.add(call.over.name)
+        window = windows.get(call.over.name, call.over) if call.over.name else call.over
+        if window is call.over or call.over.name not in yielded_names:
+            yielded_names.add(call.over.name)
             yield window
 
 
 def _tie_break_expressions(select: Any) -> Sequence[Any]:
-    """Expressions that tell the rows of a SELECT apart: what it groups by, or each of its sources' rows as text."""
+    """Return expressions that distinguish the rows of a SELECT: its group keys, or the rows of its sources as text."""
     if select.HasField("larg") or select.values_lists:
         return ()
     if select.group_clause:
         if any(one.WhichOneof("node") != "column_ref" for one in select.group_clause):
             return ()
         return [_printed_text(one) for one in select.group_clause]
-    found = [name for item in select.from_clause for name in _aliases(item)]
-    return [_printed_text(_row_expression(name)) for name in found if name] if all(found) else ()
+    names = [name for item in select.from_clause for name in _aliases(item)]
+    return [_printed_text(_row_expression(name)) for name in names if name] if all(names) else ()
 
 
 def _aliases(item: Any) -> Iterator[str | None]:
@@ -267,7 +267,7 @@ def _row_expression(name: str) -> Any:
 
 
 def _printed_text(node: Any) -> Any:
-    """What a value prints as, NULL unlike an empty text. A cast could be a function of the type's owner."""
+    """Return the printed text of a value, NULL distinct from ''. A cast could call a function of the type's owner."""
     call = parse_expression("pg_catalog.format('%L', NULL)")
     call.func_call.args[1].CopyFrom(node)
     return call

@@ -1,10 +1,10 @@
-"""What is raised where the isolation of a query cannot be proved."""
+"""The error for a query whose tenant isolation cannot be proved."""
 
 from __future__ import annotations
 
 
 class NotProvable(Exception):
-    """It cannot be proved: why, and what would help."""
+    """The isolation cannot be proved: the reason, and a hint."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)

@@ -1,5 +1,6 @@
-"""Proves that a statement keeps tenants apart, by the data: what a query makes for a tenant from all data must be what
-it makes from that tenant's data alone.
+"""Prove with the data that a statement keeps tenants apart.
+
+A tenant's result of a query over all data must equal the result over that tenant's data alone.
 """
 
 from __future__ import annotations
@@ -52,27 +53,28 @@ def prove_statement(
     *,
     timeout_ms: int | None = None,
 ) -> IsolationProof:
-    """Whether a statement keeps so many tenants apart, None for all; `catalog` is that of the database as it is.
+    """Prove that a statement keeps tenants apart, for a number of `tenants`, None for all.
 
-    Writes nothing. Inside of a transaction it leaves that as it was: it may be asked in the middle of a dry run, before
-    the statement runs there. `timeout_ms` is how long it may take. Raises psycopg.Error where the connection is lost.
+    `catalog` describes the current database. Nothing is written, and an open transaction is left unchanged, so it can
+    be called during a dry run before the statement runs. `timeout_ms` limits the duration. Raise psycopg.Error if the
+    connection is lost.
     """
-    patience = Deadline(timeout_ms)
+    deadline = Deadline(timeout_ms)
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET LOCAL transaction_read_only = on")
-            # a policy that hides rows becomes an error: what is not seen cannot be proved
+            # With row_security off, a policy that hides rows raises an error: hidden rows cannot be compared.
             connection.execute("SET LOCAL row_security = off")
-            # of queries this wide, over one tenant's rows, most of the time would go into compiling them
+            # For such wide queries over one tenant's rows, JIT compilation would take most of the time.
             connection.execute("SET LOCAL jit = off")
-            found = _StatementProver(connection, catalog, tenancy, tenants, patience).prove(statement)
+            proof = _StatementProver(connection, catalog, tenancy, tenants, deadline).prove(statement)
     except NotProvable as refusal:
-        found = _not_provable_proof(refusal)
+        proof = _not_provable_proof(refusal)
     except psycopg.Error as error:
         if connection.closed:
             raise
-        found = _not_provable_proof(patience.timeout_error(error) or _to_not_provable(error))
-    return found.with_duration(patience.elapsed_ms)
+        proof = _not_provable_proof(deadline.timeout_error(error) or _to_not_provable(error))
+    return proof.with_duration(deadline.elapsed_ms)
 
 
 def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
@@ -82,12 +84,12 @@ def _not_provable_proof(refusal: NotProvable) -> IsolationProof:
 def _to_not_provable(error: psycopg.Error) -> NotProvable:
     hint = None
     if error.sqlstate == INSUFFICIENT_PRIVILEGE:
-        hint = "prove it as a role that may read all rows: the owner of the tables, or one with BYPASSRLS"
+        hint = "prove it as a role that can read all rows: the owner of the tables, or a role with BYPASSRLS"
     return NotProvable(error.diag.message_primary or str(error), hint)
 
 
 class _StatementProver:
-    """Proves one statement."""
+    """The prover of one statement."""
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class _StatementProver:
         return _combine_proofs([(part, self._prove_query(part)) for part in parts])
 
     def _read_view_types(self) -> Mapping[QualifiedName, str]:
-        """The types of the tenant's column in materialized views."""
+        """Return the types of the tenant column in materialized views."""
         rows = self._connection.execute(query("materialized_columns"), {"column": self._tenancy.column}).fetchall()
         return {QualifiedName(row["schema"], row["name"]): row["type"] for row in rows}
 
@@ -123,70 +125,70 @@ class _StatementProver:
         if not relations:
             return IsolationProof(verdict=IsolationVerdict.NOTHING_READ, reason="it reads no tenant's rows")
         self._check_target_has_tenants(write_query)
-        question, left_out = self._build_comparison(write_query)
+        comparison, skipped_columns = self._build_comparison(write_query)
         self._deadline.apply_statement_timeout(self._connection)
         by_size = read_tenants_by_size(self._connection, self._row_filter, relations)
         sample = sample_tenants(by_size, self._tenants)
         if not sample.tenants:
-            reason = f"no row names a tenant in {', '.join(str(one.name) for one in relations)}"
+            reason = f"no row has a tenant in {', '.join(str(one.name) for one in relations)}"
             return IsolationProof(
-                verdict=IsolationVerdict.NO_TENANTS, reason=reason, sample=sample, skipped_columns=left_out
+                verdict=IsolationVerdict.NO_TENANTS, reason=reason, sample=sample, skipped_columns=skipped_columns
             )
-        found = compare_tenants(self._connection, question, sample.tenants, self._deadline)
+        result = compare_tenants(self._connection, comparison, sample.tenants, self._deadline)
         return IsolationProof(
-            verdict=IsolationVerdict.MIXED if found.leaks else IsolationVerdict.ISOLATED,
+            verdict=IsolationVerdict.MIXED if result.leaks else IsolationVerdict.ISOLATED,
             sample=sample,
-            rows=found.rows,
-            compared_columns=tuple(question.names[place] for place in question.compared_positions),
-            skipped_columns=left_out,
-            leaks=found.leaks,
+            rows=result.rows,
+            compared_columns=tuple(comparison.names[place] for place in comparison.compared_positions),
+            skipped_columns=skipped_columns,
+            leaks=result.leaks,
         )
 
     def _check_target_has_tenants(self, write_query: WriteQuery) -> None:
-        """Refuses what writes a table whose rows are no tenant's: nothing says there whose they are."""
+        """Reject a write to a table without tenants: nothing in it identifies the tenant of a row."""
         if write_query.target is None or write_query.is_definition:
             return
         table = self._catalog.table(write_query.target.schemaname or None, write_query.target.relname)
         if table is not None and not self._row_filter.has_tenant_rows(table):
             column = self._tenancy.column
-            why = "no tenant's: the settings leave it out" if table.column(column) else f"without {column}"
-            raise NotProvable(f"it writes {table.name}, which is {why}; nothing there says whose a row is")
+            why = "is excluded by the settings" if table.column(column) else f"has no {column}"
+            raise NotProvable(f"it writes {table.name}, which {why}: the tenant of its rows is unknown")
 
     def _build_comparison(self, write_query: WriteQuery) -> tuple[ComparisonQuery, tuple[SkippedColumn, ...]]:
-        seen = {
-            sight: restrict_to_tenants(
-                write_query.query, self._row_filter, self._catalog, sight, write_query.unowned_alias
+        trees = {
+            scope: restrict_to_tenants(
+                write_query.query, self._row_filter, self._catalog, scope, write_query.unowned_alias
             )
-            for sight in TenantScope
+            for scope in TenantScope
         }
-        functions = self._read_functions(seen[TenantScope.ALL])
-        settled = {sight: make_deterministic(tree, functions) for sight, tree in seen.items()}[TenantScope.ALL]
-        columns = read_result_columns(self._connection, seen[TenantScope.ALL])
+        functions = self._read_functions(trees[TenantScope.ALL])
+        determinism = {scope: make_deterministic(tree, functions) for scope, tree in trees.items()}[TenantScope.ALL]
+        columns = read_result_columns(self._connection, trees[TenantScope.ALL])
         names = tuple(
             write_query.names[place] if place < len(write_query.names) else column.name
             for place, column in enumerate(columns)
         )
-        tenant = _find_tenant_position(names, self._tenancy.column, write_query, settled)
-        question = ComparisonQuery(
-            queries=seen,
+        tenant = _find_tenant_position(names, self._tenancy.column, write_query, determinism)
+        comparison = ComparisonQuery(
+            queries=trees,
             names=names,
             types=tuple(column.type for column in columns),
             builtin_positions=frozenset(place for place, column in enumerate(columns) if column.is_builtin),
             tenant_position=tenant,
             operator_schema=self._operators.schema_for(columns[tenant].type),
-            compared_positions=tuple(place for place in range(len(names)) if place not in settled.skipped_columns),
+            compared_positions=tuple(place for place in range(len(names)) if place not in determinism.skipped_columns),
             key_positions=tuple(names.index(one) for one in write_query.key if one in names)
             if _has_whole_key(write_query, names)
             else (),
             nulls_distinct=write_query.is_unique,
         )
-        return question, _skipped_columns(names, settled)
+        return comparison, _skipped_columns(names, determinism)
 
     def _read_functions(self, tree: Any) -> Mapping[tuple[str | None, str], FunctionInfo]:
         called = find_called_functions(tree)
         rows = self._connection.execute(query("functions_called"), {"names": [name for _, name in called]}).fetchall()
         visible = {"pg_catalog", PUBLIC, *self._search_path}
-        found: dict[tuple[str | None, str], FunctionInfo] = {}
+        functions: dict[tuple[str | None, str], FunctionInfo] = {}
         for schema, name in called:
             matching = [
                 row
@@ -195,16 +197,16 @@ class _StatementProver:
             ]
             if matching:
                 returns = {row["returns"] for row in matching}
-                found[schema, name] = FunctionInfo(
+                functions[schema, name] = FunctionInfo(
                     volatility=max((row["volatility"] for row in matching), key=_WORST.__getitem__),
                     return_type=returns.pop() if len(returns) == 1 else None,
                     is_user_defined=any(row["schema"] != "pg_catalog" for row in matching),
                 )
-        return found
+        return functions
 
 
 def _with_base_types(catalog: Catalog, operators: Operators) -> Catalog:
-    """The same catalog, with the types below domains: what our queries cast to and compare as."""
+    """Return the catalog with the base types of domains, which generated queries cast to and compare."""
     tables = {
         name: replace(
             table,
@@ -227,11 +229,11 @@ def _find_tenant_position(
     if column not in names:
         what = "returns" if write_query.target is None else "writes"
         raise NotProvable(
-            f"it {what} no {column}: nothing says whose its rows are", f"return {column} with each row, or write it"
+            f"it {what} no {column}: the tenant of its rows is unknown", f"return {column} with each row, or write it"
         )
     place = names.index(column)
     if place in determinism.skipped_columns:
-        raise NotProvable(f"its {column} is made anew each time: {determinism.skipped_columns[place]}")
+        raise NotProvable(f"its {column} differs each time: {determinism.skipped_columns[place]}")
     return place
 
 
@@ -240,7 +242,7 @@ def _has_whole_key(write_query: WriteQuery, names: Sequence[str]) -> bool:
 
 
 def _skipped_columns(names: Sequence[str], determinism: DeterminismResult) -> tuple[SkippedColumn, ...]:
-    found = [
+    outer = [
         SkippedColumn(column=names[place], reason=reason)
         for place, reason in sorted(determinism.skipped_columns.items())
     ]
@@ -248,7 +250,7 @@ def _skipped_columns(names: Sequence[str], determinism: DeterminismResult) -> tu
         SkippedColumn(column=f"{name}()", reason="volatile, in a subquery")
         for name in dict.fromkeys(determinism.inner_volatile_calls)
     ]
-    return (*found, *inner)
+    return (*outer, *inner)
 
 
 _ORDER = (
@@ -261,15 +263,15 @@ _ORDER = (
 
 
 def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> IsolationProof:
-    """The proof of a statement from those of what it does: the worst of them says how it stands."""
+    """Combine the proofs of a statement's parts: the worst verdict applies."""
     _, worst = min(parts, key=lambda one: _ORDER.index(one[1].verdict))
     proofs = [proof for _, proof in parts]
-    looked = [proof for proof in proofs if proof.sample]
+    sampled_proofs = [proof for proof in proofs if proof.sample]
     return IsolationProof(
         verdict=worst.verdict,
         reason=worst.reason,
         hint=worst.hint,
-        sample=max((proof.sample for proof in looked if proof.sample), key=lambda one: one.total, default=None),
+        sample=max((proof.sample for proof in sampled_proofs if proof.sample), key=lambda one: one.total, default=None),
         rows=sum(proof.rows for proof in proofs),
         compared_columns=tuple(dict.fromkeys(column for proof in proofs for column in proof.compared_columns)),
         skipped_columns=tuple(dict.fromkeys(one for proof in proofs for one in proof.skipped_columns)),
@@ -283,7 +285,7 @@ def _combine_proofs(parts: Sequence[tuple[WriteQuery, IsolationProof]]) -> Isola
 def read_tenants_by_size(
     connection: Connection, row_filter: TenantRowFilter, relations: Iterable[Table | View]
 ) -> list[str]:
-    """All tenants that these relations hold rows of, those with the most rows first."""
+    """Return all tenants with rows in these relations, those with the most rows first."""
     naming: dict[QualifiedName, str] = {}
     for relation in relations:
         named, column = row_filter.find_tenant_source(relation)
@@ -291,15 +293,18 @@ def read_tenants_by_size(
     if not naming:
         return []
     counts = [_count_query(connection, sql.Identifier(*name), column) for name, column in naming.items()]
-    found = sql.SQL(
+    statement = sql.SQL(
         "SELECT tenant FROM ({}) AS c WHERE tenant IS NOT NULL GROUP BY tenant"
         " ORDER BY pg_catalog.sum(rows) DESC, tenant"
     ).format(sql.SQL(" UNION ALL ").join(counts))
-    return [row["tenant"] for row in connection.execute(found).fetchall()]
+    return [row["tenant"] for row in connection.execute(statement).fetchall()]
 
 
 def _count_query(connection: Connection, relation: sql.Identifier, column: str) -> sql.Composed:
-    """Of a domain, the description of a result has the type below, and so has a SELECT that groups by it."""
+    """Return the query that counts rows by tenant.
+
+    For a domain, the description of a result has its base type, and so has a SELECT that groups by it.
+    """
     name = sql.Identifier(column)
     described = connection.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(name, relation)).description or ()
     is_builtin = all(one.type_code < FIRST_USER_OID for one in described)
@@ -309,17 +314,17 @@ def _count_query(connection: Connection, relation: sql.Identifier, column: str) 
 
 
 def sample_tenants(by_size: Sequence[str], number: int | None) -> TenantSample:
-    """So many of them, None for all: the largest, the smallest, and others at random, always the same."""
+    """Sample a number of tenants, None for all: the largest, the smallest, and random others with a fixed seed."""
     total = len(by_size)
     if number is None or number >= total:
         return TenantSample(tenants=tuple(by_size), total=total, method="all")
     largest = (number + 2) // 3
     smallest = (number - largest + 1) // 2
     other = number - largest - smallest
-    between = by_size[largest : total - smallest]
+    middle = by_size[largest : total - smallest]
     # not for secrets: the same data must give the same sample
-    picked = random.Random(SEED).sample(range(len(between)), other)  # noqa: S311
-    tenants = [*by_size[:largest], *(between[place] for place in sorted(picked)), *by_size[total - smallest :]]
+    positions = random.Random(SEED).sample(range(len(middle)), other)  # noqa: S311
+    tenants = [*by_size[:largest], *(middle[place] for place in sorted(positions)), *by_size[total - smallest :]]
     parts = [f"the {_format_count(largest, 'largest')}"]
     if smallest:
         parts.append(f"the {_format_count(smallest, 'smallest')}")

@@ -1,4 +1,4 @@
-"""The statements of a plan that can be proved, and what is told of one that was."""
+"""The provable statements of a plan, and the conversion of their proofs for reports."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ _WRITING = frozenset(
 
 
 def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
-    """The statements of a step that may write rows, or define who sees which; none of steps that only check, or do
-    not run.
-    """
+    """Yield the statements of a step that write rows or define views; none if the step only checks or does not run."""
     if step.skip_reason or step.action.only_reads:
         return
     offsets = {statement.offset for statement in step.statements if statement.node_kind in _WRITING}
@@ -36,7 +34,7 @@ def provable_statements(step: PlannedStep) -> Iterator[ParsedStatement]:
 def to_proved_statement(
     plan: PlannedMigration, segment: Segment, step: PlannedStep, statement: ParsedStatement, proof: IsolationProof
 ) -> ProvedStatement:
-    """A proof with the statement that it is of."""
+    """Return a proof together with its statement."""
     return ProvedStatement(
         migration=plan.migration.label,
         step=build_step_id(plan.version, segment, step),

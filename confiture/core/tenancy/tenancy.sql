@@ -1,7 +1,7 @@
--- The isolation proof. Names of ours have a space, lest they hide tables of the query.
+-- The isolation proof. Internal names contain a space, so that they do not hide tables of the query.
 
 -- name: functions_called
--- What functions of these names are, all overloads together.
+-- The properties of functions with these names, including all overloads.
 SELECT CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname::text END AS schema, p.proname::text AS name,
        CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility,
        CASE WHEN t.typtype <> 'p' AND NOT p.proretset THEN format_type(b.oid, -1) END AS returns
@@ -19,16 +19,16 @@ CROSS JOIN LATERAL (
 WHERE p.proname = ANY (%(names)s);
 
 -- name: isolation_alone
--- What the query makes from one tenant's data alone.
+-- The query's result over one tenant's data alone.
 SELECT {literal}::text AS tenant, coalesce({tenant} OPERATOR({operators}.=) CAST({literal} AS {type}), false) AS is_own,
        {tenant} IS NULL AS is_unowned, {row} AS "row", count(*) AS times
 FROM ({one}) AS q ({columns})
 GROUP BY 2, 3, 4
 
 -- name: isolation_differences
--- For each tenant: rows that the query makes from all data and not from the tenant's alone (foreign), the other way round
--- (lost), and rows that it makes from the tenant's data for somebody else (astray) or for nobody (unowned), beyond what
--- it makes from no data.
+-- For each tenant: rows that the query returns over all data but not over the tenant's alone (foreign), the reverse (lost),
+-- and rows that it returns over the tenant's data for another tenant (astray) or for none (unowned), beyond those that it
+-- returns over no data.
 WITH "confiture tenants" AS MATERIALIZED (
     SELECT * FROM ({tenant_pairs}) AS given (tenant, value)
 ), "confiture whole" AS (
@@ -39,7 +39,7 @@ WITH "confiture tenants" AS MATERIALIZED (
     GROUP BY 1, 2
 ), "confiture alone" AS (
     {alone}
-), "confiture nobody" AS (
+), "confiture none" AS (
     SELECT {row} AS "row", count(*) AS times
     FROM ({none}) AS q ({columns})
     GROUP BY 1
@@ -53,7 +53,7 @@ WITH "confiture tenants" AS MATERIALIZED (
     UNION ALL
     SELECT a.tenant, CASE WHEN a.is_unowned THEN 'unowned' ELSE 'astray' END, a."row", a.times - coalesce(n.times, 0)
     FROM "confiture alone" a
-    LEFT JOIN "confiture nobody" n ON n."row" = a."row"
+    LEFT JOIN "confiture none" n ON n."row" = a."row"
     WHERE NOT a.is_own AND a.times > coalesce(n.times, 0)
 ), "confiture counted" AS (
     SELECT tenant, kind, "row", (sum(times) OVER (PARTITION BY tenant, kind))::bigint AS found,
@@ -66,7 +66,7 @@ LEFT JOIN "confiture counted" c ON c.place <= {shown}
 ORDER BY c.tenant, c.kind, c.place;
 
 -- name: isolation_shared
--- Rows that several tenants lay claim to, the chosen ones among them.
+-- Rows that several tenants claim, including the sampled ones.
 SELECT min({tenant_text}) FILTER (WHERE {tenant} OPERATOR({operators}.=) ANY ({tenants}::{type}[])) AS tenant,
        array_agg(DISTINCT {tenant_text}) FILTER (WHERE {tenant} IS NOT NULL) AS claiming, ARRAY[{key}] AS "row", count(*) OVER () AS found
 FROM ({all}) AS q ({columns})
@@ -77,7 +77,7 @@ ORDER BY 1, 3
 LIMIT {shown};
 
 -- name: temporary_tables
--- Those of this session.
+-- The temporary tables of this session.
 SELECT c.relname::text AS name,
        json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull)
                 ORDER BY a.attnum) AS columns
@@ -90,7 +90,7 @@ GROUP BY c.oid, c.relname;
 SELECT current_schemas(false)::text[] AS path;
 
 -- name: materialized_columns
--- The type of a column of this name in materialized views, below domains.
+-- The base type of a column of this name in materialized views.
 SELECT n.nspname::text AS schema, c.relname::text AS name, format_type(b.oid, -1) AS type
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

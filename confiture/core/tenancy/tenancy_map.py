@@ -1,4 +1,4 @@
-"""Tells of each table how it belongs to tenants, and why."""
+"""Classify each table by its ownership by tenants, with the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confiture.sql.tenant_tables import (
 
 
 def classify_tables(catalog: Catalog, tenancy: TenancySettings, source: str) -> TenancyMap:
-    """How each table belongs to tenants. Partitions belong as their table does, and are left out."""
+    """Return the ownership of each table. Partitions have that of their parent, and are omitted."""
     tables = [
         _classify_table(table, catalog, tenancy)
         for _, table in sorted(catalog.tables.items())
@@ -28,7 +28,7 @@ def classify_tables(catalog: Catalog, tenancy: TenancySettings, source: str) -> 
 
 
 def foreign_key_path(steps: Iterable[ForeignKeyStep]) -> tuple[ForeignKeyHop, ...]:
-    """A way to the tenant, as it is told."""
+    """Return a path to the tenant for reports."""
     return tuple(
         ForeignKeyHop(
             table=step.table.name,
@@ -63,7 +63,7 @@ def _classify_table(table: Table, catalog: Catalog, tenancy: TenancySettings) ->
 
 
 def _format_path(path: Iterable[ForeignKeyHop], column: str) -> str:
-    """A way to the tenant in words: `order_id → w_orders(id), whose rows name it: w_orders.tenant_id`."""
+    """Return a path to the tenant as text: `order_id → w_orders(id), whose rows name it: w_orders.tenant_id`."""
     parts: list[str] = []
     end = ""
     for hop in path:
@@ -75,5 +75,5 @@ def _format_path(path: Iterable[ForeignKeyHop], column: str) -> str:
 def _exclusion_reason(name: QualifiedName, tenancy: TenancySettings) -> str:
     pattern = find_matching_pattern(name, tenancy.exempt)
     if pattern:
-        return f"`{pattern}` of tenancy.except leaves it out"
-    return "no pattern of tenancy.tables names it"
+        return f"`{pattern}` of tenancy.except excludes it"
+    return "no pattern of tenancy.tables matches it"

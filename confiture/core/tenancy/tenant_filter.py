@@ -1,4 +1,4 @@
-"""Rewrites queries so that they see only a tenant's rows: tables behind a filter, views by their definition."""
+"""Rewrite queries to see only a tenant's rows: filter tables, and inline views."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _SYSTEM = ("pg_catalog", "information_schema")
 def restrict_to_tenants(
     query: Any, row_filter: TenantRowFilter, catalog: Catalog, scope: TenantScope, unowned_alias: str = ""
 ) -> Any:
-    """A copy of a query (a SelectStmt) that sees that much. `catalog` is as the query's names are to be looked up.
+    """Return a copy of a query (a SelectStmt), restricted to a scope. `catalog` resolves the query's names.
 
-    The mark of batches becomes `true`; locks are left out. `unowned_alias` names the table of the outermost FROM whose
-    rows of no tenant are seen, too. Raises NotProvable where a relation is not known.
+    The batch placeholder becomes `true`; locking clauses are dropped. `unowned_alias` names the table of the outermost
+    FROM whose rows without a tenant stay visible too. Raise NotProvable if a relation is unknown.
     """
-    copied = pb.SelectStmt()
-    copied.CopyFrom(query)
-    work = _TenantRestriction(row_filter, catalog, scope)
-    work.unowned_alias = unowned_alias
-    work.rewrite_select(copied, frozenset())
-    return copied
+    restricted_query = pb.SelectStmt()
+    restricted_query.CopyFrom(query)
+    restriction = _TenantRestriction(row_filter, catalog, scope)
+    restriction.unowned_alias = unowned_alias
+    restriction.rewrite_select(restricted_query, frozenset())
+    return restricted_query
 
 
 def find_tenant_relations(query: Any, row_filter: TenantRowFilter, catalog: Catalog) -> tuple[Table | View, ...]:
-    """The relations with tenants' rows that a query reads, itself and through views, each once."""
-    work = _TenantRestriction(row_filter, catalog, TenantScope.NONE)
-    copied = pb.SelectStmt()
-    copied.CopyFrom(query)
-    work.rewrite_select(copied, frozenset())
-    return tuple(work.relations.values())
+    """Return the distinct relations with tenants' rows that a query reads, directly and through views."""
+    restriction = _TenantRestriction(row_filter, catalog, TenantScope.NONE)
+    query_copy = pb.SelectStmt()
+    query_copy.CopyFrom(query)
+    restriction.rewrite_select(query_copy, frozenset())
+    return tuple(restriction.relations.values())
 
 
 @dataclass(slots=True)
 class _SelectLevel:
-    """A SELECT: which of its names stand for which table."""
+    """A SELECT, with its tables by alias."""
 
     select: Any
     tables: dict[str, Table]
@@ -56,7 +56,7 @@ class _SelectLevel:
 
 
 class _TenantRestriction:
-    """Rewrites one query in place."""
+    """The rewriter of one query, in place."""
 
     def __init__(
         self, row_filter: TenantRowFilter, catalog: Catalog, scope: TenantScope, enclosing_views: tuple[View, ...] = ()
@@ -69,7 +69,7 @@ class _TenantRestriction:
         self.unowned_alias = ""
 
     def rewrite_select(self, select: Any, cte_names: frozenset[str]) -> None:
-        """Rewrites a SelectStmt. `cte_names` are the names of the WITH queries around it."""
+        """Rewrite a SelectStmt. `cte_names` are the names of the enclosing WITH queries."""
         select.ClearField("locking_clause")
         level, self.unowned_alias = _SelectLevel(select, {}, self.unowned_alias), ""
         cte_names = self._rewrite_with(select, cte_names)
@@ -90,7 +90,7 @@ class _TenantRestriction:
         for item in clause.ctes:
             query = item.common_table_expr.ctequery
             if query.WhichOneof("node") != "select_stmt":
-                raise NotProvable("a WITH query writes rows", "write them in a statement of their own")
+                raise NotProvable("a WITH query writes rows", "write them in a separate statement")
             self.rewrite_select(query.select_stmt, cte_names)
             cte_names |= {item.common_table_expr.ctename}
         return cte_names
@@ -117,7 +117,7 @@ class _TenantRestriction:
         if kind == "range_var":
             self._rewrite_relation(node, level, cte_names)
         elif kind == "range_table_sample":
-            raise NotProvable("TABLESAMPLE takes other rows each time", "leave it out for the proof")
+            raise NotProvable("TABLESAMPLE returns different rows each time", "remove it for the proof")
         elif kind == "column_ref":
             self._rewrite_column_ref(node)
         else:
@@ -129,7 +129,7 @@ class _TenantRestriction:
             node.CopyFrom(_TRUE)
         elif len(fields) == 3 and all(one.WhichOneof("node") == "string" for one in fields[:2]):
             schema, name = strings(fields[:2])
-            if self._catalog.relation(schema, name):  # what stands there now goes by its name alone
+            if self._catalog.relation(schema, name):  # the replacement is only visible by its alias
                 del fields[0]
 
     def _rewrite_relation(self, node: Any, level: _SelectLevel, cte_names: frozenset[str]) -> None:
@@ -147,8 +147,8 @@ class _TenantRestriction:
             self._add_filter(node, relation, level)
         elif relation is None and not _is_system_relation(named):
             raise NotProvable(
-                f"{named.relname} is not there",
-                "prove it in a dry run, which makes the tables first, or after the migration ran",
+                f"{named.relname} does not exist",
+                "prove it in a dry run, which creates the tables first, or after the migration ran",
             )
 
     def _is_filtered(self, view: View) -> bool:
@@ -187,20 +187,22 @@ class _TenantRestriction:
         return query
 
     def _replace_relation(self, node: Any, query: Any, columns: tuple[str, ...] = ()) -> None:
-        """Puts a subquery where a relation stands, under the same name."""
+        """Replace a relation by a subquery with the same alias."""
         named = node.range_var
         alias = pb.Alias(aliasname=named.alias.aliasname or named.relname)
-        given = strings(named.alias.colnames)
-        alias.colnames.extend(pb.Node(string=pb.String(sval=one)) for one in (*given, *columns[len(given) :]))
+        column_aliases = strings(named.alias.colnames)
+        alias.colnames.extend(
+            pb.Node(string=pb.String(sval=one)) for one in (*column_aliases, *columns[len(column_aliases) :])
+        )
         node.CopyFrom(pb.Node(range_subselect=pb.RangeSubselect(subquery=pb.Node(select_stmt=query), alias=alias)))
 
 
 def _add_dependent_group_columns(level: _SelectLevel) -> None:
-    """Writes out the columns that a group's primary key determines: behind a filter PostgreSQL does not know that."""
+    """Add the columns that a primary key determines to GROUP BY: PostgreSQL cannot infer them through a subquery."""
     select = level.select
     if not select.group_clause or any(one.WhichOneof("node") == "grouping_set" for one in select.group_clause):
         return
-    grouped = {found for one in select.group_clause if (found := _find_group_column(one, level, select))}
+    grouped = {pair for one in select.group_clause if (pair := _find_group_column(one, level, select))}
     used = [*select.target_list, *select.sort_clause]
     if select.HasField("having_clause"):
         used.append(select.having_clause)
@@ -217,7 +219,7 @@ def _add_dependent_group_columns(level: _SelectLevel) -> None:
 
 
 def _find_group_column(node: Any, level: _SelectLevel, select: Any) -> tuple[str, str] | None:
-    """The alias and the column that GROUP BY names, by name or by place."""
+    """Return the alias and the column of a GROUP BY item, given by name or by position."""
     if node.WhichOneof("node") == "a_const" and 0 < node.a_const.ival.ival <= len(select.target_list):
         node = select.target_list[node.a_const.ival.ival - 1].res_target.val
     if node.WhichOneof("node") != "column_ref":
@@ -250,12 +252,12 @@ _TRUE = _parse_select("SELECT true").target_list[0].res_target.val
 
 
 def with_search_path(catalog: Catalog, search_path: tuple[str, ...]) -> Catalog:
-    """The same catalog, with names looked up along another path."""
+    """Return the catalog with another search path."""
     return replace(catalog, search_path=search_path)
 
 
 def add_temporary_tables(connection: Connection, catalog: Catalog) -> Catalog:
-    """The catalog with these tables too: their columns, without their keys."""
+    """Return the catalog including the session's temporary tables: their columns, without their keys."""
     rows = connection.execute(query("temporary_tables")).fetchall()
     if not rows:
         return catalog

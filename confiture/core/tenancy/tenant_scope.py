@@ -1,4 +1,4 @@
-"""What a query sees of each table: all rows, those of the tenant that is looked at, or those of none."""
+"""The rows of each table that a query sees: all, those of the current tenant, or none."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from confiture.sql.tenant_tables import (
 )
 
 PROBED = '"confiture probe".tenant'
-"""Stands for the tenant that is looked at: to the parser it is a column."""
+"""The placeholder for the current tenant; a column for the parser."""
 _WITH_LENGTH = re.compile(r"(character varying|character|bit varying|bit)\(\d+\)")
 _OF_ANY_LENGTH = {"character": "bpchar", "bit": '"bit"'}
-"""Without its length, the name of these types means a length of 1."""
+"""Without a length, the names of these types mean a length of 1."""
 
 
 class TenantScope(Enum):
-    """Whose rows a query sees of tenants' tables."""
+    """The rows of tenants' tables that a query sees."""
 
     ALL = "all"
     ONE = "one"
-    """Those of the tenant that `PROBED` stands for."""
+    """The rows of the tenant that replaces `PROBED`."""
     NONE = "none"
 
 
 class TenantRowFilter:
-    """Which rows of the relations of a catalog belong to a tenant. The types of its columns are no domains, nor are
-    `view_types`, those of the tenant's column in materialized views.
+    """The filter for the rows of a catalog's relations that belong to a tenant.
+
+    The column types are not domains; nor are `view_types`, the types of the tenant column in materialized views.
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class TenantRowFilter:
         self._conditions: dict[QualifiedName, str | None] = {}
 
     def has_tenant_rows(self, relation: Table | View) -> bool:
-        """Whether rows of it belong to tenants, one by one, by what they or those that they refer to hold."""
+        """Whether each row belongs to a tenant, by its own columns or those of the rows that it references."""
         return self.condition(relation) is not None
 
     def tenant_column(self, relation: Table | View) -> tuple[str, str] | None:
-        """The column of a table, or materialized view, that names the tenant, and its type; None where there is none.
+        """Return the tenant column of a table or materialized view, and its type; None if there is none.
 
-        The type is empty where it is not known.
+        The type is empty if unknown.
         """
         if isinstance(relation, View):
             name = self._tenancy.column
@@ -71,36 +72,36 @@ class TenantRowFilter:
         return (column.name, column.type) if column else None
 
     def condition(self, relation: Table | View) -> str | None:
-        """The condition for rows of the tenant, as SQL on its plain columns; None where no row is any tenant's."""
+        """Return the condition for the tenant's rows, as SQL on unqualified columns; None if rows have no tenant."""
         if relation.name not in self._conditions:
             self._conditions[relation.name] = self._build_condition(relation)
         return self._conditions[relation.name]
 
     def find_tenant_source(self, relation: Table | View) -> tuple[Table | View, str]:
-        """The relation that names the tenants of one's rows, itself or at the end of its foreign keys, and its column.
+        """Return the relation that names the tenant of a row, itself or at the end of its foreign keys, and its column.
 
-        Raises LookupError where its rows are no tenant's.
+        Raise LookupError if its rows belong to no tenant.
         """
-        found = self.tenant_column(relation)
-        if found:
-            return relation, found[0]
+        column_and_type = self.tenant_column(relation)
+        if column_and_type:
+            return relation, column_and_type[0]
         if not isinstance(relation, Table):
             raise LookupError(relation.name)
-        way = self._path_to_tenant(relation)
-        column, _ = self._path_end(way)
-        return way[-1].target, column
+        path = self._path_to_tenant(relation)
+        column, _ = self._path_end(path)
+        return path[-1].target, column
 
     def reads_tenant_rows(self, view: View) -> bool:
-        """Whether a view reads tenants' rows, itself or through other views."""
-        waiting, seen = [view], {view.name}
-        while waiting:
-            for name in waiting.pop().relations:
+        """Whether a view reads tenants' rows, directly or through other views."""
+        pending, visited = [view], {view.name}
+        while pending:
+            for name in pending.pop().relations:
                 table, inner = self.catalog.tables.get(name), self.catalog.views.get(name)
                 if table and self.has_tenant_rows(table):
                     return True
-                if inner and inner.name not in seen:
-                    seen.add(inner.name)
-                    waiting.append(inner)
+                if inner and inner.name not in visited:
+                    visited.add(inner.name)
+                    pending.append(inner)
         return False
 
     def _build_condition(self, relation: Table | View) -> str | None:
@@ -109,35 +110,35 @@ class TenantRowFilter:
             return self._equality_condition(*column)
         if isinstance(relation, View):
             return None
-        way = self._path_to_tenant(relation)
-        return self._path_condition(way, self._equality_condition(*self._path_end(way))) if way else None
+        path = self._path_to_tenant(relation)
+        return self._path_condition(path, self._equality_condition(*self._path_end(path))) if path else None
 
     def _path_to_tenant(self, table: Table) -> tuple[ForeignKeyStep, ...]:
-        """The way to the tenant of a table that the settings call a tenants', though its rows do not name theirs.
+        """Return the path to the tenant for a table that the settings declare tenant-owned but has no tenant column.
 
-        Where the settings name no tables, one without the column is taken as everybody's.
+        If the settings name no tables, a table without the column is shared.
         """
         if not find_matching_pattern(table.name, self._tenancy.tables) or find_matching_pattern(
             table.name, self._tenancy.exempt
         ):
             return ()
-        way = path_to_tenant(table, self.catalog, self._tenancy)
-        return way if all(is_never_null(step.key, step.table) for step in way) else ()
+        path = path_to_tenant(table, self.catalog, self._tenancy)
+        return path if all(is_never_null(step.key, step.table) for step in path) else ()
 
     def _path_end(self, path: tuple[ForeignKeyStep, ...]) -> tuple[str, str]:
-        found = self.tenant_column(path[-1].target) if path else None
-        if found is None:
+        column_and_type = self.tenant_column(path[-1].target) if path else None
+        if column_and_type is None:
             raise LookupError(path)
-        return found
+        return column_and_type
 
     def _equality_condition(self, column: str, type_name: str) -> str:
         if not type_name:
             return f"CAST({quote_identifier(column)} AS pg_catalog.text) {qualified_operator('=')} {PROBED}"
-        wanted = without_length(type_name)
-        # the column may be of a domain, for which others may have made an operator
+        base_type = without_length(type_name)
+        # The column may have a domain, for which another role may have created an operator.
         return (
-            f"CAST({quote_identifier(column)} AS {wanted})"
-            f" {qualified_operator('=', self._operators.schema_for(wanted))} CAST({PROBED} AS {wanted})"
+            f"CAST({quote_identifier(column)} AS {base_type})"
+            f" {qualified_operator('=', self._operators.schema_for(base_type))} CAST({PROBED} AS {base_type})"
         )
 
     def _path_condition(self, path: tuple[ForeignKeyStep, ...], condition: str) -> str:
@@ -150,24 +151,24 @@ class TenantRowFilter:
         )
         schemas = {self._operator_schema(step.table, name) for name in step.key.columns}
         if len(schemas) > 1:
-            # one operator stands for all columns: that of arrays takes the one of each type
+            # One operator must compare all columns: the array operator uses that of each element type.
             own, theirs = ([f"ARRAY[{name}]" for name in names] for names in (own, theirs))
             schemas = {CATALOG}
         is_one = f"({', '.join(own)}) {qualified_operator('=', *schemas)} ANY"
         return f"{is_one} (SELECT {', '.join(theirs)} FROM {quote_table(step.target.name)} WHERE {inner})"  # noqa: S608 - quoted
 
     def _operator_schema(self, table: Table, column: str) -> str:
-        found = table.column(column)
-        return self._operators.schema_for(without_length(found.type)) if found else CATALOG
+        table_column = table.column(column)
+        return self._operators.schema_for(without_length(table_column.type)) if table_column else CATALOG
 
 
 def _cast_column(table: Table, name: str) -> str:
-    """A column as the type below its domain."""
+    """Return a column cast to the base type of its domain."""
     column, quoted = table.column(name), quote_identifier(name)
     return f"CAST({quoted} AS {without_length(column.type)})" if column and column.type else quoted
 
 
 def without_length(type_name: str) -> str:
-    """A type without its length: a cast to that would cut off what is longer, and so name another tenant."""
+    """Return a type without its length: a cast with a length truncates values, which may then match another tenant."""
     match = _WITH_LENGTH.fullmatch(type_name)
     return _OF_ANY_LENGTH.get(match[1], match[1]) if match else type_name

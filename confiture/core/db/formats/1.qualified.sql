@@ -3,7 +3,7 @@ COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';
 INSERT INTO confiture.format VALUES (1);
 CREATE TABLE confiture.migrations (version pg_catalog.text PRIMARY KEY, "position" bigint GENERATED ALWAYS AS IDENTITY UNIQUE, name pg_catalog.text NOT NULL, state pg_catalog.text NOT NULL CHECK (state OPERATOR(pg_catalog.=) 'applied' OR state OPERATOR(pg_catalog.=) 'running' OR state OPERATOR(pg_catalog.=) 'reverting'), origin pg_catalog.text NOT NULL CHECK (origin OPERATOR(pg_catalog.=) 'run' OR origin OPERATOR(pg_catalog.=) 'baseline'), attempt pg_catalog.uuid NOT NULL, checksum pg_catalog.text NOT NULL, chain pg_catalog.text NOT NULL, steps pg_catalog.jsonb NOT NULL, started_at timestamp with time zone NOT NULL, applied_at timestamp with time zone, applied_by pg_catalog.text NOT NULL, duration_ms double precision);
 COMMENT ON TABLE confiture.migrations IS 'Migrations that are applied, or stopped midway';
-COMMENT ON COLUMN confiture.migrations.attempt IS 'The run whose journal tells which segments committed';
+COMMENT ON COLUMN confiture.migrations.attempt IS 'The run whose journal lists the committed segments';
 COMMENT ON COLUMN confiture.migrations.checksum IS 'Of the file''s up phases, blind to white space and comments';
 COMMENT ON COLUMN confiture.migrations.chain IS 'Of this checksum and those of all rows before';
 COMMENT ON COLUMN confiture.migrations.steps IS 'The checksum of each step, so that drift can be named';

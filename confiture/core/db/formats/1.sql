@@ -1,4 +1,4 @@
--- What confiture keeps in a database, in schema confiture. Runs inside a transaction.
+-- Confiture's tables in a database, in schema confiture. Runs inside a transaction.
 
 CREATE TABLE confiture.format (version integer PRIMARY KEY);
 COMMENT ON TABLE confiture.format IS 'The version of these tables: one row';
@@ -20,7 +20,7 @@ CREATE TABLE confiture.migrations (
     duration_ms double precision
 );
 COMMENT ON TABLE confiture.migrations IS 'Migrations that are applied, or stopped midway';
-COMMENT ON COLUMN confiture.migrations.attempt IS 'The run whose journal tells which segments committed';
+COMMENT ON COLUMN confiture.migrations.attempt IS 'The run whose journal lists the committed segments';
 COMMENT ON COLUMN confiture.migrations.checksum IS 'Of the file''s up phases, blind to white space and comments';
 COMMENT ON COLUMN confiture.migrations.chain IS 'Of this checksum and those of all rows before';
 COMMENT ON COLUMN confiture.migrations.steps IS 'The checksum of each step, so that drift can be named';

@@ -6,9 +6,9 @@ CREATE TABLE confiture.backfills (attempt pg_catalog.uuid NOT NULL, segment int 
 COMMENT ON TABLE confiture.backfills IS 'Batched backfills, running or done';
 COMMENT ON COLUMN confiture.backfills.number IS 'Names its triggers, and its table of keys that others wrote';
 COMMENT ON COLUMN confiture.backfills.end_key IS 'The greatest key when it began; what comes later is not its work';
-COMMENT ON COLUMN confiture.backfills.written_before IS 'What statistics counted on the tables that it reads, where nobody was to write them';
-COMMENT ON COLUMN confiture.backfills.control IS 'What the run is asked to do; it looks before each batch';
-COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign of life';
+COMMENT ON COLUMN confiture.backfills.written_before IS 'Rows written, by the statistics, to the tables that it reads, if no other session was to write them';
+COMMENT ON COLUMN confiture.backfills.control IS 'The requested action, which the run checks before each batch';
+COMMENT ON COLUMN confiture.backfills.beat_at IS 'The time of the last heartbeat';
 CREATE TABLE confiture.backfill_ranges (attempt pg_catalog.uuid NOT NULL, segment int NOT NULL, number int NOT NULL, prefix pg_catalog.text[] NOT NULL, after pg_catalog.text, edge int NOT NULL, end_key pg_catalog.text[] NOT NULL, is_done boolean NOT NULL DEFAULT false, batches bigint NOT NULL DEFAULT 0, source_rows bigint NOT NULL DEFAULT 0, written_rows bigint NOT NULL DEFAULT 0, busy_ms double precision NOT NULL DEFAULT 0, PRIMARY KEY (attempt, segment, number), FOREIGN KEY (attempt, segment) REFERENCES confiture.backfills ON DELETE CASCADE);
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';

@@ -51,9 +51,9 @@ COMMENT ON TABLE confiture.backfills IS 'Batched backfills, running or done';
 COMMENT ON COLUMN confiture.backfills.number IS 'Names its triggers, and its table of keys that others wrote';
 COMMENT ON COLUMN confiture.backfills.end_key IS 'The greatest key when it began; what comes later is not its work';
 COMMENT ON COLUMN confiture.backfills.written_before IS
-    'What statistics counted on the tables that it reads, where nobody was to write them';
-COMMENT ON COLUMN confiture.backfills.control IS 'What the run is asked to do; it looks before each batch';
-COMMENT ON COLUMN confiture.backfills.beat_at IS 'When the run last gave a sign of life';
+    'Rows written, by the statistics, to the tables that it reads, if no other session was to write them';
+COMMENT ON COLUMN confiture.backfills.control IS 'The requested action, which the run checks before each batch';
+COMMENT ON COLUMN confiture.backfills.beat_at IS 'The time of the last heartbeat';
 
 CREATE TABLE confiture.backfill_ranges (
     attempt      uuid NOT NULL,
@@ -74,6 +74,6 @@ CREATE TABLE confiture.backfill_ranges (
 COMMENT ON TABLE confiture.backfill_ranges IS 'How far each range of a backfill is; committed together with its rows';
 COMMENT ON COLUMN confiture.backfill_ranges.prefix IS 'With after: the key up to which all is done';
 
--- without it, a publication of all tables keeps this from being changed
+-- without it, a publication of all tables rejects updates and deletes
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 2;

@@ -1,5 +1,5 @@
 -- Format 3 added projects and their targets: one database may hold the histories of several. Runs inside a transaction.
--- What was there before is of the project `default`.
+-- Existing rows belong to the project `default`.
 
 ALTER TABLE confiture.migrations
     ADD COLUMN project text NOT NULL DEFAULT 'default',
@@ -35,8 +35,8 @@ ALTER TABLE confiture.backfills
 ALTER TABLE confiture.backfills ALTER COLUMN project DROP DEFAULT, ALTER COLUMN target DROP DEFAULT;
 CREATE INDEX backfills_of_migration ON confiture.backfills (project, target, version);
 
--- without it, a publication of all tables keeps this from being changed
 -- event triggers may require a primary key; tables of format 1 and 2 have none
 ALTER TABLE confiture.format DROP CONSTRAINT IF EXISTS format_pkey, ADD PRIMARY KEY (version);
+-- without it, a publication of all tables rejects updates and deletes
 ALTER TABLE confiture.format REPLICA IDENTITY FULL;
 UPDATE confiture.format SET version = 3;
