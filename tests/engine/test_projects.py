@@ -122,7 +122,7 @@ def test_a_renamed_project_goes_on_after_its_history_was_renamed(tmp_path: Path,
     _project(tmp_path, database_18, None, _A).run("migrate", "up")
     renamed = _project(tmp_path, database_18, "shop", {**_A, "003_third": "CREATE TABLE a3 (id int)"})
     told = renamed.run("migrate", "adopt-project", "default", "shop").out
-    assert told == "The history of default, with 2 migrations, is now that of shop.\n"
+    assert told == "Renamed the history of default (2 migrations) to shop.\n"
     assert [row[0] for row in database_18.rows("SELECT DISTINCT project FROM confiture.journal")] == ["shop"]
     renamed.run("migrate", "up")
     assert _rows(database_18) == [("shop", "001"), ("shop", "002"), ("shop", "003")]
@@ -144,9 +144,9 @@ def test_adopting_as_json(tmp_path: Path, database_18: Database) -> None:
         ("unknown shop", 2, "name one that it holds: billing, default"),
         ("default billing", 2, "holds a history of the project 'billing' already"),
         ("default default", 2, "are the same name"),
-        ("default .hidden", 2, "'.hidden' cannot name a project"),
-        ("default ", 2, "'' cannot name a project"),
-        (f"default {'n' * 64}", 2, "cannot name a project"),
+        ("default .hidden", 2, "'.hidden' is not a valid project name"),
+        ("default ", 2, "'' is not a valid project name"),
+        (f"default {'n' * 64}", 2, "is not a valid project name"),
     ],
 )
 def test_what_cannot_be_adopted(tmp_path: Path, database_18: Database, arguments: str, code: int, told: str) -> None:

@@ -156,7 +156,7 @@ def test_the_baseline_knows_old_findings_while_lines_move_and_shows_new_ones(pro
     assert known(project, "--baseline", "known.json", expect=1) == ["3 w_c"]
     settings(project, "{baseline: known.json}")
     assert known(project, expect=1) == ["3 w_c"]
-    assert "2 known to the baseline" in project.run("lint", "--rule", KEY, expect=None).out
+    assert "2 in the baseline" in project.run("lint", "--rule", KEY, expect=None).out
     assert json.loads((project.root / "known.json").read_text())["findings"][0]["rule"] == KEY
 
 
