@@ -256,7 +256,7 @@ def test_init_writes_over_nothing(tmp_path: Path) -> None:
     here.run("init")
     assert (tmp_path / ".gitignore").read_text() == "*.log\n.confiture/\n"
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert "exists already" in here.run("init", expect=2).err
+    assert "already exists" in here.run("init", expect=2).err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -273,7 +273,7 @@ def test_new_counts_on(project: Project, monkeypatch: pytest.MonkeyPatch, there:
 def test_new_needs_a_name_that_files_can_have(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke(project, monkeypatch, "new", "äöü!")
     assert result.code == 2
-    assert "holds no letter or digit" in result.err
+    assert "contains no letter or digit" in result.err
 
 
 def test_new_works_below_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

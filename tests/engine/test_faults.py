@@ -245,7 +245,7 @@ def test_a_signal_during_a_long_statement(shop: Project, database: Database, sig
         assert "stopped midway" in out
         assert history(database) == [("001", "running")]
         assert database.value("SELECT to_regclass('b')") is None
-        assert "committed. Next: `confiture migrate up` goes on" in out
+        assert "committed. Next: run `confiture migrate up` to continue" in out
     else:
         assert "it left no changes. Next: run `confiture migrate up`." in out
         assert nothing_remains(database)

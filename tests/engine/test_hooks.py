@@ -591,7 +591,7 @@ MISTAKES = {
     "unknown": ("002.yaml", "after_ddl: [{hook: work}]\n", "unknown-hook", "no hook is registered as 'work'"),
     "no module": ("002.yaml", "ddl: [{hook: 'nowhere:X'}]\n", "bad-hook", "No module named 'nowhere'"),
     "no class": ("002.yaml", "ddl: [{hook: 'json:X'}]\n", "bad-hook", "has no attribute 'X'"),
-    "no hook": ("002.yaml", "ddl: [{hook: 'json:JSONDecoder'}]\n", "bad-hook", "is no hook: give the class"),
+    "no hook": ("002.yaml", "ddl: [{hook: 'json:JSONDecoder'}]\n", "bad-hook", "is not a hook: pass a class"),
     "two kinds": ("002.yaml", "ddl: [{hook: x, sql: SELECT 1}]\n", "step-kind", "sql and hook stand together"),
     "wrong phase": (
         "002.py",
@@ -672,7 +672,7 @@ def test_a_hook_registered_by_an_imported_module_is_told(project):
 def test_register_hook_takes_classes_only():
     with pytest.raises(TypeError, match="is no hook"):
         register_hook("x", object)
-    with pytest.raises(TypeError, match="registered under a name"):
+    with pytest.raises(TypeError, match="must be a string"):
         register_hook("", object)
     assert issubclass(HookRefused, RuntimeError)
 
