@@ -121,9 +121,9 @@ def test_variables_hold_whatever_follows_the_first_equals_sign(
     [
         (("migrate", "up", "--to", "02x"), "did you mean '002'?"),
         (("migrate", "up", "--to", "2_second"), "did you mean '002'?"),
-        (("migrate", "up", "--to", "zzz"), "`confiture migrate status` lists them"),
-        (("migrate", "show", "zzz"), "`confiture migrate status` lists them"),
-        (("migrate", "show", ""), "lists them"),
+        (("migrate", "up", "--to", "zzz"), "run `confiture migrate status` to list the migrations"),
+        (("migrate", "show", "zzz"), "run `confiture migrate status` to list the migrations"),
+        (("migrate", "show", ""), "to list the migrations"),
     ],
 )
 def test_a_version_that_is_not_there_is_told_with_the_nearest(

@@ -296,7 +296,7 @@ def test_predictions_are_held_against_what_happened(filled: Project) -> None:
     shown = filled.run("migrate", "status").out
     assert re.search(r"Track record: [01] of 1 predictions held", shown)
     filled.migration("002_more", "ddl: [{sql: SELECT 1}]")
-    assert any("track record" in note for note in rehearse(filled).json["notes"])
+    assert any("prediction accuracy" in note for note in rehearse(filled).json["notes"])
 
 
 def test_a_changed_migration_has_no_prediction(filled: Project) -> None:

@@ -615,7 +615,7 @@ MISTAKES = {
         "register_hook('x', X)\n\nclass A(Migration):\n    def up(self):\n        self.execute('SELECT 1')\n"
         "    def down(self):\n        self.hook('x')\n",
         "hook-phase",
-        "a hook that fills in batches cannot stand in down",
+        "down cannot contain a batched hook",
     ),
 }
 

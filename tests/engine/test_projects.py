@@ -98,7 +98,7 @@ def test_a_history_without_one_migration_of_ours_may_be_anothers(tmp_path: Path,
         err = other.run("migrate", command, expect=7).err
         assert "error[other-project]" in err
         assert "`project: NAME`" in err
-        assert "put the file back" not in err
+        assert "restore the file" not in err
 
 
 @pytest.mark.parametrize("command", ["up", "up --dry-run", "down", "baseline 001"])

@@ -154,7 +154,7 @@ VALUE_MISTAKES = {
     ),
     "more than null": (
         "ddl: [{check: SELECT 1, expect: {'>': ~}}]\n",
-        ["1:34 wrong-value: nothing is > null -> use ="],
+        ["1:34 wrong-value: > cannot be used with null -> use ="],
     ),
     "a list is expected": ("ddl: [{check: SELECT 1, expect: [1]}]\n", ["1:33 wrong-type: found a list -> write text"]),
     "rows of mappings": (
@@ -198,7 +198,7 @@ STEP_MISTAKES = {
     "check without expect": ("ddl: [{check: SELECT 1}]\n", ["1:8 missing-key: a check needs `expect` -> expect: 0"]),
     "expect without check": (
         "ddl: [{sql: SELECT 1, expect: 0}]\n",
-        ["1:23 unknown-key: `expect` belongs to a `check` -> `check:`"],
+        ["1:23 unknown-key: `expect` is only valid with `check` -> `check:`"],
     ),
     "null": ("ddl:\n  -\n  - sql: SELECT 1\n", ["2:3 wrong-type: expected text, found nothing -> add a value"]),
     "number": ("ddl: [3]\n", ["1:7 wrong-type: found the number 3 -> quotes"]),
@@ -210,7 +210,7 @@ STEP_MISTAKES = {
     ),
     "check of two queries": (
         "ddl:\n  - check: |\n      SELECT 1;\n      SELECT 2\n    expect: 1\n",
-        ["4:7 check-not-a-query: here are 2 statements -> one check for each"],
+        ["4:7 check-not-a-query: found 2 statements -> one check for each"],
     ),
     "check of an update": (
         "ddl: [{check: UPDATE a SET b = 1, expect: 1}]\n",
@@ -273,10 +273,13 @@ TEMPLATE_MISTAKES = {
         "vars: {a: [1]}\nddl: [{sql: 'SELECT {{ a.append(1) }}'}]\n",
         ["2:14 forbidden-name: 'append' -> plain values"],
     ),
-    "include": ("ddl: [{sql: \"{% include 'x' %}\"}]\n", ["1:14 forbidden-name: another template -> into this one"]),
+    "include": (
+        "ddl: [{sql: \"{% include 'x' %}\"}]\n",
+        ["1:14 forbidden-name: other templates -> into this template"],
+    ),
     "import": (
         "ddl:\n  - sql: |\n      SELECT 1;\n      {% import 'x' as y %}\n",
-        ["4:7 forbidden-name: template -> write"],
+        ["4:7 forbidden-name: template -> copy"],
     ),
     "syntax": (
         "ddl:\n  - sql: |\n      SELECT 1;\n\n      {% for x in %}{% endfor %}\n",
@@ -299,7 +302,7 @@ TEMPLATE_MISTAKES = {
     "division by zero": ("ddl: [{sql: '{{ 1 / 0 }}'}]\n", ["1:14 template-error: ZeroDivisionError -> this line"]),
     "endless range": (
         "ddl: [{sql: '{{ range(9999999) }}'}]\n",
-        ["1:14 template-limit: a range of over 100,000 -> SQL"],
+        ["1:14 template-limit: a range of more than 100,000 -> SQL"],
     ),
     "nested too deeply": (
         "ddl: [{sql: 'SELECT {{ " + "(" * 3000 + "1" + ")" * 3000 + " }}'}]\n",
@@ -319,7 +322,7 @@ TEMPLATE_MISTAKES = {
     ),
     "condition that is text": (
         "ddl: [{sql: SELECT 1, when: version}]\n",
-        ["1:29 bad-condition: neither -> compare it"],
+        ["1:29 bad-condition: must be true or false -> comparison"],
     ),
     "condition undefined": ("ddl: [{sql: SELECT 1, when: prod}]\n", ["1:29 undefined-name: 'prod' -> --var prod="]),
     "condition that is no expression": (
@@ -462,8 +465,8 @@ DDL_MISTAKES = {
     "byte order mark": (b"\xef\xbb\xbfSELEC 1;\n", "schemas/a.sql:1:1 sql-syntax: SELEC -> this place"),
     "tabs": ("SELECT 1;\n\t\tSELEC 1;\n", "schemas/a.sql:2:3 sql-syntax: SELEC -> this place"),
     "other letters": ("SELECT 'é日😀' SELEC x;\n", 'schemas/a.sql:1:20 sql-syntax: near "x" -> this place'),
-    "empty": ("", "schemas/a.sql:1:1 no-statement: no SQL statement -> write one"),
-    "only a comment": ("-- later\n", "schemas/a.sql:1:1 no-statement: no SQL statement -> write one"),
+    "empty": ("", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
+    "only a comment": ("-- later\n", "schemas/a.sql:1:1 no-statement: no SQL statement -> add a statement"),
     "NUL": ("SELECT 1;\n\0", "schemas/a.sql:2:1 sql-syntax: U+0000 -> remove"),
     "Latin-1": ("-- é\nSELECT 'é".encode() + b"\xe9';", "schemas/a.sql:2:10 not-utf-8: 0xe9 -> save the file as UTF-8"),
     "Latin-1 behind a mark": (b"\xef\xbb\xbf\n-- \xe9", "schemas/a.sql:2:4 not-utf-8: 0xe9 -> save the file as UTF-8"),
@@ -528,11 +531,11 @@ def test_merges_that_stand_for_billions_of_keys_end_quickly(tmp_path: Path) -> N
 ORDER_MISTAKES = {
     "one version twice": (
         {"001_a": STEP, "1_b": STEP},
-        ["migrations/1_b.yaml:1:1 duplicate-version: taken by migrations/001_a.yaml -> another version"],
+        ["migrations/1_b.yaml:1:1 duplicate-version: also in migrations/001_a.yaml -> change the version"],
     ),
     "one version twice, written": (
         {"001_a": STEP, "b": "# b\nversion: '1'\n" + STEP},
-        ["migrations/b.yaml:2:1 duplicate-version: taken by migrations/001_a.yaml -> another version"],
+        ["migrations/b.yaml:2:1 duplicate-version: also in migrations/001_a.yaml -> change the version"],
     ),
     "no version": ({"a": STEP}, ["migrations/a.yaml:1:1 no-version: has no version -> 012_add_x.yaml"]),
     "missing requirement": (
