@@ -46,8 +46,10 @@ def parse_variables(assignments: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not re.fullmatch(VARIABLE_NAME, name):
             # never print the value, nor text that may be a value
-            shown = f"{name}=..." if equals else text if text.isidentifier() else "..."
-            message = f"--var {shown!r} is not NAME=VALUE, or {name if equals else shown!r} is not a valid name"
+            display_text = f"{name}=..." if equals else text if text.isidentifier() else "..."
+            message = (
+                f"--var {display_text!r} is not NAME=VALUE, or {name if equals else display_text!r} is not a valid name"
+            )
             wrong.append(Diagnostic(code="bad-option", message=message, hint="for example --var read_model=r_orders"))
         elif not _is_utf8(value):
             message = f"the value of --var {name} is not UTF-8"

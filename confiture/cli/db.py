@@ -71,7 +71,7 @@ def status() -> None:
     server = _embedded_server()
     running = server.is_running()
     echo_stdout(f"server: {'running' if running else 'stopped'}")
-    echo_stdout(f"kept: {'yes' if server.is_persistent() else 'no'}")
+    echo_stdout(f"persistent: {'yes' if server.is_persistent() else 'no'}")
     echo_stdout(f"version: {server.version}")
     echo_stdout(f"data: {server.data_directory}{'' if server.data_directory.exists() else ' (not created yet)'}")
     echo_stdout(f"log: {server.log_file}")

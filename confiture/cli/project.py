@@ -124,20 +124,20 @@ def _print_database_overview(project: PlannedProject) -> None:
     from confiture.text import pluralize
 
     settings = project.settings
-    known = pluralize(len(project.migrations), "migration")
+    migrations = pluralize(len(project.migrations), "migration")
     if settings.database.url == EMBEDDED and not (settings.root / ".confiture" / "postgres" / "data").exists():
-        echo_stdout(f"{known}, none applied: the embedded server does not exist yet.")
+        echo_stdout(f"{migrations}, none applied: the embedded server does not exist yet.")
         echo_stdout("Next: `confiture migrate up` creates it and applies the migrations.")
         return
     try:
         with resolve_database(settings, echo_stderr) as database:
             now = migration_status(project, database)
     except ConfitureError as error:
-        echo_stdout(f"{known}; {error.diagnostics[0].message}.")
+        echo_stdout(f"{migrations}; {error.diagnostics[0].message}.")
         echo_stdout("Next: run `confiture migrate status` for details.")
         return
     echo_stdout(
-        f"{known}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
+        f"{migrations}: {len(now.applied)} applied, {len(now.pending)} pending on {database_label(settings.database)}."
     )
     if now.drift:
         echo_stdout("Files of applied migrations have changed. Next: run `confiture migrate status`.")

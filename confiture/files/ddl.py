@@ -79,8 +79,8 @@ def _iter_sql_files(folder: Path) -> Iterator[str]:
 
 
 def _closest_file(relative: PurePosixPath, folders: DdlFolders) -> str | None:
-    known = {
+    paths = {
         PurePosixPath(os.path.relpath(path, folders.schemas)).as_posix() for path in _iter_sql_files(folders.schemas)
     }
-    same_name = sorted(path for path in known if PurePosixPath(path).name == relative.name)
-    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(known))
+    same_name = sorted(path for path in paths if PurePosixPath(path).name == relative.name)
+    return f"did you mean {same_name[0]!r}?" if same_name else did_you_mean(relative.as_posix(), sorted(paths))

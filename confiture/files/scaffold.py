@@ -99,7 +99,7 @@ def create_project(folder: Path, schemas: Mapping[str, str]) -> list[Path]:
 
 
 def write_schemas(root: Path, schemas: Mapping[str, str]) -> None:
-    """Write schemas below `.confiture/schema/` of a project, where the editor mode lines in the files refer to.
+    """Write schemas below `.confiture/schema/` of a project, which the `$schema` comments in the files refer to.
 
     Raise InputError if they cannot be written.
     """

@@ -225,8 +225,8 @@ def _merge_settings(
     environment = overrides.environment or environ.get("CONFITURE_ENV") or DEFAULT_ENVIRONMENT
     chosen = environments.get(environment)
     if chosen is None and environment != DEFAULT_ENVIRONMENT:
-        known = sorted({*environments, DEFAULT_ENVIRONMENT})
-        hint = did_you_mean(environment, known) or f"known environments: {', '.join(known)}"
+        names = sorted({*environments, DEFAULT_ENVIRONMENT})
+        hint = did_you_mean(environment, names) or f"known environments: {', '.join(names)}"
         raise InputError(
             Diagnostic(code="unknown-environment", message=f"unknown environment {environment!r}", hint=hint)
         )

@@ -535,7 +535,7 @@ def test_db_start_status_url_stop(cli: Callable[..., object], server: EmbeddedSe
     assert "started" in started.stderr
     status = cli("status")
     assert status.exit_code == 0
-    assert status.stdout.startswith("server: running\nkept: yes\n")
+    assert status.stdout.startswith("server: running\npersistent: yes\n")
     printed = cli("url")
     assert printed.stderr == ""
     assert run(printed.stdout.strip(), "SELECT 1") == 1

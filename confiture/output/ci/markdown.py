@@ -170,23 +170,23 @@ def _tenant_isolation(report: RunReport) -> list[str]:
     if isolation is None or not isolation.statements:
         return []
     lines = ["| migration | step | writes | tenants | rows | result |", "|---|---|---|---:|---:|---|"]
-    for one in isolation.statements:
-        reason = reason_text(one)
-        result = one.proof.verdict.value + (f": {reason}" if reason else "")
+    for statement in isolation.statements:
+        reason = reason_text(statement)
+        result = statement.proof.verdict.value + (f": {reason}" if reason else "")
         lines.append(
-            f"| {_table_cell(one.step.version)} | {_table_cell(one.step.name)} |"
-            f" {_table_cell(one.target)} | {tenants_text(one.proof)}"
-            f" | {format_rows(one.proof.rows) if one.proof.sample else ''} | {_table_cell(result)} |"
+            f"| {_table_cell(statement.step.version)} | {_table_cell(statement.step.name)} |"
+            f" {_table_cell(statement.target)} | {tenants_text(statement.proof)}"
+            f" | {format_rows(statement.proof.rows) if statement.proof.sample else ''} | {_table_cell(result)} |"
         )
     lines.append("")
-    for one in isolation.with_verdict(IsolationVerdict.MIXED):
-        leaks = one.proof.leaks
+    for statement in isolation.with_verdict(IsolationVerdict.MIXED):
+        leaks = statement.proof.leaks
         for leak in leaks[:MOST_LEAKS]:
-            lines.append(f"- {_table_cell(f'{one.target}: {leak.description}')}")
+            lines.append(f"- {_table_cell(f'{statement.target}: {leak.description}')}")
             lines += [f"  - {_table_cell(row_text(values))}" for values in leak.first_rows]
         if len(leaks) > MOST_LEAKS:
             lines.append(
-                f"- {_table_cell(one.target)}: {pluralize(len(leaks) - MOST_LEAKS, 'more difference')};"
+                f"- {_table_cell(statement.target)}: {pluralize(len(leaks) - MOST_LEAKS, 'more difference')};"
                 " the JSON report lists all"
             )
     return [*lines, "", *(_table_cell(line) for line in dry_run_summary(isolation))]
@@ -200,19 +200,19 @@ def _statement_costs(report: RunReport) -> list[str]:
 
 def _table_cell(text: str) -> str:
     """Escape text so that it does not end a table cell or become markup, an entity or a mention."""
-    shown = " ".join(" ".join(escape_lines(text)).split())
+    visible = " ".join(" ".join(escape_lines(text)).split())
     # a backslash is part of Confiture's own escapes or of the text: keep it visible
-    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in shown)
+    escaped = "".join(f"\\{character}" if character in r"\`*_[]<>|#~" else character for character in visible)
     return sub(r"(?<![\w@])@(?=\w)", "@&#8203;", escaped.replace("&", "&amp;"))
 
 
 def _code_span(text: str) -> str:
     """Return text as code, in a fence longer than any fence in it."""
-    shown = " ".join(escape_lines(text)).replace("|", "\\|")
-    if "`" not in shown:
-        return f"`{shown}`"
-    fence = _choose_fence(shown, 1)
-    return f"{fence} {shown} {fence}"
+    visible = " ".join(escape_lines(text)).replace("|", "\\|")
+    if "`" not in visible:
+        return f"`{visible}`"
+    fence = _choose_fence(visible, 1)
+    return f"{fence} {visible} {fence}"
 
 
 def _choose_fence(text: str, min_length: int) -> str:

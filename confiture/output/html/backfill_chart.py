@@ -173,7 +173,7 @@ def _round_up(value: float) -> float:
 
 
 def _window_s(backfill: BackfillReport, interval_count: int) -> float:
-    """Return an averaging window of at least two samples and several batches: rows arrive one batch at a time."""
+    """Return an averaging window of at least two samples and several batches: rows arrive a batch at a time."""
     span_s = backfill.last.elapsed_s - backfill.first.elapsed_s
     batches = backfill.last.batches - backfill.first.batches
     busy_s = span_s - sum(backfill.waiting_s_by_reason.values())
@@ -199,7 +199,7 @@ def _rates(intervals: Sequence[ProgressInterval], window_s: float) -> list[tuple
 
 
 def _batch_sizes(first: BackfillProgressed, intervals: Sequence[ProgressInterval]) -> list[tuple[float, float]]:
-    return [(first.elapsed_s, first.batch_rows), *((one.end_s, one.batch_rows) for one in intervals)]
+    return [(first.elapsed_s, first.batch_rows), *((interval.end_s, interval.batch_rows) for interval in intervals)]
 
 
 def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
@@ -207,7 +207,7 @@ def _waits_by_length(backfill: BackfillReport) -> list[tuple[str, float]]:
 
 
 def _reason_styles(waiting_s_by_reason: Mapping[str, float]) -> dict[str, str]:
-    """Return a style for each cause; the least expensive causes share one."""
+    """Return a style for each cause; the least expensive causes share a style."""
     causes = sorted(waiting_s_by_reason, key=lambda cause: -waiting_s_by_reason[cause])
     return {cause: f"hold{min(place, _MAX_STYLES - 1)}" for place, cause in enumerate(causes)}
 
@@ -216,15 +216,15 @@ def _draw_bands(
     intervals: Sequence[ProgressInterval], axis: _TimeAxis, styles: Mapping[str, str]
 ) -> tuple[ThrottleBand, ...]:
     spans: list[tuple[float, float, str, str]] = []
-    for one in intervals:
-        if one.waiting_for is None or not one.waiting_s:
+    for interval in intervals:
+        if interval.waiting_for is None or not interval.waiting_s:
             continue
-        cause = reason_category(one.waiting_for)
-        if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], one.start_s, abs_tol=0.001):
-            spans[-1] = (spans[-1][0], one.start_s + one.waiting_s, cause, spans[-1][3])
+        cause = reason_category(interval.waiting_for)
+        if spans and spans[-1][2] == cause and math.isclose(spans[-1][1], interval.start_s, abs_tol=0.001):
+            spans[-1] = (spans[-1][0], interval.start_s + interval.waiting_s, cause, spans[-1][3])
         else:
             # if only part of an interval was throttled, place the band at its end: throttling usually continues
-            spans.append((one.end_s - one.waiting_s, one.end_s, cause, one.waiting_for))
+            spans.append((interval.end_s - interval.waiting_s, interval.end_s, cause, interval.waiting_for))
     return tuple(_draw_band(span, axis, styles) for span in spans)
 
 

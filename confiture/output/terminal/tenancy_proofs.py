@@ -112,7 +112,8 @@ def _summary(report: IsolationReport, target: str) -> str:
 
 def _limitations(report: IsolationReport, further: str) -> Iterator[str]:
     """Yield the limits of the proofs."""
-    samples = [one.proof.sample for one in report.statements if one.proof.sample and one.proof.sample.tenants]
+    proof_samples = (statement.proof.sample for statement in report.statements)
+    samples = [sample for sample in proof_samples if sample and sample.tenants]
     if samples and all(sample.is_complete for sample in samples):
         yield "All tenants were checked. The result applies to the current data."
     elif samples:
