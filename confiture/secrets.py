@@ -189,7 +189,7 @@ def _hide_common(match: re.Match[str]) -> str:
 
 
 def _hide_keys(text: str) -> str:
-    """Hide the values of `password=` in URLs, connection strings and literals, and known values anywhere."""
+    """Hide the values of `password=` in URLs, connection strings and literals; elsewhere only known values after it."""
     is_connection = _is_connection_string(text)
 
     def hide_match(match: re.Match[str]) -> str:

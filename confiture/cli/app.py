@@ -22,7 +22,6 @@ _MOST_FRAMES = 4
 
 app = typer.Typer(
     name="confiture",
-    help="PostgreSQL migrations, declared in YAML: checked, measured, atomic, resumable.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

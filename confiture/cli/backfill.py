@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from confiture.models.backfills import BackfillState
     from confiture.models.history import HistoryKey
 
-app = typer.Typer(help="Monitor, pause, resume and cancel batched backfills from any terminal.", no_args_is_help=True)
+app = typer.Typer(
+    help="Monitor, pause, resume and cancel batched backfills from any terminal.\n\n"
+    "Example: confiture backfill status --watch",
+    no_args_is_help=True,
+)
 VersionArgument = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="The version of the migration; default: the running backfill.")
+    str | None, typer.Argument(metavar="[VERSION]", help="The version of the migration; default: the unfinished one.")
 ]
 
 

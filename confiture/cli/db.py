@@ -21,7 +21,8 @@ app = typer.Typer(
     name="db",
     no_args_is_help=True,
     help="Manage the project's embedded PostgreSQL server: no installation, one folder (.confiture/postgres).\n\n"
-    "Commands that need the server start it and stop it afterwards. Use these commands to inspect it.",
+    "Commands that need the server start it and stop it afterwards. Use these commands to inspect it.\n\n"
+    "Example: confiture db psql",
 )
 
 

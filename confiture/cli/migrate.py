@@ -29,7 +29,7 @@ from confiture.errors import ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
-app = typer.Typer(help="Run, dry-run and roll back migrations, and show their status.", no_args_is_help=False)
+app = typer.Typer(no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)

@@ -21,7 +21,9 @@ from confiture.errors import ExitCode
 from confiture.output.document import Document
 from confiture.output.formats import TEXT, OutputFormat
 
-app = typer.Typer(no_args_is_help=True, help="Map tenant tables and check tenant isolation.")
+app = typer.Typer(
+    no_args_is_help=True, help="Map tenant tables and check tenant isolation.\n\nExample: confiture tenancy map"
+)
 
 
 @app.command("map", short_help="Show which tables belong to tenants.")
