@@ -294,7 +294,7 @@ def test_predictions_are_held_against_what_happened(filled: Project) -> None:
     assert applied["predicted_low_ms"] <= applied["predicted_ms"] <= applied["predicted_high_ms"]
     assert applied["steps_took_ms"] > 0
     shown = filled.run("migrate", "status").out
-    assert re.search(r"Track record: [01] of 1 predictions held", shown)
+    assert re.search(r"Prediction accuracy: [01] of 1 predictions were correct", shown)
     filled.migration("002_more", "ddl: [{sql: SELECT 1}]")
     assert any("prediction accuracy" in note for note in rehearse(filled).json["notes"])
 
